@@ -1,0 +1,58 @@
+# Two commands matter to a newcomer: `make demo` and `make test`.
+# Everything is installed into .venv; nothing needs root or a server.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
+
+.PHONY: demo test test-all lint types imports docs constraints clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo.py demo-out
+
+test: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest -m "not slow"
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell src tests docs examples README.md CONTRIBUTING.md CHANGELOG.md
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# The light set: what a live export on simulated devices needs.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(PIP) --editable ".[demo]"
+	@touch $@
+
+# Everything a user may meet, and what the checks need.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(PIP) --editable ".[all]" --group dev
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo-out docs/_build .coverage .coverage.* .hypothesis
+
+# Renew the pinned versions (names and versions only, no addresses).
+constraints: $(VENV)/.dev
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra all --group dev --universal \
+	    --python-version 3.11 --no-annotate --no-header --upgrade --output-file constraints.new
+	(printf '# Versions of the development environment, on Python 3.11 and newer.\n# Renew: make constraints\n'; cat constraints.new) > constraints.txt
+	rm constraints.new

@@ -1,0 +1,211 @@
+"""Images that stand in the event itself: arrays, or nested lists out of JSON."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.errors import DtypeError, ReadError
+from tiffin.exact import cast_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+__all__ = ["ArrayPixels", "ListDtypes", "ListPixels", "inline_pixels", "inline_shape"]
+
+logger = logging.getLogger("tiffin")
+
+WHOLE = np.dtype("int32")
+OTHER = np.dtype("float64")
+
+
+@dataclass(slots=True, eq=False)
+class ArrayPixels:
+    """An array in the event, or something with a shape that gives one when sliced."""
+
+    array: Any
+    shape: tuple[int, ...] | None = field(init=False)
+    dtype: np.dtype | None = field(init=False)
+    held: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = tuple(int(n) for n in self.array.shape)
+        self.dtype = np.dtype(self.array.dtype)
+        self.held = self.array.nbytes if isinstance(self.array, np.ndarray) else 0
+
+    def open(self) -> Any:
+        """Give the array itself."""
+        return self.array
+
+
+class ListDtypes:
+    """The rule for lists whose dtype nobody recorded.
+
+    Whole numbers become int32, others float64, the same for every frame of a field:
+    a survey of all of them decides, or, where there is none (live), the first frame.
+    It is said once a run and field.
+
+    Parameters
+    ----------
+    chosen : numpy.dtype, optional
+        What the user asked for, which overrides the rule.
+    """
+
+    def __init__(self, chosen: np.dtype | None = None) -> None:
+        self.chosen = chosen
+        self.surveying = False
+        """Whether every frame still has a say, and nothing is decided or said yet."""
+        self._dtypes: dict[Hashable, np.dtype] = {}
+        self._said: set[Hashable] = set()
+
+    def dtype(self, where: tuple[Hashable, ...], values: Any) -> np.dtype | None:
+        """Give the dtype of a field's images.
+
+        Parameters
+        ----------
+        where : tuple
+            Run, stream and field.
+        values : nested list
+            One event's; they are looked at only while that can change something.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        decided = self._dtypes.get(where)
+        if decided is None or (self.surveying and decided != OTHER):
+            decided = _dtype_of_list(values) or decided
+            if decided is not None:
+                self._dtypes[where] = decided
+        if decided is not None and not self.surveying and where not in self._said:
+            self._said.add(where)
+            logger.warning(
+                "run %s: field %r came as lists without dtype_numpy, so its images "
+                "become %s (dtype= chooses another)",
+                str(where[0])[:8],
+                where[-1],
+                decided,
+            )
+        return decided
+
+
+@dataclass(slots=True, eq=False)
+class ListPixels:
+    """Nested lists in the event, with the dtype that they are to have."""
+
+    values: Any
+    shape: tuple[int, ...] | None
+    dtype: np.dtype | None
+    declared: bool
+    held: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Python's own objects, some 32 bytes a number and 8 for its place in the list.
+        self.held = 40 * int(np.prod(self.shape or (0,)))
+
+    def open(self) -> np.ndarray:
+        """Give an array of exactly the numbers in the lists."""
+        array = _array_of_list(self.values)
+        if self.dtype is None:
+            return array
+        try:
+            return cast_exactly(array, self.dtype)
+        except DtypeError as error:
+            if self.declared:
+                message = f"the descriptor says {self.dtype}, but {error}"
+            else:
+                message = f"{error}: name the detector's own, as in dtype='uint32'"
+            raise DtypeError(message) from None
+
+
+def inline_shape(value: object) -> tuple[int, ...] | None:
+    """Tell the shape of an array or nested list; None for anything else.
+
+    Examples
+    --------
+    >>> inline_shape([[[1, 2], [3, 4]]]), inline_shape([]), inline_shape("uid/0")
+    ((1, 2, 2), (0,), None)
+    """
+    if isinstance(value, (list, tuple)):
+        inner = inline_shape(value[0]) if value else None
+        return (len(value), *(inner or ()))
+    shape = getattr(value, "shape", None)
+    return tuple(shape) if isinstance(shape, tuple) else None
+
+
+def inline_pixels(
+    value: Any,
+    data_key: Mapping[str, Any],
+    dtypes: ListDtypes,
+    where: tuple[Hashable, ...],
+) -> ArrayPixels | ListPixels:
+    """See a value in an event as pixels.
+
+    Parameters
+    ----------
+    value : array or nested list, shape (..., rows, columns)
+    data_key : mapping
+        Of the event's descriptor.
+    dtypes : ListDtypes
+        Asked where `value` is a list and the data key does not declare ``dtype_numpy``.
+    where : tuple
+        Run, stream and field.
+    """
+    if not isinstance(value, (list, tuple)):
+        return ArrayPixels(value)
+    if value and isinstance(value[0], np.ndarray):
+        return ArrayPixels(np.stack(value))
+    declared = declared_dtype(data_key)
+    if declared is not None:
+        return ListPixels(value, inline_shape(value), declared, declared=True)
+    dtype = dtypes.dtype(where, value)
+    return ListPixels(value, inline_shape(value), dtype, declared=False)
+
+
+def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
+    """Read ``dtype_numpy``; None where it is absent or no plain dtype."""
+    declared = data_key.get("dtype_numpy")
+    if not isinstance(declared, str):
+        return None
+    try:
+        return np.dtype(declared)
+    except TypeError:
+        return None
+
+
+def _dtype_of_list(values: Any) -> np.dtype | None:
+    """Tell what one frame's list wants its field to be; None if it has no say."""
+    try:
+        array = _array_of_list(values)
+    except (ReadError, DtypeError):
+        return None
+    if not array.size:
+        return None
+    return {"i": WHOLE, "u": WHOLE, "b": array.dtype}.get(array.dtype.kind, OTHER)
+
+
+def _array_of_list(values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:  # JSON's null among numbers is a NaN
+            array = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        message = f"the lists are no image: {error}"
+        raise ReadError(message) from None
+    if array.dtype.kind in "US":
+        raise ReadError("the lists hold text, no image")
+    if array.dtype.kind == "f" and array.size and np.nanmax(np.abs(array)) > 2**53:
+        _check_no_rounding(values)
+    return array
+
+
+def _check_no_rounding(values: Any) -> None:
+    """Refuse whole numbers that numpy turned into floating-point ones by rounding."""
+    if isinstance(values, (list, tuple)):
+        for value in values:
+            _check_no_rounding(value)
+    elif isinstance(values, int) and abs(values) > 2**sys.float_info.mant_dig:
+        message = f"the lists hold {values}, which no dtype here holds exactly"
+        raise DtypeError(message)

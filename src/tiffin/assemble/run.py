@@ -1,0 +1,126 @@
+"""What an open run has told so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import FieldError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OpenRun", "announced_shape", "is_image"]
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenRun:
+    """The documents of one run that later ones refer to, and a running count.
+
+    Attributes
+    ----------
+    start : mapping
+        The start document.
+    descriptors : dict
+        Descriptor uid → descriptor document, of all streams.
+    counts : Counter
+        (stream, field) → how many frames so far.
+    seen : set
+        The fields of which an event told something: images, or that there were none.
+    """
+
+    start: Mapping[str, Any]
+    descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def uid(self) -> str:
+        """The run's uid."""
+        return str(self.start["uid"])
+
+    def number(self, stream: str, name: str, frames: int) -> int:
+        """Give the running number of the first of so many new frames."""
+        first = self.counts[stream, name]
+        self.counts[stream, name] += frames
+        return first
+
+    def missing(
+        self, fields: tuple[str, ...] | None, streams: tuple[str, ...] | None
+    ) -> list[tuple[str | None, FieldError]]:
+        """Say which of the fields asked for the run did not have, and what it has.
+
+        Returns
+        -------
+        list of (field or None, FieldError)
+            None stands for all fields, where the user named none.
+        """
+        if fields is None:
+            if self.seen:
+                return []
+            return [(None, FieldError(self._no_image(streams)))]
+        unseen = [name for name in fields if name not in self.seen]
+        return [(name, FieldError(self._no_field(name, streams))) for name in unseen]
+
+    def image_fields(self) -> dict[str, list[str]]:
+        """Give the image fields that the descriptors announce, by stream."""
+        found: dict[str, list[str]] = {}
+        for descriptor in self.descriptors.values():
+            for name, data_key in descriptor["data_keys"].items():
+                names = found.setdefault(descriptor["name"], [])
+                if is_image(data_key) and name not in names:
+                    names.append(name)
+        return {stream: names for stream, names in found.items() if names}
+
+    def _no_image(self, streams: tuple[str, ...] | None) -> str:
+        wanted = "any stream" if streams is None else " or ".join(map(repr, streams))
+        return f"run {self.uid[:8]} gave no image in {wanted}; {self._choices()}"
+
+    def _no_field(self, name: str, streams: tuple[str, ...] | None) -> str:
+        held = {
+            descriptor["name"]: descriptor["data_keys"][name]
+            for descriptor in self.descriptors.values()
+            if name in descriptor["data_keys"]
+        }
+        selected = {s: key for s, key in held.items() if streams is None or s in streams}
+        if not held:
+            near = did_you_mean(name, self._all_images())
+            near = near if near.startswith(":") else ""
+            return f"run {self.uid[:8]} has no field {name!r}{near}; {self._choices()}"
+        if not selected:
+            return (
+                f"field {name!r} of run {self.uid[:8]} is in stream "
+                f"{' and '.join(map(repr, held))} only: ask for streams={tuple(held)!r}"
+            )
+        stream, data_key = next(iter(selected.items()))
+        if is_image(data_key):
+            return f"run {self.uid[:8]} has no event with field {name!r} in {stream!r}"
+        shape = list(data_key.get("shape") or ())
+        return (
+            f"field {name!r} of run {self.uid[:8]} is no image: its shape is {shape}, "
+            f"an image has two dimensions or more; {self._choices()}"
+        )
+
+    def _choices(self) -> str:
+        found = self.image_fields()
+        if not found:
+            return "it announces no image field at all"
+        told = (f"{', '.join(names)} (stream {s!r})" for s, names in found.items())
+        return "its image fields are: " + "; ".join(told)
+
+    def _all_images(self) -> list[str]:
+        return [name for names in self.image_fields().values() for name in names]
+
+
+def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Read a data key's shape; None where it is no image's or not all known."""
+    shape = data_key.get("shape") or ()
+    if len(shape) < 2 or any(n is None for n in shape):
+        return None
+    return tuple(int(n) for n in shape)
+
+
+def is_image(data_key: Mapping[str, Any]) -> bool:
+    """Whether a data key announces two or more dimensions."""
+    return len(data_key.get("shape") or ()) >= 2

@@ -1,0 +1,218 @@
+"""Export live: a subscriber that hands documents over and gets out of the way.
+
+The RunEngine's thread only passes each document on. A thread of the exporter's names
+the frames, others write them; at a run's end its files are waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.engine import Pool
+from tiffin.errors import SourceError
+from tiffin.export import Export, Pipeline, raise_first
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from tiffin.corrections import Correction
+    from tiffin.export import Existing, OnError
+    from tiffin.records import Report
+    from tiffin.template import Template
+
+__all__ = ["ImageExporter"]
+
+logger = logging.getLogger("tiffin")
+
+
+class ImageExporter:
+    """A callback that exports images, for a RunEngine or a replay.
+
+    Parameters
+    ----------
+    template : str or Template
+        Of the files' names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
+    directory : path, optional
+        Where the names begin; without it, at the template's literal leading folders.
+        Made absolute now.
+    fields : str or iterable of str, optional
+        Which fields; all that hold images by default.
+    streams : str or iterable of str, optional
+        Which streams; None means all.
+    existing : {"error", "skip", "replace"}
+        What to do where a file is there already.
+    dry_run : bool
+        Make names, write nothing.
+    on_error : {"report", "raise"}
+        With ``"report"``, no exception of tiffin's reaches the RunEngine, which would
+        abort the plan: failures are in the report, and logged once a run and cause.
+        With ``"raise"``, a start document that the template does not fit raises at
+        once, anything else at the end of the run.
+    dtype : dtype-like, optional
+        Cast to it, where it holds every value.
+    corrections : iterable of callable
+        Each ``(image, frame) -> image``, in order.
+    workers : int, optional
+        How many threads write.
+
+    Raises
+    ------
+    SettingsError, TemplateError
+        In the constructor, whatever `on_error` says.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from tiffin.testing import run_of
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     with ImageExporter("{field}_{event.seq_num}.tif", directory=out) as exporter:
+    ...         for name, doc in run_of({"img": np.ones((2, 6, 9), "u2")}):
+    ...             exporter(name, doc)
+    ...     (report,) = exporter.reports.values()
+    ...     [record.path.name for record in report.written]
+    ['img_1.tif', 'img_2.tif']
+    """
+
+    def __init__(
+        self,
+        template: str | Template,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        fields: str | Iterable[str] | None = None,
+        streams: str | Iterable[str] | None = ("primary",),
+        existing: Existing = "error",
+        dry_run: bool = False,
+        on_error: OnError = "report",
+        dtype: Any = None,
+        corrections: Iterable[Correction] = (),
+        workers: int | None = None,
+    ) -> None:
+        self.settings = Export.of(
+            template,
+            directory=directory,
+            fields=fields,
+            streams=streams,
+            existing=existing,
+            dry_run=dry_run,
+            on_error=on_error,
+            dtype=dtype,
+            corrections=corrections,
+            workers=workers,
+        )
+        self._pipeline = Pipeline(self.settings)
+        self._mailbox = Pool(
+            workers=1, budget=self.settings.budget, name="tiffin-exporter"
+        )
+        self._runs: list[str] = []
+        self._errors: dict[str, Exception] = {}
+        # An interpreter that exits, or an exporter let go, still writes what it was given.
+        self._finalizer = weakref.finalize(self, _close, self._mailbox, self._pipeline)
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take one document.
+
+        Parameters
+        ----------
+        name : str
+            ``"start"``, ``"descriptor"``, ``"event"``…
+        doc : mapping
+            Not changed, and not kept as it is: what others change in it later does not
+            show in the files. An array inside is not copied.
+        """
+        copy = _shallow_copy(doc)
+        self._mailbox.submit(_nbytes(copy), lambda: self._take(name, copy))
+        raising = self.settings.on_error == "raise"
+        if name == "stop" or (raising and name == "start"):
+            self._mailbox.drain()
+            if raising:
+                self._raise(name, copy)
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Run uid → report, of all runs so far; running ones as far as they are."""
+        return {run: self._pipeline.report(run) for run in self._runs}
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until every frame handed over so far has its file or its failure.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            At most so long [s].
+
+        Returns
+        -------
+        bool
+            Whether all is done.
+        """
+        return self._mailbox.drain(timeout) and self._pipeline.drain(timeout)
+
+    def close(self) -> None:
+        """Finish what has been handed over, end runs that never stopped, free threads.
+
+        A document that comes later starts anew.
+        """
+        self._mailbox.submit(0, self._pipeline.finish)
+        _close(self._mailbox, self._pipeline)
+
+    def __enter__(self) -> ImageExporter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # ---- in the exporter's own thread
+
+    def _take(self, name: str, doc: Mapping[str, Any]) -> None:
+        try:
+            if name == "start":
+                self._runs.append(doc["uid"])
+            error = self._pipeline.feed(name, doc)
+            if error is not None:
+                self._errors[doc["uid"]] = error
+            if name == "stop":
+                self._pipeline.end_run()
+        except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
+            self._fail(name, doc, error)
+
+    def _fail(self, name: str, doc: Mapping[str, Any], error: Exception) -> None:
+        """Record what went wrong with a whole document."""
+        if not isinstance(error, SourceError):
+            logger.exception("a %s document could not be exported", name)
+            error = SourceError(f"a {name} document could not be exported: {error!r}")
+        run = doc.get("uid") if name == "start" else doc.get("run_start")
+        run = str(run or (self._runs[-1] if self._runs else ""))
+        if run not in self._runs:
+            self._runs.append(run)
+        self._pipeline.record_failure(error, run)
+
+    def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
+        if name == "start" and doc["uid"] in self._errors:
+            raise self._errors.pop(doc["uid"])
+        if name == "stop":
+            raise_first(self._pipeline.report(doc["run_start"]))
+
+
+def _close(mailbox: Pool, pipeline: Pipeline) -> None:
+    mailbox.close()
+    pipeline.close()
+
+
+def _shallow_copy(doc: Mapping[str, Any]) -> dict[str, Any]:
+    copy = dict(doc)
+    if isinstance(copy.get("data"), dict):
+        copy["data"] = dict(copy["data"])
+    return copy
+
+
+def _nbytes(doc: Mapping[str, Any]) -> int:
+    """Tell what the arrays of an event hold [bytes]."""
+    data = doc.get("data")
+    if not isinstance(data, dict):
+        return 0
+    return sum(value.nbytes for value in data.values() if isinstance(value, np.ndarray))

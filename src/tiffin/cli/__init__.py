@@ -1,0 +1,70 @@
+"""The shell's way in: ``tiffin export SOURCE --template …``.
+
+Exit status: 0 all written, 1 some failed, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+import tiffin
+from tiffin.cli.export import export
+from tiffin.errors import TiffinError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
+
+app = typer.Typer(
+    name="tiffin",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Export the images of Bluesky runs as numbered TIFF files.",
+)
+app.command()(export)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"tiffin {tiffin.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the exit status says how it went."""
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
+    try:
+        app()
+    except TiffinError as error:
+        console.print(f"[bold red]error:[/] {_plain(error)}", soft_wrap=True)
+        for note in getattr(error, "__notes__", ()):
+            console.print(note, style="dim", markup=False, soft_wrap=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        console.print("interrupted: no file is half written", style="yellow")
+        sys.exit(INTERRUPTED)
+
+
+def _plain(error: Exception) -> str:
+    """Keep square brackets in a message from being read as markup."""
+    return str(error).replace("[", "\\[")

@@ -1,0 +1,295 @@
+"""The exporter of bluesky's 2016 cookbook, with its signature and its hooks.
+
+Subclasses override ``start``, ``descriptor``, ``event``, ``stop`` or ``_save_image``,
+and get documents of their own: what they change in them goes into the files, and is
+seen by nobody else. It works in the caller's thread, as it always did.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.assemble import Assembler
+from tiffin.engine import Ledger
+from tiffin.errors import (
+    CollisionError,
+    ExistsError,
+    NoImageError,
+    TemplateError,
+    TiffinError,
+)
+from tiffin.export import Export, record_of
+from tiffin.frames import Frame, images_in
+from tiffin.writers import SeriesWriter, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiffin.export import OnError
+    from tiffin.records import Report
+
+__all__ = ["LiveTiffExporter"]
+
+logger = logging.getLogger("tiffin")
+
+
+class LiveTiffExporter:
+    """Save the images of one field as TIFF files, named by a template.
+
+    Parameters
+    ----------
+    field : str
+        A data key, such as ``"pe1_image"``.
+    template : str
+        A path with metadata in curly brackets; ``{i}`` numbers the images of a stack.
+    dryrun : bool
+        Make names, write nothing.
+    overwrite : bool
+        Whether a file that is there already may be replaced.
+    db : object, optional
+        Accepted for old calls. External data are read through registered handlers.
+    on_error : {"report", "raise"}
+        What becomes of tiffin's own failures: recorded and logged, or raised, an
+        existing file as the OSError that it was. What a subclass's own hooks raise
+        always propagates.
+
+    Attributes
+    ----------
+    field : str
+    filenames : list of str
+        Of the run in progress, or the last one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tiffin.testing import run_of
+    >>> class Doubled(LiveTiffExporter):
+    ...     def event(self, doc):
+    ...         doc["data"][self.field] *= 2
+    ...         super().event(doc)
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     exporter = Doubled("img", out + "/{start.scan_id}_{event.seq_num}.tif")
+    ...     for name, doc in run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7):
+    ...         exporter(name, doc)
+    ...     [Path(filename).name for filename in exporter.filenames]
+    ['7_1.tif', '7_2.tif']
+    """
+
+    def __init__(
+        self,
+        field: str,
+        template: str,
+        dryrun: bool = False,
+        overwrite: bool = False,
+        db: Any = None,
+        *,
+        on_error: OnError = "report",
+    ) -> None:
+        self._settings = Export.of(
+            template,
+            fields=field,
+            streams=None,
+            existing="replace" if overwrite else "error",
+            dry_run=dryrun,
+            on_error=on_error,
+        )
+        self.field = field
+        self.template = template
+        self.dryrun = dryrun
+        self.overwrite = overwrite
+        self.db = db
+        self.filenames: list[str] = []
+        self._assembler = Assembler(fields=(field,), streams=None)
+        self._ledger = Ledger()
+        self._writer = SeriesWriter()
+        self._runs: list[str] = []
+        self._starts: dict[str, Mapping[str, Any]] = {}
+        self._taken: set[str] = set()
+        self._frame: Frame | None = None
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Run uid → report, of all runs so far."""
+        return {run: self._ledger.report(run) for run in self._runs}
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take one document, and call the hook of its kind."""
+        if name == "start":
+            self._runs.append(doc["uid"])
+        frames: list[Frame] = []
+        with self._our_own(doc):
+            frames = list(self._assembler(name, dict(doc)))
+        if name in ("start", "descriptor"):
+            getattr(self, name)(_own_copy(doc))
+        for frame in _first_of_each_event(frames):
+            self._hand_event(frame)
+        if name == "stop":
+            self.stop(_own_copy(doc))
+
+    # ---- the hooks
+
+    def start(self, doc: dict[str, Any]) -> None:
+        """Begin a run; names are made of this document."""
+        self.filenames = []
+        self._taken.clear()
+        self._starts[doc["uid"]] = doc
+        with self._our_own(doc):
+            self._settings.template.check("start", doc, f"run {str(doc['uid'])[:8]}")
+
+    def descriptor(self, doc: dict[str, Any]) -> None:
+        """Begin a stream."""
+
+    def event(self, doc: dict[str, Any]) -> None:
+        """Export what stands in the field: one image, or a stack of them.
+
+        Parameters
+        ----------
+        doc : dict
+            An event of one's own; ``doc["data"][self.field]`` is a writable array,
+            shape (rows, columns) or (images, rows, columns).
+        """
+        if self.field not in doc["data"] or self._frame is None:
+            return
+        frame = self._frame
+        images = images_in(np.asarray(doc["data"][self.field]))
+        items = [self._named(frame.with_index(i), doc) for i in range(images.shape[0])]
+        names = [name for _, name in items]
+        for n, (item, name) in enumerate(items):
+            self._export(item, name, images[n], shared=names.count(name) > 1)
+
+    def stop(self, doc: dict[str, Any]) -> None:
+        """End a run. The filenames stay."""
+        self._starts.pop(doc["run_start"], None)
+
+    def _save_image(self, image: np.ndarray, filename: str) -> None:
+        """Write one image, unless this is a dry run.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns) [counts]
+        filename : str
+            Absolute.
+
+        Raises
+        ------
+        ExistsError
+            If the file is there already and may not be replaced.
+        """
+        path = Path(filename)
+        if not self.overwrite and (path.exists() or path.is_symlink()):
+            raise ExistsError.at(path)
+        if not self.dryrun:
+            image = np.asarray(image)
+            write = partial(self._writer.write, image=image)
+            publish(path, write, replace=self.overwrite)
+        self.filenames.append(filename)
+
+    # ---- what the hooks stand on
+
+    def _hand_event(self, frame: Frame) -> None:
+        """Call the event hook with a filled copy."""
+        if frame.problem is not None or frame.pixels is None:
+            self._record(frame, error=frame.problem)
+            return
+        try:
+            array = np.array(frame.pixels.open())  # a copy, writable
+        except TiffinError as error:
+            self._record(frame, error=error)
+            return
+        event = _own_copy(frame.event)
+        event["data"][self.field] = array
+        event["filled"] = {**event.get("filled", {}), self.field: True}
+        self._frame = frame
+        try:
+            self.event(event)
+        finally:
+            self._frame = None
+
+    def _named(self, frame: Frame, event: Mapping[str, Any]) -> tuple[Frame, str | Exception]:
+        start = self._starts.get(frame.run, frame.start)
+        try:
+            names = {**frame.names(), "start": start, "event": event}
+            name = self._settings.template.render(names)
+        except TemplateError as error:
+            return frame, error
+        return frame, str(self._settings.root / name)
+
+    def _export(
+        self, frame: Frame, name: str | Exception, image: np.ndarray, *, shared: bool
+    ) -> None:
+        if isinstance(name, Exception):
+            self._record(frame, error=name)
+        elif shared or name in self._taken:
+            message = (
+                f"several images of {self.field!r} have the name {name!r}: tell them "
+                f"apart in the template, as with {{event.seq_num}} or {{i}}"
+            )
+            self._record(frame, path=Path(name), error=CollisionError(message))
+        else:
+            self._taken.add(name)
+            try:
+                self._save_image(image, name)
+            except TiffinError as error:
+                self._record(frame, path=Path(name), error=error)
+            else:
+                self._record(frame, path=Path(name), image=image)
+
+    def _record(
+        self,
+        frame: Frame,
+        *,
+        path: Path | None = None,
+        image: np.ndarray | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        """Record a frame; raise its failure, if that was asked for."""
+        status: Any = "planned" if self.dryrun else "written"
+        if error is not None:
+            status = "skipped" if isinstance(error, NoImageError) else "failed"
+        more = {} if image is None else {"shape": image.shape, "dtype": image.dtype}
+        record = record_of(frame, status, path=path, error=error, **more)
+        self._ledger.put((self._ledger.new_group(), 0), record)
+        if status == "failed" and error is not None and self._raising:
+            raise error
+
+    @property
+    def _raising(self) -> bool:
+        return self._settings.on_error == "raise"
+
+    @contextmanager
+    def _our_own(self, doc: Mapping[str, Any]) -> Iterator[None]:
+        """Keep a failure of ours from the RunEngine, unless raising was asked for."""
+        try:
+            yield
+        except TiffinError as error:
+            if self._raising:
+                raise
+            run = str(doc.get("run_start") or doc.get("uid") or "")
+            self._ledger.say(run, error)
+
+
+def _first_of_each_event(frames: list[Frame]) -> Iterator[Frame]:
+    seen: set[int] = set()
+    for frame in frames:
+        if id(frame.pixels or frame) not in seen:
+            seen.add(id(frame.pixels or frame))
+            yield frame
+
+
+def _own_copy(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a document so far that changing it shows nowhere else, arrays excepted."""
+    return {key: _copied(value) for key, value in doc.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return list(value)
+    return value

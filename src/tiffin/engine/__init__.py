@@ -1,0 +1,7 @@
+"""Carry work out: workers under a byte budget, names claimed, records kept in order."""
+
+from tiffin.engine.claims import Claims
+from tiffin.engine.ledger import Ledger
+from tiffin.engine.pool import Pool
+
+__all__ = ["Claims", "Ledger", "Pool"]

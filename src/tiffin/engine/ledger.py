@@ -1,0 +1,98 @@
+"""The records of an export, kept in frame order whatever order they come in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tiffin.records import Record, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.records import Status
+
+__all__ = ["Ledger", "Place"]
+
+logger = logging.getLogger("tiffin")
+
+Place = tuple[int, int]
+"""Where a record stands: the number of its event and field, and the index inside."""
+
+
+class Ledger:
+    """Keeps one record a frame, and says each cause of failure once a run.
+
+    Safe in threads.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with (frames finished, frames known) after each change.
+    """
+
+    def __init__(self, progress: Callable[[int, int], object] | None = None) -> None:
+        self._progress = progress
+        self._records: dict[Place, Record] = {}
+        self._said: set[tuple[str | None, ...]] = set()
+        self._lock = threading.Lock()
+        self._groups = 0
+        self.finished = 0
+        """How many records say what became of their frame."""
+
+    def new_group(self) -> int:
+        """Give the first half of the places of one event and field."""
+        with self._lock:
+            self._groups += 1
+            return self._groups
+
+    def put(self, place: Place, record: Record) -> None:
+        """Set what became of the frame at a place."""
+        with self._lock:
+            self._records[place] = record
+            if record.status != "planned":
+                self.finished += 1
+        if record.status == "failed" and record.error is not None:
+            self.say(record.run, record.error, record.field)
+        if self._progress is not None:
+            self._progress(self.finished, len(self))
+
+    def settle(
+        self,
+        place: Place,
+        status: Status,
+        error: Exception | None = None,
+    ) -> None:
+        """Change the status of the record at a place."""
+        self.put(place, replace(self._records[place], status=status, error=error))
+
+    def at(self, place: Place) -> Record:
+        """Give the record at a place."""
+        return self._records[place]
+
+    def withdraw(self, place: Place) -> None:
+        """Take back the record of a frame that was announced and does not exist."""
+        with self._lock:
+            self._records.pop(place, None)
+
+    def report(self, run: str | None = None) -> Report:
+        """Sum up: all records, or those of one run."""
+        with self._lock:
+            ordered = sorted(self._records.items())
+        return Report(
+            tuple(record for _, record in ordered if run is None or record.run == run)
+        )
+
+    def say(self, run: str, error: Exception, field: str | None = None) -> None:
+        """Log an error, unless the same cause has been logged for this run."""
+        causes = {(run, field, type(error).__name__), (run, str(error))}
+        with self._lock:
+            is_new = not causes & self._said
+            self._said |= causes
+        if is_new:
+            logger.error("run %s: %s", run[:8], error)
+
+    def __len__(self) -> int:
+        return len(self._records)

@@ -1,0 +1,136 @@
+"""A few threads and a budget of bytes: when it is full, whoever submits waits."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Pool"]
+
+logger = logging.getLogger("tiffin")
+
+
+class Pool:
+    """Runs jobs in threads, in the order submitted.
+
+    Parameters
+    ----------
+    workers : int
+        How many threads. They start with the first job.
+    budget : int
+        How much may wait or be in work at a time [bytes]. A job larger than that
+        runs when nothing else does.
+    name : str
+        Of the threads.
+
+    Notes
+    -----
+    The threads are daemons, so that an interpreter can exit; who owns a pool closes it.
+    """
+
+    def __init__(self, *, workers: int, budget: int, name: str) -> None:
+        self._workers = workers
+        self._budget = budget
+        self._name = name
+        self._jobs: queue.SimpleQueue[tuple[int, Callable[[], None]] | None]
+        self._jobs = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._bytes = 0
+        self._in_flight = 0
+        self.waits = 0
+        """How often a submitter had to wait for room."""
+
+    def submit(self, nbytes: int, job: Callable[[], None]) -> None:
+        """Hand a job over; wait while the budget is full.
+
+        Parameters
+        ----------
+        nbytes : int
+            What the job holds, or will hold [bytes].
+        job : callable
+            Its exceptions are its own business: here they are only logged.
+        """
+        with self._changed:
+            if not self._fits(nbytes):
+                self.waits += 1
+                self._changed.wait_for(lambda: self._fits(nbytes))
+            self._bytes += nbytes
+            self._in_flight += 1
+            if len(self._threads) < self._workers:
+                self._start_thread()
+        self._jobs.put((nbytes, job))
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is waiting or in work.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            At most so long [s].
+
+        Returns
+        -------
+        bool
+            Whether all is done.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._in_flight, timeout)
+
+    def cancel(self) -> int:
+        """Drop the jobs that no worker has begun; give their number."""
+        dropped = 0
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return dropped
+            if job is not None:
+                dropped += 1
+                self._done(job[0])
+
+    def close(self) -> None:
+        """Wait for all jobs and end the threads. A later job starts new ones."""
+        self.drain()
+        with self._changed:
+            threads, self._threads = self._threads, []
+        for _ in threads:
+            self._jobs.put(None)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _fits(self, nbytes: int) -> bool:
+        return not self._in_flight or self._bytes + nbytes <= self._budget
+
+    def _start_thread(self) -> None:
+        name = f"{self._name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            nbytes, job = item
+            try:
+                job()
+            except Exception:
+                # The border of a job: what is left here is a defect, never a frame's.
+                logger.exception("a job of %s failed", self._name)
+            finally:
+                # Done first: letting go of the job may let go of the pool's owner,
+                # whose finalizer then drains the pool from this very thread.
+                self._done(nbytes)
+                del item, job
+
+    def _done(self, nbytes: int) -> None:
+        with self._changed:
+            self._bytes -= nbytes
+            self._in_flight -= 1
+            self._changed.notify_all()
+

@@ -1,0 +1,163 @@
+"""What can go wrong, as a tree.
+
+::
+
+    TiffinError
+    ├── SettingsError (ValueError)        a setting that can't work
+    ├── TemplateError (ValueError)        a template, or what it asks of a run
+    │   └── MissingKeyError (LookupError) a key that this run or event lacks
+    ├── FieldError (LookupError)          a field that is no image, or not there
+    ├── NoImageError (LookupError)        nothing to export here: a skipped record
+    ├── DtypeError (TypeError)            pixels that a TIFF can't hold as asked
+    ├── CollisionError (ValueError)       two frames would get one name
+    ├── ExistsError (FileExistsError)     a file of that name is there already
+    ├── SourceError (ValueError)          a source that can't be read as documents
+    ├── ReadError (OSError)               pixels that can't be read
+    ├── WriteError (OSError)              a file that can't be written
+    ├── CorrectionError (RuntimeError)    a correction that failed
+    └── MissingLibraryError (ImportError) an optional library that is not installed
+
+Each subclasses the built-in exception that it replaces, so that old ``except`` clauses
+go on working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiffin.records import Report
+
+__all__ = [
+    "CollisionError",
+    "CorrectionError",
+    "DtypeError",
+    "ExistsError",
+    "FieldError",
+    "MissingKeyError",
+    "MissingLibraryError",
+    "NoImageError",
+    "ReadError",
+    "SettingsError",
+    "SourceError",
+    "TemplateError",
+    "TiffinError",
+    "WriteError",
+    "did_you_mean",
+]
+
+
+class TiffinError(Exception):
+    """The base of every error that tiffin raises by itself.
+
+    Attributes
+    ----------
+    report : Report or None
+        What the export had done, on errors that end one with ``on_error="raise"``.
+    exit_status : int
+        What a shell gets when this error ends a command.
+    """
+
+    report: Report | None = None
+    exit_status = 1
+
+
+class SettingsError(TiffinError, ValueError):
+    """A setting that can't work, whatever the run."""
+
+    exit_status = 2
+
+
+class TemplateError(TiffinError, ValueError):
+    """A template that can't work, or a name that it can't make.
+
+    Attributes
+    ----------
+    column : int or None
+        Where in the template, counted from 1.
+    """
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, column: int | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class MissingKeyError(TemplateError, LookupError):
+    """A key that the template names and this run or event lacks."""
+
+    exit_status = 1
+
+
+class FieldError(TiffinError, LookupError):
+    """A field that is no image, or that the run does not have."""
+
+
+class NoImageError(TiffinError, LookupError):
+    """Nothing to export here; the record's status is ``"skipped"``."""
+
+
+class DtypeError(TiffinError, TypeError):
+    """Pixels that can't be held exactly in the dtype asked for, or in a TIFF."""
+
+
+class CollisionError(TiffinError, ValueError):
+    """Two frames of one export would get the same name."""
+
+
+class ExistsError(TiffinError, FileExistsError):
+    """A file of that name is there already, and ``existing="error"``."""
+
+    @classmethod
+    def at(cls, path: object) -> ExistsError:
+        """Say so, and what can be done."""
+        return cls(
+            f"there is already a file at {path}: "
+            f"existing='skip' leaves it, existing='replace' replaces it"
+        )
+
+
+class SourceError(TiffinError, ValueError):
+    """A source that can't be read as Bluesky documents."""
+
+
+class ReadError(TiffinError, OSError):
+    """Pixels that can't be read: a file that vanished, an unknown format."""
+
+
+class WriteError(TiffinError, OSError):
+    """A file or folder that can't be written."""
+
+
+class CorrectionError(TiffinError, RuntimeError):
+    """A correction that failed, or gave back something that is no image."""
+
+
+class MissingLibraryError(TiffinError, ImportError):
+    """An optional library that is not installed; the message names the extra."""
+
+
+def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
+    """Name the nearest of `choices`, as the end of an error message.
+
+    Examples
+    --------
+    >>> did_you_mean("sampel", ["sample", "scan_id"])
+    ": did you mean 'sample'?"
+    >>> did_you_mean("qqq", ["scan_id", "uid"])
+    '; there are: scan_id, uid'
+    >>> did_you_mean("qqq", [])
+    ''
+    """
+    names = sorted({str(choice) for choice in choices})
+    near = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
+    if near:
+        return ": did you mean " + " or ".join(map(repr, near)) + "?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"; there are: {shown}"

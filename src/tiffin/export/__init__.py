@@ -1,0 +1,85 @@
+"""The main road: a source in, numbered TIFF files and a report out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import SourceError, TiffinError
+from tiffin.export.naming import record_of
+from tiffin.export.pipeline import Pipeline
+from tiffin.export.settings import Existing, Export, OnError
+from tiffin.records import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["Existing", "Export", "OnError", "Pipeline", "raise_first", "record_of", "replay"]
+
+
+def replay(
+    settings: Export,
+    documents: Iterable[tuple[str, Mapping[str, Any]]],
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Export documents that can be gone through twice.
+
+    Parameters
+    ----------
+    settings : Export
+    documents : iterable of (name, document)
+        Gone through once to name every frame, and once more to write them.
+    progress : callable, optional
+        Called with (frames finished, frames known), from any thread.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TiffinError
+        With ``on_error="raise"``: what is wrong with names and fields before any file
+        is written, anything else when all that can be written has been. Its ``report``
+        tells of every frame.
+    """
+    pipeline = Pipeline(settings, progress=progress)
+    try:
+        pipeline.plan(documents)
+        if not pipeline.report().records:
+            pipeline.record_failure(SourceError("the source holds no run"))
+        stop = settings.on_error == "raise" and pipeline.naming_error() is not None
+        if not stop and not settings.dry_run:
+            _write(pipeline, documents)
+    except BaseException:
+        pipeline.cancel()  # Ctrl-C: what has begun is finished, nothing is half there
+        raise
+    pipeline.close()
+    report = pipeline.report()
+    if settings.on_error == "raise":
+        raise_first(report)
+    return report
+
+
+def raise_first(report: Report) -> None:
+    """Raise the first failure of a report, with the report on it; or do nothing."""
+    if not report.failed:
+        return
+    error = report.failed[0].error
+    if not isinstance(error, TiffinError):
+        error = TiffinError(str(error))
+    error.report = report
+    if len(report.failed) > 1 or report.written:
+        error.add_note(f"tiffin: {report}; the exception's .report has every frame")
+    raise error
+
+
+def _write(
+    pipeline: Pipeline, documents: Iterable[tuple[str, Mapping[str, Any]]]
+) -> None:
+    try:
+        for name, doc in documents:
+            pipeline.feed(name, doc)
+    except SourceError:
+        pass  # recorded by the plan; what came before it is exported
+    pipeline.finish()

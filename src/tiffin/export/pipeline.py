@@ -1,0 +1,198 @@
+"""The order of things: document, frame, name, claim, queue, pixels, file, record.
+
+Names come before pixels: what a plan, a dry run and a collision need is known without
+reading any. A replay plans all of its names first; live, each frame takes its name as
+it comes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tiffin.assemble import Assembler, ListDtypes
+from tiffin.engine import Ledger, Pool
+from tiffin.errors import (
+    CollisionError,
+    ExistsError,
+    FieldError,
+    SourceError,
+    TemplateError,
+)
+from tiffin.export.naming import Named, Namer
+from tiffin.export.worker import Worker
+from tiffin.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tiffin.export.settings import Export
+    from tiffin.frames import Frame
+    from tiffin.records import Report
+
+__all__ = ["Pipeline"]
+
+NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, SourceError)
+"""What is wrong before any pixel is read: raising, nothing is written."""
+
+
+class Pipeline:
+    """Leads documents through an export.
+
+    Parameters
+    ----------
+    settings : Export
+    progress : callable, optional
+        Called with (frames finished, frames known), from any thread.
+    """
+
+    def __init__(
+        self, settings: Export, *, progress: Callable[[int, int], object] | None = None
+    ) -> None:
+        self._settings = settings
+        self._ledger = Ledger(progress)
+        self._namer = Namer(settings, self._ledger)
+        self._worker = Worker(settings, self._namer, self._ledger)
+        self._pool = Pool(
+            workers=settings.workers, budget=settings.budget, name="tiffin-writer"
+        )
+        self._dtypes = ListDtypes(settings.dtype)
+        self._assembler = self._new_assembler()
+        self._plan: deque[list[Named]] = deque()
+
+    def plan(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Name every frame of a replay, and settle all claims, before any is read.
+
+        Parameters
+        ----------
+        documents : iterable of (name, document)
+            To be given to `feed` again, unless this is a dry run.
+        """
+        self._dtypes.surveying = True
+        assembler = self._new_assembler()
+        try:
+            for group in _groups(self._frames_of(assembler, documents)):
+                named = self._namer.name(group)
+                self._plan.append([_without_pixels(item) for item in named])
+        finally:
+            self._dtypes.surveying = False
+        refuse = self._namer.refuse_contested
+        self._plan = deque([refuse(item) for item in items] for items in self._plan)
+
+    def feed(self, name: str, doc: Mapping[str, Any]) -> TemplateError | None:
+        """Take one document: hand what it completes to the workers.
+
+        Returns
+        -------
+        TemplateError or None
+            What every name of the run would fail with, told by a start document.
+        """
+        error = self._namer.check_start(doc) if name == "start" else None
+        self._hand_over(self._assembler(name, doc))
+        return error
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait for what has been fed, at most so long [s]; tell whether all is done."""
+        return self._pool.drain(timeout)
+
+    def end_run(self) -> None:
+        """Wait for what has been fed, and close what it opened."""
+        self._pool.drain()
+        self._assembler.close()
+
+    def finish(self) -> None:
+        """End the runs that never stopped, and wait for all frames."""
+        self._hand_over(self._assembler.finish())
+        self.end_run()
+        while self._plan:
+            message = "the source changed while it was exported: this frame is gone"
+            for item in self._plan.popleft():
+                if item.path is not None:
+                    self._ledger.settle(item.place, "failed", SourceError(message))
+
+    def close(self) -> None:
+        """Wait for all frames and end the threads."""
+        self._pool.close()
+        self._assembler.close()
+
+    def cancel(self) -> None:
+        """Drop what no worker has begun, and wait for the rest."""
+        self._pool.cancel()
+        self.close()
+
+    def record_failure(self, error: Exception, run: str = "") -> None:
+        """Record a failure that is no frame's."""
+        place = (self._ledger.new_group(), 0)
+        self._ledger.put(place, Record(status="failed", path=None, run=run, error=error))
+
+    def report(self, run: str | None = None) -> Report:
+        """Sum up what has become of the frames so far."""
+        return self._ledger.report(run)
+
+    def naming_error(self) -> Exception | None:
+        """Give the first of what the plan found wrong with names, fields or source."""
+        errors = (record.error for record in self.report().failed)
+        return next((e for e in errors if isinstance(e, NAMING_ERRORS)), None)
+
+    def _new_assembler(self) -> Assembler:
+        return Assembler(
+            fields=self._settings.fields,
+            streams=self._settings.streams,
+            dtypes=self._dtypes,
+        )
+
+    def _frames_of(
+        self,
+        assembler: Assembler,
+        documents: Iterable[tuple[str, Mapping[str, Any]]],
+    ) -> Iterator[Frame]:
+        """Give all frames of a source; where it breaks, record that and end there."""
+        try:
+            for name, doc in documents:
+                yield from assembler(name, doc)
+        except SourceError as error:
+            self.record_failure(error)
+        yield from assembler.finish()
+
+    def _hand_over(self, frames: Iterable[Frame]) -> None:
+        for group in _groups(frames):
+            named = self._planned(group) or self._namer.name(group)
+            ready = [item for item in named if item.path is not None]
+            if ready and not self._settings.dry_run:
+                job = partial(self._worker.export, ready, len(group))
+                self._pool.submit(_cost(group), job)
+
+    def _planned(self, group: list[Frame]) -> list[Named] | None:
+        """Find the names that the plan gave; None if these frames are not in it."""
+        if not self._plan or not _same(self._plan[0], group):
+            return None  # live, or the source has grown since it was planned
+        planned = self._plan.popleft()
+        return [replace(p, frame=f) for p, f in zip(planned, group, strict=True)]
+
+
+def _groups(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Take together the frames of one event and field, which share their pixels."""
+    for _, group in itertools.groupby(frames, key=lambda f: id(f.pixels or f)):
+        yield list(group)
+
+
+def _cost(group: list[Frame]) -> int:
+    """Tell what a group holds in memory, or will once it is read [bytes]."""
+    held = group[0].pixels.held if group[0].pixels else 0
+    return held or group[0].nbytes * len(group)
+
+
+def _without_pixels(item: Named) -> Named:
+    """Keep the name only: a plan of a whole run must not hold the run's images."""
+    bare = replace(item.frame, pixels=None, event={}, start={}, descriptor={})
+    return replace(item, frame=bare)
+
+
+def _same(planned: list[Named], group: list[Frame]) -> bool:
+    def who(frame: Frame) -> tuple[object, ...]:
+        return (frame.run, frame.stream, frame.field, frame.seq_num, frame.i)
+
+    return [who(p.frame) for p in planned] == [who(f) for f in group]

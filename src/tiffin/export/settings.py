@@ -1,0 +1,180 @@
+"""What an export is to do: checked once, before any document."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from tiffin.corrections import Cast, Correction
+from tiffin.errors import SettingsError, TemplateError, did_you_mean
+from tiffin.template import Template
+from tiffin.writers import WRITABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Existing", "Export", "OnError"]
+
+Existing = Literal["error", "skip", "replace"]
+OnError = Literal["raise", "report"]
+
+DEFAULT_BUDGET = 256 * 2**20
+"""How much may wait for the workers [bytes]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """The settings of an export, ready to use and to send to another process.
+
+    Attributes
+    ----------
+    template : Template
+        Of paths relative to `root`.
+    root : pathlib.Path
+        Absolute.
+    fields, streams : tuple of str or None
+        None means all.
+    existing : {"error", "skip", "replace"}
+    dry_run : bool
+    on_error : {"raise", "report"}
+    dtype : numpy.dtype or None
+    corrections : tuple of callable
+        In the order in which they act; the cast to `dtype` comes last.
+    workers : int
+    budget : int
+        [bytes]
+    """
+
+    template: Template
+    root: Path
+    fields: tuple[str, ...] | None
+    streams: tuple[str, ...] | None
+    existing: Existing
+    dry_run: bool
+    on_error: OnError
+    dtype: np.dtype | None
+    corrections: tuple[Correction, ...]
+    workers: int
+    budget: int = DEFAULT_BUDGET
+
+    @classmethod
+    def of(
+        cls,
+        template: str | Template,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        fields: str | Iterable[str] | None = None,
+        streams: str | Iterable[str] | None = ("primary",),
+        existing: Existing = "error",
+        dry_run: bool = False,
+        on_error: OnError = "raise",
+        dtype: Any = None,
+        corrections: Iterable[Correction] = (),
+        workers: int | None = None,
+    ) -> Export:
+        """Check what a user wrote, and settle what was left open.
+
+        Raises
+        ------
+        SettingsError, TemplateError
+            Saying what was got and what is wanted.
+        """
+        root, relative = _rooted(template, directory)
+        cast_to = _dtype(dtype)
+        steps = tuple(_corrections(corrections))
+        if cast_to is not None:
+            steps += (Cast(cast_to),)
+        return cls(
+            template=relative,
+            root=root,
+            fields=_names("fields", fields),
+            streams=_names("streams", streams),
+            existing=_choice("existing", existing, get_args(Existing)),
+            dry_run=bool(dry_run),
+            on_error=_choice("on_error", on_error, get_args(OnError)),
+            dtype=cast_to,
+            corrections=steps,
+            workers=_workers(workers),
+        )
+
+
+def _rooted(
+    template: str | Template, directory: str | os.PathLike[str] | None
+) -> tuple[Path, Template]:
+    """Find the folder that the names are relative to, and make it absolute now."""
+    template = template if isinstance(template, Template) else Template(template)
+    if directory is None:
+        lead, relative = template.split_root()
+        return Path(lead).expanduser().absolute(), relative
+    if template.is_absolute:
+        message = (
+            f"template {template.text!r} is an absolute path, and directory="
+            f"{os.fspath(directory)!r} is given too: leave one of them out"
+        )
+        raise TemplateError(message, column=1)
+    lead, _ = template.split_root()
+    if ".." in lead.split("/"):
+        message = f"template {template.text!r} leaves directory={os.fspath(directory)!r}"
+        raise TemplateError(message, column=1)
+    try:
+        return Path(directory).expanduser().absolute(), template
+    except TypeError:
+        message = f"directory is a path, not {type(directory).__name__}"
+        raise SettingsError(message) from None
+
+
+def _names(setting: str, names: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    given = (names,) if isinstance(names, str) else tuple(names)
+    if not given or not all(isinstance(name, str) and name for name in given):
+        message = f"{setting} is a list of names, or None for all of them, not {names!r}"
+        raise SettingsError(message)
+    return tuple(dict.fromkeys(given))
+
+
+def _choice(setting: str, value: Any, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        message = f"{setting}={value!r} is none of {', '.join(map(repr, choices))}"
+        near = did_you_mean(str(value), choices)
+        raise SettingsError(message + (near if near.startswith(":") else ""))
+    return value
+
+
+def _dtype(dtype: Any) -> np.dtype | None:
+    if dtype is None:
+        return None
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = None
+    if wanted is None or wanted.name not in WRITABLE:
+        message = f"dtype={dtype!r} is none that a TIFF holds: {', '.join(WRITABLE)}"
+        raise SettingsError(message)
+    return wanted
+
+
+def _corrections(corrections: Iterable[Correction]) -> list[Correction]:
+    if callable(corrections):
+        corrections = (corrections,)
+    steps = list(corrections)
+    for step in steps:
+        if not callable(step):
+            message = (
+                f"corrections are callables (image, frame) -> image, not {step!r}"
+            )
+            raise SettingsError(message)
+    return steps
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return max(1, min(4, os.cpu_count() or 1))
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        message = f"workers is a number of threads from 1, not {workers!r}"
+        raise SettingsError(message)
+    return workers

@@ -1,0 +1,135 @@
+"""What a worker does with the frames of one event: read, correct, write, record."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiffin.corrections import correct
+from tiffin.errors import NoImageError, ReadError, TiffinError
+from tiffin.export.naming import Named, record_of
+from tiffin.frames import Frame, Images, images_in
+from tiffin.writers import SeriesWriter, clear_leftovers, publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiffin.engine import Ledger
+    from tiffin.export.naming import Namer
+    from tiffin.export.settings import Export
+    from tiffin.records import Record
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("tiffin")
+
+
+class Worker:
+    """Exports images; safe in threads. Every frame it is given gets its record."""
+
+    def __init__(self, settings: Export, namer: Namer, ledger: Ledger) -> None:
+        self._settings = settings
+        self._namer = namer
+        self._ledger = ledger
+        self._writer = SeriesWriter()
+        self._cleared: set[Path] = set()
+        self._surprised: set[tuple[str, str | None, str | None]] = set()
+
+    def export(self, group: list[Named], announced: int) -> None:
+        """Write the images of one event and field.
+
+        Parameters
+        ----------
+        group : list of Named
+            Those that have a path; they share their pixels.
+        announced : int
+            How many images the descriptor announced. The array is the truth: what it
+            holds beyond is named and written too, what it does not hold is withdrawn.
+        """
+        try:
+            images = _open(group[0].frame)
+        except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+            for item in group:
+                self._fail(item, error)
+            return
+        found = images.shape[0]
+        if found != announced:
+            self._say_surprise(group[0].frame, announced, found)
+        for item in group:
+            if item.place[1] < found:
+                self._write(item, images)
+            else:
+                self._ledger.withdraw(item.place)
+        if not found:
+            self._put_empty(group[0])
+        for i in range(announced, found):
+            beside = group[0]
+            frame, place = beside.frame.with_index(i), (beside.place[0], i)
+            self._write(self._namer.name_one(frame, place), images)
+
+    def _write(self, item: Named, images: Images) -> None:
+        if item.path is None:
+            return
+        try:
+            record = self._written(item.frame, item.path, images)
+        except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+            self._fail(item, error)
+        else:
+            self._ledger.put(item.place, record)
+
+    def _written(self, frame: Frame, path: Path, images: Images) -> Record:
+        image = np.asarray(images[frame.i or 0])
+        image = correct(image, frame, self._settings.corrections)
+        self._clear_leftovers(path.parent)
+        publish(
+            path,
+            partial(self._writer.write, image=image),
+            replace=self._settings.existing == "replace",
+        )
+        dtype = image.dtype.newbyteorder("=")
+        return record_of(frame, "written", path=path, shape=image.shape, dtype=dtype)
+
+    def _fail(self, item: Named, error: Exception) -> None:
+        if not isinstance(error, TiffinError):
+            message = f"{item.frame}: {type(error).__name__}: {error}"
+            wrapped = ReadError(message)
+            wrapped.__cause__ = error
+            error = wrapped
+        self._ledger.settle(item.place, "failed", error)
+
+    def _put_empty(self, item: Named) -> None:
+        frame = item.frame
+        error = NoImageError(f"event {frame.seq_num} holds no image of {frame.field!r}")
+        record = record_of(frame, "skipped", i=None, error=error)
+        self._ledger.put(item.place, record)
+
+    def _say_surprise(self, frame: Frame, announced: int, found: int) -> None:
+        key = (frame.run, frame.stream, frame.field)
+        if key not in self._surprised:
+            self._surprised.add(key)
+            logger.warning(
+                "run %s: the descriptor announces %d image(s) of %r an event, event %s "
+                "holds %d: the event is right",
+                frame.run[:8],
+                announced,
+                frame.field,
+                frame.seq_num,
+                found,
+            )
+
+    def _clear_leftovers(self, folder: Path) -> None:
+        if folder not in self._cleared:
+            self._cleared.add(folder)
+            clear_leftovers(folder)
+
+
+def _open(frame: Frame) -> Images:
+    assert frame.pixels is not None  # noqa: S101 (such frames have no path)
+    array = frame.pixels.open()
+    if len(array.shape) < 2:
+        message = f"{frame} is no image: its shape is {list(array.shape)}"
+        raise ReadError(message)
+    return images_in(array)

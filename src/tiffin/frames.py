@@ -1,0 +1,186 @@
+"""One image of a run, before anyone has read it.
+
+A `Frame` says who the image is and in what context it was taken, and can `read` its
+pixels later. The frames of one event and field share one `Pixels`, so that what holds
+them is opened once.
+"""
+
+from __future__ import annotations
+
+import math
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Frame", "Images", "Pixels", "images_in"]
+
+
+class Images(Protocol):
+    """The images of one event and field, side by side along one leading axis."""
+
+    def __str__(self) -> str:
+        return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(images, rows, columns)."""
+        ...
+
+    def __getitem__(self, i: int, /) -> Any:
+        """Image `i`, convertible to an array of shape (rows, columns)."""
+        ...
+
+
+class Pixels(Protocol):
+    """Where the images of one event and field come from.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        The shape of the whole array as announced, leading axes included.
+    dtype : numpy.dtype or None
+        As announced.
+    held : int
+        Bytes of memory that waiting for these pixels costs [bytes].
+    """
+
+    shape: tuple[int, ...] | None
+    dtype: np.dtype | None
+    held: int
+
+    def open(self) -> Any:
+        """Give the whole array, or something that can be sliced like it.
+
+        Returns
+        -------
+        array-like, shape (..., rows, columns) [counts]
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Identity and context of one 2-D image.
+
+    Attributes
+    ----------
+    run, stream, field : str
+        Whose image this is. `stream` and `field` are None where a whole run has none.
+    seq_num : int or None
+        The event's number in its stream, from 1.
+    i : int or None
+        Index inside the event: all leading axes in C order, from 0.
+    number : int or None
+        Running number inside run, stream and field, from 0.
+    start, descriptor, event : mapping
+        The documents, to be read only. `event` is empty where there is none.
+    pixels : Pixels or None
+        Shared by the frames of an event; None where `problem` is set.
+    problem : Exception or None
+        Why there are no pixels, when that is known before reading.
+    """
+
+    run: str
+    stream: str | None = None
+    field: str | None = None
+    seq_num: int | None = None
+    i: int | None = None
+    number: int | None = None
+    start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    descriptor: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    event: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pixels: Pixels | None = None
+    problem: Exception | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """(rows, columns) as announced, or None."""
+        if self.pixels is None or self.pixels.shape is None:
+            return None
+        return self.pixels.shape[-2:]
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The dtype as announced, or None."""
+        return None if self.pixels is None else self.pixels.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the image takes once read, as announced; 0 when unknown."""
+        if self.shape is None or self.dtype is None:
+            return 0
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def names(self) -> dict[str, Any]:
+        """Give what a template may speak of."""
+        return {
+            "start": self.start,
+            "descriptor": self.descriptor,
+            "event": self.event or {"seq_num": self.seq_num},
+            "stream": self.stream,
+            "field": self.field,
+            "i": self.i,
+        }
+
+    def with_index(self, i: int) -> Frame:
+        """Give the frame beside this one in the same event."""
+        number = None
+        if self.number is not None and self.i is not None:
+            number = self.number - self.i + i
+        return replace(self, i=i, number=number)
+
+    def read(self) -> np.ndarray:
+        """Read this one image.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns) [counts]
+            In its own dtype. Not to be written to.
+        """
+        if self.pixels is None or self.i is None:
+            raise self.problem or ValueError("this frame has no pixels")
+        return np.asarray(images_in(self.pixels.open())[self.i])
+
+
+def images_in(array: Any) -> Images:
+    """See an array of two or more dimensions as images side by side.
+
+    Parameters
+    ----------
+    array : array-like, shape (..., rows, columns)
+        A numpy array, or anything with a shape that can be sliced like one.
+
+    Returns
+    -------
+    Images, shape (images, rows, columns)
+        All leading axes counted in C order. No pixel is copied or read yet.
+
+    Examples
+    --------
+    >>> images_in(np.zeros((2, 3, 6, 9))).shape
+    (6, 6, 9)
+    >>> images_in(np.zeros((6, 9))).shape
+    (1, 6, 9)
+    """
+    return _Side(array)
+
+
+class _Side:
+    """Leading axes seen as one; each image is sliced when asked for."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self._lead = tuple(int(n) for n in array.shape[:-2])
+        rows, columns = array.shape[-2:]
+        self.shape = (math.prod(self._lead), int(rows), int(columns))
+
+    def __getitem__(self, i: int, /) -> Any:
+        if not self._lead:
+            return self._array
+        where = np.unravel_index(i, self._lead)
+        return self._array[tuple(int(n) for n in where)]

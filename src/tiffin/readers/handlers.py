@@ -1,0 +1,149 @@
+"""Resource and Datum: files read through handlers that packages register.
+
+A handler is found by the resource's spec in the entry-point group
+``databroker.handlers``, made once for each resource, and called for each datum.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.errors import ReadError, TiffinError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DatumPixels", "Handlers"]
+
+GROUP = "databroker.handlers"
+
+MOST_OPEN = 16
+"""Handlers kept open at a time: many of them hold a file, and files are limited."""
+
+
+class Handlers:
+    """Gives each resource its handler, and keeps the last few open."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def read(self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]) -> Any:
+        """Read what one datum points at.
+
+        Parameters
+        ----------
+        resource : mapping
+            A Resource document.
+        datum_kwargs : mapping
+            Of a Datum document.
+
+        Returns
+        -------
+        ndarray [counts]
+            In the shape that the handler gives.
+
+        Raises
+        ------
+        ReadError
+            If no handler is registered, or the handler fails.
+        """
+        # One at a time: no handler promises to be safe in threads, HDF5 isn't.
+        with self._lock:
+            handler = self._handler(resource)
+            try:
+                return np.asarray(handler(**datum_kwargs))
+            except Exception as error:
+                raise _unreadable(resource, error) from error
+
+    def close(self) -> None:
+        """Close every handler that can be closed."""
+        with self._lock:
+            while self._open:
+                _close(self._open.popitem()[1])
+
+    def _handler(self, resource: Mapping[str, Any]) -> Any:
+        uid = resource["uid"]
+        if uid in self._open:
+            self._open.move_to_end(uid)
+            return self._open[uid]
+        factory = registered(resource["spec"])
+        try:
+            handler = factory(_path(resource), **resource.get("resource_kwargs", {}))
+        except Exception as error:
+            raise _unreadable(resource, error) from error
+        self._open[uid] = handler
+        while len(self._open) > MOST_OPEN:
+            _close(self._open.popitem(last=False)[1])
+        return handler
+
+
+@dataclass(slots=True, eq=False)
+class DatumPixels:
+    """The images that one datum points at."""
+
+    handlers: Handlers
+    resource: Mapping[str, Any]
+    datum_kwargs: Mapping[str, Any]
+    shape: tuple[int, ...] | None
+    dtype: np.dtype | None
+    held: int = field(default=0, init=False)
+
+    def open(self) -> Any:
+        """Read them; shape (..., rows, columns) [counts]."""
+        return self.handlers.read(self.resource, self.datum_kwargs)
+
+
+def registered(spec: str) -> Any:
+    """Find the handler for a spec.
+
+    Raises
+    ------
+    ReadError
+        Naming the spec and the entry-point group, if there is none.
+    """
+    found = _entry_points().get(spec)
+    if found is None:
+        message = (
+            f"no handler is registered for spec {spec!r}: install the package that "
+            f"brings it, or register one in the entry-point group {GROUP!r}"
+        )
+        raise ReadError(message + did_you_mean(spec, _entry_points()))
+    try:
+        return found.load()
+    except Exception as error:
+        message = (
+            f"the handler for spec {spec!r} ({found.value}) can't be loaded: {error}; "
+            f"pip install 'tiffin[all]' brings what most handlers need"
+        )
+        raise ReadError(message) from error
+
+
+@cache
+def _entry_points() -> dict[str, Any]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _path(resource: Mapping[str, Any]) -> str:
+    # Joined as databroker joins them: an absolute resource_path stands for itself.
+    return os.path.join(resource.get("root", ""), resource["resource_path"])  # noqa: PTH118
+
+
+def _unreadable(resource: Mapping[str, Any], error: Exception) -> TiffinError:
+    kind = type(error).__name__
+    message = f"{resource['spec']} at {_path(resource)} can't be read: {kind}: {error}"
+    return ReadError(message)
+
+
+def _close(handler: Any) -> None:
+    with suppress(Exception):
+        handler.close()

@@ -1,0 +1,226 @@
+"""Export afterwards: in one call, through a callback, or as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from tiffin.assemble import Assembler
+from tiffin.export import Export, replay
+from tiffin.sources import open_source
+
+if TYPE_CHECKING:
+    import os
+
+    from tiffin.corrections import Correction
+    from tiffin.export import Existing, OnError
+    from tiffin.frames import Pixels
+    from tiffin.records import Report
+    from tiffin.template import Template
+
+__all__ = ["ImageSequence", "export", "get_images", "process"]
+
+
+def export(
+    source: Any,
+    template: str | Template,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    fields: str | Iterable[str] | None = None,
+    streams: str | Iterable[str] | None = ("primary",),
+    existing: Existing = "error",
+    dry_run: bool = False,
+    on_error: OnError = "raise",
+    dtype: Any = None,
+    corrections: Iterable[Correction] = (),
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Export the images of runs as TIFF files.
+
+    Every name is made, and checked against the others and the disk, before the first
+    pixel is read.
+
+    Parameters
+    ----------
+    source : object
+        A databroker header, a Tiled run (``client[uid]``), a list of those, a path to a
+        ``.jsonl`` file of documents, or an iterable of (name, document). A generator's
+        documents are kept in memory.
+    template : str or Template
+        Of the files' names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
+    directory : path, optional
+        Where the names begin; without it, at the template's literal leading folders.
+    fields : str or iterable of str, optional
+        Which fields; all that hold images by default.
+    streams : str or iterable of str, optional
+        Which streams; None means all.
+    existing : {"error", "skip", "replace"}
+        What to do where a file is there already.
+    dry_run : bool
+        Make names, write nothing, read no pixel.
+    on_error : {"raise", "report"}
+        With ``"raise"``, what is wrong with names and fields is raised before any file
+        is written, and anything else when all that can be written has been. With
+        ``"report"`` only wrong arguments raise.
+    dtype : dtype-like, optional
+        Cast to it, where it holds every value.
+    corrections : iterable of callable
+        Each ``(image, frame) -> image``, in order.
+    workers : int, optional
+        How many threads write.
+    progress : callable, optional
+        Called with (frames finished, frames known), from any thread.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TiffinError
+        See ``on_error``; with a ``.report`` of what has been done.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tiffin.testing import run_of
+    >>> run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7)
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     print(export(run, "{start.scan_id}_{event.seq_num:03d}.tif", directory=out))
+    2 written, 0 skipped, 0 failed
+    """
+    settings = Export.of(
+        template,
+        directory=directory,
+        fields=fields,
+        streams=streams,
+        existing=existing,
+        dry_run=dry_run,
+        on_error=on_error,
+        dtype=dtype,
+        corrections=corrections,
+        workers=workers,
+    )
+    return replay(settings, open_source(source), progress=progress)
+
+
+def process(
+    headers: Any, exporter: Callable[[str, Mapping[str, Any]], object]
+) -> dict[str, Report] | None:
+    """Feed the documents of runs to a callback.
+
+    Parameters
+    ----------
+    headers : object
+        Whatever `export` takes as its source.
+    exporter : callable
+        Called with (name, document): an exporter of tiffin's, or any callback made for
+        a RunEngine. Nothing is filled for the latter.
+
+    Returns
+    -------
+    dict or None
+        Run uid → `Report`, from an exporter of tiffin's.
+
+    Examples
+    --------
+    >>> from tiffin.testing import run_of
+    >>> process(run_of({"x": [1]}), lambda name, doc: print(name))
+    start
+    descriptor
+    event
+    stop
+    """
+    runs = []
+    for name, doc in open_source(headers, twice=False):
+        if name == "start":
+            runs.append(doc["uid"])
+        exporter(name, doc)
+    if callable(getattr(exporter, "wait", None)):
+        exporter.wait()  # type: ignore[attr-defined]
+    reports = getattr(exporter, "reports", None)
+    if not isinstance(reports, Mapping):
+        return None
+    return {run: reports[run] for run in runs if run in reports}
+
+
+def get_images(header: Any, field: str, stream: str | None = "primary") -> ImageSequence:
+    """Give the images of a run as arrays.
+
+    Parameters
+    ----------
+    header : object
+        Whatever `export` takes as its source.
+    field : str
+        Which field.
+    stream : str or None
+        Which stream; None means all.
+
+    Returns
+    -------
+    ImageSequence
+        One array an event, shape (rows, columns) or (images, rows, columns) [counts],
+        each read when it is asked for.
+
+    Raises
+    ------
+    FieldError
+        If the run has no such images; it lists those that it has.
+
+    Examples
+    --------
+    >>> from tiffin.testing import run_of
+    >>> images = get_images(run_of({"img": np.ones((2, 6, 9), "u2")}), "img")
+    >>> len(images), images[0].shape, images[0].dtype
+    (2, (6, 9), dtype('uint16'))
+    """
+    streams = None if stream is None else (stream,)
+    assembler = Assembler(fields=(field,), streams=streams)
+    events: dict[int, Pixels | Exception] = {}
+    for name, doc in open_source(header, twice=False):
+        for frame in assembler(name, doc):
+            if frame.problem is not None and frame.seq_num is None:
+                raise frame.problem
+            told = frame.pixels or frame.problem
+            if told is not None:
+                events[id(told)] = told
+    return ImageSequence(list(events.values()))
+
+
+class ImageSequence(Sequence[np.ndarray]):
+    """Arrays of images, one an event, read when asked for.
+
+    Parameters
+    ----------
+    events : list
+        Of `Pixels`, or of the exception that says why there are none.
+    """
+
+    def __init__(self, events: list[Pixels | Exception]) -> None:
+        self._events = events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @overload
+    def __getitem__(self, key: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, key: slice) -> ImageSequence: ...
+
+    def __getitem__(self, key: int | slice) -> np.ndarray | ImageSequence:
+        """Read the images of one event, or choose some."""
+        if isinstance(key, slice):
+            return ImageSequence(self._events[key])
+        event = self._events[key]
+        if isinstance(event, Exception):
+            raise event
+        return np.asarray(event.open())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<the images of {len(self)} events>"

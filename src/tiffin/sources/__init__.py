@@ -1,0 +1,11 @@
+"""Where documents come from: one way to go through them, whatever holds the run.
+
+`open_source` takes what a user has (a databroker header, a Tiled run, a file, a list of
+them, documents) and gives an iterable of ``(name, document)`` that can be gone through
+twice. All sniffing of versions and types is here.
+"""
+
+from tiffin.sources.kinds import Documents, open_source
+from tiffin.sources.tiled import connect, find_run
+
+__all__ = ["Documents", "connect", "find_run", "open_source"]

@@ -1,0 +1,168 @@
+"""One image, one plain TIFF: the layout that every reader measured reads.
+
+Classic TIFF, little-endian, one page, one strip, uncompressed, pixels first at byte 8
+and the directory last, MinIsBlack. The directory is prepared once for each shape and
+dtype, so that a file costs one gathered write. Field numbers are those of TIFF 6.0
+(Aldus, 1992).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from tiffin.errors import DtypeError
+
+__all__ = ["WRITABLE", "SeriesWriter", "Writer"]
+
+WRITABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
+"""The dtypes that a TIFF holds and that readers agree on."""
+
+PIXELS_AT = 8
+"""Byte of the first pixel: right behind the header. GSAS-II reads pixels there."""
+
+LARGEST = 2**32 - 1
+"""A classic TIFF's offsets have 32 bits [bytes]."""
+
+SHORT, LONG, ASCII = 3, 4, 2
+
+MODEL_FOR = ("uint16", "uint32", "int32")
+"""Dtypes whose files carry a Model tag: with it GSAS-II reads these, and no other,
+correctly from byte 8; without it, it declines the file or leaves it to its PIL importer.
+"""
+
+
+class Writer(Protocol):
+    """What turns an image into a file's bytes."""
+
+    def write(self, descriptor: int, image: np.ndarray) -> int:
+        """Write the whole file to an open descriptor; give the number of bytes."""
+        ...
+
+
+class SeriesWriter:
+    """Writes each image as a TIFF file of its own.
+
+    Examples
+    --------
+    >>> import tempfile, tifffile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = SeriesWriter().write(file.fileno(), np.arange(6, dtype="u2").reshape(2, 3))
+    ...     tifffile.imread(file.name)
+    array([[0, 1, 2],
+           [3, 4, 5]], dtype=uint16)
+    """
+
+    def write(self, descriptor: int, image: np.ndarray) -> int:
+        """Write one image.
+
+        Parameters
+        ----------
+        descriptor : int
+            Of a file opened for writing, at its beginning.
+        image : ndarray, shape (rows, columns) [counts]
+            In one of the `WRITABLE` dtypes, in any byte order and memory layout.
+
+        Returns
+        -------
+        int
+            The size of the file [bytes].
+
+        Raises
+        ------
+        DtypeError
+            If a TIFF that readers agree on can't hold the image.
+        OSError
+            If the file can't be written.
+        """
+        check_writable(image)
+        pixels = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+        header, directory = _layout(pixels.shape, pixels.dtype.str)
+        gap = b"\0" * (-pixels.nbytes % 2)  # directories begin on a word boundary
+        return write_all(descriptor, [header, pixels.data, gap, directory])
+
+
+def check_writable(image: np.ndarray) -> None:
+    """Raise a `DtypeError` unless the image fits a plain TIFF."""
+    if image.dtype.name not in WRITABLE:
+        message = (
+            f"pixels of dtype {image.dtype} have no TIFF that readers agree on: "
+            f"ask for one of {', '.join(WRITABLE)}, as in dtype={_advice(image.dtype)!r}"
+        )
+        raise DtypeError(message)
+    if image.nbytes + 1024 > LARGEST:
+        message = f"an image of {image.nbytes} bytes is too large for a classic TIFF"
+        raise DtypeError(message)
+
+
+def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> int:
+    """Write all buffers, however many calls the system makes of it.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    """
+    waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    total = sum(buffer.nbytes for buffer in waiting)
+    while waiting:
+        done = os.writev(descriptor, waiting)
+        while waiting and done >= waiting[0].nbytes:
+            done -= waiting.pop(0).nbytes
+        if done:
+            waiting[0] = waiting[0][done:]
+    return total
+
+
+def _advice(dtype: np.dtype) -> str:
+    return {"c": "float32", "f": "float64", "b": "uint8"}.get(dtype.kind, "int32")
+
+
+@lru_cache(maxsize=64)
+def _layout(shape: tuple[int, int], dtype: str) -> tuple[bytes, bytes]:
+    """Prepare header and directory for images of one shape and dtype."""
+    kind = np.dtype(dtype)
+    rows, columns = shape
+    pixel_bytes = rows * columns * kind.itemsize
+    at = PIXELS_AT + pixel_bytes + pixel_bytes % 2
+    header = struct.pack("<2sHI", b"II", 42, at)
+    return header, _directory(rows, columns, kind, pixel_bytes, at)
+
+
+def _directory(rows: int, columns: int, dtype: np.dtype, pixel_bytes: int, at: int) -> bytes:
+    sample_format = {"u": 1, "i": 2, "f": 3}[dtype.kind]
+    tags: list[tuple[int, int, int | bytes]] = [
+        (256, LONG, columns),  # ImageWidth
+        (257, LONG, rows),  # ImageLength
+        (258, SHORT, dtype.itemsize * 8),  # BitsPerSample
+        (259, SHORT, 1),  # Compression: none
+        (262, SHORT, 1),  # PhotometricInterpretation: MinIsBlack
+        (273, LONG, PIXELS_AT),  # StripOffsets
+        (277, SHORT, 1),  # SamplesPerPixel
+        (278, LONG, rows),  # RowsPerStrip
+        (279, LONG, pixel_bytes),  # StripByteCounts
+        (305, ASCII, b"tiffin\0"),  # Software, without a version: bytes stay the same
+        (339, SHORT, sample_format),  # SampleFormat
+    ]
+    if dtype.name in MODEL_FOR:
+        tags.insert(5, (272, ASCII, b"Bluesky detector\0"))  # Model
+    return _packed(tags, at)
+
+
+def _packed(tags: list[tuple[int, int, int | bytes]], at: int) -> bytes:
+    """Lay the tags out as a directory that begins at byte `at` of the file."""
+    behind = at + 2 + 12 * len(tags) + 4
+    entries, texts = b"", b""
+    for tag, kind, value in tags:
+        if isinstance(value, bytes):
+            where = struct.pack("<I", behind + len(texts))
+            texts += value + b"\0" * (len(value) % 2)
+            entries += struct.pack("<HHI", tag, kind, len(value)) + where
+        else:
+            form = "<HHIHxx" if kind == SHORT else "<HHII"
+            entries += struct.pack(form, tag, kind, 1, value)
+    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + texts
