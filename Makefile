@@ -9,6 +9,7 @@ PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constr
 .PHONY: demo test test-all lint types imports docs constraints clean
 
 demo: $(VENV)/.demo
+	@rm -rf demo-out
 	$(BIN)/python examples/demo.py demo-out
 
 test: $(VENV)/.dev

@@ -70,10 +70,10 @@ class ImageExporter:
     >>> import tempfile, numpy as np
     >>> from tiffin.testing import run_of
     >>> with tempfile.TemporaryDirectory() as out:
-    ...     with ImageExporter("{field}_{event.seq_num}.tif", directory=out) as exporter:
+    ...     with ImageExporter("{field}_{event.seq_num}.tif", directory=out) as save:
     ...         for name, doc in run_of({"img": np.ones((2, 6, 9), "u2")}):
-    ...             exporter(name, doc)
-    ...     (report,) = exporter.reports.values()
+    ...             save(name, doc)
+    ...     (report,) = save.reports.values()
     ...     [record.path.name for record in report.written]
     ['img_1.tif', 'img_2.tif']
     """
@@ -110,7 +110,7 @@ class ImageExporter:
         )
         self._runs: list[str] = []
         self._errors: dict[str, Exception] = {}
-        # An interpreter that exits, or an exporter let go, still writes what it was given.
+        # An interpreter that exits, or an exporter let go, still writes what it has.
         self._finalizer = weakref.finalize(self, _close, self._mailbox, self._pipeline)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ class ImageExporter:
     def _fail(self, name: str, doc: Mapping[str, Any], error: Exception) -> None:
         """Record what went wrong with a whole document."""
         if not isinstance(error, SourceError):
-            logger.exception("a %s document could not be exported", name)
+            logger.error("a %s document failed", name, exc_info=error)
             error = SourceError(f"a {name} document could not be exported: {error!r}")
         run = doc.get("uid") if name == "start" else doc.get("run_start")
         run = str(run or (self._runs[-1] if self._runs else ""))

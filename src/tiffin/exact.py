@@ -76,8 +76,14 @@ def _to_float(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     exact = 2 ** (np.finfo(dtype).nmant + 1)
     if array.dtype.kind != "b" and max(-int(array.min()), int(array.max())) > exact:
         # Rare and large: compare as Python's integers, which never round.
-        large = (array > exact) | (array < -exact) if array.dtype.kind == "i" else array > exact
-        for count, rounded in zip(array[large].tolist(), cast[large].tolist(), strict=True):
+        large = (
+            (array > exact) | (array < -exact)
+            if array.dtype.kind == "i"
+            else array > exact
+        )
+        for count, rounded in zip(
+            array[large].tolist(), cast[large].tolist(), strict=True
+        ):
             if int(rounded) != count:
                 message = f"{dtype} would round {count}: ask for float64 or an integer"
                 raise DtypeError(message)

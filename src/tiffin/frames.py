@@ -7,8 +7,8 @@ them is opened once.
 
 from __future__ import annotations
 
-import math
 import dataclasses
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,9 +22,6 @@ __all__ = ["Frame", "Images", "Pixels", "images_in"]
 
 class Images(Protocol):
     """The images of one event and field, side by side along one leading axis."""
-
-    def __str__(self) -> str:
-        return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,6 +93,9 @@ class Frame:
     event: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pixels: Pixels | None = None
     problem: Exception | None = None
+
+    def __str__(self) -> str:
+        return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
 
     @property
     def shape(self) -> tuple[int, ...] | None:

@@ -147,7 +147,9 @@ def process(
     return {run: reports[run] for run in runs if run in reports}
 
 
-def get_images(header: Any, field: str, stream: str | None = "primary") -> ImageSequence:
+def get_images(
+    header: Any, field: str, stream: str | None = "primary"
+) -> ImageSequence:
     """Give the images of a run as arrays.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page, unpack_event_page
 
@@ -129,11 +129,11 @@ class Assembler:
         self._datums[doc["datum_id"]] = doc
 
     def _datum_page(self, doc: Mapping[str, Any]) -> None:
-        for datum in unpack_datum_page(doc):
+        for datum in unpack_datum_page(cast(Any, doc)):
             self._datum(datum)
 
     def _event_page(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        for event in unpack_event_page(doc):
+        for event in unpack_event_page(cast(Any, doc)):
             yield from self._event(event)
 
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
@@ -180,7 +180,9 @@ class Assembler:
         if self._fields is not None:
             return [name for name in self._fields if name in data_keys or name in data]
         names = [name for name, data_key in data_keys.items() if is_image(data_key)]
-        more = (name for name, value in data.items() if name not in names and _is_2d(value))
+        more = (
+            name for name, value in data.items() if name not in names and _is_2d(value)
+        )
         return [*names, *more]
 
     def _images(
@@ -201,8 +203,10 @@ class Assembler:
         value = event["data"][name]
         shape = inline_shape(value)
         if isinstance(value, str) and (external or name in event.get("filled", {})):
-            pixels = self._datum_pixels(value, data_key)
-        elif shape is None or (len(shape) < 2 and not (is_image(data_key) and shape == (0,))):
+            pixels: Pixels | TiffinError = self._datum_pixels(value, data_key)
+        elif shape is None or (
+            len(shape) < 2 and not (is_image(data_key) and shape == (0,))
+        ):
             return  # no image: said at the end of the run, if it was asked for
         else:
             where = (run.uid, descriptor["name"], name)
@@ -235,7 +239,9 @@ class Assembler:
         count = 1 if pixels.shape is None else math.prod(pixels.shape[:-2])
         if pixels.shape is not None and not math.prod(pixels.shape):
             shape = list(pixels.shape)
-            message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
+            message = (
+                f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
+            )
             yield Frame(problem=NoImageError(message), **context)
             return
         first = run.number(stream, name, count)
@@ -250,7 +256,9 @@ class Assembler:
             return ReadError(f"datum {datum_id!r} has not been described by a document")
         resource = self._resources.get(datum["resource"])
         if resource is None:
-            return ReadError(f"resource {datum['resource']!r} of datum {datum_id!r} is unknown")
+            return ReadError(
+                f"resource {datum['resource']!r} of datum {datum_id!r} is unknown"
+            )
         return DatumPixels(
             handlers=self._handlers,
             resource=resource,

@@ -83,7 +83,9 @@ class OpenRun:
             for descriptor in self.descriptors.values()
             if name in descriptor["data_keys"]
         }
-        selected = {s: key for s, key in held.items() if streams is None or s in streams}
+        selected = {
+            s: key for s, key in held.items() if streams is None or s in streams
+        }
         if not held:
             near = did_you_mean(name, self._all_images())
             near = near if near.startswith(":") else ""

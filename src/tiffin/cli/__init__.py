@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-import tiffin
 from tiffin.cli.export import export
 from tiffin.errors import TiffinError
 
@@ -34,7 +34,7 @@ app.command()(export)
 
 def _version(asked: bool) -> None:
     if asked:
-        sys.stdout.write(f"tiffin {tiffin.__version__}\n")
+        sys.stdout.write(f"tiffin {version('tiffin')}\n")
         raise typer.Exit
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from tiffin.errors import SettingsError
 from tiffin.replay import export as export_images
 from tiffin.sources import connect, find_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tiffin.records import Report
 
 __all__ = ["export"]
@@ -51,7 +58,9 @@ def export(
     ] = None,
     stream: Annotated[
         list[str] | None,
-        typer.Option("--stream", "-s", help="This stream, not 'primary'; may be repeated."),
+        typer.Option(
+            "--stream", "-s", help="This stream, not 'primary'; may be repeated."
+        ),
     ] = None,
     all_streams: Annotated[
         bool, typer.Option("--all-streams", help="Every stream.")
@@ -69,7 +78,9 @@ def export(
     ] = False,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="TILED_API_KEY", help="For the Tiled server.", show_default=False),
+        typer.Option(
+            envvar="TILED_API_KEY", help="For the Tiled server.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
@@ -133,4 +144,6 @@ def _show(report: Report, console: Console) -> None:
     folders = {record.path.parent for record in report.written if record.path}
     where = f" in {next(iter(folders))}" if len(folders) == 1 else ""
     style = "green" if report.ok else "red"
-    console.print(f"{report}{where}", style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{report}{where}", style=style, markup=False, highlight=False, soft_wrap=True
+    )

@@ -211,7 +211,9 @@ class LiveTiffExporter:
         finally:
             self._frame = None
 
-    def _named(self, frame: Frame, event: Mapping[str, Any]) -> tuple[Frame, str | Exception]:
+    def _named(
+        self, frame: Frame, event: Mapping[str, Any]
+    ) -> tuple[Frame, str | Exception]:
         start = self._starts.get(frame.run, frame.start)
         try:
             names = {**frame.names(), "start": start, "event": event}

@@ -133,4 +133,3 @@ class Pool:
             self._bytes -= nbytes
             self._in_flight -= 1
             self._changed.notify_all()
-

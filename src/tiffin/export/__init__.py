@@ -8,12 +8,21 @@ from tiffin.errors import SourceError, TiffinError
 from tiffin.export.naming import record_of
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.settings import Existing, Export, OnError
-from tiffin.records import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Existing", "Export", "OnError", "Pipeline", "raise_first", "record_of", "replay"]
+    from tiffin.records import Report
+
+__all__ = [
+    "Existing",
+    "Export",
+    "OnError",
+    "Pipeline",
+    "raise_first",
+    "record_of",
+    "replay",
+]
 
 
 def replay(

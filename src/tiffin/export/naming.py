@@ -11,7 +11,6 @@ from tiffin.errors import CollisionError, ExistsError, NoImageError, TemplateErr
 from tiffin.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from tiffin.engine import Ledger
@@ -127,7 +126,9 @@ class Namer:
         except CollisionError as error:
             return error
         path = self._settings.root / name
-        if self._settings.existing != "replace" and (path.exists() or path.is_symlink()):
+        if self._settings.existing != "replace" and (
+            path.exists() or path.is_symlink()
+        ):
             return ExistsError.at(path)
         return None
 

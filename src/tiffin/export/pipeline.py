@@ -126,7 +126,9 @@ class Pipeline:
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that is no frame's."""
         place = (self._ledger.new_group(), 0)
-        self._ledger.put(place, Record(status="failed", path=None, run=run, error=error))
+        self._ledger.put(
+            place, Record(status="failed", path=None, run=run, error=error)
+        )
 
     def report(self, run: str | None = None) -> Report:
         """Sum up what has become of the frames so far."""

@@ -118,7 +118,9 @@ def _rooted(
         raise TemplateError(message, column=1)
     lead, _ = template.split_root()
     if ".." in lead.split("/"):
-        message = f"template {template.text!r} leaves directory={os.fspath(directory)!r}"
+        message = (
+            f"template {template.text!r} leaves directory={os.fspath(directory)!r}"
+        )
         raise TemplateError(message, column=1)
     try:
         return Path(directory).expanduser().absolute(), template
@@ -130,9 +132,11 @@ def _rooted(
 def _names(setting: str, names: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
-    given = (names,) if isinstance(names, str) else tuple(names)
+    given: tuple[Any, ...] = (names,) if isinstance(names, str) else tuple(names)
     if not given or not all(isinstance(name, str) and name for name in given):
-        message = f"{setting} is a list of names, or None for all of them, not {names!r}"
+        message = (
+            f"{setting} is a list of names, or None for all of them, not {names!r}"
+        )
         raise SettingsError(message)
     return tuple(dict.fromkeys(given))
 
@@ -149,7 +153,7 @@ def _dtype(dtype: Any) -> np.dtype | None:
     if dtype is None:
         return None
     try:
-        wanted = np.dtype(dtype)
+        wanted: np.dtype | None = np.dtype(dtype)
     except TypeError:
         wanted = None
     if wanted is None or wanted.name not in WRITABLE:
@@ -158,23 +162,19 @@ def _dtype(dtype: Any) -> np.dtype | None:
     return wanted
 
 
-def _corrections(corrections: Iterable[Correction]) -> list[Correction]:
-    if callable(corrections):
-        corrections = (corrections,)
-    steps = list(corrections)
+def _corrections(corrections: Any) -> list[Correction]:
+    steps = [corrections] if callable(corrections) else list(corrections)
     for step in steps:
         if not callable(step):
-            message = (
-                f"corrections are callables (image, frame) -> image, not {step!r}"
-            )
+            message = f"corrections are callables (image, frame) -> image, not {step!r}"
             raise SettingsError(message)
     return steps
 
 
-def _workers(workers: int | None) -> int:
+def _workers(workers: Any) -> int:
     if workers is None:
         return max(1, min(4, os.cpu_count() or 1))
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         message = f"workers is a number of threads from 1, not {workers!r}"
         raise SettingsError(message)
-    return workers
+    return int(workers)

@@ -135,7 +135,8 @@ def _entry_points() -> dict[str, Any]:
 
 def _path(resource: Mapping[str, Any]) -> str:
     # Joined as databroker joins them: an absolute resource_path stands for itself.
-    return os.path.join(resource.get("root", ""), resource["resource_path"])  # noqa: PTH118
+    root, path = str(resource.get("root", "")), str(resource["resource_path"])
+    return os.path.join(root, path)  # noqa: PTH118
 
 
 def _unreadable(resource: Mapping[str, Any], error: Exception) -> TiffinError:
@@ -145,5 +146,7 @@ def _unreadable(resource: Mapping[str, Any], error: Exception) -> TiffinError:
 
 
 def _close(handler: Any) -> None:
-    with suppress(Exception):
-        handler.close()
+    close = getattr(handler, "close", None)
+    if callable(close):
+        with suppress(Exception):  # it is only let go; what it gave is read
+            close()

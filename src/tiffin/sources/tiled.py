@@ -49,7 +49,8 @@ class TiledImages:
             return np.asarray(self._node[(self._first, *keys)])
         if isinstance(keys[0], int):
             return np.asarray(self._node[(self._first + keys[0], *keys[1:])])
-        return np.asarray(self)[key]
+        part: np.ndarray = np.asarray(self)[key]
+        return part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Fetch all of it."""
@@ -57,7 +58,7 @@ class TiledImages:
             array = np.asarray(self._node[self._first : self._first + self.shape[0]])
         else:
             array = np.asarray(self._node[self._first])
-        return array.astype(dtype or array.dtype, copy=bool(copy))
+        return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 
 def is_run(source: object) -> bool:
@@ -116,14 +117,18 @@ class _Stream:
         columns = self._columns()
         arrays = {name: self._node[name] for name in self._image_keys()}
         counts = [self._count(name, node) for name, node in arrays.items()]
-        count = len(columns["seq_num"]) if "seq_num" in columns else max(counts, default=0)
+        count = (
+            len(columns["seq_num"]) if "seq_num" in columns else max(counts, default=0)
+        )
         times = [descriptor["time"] for descriptor in self.descriptors]
         for k in range(count):
             time = float(columns["time"][k]) if "time" in columns else times[0]
             descriptor = self.descriptors[max(bisect_right(times, time) - 1, 0)]
             seq_num = int(columns["seq_num"][k]) if "seq_num" in columns else k + 1
             data = {
-                name: column[k] for name, column in columns.items() if name in self._data_keys
+                name: column[k]
+                for name, column in columns.items()
+                if name in self._data_keys
             }
             data |= {
                 name: images
@@ -146,7 +151,9 @@ class _Stream:
         wanted += [
             name
             for name, data_key in self._data_keys.items()
-            if name in self._keys and not data_key.get("shape") and not data_key.get("external")
+            if name in self._keys
+            and not data_key.get("shape")
+            and not data_key.get("external")
         ]
         if "seq_num" not in wanted:
             return {}
@@ -190,7 +197,7 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         from httpx import HTTPError
         from tiled.client import from_uri
     except ImportError as error:
-        message = f"reading from Tiled needs its client ({error}): pip install 'tiffin[tiled]'"
+        message = f"Tiled needs its client ({error}): pip install 'tiffin[tiled]'"
         raise MissingLibraryError(message) from error
     try:
         return from_uri(address, api_key=api_key)
@@ -219,13 +226,19 @@ def find_run(client: Any, which: str) -> Any:
     try:
         if which.startswith("-"):
             return client.values()[len(client) + int(which)]
-        if which.isdigit() and len(client.search(ScanID(int(which), duplicates="latest"))):
-            return client.search(ScanID(int(which), duplicates="latest")).values().first()
+        if which.isdigit() and len(
+            client.search(ScanID(int(which), duplicates="latest"))
+        ):
+            return (
+                client.search(ScanID(int(which), duplicates="latest")).values().first()
+            )
         found = client.search(PartialUID(which))
         if len(found) == 1:
             return found.values().first()
     except (IndexError, KeyError, ValueError) as error:
         message = f"there is no run {which!r}: {error}"
         raise SourceError(message) from error
-    message = f"{len(found)} runs match {which!r}; wanted -1, a scan_id, or a longer uid"
+    message = (
+        f"{len(found)} runs match {which!r}; wanted -1, a scan_id, or a longer uid"
+    )
     raise SourceError(message)

@@ -45,7 +45,8 @@ class Template:
     __slots__ = ("_parts", "text")
 
     def __init__(self, text: str) -> None:
-        if not isinstance(text, str):
+        given: object = text
+        if not isinstance(given, str):
             message = (
                 f"a template is a string such as "
                 f"'{{start.scan_id}}_{{event.seq_num}}.tif', not {type(text).__name__}"

@@ -70,8 +70,8 @@ def parse(text: str) -> tuple[Part, ...]:
 
     Examples
     --------
-    >>> parse("a{{{start[scan_id]:04d}.tif")
-    ('a{', Field(root='start', keys=('scan_id',), specification='04d', column=4), '.tif')
+    >>> parse("a{{{start[scan_id]:04d}.")
+    ('a{', Field(root='start', keys=('scan_id',), specification='04d', column=4), '.')
     """
     parts: list[Part] = []
     literal: list[str] = []
@@ -120,7 +120,9 @@ def _field(inside: str, column: int) -> Field:
     _check_root(root, expression, column)
     keys = _keys(expression, len(root), column)
     if root in DOCUMENTS and not keys:
-        message = f"'{{{root}}}' is a whole document: name a key, as in '{{{root}.uid}}'"
+        message = (
+            f"'{{{root}}}' is a whole document: name a key, as in '{{{root}.uid}}'"
+        )
         raise TemplateError(_at(message, column), column=column)
     if root in PLAIN and keys:
         message = f"'{{{root}}}' is a plain value and has no keys"

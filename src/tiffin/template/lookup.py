@@ -6,12 +6,14 @@ Items only: mappings by key, lists by index. Nothing is called, no attribute is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.errors import MissingKeyError, TemplateError, did_you_mean
-from tiffin.template.grammar import Field
+
+if TYPE_CHECKING:
+    from tiffin.template.grammar import Field
 
 __all__ = ["look_up", "text_of"]
 
@@ -58,7 +60,9 @@ def text_of(value: object, field: Field) -> str:
     TemplateError
         If the specification does not fit the value.
     """
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+    if isinstance(value, np.generic) or (
+        isinstance(value, np.ndarray) and not value.ndim
+    ):
         value = value.item()
     if isinstance(value, (Mapping, list, tuple, set, np.ndarray)):
         kind = type(value).__name__

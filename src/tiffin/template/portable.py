@@ -46,7 +46,9 @@ def safe_path(path: str, template: str) -> str:
     >>> safe_path("a//b.tif", "a//{start.name}.tif")
     'a/b.tif'
     """
-    components = [component for component in path.split("/") if component not in ("", ".")]
+    components = [
+        component for component in path.split("/") if component not in ("", ".")
+    ]
     for component in components:
         if component == "..":
             message = f"template {template!r} leaves its folder ('..' after a field)"

@@ -51,11 +51,16 @@ def run_of(
         },
         validate=False,
     )
-    documents = [("start", run.start_doc), ("descriptor", bundle.descriptor_doc)]
+    documents: list[tuple[str, Any]] = [
+        ("start", run.start_doc),
+        ("descriptor", bundle.descriptor_doc),
+    ]
     for values in zip(*data.values(), strict=True):
         named = dict(zip(data, values, strict=True))
         event = bundle.compose_event(
-            data=named, timestamps=dict.fromkeys(named, run.start_doc["time"]), validate=False
+            data=named,
+            timestamps=dict.fromkeys(named, run.start_doc["time"]),
+            validate=False,
         )
         documents.append(("event", event))
     documents.append(("stop", run.compose_stop(validate=False)))

@@ -60,7 +60,7 @@ def publish(target: Path, write: Callable[[int], object], *, replace: bool) -> N
         if replace:
             os.replace(temporary, target)  # noqa: PTH105 (the same call, unwrapped)
         else:
-            os.link(temporary, target)  # noqa: PTH200
+            os.link(temporary, target)
     except FileExistsError:
         raise _exists(target) from None
     except TiffinError:
@@ -88,7 +88,10 @@ def clear_leftovers(folder: Path) -> int:
         are left alone.
     """
     removed = 0
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
+    with (
+        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+        os.scandir(folder) as entries,
+    ):
         for entry in entries:
             found = _LEFTOVER.fullmatch(entry.name)
             if found and found["host"] == _HOST and not _alive(int(found["pid"])):
@@ -110,7 +113,9 @@ def _create(temporary: Path) -> int:
 def _exists(target: Path) -> TiffinError:
     if target.exists() or target.is_symlink():
         return ExistsError.at(target)
-    return WriteError(f"{target} can't be written: a file stands where a folder must be")
+    return WriteError(
+        f"{target} can't be written: a file stands where a folder must be"
+    )
 
 
 def _alive(pid: int) -> bool:

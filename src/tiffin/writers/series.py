@@ -19,7 +19,9 @@ from tiffin.errors import DtypeError
 
 __all__ = ["WRITABLE", "SeriesWriter", "Writer"]
 
-WRITABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
+UNSIGNED = ("uint8", "uint16", "uint32")
+SIGNED = ("int8", "int16", "int32")
+WRITABLE = (*UNSIGNED, *SIGNED, "float32", "float64")
 """The dtypes that a TIFF holds and that readers agree on."""
 
 PIXELS_AT = 8
@@ -51,7 +53,8 @@ class SeriesWriter:
     --------
     >>> import tempfile, tifffile
     >>> with tempfile.NamedTemporaryFile() as file:
-    ...     _ = SeriesWriter().write(file.fileno(), np.arange(6, dtype="u2").reshape(2, 3))
+    ...     image = np.arange(6, dtype="u2").reshape(2, 3)
+    ...     _ = SeriesWriter().write(file.fileno(), image)
     ...     tifffile.imread(file.name)
     array([[0, 1, 2],
            [3, 4, 5]], dtype=uint16)
@@ -133,7 +136,9 @@ def _layout(shape: tuple[int, int], dtype: str) -> tuple[bytes, bytes]:
     return header, _directory(rows, columns, kind, pixel_bytes, at)
 
 
-def _directory(rows: int, columns: int, dtype: np.dtype, pixel_bytes: int, at: int) -> bytes:
+def _directory(
+    rows: int, columns: int, dtype: np.dtype, pixel_bytes: int, at: int
+) -> bytes:
     sample_format = {"u": 1, "i": 2, "f": 3}[dtype.kind]
     tags: list[tuple[int, int, int | bytes]] = [
         (256, LONG, columns),  # ImageWidth

@@ -1,0 +1,143 @@
+"""A heating scan at a simulated diffraction beamline, exported live and again later.
+
+    python examples/demo.py FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.plans import count, list_scan
+from simulated import furnace, make_detector, shctl1
+
+import tiffin
+
+SAMPLE = {"sample_name": "UO2 pellet 23/8", "proposal": "gup-31415"}
+
+NAMES = (
+    "{start.proposal}/{start.sample_name}/%s/"
+    "{start.scan_id:04d}_{event.seq_num:03d}_T{event.data.temperature:.0f}K.tif"
+)
+DARK_NAMES = "{start.proposal}/{start.sample_name}/dark/{start.scan_id:04d}.tif"
+
+
+class Recorder:
+    """Keeps documents as JSON lines, arrays as nested lists."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, name, doc):
+        with self.path.open("a") as file:
+            json.dump({"name": name, "doc": doc}, file, default=np.ndarray.tolist)
+            file.write("\n")
+
+
+def subtract(dark):
+    """Make a correction that takes a dark frame off; signed, so that it can't wrap."""
+    dark = dark.astype("int32")
+
+    def subtracted(image, frame):
+        return image.astype("int32") - dark
+
+    return subtracted
+
+
+def heating_scan(folder):
+    """Take a dark frame and a scan of five temperatures; export them as they come."""
+    RE = RunEngine({"scan_id": 40})
+    pe1c = make_detector("pe1", dtype="uint16")
+    RE.subscribe(Recorder(folder / "documents.jsonl"))
+
+    print("1. A dark frame, then a scan of five temperatures, exported while it runs")
+    darks = tiffin.ImageExporter(DARK_NAMES, directory=folder, fields="pe1_image")
+    shctl1.put(0)
+    (dark_uid,) = RE(count([pe1c]), darks, **SAMPLE)
+    shctl1.put(1)
+    (dark,) = darks.reports[dark_uid].written
+
+    lights = tiffin.ImageExporter(NAMES % "light", directory=folder, fields="pe1_image")
+    subtracted = tiffin.ImageExporter(
+        NAMES % "subtracted",
+        directory=folder,
+        fields="pe1_image",
+        corrections=[subtract(read_tiff(dark.path))],
+    )
+    plan = list_scan([pe1c], furnace, [300, 500, 700, 900, 1100])
+    both = {"all": [lights, subtracted]}
+    (uid,) = RE(plan, both, dark_frame=dark_uid, **SAMPLE)
+    for exporter in (lights, subtracted):
+        print(f"   {exporter.reports[uid]}")
+    return uid
+
+
+def export_later(folder, uid):
+    """Export the same scan from the recorded documents, and compare."""
+    print("2. The same scan again, later, from the file of its documents")
+    documents = folder / "documents.jsonl"
+    report = tiffin.export(
+        only_run(documents, uid),
+        NAMES % "light",
+        directory=folder / "again",
+        fields=["pe1_image"],
+    )
+    print(f"   {report}")
+    same = all(
+        record.path.read_bytes()
+        == (folder / record.path.relative_to(folder / "again")).read_bytes()
+        for record in report.written
+    )
+    print("   byte for byte the same files" if same else "   THE FILES DIFFER")
+    return same
+
+
+def only_run(path, uid):
+    """Go through the documents of one run."""
+    chosen = False
+    for line in path.read_text().splitlines():
+        document = json.loads(line)
+        if document["name"] == "start":
+            chosen = document["doc"]["uid"] == uid
+        if chosen:
+            yield document["name"], document["doc"]
+
+
+def read_tiff(path):
+    """Read an image back."""
+    from tifffile import imread
+
+    return imread(path)
+
+
+def show_tree(folder, indent="   "):
+    """Print folders and files."""
+    for path in sorted(folder.iterdir()):
+        size = "" if path.is_dir() else f"  {path.stat().st_size / 1000:.0f} kB"
+        print(f"{indent}{path.name}{'/' if path.is_dir() else size}")
+        if path.is_dir():
+            show_tree(path, indent + "   ")
+
+
+def main():
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-out").absolute()
+    if folder.exists() and any(folder.iterdir()):
+        print(f"{folder} is not empty: remove it, and run the demo again")
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    uid = heating_scan(folder)
+    same = export_later(folder, uid)
+    print(f"3. What is there now, in {folder}")
+    show_tree(folder)
+    print(
+        "\nFor a catalogue instead of the file: pip install 'tiffin[tiled]', then\n"
+        "   tiled serve catalog --temp\n"
+        "and RE.subscribe(TiledWriter(client)) from bluesky_tiled_plugins; the manual's\n"
+        "page 'Export from a catalogue' goes through it."
+    )
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
