@@ -26,7 +26,7 @@ _SPECIFICATION = re.compile(
 )
 """Python's format specification mini-language (docs.python.org, string)."""
 
-_KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|]*)|\[(?P<bracketed>[^\]{}]*)\]")
+_KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|!]*)|\[(?P<bracketed>[^\]{}]*)\]")
 _ROOT = re.compile(r"[^.\[\]{}:,|!]*")
 
 
@@ -143,9 +143,6 @@ def _parted(inside: str) -> tuple[str, str, str]:
 
 def _check_root(root: str, expression: str, column: int) -> None:
     if root in ROOTS:
-        if expression[len(root) : len(root) + 1] == "!":
-            message = f"'{expression[len(root) :]}' is a conversion, which is refused"
-            raise TemplateError(_at(message, column), column=column)
         return
     if not root or root.isdigit():
         message = "an empty or numbered field: name what goes here"
@@ -161,7 +158,9 @@ def _keys(expression: str, at: int, column: int) -> tuple[str, ...]:
         here = column + 1 + at
         matched = _KEY.match(expression, at)
         if matched is None:
-            message = f"{expression[at]!r} is not expected here"
+            message = f"{expression[at:at + 2]!r} is not expected here"
+            if expression[at] == "!":
+                message = f"a conversion ({expression[at:]!r}) is refused"
             raise TemplateError(_at(message, here), column=here)
         key = matched.group("dotted")
         if key is None:

@@ -1,0 +1,533 @@
+"""One call: a source in, files and a report out."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tiffin
+from tiffin.errors import (
+    CollisionError,
+    CorrectionError,
+    DtypeError,
+    ExistsError,
+    FieldError,
+    MissingKeyError,
+    SettingsError,
+    SourceError,
+    TemplateError,
+    TiffinError,
+)
+from tiffin.testing import run_of
+
+IMAGES = np.arange(3 * 6 * 9, dtype="u2").reshape(3, 6, 9)
+NAME = "{start.scan_id}_{event.seq_num}.tif"
+
+
+@pytest.fixture
+def run():
+    return run_of({"img": IMAGES, "T": [1.5, 2.5, 3.5]}, scan_id=7, sample_name="UO2")
+
+
+def test_each_event_becomes_a_file(run, tmp_path, read, names_in):
+    """S37: the report tells the file of each event, and is there afterwards."""
+    report = tiffin.export(run, NAME, directory=tmp_path / "out")
+
+    assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif", "7_3.tif"]
+    assert report.ok
+    assert [record.seq_num for record in report.written] == [1, 2, 3]
+    for record, image in zip(report.written, IMAGES, strict=True):
+        assert record.path.is_absolute()
+        assert (record.run, record.stream, record.field) == (
+            run[0][1]["uid"],
+            "primary",
+            "img",
+        )
+        assert (record.i, record.shape, record.dtype) == (0, (6, 9), np.dtype("u2"))
+        assert record.error is None
+        np.testing.assert_array_equal(read(record.path), image)
+
+
+def test_without_a_directory_the_literal_folders_are_the_root(
+    run, tmp_path, names_in, monkeypatch
+):
+    """`directory=None`: relative ones from the working directory at construction."""
+    monkeypatch.chdir(tmp_path)
+
+    tiffin.export(run, f"{tmp_path}/abs/{NAME}")
+    tiffin.export(run, "a/b/{start.sample_name}/" + NAME)
+
+    assert names_in(tmp_path)[:2] == ["a/b/UO2/7_1.tif", "a/b/UO2/7_2.tif"]
+    assert names_in(tmp_path / "abs") == ["7_1.tif", "7_2.tif", "7_3.tif"]
+
+
+def test_a_stack_becomes_a_file_each(tmp_path, read):
+    """S11: a 3-D event gives n files with {i}; a 2-D one has i = 0."""
+    stacks = np.arange(2 * 4 * 6 * 9, dtype="u2").reshape(2, 4, 6, 9)
+
+    report = tiffin.export(
+        run_of({"img": stacks}), "{event.seq_num}_{i}.tif", directory=tmp_path
+    )
+    flat = tiffin.export(
+        run_of({"img": IMAGES}), "flat_{event.seq_num}_{i}.tif", directory=tmp_path
+    )
+
+    assert [(r.seq_num, r.i) for r in report.written] == [
+        (s, i) for s in (1, 2) for i in range(4)
+    ]
+    for record in report.written:
+        np.testing.assert_array_equal(
+            read(record.path), stacks[record.seq_num - 1, record.i]
+        )
+    assert [record.path.name for record in flat.written][0] == "flat_1_0.tif"
+
+
+@pytest.mark.parametrize("frames", [3, 4])
+def test_a_stack_of_three_or_four_is_no_colour(tmp_path, read, frames):
+    """S14: three or four frames stay frames."""
+    stack = np.arange(frames * 54, dtype="u1").reshape(1, frames, 6, 9)
+
+    report = tiffin.export(run_of({"img": stack}), "{i}.tif", directory=tmp_path)
+
+    assert len(report.written) == frames
+    for record in report.written:
+        np.testing.assert_array_equal(read(record.path), stack[0, record.i])
+
+
+def test_a_stack_without_i_is_refused_before_the_first_file(tmp_path, names_in):
+    """S11: and says what mends it."""
+    stacks = np.zeros((2, 4, 6, 9), "u2")
+
+    with pytest.raises(CollisionError, match=r"add \{i\}") as caught:
+        tiffin.export(run_of({"img": stacks}), "{event.seq_num}.tif", directory=tmp_path)
+
+    assert len(caught.value.report.failed) == 8
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("announced", "held"), [((6, 9), (1, 6, 9)), ((1, 6, 9), (6, 9)), ((6, 9), (4, 6, 9))]
+)
+def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held):
+    """S12: whatever the descriptor says, each image is exported."""
+    array = np.arange(np.prod(held), dtype="i4").reshape(held)
+    run = run_of({"img": [array]})
+    run[1][1]["data_keys"]["img"]["shape"] = list(announced)
+
+    report = tiffin.export(run, "{i}.tif", directory=tmp_path)
+
+    images = array.reshape(-1, 6, 9)
+    assert len(report.written) == len(images)
+    for record in report.written:
+        np.testing.assert_array_equal(read(record.path), images[record.i])
+
+
+def test_an_existing_file_stops_a_replay_before_the_first_write(run, tmp_path, names_in):
+    """S31, error: nothing is written and nothing of the file changes."""
+    (tmp_path / "7_2.tif").write_bytes(b"precious")
+
+    with pytest.raises(ExistsError, match="7_2.tif") as caught:
+        tiffin.export(run, NAME, directory=tmp_path)
+
+    assert isinstance(caught.value, FileExistsError)
+    assert names_in(tmp_path) == ["7_2.tif"]
+    assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
+
+
+def test_an_existing_file_fails_alone_when_reporting(run, tmp_path):
+    """S31, error: with on_error='report' the others are written."""
+    (tmp_path / "7_2.tif").write_bytes(b"precious")
+
+    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    assert [record.status for record in report.records] == ["written", "failed", "written"]
+    assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
+
+
+def test_an_existing_file_is_skipped_or_replaced_when_asked(run, tmp_path, read):
+    """S31, skip and replace."""
+    (tmp_path / "7_2.tif").write_bytes(b"old")
+
+    skipped = tiffin.export(run, NAME, directory=tmp_path, existing="skip")
+    left = (tmp_path / "7_2.tif").read_bytes()
+    replaced = tiffin.export(run, NAME, directory=tmp_path, existing="replace")
+
+    assert [record.status for record in skipped.records] == ["written", "skipped", "written"]
+    assert skipped.ok
+    assert left == b"old"
+    assert len(replaced.written) == 3
+    np.testing.assert_array_equal(read(tmp_path / "7_2.tif"), IMAGES[1])
+
+
+def test_the_same_export_twice_gives_the_same_bytes(run, tmp_path, names_in):
+    """Same input, same settings: same file, byte for byte."""
+    for folder in ("a", "b"):
+        tiffin.export(run, NAME, directory=tmp_path / folder, workers=2)
+
+    for name in names_in(tmp_path / "a"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_dry_run_names_what_a_real_run_writes(run, tmp_path):
+    """S36: the same names, no pixel read, no folder made."""
+
+    class Unreadable:
+        shape, dtype, ndim = (6, 9), np.dtype("u2"), 2
+
+        def __array__(self, *args, **kwargs):
+            raise AssertionError("a dry run read pixels")
+
+    unread = run_of({"img": IMAGES}, scan_id=7)
+    for name, doc in unread:
+        if name == "event":
+            doc["data"] = {"img": Unreadable()}
+
+    planned = tiffin.export(unread, NAME, directory=tmp_path / "out", dry_run=True)
+    folder_made = (tmp_path / "out").exists()
+    report = tiffin.export(run, NAME, directory=tmp_path / "out")
+
+    assert not folder_made
+    assert [r.path for r in planned.planned] == [r.path for r in report.written]
+    assert planned.ok
+    assert str(planned) == "3 planned, 0 skipped, 0 failed"
+
+
+def test_an_event_without_the_field_is_skipped_and_counted(tmp_path):
+    """S16: another detector fired."""
+    run = run_of({"img": IMAGES})
+    run[3][1]["data"] = {}
+
+    report = tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path)
+
+    assert [record.status for record in report.records] == ["written", "skipped", "written"]
+    assert "event 2 holds no 'img'" in str(report.skipped[0].error)
+
+
+def test_a_field_that_the_run_lacks_is_an_error_that_lists_the_images(run, tmp_path):
+    """S16: never an empty success."""
+    with pytest.raises(FieldError) as caught:
+        tiffin.export(run, NAME, directory=tmp_path, fields=["imag"])
+
+    assert "has no field 'imag': did you mean 'img'?" in str(caught.value)
+    assert "its image fields are: img (stream 'primary')" in str(caught.value)
+
+
+def test_a_scalar_field_is_an_error_that_lists_the_images(run, tmp_path):
+    """S17: a motor is no image."""
+    with pytest.raises(FieldError, match=r"'T' .* is no image: its shape is \[\].*img"):
+        tiffin.export(run, NAME, directory=tmp_path, fields="T")
+
+
+def test_a_field_of_another_stream_says_which(tmp_path):
+    """S17: and how to ask for it."""
+    run = run_of({"img": IMAGES}, stream="dark")
+
+    with pytest.raises(FieldError, match=r"streams=\('dark',\)"):
+        tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path, fields="img")
+
+
+@pytest.mark.parametrize("source", [[], iter([]), run_of({"T": [1.5]})])
+def test_nothing_exported_is_never_a_success(source, tmp_path):
+    """S16: no run, or no image in it, is an error; reporting, a failed record."""
+    with pytest.raises(TiffinError):
+        tiffin.export(source, "{event.seq_num}.tif", directory=tmp_path)
+
+
+def test_reporting_nothing_exported_is_a_failed_record(tmp_path):
+    """S16: the report is not ok."""
+    report = tiffin.export(
+        run_of({"T": [1.5]}), "{event.seq_num}.tif", directory=tmp_path, on_error="report"
+    )
+
+    assert not report.ok
+    assert "gave no image in 'primary'" in str(report.failed[0].error)
+
+
+def test_a_missing_start_key_stops_before_the_first_write(run, tmp_path, names_in):
+    """S05: naming the nearest keys."""
+    with pytest.raises(MissingKeyError, match="did you mean 'sample_name'"):
+        tiffin.export(run, "{start.sample}_{event.seq_num}.tif", directory=tmp_path)
+
+    assert names_in(tmp_path) == []
+
+
+def test_a_collision_fails_all_who_claim_the_name(run, tmp_path, names_in):
+    """Contract: on replay all claimants of one name fail."""
+    run[3][1]["seq_num"] = 1
+
+    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    assert [record.status for record in report.records] == ["failed", "failed", "written"]
+    assert names_in(tmp_path) == ["7_3.tif"]
+
+
+def test_a_file_that_vanished_fails_alone(sample, tmp_path):
+    """A vanished file: that frame failed, the others written."""
+    documents = sample("10_resource_datum_npy_seq").documents()
+    for name, doc in documents:
+        if name == "datum" and doc["datum_kwargs"]["index"] == 1:
+            doc["datum_kwargs"] = {"index": 99}
+
+    with pytest.raises(TiffinError, match="NPY_SEQ") as caught:
+        tiffin.export(documents, "{event.seq_num}.tif", directory=tmp_path)
+
+    report = caught.value.report
+    assert [record.status for record in report.records] == ["written", "failed", "written"]
+
+
+@pytest.mark.parametrize("dtype", ["i8", "c8", "?"])
+def test_a_dtype_without_a_tiff_says_what_to_ask_for(tmp_path, dtype):
+    """Wrong or unsupported dtype: a clear error."""
+    with pytest.raises(DtypeError, match="dtype="):
+        tiffin.export(
+            run_of({"img": np.ones((1, 6, 9), dtype)}), "x.tif", directory=tmp_path
+        )
+
+
+def test_a_cast_that_holds_every_value_is_made(tmp_path, read):
+    """Asked for, int64 becomes uint16 where it fits, and fails where it doesn't."""
+    images = np.array([[[0, 65535]], [[1, 65536]]], dtype="i8")
+
+    report = tiffin.export(
+        run_of({"img": images}),
+        "{event.seq_num}.tif",
+        directory=tmp_path,
+        dtype="uint16",
+        on_error="report",
+    )
+
+    assert [record.status for record in report.records] == ["written", "failed"]
+    assert read(report.written[0].path).tolist() == [[0, 65535]]
+    assert read(report.written[0].path).dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("lists", "dtype"),
+    [
+        ([[[1, 2]], [[3, 4]]], "int32"),
+        ([[[1, 2]], [[3.5, 4.0]]], "float64"),
+        ([[[1.5, 2.0]], [[3, 4]]], "float64"),
+        ([[[1, None]], [[3, 4]]], "float64"),
+    ],
+)
+def test_lists_without_dtype_become_one_dtype(tmp_path, read, caplog, lists, dtype):
+    """S15: the same for every frame of a field, and said once."""
+    run = run_of({"img": lists}, dtype_numpy=False)
+
+    report = tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path)
+
+    for record, values in zip(report.written, lists, strict=True):
+        assert record.dtype == dtype
+        np.testing.assert_array_equal(read(record.path), np.array(values, dtype))
+    said = [r.getMessage() for r in caplog.records if "without dtype_numpy" in r.msg]
+    assert len(said) == 1
+    assert dtype in said[0]
+
+
+def test_lists_out_of_range_fail_and_name_dtype(tmp_path, read):
+    """S15: 2**31 has no place in int32; dtype= overrides."""
+    run = run_of({"img": [[[1, 2**31]]]}, dtype_numpy=False)
+
+    with pytest.raises(DtypeError, match="dtype='uint32'"):
+        tiffin.export(run, "x.tif", directory=tmp_path)
+    report = tiffin.export(run, "x.tif", directory=tmp_path, dtype="uint32")
+
+    assert read(report.written[0].path).tolist() == [[1, 2**31]]
+
+
+def test_an_empty_stack_is_one_skipped_record(tmp_path):
+    """Contract: also where the document was JSON's []."""
+    run = run_of({"img": np.zeros((2, 0, 6, 9), "u2")})
+    run[3][1]["data"] = {"img": []}
+
+    report = tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path)
+
+    assert [record.status for record in report.records] == ["skipped", "skipped"]
+
+
+def test_documents_are_not_changed(run, tmp_path):
+    """S30: compared before and after, pixels too."""
+    before = json.dumps(run, default=lambda array: array.tobytes().hex())
+
+    tiffin.export(run, NAME, directory=tmp_path, corrections=[lambda im, frame: im + 1])
+
+    assert json.dumps(run, default=lambda array: array.tobytes().hex()) == before
+
+
+def test_a_correction_gets_image_and_frame(run, tmp_path, read):
+    """A user's function works on the way."""
+
+    def add_temperature(image, frame):
+        return (image + frame.event["data"]["T"]).astype("f4")
+
+    report = tiffin.export(run, NAME, directory=tmp_path, corrections=[add_temperature])
+
+    np.testing.assert_array_equal(read(report.written[1].path), IMAGES[1] + np.float32(2.5))
+    assert report.written[1].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("correction", "says"),
+    [
+        (lambda image, frame: 1 / 0, "division by zero"),
+        (lambda image, frame: image.ravel(), "wanted an image"),
+        (lambda image, frame: image.__iadd__(1), "read-only"),
+    ],
+)
+def test_a_correction_that_fails_fails_its_frames(run, tmp_path, correction, says):
+    """Each failed record names the correction and its reason."""
+    with pytest.raises(CorrectionError, match=says) as caught:
+        tiffin.export(run, NAME, directory=tmp_path, corrections=[correction])
+
+    assert len(caught.value.report.failed) == 3
+
+
+def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
+    """Reported, never raised, when reporting."""
+    (tmp_path / "out").write_text("a file")
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert len(report.failed) == 3
+    assert isinstance(report.failed[0].error, OSError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"existing": "overwrite"}, SettingsError, "'error', 'skip', 'replace'"),
+        ({"on_error": "ignore"}, SettingsError, "'raise', 'report'"),
+        ({"fields": []}, SettingsError, "list of names"),
+        ({"fields": [3]}, SettingsError, "list of names"),
+        ({"dtype": "int64"}, SettingsError, "none that a TIFF holds"),
+        ({"dtype": "nonsense"}, SettingsError, "none that a TIFF holds"),
+        ({"workers": 0}, SettingsError, "from 1"),
+        ({"corrections": ["dark"]}, SettingsError, "callables"),
+        ({"directory": 3}, SettingsError, "directory is a path"),
+        ({"template": "/abs/x.tif"}, TemplateError, "absolute"),
+        ({"template": "../x.tif"}, TemplateError, "leaves"),
+        ({"source": 3}, SourceError, "a int is no source"),
+        ({"source": {"a": 1}}, SourceError, "a dict"),
+        ({"source": "no/such.jsonl"}, SourceError, "does not exist"),
+        ({"source": [3]}, SourceError, "a int is no source"),
+    ],
+)
+def test_wrong_arguments_raise_whatever_on_error_says(run, tmp_path, arguments, error, says):
+    """Bad input: what was got, what is wanted."""
+    given = {"source": run, "template": NAME, "directory": tmp_path, "on_error": "report"}
+
+    with pytest.raises(error, match=says):
+        tiffin.export(**(given | arguments))
+
+
+@pytest.mark.parametrize("form", ["object", "pair"])
+def test_a_file_of_documents_is_a_source(run, tmp_path, read, form):
+    """JSON lines, in both of the forms that recorders write."""
+    path = tmp_path / "run.jsonl"
+    with path.open("w") as file:
+        for name, doc in run:
+            line = {"name": name, "doc": doc} if form == "object" else [name, doc]
+            file.write(json.dumps(line, default=lambda array: array.tolist()) + "\n")
+
+    report = tiffin.export(path, NAME, directory=tmp_path / "out")
+
+    for record, image in zip(report.written, IMAGES, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
+        assert record.dtype == np.uint16
+
+
+@pytest.mark.parametrize("torn", [True, False])
+def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, torn):
+    """A torn last line is left out and said; nonsense in the midst is a failed record."""
+    path = tmp_path / "run.jsonl"
+    lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
+    path.write_text("\n".join([*lines[:3], lines[3][:40] + ("" if torn else "\n")]))
+
+    report = tiffin.export(path, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert [record.seq_num for record in report.written] == [1]
+    assert len(report.failed) == (0 if torn else 1)
+    if not torn:
+        assert "line 4" in str(report.failed[0].error)
+
+
+def test_a_generator_is_a_source(run, tmp_path):
+    """Any iterable of (name, document)."""
+    report = tiffin.export((pair for pair in run), NAME, directory=tmp_path)
+
+    assert len(report.written) == 3
+
+
+def test_several_runs_are_a_source(tmp_path, names_in):
+    """A list of runs, one after the other (S21)."""
+    runs = [run_of({"img": IMAGES}, scan_id=n) for n in (1, 2)]
+
+    report = tiffin.export(runs, NAME, directory=tmp_path)
+
+    assert len(report.written) == 6
+    assert names_in(tmp_path) == [f"{n}_{s}.tif" for n in (1, 2) for s in (1, 2, 3)]
+
+
+def test_a_run_without_stop_gives_its_frames(run, tmp_path):
+    """S32, S45: what was recorded before the crash is exported."""
+    report = tiffin.export(run[:-2], NAME, directory=tmp_path)
+
+    assert len(report.written) == 2
+
+
+def test_an_aborted_run_keeps_its_good_frames(run, tmp_path):
+    """S32: exit_status does not matter to what was taken."""
+    run[-1][1]["exit_status"] = "abort"
+
+    assert len(tiffin.export(run, NAME, directory=tmp_path).written) == 3
+
+
+def test_progress_is_told(run, tmp_path):
+    """Frames finished, frames known; the last call is complete."""
+    told = []
+
+    tiffin.export(
+        run, NAME, directory=tmp_path, progress=lambda done, known: told.append((done, known))
+    )
+
+    assert max(told) == (3, 3)
+
+
+def test_settings_can_be_sent_to_another_process(tmp_path):
+    """Frozen and picklable."""
+    import pickle
+
+    from tiffin.export import Export
+
+    settings = Export.of(NAME, directory=tmp_path, dtype="uint16")
+
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_errors_survive_pickling():
+    """A worker process can send them home."""
+    import pickle
+
+    error = MissingKeyError("no key", column=3)
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert (str(again), again.column) == ("no key", 3)
+
+
+def test_the_light_parts_import_without_the_heavy_ones():
+    """databroker, tiled, h5py, dask and matplotlib are imported when needed only."""
+    code = (
+        "import sys, tiffin\n"
+        "heavy = {'databroker', 'tiled', 'h5py', 'dask', 'matplotlib', 'bluesky', 'ophyd',"
+        " 'bluesky_tiled_plugins', 'typer', 'rich', 'tifffile'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert told.stdout.strip() == "[]"

@@ -1,0 +1,123 @@
+"""Every recording exports to exactly its truth."""
+
+import numpy as np
+import pytest
+
+import tiffin
+from tiffin.writers import WRITABLE
+
+READABLE = [
+    "01_inline_event_count",
+    "02_inline_event_scan_dtypes",
+    "03_inline_event_shapes",
+    "04_inline_multi_stream",
+    "07_inline_interleaved_runs",
+    "08_inline_event_page",
+    "10_resource_datum_npy_seq",
+    "13_ad_tiff_1frame",
+    "15_ad_hdf5_1frame",
+    "62_databroker2_replay_of_14",
+]
+LISTS = ["60_databroker2_replay_of_01", "70_tiled_replay_of_02"]
+
+TEMPLATE = "{start.uid}/{stream}/{field}/{event.seq_num}_{i}.tif"
+
+
+def expected(recording):
+    """Give (run, stream, field, seq_num, i) → image, of the truth."""
+    uids = [doc["uid"] for name, doc in recording.documents() if name == "start"]
+    frames = {}
+    for (run, stream, field, seq_num), array in recording.truth().items():
+        images = array.reshape(-1, *array.shape[-2:])
+        for i, image in enumerate(images):
+            frames[uids[run], stream, field, int(seq_num), i] = image
+    return frames
+
+
+def check(report, wanted, read, *, same_dtype=True):
+    found = {(r.run, r.stream, r.field, r.seq_num, r.i): r for r in report.records}
+    assert set(wanted) <= set(found)
+    for key, image in wanted.items():
+        record = found[key]
+        if image.dtype.name in WRITABLE:
+            assert record.status == "written", record.error
+            pixels = read(record.path)
+            np.testing.assert_array_equal(pixels, image)
+            assert record.shape == image.shape
+            assert record.dtype == pixels.dtype
+            if same_dtype:
+                assert pixels.dtype == image.dtype.newbyteorder("=")
+        else:
+            assert record.status == "failed"
+            assert image.dtype.name in str(record.error)
+    assert len(report.written) == sum(i.dtype.name in WRITABLE for i in wanted.values())
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_a_recording_gives_its_truth(name, sample, read, tmp_path):
+    """All streams, all fields, every pixel, dtype and shape (S12, S14, S18, S21)."""
+    recording = sample(name)
+
+    report = tiffin.export(
+        recording.documents(),
+        TEMPLATE,
+        directory=tmp_path,
+        streams=None,
+        on_error="report",
+    )
+
+    check(report, expected(recording), read)
+
+
+@pytest.mark.parametrize("name", READABLE[:3])
+@pytest.mark.parametrize("arrays", ["list"])
+def test_a_recording_as_json_gives_its_truth(name, arrays, sample, read, tmp_path):
+    """S15: nested lists get the dtype that the descriptor declares."""
+    recording = sample(name)
+
+    report = tiffin.export(
+        recording.documents(arrays), TEMPLATE, directory=tmp_path, on_error="report"
+    )
+
+    declared = name != "01_inline_event_count"
+    check(report, expected(recording), read, same_dtype=declared)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_replay_of_lists_gives_its_truth(name, sample, read, tmp_path):
+    """S15: what databroker and Tiled give back; values right, dtype where declared."""
+    recording = sample(name)
+
+    report = tiffin.export(
+        recording.documents(), TEMPLATE, directory=tmp_path, on_error="report"
+    )
+
+    check(report, expected(recording), read, same_dtype="tiled" in name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["20_stream_hdf5_sim_count", "23_stream_tiff_adcore", "30_btp_external_assets"],
+)
+def test_a_stream_resource_is_reported_never_ignored(name, sample, tmp_path):
+    """Every event of a stream resource has its failed record."""
+    report = tiffin.export(
+        sample(name).documents(), TEMPLATE, directory=tmp_path, on_error="report"
+    )
+
+    assert not report.ok
+    assert len(report.failed) == 3
+    assert all("stream resources" in str(record.error) for record in report.failed)
+
+
+def test_a_handler_that_nobody_registers_is_named(sample, tmp_path):
+    """Unknown spec: failed, with the spec and the entry-point group."""
+    recording = sample("31_btp_external_assets_legacy")
+
+    report = tiffin.export(
+        recording.documents(), TEMPLATE, directory=tmp_path, on_error="report"
+    )
+
+    assert [record.status for record in report.records] == ["failed"] * 3
+    assert "AD_HDF5_SWMR_STREAM" in str(report.failed[0].error)
+    assert "databroker.handlers" in str(report.failed[0].error)

@@ -1,0 +1,70 @@
+"""Casts: the same numbers, or a refusal."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tiffin.errors import DtypeError
+from tiffin.exact import cast_exactly
+
+INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
+
+
+@given(data=st.data(), source=st.sampled_from(INTEGERS), target=st.sampled_from(INTEGERS))
+def test_whole_numbers_stay_or_are_refused(data, source, target):
+    """No whole number wraps: compared as Python's integers."""
+    array = data.draw(hnp.arrays(source, (2, 3)))
+    limits = np.iinfo(target)
+    fits = all(limits.min <= value <= limits.max for value in array.ravel().tolist())
+
+    if fits:
+        assert cast_exactly(array, np.dtype(target)).tolist() == array.tolist()
+    else:
+        with pytest.raises(DtypeError, match="holds"):
+            cast_exactly(array, np.dtype(target))
+
+
+@given(data=st.data(), source=st.sampled_from(INTEGERS), target=st.sampled_from(["f4", "f8"]))
+def test_whole_numbers_become_the_same_floats_or_are_refused(data, source, target):
+    """No count is rounded: compared as Python's integers."""
+    array = data.draw(hnp.arrays(source, (2, 3)))
+    try:
+        cast = cast_exactly(array, np.dtype(target))
+    except DtypeError:
+        rounded = [int(value) for value in array.astype(target).ravel().tolist()]
+        assert rounded != array.ravel().tolist()
+    else:
+        assert [int(value) for value in cast.ravel().tolist()] == array.ravel().tolist()
+
+
+@given(data=st.data(), target=st.sampled_from(INTEGERS))
+def test_floats_become_whole_numbers_only_if_they_are(data, target):
+    """Fractions, NaN and infinity never become integers."""
+    array = data.draw(hnp.arrays("f8", (2, 2)))
+    try:
+        cast = cast_exactly(array, np.dtype(target))
+    except DtypeError:
+        limits = np.iinfo(target)
+        assert not all(
+            float(value).is_integer() and limits.min <= value <= limits.max
+            for value in array.ravel()
+            if np.isfinite(value)
+        ) or not np.isfinite(array).all()
+    else:
+        assert [int(v) for v in array.ravel()] == cast.ravel().tolist()
+
+
+def test_a_float_too_large_for_float32_is_refused():
+    """A finite value never becomes infinity; infinity stays."""
+    with pytest.raises(DtypeError, match="1e\\+300"):
+        cast_exactly(np.array([1e300]), np.dtype("f4"))
+
+    assert cast_exactly(np.array([np.inf]), np.dtype("f4"))[0] == np.inf
+
+
+def test_complex_numbers_are_refused():
+    """An imaginary part is never dropped."""
+    with pytest.raises(DtypeError, match="complex64"):
+        cast_exactly(np.zeros((2, 2), "c8"), np.dtype("f4"))
