@@ -1,0 +1,98 @@
+"""Real engines, devices, catalogues and servers."""
+
+import warnings
+
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from ophyd.sim import SynSignal, SynSignalWithRegistry
+
+
+class Image(SynSignal):
+    """A simulated image that declares its dtype."""
+
+    def describe(self):
+        described = super().describe()
+        described[self.name]["dtype_numpy"] = np.asarray(self.get()).dtype.str
+        return described
+
+
+class ExternalImage(SynSignalWithRegistry):
+    """A simulated image in a file of its own, dtype declared."""
+
+    def describe(self):
+        described = super().describe()
+        described[self.name]["dtype_numpy"] = "<u2"
+        return described
+
+
+class Counter:
+    """Gives a different image at each call, and keeps what it gave."""
+
+    def __init__(self, shape=(10, 12), dtype="u2"):
+        self.given = []
+        self._shape, self._dtype = shape, dtype
+
+    def __call__(self):
+        image = np.arange(np.prod(self._shape), dtype=self._dtype)
+        image = image.reshape(self._shape) + np.asarray(len(self.given), self._dtype)
+        self.given.append(image.copy())
+        return image
+
+    def taken(self, number):
+        """Give the last so many images."""
+        return self.given[-number:]
+
+
+@pytest.fixture
+def RE():
+    """A RunEngine, whose loop is ended afterwards."""
+    engine = RunEngine({})
+    yield engine
+    engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join(5)
+    engine.loop.close()
+
+
+@pytest.fixture
+def images():
+    return Counter()
+
+
+@pytest.fixture
+def img(images):
+    """A detector with its image in the event."""
+    return Image(name="img", func=images)
+
+
+@pytest.fixture
+def external(images, tmp_path):
+    """A detector with its images in files."""
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    return ExternalImage(name="ext", func=images, save_path=str(folder))
+
+
+@pytest.fixture
+def broker():
+    """A databroker that forgets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from databroker import Broker
+
+        yield Broker.named("temp")
+
+
+@pytest.fixture
+def tiled(tmp_path):
+    """A Tiled server with a socket, and a client of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.client import from_uri
+        from tiled.server import SimpleTiledServer
+
+        server = SimpleTiledServer(readable_storage=[str(tmp_path)])
+        client = from_uri(server.uri)
+        yield client
+        client.context.close()
+        server.close()

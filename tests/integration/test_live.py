@@ -1,0 +1,296 @@
+"""Live, from a real RunEngine."""
+
+import logging
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.plans import count, scan
+from ophyd.sim import SynSignal, motor
+
+import tiffin
+from tiffin import ImageExporter
+from tiffin.errors import ExistsError, MissingKeyError, SettingsError, TemplateError
+from tiffin.testing import run_of
+
+NAME = "{start.scan_id}_step{event.seq_num}.tif"
+
+
+@pytest.mark.parametrize(
+    "template", [NAME, "{start[scan_id]}_step{event[seq_num]}.tif"]
+)
+def test_the_files_are_there_when_the_engine_returns(
+    RE, img, images, tmp_path, read, template
+):
+    """S01, S40: RE(plan, exporter)."""
+    exporter = ImageExporter(template, directory=tmp_path, fields=["img"])
+
+    (uid,) = RE(count([img], 3), exporter)
+
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["1_step1.tif", "1_step2.tif", "1_step3.tif"]
+    for record, image in zip(exporter.reports[uid].written, images.taken(3), strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
+
+
+def test_a_subscription_takes_run_after_run(RE, img, tmp_path, names_in):
+    """S21, S37: one instance; each run's report outlives its stop."""
+    exporter = ImageExporter(NAME, directory=tmp_path)
+    RE.subscribe(exporter)
+
+    uids = [RE(count([img], 2))[0] for _ in range(3)]
+
+    assert names_in(tmp_path) == [f"{n}_step{s}.tif" for n in (1, 2, 3) for s in (1, 2)]
+    assert list(exporter.reports) == uids
+    assert all(exporter.reports[uid].ok for uid in uids)
+
+
+def test_nested_runs_are_kept_apart(RE, img, tmp_path, names_in):
+    """S21: two runs, open at once."""
+
+    @bpp.set_run_key_decorator("inner")
+    @bpp.run_decorator(md={"which": "inner"})
+    def inner():
+        yield from bps.trigger_and_read([img])
+
+    @bpp.set_run_key_decorator("outer")
+    @bpp.run_decorator(md={"which": "outer"})
+    def outer():
+        yield from bps.trigger_and_read([img])
+        yield from inner()
+        yield from bps.trigger_and_read([img])
+
+    exporter = ImageExporter("{start.which}_{event.seq_num}.tif", directory=tmp_path)
+    RE(outer(), exporter)
+
+    assert names_in(tmp_path) == ["inner_1.tif", "outer_1.tif", "outer_2.tif"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_external_files_are_read_live(RE, external, images, broker, tmp_path, read, first):
+    """S40: subscribed before or after the catalogue's insert."""
+    exporter = ImageExporter(NAME, directory=tmp_path / "out")
+    for callback in [exporter, broker.v1.insert] if first else [broker.v1.insert, exporter]:
+        RE.subscribe(callback)
+
+    (uid,) = RE(count([external], 2))
+
+    for record, image in zip(exporter.reports[uid].written, images.taken(2), strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
+        assert record.dtype == np.uint16
+
+
+def test_scan_values_are_in_the_names(RE, img, tmp_path, names_in):
+    """The recipe's aim: metadata in the names."""
+    exporter = ImageExporter("{event.data.motor:+.1f}.tif", directory=tmp_path)
+
+    RE(scan([img], motor, -1, 1, 3), exporter)
+
+    assert names_in(tmp_path) == ["+0.0.tif", "+1.0.tif", "-1.0.tif"]
+
+
+def test_a_missing_key_does_not_end_the_plan(RE, img, tmp_path, caplog):
+    """S44: reported at start, logged once, and the run goes on."""
+    exporter = ImageExporter("{start.sampel}_{event.seq_num}.tif", directory=tmp_path)
+    stops = []
+
+    (uid,) = RE(
+        count([img], 3),
+        {"all": exporter, "stop": lambda name, doc: stops.append(doc)},
+        sample="UO2",
+    )
+
+    assert stops[0]["exit_status"] == "success"
+    report = exporter.reports[uid]
+    assert len(report.failed) == 3
+    assert "did you mean 'sample'" in str(report.failed[0].error)
+    assert [r.levelno for r in caplog.records].count(logging.ERROR) == 1
+
+
+def test_a_missing_key_raises_at_start_when_asked(RE, img, tmp_path):
+    """S05: before the beam is used."""
+    exporter = ImageExporter("{start.sampel}.tif", directory=tmp_path, on_error="raise")
+    events = []
+
+    with pytest.raises(MissingKeyError):
+        RE(count([img], 3), {"all": exporter, "event": lambda n, d: events.append(d)})
+
+    assert events == []
+
+
+def test_an_existing_file_raises_at_stop_when_asked(RE, img, tmp_path):
+    """Later errors come at the end, with the report."""
+    (tmp_path / "1_step2.tif").write_bytes(b"precious")
+    exporter = ImageExporter(NAME, directory=tmp_path, on_error="raise")
+
+    with pytest.raises(ExistsError) as caught:
+        RE(count([img], 3), exporter)
+
+    statuses = [record.status for record in caught.value.report.records]
+    assert statuses == ["written", "failed", "written"]
+    assert (tmp_path / "1_step2.tif").read_bytes() == b"precious"
+
+
+def test_a_full_or_broken_folder_does_not_end_the_plan(RE, img, tmp_path):
+    """S44: an error of the disk is in the report."""
+    (tmp_path / "out").write_text("a file, no folder")
+    exporter = ImageExporter(NAME, directory=tmp_path / "out")
+
+    (uid,) = RE(count([img], 2), exporter)
+
+    assert len(exporter.reports[uid].failed) == 2
+
+
+@pytest.mark.parametrize("nonsense", [{}, {"uid": 3}, {"descriptor": None}])
+@pytest.mark.parametrize("name", ["start", "descriptor", "event", "stop", "datum", "what"])
+def test_nonsense_never_raises(tmp_path, name, nonsense):
+    """S44, S45: whatever a stream holds, nothing reaches the RunEngine."""
+    with ImageExporter(NAME, directory=tmp_path) as exporter:
+        exporter(name, nonsense)
+        for real in run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1):
+            exporter(*real)
+
+    assert (tmp_path / "1_step1.tif").exists()
+
+
+def test_joining_in_the_midst_of_a_run_is_harmless(tmp_path, caplog):
+    """S45: stop without start, events without descriptor."""
+    run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
+
+    with ImageExporter(NAME, directory=tmp_path) as exporter:
+        for name, doc in run[2:]:
+            exporter(name, doc)
+
+    assert exporter.reports == {}
+    assert "without their descriptor" in caplog.text
+
+
+def test_a_run_without_stop_is_finished_by_close(tmp_path):
+    """S45: start but never stop."""
+    run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
+
+    with ImageExporter(NAME, directory=tmp_path) as exporter:
+        for name, doc in run[:-1]:
+            exporter(name, doc)
+        assert exporter.wait(10)
+        (report,) = exporter.reports.values()
+
+    assert len(report.written) == 2
+
+
+def test_subscribers_behind_the_exporter_see_raw_documents(RE, img, images, tmp_path):
+    """S30: and so does a second exporter."""
+    seen = []
+
+    def double(image, frame):
+        return image * np.uint16(2)
+
+    RE.subscribe(ImageExporter("a_" + NAME, directory=tmp_path, corrections=[double]))
+    RE.subscribe(lambda name, doc: seen.append(doc["data"]["img"]) if name == "event" else 0)
+    second = ImageExporter("b_" + NAME, directory=tmp_path)
+    RE.subscribe(second)
+
+    RE(count([img], 2))
+
+    for shown, image in zip(seen, images.taken(2), strict=True):
+        np.testing.assert_array_equal(shown, image)
+
+
+def test_a_subscriber_that_replaces_data_does_not_reach_the_files(
+    RE, images, tmp_path, read
+):
+    """S30: what others put into a document later does not show in the files."""
+    exporter = ImageExporter(NAME, directory=tmp_path)
+    RE.subscribe(exporter)
+
+    def vandal(name, doc):
+        if name == "event":
+            doc["data"]["img"] = np.zeros((2, 2), "u1")
+
+    RE.subscribe(vandal)
+    (uid,) = RE(count([SynSignal(name="img", func=images)], 1))
+
+    (record,) = exporter.reports[uid].written
+    np.testing.assert_array_equal(read(record.path), images.taken(1)[0])
+
+
+def test_live_and_replayed_files_are_the_same(RE, img, tmp_path, names_in):
+    """S01: byte for byte."""
+    documents = []
+    exporter = ImageExporter(NAME, directory=tmp_path / "live")
+    RE(scan([img], motor, -1, 1, 3), [exporter, lambda *pair: documents.append(pair)])
+
+    tiffin.export(documents, NAME, directory=tmp_path / "later")
+
+    names = names_in(tmp_path / "live")
+    assert names == names_in(tmp_path / "later")
+    for name in names:
+        live, later = tmp_path / "live" / name, tmp_path / "later" / name
+        assert live.read_bytes() == later.read_bytes()
+
+
+def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
+    """Contract: the others fail, and lose nothing but their name."""
+    images = np.stack([np.full((6, 9), n, "u2") for n in (1, 2, 3)])
+
+    with ImageExporter("{start.scan_id}.tif", directory=tmp_path) as exporter:
+        for name, doc in run_of({"img": images}, scan_id=1):
+            exporter(name, doc)
+
+    (report,) = exporter.reports.values()
+    assert [record.status for record in report.records] == ["written", "failed", "failed"]
+    assert read(tmp_path / "1.tif")[0, 0] == 1
+
+
+def test_a_dry_run_names_live_what_would_be_written(RE, img, tmp_path, names_in):
+    """S36: live as well."""
+    exporter = ImageExporter(NAME, directory=tmp_path / "out", dry_run=True)
+
+    (uid,) = RE(count([img], 2), exporter)
+
+    planned = [record.path.name for record in exporter.reports[uid].planned]
+    assert planned == ["1_step1.tif", "1_step2.tif"]
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"template": "{strat.uid}"}, TemplateError),
+        ({"existing": "clobber"}, SettingsError),
+    ],
+)
+def test_wrong_settings_raise_in_the_constructor(tmp_path, arguments, error):
+    """Fail before the beam, whatever on_error says."""
+    with pytest.raises(error):
+        ImageExporter(**({"template": NAME, "directory": tmp_path} | arguments))
+
+
+def test_an_exporter_let_go_leaves_no_thread(tmp_path):
+    """No leak, even without close()."""
+    before = threading.active_count()
+    exporter = ImageExporter(NAME, directory=tmp_path)
+    for name, doc in run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1):
+        exporter(name, doc)
+    del exporter
+
+    assert threading.active_count() <= before
+
+
+def test_an_interpreter_that_exits_writes_what_it_was_given(tmp_path, names_in):
+    """Even without stop, close or wait."""
+    code = (
+        "import sys, numpy, tiffin\n"
+        "from tiffin.testing import run_of\n"
+        "exporter = tiffin.ImageExporter(sys.argv[1], directory=sys.argv[2])\n"
+        "run = run_of({'img': numpy.ones((20, 256, 256), 'u2')}, scan_id=1)\n"
+        "[exporter(*pair) for pair in run[:-1]]\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code, NAME, tmp_path], check=True, timeout=60)
+
+    assert len(names_in(tmp_path)) == 20
