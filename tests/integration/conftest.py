@@ -83,16 +83,26 @@ def broker():
         yield Broker.named("temp")
 
 
+@pytest.fixture(scope="session")
+def tiled_server(tmp_path_factory):
+    """A Tiled server with a socket, which may read what the tests write."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.server import SimpleTiledServer
+
+        base = tmp_path_factory.getbasetemp()
+        server = SimpleTiledServer(readable_storage=[str(base)])
+        yield server
+        server.close()
+
+
 @pytest.fixture
-def tiled(tmp_path):
-    """A Tiled server with a socket, and a client of it."""
+def tiled(tiled_server):
+    """A client of the server."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tiled.client import from_uri
-        from tiled.server import SimpleTiledServer
 
-        server = SimpleTiledServer(readable_storage=[str(tmp_path)])
-        client = from_uri(server.uri)
+        client = from_uri(tiled_server.uri)
         yield client
         client.context.close()
-        server.close()

@@ -10,7 +10,8 @@ from ophyd.sim import motor
 
 import tiffin
 from tiffin import ImageExporter, get_images, process
-from tiffin.errors import FieldError, ReadError
+from tiffin.errors import FieldError, ReadError, SourceError
+from tiffin.sources import find_run
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
 
@@ -186,3 +187,21 @@ def test_the_users_client_is_left_as_it_is(stored, tiled, img, tmp_path):
     tiffin.export(tiled[uid], NAME, directory=tmp_path / "out")
 
     assert "img" in list(tiled[uid]["primary"])
+
+
+def test_a_run_is_found_by_place_number_or_uid(stored, tiled, img):
+    """What the shell's --run takes; anything else says what may be asked for."""
+    uids = [stored(count([img], 1), scan_id=770 + n)[0] for n in range(2)]
+
+    def found(which):
+        return find_run(tiled, which).metadata["start"]["uid"]
+
+    assert found("-1") == uids[1]
+    assert found("-2") == uids[0]
+    assert found("770") == uids[0]
+    assert found(uids[1]) == uids[1]
+    assert found(uids[1][:10]) == uids[1]
+    with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
+        find_run(tiled, "nosuch")
+    with pytest.raises(SourceError, match="-99"):
+        find_run(tiled, "-99")

@@ -19,9 +19,6 @@ from tiffin.errors import TiffinError
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130
-"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
-
 app = typer.Typer(
     name="tiffin",
     no_args_is_help=True,
@@ -60,9 +57,6 @@ def main() -> None:
         for note in getattr(error, "__notes__", ()):
             console.print(note, style="dim", markup=False, soft_wrap=True)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        console.print("interrupted: no file is half written", style="yellow")
-        sys.exit(INTERRUPTED)
 
 
 def _plain(error: Exception) -> str:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+INTERRUPTED = 130
+"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
+
 
 def export(
     source: Annotated[
@@ -87,19 +90,23 @@ def export(
     opened = _open(source, run, api_key)
     streams = None if all_streams else tuple(stream or ("primary",))
     console = Console(stderr=True)
-    with _progress(console) as progress:
-        report = export_images(
-            opened,
-            template,
-            directory=directory,
-            fields=field or None,
-            streams=streams,
-            existing=existing,
-            dry_run=dry_run,
-            on_error="report",
-            dtype=dtype,
-            progress=progress,
-        )
+    try:
+        with _progress(console) as progress:
+            report = export_images(
+                opened,
+                template,
+                directory=directory,
+                fields=field or None,
+                streams=streams,
+                existing=existing,
+                dry_run=dry_run,
+                on_error="report",
+                dtype=dtype,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        console.print("interrupted: no file is half written", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
     _show(report, console)
     raise typer.Exit(0 if report.ok else 1)
 

@@ -221,24 +221,26 @@ def find_run(client: Any, which: str) -> Any:
     SourceError
         If there is no such run, or several.
     """
-    from bluesky_tiled_plugins.queries import PartialUID, ScanID
+    from httpx import HTTPError
+    from tiled.queries import Key, Like
 
+    newest_first = client.sort(("start.time", -1))
     try:
-        if which.startswith("-"):
-            return client.values()[len(client) + int(which)]
-        if which.isdigit() and len(
-            client.search(ScanID(int(which), duplicates="latest"))
-        ):
-            return (
-                client.search(ScanID(int(which), duplicates="latest")).values().first()
-            )
-        found = client.search(PartialUID(which))
+        if which.startswith("-") and which[1:].isdigit():
+            return newest_first.values()[int(which[1:]) - 1]
+        found = newest_first.search(Like("start.uid", which.replace("%", "") + "%"))
+        if which.isdigit():
+            scans = newest_first.search(Key("start.scan_id") == int(which))
+            if len(scans):
+                return scans.values().first()
         if len(found) == 1:
             return found.values().first()
-    except (IndexError, KeyError, ValueError) as error:
-        message = f"there is no run {which!r}: {error}"
+    except (IndexError, KeyError, HTTPError) as error:
+        message = f"run {which!r} can't be had: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     message = (
-        f"{len(found)} runs match {which!r}; wanted -1, a scan_id, or a longer uid"
+        f"{len(found)} runs match {which!r}; wanted -1 (the last), a scan_id, or as much "
+        f"of a uid as tells it apart"
     )
     raise SourceError(message)
+

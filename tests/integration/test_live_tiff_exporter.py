@@ -1,0 +1,259 @@
+"""The old exporter: its signature, its hooks, its subclasses (S46)."""
+
+import copy
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+from tiffin import LiveTiffExporter, get_images, process
+from tiffin.errors import ExistsError, MissingKeyError, TemplateError
+from tiffin.testing import run_of
+
+IMAGES = np.arange(3 * 6 * 9, dtype="i4").reshape(3, 6, 9)
+NAME = "/{start.scan_id}_step{event.seq_num}.tif"
+
+
+def feed(exporter, documents):
+    for name, doc in documents:
+        exporter(name, doc)
+
+
+@pytest.fixture
+def run():
+    return run_of({"img": IMAGES}, scan_id=7)
+
+
+def test_the_signature_is_the_old_one():
+    """S46: so that old calls work by position and by name."""
+    parameters = list(inspect.signature(LiveTiffExporter).parameters.values())[:5]
+
+    assert [(p.name, p.default) for p in parameters] == [
+        ("field", inspect.Parameter.empty),
+        ("template", inspect.Parameter.empty),
+        ("dryrun", False),
+        ("overwrite", False),
+        ("db", None),
+    ]
+
+
+def test_filenames_outlive_the_run(run, tmp_path, read):
+    """S37: and are those of the last run."""
+    exporter = LiveTiffExporter("img", f"{tmp_path}/a/b{NAME}")
+
+    feed(exporter, run)
+
+    assert exporter.filenames == [f"{tmp_path}/a/b/7_step{n}.tif" for n in (1, 2, 3)]
+    for name, image in zip(exporter.filenames, IMAGES, strict=True):
+        np.testing.assert_array_equal(read(Path(name)), image)
+    feed(exporter, run_of({"img": IMAGES[:1]}, scan_id=8))
+    assert exporter.filenames == [f"{tmp_path}/a/b/8_step1.tif"]
+    assert len(exporter.reports) == 2
+
+
+def test_a_subclass_corrects_its_own_copy(run, tmp_path, read):
+    """S30, S46: event() gets a writable array of its own, once an event, in order."""
+    seen = []
+
+    class InPlace(LiveTiffExporter):
+        def event(self, doc):
+            seen.append(doc["seq_num"])
+            doc["data"][self.field] -= 5
+            doc["data"]["more"] = 1
+            super().event(doc)
+
+    before = copy.deepcopy(run)
+    exporter = InPlace("img", f"{tmp_path}{NAME}")
+    feed(exporter, run)
+
+    assert seen == [1, 2, 3]
+    for name, image in zip(exporter.filenames, IMAGES, strict=True):
+        np.testing.assert_array_equal(read(Path(name)), image - 5)
+    for (_, then), (_, now) in zip(before, run, strict=True):
+        assert then.keys() == now.keys()
+        if "data" in then:
+            assert list(then["data"]) == list(now["data"])
+            np.testing.assert_array_equal(then["data"]["img"], now["data"]["img"])
+
+
+def test_a_subclass_may_change_the_metadata_it_names_with(run, tmp_path, names_in):
+    """Names are made of the documents that the hooks pass on."""
+
+    class Renamed(LiveTiffExporter):
+        def start(self, doc):
+            doc["scan_id"] = "renamed"
+            super().start(doc)
+
+        def event(self, doc):
+            doc["seq_num"] += 100
+            super().event(doc)
+
+    feed(Renamed("img", f"{tmp_path}{NAME}"), run)
+
+    assert names_in(tmp_path) == [f"renamed_step{n}.tif" for n in (101, 102, 103)]
+    assert run[0][1]["scan_id"] == 7
+
+
+def test_a_subclass_may_save_in_its_own_way(run, tmp_path):
+    """S46: the _save_image hook gets the plane and its filename."""
+    saved = {}
+
+    class Saver(LiveTiffExporter):
+        def _save_image(self, image, filename):
+            saved[filename] = image
+            self.filenames.append(filename)
+
+    exporter = Saver("img", f"{tmp_path}{NAME}")
+    feed(exporter, run)
+
+    assert list(saved) == exporter.filenames
+    np.testing.assert_array_equal(np.stack(list(saved.values())), IMAGES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_hooks_are_called(run, tmp_path):
+    """S46: start, descriptor, event, stop."""
+    called = []
+
+    class Hooked(LiveTiffExporter):
+        def start(self, doc):
+            called.append("start")
+            super().start(doc)
+
+        def descriptor(self, doc):
+            called.append("descriptor")
+            super().descriptor(doc)
+
+        def stop(self, doc):
+            called.append("stop")
+            super().stop(doc)
+
+    feed(Hooked("img", f"{tmp_path}{NAME}"), run)
+
+    assert called == ["start", "descriptor", "stop"]
+
+
+def test_what_a_hook_raises_is_the_users_word(RE, img, tmp_path):
+    """Contract: it propagates, as it always did."""
+
+    class NoDark(LiveTiffExporter):
+        def start(self, doc):
+            raise ValueError("No dark_frame was recorded.")
+
+    with pytest.raises(ValueError, match=r"No dark_frame was recorded\."):
+        RE(count([img], 1), NoDark("img", f"{tmp_path}{NAME}"))
+
+
+def test_an_existing_file_is_recorded_or_raised(run, tmp_path):
+    """Contract: on_error='raise' gives the OSError that it was."""
+    target = tmp_path / "7_step2.tif"
+    target.write_bytes(b"precious")
+    reporting = LiveTiffExporter("img", f"{tmp_path}{NAME}")
+    raising = LiveTiffExporter("img", f"{tmp_path}/7_step2.tif", on_error="raise")
+
+    feed(reporting, run)
+
+    (report,) = reporting.reports.values()
+    assert [record.status for record in report.records] == ["written", "failed", "written"]
+    with pytest.raises(ExistsError) as caught:
+        feed(raising, run)
+    assert isinstance(caught.value, OSError)
+    assert target.read_bytes() == b"precious"
+
+
+def test_overwrite_replaces(run, tmp_path, read):
+    """S31: as it did."""
+    (tmp_path / "7_step2.tif").write_bytes(b"old")
+
+    feed(LiveTiffExporter("img", f"{tmp_path}{NAME}", overwrite=True), run)
+
+    np.testing.assert_array_equal(read(tmp_path / "7_step2.tif"), IMAGES[1])
+
+
+def test_dryrun_names_and_writes_nothing(run, tmp_path, names_in):
+    """S36: as it did."""
+    exporter = LiveTiffExporter("img", f"{tmp_path}{NAME}", dryrun=True)
+
+    feed(exporter, run)
+
+    assert len(exporter.filenames) == 3
+    assert names_in(tmp_path) == []
+
+
+def test_stacks_need_i(tmp_path, names_in):
+    """S11: or nothing of the stack is written, and the report says why."""
+    stacks = run_of({"img": IMAGES[None]}, scan_id=1)
+    without = LiveTiffExporter("img", f"{tmp_path}/{{event.seq_num}}.tif")
+    with_i = LiveTiffExporter("img", f"{tmp_path}/{{event.seq_num}}_{{i}}.tif")
+
+    feed(without, stacks)
+    nothing = names_in(tmp_path)
+    feed(with_i, stacks)
+
+    (report,) = without.reports.values()
+    assert nothing == []
+    assert len(report.failed) == 3
+    assert names_in(tmp_path) == ["1_0.tif", "1_1.tif", "1_2.tif"]
+
+
+def test_a_missing_key_is_recorded_or_raised(run, tmp_path):
+    """Our own failure follows on_error."""
+    template = f"{tmp_path}/{{start.sampel}}_{{event.seq_num}}.tif"
+    reporting = LiveTiffExporter("img", template)
+
+    feed(reporting, run)
+
+    (report,) = reporting.reports.values()
+    assert len(report.failed) == 3
+    with pytest.raises(MissingKeyError):
+        feed(LiveTiffExporter("img", template, on_error="raise"), run)
+
+
+def test_a_template_that_cannot_work_raises_in_the_constructor():
+    """Fail before the beam."""
+    with pytest.raises(TemplateError):
+        LiveTiffExporter("img", "{strat.scan_id}.tif")
+
+
+def test_a_field_that_never_comes_is_in_the_report(run, tmp_path):
+    """S16: no silent return."""
+    exporter = LiveTiffExporter("pe1_image", f"{tmp_path}{NAME}")
+
+    feed(exporter, run)
+
+    (report,) = exporter.reports.values()
+    assert not report.ok
+    assert "its image fields are: img" in str(report.failed[0].error)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_subtraction_as_in_the_recipe_with_files(
+    RE, broker, external, images, tmp_path, read
+):
+    """S39, S46: external images, a dark run, db.process and process."""
+    RE.subscribe(broker.v1.insert)
+    (dark_uid,) = RE(count([external], 1))
+    uids = RE(count([external], 2), dark_frame=dark_uid)
+
+    class Subtracted(LiveTiffExporter):
+        def start(self, doc):
+            (self.dark,) = get_images(broker[doc["dark_frame"]], "ext")
+            super().start(doc)
+
+        def event(self, doc):
+            doc["data"][self.field] = doc["data"][self.field] - self.dark
+            super().event(doc)
+
+    exporter = Subtracted("ext", f"{tmp_path}/a{NAME}")
+    broker.process(broker[uids], exporter)
+    reports = process(broker[uids], Subtracted("ext", f"{tmp_path}/b{NAME}"))
+
+    dark, *lights = images.taken(3)
+    for n, light in enumerate(lights, 1):
+        for folder in ("a", "b"):
+            pixels = read(tmp_path / folder / f"2_step{n}.tif")
+            np.testing.assert_array_equal(pixels, light - dark)
+    assert reports[uids[0]].ok

@@ -1,0 +1,214 @@
+"""From the shell, as a user types it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+from tiffin.testing import run_of
+
+TIFFIN = [sys.executable, "-m", "tiffin"]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAME = "{start.scan_id}_{event.seq_num}.tif"
+
+
+def tiffin(*arguments, **options):
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    environment["TILED_RETRY_ATTEMPTS"] = "1"
+    return subprocess.run(
+        [*TIFFIN, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env=environment,
+        **options,
+    )
+
+
+def record(run, path):
+    with path.open("w") as file:
+        for name, doc in run:
+            json.dump({"name": name, "doc": doc}, file, default=np.ndarray.tolist)
+            file.write("\n")
+    return path
+
+
+@pytest.fixture
+def documents(tmp_path):
+    images = np.arange(3 * 54, dtype="u2").reshape(3, 6, 9)
+    return record(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
+
+
+def test_a_file_of_documents_is_exported(documents, tmp_path, names_in):
+    """Exit status 0, and a summary in one line."""
+    told = tiffin("export", documents, "--template", NAME, "--directory", tmp_path / "out")
+
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == ""
+    assert told.stderr.strip() == f"3 written, 0 skipped, 0 failed in {tmp_path / 'out'}"
+    assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif", "7_3.tif"]
+
+
+def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
+    """Some failed: 1; each cause once."""
+    tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
+    told = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
+
+    assert told.returncode == 1
+    assert told.stderr.count("there is already a file") == 1
+    assert "0 written, 0 skipped, 3 failed" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["export"], "Missing argument"),
+        (["export", "no.jsonl", "-t", NAME], "neither a file nor an address"),
+        (["export", "{documents}", "-t", "{strat.uid}.tif"], "did you mean 'start'"),
+        (["export", "{documents}", "-t", NAME, "--existing", "clobber"], "clobber"),
+        (["export", "{documents}", "-t", NAME, "--dtype", "int64"], "none that a TIFF"),
+        (["export", "{documents}", "-t", NAME, "--run", "-1"], "a file is exported whole"),
+        (["exprot"], "exprot"),
+    ],
+)
+def test_wrong_usage_gives_status_2(documents, tmp_path, arguments, says):
+    """Usage: 2, with what was got and what is wanted."""
+    filled = [a.replace("{documents}", str(documents)) for a in arguments]
+
+    told = tiffin(*filled, cwd=tmp_path)
+
+    assert told.returncode == 2
+    assert says in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_server_that_does_not_answer_is_an_error(tmp_path):
+    """No traceback, no hang."""
+    told = tiffin("export", "http://127.0.0.1:9", "-t", NAME, "-d", tmp_path)
+
+    assert told.returncode == 1
+    assert "no Tiled server answers" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_dry_run_prints_the_names(documents, tmp_path):
+    """S36: on stdout, a line each."""
+    told = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out", "--dry-run")
+
+    assert told.returncode == 0
+    assert told.stdout.splitlines() == [f"{tmp_path}/out/7_{n}.tif" for n in (1, 2, 3)]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, names_in):
+    """--run -1: the last."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from bluesky_tiled_plugins import TiledWriter
+
+        RE.subscribe(TiledWriter(tiled, batch_size=1))
+    RE(count([img], 2))
+
+    told = tiffin(
+        "export", tiled_server.uri, "--run", "-1", "--field", "img", "-t", NAME,
+        "-d", tmp_path / "out",
+    )  # fmt: skip
+
+    assert told.returncode == 0, told.stderr
+    assert names_in(tmp_path / "out") == ["1_1.tif", "1_2.tif"]
+
+
+def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):
+    """Ctrl-C: exit 130, whole files only."""
+    images = np.zeros((1, 64, 64), "u1").repeat(3000, axis=0)
+    documents = record(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
+    out = tmp_path / "out"
+    command = [*TIFFIN, "export", str(documents), "-t", NAME, "-d", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("*.tif"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+
+    sizes = {path.stat().st_size for path in out.iterdir()}
+    assert child.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert 5 <= len(names_in(out)) < 3000
+    assert all(name.endswith(".tif") for name in names_in(out))
+    assert len(sizes) == 1
+
+
+def test_a_terminal_shows_a_progress_bar(documents, tmp_path):
+    """On a terminal, and only there."""
+    main, child_end = pty.openpty()
+    command = [*TIFFIN, "export", str(documents), "-t", NAME, "-d", str(tmp_path / "out")]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(command, stdout=child_end, stderr=child_end, env=environment) as child:
+        os.close(child_end)
+        told = b""
+        while True:
+            try:
+                chunk = os.read(main, 4096)
+            except OSError:
+                break
+            if not chunk:
+                break
+            told += chunk
+    os.close(main)
+
+    assert child.returncode == 0
+    assert b"exporting" in told
+    assert b"3 written" in told
+
+
+def test_the_cookbook_runs(tmp_path, read):
+    """The recipe of 2016, end to end: numbered, named, and subtracted."""
+    subprocess.run(
+        [sys.executable, EXAMPLES / "cookbook.py", tmp_path],
+        check=True,
+        timeout=110,
+        capture_output=True,
+    )
+
+    folder = tmp_path / "UO2_23_8"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [f"UO2_23_8_2_step{n}.tif" for n in range(1, 7)]
+    pixels = read(folder / names[1])
+    assert pixels.dtype == np.int32
+    assert abs(pixels[:8, :8].mean()) < 15  # the dark current is gone
+    assert pixels.min() < 0  # and noise below it has not wrapped
+
+
+def test_the_demo_runs(tmp_path, read):
+    """Light, dark and subtracted, in a tree of well-named files."""
+    told = subprocess.run(
+        [sys.executable, EXAMPLES / "demo.py", tmp_path / "demo"],
+        check=True,
+        timeout=110,
+        capture_output=True,
+        text=True,
+    )
+
+    sample = tmp_path / "demo/gup-31415/UO2 pellet 23_8"
+    light = sorted((sample / "light").iterdir())
+    subtracted = sorted((sample / "subtracted").iterdir())
+    (dark,) = (sample / "dark").iterdir()
+    assert "byte for byte the same files" in told.stdout
+    assert [path.name for path in light] == [path.name for path in subtracted]
+    assert light[0].name == "0042_001_T300K.tif"
+    difference = read(light[0]).astype("i8") - read(dark)
+    np.testing.assert_array_equal(read(subtracted[0]), difference)
