@@ -21,7 +21,7 @@ from simulated import make_detector, motor, shctl1
 from tiffin import LiveTiffExporter, get_images, process
 
 matplotlib.use("agg")
-from bluesky.callbacks.mpl_plotting import LivePlot  # noqa: E402
+from bluesky.callbacks.mpl_plotting import LivePlot
 
 db = Broker.named("temp")
 RE = RunEngine()
@@ -55,7 +55,7 @@ class SubtractedTiffExporter(LiveTiffExporter):
         if "dark_frame" not in doc:
             raise ValueError("No dark_frame was recorded.")
         uid = doc["dark_frame"]
-        self.dark_img, = get_images(db[uid], "pe1_image")
+        (self.dark_img,) = get_images(db[uid], "pe1_image")
         super().start(doc)
 
     def event(self, doc):
@@ -67,7 +67,9 @@ class SubtractedTiffExporter(LiveTiffExporter):
         super().event(doc)
 
 
-template = tiff_base + "/UO2_23_8/{start.sa_name}_{start.scan_id}_step{event.seq_num}.tif"
+template = (
+    tiff_base + "/UO2_23_8/{start.sa_name}_{start.scan_id}_step{event.seq_num}.tif"
+)
 exporter = SubtractedTiffExporter("pe1_image", template)
 
 
@@ -76,7 +78,7 @@ def take_dark():
     shctl1.put(0)  # close shutter
     sleep(2)
     print("taking dark frame....")
-    uid, = RE(count([pe1c]))
+    (uid,) = RE(count([pe1c]))
     print("opening shutter...")
     shctl1.put(1)
     sleep(2)

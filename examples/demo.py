@@ -1,6 +1,6 @@
 """A heating scan at a simulated diffraction beamline, exported live and again later.
 
-    python examples/demo.py FOLDER
+python examples/demo.py FOLDER
 """
 
 import json

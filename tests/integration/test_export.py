@@ -101,14 +101,17 @@ def test_a_stack_without_i_is_refused_before_the_first_file(tmp_path, names_in):
     stacks = np.zeros((2, 4, 6, 9), "u2")
 
     with pytest.raises(CollisionError, match=r"add \{i\}") as caught:
-        tiffin.export(run_of({"img": stacks}), "{event.seq_num}.tif", directory=tmp_path)
+        tiffin.export(
+            run_of({"img": stacks}), "{event.seq_num}.tif", directory=tmp_path
+        )
 
     assert len(caught.value.report.failed) == 8
     assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("announced", "held"), [((6, 9), (1, 6, 9)), ((1, 6, 9), (6, 9)), ((6, 9), (4, 6, 9))]
+    ("announced", "held"),
+    [((6, 9), (1, 6, 9)), ((1, 6, 9), (6, 9)), ((6, 9), (4, 6, 9))],
 )
 def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held):
     """S12: whatever the descriptor says, each image is exported."""
@@ -124,7 +127,9 @@ def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held)
         np.testing.assert_array_equal(read(record.path), images[record.i])
 
 
-def test_an_existing_file_stops_a_replay_before_the_first_write(run, tmp_path, names_in):
+def test_an_existing_file_stops_a_replay_before_the_first_write(
+    run, tmp_path, names_in
+):
     """S31, error: nothing is written and nothing of the file changes."""
     (tmp_path / "7_2.tif").write_bytes(b"precious")
 
@@ -142,7 +147,11 @@ def test_an_existing_file_fails_alone_when_reporting(run, tmp_path):
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
 
-    assert [record.status for record in report.records] == ["written", "failed", "written"]
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "written",
+    ]
     assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
 
 
@@ -154,7 +163,11 @@ def test_an_existing_file_is_skipped_or_replaced_when_asked(run, tmp_path, read)
     left = (tmp_path / "7_2.tif").read_bytes()
     replaced = tiffin.export(run, NAME, directory=tmp_path, existing="replace")
 
-    assert [record.status for record in skipped.records] == ["written", "skipped", "written"]
+    assert [record.status for record in skipped.records] == [
+        "written",
+        "skipped",
+        "written",
+    ]
     assert skipped.ok
     assert left == b"old"
     assert len(replaced.written) == 3
@@ -167,7 +180,9 @@ def test_the_same_export_twice_gives_the_same_bytes(run, tmp_path, names_in):
         tiffin.export(run, NAME, directory=tmp_path / folder, workers=2)
 
     for name in names_in(tmp_path / "a"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == (
+            tmp_path / "b" / name
+        ).read_bytes()
 
 
 def test_a_dry_run_names_what_a_real_run_writes(run, tmp_path):
@@ -201,7 +216,11 @@ def test_an_event_without_the_field_is_skipped_and_counted(tmp_path):
 
     report = tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path)
 
-    assert [record.status for record in report.records] == ["written", "skipped", "written"]
+    assert [record.status for record in report.records] == [
+        "written",
+        "skipped",
+        "written",
+    ]
     assert "event 2 holds no 'img'" in str(report.skipped[0].error)
 
 
@@ -238,7 +257,10 @@ def test_nothing_exported_is_never_a_success(source, tmp_path):
 def test_reporting_nothing_exported_is_a_failed_record(tmp_path):
     """S16: the report is not ok."""
     report = tiffin.export(
-        run_of({"T": [1.5]}), "{event.seq_num}.tif", directory=tmp_path, on_error="report"
+        run_of({"T": [1.5]}),
+        "{event.seq_num}.tif",
+        directory=tmp_path,
+        on_error="report",
     )
 
     assert not report.ok
@@ -259,7 +281,11 @@ def test_a_collision_fails_all_who_claim_the_name(run, tmp_path, names_in):
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
 
-    assert [record.status for record in report.records] == ["failed", "failed", "written"]
+    assert [record.status for record in report.records] == [
+        "failed",
+        "failed",
+        "written",
+    ]
     assert names_in(tmp_path) == ["7_3.tif"]
 
 
@@ -274,7 +300,11 @@ def test_a_file_that_vanished_fails_alone(sample, tmp_path):
         tiffin.export(documents, "{event.seq_num}.tif", directory=tmp_path)
 
     report = caught.value.report
-    assert [record.status for record in report.records] == ["written", "failed", "written"]
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "written",
+    ]
 
 
 @pytest.mark.parametrize("dtype", ["i8", "c8", "?"])
@@ -364,7 +394,9 @@ def test_a_correction_gets_image_and_frame(run, tmp_path, read):
 
     report = tiffin.export(run, NAME, directory=tmp_path, corrections=[add_temperature])
 
-    np.testing.assert_array_equal(read(report.written[1].path), IMAGES[1] + np.float32(2.5))
+    np.testing.assert_array_equal(
+        read(report.written[1].path), IMAGES[1] + np.float32(2.5)
+    )
     assert report.written[1].dtype == np.float32
 
 
@@ -414,9 +446,16 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"source": [3]}, SourceError, "a int is no source"),
     ],
 )
-def test_wrong_arguments_raise_whatever_on_error_says(run, tmp_path, arguments, error, says):
+def test_wrong_arguments_raise_whatever_on_error_says(
+    run, tmp_path, arguments, error, says
+):
     """Bad input: what was got, what is wanted."""
-    given = {"source": run, "template": NAME, "directory": tmp_path, "on_error": "report"}
+    given = {
+        "source": run,
+        "template": NAME,
+        "directory": tmp_path,
+        "on_error": "report",
+    }
 
     with pytest.raises(error, match=says):
         tiffin.export(**(given | arguments))
@@ -489,7 +528,10 @@ def test_progress_is_told(run, tmp_path):
     told = []
 
     tiffin.export(
-        run, NAME, directory=tmp_path, progress=lambda done, known: told.append((done, known))
+        run,
+        NAME,
+        directory=tmp_path,
+        progress=lambda done, known: told.append((done, known)),
     )
 
     assert max(told) == (3, 3)
@@ -527,7 +569,11 @@ def test_the_light_parts_import_without_the_heavy_ones():
     )
 
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
 
     assert told.stdout.strip() == "[]"

@@ -33,7 +33,9 @@ def test_the_files_are_there_when_the_engine_returns(
 
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == ["1_step1.tif", "1_step2.tif", "1_step3.tif"]
-    for record, image in zip(exporter.reports[uid].written, images.taken(3), strict=True):
+    for record, image in zip(
+        exporter.reports[uid].written, images.taken(3), strict=True
+    ):
         np.testing.assert_array_equal(read(record.path), image)
 
 
@@ -71,15 +73,21 @@ def test_nested_runs_are_kept_apart(RE, img, tmp_path, names_in):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_external_files_are_read_live(RE, external, images, broker, tmp_path, read, first):
+def test_external_files_are_read_live(
+    RE, external, images, broker, tmp_path, read, first
+):
     """S40: subscribed before or after the catalogue's insert."""
     exporter = ImageExporter(NAME, directory=tmp_path / "out")
-    for callback in [exporter, broker.v1.insert] if first else [broker.v1.insert, exporter]:
+    for callback in (
+        [exporter, broker.v1.insert] if first else [broker.v1.insert, exporter]
+    ):
         RE.subscribe(callback)
 
     (uid,) = RE(count([external], 2))
 
-    for record, image in zip(exporter.reports[uid].written, images.taken(2), strict=True):
+    for record, image in zip(
+        exporter.reports[uid].written, images.taken(2), strict=True
+    ):
         np.testing.assert_array_equal(read(record.path), image)
         assert record.dtype == np.uint16
 
@@ -146,7 +154,9 @@ def test_a_full_or_broken_folder_does_not_end_the_plan(RE, img, tmp_path):
 
 
 @pytest.mark.parametrize("nonsense", [{}, {"uid": 3}, {"descriptor": None}])
-@pytest.mark.parametrize("name", ["start", "descriptor", "event", "stop", "datum", "what"])
+@pytest.mark.parametrize(
+    "name", ["start", "descriptor", "event", "stop", "datum", "what"]
+)
 def test_nonsense_never_raises(tmp_path, name, nonsense):
     """S44, S45: whatever a stream holds, nothing reaches the RunEngine."""
     with ImageExporter(NAME, directory=tmp_path) as exporter:
@@ -190,7 +200,9 @@ def test_subscribers_behind_the_exporter_see_raw_documents(RE, img, images, tmp_
         return image * np.uint16(2)
 
     RE.subscribe(ImageExporter("a_" + NAME, directory=tmp_path, corrections=[double]))
-    RE.subscribe(lambda name, doc: seen.append(doc["data"]["img"]) if name == "event" else 0)
+    RE.subscribe(
+        lambda name, doc: seen.append(doc["data"]["img"]) if name == "event" else 0
+    )
     second = ImageExporter("b_" + NAME, directory=tmp_path)
     RE.subscribe(second)
 
@@ -242,7 +254,11 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
             exporter(name, doc)
 
     (report,) = exporter.reports.values()
-    assert [record.status for record in report.records] == ["written", "failed", "failed"]
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "failed",
+    ]
     assert read(tmp_path / "1.tif")[0, 0] == 1
 
 

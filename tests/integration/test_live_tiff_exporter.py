@@ -156,7 +156,11 @@ def test_an_existing_file_is_recorded_or_raised(run, tmp_path):
     feed(reporting, run)
 
     (report,) = reporting.reports.values()
-    assert [record.status for record in report.records] == ["written", "failed", "written"]
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "written",
+    ]
     with pytest.raises(ExistsError) as caught:
         feed(raising, run)
     assert isinstance(caught.value, OSError)

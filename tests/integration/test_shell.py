@@ -51,11 +51,15 @@ def documents(tmp_path):
 
 def test_a_file_of_documents_is_exported(documents, tmp_path, names_in):
     """Exit status 0, and a summary in one line."""
-    told = tiffin("export", documents, "--template", NAME, "--directory", tmp_path / "out")
+    told = tiffin(
+        "export", documents, "--template", NAME, "--directory", tmp_path / "out"
+    )
 
     assert told.returncode == 0, told.stderr
     assert told.stdout == ""
-    assert told.stderr.strip() == f"3 written, 0 skipped, 0 failed in {tmp_path / 'out'}"
+    assert (
+        told.stderr.strip() == f"3 written, 0 skipped, 0 failed in {tmp_path / 'out'}"
+    )
     assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif", "7_3.tif"]
 
 
@@ -77,7 +81,10 @@ def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
         (["export", "{documents}", "-t", "{strat.uid}.tif"], "did you mean 'start'"),
         (["export", "{documents}", "-t", NAME, "--existing", "clobber"], "clobber"),
         (["export", "{documents}", "-t", NAME, "--dtype", "int64"], "none that a TIFF"),
-        (["export", "{documents}", "-t", NAME, "--run", "-1"], "a file is exported whole"),
+        (
+            ["export", "{documents}", "-t", NAME, "--run", "-1"],
+            "a file is exported whole",
+        ),
         (["exprot"], "exprot"),
     ],
 )
@@ -155,9 +162,19 @@ def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):
 def test_a_terminal_shows_a_progress_bar(documents, tmp_path):
     """On a terminal, and only there."""
     main, child_end = pty.openpty()
-    command = [*TIFFIN, "export", str(documents), "-t", NAME, "-d", str(tmp_path / "out")]
+    command = [
+        *TIFFIN,
+        "export",
+        str(documents),
+        "-t",
+        NAME,
+        "-d",
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    with subprocess.Popen(command, stdout=child_end, stderr=child_end, env=environment) as child:
+    with subprocess.Popen(
+        command, stdout=child_end, stderr=child_end, env=environment
+    ) as child:
         os.close(child_end)
         told = b""
         while True:

@@ -85,7 +85,7 @@ def test_export_takes_a_header(recorded, broker, img, external, images, tmp_path
 
 
 def test_export_takes_a_v2_entry(recorded, broker, img, images, tmp_path, read):
-    """databroker's v2 interface, whose runs give documents too."""
+    """Databroker's v2 interface, whose runs give documents too."""
     (uid,) = recorded(count([img], 2))
 
     report = tiffin.export(broker.v2[uid], NAME, directory=tmp_path)
@@ -146,7 +146,9 @@ def test_export_takes_a_tiled_run(stored, tiled, img, images, tmp_path, read, na
     assert names_in(tmp_path / "out") == ["1_1_-1.0.tif", "1_2_0.0.tif", "1_3_1.0.tif"]
 
 
-def test_a_list_of_tiled_runs_through_process(stored, tiled, img, external, tmp_path, read):
+def test_a_list_of_tiled_runs_through_process(
+    stored, tiled, img, external, tmp_path, read
+):
     """In-line and external images, through a callback."""
     uids = stored(count([img], 2)) + stored(count([external], 2))
     exporter = ImageExporter(NAME, directory=tmp_path / "out")

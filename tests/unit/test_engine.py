@@ -85,7 +85,11 @@ def test_cancelling_drops_what_no_worker_has_begun():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("a.tif", "A.TIF"), ("caf\u00e9.tif", "cafe\u0301.tif"), ("stra\u00dfe", "STRASSE")],
+    [
+        ("a.tif", "A.TIF"),
+        ("caf\u00e9.tif", "cafe\u0301.tif"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
 )
 def test_names_that_some_disks_hold_equal_collide(one, other):
     """S10: case and the composition of letters do not tell names apart."""

@@ -12,7 +12,9 @@ from tiffin.exact import cast_exactly
 INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 
 
-@given(data=st.data(), source=st.sampled_from(INTEGERS), target=st.sampled_from(INTEGERS))
+@given(
+    data=st.data(), source=st.sampled_from(INTEGERS), target=st.sampled_from(INTEGERS)
+)
 def test_whole_numbers_stay_or_are_refused(data, source, target):
     """No whole number wraps: compared as Python's integers."""
     array = data.draw(hnp.arrays(source, (2, 3)))
@@ -26,7 +28,11 @@ def test_whole_numbers_stay_or_are_refused(data, source, target):
             cast_exactly(array, np.dtype(target))
 
 
-@given(data=st.data(), source=st.sampled_from(INTEGERS), target=st.sampled_from(["f4", "f8"]))
+@given(
+    data=st.data(),
+    source=st.sampled_from(INTEGERS),
+    target=st.sampled_from(["f4", "f8"]),
+)
 def test_whole_numbers_become_the_same_floats_or_are_refused(data, source, target):
     """No count is rounded: compared as Python's integers."""
     array = data.draw(hnp.arrays(source, (2, 3)))
@@ -47,11 +53,14 @@ def test_floats_become_whole_numbers_only_if_they_are(data, target):
         cast = cast_exactly(array, np.dtype(target))
     except DtypeError:
         limits = np.iinfo(target)
-        assert not all(
-            float(value).is_integer() and limits.min <= value <= limits.max
-            for value in array.ravel()
-            if np.isfinite(value)
-        ) or not np.isfinite(array).all()
+        assert (
+            not all(
+                float(value).is_integer() and limits.min <= value <= limits.max
+                for value in array.ravel()
+                if np.isfinite(value)
+            )
+            or not np.isfinite(array).all()
+        )
     else:
         assert [int(v) for v in array.ravel()] == cast.ravel().tolist()
 

@@ -154,7 +154,9 @@ def test_a_killed_write_leaves_no_file_of_its_name(tmp_path, names_in):
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "publish(pathlib.Path(sys.argv[1]), die, replace=False)\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "x.tif"], check=False, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.tif"], check=False, timeout=60
+    )
 
     (left,) = names_in(tmp_path)
     assert left.startswith(".")

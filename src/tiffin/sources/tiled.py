@@ -243,4 +243,3 @@ def find_run(client: Any, which: str) -> Any:
         f"of a uid as tells it apart"
     )
     raise SourceError(message)
-

@@ -158,7 +158,7 @@ def _keys(expression: str, at: int, column: int) -> tuple[str, ...]:
         here = column + 1 + at
         matched = _KEY.match(expression, at)
         if matched is None:
-            message = f"{expression[at:at + 2]!r} is not expected here"
+            message = f"{expression[at : at + 2]!r} is not expected here"
             if expression[at] == "!":
                 message = f"a conversion ({expression[at:]!r}) is refused"
             raise TemplateError(_at(message, here), column=here)

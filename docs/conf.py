@@ -1,0 +1,24 @@
+"""Sphinx configuration."""
+
+from importlib.metadata import version as version_of
+
+project = "tiffin"
+copyright = "2026, the tiffin developers"
+version = release = version_of("tiffin")
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+]
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_title = "tiffin"
+html_theme_options = {"navigation_with_keys": False, "show_prev_next": False}
+html_show_sourcelink = False
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
