@@ -133,8 +133,8 @@ def main():
     print(
         "\nFor a catalogue instead of the file: pip install 'tiffin[tiled]', then\n"
         "   tiled serve catalog --temp\n"
-        "and RE.subscribe(TiledWriter(client)) from bluesky_tiled_plugins; the manual's\n"
-        "page 'Export from a catalogue' goes through it."
+        "and RE.subscribe(TiledWriter(client)) from bluesky_tiled_plugins; the\n"
+        "manual's page 'Export from a catalogue' goes through it."
     )
     return 0 if same else 1
 

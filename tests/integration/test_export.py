@@ -81,7 +81,7 @@ def test_a_stack_becomes_a_file_each(tmp_path, read):
         np.testing.assert_array_equal(
             read(record.path), stacks[record.seq_num - 1, record.i]
         )
-    assert [record.path.name for record in flat.written][0] == "flat_1_0.tif"
+    assert flat.written[0].path.name == "flat_1_0.tif"
 
 
 @pytest.mark.parametrize("frames", [3, 4])
@@ -133,7 +133,7 @@ def test_an_existing_file_stops_a_replay_before_the_first_write(
     """S31, error: nothing is written and nothing of the file changes."""
     (tmp_path / "7_2.tif").write_bytes(b"precious")
 
-    with pytest.raises(ExistsError, match="7_2.tif") as caught:
+    with pytest.raises(ExistsError, match=r"7_2\.tif") as caught:
         tiffin.export(run, NAME, directory=tmp_path)
 
     assert isinstance(caught.value, FileExistsError)
@@ -479,7 +479,7 @@ def test_a_file_of_documents_is_a_source(run, tmp_path, read, form):
 
 @pytest.mark.parametrize("torn", [True, False])
 def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, torn):
-    """A torn last line is left out and said; nonsense in the midst is a failed record."""
+    """A torn last line is left out and said; nonsense is a failed record."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
     path.write_text("\n".join([*lines[:3], lines[3][:40] + ("" if torn else "\n")]))
@@ -563,8 +563,8 @@ def test_the_light_parts_import_without_the_heavy_ones():
     """databroker, tiled, h5py, dask and matplotlib are imported when needed only."""
     code = (
         "import sys, tiffin\n"
-        "heavy = {'databroker', 'tiled', 'h5py', 'dask', 'matplotlib', 'bluesky', 'ophyd',"
-        " 'bluesky_tiled_plugins', 'typer', 'rich', 'tifffile'}\n"
+        "heavy = {'databroker', 'tiled', 'h5py', 'dask', 'matplotlib', 'bluesky',"
+        " 'ophyd', 'bluesky_tiled_plugins', 'typer', 'rich', 'tifffile'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
 

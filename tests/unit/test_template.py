@@ -191,6 +191,9 @@ def test_any_text_parses_or_is_refused(text):
     try:
         template = Template(text)
     except TemplateError as error:
-        assert error.column is None or 1 <= error.column <= len(text) + 1
+        column = error.column
     else:
+        column = 1
         assert template.text == text
+
+    assert 1 <= column <= len(text) + 1

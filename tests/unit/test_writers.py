@@ -73,12 +73,12 @@ def test_any_memory_layout_is_written_as_it_looks(tmp_path):
 @pytest.mark.parametrize("dtype", ["i8", "u8", "?", "c8", "f2", "M8[s]"])
 def test_a_dtype_that_readers_disagree_on_is_refused(tmp_path, dtype):
     """A clear error that says what to ask for."""
-    with pytest.raises(DtypeError, match="dtype='(int32|uint8|float32|float64)'"):
+    with pytest.raises(DtypeError, match=r"dtype='(int32|uint8|float32|float64)'"):
         write(tmp_path / "x.tif", np.zeros((2, 2), dtype))
 
 
 def test_short_writes_are_continued():
-    """However little the system takes at a time (here a pipe's worth), all is written."""
+    """However little the system takes at a time (here a pipe's worth), all goes."""
     reading, writing = os.pipe()
     data = [os.urandom(300_000), b"", os.urandom(7)]
     code = "import sys; d = sys.stdin.buffer.read(); print(len(d), d[-7:].hex())"

@@ -239,7 +239,7 @@ def find_run(client: Any, which: str) -> Any:
         message = f"run {which!r} can't be had: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     message = (
-        f"{len(found)} runs match {which!r}; wanted -1 (the last), a scan_id, or as much "
-        f"of a uid as tells it apart"
+        f"{len(found)} runs match {which!r}; wanted -1 (the last), a scan_id, or as "
+        f"much of a uid as tells it apart"
     )
     raise SourceError(message)

@@ -117,7 +117,7 @@ def _field(inside: str, column: int) -> Field:
     expression, _, specification = _parted(inside)
     matched = _ROOT.match(expression)
     root = matched.group() if matched else ""
-    _check_root(root, expression, column)
+    _check_root(root, column)
     keys = _keys(expression, len(root), column)
     if root in DOCUMENTS and not keys:
         message = (
@@ -141,7 +141,7 @@ def _parted(inside: str) -> tuple[str, str, str]:
     return inside, "", ""
 
 
-def _check_root(root: str, expression: str, column: int) -> None:
+def _check_root(root: str, column: int) -> None:
     if root in ROOTS:
         return
     if not root or root.isdigit():

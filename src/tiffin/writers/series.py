@@ -34,7 +34,7 @@ SHORT, LONG, ASCII = 3, 4, 2
 
 MODEL_FOR = ("uint16", "uint32", "int32")
 """Dtypes whose files carry a Model tag: with it GSAS-II reads these, and no other,
-correctly from byte 8; without it, it declines the file or leaves it to its PIL importer.
+correctly from byte 8; without, it declines the file or leaves it to its PIL importer.
 """
 
 
@@ -94,7 +94,8 @@ def check_writable(image: np.ndarray) -> None:
     if image.dtype.name not in WRITABLE:
         message = (
             f"pixels of dtype {image.dtype} have no TIFF that readers agree on: "
-            f"ask for one of {', '.join(WRITABLE)}, as in dtype={_advice(image.dtype)!r}"
+            f"ask for one of {', '.join(WRITABLE)}, "
+            f"as in dtype={_advice(image.dtype)!r}"
         )
         raise DtypeError(message)
     if image.nbytes + 1024 > LARGEST:
