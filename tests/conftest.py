@@ -31,6 +31,12 @@ class Sample:
         with np.load(self.folder / "truth.npz") as arrays:
             return {_key(name): arrays[name] for name in arrays}
 
+    def truth_of_files(self):
+        """Give (file, seq_num) → array, where seq_nums repeat over files."""
+        with np.load(self.folder / "truth.npz") as arrays:
+            keys = {name: name.split("|")[-1].split("@") for name in arrays}
+            return {(file, int(n)): arrays[name] for name, (n, file) in keys.items()}
+
 
 def _key(name):
     run, stream, field, seq_num = name.split("|")

@@ -59,6 +59,12 @@ class ImageExporter:
         Each ``(image, frame) -> image``, in order.
     workers : int, optional
         How many threads write.
+    colour : str or iterable of str
+        Fields whose last axis holds the samples of a colour (3 or 4).
+    root_map : mapping of str to str, optional
+        Recorded beginning of paths → beginning here, for files of another mount.
+    asset_timeout : float
+        How long to look for a file that is not there yet, in the background [s].
 
     Raises
     ------
@@ -91,6 +97,9 @@ class ImageExporter:
         dtype: Any = None,
         corrections: Iterable[Correction] = (),
         workers: int | None = None,
+        colour: str | Iterable[str] = (),
+        root_map: Mapping[str, str] | None = None,
+        asset_timeout: float = 20,
     ) -> None:
         self.settings = Export.of(
             template,
@@ -103,6 +112,9 @@ class ImageExporter:
             dtype=dtype,
             corrections=corrections,
             workers=workers,
+            colour=colour,
+            root_map=root_map,
+            asset_timeout=asset_timeout,
         )
         self._pipeline = Pipeline(self.settings)
         self._mailbox = Pool(
@@ -150,7 +162,7 @@ class ImageExporter:
         bool
             Whether all is done.
         """
-        return self._mailbox.drain(timeout) and self._pipeline.drain(timeout)
+        return self._mailbox.drain(timeout) and self._pipeline.wait(timeout)
 
     def close(self) -> None:
         """Finish what has been handed over, end runs that never stopped, free threads.
@@ -176,7 +188,7 @@ class ImageExporter:
             if error is not None:
                 self._errors[doc["uid"]] = error
             if name == "stop":
-                self._pipeline.end_run()
+                self._pipeline.end_run(doc["run_start"])
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
 

@@ -13,6 +13,8 @@
     ├── ExistsError (FileExistsError)     a file of that name is there already
     ├── SourceError (ValueError)          a source that can't be read as documents
     ├── ReadError (OSError)               pixels that can't be read
+    │   ├── NotYetError                   a file that is not there, or not whole, yet
+    │   └── UnknownFormatError            no handler or reader is registered
     ├── WriteError (OSError)              a file that can't be written
     ├── CorrectionError (RuntimeError)    a correction that failed
     └── MissingLibraryError (ImportError) an optional library that is not installed
@@ -40,11 +42,13 @@ __all__ = [
     "MissingKeyError",
     "MissingLibraryError",
     "NoImageError",
+    "NotYetError",
     "ReadError",
     "SettingsError",
     "SourceError",
     "TemplateError",
     "TiffinError",
+    "UnknownFormatError",
     "WriteError",
     "did_you_mean",
 ]
@@ -127,6 +131,14 @@ class SourceError(TiffinError, ValueError):
 
 class ReadError(TiffinError, OSError):
     """Pixels that can't be read: a file that vanished, an unknown format."""
+
+
+class NotYetError(ReadError):
+    """A file that is not there, or not whole; live, it is looked for again."""
+
+
+class UnknownFormatError(ReadError):
+    """No handler is registered for a spec, or no reader for a mimetype."""
 
 
 class WriteError(TiffinError, OSError):

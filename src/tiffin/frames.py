@@ -44,11 +44,14 @@ class Pixels(Protocol):
         As announced.
     held : int
         Bytes of memory that waiting for these pixels costs [bytes].
+    colour : bool
+        Whether the last axis holds the samples of a colour, as announced.
     """
 
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     held: int
+    colour: bool
 
     def open(self) -> Any:
         """Give the whole array, or something that can be sliced like it.
@@ -99,10 +102,10 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """(rows, columns) as announced, or None."""
+        """(rows, columns) as announced, samples behind them if colour; or None."""
         if self.pixels is None or self.pixels.shape is None:
             return None
-        return self.pixels.shape[-2:]
+        return self.pixels.shape[-3 if self.pixels.colour else -2 :]
 
     @property
     def dtype(self) -> np.dtype | None:
@@ -125,7 +128,20 @@ class Frame:
             "stream": self.stream,
             "field": self.field,
             "i": self.i,
+            "frame": self.number,
+            **self._axes(),
         }
+
+    def _axes(self) -> dict[str, int]:
+        """Give the index along each leading axis, by the names i0, i1 and so on."""
+        lead = self.pixels.shape if self.pixels is not None else None
+        if lead is None or self.i is None or self.shape is None:
+            return {"i0": self.i or 0}
+        lead = lead[: -len(self.shape)] or (1,)
+        if len(lead) == 1 or self.i >= math.prod(lead):
+            return {"i0": self.i}
+        where = np.unravel_index(self.i, lead)
+        return {f"i{axis}": int(n) for axis, n in enumerate(where)}
 
     def with_index(self, i: int) -> Frame:
         """Give the frame beside this one in the same event."""
@@ -144,20 +160,23 @@ class Frame:
         """
         if self.pixels is None or self.i is None:
             raise self.problem or ValueError("this frame has no pixels")
-        return np.asarray(images_in(self.pixels.open())[self.i])
+        return np.asarray(images_in(self.pixels.open(), self.pixels)[self.i])
 
 
-def images_in(array: Any) -> Images:
+def images_in(array: Any, pixels: Pixels | None = None) -> Images:
     """See an array of two or more dimensions as images side by side.
 
     Parameters
     ----------
     array : array-like, shape (..., rows, columns)
         A numpy array, or anything with a shape that can be sliced like one.
+    pixels : Pixels, optional
+        Where it comes from, which may announce colour; so may the array itself.
 
     Returns
     -------
     Images, shape (images, rows, columns)
+        With samples as a last axis if colour.
         All leading axes counted in C order. No pixel is copied or read yet.
 
     Examples
@@ -167,17 +186,18 @@ def images_in(array: Any) -> Images:
     >>> images_in(np.zeros((6, 9))).shape
     (1, 6, 9)
     """
-    return _Side(array)
+    colour = bool(getattr(array, "colour", False) or (pixels and pixels.colour))
+    return _SideBySide(array, 3 if colour and len(array.shape) >= 3 else 2)
 
 
-class _Side:
+class _SideBySide:
     """Leading axes seen as one; each image is sliced when asked for."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, image_dimensions: int) -> None:
         self._array = array
-        self._lead = tuple(int(n) for n in array.shape[:-2])
-        rows, columns = array.shape[-2:]
-        self.shape = (math.prod(self._lead), int(rows), int(columns))
+        shape = tuple(int(n) for n in array.shape)
+        self._lead = shape[:-image_dimensions]
+        self.shape = (math.prod(self._lead), *shape[-image_dimensions:])
 
     def __getitem__(self, i: int, /) -> Any:
         if not self._lead:

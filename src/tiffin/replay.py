@@ -36,6 +36,8 @@ def export(
     dtype: Any = None,
     corrections: Iterable[Correction] = (),
     workers: int | None = None,
+    colour: str | Iterable[str] = (),
+    root_map: Mapping[str, str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Export the images of runs as TIFF files.
@@ -71,6 +73,10 @@ def export(
         Each ``(image, frame) -> image``, in order.
     workers : int, optional
         How many threads write.
+    colour : str or iterable of str
+        Fields whose last axis holds the samples of a colour (3 or 4).
+    root_map : mapping of str to str, optional
+        Recorded beginning of paths → beginning here, for files of another mount.
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
 
@@ -103,6 +109,8 @@ def export(
         dtype=dtype,
         corrections=corrections,
         workers=workers,
+        colour=colour,
+        root_map=root_map,
     )
     return replay(settings, open_source(source), progress=progress)
 

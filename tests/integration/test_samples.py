@@ -16,7 +16,12 @@ READABLE = [
     "10_resource_datum_npy_seq",
     "13_ad_tiff_1frame",
     "15_ad_hdf5_1frame",
+    "20_stream_hdf5_sim_count",
+    "22_stream_hdf5_two_detectors_step",
+    "23_stream_tiff_adcore",
+    "30_btp_external_assets",
     "62_databroker2_replay_of_14",
+    "71_tiled_replay_of_20",
 ]
 LISTS = ["60_databroker2_replay_of_01", "70_tiled_replay_of_02"]
 
@@ -95,19 +100,18 @@ def test_a_replay_of_lists_gives_its_truth(name, sample, read, tmp_path):
     check(report, expected(recording), read, same_dtype="tiled" in name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["20_stream_hdf5_sim_count", "23_stream_tiff_adcore", "30_btp_external_assets"],
-)
-def test_a_stream_resource_is_reported_never_ignored(name, sample, tmp_path):
-    """Every event of a stream resource has its failed record."""
+def test_a_field_over_two_resources_counts_each_from_its_start(sample, tmp_path, read):
+    """Recording 33: seq_nums repeat, and {frame} tells the frames apart."""
+    recording = sample("33_btp_external_assets_single_key_two_files")
+
     report = tiffin.export(
-        sample(name).documents(), TEMPLATE, directory=tmp_path, on_error="report"
+        recording.documents(), "{frame}.tif", directory=tmp_path, dtype="int32"
     )
 
-    assert not report.ok
-    assert len(report.failed) == 3
-    assert all("stream resources" in str(record.error) for record in report.failed)
+    truth = [image[0] for _, image in sorted(recording.truth_of_files().items())]
+    assert [record.seq_num for record in report.written] == [1, 2, 3, 1, 2, 3, 4, 5]
+    for record, image in zip(report.written, truth, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
 
 
 def test_a_handler_that_nobody_registers_is_named(sample, tmp_path):

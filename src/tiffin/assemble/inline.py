@@ -28,6 +28,7 @@ class ArrayPixels:
     """An array in the event, or something with a shape that gives one when sliced."""
 
     array: Any
+    colour: bool = False
     shape: tuple[int, ...] | None = field(init=False)
     dtype: np.dtype | None = field(init=False)
     held: int = field(init=False)
@@ -99,6 +100,7 @@ class ListPixels:
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     declared: bool
+    colour: bool = False
     held: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page, unpack_event_page
@@ -14,10 +15,13 @@ from tiffin.assemble.inline import (
     inline_pixels,
     inline_shape,
 )
-from tiffin.assemble.run import OpenRun, announced_shape, is_image
+from tiffin.assemble.run import OpenRun, announced_shape, is_colour, is_image
+from tiffin.assemble.waiting import WaitingRoom
 from tiffin.errors import NoImageError, ReadError, SourceError, TiffinError
 from tiffin.frames import Frame, Pixels
-from tiffin.readers import DatumPixels, Handlers
+from tiffin.readers import AssetPixels, Assets, DatumPixels, Handlers, RootMap
+from tiffin.readers.assets import opener
+from tiffin.readers.handlers import registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +42,14 @@ class Assembler:
         Which streams; None means every one.
     dtypes : ListDtypes, optional
         The rule for lists without a dtype.
+    join_events : bool
+        Whether a stream datum waits for its event, because a name or a correction asks
+        for the event's data.
+    colour : tuple of str
+        The fields whose last axis holds the samples of a colour, besides those whose
+        ``dims`` say so.
+    roots : RootMap, optional
+        For files recorded on another mount.
 
     Examples
     --------
@@ -55,16 +67,23 @@ class Assembler:
         fields: tuple[str, ...] | None,
         streams: tuple[str, ...] | None,
         dtypes: ListDtypes | None = None,
+        join_events: bool = False,
+        colour: tuple[str, ...] = (),
+        roots: RootMap | None = None,
     ) -> None:
         self._fields = fields
         self._streams = streams
         self._dtypes = dtypes or ListDtypes()
-        self._handlers = Handlers()
+        self._join_events = join_events
+        self._colour = colour
+        self._handlers = Handlers(roots)
+        self._assets = Assets(roots)
         self._runs: dict[str, OpenRun] = {}
         self._run_of_descriptor: dict[str, OpenRun] = {}
         self._resources: dict[str, Mapping[str, Any]] = {}
         self._stream_resources: dict[str, Mapping[str, Any]] = {}
         self._datums: dict[str, Mapping[str, Any]] = {}
+        self._waiting = WaitingRoom()
         self._strangers: set[str] = set()
         self._methods = {
             "start": self._start,
@@ -74,6 +93,7 @@ class Assembler:
             "datum_page": self._datum_page,
             "event": self._event,
             "event_page": self._event_page,
+            "bulk_events": self._bulk_events,
             "stream_resource": self._stream_resource,
             "stream_datum": self._stream_datum,
             "stop": self._stop,
@@ -108,6 +128,7 @@ class Assembler:
     def close(self) -> None:
         """Close the external files that are open."""
         self._handlers.close()
+        self._assets.close()
 
     # ---- one method a kind of document
 
@@ -122,55 +143,71 @@ class Assembler:
         run.descriptors[doc["uid"]] = doc
         self._run_of_descriptor[doc["uid"]] = run
 
-    def _resource(self, doc: Mapping[str, Any]) -> None:
+    def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         self._resources[doc["uid"]] = doc
+        yield from self._waiting.arrived(doc["uid"])
 
-    def _datum(self, doc: Mapping[str, Any]) -> None:
+    def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         self._datums[doc["datum_id"]] = doc
+        yield from self._waiting.arrived(doc["datum_id"])
 
-    def _datum_page(self, doc: Mapping[str, Any]) -> None:
+    def _datum_page(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         for datum in unpack_datum_page(cast(Any, doc)):
-            self._datum(datum)
+            yield from self._datum(cast(Any, datum))
 
     def _event_page(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         for event in unpack_event_page(cast(Any, doc)):
-            yield from self._event(event)
+            yield from self._event(cast(Any, event))
+
+    def _bulk_events(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        for events in doc.values():
+            for event in events:
+                yield from self._event(event)
 
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        run = self._run_of_descriptor.get(doc["descriptor"])
-        if run is None:
-            self._once(doc["descriptor"], "events without their descriptor are dropped")
+        found = self._selected(doc["descriptor"])
+        if found is None:
             return
-        descriptor = run.descriptors[doc["descriptor"]]
-        if self._streams is not None and descriptor["name"] not in self._streams:
-            return
+        run, descriptor = found
         for name in self._fields_in(doc["data"], descriptor["data_keys"]):
             yield from self._images(run, descriptor, doc, name)
+        if self._join_events:
+            place = (str(descriptor["name"]), int(doc["seq_num"]))
+            run.events[place] = _without_images(doc)
+            yield from self._waiting.arrived((run.uid, *place))
 
-    def _stream_resource(self, doc: Mapping[str, Any]) -> None:
+    def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         self._stream_resources[doc["uid"]] = doc
+        yield from self._waiting.arrived(doc["uid"])
 
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        run = self._run_of_descriptor.get(doc["descriptor"])
-        resource = self._stream_resources[doc["stream_resource"]]
-        name = resource["data_key"]
-        if run is None or (self._fields is not None and name not in self._fields):
+        found = self._selected(doc["descriptor"])
+        if found is None:
             return
-        descriptor = run.descriptors[doc["descriptor"]]
-        if self._streams is not None and descriptor["name"] not in self._streams:
-            return
-        if self._fields is None and not is_image(descriptor["data_keys"].get(name, {})):
-            return
-        message = f"stream resources ({resource['mimetype']}) can't be read yet"
-        for seq_num in range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"]):
-            event = {"seq_num": seq_num, "data": {}}
-            problem = ReadError(f"field {name!r}: {message}")
-            yield from self._frames(run, descriptor, event, name, problem)
+        run, descriptor = found
+        indices, seq_nums = doc["indices"], doc["seq_nums"]
+        for offset in range(int(indices["stop"]) - int(indices["start"])):
+            index, seq_num = indices["start"] + offset, seq_nums["start"] + offset
+            make = partial(
+                self._streamed, run, descriptor, doc["stream_resource"], index, seq_num
+            )
+            yield from make(last=False)
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         run = self._runs.get(doc["run_start"])
         if run is not None:
             yield from self._end(run)
+
+    def _selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
+        """Find run and descriptor, if the descriptor's stream is asked for."""
+        run = self._run_of_descriptor.get(uid)
+        if run is None:
+            self._once(uid, "events without their descriptor are dropped")
+            return None
+        descriptor = run.descriptors[uid]
+        if self._streams is not None and descriptor["name"] not in self._streams:
+            return None
+        return run, descriptor
 
     # ---- from an event to frames
 
@@ -203,15 +240,125 @@ class Assembler:
         value = event["data"][name]
         shape = inline_shape(value)
         if isinstance(value, str) and (external or name in event.get("filled", {})):
-            pixels: Pixels | TiffinError = self._datum_pixels(value, data_key)
-        elif shape is None or (
-            len(shape) < 2 and not (is_image(data_key) and shape == (0,))
+            yield from self._filled(run, descriptor, event, name, last=False)
+        elif shape is not None and (
+            len(shape) >= 2 or (is_image(data_key) and shape == (0,))
         ):
-            return  # no image: said at the end of the run, if it was asked for
-        else:
             where = (run.uid, descriptor["name"], name)
             pixels = inline_pixels(value, data_key, self._dtypes, where)
+            pixels.colour = self._is_colour(name, data_key)
+            yield from self._frames(run, descriptor, event, name, pixels)
+        # Anything else is no image: said at the end of the run, if it was asked for.
+
+    def _filled(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        event: Mapping[str, Any],
+        name: str,
+        *,
+        last: bool,
+    ) -> Iterator[Frame]:
+        """Give the images of a datum, once datum and resource are known."""
+        datum_id = str(event["data"][name])
+        datum = self._datums.get(datum_id)
+        resource = self._resources.get(datum["resource"]) if datum else None
+        again = partial(self._filled, run, descriptor, event, name)
+        pixels: Pixels | TiffinError
+        if datum is None:
+            if not last:
+                self._waiting.wait(run.uid, datum_id, again)
+                return
+            pixels = ReadError(f"no document described datum {datum_id!r}")
+        elif resource is None:
+            if not last:
+                self._waiting.wait(run.uid, datum["resource"], again)
+                return
+            message = f"no document described resource {datum['resource']!r}"
+            pixels = ReadError(f"{message} of datum {datum_id!r}")
+        else:
+            data_key = descriptor["data_keys"].get(name, {})
+            pixels = self._datum_pixels(name, datum, resource, data_key)
         yield from self._frames(run, descriptor, event, name, pixels)
+
+    def _datum_pixels(
+        self,
+        name: str,
+        datum: Mapping[str, Any],
+        resource: Mapping[str, Any],
+        data_key: Mapping[str, Any],
+    ) -> Pixels | TiffinError:
+        try:
+            registered(resource["spec"])
+        except TiffinError as error:
+            return error
+        return DatumPixels(
+            handlers=self._handlers,
+            resource=resource,
+            datum_kwargs=datum["datum_kwargs"],
+            shape=announced_shape(data_key),
+            dtype=declared_dtype(data_key),
+            colour=self._is_colour(name, data_key),
+        )
+
+    def _streamed(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        resource_uid: str,
+        index: int,
+        seq_num: int,
+        *,
+        last: bool,
+    ) -> Iterator[Frame]:
+        """Give the images of one index of a stream datum, joined with its event."""
+        resource = self._stream_resources.get(resource_uid)
+        again = partial(self._streamed, run, descriptor, resource_uid, index, seq_num)
+        if resource is None:
+            if not last:
+                self._waiting.wait(run.uid, resource_uid, again)
+            return
+        name = resource["data_key"]
+        data_key = descriptor["data_keys"].get(name, {})
+        if not (is_image(data_key) if self._fields is None else name in self._fields):
+            return
+        if self._fields is not None and not _may_be_image(data_key):
+            return  # said at the end of the run
+        place = (str(descriptor["name"]), int(seq_num))
+        event = run.events.get(place)
+        if event is None:
+            if self._join_events and not last:
+                self._waiting.wait(run.uid, (run.uid, *place), again)
+                return
+            # A fly scan has no events; the time known is that of its descriptor.
+            event = {"seq_num": seq_num, "time": descriptor["time"], "data": {}}
+        pixels = self._asset_pixels(name, resource, int(index), data_key)
+        yield from self._frames(run, descriptor, event, name, pixels)
+
+    def _asset_pixels(
+        self,
+        name: str,
+        resource: Mapping[str, Any],
+        index: int,
+        data_key: Mapping[str, Any],
+    ) -> Pixels | TiffinError:
+        try:
+            opener(resource["mimetype"])
+        except TiffinError as error:
+            return error
+        shape = announced_shape(data_key)
+        return AssetPixels(
+            assets=self._assets,
+            resource=resource,
+            index=index,
+            shape=shape,
+            dtype=declared_dtype(data_key),
+            datum_shape=shape or (),
+            colour=self._is_colour(name, data_key),
+        )
+
+    def _is_colour(self, name: str, data_key: Mapping[str, Any]) -> bool:
+        return name in self._colour or is_colour(data_key)
 
     def _frames(
         self,
@@ -236,7 +383,8 @@ class Assembler:
         if isinstance(pixels, TiffinError):
             yield Frame(problem=pixels, **context)
             return
-        count = 1 if pixels.shape is None else math.prod(pixels.shape[:-2])
+        image = 3 if pixels.colour else 2
+        count = 1 if pixels.shape is None else math.prod(pixels.shape[:-image])
         if pixels.shape is not None and not math.prod(pixels.shape):
             shape = list(pixels.shape)
             message = (
@@ -248,28 +396,10 @@ class Assembler:
         for i in range(count):
             yield Frame(pixels=pixels, i=i, number=first + i, **context)
 
-    def _datum_pixels(
-        self, datum_id: str, data_key: Mapping[str, Any]
-    ) -> DatumPixels | TiffinError:
-        datum = self._datums.get(datum_id)
-        if datum is None:
-            return ReadError(f"datum {datum_id!r} has not been described by a document")
-        resource = self._resources.get(datum["resource"])
-        if resource is None:
-            return ReadError(
-                f"resource {datum['resource']!r} of datum {datum_id!r} is unknown"
-            )
-        return DatumPixels(
-            handlers=self._handlers,
-            resource=resource,
-            datum_kwargs=datum["datum_kwargs"],
-            shape=announced_shape(data_key),
-            dtype=declared_dtype(data_key),
-        )
-
     # ---- the end of a run
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
+        yield from self._waiting.leave(run.uid)
         for name, problem in run.missing(self._fields, self._streams):
             yield Frame(run=run.uid, field=name, start=run.start, problem=problem)
         self._runs.pop(run.uid, None)
@@ -289,3 +419,14 @@ class Assembler:
 def _is_2d(value: object) -> bool:
     shape = inline_shape(value)
     return shape is not None and len(shape) >= 2
+
+
+def _may_be_image(data_key: Mapping[str, Any]) -> bool:
+    shape = data_key.get("shape")
+    return shape is None or len(shape) >= 2
+
+
+def _without_images(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep an event's scalars: its images would be held until the run ends."""
+    data = {name: value for name, value in event["data"].items() if not _is_2d(value)}
+    return {**event, "data": data}

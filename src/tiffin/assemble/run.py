@@ -11,7 +11,7 @@ from tiffin.errors import FieldError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OpenRun", "announced_shape", "is_image"]
+__all__ = ["OpenRun", "announced_shape", "is_colour", "is_image"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,12 +28,15 @@ class OpenRun:
         (stream, field) → how many frames so far.
     seen : set
         The fields of which an event told something: images, or that there were none.
+    events : dict
+        (stream, seq_num) → event, for stream datums to be joined with.
     """
 
     start: Mapping[str, Any]
     descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
+    events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def uid(self) -> str:
@@ -121,6 +124,15 @@ def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     if len(shape) < 2 or any(n is None for n in shape):
         return None
     return tuple(int(n) for n in shape)
+
+
+COLOUR_AXES = {"c", "color", "colour", "rgb", "rgba", "channel", "channels", "sample"}
+
+
+def is_colour(data_key: Mapping[str, Any]) -> bool:
+    """Whether a data key's ``dims`` say that the last axis is a colour's samples."""
+    dims = list(data_key.get("dims") or ())
+    return bool(dims) and str(dims[-1]).lower() in COLOUR_AXES
 
 
 def is_image(data_key: Mapping[str, Any]) -> bool:

@@ -105,7 +105,7 @@ class LiveTiffExporter:
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
-        self._assembler = Assembler(fields=(field,), streams=None)
+        self._assembler = Assembler(fields=(field,), streams=None, join_events=True)
         self._ledger = Ledger()
         self._writer = SeriesWriter()
         self._runs: list[str] = []

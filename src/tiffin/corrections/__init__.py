@@ -66,7 +66,7 @@ def correct(
             message = f"correction {_name(correction)}: {error}"
             raise CorrectionError(message) from error
         image = np.asarray(changed)
-        if image.ndim != 2:
+        if image.ndim != 2 and image.ndim != guarded.ndim:
             message = (
                 f"correction {_name(correction)} gave an array of shape "
                 f"{image.shape}, wanted an image of two dimensions"

@@ -72,6 +72,10 @@ class Ledger:
         """Give the record at a place."""
         return self._records[place]
 
+    def has(self, place: Place) -> bool:
+        """Whether there is a record at a place."""
+        return place in self._records
+
     def withdraw(self, place: Place) -> None:
         """Take back the record of a frame that was announced and does not exist."""
         with self._lock:

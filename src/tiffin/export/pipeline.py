@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import Assembler, ListDtypes
-from tiffin.engine import Ledger, Pool
+from tiffin.engine import Later, Ledger, Pool
 from tiffin.errors import (
     CollisionError,
     ExistsError,
@@ -55,10 +55,14 @@ class Pipeline:
         self._settings = settings
         self._ledger = Ledger(progress)
         self._namer = Namer(settings, self._ledger)
-        self._worker = Worker(settings, self._namer, self._ledger)
         self._pool = Pool(
             workers=settings.workers, budget=settings.budget, name="tiffin-writer"
         )
+        self._later: Later | None = None
+        if settings.asset_timeout:
+            submit = partial(self._pool.submit, 0)
+            self._later = Later(settings.asset_timeout, submit)
+        self._worker = Worker(settings, self._namer, self._ledger, self._later)
         self._dtypes = ListDtypes(settings.dtype)
         self._assembler = self._new_assembler()
         self._plan: deque[list[Named]] = deque()
@@ -94,19 +98,30 @@ class Pipeline:
         self._hand_over(self._assembler(name, doc))
         return error
 
-    def drain(self, timeout: float | None = None) -> bool:
-        """Wait for what has been fed, at most so long [s]; tell whether all is done."""
-        return self._pool.drain(timeout)
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for what has been fed, at most so long [s], files that are late too."""
+        done = self._pool.drain(timeout)
+        return done and (self._later is None or self._later.wait(timeout))
 
-    def end_run(self) -> None:
-        """Wait for what has been fed, and close what it opened."""
+    def end_run(self, run: str) -> None:
+        """Wait for what can be read, and close what the run opened.
+
+        Files that are not there yet are not waited for: it may be the caller who is
+        to close them.
+        """
         self._pool.drain()
         self._assembler.close()
+        if self._later is not None:
+            self._later.end_run(run)
 
     def finish(self) -> None:
         """End the runs that never stopped, and wait for all frames."""
         self._hand_over(self._assembler.finish())
-        self.end_run()
+        self._pool.drain()
+        if self._later is not None:
+            self._later.end_all()
+            self._later.wait()
+        self._assembler.close()
         while self._plan:
             message = "the source changed while it was exported: this frame is gone"
             for item in self._plan.popleft():
@@ -115,6 +130,10 @@ class Pipeline:
 
     def close(self) -> None:
         """Wait for all frames and end the threads."""
+        if self._later is not None:
+            self._pool.drain()
+            self._later.end_all()
+            self._later.wait()
         self._pool.close()
         self._assembler.close()
 
@@ -144,6 +163,9 @@ class Pipeline:
             fields=self._settings.fields,
             streams=self._settings.streams,
             dtypes=self._dtypes,
+            join_events=self._settings.needs_events,
+            colour=self._settings.colour,
+            roots=self._settings.roots,
         )
 
     def _frames_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 
 from tiffin.corrections import Cast, Correction
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
+from tiffin.readers import RootMap
 from tiffin.template import Template
 from tiffin.writers import WRITABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Existing", "Export", "OnError"]
 
@@ -45,6 +47,12 @@ class Export:
     corrections : tuple of callable
         In the order in which they act; the cast to `dtype` comes last.
     workers : int
+    colour : tuple of str
+        Fields whose last axis holds the samples of a colour.
+    roots : RootMap
+        For files recorded on another mount.
+    asset_timeout : float
+        How long a live export looks for a file that is not there yet [s].
     budget : int
         [bytes]
     """
@@ -59,6 +67,9 @@ class Export:
     dtype: np.dtype | None
     corrections: tuple[Correction, ...]
     workers: int
+    colour: tuple[str, ...] = ()
+    roots: RootMap = dataclasses.field(default_factory=RootMap)
+    asset_timeout: float = 0
     budget: int = DEFAULT_BUDGET
 
     @classmethod
@@ -75,6 +86,9 @@ class Export:
         dtype: Any = None,
         corrections: Iterable[Correction] = (),
         workers: int | None = None,
+        colour: str | Iterable[str] = (),
+        root_map: Mapping[str, str] | None = None,
+        asset_timeout: float = 0,
     ) -> Export:
         """Check what a user wrote, and settle what was left open.
 
@@ -99,7 +113,19 @@ class Export:
             dtype=cast_to,
             corrections=steps,
             workers=_workers(workers),
+            colour=_names("colour", colour) or () if colour else (),
+            roots=RootMap(root_map),
+            asset_timeout=_seconds("asset_timeout", asset_timeout),
         )
+
+    @property
+    def needs_events(self) -> bool:
+        """Whether a name or a correction asks for more than an event's number."""
+        asks = any(
+            field.root == "event" and field.keys[0] != "seq_num"
+            for field in self.template.fields
+        )
+        return asks or any(not isinstance(step, Cast) for step in self.corrections)
 
 
 def _rooted(
@@ -178,3 +204,14 @@ def _workers(workers: Any) -> int:
         message = f"workers is a number of threads from 1, not {workers!r}"
         raise SettingsError(message)
     return int(workers)
+
+
+def _seconds(setting: str, seconds: Any) -> float:
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, (int, float))
+        or seconds < 0
+    ):
+        message = f"{setting} is a number of seconds from 0, not {seconds!r}"
+        raise SettingsError(message)
+    return float(seconds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.corrections import correct
-from tiffin.errors import NoImageError, ReadError, TiffinError
+from tiffin.errors import NoImageError, NotYetError, ReadError, TiffinError
 from tiffin.export.naming import Named, record_of
 from tiffin.frames import Frame, Images, images_in
 from tiffin.writers import SeriesWriter, clear_leftovers, publish
@@ -17,7 +17,7 @@ from tiffin.writers import SeriesWriter, clear_leftovers, publish
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiffin.engine import Ledger
+    from tiffin.engine import Later, Ledger
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
     from tiffin.records import Record
@@ -28,9 +28,26 @@ logger = logging.getLogger("tiffin")
 
 
 class Worker:
-    """Exports images; safe in threads. Every frame it is given gets its record."""
+    """Exports images; safe in threads. Every frame it is given gets its record.
 
-    def __init__(self, settings: Export, namer: Namer, ledger: Ledger) -> None:
+    Parameters
+    ----------
+    settings : Export
+    namer : Namer
+        For images of which the descriptor did not know.
+    ledger : Ledger
+    later : Later, optional
+        Where what is not there yet is postponed; without it, that fails.
+    """
+
+    def __init__(
+        self,
+        settings: Export,
+        namer: Namer,
+        ledger: Ledger,
+        later: Later | None = None,
+    ) -> None:
+        self._later = later
         self._settings = settings
         self._namer = namer
         self._ledger = ledger
@@ -49,36 +66,78 @@ class Worker:
             How many images the descriptor announced. The array is the truth: what it
             holds beyond is named and written too, what it does not hold is withdrawn.
         """
+        missing = self._try(group, announced)
+        if missing and self._later is not None:
+            state = [missing]
+
+            def again(last: bool) -> bool:
+                state[0] = self._try([item for item, _ in state[0]], announced)
+                if last:
+                    self._give_up(state[0])
+                return not state[0]
+
+            self._later.postpone(group[0].frame.run, again)
+        else:
+            self._give_up(missing)
+
+    def _give_up(self, missing: list[tuple[Named, NotYetError]]) -> None:
+        for item, error in missing:
+            self._fail(item, error)
+
+    def _try(
+        self, group: list[Named], announced: int
+    ) -> list[tuple[Named, NotYetError]]:
+        """Write what can be written; give what is not there yet."""
         try:
             images = _open(group[0].frame)
+        except NotYetError as error:
+            return [(item, error) for item in group]
         except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
             for item in group:
                 self._fail(item, error)
-            return
+            return []
         found = images.shape[0]
         if found != announced:
-            self._say_surprise(group[0].frame, announced, found)
+            self._settle_surprise(group, announced, images)
+        missing = []
         for item in group:
-            if item.place[1] < found:
-                self._write(item, images)
-            else:
+            late = self._write(item, images) if item.place[1] < found else None
+            if late is not None:
+                missing.append((item, late))
+        return missing
+
+    def _settle_surprise(
+        self, group: list[Named], announced: int, images: Images
+    ) -> None:
+        """Account for images that were announced and are not there, and the reverse."""
+        first, found = group[0], images.shape[0]
+        self._say_surprise(first.frame, announced, found)
+        for item in group:
+            if item.place[1] >= found:
                 self._ledger.withdraw(item.place)
         if not found:
-            self._put_empty(group[0])
+            self._put_empty(first)
         for i in range(announced, found):
-            beside = group[0]
-            frame, place = beside.frame.with_index(i), (beside.place[0], i)
-            self._write(self._namer.name_one(frame, place), images)
+            place = (first.place[0], i)
+            if not self._ledger.has(place):  # on a second try it has
+                named = self._namer.name_one(first.frame.with_index(i), place)
+                late = self._write(named, images)
+                if late is not None:
+                    self._fail(named, late)
 
-    def _write(self, item: Named, images: Images) -> None:
+    def _write(self, item: Named, images: Images) -> NotYetError | None:
+        """Write one image and record it; give the error if it is not there yet."""
         if item.path is None:
-            return
+            return None
         try:
             record = self._written(item.frame, item.path, images)
+        except NotYetError as error:
+            return error
         except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(item, error)
         else:
             self._ledger.put(item.place, record)
+        return None
 
     def _written(self, frame: Frame, path: Path, images: Images) -> Record:
         image = np.asarray(images[frame.i or 0])
@@ -132,4 +191,4 @@ def _open(frame: Frame) -> Images:
     if len(array.shape) < 2:
         message = f"{frame} is no image: its shape is {list(array.shape)}"
         raise ReadError(message)
-    return images_in(array)
+    return images_in(array, frame.pixels)

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import ReadError, TiffinError, did_you_mean
+from tiffin.errors import (
+    NotYetError,
+    TiffinError,
+    UnknownFormatError,
+    did_you_mean,
+)
+from tiffin.readers.places import RootMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +37,16 @@ MOST_OPEN = 16
 
 
 class Handlers:
-    """Gives each resource its handler, and keeps the last few open."""
+    """Gives each resource its handler, and keeps the last few open.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    roots : RootMap, optional
+        For files recorded on another mount.
+    """
+
+    def __init__(self, roots: RootMap | None = None) -> None:
+        self._roots = roots or RootMap()
         self._open: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -63,7 +76,9 @@ class Handlers:
             try:
                 return np.asarray(handler(**datum_kwargs))
             except Exception as error:
-                raise _unreadable(resource, error) from error
+                # Made anew when it is asked again: the file may have grown by then.
+                _close(self._open.pop(resource["uid"], None))
+                raise self._unreadable(resource, error) from error
 
     def close(self) -> None:
         """Close every handler that can be closed."""
@@ -78,13 +93,27 @@ class Handlers:
             return self._open[uid]
         factory = registered(resource["spec"])
         try:
-            handler = factory(_path(resource), **resource.get("resource_kwargs", {}))
+            handler = factory(
+                self._path(resource), **resource.get("resource_kwargs", {})
+            )
         except Exception as error:
-            raise _unreadable(resource, error) from error
+            raise self._unreadable(resource, error) from error
         self._open[uid] = handler
         while len(self._open) > MOST_OPEN:
             _close(self._open.popitem(last=False)[1])
         return handler
+
+    def _path(self, resource: Mapping[str, Any]) -> str:
+        root, path = str(resource.get("root", "")), str(resource["resource_path"])
+        if resource.get("path_semantics") == "windows":
+            root, path = root.replace("\\", "/"), path.replace("\\", "/")
+        # Joined as databroker joins them: an absolute path stands for itself.
+        return str(self._roots.path(os.path.join(root, path)))  # noqa: PTH118
+
+    def _unreadable(self, resource: Mapping[str, Any], error: Exception) -> TiffinError:
+        kind, path = type(error).__name__, self._path(resource)
+        message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
+        return NotYetError(message)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +125,7 @@ class DatumPixels:
     datum_kwargs: Mapping[str, Any]
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
+    colour: bool = False
     held: int = field(default=0, init=False)
 
     def open(self) -> Any:
@@ -117,7 +147,7 @@ def registered(spec: str) -> Any:
             f"no handler is registered for spec {spec!r}: install the package that "
             f"brings it, or register one in the entry-point group {GROUP!r}"
         )
-        raise ReadError(message + did_you_mean(spec, _entry_points()))
+        raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:
         return found.load()
     except Exception as error:
@@ -125,24 +155,12 @@ def registered(spec: str) -> Any:
             f"the handler for spec {spec!r} ({found.value}) can't be loaded: {error}; "
             f"pip install 'tiffin[all]' brings what most handlers need"
         )
-        raise ReadError(message) from error
+        raise UnknownFormatError(message) from error
 
 
 @cache
 def _entry_points() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _path(resource: Mapping[str, Any]) -> str:
-    # Joined as databroker joins them: an absolute resource_path stands for itself.
-    root, path = str(resource.get("root", "")), str(resource["resource_path"])
-    return os.path.join(root, path)  # noqa: PTH118
-
-
-def _unreadable(resource: Mapping[str, Any], error: Exception) -> TiffinError:
-    kind = type(error).__name__
-    message = f"{resource['spec']} at {_path(resource)} can't be read: {kind}: {error}"
-    return ReadError(message)
 
 
 def _close(handler: Any) -> None:

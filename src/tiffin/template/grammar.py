@@ -13,7 +13,8 @@ from tiffin.errors import TemplateError, did_you_mean
 __all__ = ["ROOTS", "Field", "Part", "parse"]
 
 DOCUMENTS = ("start", "descriptor", "event")
-PLAIN = ("stream", "field", "i")
+AXES = tuple(f"i{axis}" for axis in range(6))
+PLAIN = ("stream", "field", "i", "frame", *AXES)
 ROOTS = DOCUMENTS + PLAIN
 
 LARGEST_WIDTH = 64

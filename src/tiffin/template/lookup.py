@@ -37,6 +37,9 @@ def look_up(
         Naming the nearest keys.
     """
     value = names.get(field.root)
+    if value is None and not field.keys:
+        message = f"template field '{field}' has no value for this frame"
+        raise MissingKeyError(message, column=field.column)
     for depth, key in enumerate(field.keys):
         try:
             value = _item(value, key)

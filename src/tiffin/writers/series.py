@@ -8,6 +8,7 @@ dtype, so that a file costs one gathered write. Field numbers are those of TIFF 
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from functools import lru_cache
@@ -31,6 +32,9 @@ LARGEST = 2**32 - 1
 """A classic TIFF's offsets have 32 bits [bytes]."""
 
 SHORT, LONG, ASCII = 3, 4, 2
+
+Tag = tuple[int, int, int | bytes | tuple[int, ...]]
+"""Number, type, and one value, text or several values."""
 
 MODEL_FOR = ("uint16", "uint32", "int32")
 """Dtypes whose files carry a Model tag: with it GSAS-II reads these, and no other,
@@ -67,8 +71,9 @@ class SeriesWriter:
         ----------
         descriptor : int
             Of a file opened for writing, at its beginning.
-        image : ndarray, shape (rows, columns) [counts]
-            In one of the `WRITABLE` dtypes, in any byte order and memory layout.
+        image : ndarray, shape (rows, columns) or (rows, columns, samples) [counts]
+            In one of the `WRITABLE` dtypes, in any byte order and memory layout. Three
+            or four samples are a colour's (RGB, or RGB and alpha).
 
         Returns
         -------
@@ -97,6 +102,9 @@ def check_writable(image: np.ndarray) -> None:
             f"ask for one of {', '.join(WRITABLE)}, "
             f"as in dtype={_advice(image.dtype)!r}"
         )
+        raise DtypeError(message)
+    if image.ndim == 3 and image.shape[2] not in (3, 4):
+        message = f"a colour has 3 or 4 samples, not {image.shape[2]}"
         raise DtypeError(message)
     if image.nbytes + 1024 > LARGEST:
         message = f"an image of {image.nbytes} bytes is too large for a classic TIFF"
@@ -127,48 +135,57 @@ def _advice(dtype: np.dtype) -> str:
 
 
 @lru_cache(maxsize=64)
-def _layout(shape: tuple[int, int], dtype: str) -> tuple[bytes, bytes]:
+def _layout(shape: tuple[int, ...], dtype: str) -> tuple[bytes, bytes]:
     """Prepare header and directory for images of one shape and dtype."""
     kind = np.dtype(dtype)
-    rows, columns = shape
-    pixel_bytes = rows * columns * kind.itemsize
+    pixel_bytes = math.prod(shape) * kind.itemsize
     at = PIXELS_AT + pixel_bytes + pixel_bytes % 2
     header = struct.pack("<2sHI", b"II", 42, at)
-    return header, _directory(rows, columns, kind, pixel_bytes, at)
+    return header, _packed(_tags(shape, kind, pixel_bytes), at)
 
 
-def _directory(
-    rows: int, columns: int, dtype: np.dtype, pixel_bytes: int, at: int
-) -> bytes:
-    sample_format = {"u": 1, "i": 2, "f": 3}[dtype.kind]
-    tags: list[tuple[int, int, int | bytes]] = [
+def _tags(shape: tuple[int, ...], dtype: np.dtype, pixel_bytes: int) -> list[Tag]:
+    rows, columns, samples = (*shape, 1)[:3]
+    colour = samples > 1
+    tags: list[Tag] = [
         (256, LONG, columns),  # ImageWidth
         (257, LONG, rows),  # ImageLength
-        (258, SHORT, dtype.itemsize * 8),  # BitsPerSample
+        (258, SHORT, (dtype.itemsize * 8,) * samples),  # BitsPerSample
         (259, SHORT, 1),  # Compression: none
-        (262, SHORT, 1),  # PhotometricInterpretation: MinIsBlack
+        (262, SHORT, 2 if colour else 1),  # PhotometricInterpretation: RGB, MinIsBlack
         (273, LONG, PIXELS_AT),  # StripOffsets
-        (277, SHORT, 1),  # SamplesPerPixel
+        (277, SHORT, samples),  # SamplesPerPixel
         (278, LONG, rows),  # RowsPerStrip
         (279, LONG, pixel_bytes),  # StripByteCounts
         (305, ASCII, b"tiffin\0"),  # Software, without a version: bytes stay the same
-        (339, SHORT, sample_format),  # SampleFormat
+        (339, SHORT, ({"u": 1, "i": 2, "f": 3}[dtype.kind],) * samples),  # SampleFormat
     ]
-    if dtype.name in MODEL_FOR:
-        tags.insert(5, (272, ASCII, b"Bluesky detector\0"))  # Model
-    return _packed(tags, at)
+    if dtype.name in MODEL_FOR and not colour:
+        tags.append((272, ASCII, b"Bluesky detector\0"))  # Model
+    if samples == 4:
+        tags.append((338, SHORT, 2))  # ExtraSamples: alpha, not multiplied in
+    return sorted(tags, key=lambda tag: tag[0])
 
 
-def _packed(tags: list[tuple[int, int, int | bytes]], at: int) -> bytes:
+def _packed(tags: list[Tag], at: int) -> bytes:
     """Lay the tags out as a directory that begins at byte `at` of the file."""
     behind = at + 2 + 12 * len(tags) + 4
-    entries, texts = b"", b""
+    entries, beyond = b"", b""
     for tag, kind, value in tags:
-        if isinstance(value, bytes):
-            where = struct.pack("<I", behind + len(texts))
-            texts += value + b"\0" * (len(value) % 2)
-            entries += struct.pack("<HHI", tag, kind, len(value)) + where
+        data, count = _data(kind, value)
+        if len(data) > 4:
+            where = struct.pack("<I", behind + len(beyond))
+            beyond += data + b"\0" * (len(data) % 2)
         else:
-            form = "<HHIHxx" if kind == SHORT else "<HHII"
-            entries += struct.pack(form, tag, kind, 1, value)
-    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + texts
+            where = data.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, kind, count) + where
+    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond
+
+
+def _data(kind: int, value: int | bytes | tuple[int, ...]) -> tuple[bytes, int]:
+    """Give a tag's bytes, and how many values they are."""
+    if isinstance(value, bytes):
+        return value, len(value)
+    values = value if isinstance(value, tuple) else (value,)
+    form = "H" if kind == SHORT else "I"
+    return struct.pack(f"<{len(values)}{form}", *values), len(values)

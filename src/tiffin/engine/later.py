@@ -1,0 +1,130 @@
+"""Try again what could not be done yet, with growing pauses, until its run is over."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Later"]
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 3.0
+GROWTH = 1.6
+"""Pauses of 0.1, 0.16, 0.26… up to 3 s: soon for a file that is just being closed,
+seldom for one that is not closed before the detector is unstaged."""
+
+
+@dataclass(order=True, slots=True)
+class _Task:
+    due: float
+    number: int
+    run: str = field(compare=False)
+    attempt: Callable[[bool], bool] = field(compare=False)
+    pause: float = field(compare=False)
+
+
+class Later:
+    """Keeps attempts, each made anew until it succeeds or its time is over.
+
+    Parameters
+    ----------
+    timeout : float
+        How long to go on after a run's end [s]; until then there is no limit.
+    submit : callable
+        Runs an attempt where attempts are to be run.
+    """
+
+    def __init__(
+        self, timeout: float, submit: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self._timeout = timeout
+        self._submit = submit
+        self._tasks: list[_Task] = []
+        self._ends: dict[str, float] = {}
+        self._waiting = 0
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def postpone(self, run: str, attempt: Callable[[bool], bool]) -> None:
+        """Make an attempt again, after a pause.
+
+        Parameters
+        ----------
+        run : str
+        attempt : callable
+            Told whether it is the last time; gives whether it is done.
+        """
+        with self._changed:
+            self._waiting += 1
+            self._push(run, attempt, FIRST_PAUSE)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="tiffin-later", daemon=True
+                )
+                self._thread.start()
+
+    def end_run(self, run: str) -> None:
+        """Begin a run's last seconds, and try its postponed now."""
+        with self._changed:
+            now = time.monotonic()
+            self._ends[run] = now + self._timeout
+            for task in self._tasks:
+                if task.run == run:
+                    task.due = now
+                    task.pause = FIRST_PAUSE
+            heapq.heapify(self._tasks)
+            self._changed.notify_all()
+
+    def end_all(self) -> None:
+        """Begin the last seconds of every run that has something postponed."""
+        with self._changed:
+            runs = {task.run for task in self._tasks} - self._ends.keys()
+        for run in runs:
+            self.end_run(run)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is postponed, at most so long [s]."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, timeout)
+
+    def _push(self, run: str, attempt: Callable[[bool], bool], pause: float) -> None:
+        now = time.monotonic()
+        due = min(now + pause, self._ends.get(run, float("inf")))
+        task = _Task(max(due, now), next(self._numbers), run, attempt, pause)
+        heapq.heappush(self._tasks, task)
+        self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                pause = self._tasks[0].due - time.monotonic() if self._tasks else None
+                if pause is None or pause > 0:
+                    self._changed.wait(pause)
+                    continue
+                task = heapq.heappop(self._tasks)
+            self._submit(lambda task=task: self._attempt(task))  # type: ignore[misc]
+
+    def _attempt(self, task: _Task) -> None:
+        last = time.monotonic() >= self._ends.get(task.run, float("inf"))
+        done = True
+        try:
+            done = task.attempt(last) or last
+        finally:
+            with self._changed:
+                if done:
+                    self._waiting -= 1
+                    self._changed.notify_all()
+                else:
+                    pause = min(task.pause * GROWTH, LONGEST_PAUSE)
+                    self._push(task.run, task.attempt, pause)

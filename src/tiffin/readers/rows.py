@@ -1,0 +1,94 @@
+"""What a reader of stream resources gives: rows of a dataset, read a few at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+__all__ = ["Asset", "Opener", "Rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A stream resource as a reader gets it.
+
+    Attributes
+    ----------
+    mimetype : str
+    uri : str
+        As recorded.
+    path : pathlib.Path
+        Where the URI leads on this machine: a file, or a folder of files.
+    parameters : mapping
+        Of the stream resource: ``dataset``, ``template``, ``chunk_shape``…
+    datum_shape : tuple of int
+        The shape that the descriptor announces for an event; () if none.
+    locate : callable
+        Resolves a file beside `path`: gives the path for a URI.
+    """
+
+    mimetype: str
+    uri: str
+    path: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    datum_shape: tuple[int, ...] = ()
+    locate: Callable[[str], Path] | None = None
+
+
+class Rows(Protocol):
+    """A dataset as rows: row k is the k-th entry along its first axis.
+
+    A row is usually a frame; a detector with n collections an event has n rows an
+    event. A reader need not be safe in threads: it is asked by one at a time.
+
+    Attributes
+    ----------
+    colour : bool
+        Whether the last axis holds the samples of a colour.
+    """
+
+    colour: bool
+
+    def row_shape(self, row: int) -> tuple[int, ...]:
+        """Tell the shape of one row, such as (rows, columns) of an image.
+
+        Raises
+        ------
+        NotYetError
+            If the row is not there (yet).
+        """
+        ...
+
+    def read(self, row: int) -> np.ndarray:
+        """Read one row.
+
+        Raises
+        ------
+        NotYetError
+            If the row is not there (yet), or not whole.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the files."""
+        ...
+
+
+class Opener(Protocol):
+    """What the entry-point group ``tiffin.readers`` holds, by mimetype."""
+
+    def __call__(self, asset: Asset, /) -> Rows:
+        """Open an asset.
+
+        Raises
+        ------
+        NotYetError
+            If its file is not there (yet).
+        """
+        ...
