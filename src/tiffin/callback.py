@@ -1,17 +1,17 @@
 """Export live: a subscriber that hands documents over and gets out of the way.
 
-The RunEngine's thread only passes each document on. A thread of the exporter's names
-the frames, others write them; at a run's end its files are waited for.
+The RunEngine's thread only passes a copy of each document on. A thread of the
+exporter's names the frames, others write them; at a run's end its files are waited for.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from tiffin.assemble import held_bytes, own_copy
 from tiffin.engine import Pool
 from tiffin.errors import SourceError
 from tiffin.export import Export, Pipeline, raise_first
@@ -133,11 +133,12 @@ class ImageExporter:
         name : str
             ``"start"``, ``"descriptor"``, ``"event"``…
         doc : mapping
-            Not changed, and not kept as it is: what others change in it later does not
-            show in the files. An array inside is not copied.
+            Not changed, and not kept: what others change in it later, pixels too, does
+            not show in the files.
         """
-        copy = _shallow_copy(doc)
-        self._mailbox.submit(_nbytes(copy), lambda: self._take(name, copy))
+        copy = own_copy(doc)
+        held = held_bytes(copy.get("data", ()))
+        self._mailbox.submit(held, lambda: self._take(name, copy))
         raising = self.settings.on_error == "raise"
         if name == "stop" or (raising and name == "start"):
             self._mailbox.drain()
@@ -162,7 +163,11 @@ class ImageExporter:
         bool
             Whether all is done.
         """
-        return self._mailbox.drain(timeout) and self._pipeline.wait(timeout)
+        begun = time.monotonic()
+        if not self._mailbox.drain(timeout):
+            return False
+        left = None if timeout is None else timeout - (time.monotonic() - begun)
+        return self._pipeline.wait(left)
 
     def close(self) -> None:
         """Finish what has been handed over, end runs that never stopped, free threads.
@@ -197,9 +202,8 @@ class ImageExporter:
         if not isinstance(error, SourceError):
             logger.error("a %s document failed", name, exc_info=error)
             error = SourceError(f"a {name} document could not be exported: {error!r}")
-        run = doc.get("uid") if name == "start" else doc.get("run_start")
-        run = str(run or (self._runs[-1] if self._runs else ""))
-        if run not in self._runs:
+        run = self._pipeline.run_of(name, doc)
+        if run and run not in self._runs:
             self._runs.append(run)
         self._pipeline.record_failure(error, run)
 
@@ -213,18 +217,3 @@ class ImageExporter:
 def _close(mailbox: Pool, pipeline: Pipeline) -> None:
     mailbox.close()
     pipeline.close()
-
-
-def _shallow_copy(doc: Mapping[str, Any]) -> dict[str, Any]:
-    copy = dict(doc)
-    if isinstance(copy.get("data"), dict):
-        copy["data"] = dict(copy["data"])
-    return copy
-
-
-def _nbytes(doc: Mapping[str, Any]) -> int:
-    """Tell what the arrays of an event hold [bytes]."""
-    data = doc.get("data")
-    if not isinstance(data, dict):
-        return 0
-    return sum(value.nbytes for value in data.values() if isinstance(value, np.ndarray))

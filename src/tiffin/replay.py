@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
 import numpy as np
 
 from tiffin.assemble import Assembler
+from tiffin.errors import SettingsError
 from tiffin.export import Export, replay
-from tiffin.sources import open_source
+from tiffin.sources import Via, open_source
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +39,7 @@ def export(
     workers: int | None = None,
     colour: str | Iterable[str] = (),
     root_map: Mapping[str, str] | None = None,
+    via: Via = "auto",
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Export the images of runs as TIFF files.
@@ -77,6 +79,9 @@ def export(
         Fields whose last axis holds the samples of a colour (3 or 4).
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
+    via : {"auto", "http", "files"}
+        How a Tiled run's external images are read: from their files where these can be
+        read here, always through the server, or from the files alone.
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
 
@@ -112,7 +117,15 @@ def export(
         colour=colour,
         root_map=root_map,
     )
-    return replay(settings, open_source(source), progress=progress)
+    documents = open_source(source, via=_via(via), roots=settings.roots)
+    return replay(settings, documents, progress=progress)
+
+
+def _via(via: Via) -> Via:
+    if via not in get_args(Via):
+        message = f"via={via!r} is none of {', '.join(map(repr, get_args(Via)))}"
+        raise SettingsError(message)
+    return via
 
 
 def process(

@@ -141,10 +141,16 @@ def test_indices_count_events(tmp_path, read):
 
 @pytest.mark.parametrize(
     ("stored", "shape"),
-    [((4, 3, 6, 9), (3, 6, 9)), ((12, 6, 9), (3, 6, 9)), ((12, 6, 9), (6, 9)),
-     ((12, 1, 6, 9), (1, 6, 9)), ((12, 1, 6, 9), (6, 9)), ((2, 2, 3, 6, 9), (2, 3, 6, 9)),
-     ((12, 6, 9), (2, 3, 6, 9))],
-)  # fmt: skip
+    [
+        ((4, 3, 6, 9), (3, 6, 9)),
+        ((12, 6, 9), (3, 6, 9)),
+        ((12, 6, 9), (6, 9)),
+        ((12, 1, 6, 9), (1, 6, 9)),
+        ((12, 1, 6, 9), (6, 9)),
+        ((2, 2, 3, 6, 9), (2, 3, 6, 9)),
+        ((12, 6, 9), (2, 3, 6, 9)),
+    ],
+)
 def test_stored_and_announced_shapes_differ(tmp_path, read, stored, shape):
     """S12, S13: rows that are events, rows that are frames, axes of length one."""
     uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(stored))
@@ -246,9 +252,11 @@ def test_files_of_several_pages(tmp_path, read, pages):
     else:
         parameters = {"template": "a_{:d}.tif", "chunk_shape": [pages, 6, 9]}
         run = stream_run(
-            f"file://localhost{folder}/", "multipart/related;type=image/tiff", parameters,
+            f"file://localhost{folder}/",
+            "multipart/related;type=image/tiff",
+            parameters,
             shape=(3, 6, 9),
-        )  # fmt: skip
+        )
 
     check(tiffin.export(run, NAME, directory=tmp_path / "out"), FRAMES, read)
 
@@ -335,7 +343,7 @@ def test_an_event_that_never_comes_fails_only_names_that_ask_for_it(tmp_path):
     report = tiffin.export(
         run, "{event.seq_num}_{event.time:.0f}.tif", directory=tmp_path / "out"
     )
-    with pytest.raises(MissingKeyError, match="'{event.data.x}' is not in event 1"):
+    with pytest.raises(MissingKeyError, match=r"event\.data\.x.* is not in event 1"):
         tiffin.export(run, "{event.data.x}.tif", directory=tmp_path / "no")
 
     time_of_descriptor = run[1][1]["time"]
@@ -423,7 +431,7 @@ def test_a_truncated_tiff_is_no_frame(tmp_path, compression):
 
 
 def test_colour_tiff_is_colour_whatever_the_descriptor_says(tmp_path):
-    """Contract: photometry RGB; the descriptor says (1, 3, Y, X) as ophyd-async does."""
+    """Contract: photometry RGB; the descriptor says (1, 3, Y, X) as ophyd-async's."""
     folder = tmp_path / "files"
     folder.mkdir()
     image = np.arange(6 * 9 * 3, dtype="u1").reshape(6, 9, 3)

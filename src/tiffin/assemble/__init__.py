@@ -5,7 +5,8 @@ pixels are had is told by ``inline`` for values in the event itself, and by
 ``tiffin.readers`` for datums and stream datums.
 """
 
+from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.router import Assembler
 
-__all__ = ["Assembler", "ListDtypes"]
+__all__ = ["Assembler", "ListDtypes", "held_bytes", "own_copy"]

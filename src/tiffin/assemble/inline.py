@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.assemble.documents import held_bytes
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly
 
@@ -54,10 +55,16 @@ class ListDtypes:
     ----------
     chosen : numpy.dtype, optional
         What the user asked for, which overrides the rule.
+    cast_later : bool
+        Whether corrections act before the cast to `chosen`: the lists then become what
+        holds their numbers, and the cast is not made here.
     """
 
-    def __init__(self, chosen: np.dtype | None = None) -> None:
+    def __init__(
+        self, chosen: np.dtype | None = None, *, cast_later: bool = False
+    ) -> None:
         self.chosen = chosen
+        self._cast_later = cast_later
         self.surveying = False
         """Whether every frame still has a say, and nothing is decided or said yet."""
         self._dtypes: dict[Hashable, np.dtype] = {}
@@ -74,10 +81,10 @@ class ListDtypes:
             One event's; they are looked at only while that can change something.
         """
         if self.chosen is not None:
-            return self.chosen
+            return None if self._cast_later else self.chosen
         decided = self._dtypes.get(where)
         if decided is None or (self.surveying and decided != OTHER):
-            decided = _dtype_of_list(values) or decided
+            decided = _wider(decided, _dtype_of_list(values))
             if decided is not None:
                 self._dtypes[where] = decided
         if decided is not None and not self.surveying and where not in self._said:
@@ -104,8 +111,7 @@ class ListPixels:
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
-        # Python's own objects, some 32 bytes a number and 8 for its place in the list.
-        self.held = 40 * int(np.prod(self.shape or (0,)))
+        self.held = held_bytes(self.values)
 
     def open(self) -> np.ndarray:
         """Give an array of exactly the numbers in the lists."""
@@ -158,6 +164,12 @@ def inline_pixels(
     if not isinstance(value, (list, tuple)):
         return ArrayPixels(value)
     if value and isinstance(value[0], np.ndarray):
+        shapes = {getattr(item, "shape", None) for item in value}
+        if len(shapes) > 1:
+            message = (
+                f"a list of arrays of several shapes is no stack of images: {shapes}"
+            )
+            raise ReadError(message)
         return ArrayPixels(np.stack(value))
     declared = declared_dtype(data_key)
     if declared is not None:
@@ -188,6 +200,13 @@ def _dtype_of_list(values: Any) -> np.dtype | None:
     return {"i": WHOLE, "u": WHOLE, "b": array.dtype}.get(array.dtype.kind, OTHER)
 
 
+def _wider(one: np.dtype | None, other: np.dtype | None) -> np.dtype | None:
+    """Give the dtype that holds both of bool, int32 and float64."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda dtype: "bif".index(dtype.kind))
+
+
 def _array_of_list(values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
@@ -198,7 +217,8 @@ def _array_of_list(values: Any) -> np.ndarray:
         raise ReadError(message) from None
     if array.dtype.kind in "US":
         raise ReadError("the lists hold text, no image")
-    if array.dtype.kind == "f" and array.size and np.nanmax(np.abs(array)) > 2**53:
+    large = 2**sys.float_info.mant_dig
+    if array.dtype.kind == "f" and (np.abs(array) > large).any():
         _check_no_rounding(values)
     return array
 

@@ -17,7 +17,13 @@ from tiffin.assemble.inline import (
 )
 from tiffin.assemble.run import OpenRun, announced_shape, is_colour, is_image
 from tiffin.assemble.waiting import WaitingRoom
-from tiffin.errors import NoImageError, ReadError, SourceError, TiffinError
+from tiffin.errors import (
+    FieldError,
+    NoImageError,
+    ReadError,
+    SourceError,
+    TiffinError,
+)
 from tiffin.frames import Frame, Pixels
 from tiffin.readers import AssetPixels, Assets, DatumPixels, Handlers, RootMap
 from tiffin.readers.assets import opener
@@ -111,11 +117,13 @@ class Assembler:
         """
         method = self._methods.get(name)
         if method is None:
-            self._once(name, f"documents of kind {name!r} are not known here")
+            self._is_new(name, f"documents of kind {name!r} are not known here")
             return
         try:
             yield from method(doc) or ()
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, TiffinError):
+                raise
             kind = type(error).__name__
             message = f"a {name} document can't be understood: {kind}: {error}"
             raise SourceError(message) from error
@@ -138,7 +146,7 @@ class Assembler:
     def _descriptor(self, doc: Mapping[str, Any]) -> None:
         run = self._runs.get(doc["run_start"])
         if run is None:
-            self._once(doc["run_start"], "a run joined after its start is not exported")
+            self._is_new(doc["run_start"], "a run joined after its start is left out")
             return
         run.descriptors[doc["uid"]] = doc
         self._run_of_descriptor[doc["uid"]] = run
@@ -167,8 +175,10 @@ class Assembler:
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         found = self._selected(doc["descriptor"])
         if found is None:
+            yield from self._stranger(doc["descriptor"])
             return
         run, descriptor = found
+        run.streams_with_events.add(str(descriptor["name"]))
         for name in self._fields_in(doc["data"], descriptor["data_keys"]):
             yield from self._images(run, descriptor, doc, name)
         if self._join_events:
@@ -183,6 +193,7 @@ class Assembler:
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         found = self._selected(doc["descriptor"])
         if found is None:
+            yield from self._stranger(doc["descriptor"])
             return
         run, descriptor = found
         indices, seq_nums = doc["indices"], doc["seq_nums"]
@@ -202,7 +213,6 @@ class Assembler:
         """Find run and descriptor, if the descriptor's stream is asked for."""
         run = self._run_of_descriptor.get(uid)
         if run is None:
-            self._once(uid, "events without their descriptor are dropped")
             return None
         descriptor = run.descriptors[uid]
         if self._streams is not None and descriptor["name"] not in self._streams:
@@ -245,10 +255,17 @@ class Assembler:
             len(shape) >= 2 or (is_image(data_key) and shape == (0,))
         ):
             where = (run.uid, descriptor["name"], name)
-            pixels = inline_pixels(value, data_key, self._dtypes, where)
-            pixels.colour = self._is_colour(name, data_key)
+            try:
+                pixels: Any = inline_pixels(value, data_key, self._dtypes, where)
+                pixels.colour = self._is_colour(name, data_key)
+            except TiffinError as error:
+                pixels = error
             yield from self._frames(run, descriptor, event, name, pixels)
-        # Anything else is no image: said at the end of the run, if it was asked for.
+        elif is_image(data_key) or name in run.seen:
+            held = type(value).__name__ if shape is None else f"shape {list(shape)}"
+            message = f"event {event['seq_num']}: {name!r} is no image here ({held})"
+            yield from self._frames(run, descriptor, event, name, FieldError(message))
+        # Else the field is none of images: said at the run's end, if it was asked for.
 
     def _filled(
         self,
@@ -410,10 +427,22 @@ class Assembler:
             for documents in (self._resources, self._stream_resources, self._datums):
                 documents.clear()
 
-    def _once(self, key: str, message: str) -> None:
-        if key not in self._strangers:
-            self._strangers.add(key)
-            logger.warning("%s (%s)", message, str(key)[:8])
+    def _stranger(self, descriptor: str) -> Iterator[Frame]:
+        """Account for events whose descriptor never came, once a descriptor."""
+        if descriptor in self._run_of_descriptor:
+            return  # of a stream that was not asked for
+        message = "events without their descriptor are left out"
+        if self._is_new(descriptor, message):
+            problem = SourceError(f"{message} (descriptor {descriptor})")
+            yield Frame(run="", problem=problem)
+
+    def _is_new(self, key: str, message: str) -> bool:
+        """Say something once; tell whether this was the first time."""
+        if key in self._strangers:
+            return False
+        self._strangers.add(key)
+        logger.warning("%s (%s)", message, str(key)[:8])
+        return True
 
 
 def _is_2d(value: object) -> bool:

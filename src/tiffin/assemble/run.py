@@ -28,6 +28,8 @@ class OpenRun:
         (stream, field) → how many frames so far.
     seen : set
         The fields of which an event told something: images, or that there were none.
+    streams_with_events : set
+        The streams of which an event came.
     events : dict
         (stream, seq_num) → event, for stream datums to be joined with.
     """
@@ -36,6 +38,7 @@ class OpenRun:
     descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
+    streams_with_events: set[str] = field(default_factory=set)
     events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -60,11 +63,23 @@ class OpenRun:
             None stands for all fields, where the user named none.
         """
         if fields is None:
-            if self.seen:
-                return []
-            return [(None, FieldError(self._no_image(streams)))]
-        unseen = [name for name in fields if name not in self.seen]
+            if not self.seen:
+                return [(None, FieldError(self._no_image(streams)))]
+            fields = tuple(self._never_streamed(streams))
+        unseen = [name for name in dict.fromkeys(fields) if name not in self.seen]
         return [(name, FieldError(self._no_field(name, streams))) for name in unseen]
+
+    def _never_streamed(self, streams: tuple[str, ...] | None) -> list[str]:
+        """Give the fields announced as stream resources of which none ever came."""
+        return [
+            name
+            for descriptor in self.descriptors.values()
+            if descriptor["name"] in self.streams_with_events
+            and (streams is None or descriptor["name"] in streams)
+            for name, data_key in descriptor["data_keys"].items()
+            if is_image(data_key)
+            and str(data_key.get("external", "")).startswith("STREAM:")
+        ]
 
     def image_fields(self) -> dict[str, list[str]]:
         """Give the image fields that the descriptors announce, by stream."""

@@ -8,6 +8,7 @@ seen by nobody else. It works in the caller's thread, as it always did.
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,17 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble import Assembler
-from tiffin.engine import Ledger
+from tiffin.assemble import Assembler, own_copy
+from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
     ExistsError,
+    FieldError,
     NoImageError,
+    ReadError,
     TemplateError,
     TiffinError,
 )
 from tiffin.export import Export, record_of
 from tiffin.frames import Frame, images_in
+from tiffin.records import Record
 from tiffin.writers import SeriesWriter, publish
 
 if TYPE_CHECKING:
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["LiveTiffExporter"]
 
 logger = logging.getLogger("tiffin")
+
+MOST_OPEN_RUNS = 100
+"""Runs without a stop that are remembered."""
 
 
 class LiveTiffExporter:
@@ -110,8 +117,10 @@ class LiveTiffExporter:
         self._writer = SeriesWriter()
         self._runs: list[str] = []
         self._starts: dict[str, Mapping[str, Any]] = {}
-        self._taken: set[str] = set()
+        self._claims = Claims()
+        self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
+        self._failure: Exception | None = None
 
     @property
     def reports(self) -> dict[str, Report]:
@@ -121,29 +130,33 @@ class LiveTiffExporter:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
         if name == "start":
-            self._runs.append(doc["uid"])
+            self._runs.append(str(doc["uid"]))
+        if name == "start" and len(self._starts) > MOST_OPEN_RUNS:
+            self._starts.clear()  # of runs that never stopped
         frames: list[Frame] = []
         with self._our_own(doc):
             frames = list(self._assembler(name, dict(doc)))
         if name in ("start", "descriptor"):
-            getattr(self, name)(_own_copy(doc))
+            getattr(self, name)(own_copy(doc))
         for frame in _first_of_each_event(frames):
             self._hand_event(frame)
         if name == "stop":
-            self.stop(_own_copy(doc))
+            self.stop(own_copy(doc))
 
     # ---- the hooks
 
     def start(self, doc: dict[str, Any]) -> None:
         """Begin a run; names are made of this document."""
         self.filenames = []
-        self._taken.clear()
+        if not self._starts:
+            self._claims = Claims()  # a later run may overwrite, one beside it not
         self._starts[doc["uid"]] = doc
         with self._our_own(doc):
             self._settings.template.check("start", doc, f"run {str(doc['uid'])[:8]}")
 
     def descriptor(self, doc: dict[str, Any]) -> None:
-        """Begin a stream."""
+        """Begin a stream; names are made of this document."""
+        self._descriptors[doc["uid"]] = doc
 
     def event(self, doc: dict[str, Any]) -> None:
         """Export what stands in the field: one image, or a stack of them.
@@ -157,7 +170,13 @@ class LiveTiffExporter:
         if self.field not in doc["data"] or self._frame is None:
             return
         frame = self._frame
-        images = images_in(np.asarray(doc["data"][self.field]))
+        array = np.asarray(doc["data"][self.field])
+        if array.ndim < 2 or not array.size:
+            kind = FieldError if array.ndim < 2 else NoImageError
+            message = f"{frame}: no image, its shape is {list(array.shape)}"
+            self._record(frame, error=kind(message))
+            return
+        images = images_in(array, frame.pixels)
         items = [self._named(frame.with_index(i), doc) for i in range(images.shape[0])]
         names = [name for _, name in items]
         for n, (item, name) in enumerate(items):
@@ -182,7 +201,7 @@ class LiveTiffExporter:
             If the file is there already and may not be replaced.
         """
         path = Path(filename)
-        if not self.overwrite and (path.exists() or path.is_symlink()):
+        if not self.overwrite and os.path.lexists(path):
             raise ExistsError.at(path)
         if not self.dryrun:
             image = np.asarray(image)
@@ -199,24 +218,32 @@ class LiveTiffExporter:
             return
         try:
             array = np.array(frame.pixels.open())  # a copy, writable
-        except TiffinError as error:
-            self._record(frame, error=error)
+        except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
+            message = f"{frame}: {type(error).__name__}: {error}"
+            ours = error if isinstance(error, TiffinError) else ReadError(message)
+            self._record(frame, error=ours)
             return
-        event = _own_copy(frame.event)
+        event = own_copy(frame.event)
         event["data"][self.field] = array
         event["filled"] = {**event.get("filled", {}), self.field: True}
         self._frame = frame
+        self._failure = None
         try:
             self.event(event)
         finally:
             self._frame = None
+        self._raise_failure()
 
     def _named(
         self, frame: Frame, event: Mapping[str, Any]
     ) -> tuple[Frame, str | Exception]:
         start = self._starts.get(frame.run, frame.start)
         try:
-            names = {**frame.names(), "start": start, "event": event}
+            descriptor = self._descriptors.get(
+                str(event.get("descriptor")), frame.descriptor
+            )
+            documents = {"start": start, "descriptor": descriptor, "event": event}
+            names = {**frame.names(), **documents}
             name = self._settings.template.render(names)
         except TemplateError as error:
             return frame, error
@@ -227,20 +254,26 @@ class LiveTiffExporter:
     ) -> None:
         if isinstance(name, Exception):
             self._record(frame, error=name)
-        elif shared or name in self._taken:
+        elif shared or not self._claim(frame, name):
             message = (
                 f"several images of {self.field!r} have the name {name!r}: tell them "
                 f"apart in the template, as with {{event.seq_num}} or {{i}}"
             )
             self._record(frame, path=Path(name), error=CollisionError(message))
         else:
-            self._taken.add(name)
             try:
                 self._save_image(image, name)
             except TiffinError as error:
                 self._record(frame, path=Path(name), error=error)
             else:
                 self._record(frame, path=Path(name), image=image)
+
+    def _claim(self, frame: Frame, name: str) -> bool:
+        try:
+            self._claims.take(name, (frame.run, frame.number, frame.stream))
+        except CollisionError:
+            return False
+        return True
 
     def _record(
         self,
@@ -250,15 +283,25 @@ class LiveTiffExporter:
         image: np.ndarray | None = None,
         error: Exception | None = None,
     ) -> None:
-        """Record a frame; raise its failure, if that was asked for."""
+        """Record a frame; keep its failure, to be raised if that was asked for."""
         status: Any = "planned" if self.dryrun else "written"
         if error is not None:
             status = "skipped" if isinstance(error, NoImageError) else "failed"
         more = {} if image is None else {"shape": image.shape, "dtype": image.dtype}
         record = record_of(frame, status, path=path, error=error, **more)
         self._ledger.put((self._ledger.new_group(), 0), record)
-        if status == "failed" and error is not None and self._raising:
-            raise error
+        if status == "failed" and error is not None:
+            self._failure = self._failure or error
+            if self._frame is None:
+                self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Raise the first failure of an event, once all of it has been tried."""
+        failure, self._failure = self._failure, None
+        if failure is not None and self._raising:
+            if isinstance(failure, TiffinError):
+                failure.report = self._ledger.report()
+            raise failure
 
     @property
     def _raising(self) -> bool:
@@ -272,8 +315,12 @@ class LiveTiffExporter:
         except TiffinError as error:
             if self._raising:
                 raise
-            run = str(doc.get("run_start") or doc.get("uid") or "")
-            self._ledger.say(run, error)
+            run = str(doc.get("run_start") or (self._runs[-1] if self._runs else ""))
+            if isinstance(error, TemplateError):
+                self._ledger.say(run, error)  # its frames' records will tell
+                return
+            record = Record(status="failed", path=None, run=run, error=error)
+            self._ledger.put((self._ledger.new_group(), 0), record)
 
 
 def _first_of_each_event(frames: list[Frame]) -> Iterator[Frame]:
@@ -282,16 +329,3 @@ def _first_of_each_event(frames: list[Frame]) -> Iterator[Frame]:
         if id(frame.pixels or frame) not in seen:
             seen.add(id(frame.pixels or frame))
             yield frame
-
-
-def _own_copy(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a document so far that changing it shows nowhere else, arrays excepted."""
-    return {key: _copied(value) for key, value in doc.items()}
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return list(value)
-    return value

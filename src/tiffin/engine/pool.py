@@ -119,8 +119,9 @@ class Pool:
             nbytes, job = item
             try:
                 job()
-            except Exception:
-                # The border of a job: what is left here is a defect, never a frame's.
+            except BaseException:
+                # The border of a job: what is left here is a defect, never a frame's;
+                # not even SystemExit may end the thread that others wait for.
                 logger.exception("a job of %s failed", self._name)
             finally:
                 # Done first: letting go of the job may let go of the pool's owner,

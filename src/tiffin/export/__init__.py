@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
@@ -88,7 +89,8 @@ def _write(
 ) -> None:
     try:
         for name, doc in documents:
-            pipeline.feed(name, doc)
+            with suppress(SourceError):  # recorded by the plan; others are exported
+                pipeline.feed(name, doc)
     except SourceError:
-        pass  # recorded by the plan; what came before it is exported
+        pass  # likewise: the source broke off
     pipeline.finish()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import Claims
-from tiffin.errors import CollisionError, ExistsError, NoImageError, TemplateError
+from tiffin.errors import (
+    CollisionError,
+    ExistsError,
+    NoImageError,
+    TemplateError,
+    WriteError,
+)
 from tiffin.records import Record
 
 if TYPE_CHECKING:
@@ -126,9 +133,9 @@ class Namer:
         except CollisionError as error:
             return error
         path = self._settings.root / name
-        if self._settings.existing != "replace" and (
-            path.exists() or path.is_symlink()
-        ):
+        if os.path.isdir(path):  # noqa: PTH112 (this one never raises)
+            return WriteError(f"{path} is a folder: no file can have that name")
+        if self._settings.existing != "replace" and os.path.lexists(path):
             return ExistsError.at(path)
         return None
 

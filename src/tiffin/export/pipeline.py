@@ -8,12 +8,14 @@ it comes.
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import Assembler, ListDtypes
+from tiffin.corrections import Cast
 from tiffin.engine import Later, Ledger, Pool
 from tiffin.errors import (
     CollisionError,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
-NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, SourceError)
+NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError)
 """What is wrong before any pixel is read: raising, nothing is written."""
 
 
@@ -63,9 +65,11 @@ class Pipeline:
             submit = partial(self._pool.submit, 0)
             self._later = Later(settings.asset_timeout, submit)
         self._worker = Worker(settings, self._namer, self._ledger, self._later)
-        self._dtypes = ListDtypes(settings.dtype)
+        later = any(not isinstance(step, Cast) for step in settings.corrections)
+        self._dtypes = ListDtypes(settings.dtype, cast_later=later)
         self._assembler = self._new_assembler()
         self._plan: deque[list[Named]] = deque()
+        self._runs: dict[str, str] = {}
 
     def plan(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Name every frame of a replay, and settle all claims, before any is read.
@@ -94,14 +98,18 @@ class Pipeline:
         TemplateError or None
             What every name of the run would fail with, told by a start document.
         """
+        self._note_run(name, doc)
         error = self._namer.check_start(doc) if name == "start" else None
         self._hand_over(self._assembler(name, doc))
         return error
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
-        done = self._pool.drain(timeout)
-        return done and (self._later is None or self._later.wait(timeout))
+        begun = time.monotonic()
+        if not self._pool.drain(timeout):
+            return False
+        left = None if timeout is None else timeout - (time.monotonic() - begun)
+        return self._later is None or self._later.wait(left)
 
     def end_run(self, run: str) -> None:
         """Wait for what can be read, and close what the run opened.
@@ -154,7 +162,7 @@ class Pipeline:
         return self._ledger.report(run)
 
     def naming_error(self) -> Exception | None:
-        """Give the first of what the plan found wrong with names, fields or source."""
+        """Give the first of what the plan found wrong with names and fields."""
         errors = (record.error for record in self.report().failed)
         return next((e for e in errors if isinstance(e, NAMING_ERRORS)), None)
 
@@ -176,10 +184,23 @@ class Pipeline:
         """Give all frames of a source; where it breaks, record that and end there."""
         try:
             for name, doc in documents:
-                yield from assembler(name, doc)
+                self._note_run(name, doc)
+                try:
+                    yield from assembler(name, doc)
+                except SourceError as error:
+                    self.record_failure(error, self.run_of(name, doc))
         except SourceError as error:
             self.record_failure(error)
         yield from assembler.finish()
+
+    def run_of(self, name: str, doc: Mapping[str, Any]) -> str:
+        """Find the run of any document, as far as it can be known; else ``""``."""
+        run = doc.get("run_start") or self._runs.get(str(doc.get("descriptor")))
+        return str((doc.get("uid") if name == "start" else run) or "")
+
+    def _note_run(self, name: str, doc: Mapping[str, Any]) -> None:
+        if name == "descriptor" and "uid" in doc:
+            self._runs[doc["uid"]] = str(doc.get("run_start"))
 
     def _hand_over(self, frames: Iterable[Frame]) -> None:
         for group in _groups(frames):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,7 +18,7 @@ from tiffin.template import Template
 from tiffin.writers import WRITABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Existing", "Export", "OnError"]
 
@@ -135,30 +136,36 @@ def _rooted(
     template = template if isinstance(template, Template) else Template(template)
     if directory is None:
         lead, relative = template.split_root()
-        return Path(lead).expanduser().absolute(), relative
+        return _absolute(lead), relative
     if template.is_absolute:
         message = (
             f"template {template.text!r} is an absolute path, and directory="
-            f"{os.fspath(directory)!r} is given too: leave one of them out"
+            f"{directory!r} is given too: leave one of them out"
         )
         raise TemplateError(message, column=1)
     lead, _ = template.split_root()
     if ".." in lead.split("/"):
-        message = (
-            f"template {template.text!r} leaves directory={os.fspath(directory)!r}"
-        )
+        message = f"template {template.text!r} leaves directory={directory!r}"
         raise TemplateError(message, column=1)
+    return _absolute(directory), template
+
+
+def _absolute(directory: str | os.PathLike[str]) -> Path:
     try:
-        return Path(directory).expanduser().absolute(), template
+        return Path(directory).expanduser().absolute()
     except TypeError:
         message = f"directory is a path, not {type(directory).__name__}"
-        raise SettingsError(message) from None
+    except RuntimeError:
+        message = f"{os.fspath(directory)!r} begins in the home of a user unknown here"
+    raise SettingsError(message) from None
 
 
 def _names(setting: str, names: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
-    given: tuple[Any, ...] = (names,) if isinstance(names, str) else tuple(names)
+    given: tuple[Any, ...] = (names,) if isinstance(names, str) else ()
+    if isinstance(names, Iterable) and not given:
+        given = tuple(names)
     if not given or not all(isinstance(name, str) and name for name in given):
         message = (
             f"{setting} is a list of names, or None for all of them, not {names!r}"
@@ -189,7 +196,9 @@ def _dtype(dtype: Any) -> np.dtype | None:
 
 
 def _corrections(corrections: Any) -> list[Correction]:
-    steps = [corrections] if callable(corrections) else list(corrections)
+    steps = [corrections]
+    if isinstance(corrections, Iterable) and not callable(corrections):
+        steps = list(corrections)
     for step in steps:
         if not callable(step):
             message = f"corrections are callables (image, frame) -> image, not {step!r}"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiffin.corrections import correct
-from tiffin.errors import NoImageError, NotYetError, ReadError, TiffinError
+from tiffin.errors import (
+    CorrectionError,
+    ExistsError,
+    NoImageError,
+    NotYetError,
+    ReadError,
+    TiffinError,
+)
 from tiffin.export.naming import Named, record_of
 from tiffin.frames import Frame, Images, images_in
 from tiffin.writers import SeriesWriter, clear_leftovers, publish
@@ -92,13 +100,13 @@ class Worker:
             images = _open(group[0].frame)
         except NotYetError as error:
             return [(item, error) for item in group]
-        except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+        except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             for item in group:
                 self._fail(item, error)
             return []
-        found = images.shape[0]
+        found = images.shape[0] if math.prod(images.shape) else 0
         if found != announced:
-            self._settle_surprise(group, announced, images)
+            self._settle_surprise(group, announced, found, images)
         missing = []
         for item in group:
             late = self._write(item, images) if item.place[1] < found else None
@@ -107,10 +115,10 @@ class Worker:
         return missing
 
     def _settle_surprise(
-        self, group: list[Named], announced: int, images: Images
+        self, group: list[Named], announced: int, found: int, images: Images
     ) -> None:
         """Account for images that were announced and are not there, and the reverse."""
-        first, found = group[0], images.shape[0]
+        first = group[0]
         self._say_surprise(first.frame, announced, found)
         for item in group:
             if item.place[1] >= found:
@@ -133,7 +141,7 @@ class Worker:
             record = self._written(item.frame, item.path, images)
         except NotYetError as error:
             return error
-        except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+        except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(item, error)
         else:
             self._ledger.put(item.place, record)
@@ -142,6 +150,9 @@ class Worker:
     def _written(self, frame: Frame, path: Path, images: Images) -> Record:
         image = np.asarray(images[frame.i or 0])
         image = correct(image, frame, self._settings.corrections)
+        if not image.size:
+            message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
+            raise CorrectionError(message)
         self._clear_leftovers(path.parent)
         publish(
             path,
@@ -151,13 +162,14 @@ class Worker:
         dtype = image.dtype.newbyteorder("=")
         return record_of(frame, "written", path=path, shape=image.shape, dtype=dtype)
 
-    def _fail(self, item: Named, error: Exception) -> None:
+    def _fail(self, item: Named, error: BaseException) -> None:
+        skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
             wrapped = ReadError(message)
             wrapped.__cause__ = error
             error = wrapped
-        self._ledger.settle(item.place, "failed", error)
+        self._ledger.settle(item.place, "skipped" if skip else "failed", error)
 
     def _put_empty(self, item: Named) -> None:
         frame = item.frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from tiffin.errors import MissingLibraryError, NotYetError, ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tiffin.readers.rows import Asset
 
@@ -28,8 +28,8 @@ class FileSequence:
     Parameters
     ----------
     asset : Asset
-        Its ``template`` is ``"ad_{:06d}.tiff"`` or ``"%s_%5.5d.tif"``; without one, the
-        path itself is the only file.
+        Its ``template`` is ``"ad_{:06d}.tiff"`` or ``"%s_%5.5d.tif"``; or its ``uris``
+        list the files; or else the path itself is the only file.
     read_file : callable
         Reads a file: gives an array of pages, shape (pages, rows, columns[, samples]),
         and whether the samples are a colour's.
@@ -43,7 +43,9 @@ class FileSequence:
         self._asset = asset
         self._read_file = read_file
         self._template = str(asset.parameters.get("template") or "")
-        self._pages = _pages_a_file(asset) if self._template else 0
+        self._uris = [str(uri) for uri in asset.parameters.get("uris") or ()]
+        many = bool(self._template) or len(self._uris) > 1
+        self._pages = _pages_a_file(asset) if many else 0
         self._last: tuple[int, np.ndarray] | None = None
 
     def row_shape(self, row: int) -> tuple[int, ...]:
@@ -78,6 +80,14 @@ class FileSequence:
         return self._last[1]
 
     def _path(self, number: int) -> Path:
+        if self._uris:
+            if number >= len(self._uris):
+                message = (
+                    f"the resource lists {len(self._uris)} files, no {number + 1}th"
+                )
+                raise ReadError(message)
+            locate = self._asset.locate
+            return locate(self._uris[number]) if locate else Path(self._uris[number])
         if not self._template:
             return self._asset.path
         filename = str(self._asset.parameters.get("filename") or "")

@@ -6,6 +6,6 @@ twice. All sniffing of versions and types is here.
 """
 
 from tiffin.sources.kinds import Documents, open_source
-from tiffin.sources.tiled import connect, find_run
+from tiffin.sources.tiled import Via, connect, find_run
 
-__all__ = ["Documents", "connect", "find_run", "open_source"]
+__all__ = ["Documents", "Via", "connect", "find_run", "open_source"]

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError
 from tiffin.sources import files, tiled
+
+if TYPE_CHECKING:
+    from tiffin.readers import RootMap
 
 __all__ = ["Documents", "open_source"]
 
@@ -37,7 +40,13 @@ class Documents:
         return self._begin()
 
 
-def open_source(source: Any, *, twice: bool = True) -> Iterable[Pair]:
+def open_source(
+    source: Any,
+    *,
+    twice: bool = True,
+    via: tiled.Via = "auto",
+    roots: RootMap | None = None,
+) -> Iterable[Pair]:
     """See a user's source as documents.
 
     Parameters
@@ -48,6 +57,10 @@ def open_source(source: Any, *, twice: bool = True) -> Iterable[Pair]:
     twice : bool
         Whether it must be possible to go through the documents again. An iterator is
         kept in memory then: it can be gone through only once.
+    via : {"auto", "http", "files"}
+        How Tiled's external images are read.
+    roots : RootMap, optional
+        For files recorded on another mount.
 
     Returns
     -------
@@ -63,7 +76,7 @@ def open_source(source: Any, *, twice: bool = True) -> Iterable[Pair]:
     if isinstance(source, (str, os.PathLike)):
         return Documents(_file(Path(source)))
     if tiled.is_run(source):
-        return Documents(lambda: tiled.documents(source))
+        return Documents(lambda: tiled.documents(source, via=via, roots=roots))
     if callable(getattr(source, "documents", None)):
         return Documents(lambda: iter(source.documents()))
     if isinstance(source, Mapping):
@@ -73,7 +86,7 @@ def open_source(source: Any, *, twice: bool = True) -> Iterable[Pair]:
     if not isinstance(source, Iterable):
         message = f"a {type(source).__name__} is no source; wanted {WANTED}"
         raise SourceError(message)
-    return _several(source, twice=twice)
+    return _several(source, twice=twice, via=via, roots=roots)
 
 
 def _file(path: Path) -> Callable[[], Iterator[Pair]]:
@@ -84,7 +97,7 @@ def _file(path: Path) -> Callable[[], Iterator[Pair]]:
     return lambda: files.documents(path)
 
 
-def _several(source: Iterable[Any], *, twice: bool) -> Iterable[Pair]:
+def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Iterable[Pair]:
     """See an iterable as documents, or as sources one after the other."""
     iterator = iter(source)
     first = next(iterator, None)
@@ -92,7 +105,8 @@ def _several(source: Iterable[Any], *, twice: bool) -> Iterable[Pair]:
     if first is None:
         return Documents(lambda: iter(()))
     if not _is_pair(first):
-        opened = [open_source(item, twice=twice) for item in chain([first], iterator)]
+        items = chain([first], iterator)
+        opened = [open_source(item, twice=twice, **how) for item in items]
         return Documents(lambda: chain.from_iterable(opened))
     if not one_shot:
         return Documents(lambda: map(_pair, source))

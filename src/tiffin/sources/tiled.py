@@ -1,4 +1,4 @@
-"""Tiled: runs that TiledWriter stored, read by slicing their arrays.
+"""Tiled: runs that TiledWriter stored, sliced, or read from the files behind them.
 
 ``run.documents()`` is not used (a server answers 406 unless configured for it), nor
 ``run.v1`` or ``run.v2`` (touching them changes the layout of the user's whole client).
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, SourceError
+from tiffin.errors import MissingLibraryError, SourceError, TiffinError
+from tiffin.readers import RootMap
+from tiffin.sources.ahead import AheadArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["TiledImages", "connect", "documents", "find_run", "is_run"]
+__all__ = ["TiledImages", "Via", "connect", "documents", "find_run", "is_run"]
+
+Via = Literal["auto", "http", "files"]
 
 
 class TiledImages:
@@ -25,39 +29,41 @@ class TiledImages:
 
     Parameters
     ----------
-    node : object
+    rows : AheadArray
         A Tiled array, shape (events, ...) or (frames, rows, columns).
     first, stop : int
         Which of its rows are the event's.
     whole : bool
-        Whether the rows are frames; if not, the event is one row.
+        Whether the event is one row; if not, its rows are frames.
     """
 
-    def __init__(self, node: Any, first: int, stop: int, *, whole: bool) -> None:
-        self._node = node
+    def __init__(self, rows: AheadArray, first: int, stop: int, *, whole: bool) -> None:
+        self._rows = rows
         self._first = first
         self._whole = whole
-        lead = (stop - first,) if whole else ()
-        self.shape = (*lead, *(int(n) for n in node.shape[1:]))
-        self.dtype = np.dtype(node.dtype)
+        lead = () if whole else (stop - first,)
+        self.shape = (*lead, *rows.shape[1:])
+        self.dtype = rows.dtype
         self.ndim = len(self.shape)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Fetch a part, as numpy slices it."""
         keys = key if isinstance(key, tuple) else (key,)
-        if not self._whole:
-            return np.asarray(self._node[(self._first, *keys)])
-        if isinstance(keys[0], int):
-            return np.asarray(self._node[(self._first + keys[0], *keys[1:])])
-        part: np.ndarray = np.asarray(self)[key]
+        part: np.ndarray
+        if self._whole:
+            part = self._rows.row(self._first)[keys]
+        elif isinstance(keys[0], int):
+            part = self._rows.row(self._first + keys[0])[keys[1:]]
+        else:
+            part = np.asarray(self)[keys]
         return part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Fetch all of it."""
         if self._whole:
-            array = np.asarray(self._node[self._first : self._first + self.shape[0]])
+            array = self._rows.row(self._first)
         else:
-            array = np.asarray(self._node[self._first])
+            array = np.stack([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 
@@ -66,13 +72,23 @@ def is_run(source: object) -> bool:
     return any(cls.__name__ == "_BlueskyRunSQL" for cls in type(source).__mro__)
 
 
-def documents(run: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Make a run's documents anew; the images in its events are `TiledImages`.
+def documents(
+    run: Any, *, via: Via = "auto", roots: RootMap | None = None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Make a run's documents anew.
+
+    Images that the server holds stand in the events, as `TiledImages`. Those in files
+    that can be read here are stream resources.
 
     Parameters
     ----------
     run : object
         ``client[uid]``.
+    via : {"auto", "http", "files"}
+        How external images are read: from their files where these are readable here,
+        always through the server, or never.
+    roots : RootMap, optional
+        For files recorded on another mount.
 
     Raises
     ------
@@ -83,13 +99,14 @@ def documents(run: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
     try:
         yield "start", dict(run.metadata["start"])
-        streams = [_Stream(run, name) for name in run]
+        streams = [Stream(run, name, via, roots or RootMap()) for name in run]
         for stream in streams:
             for descriptor in stream.descriptors:
                 yield "descriptor", descriptor
-        events = heapq.merge(*(s.events() for s in streams), key=lambda e: e["time"])
-        for event in events:
-            yield "event", event
+            yield from stream.stream_resources()
+        merged = heapq.merge(*(s.events() for s in streams), key=lambda e: e[0])
+        for _, name, doc in merged:
+            yield name, doc
         if run.metadata.get("stop"):
             yield "stop", dict(run.metadata["stop"])
     except HTTPError as error:
@@ -97,12 +114,13 @@ def documents(run: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise SourceError(message) from error
 
 
-class _Stream:
-    """One stream of a run, as events."""
+class Stream:
+    """One stream of a run, as documents."""
 
-    def __init__(self, run: Any, name: str) -> None:
+    def __init__(self, run: Any, name: str, via: Via, roots: RootMap) -> None:
         self._node = run[name]
-        self.name = name
+        self._via = via
+        self._roots = roots
         self._keys = list(self._node)
         uid = run.metadata["start"]["uid"]
         # Each configure() in the midst of a run gave a further descriptor.
@@ -111,12 +129,30 @@ class _Stream:
             for descriptor in self._node.descriptors
         ]
         self._data_keys: Mapping[str, Any] = self.descriptors[0]["data_keys"]
+        self._nodes = {key: self._node[key] for key in self._image_keys()}
+        self._resources = self._find_resources()
+        self._arrays = {
+            key: AheadArray(node)
+            for key, node in self._nodes.items()
+            if key not in self._resources
+        }
+        for descriptor in self.descriptors:
+            descriptor["data_keys"] = {
+                key: {**value, "external": "STREAM:"}
+                if key in self._resources
+                else value
+                for key, value in descriptor["data_keys"].items()
+            }
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Give the events in order, images unfetched."""
+    def stream_resources(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give the resources of the fields that are read from files."""
+        for resource in self._resources.values():
+            yield "stream_resource", resource
+
+    def events(self) -> Iterator[tuple[float, str, dict[str, Any]]]:
+        """Give (time, name, document): events, and stream datums of their files."""
         columns = self._columns()
-        arrays = {name: self._node[name] for name in self._image_keys()}
-        counts = [self._count(name, node) for name, node in arrays.items()]
+        counts = [self._count(key) for key in self._nodes]
         count = (
             len(columns["seq_num"]) if "seq_num" in columns else max(counts, default=0)
         )
@@ -125,17 +161,17 @@ class _Stream:
             time = float(columns["time"][k]) if "time" in columns else times[0]
             descriptor = self.descriptors[max(bisect_right(times, time) - 1, 0)]
             seq_num = int(columns["seq_num"][k]) if "seq_num" in columns else k + 1
+            for key in self._resources:
+                if k < self._count(key):
+                    yield time, "stream_datum", self._datum(key, k, seq_num, descriptor)
             data = {
-                name: column[k]
-                for name, column in columns.items()
-                if name in self._data_keys
+                key: column[k]
+                for key, column in columns.items()
+                if key in self._data_keys
             }
-            data |= {
-                name: images
-                for name, node in arrays.items()
-                if (images := self._images(name, node, k)) is not None
-            }
-            yield {
+            images = {key: self._images(key, k) for key in self._arrays}
+            data |= {key: value for key, value in images.items() if value is not None}
+            event = {
                 "uid": f"{descriptor['uid']}/{seq_num}",
                 "descriptor": descriptor["uid"],
                 "seq_num": seq_num,
@@ -144,43 +180,116 @@ class _Stream:
                 "timestamps": dict.fromkeys(data, time),
                 "filled": {},
             }
+            yield time, "event", event
 
     def _columns(self) -> dict[str, Sequence[Any]]:
         """Fetch seq_num, time and all scalars, in one request."""
-        wanted = [name for name in ("seq_num", "time") if name in self._keys]
-        wanted += [
-            name
-            for name, data_key in self._data_keys.items()
-            if name in self._keys
-            and not data_key.get("shape")
-            and not data_key.get("external")
-        ]
-        if "seq_num" not in wanted:
+        if "seq_num" not in self._keys:
             return {}
+        scalars = [
+            key
+            for key, data_key in self._data_keys.items()
+            if not data_key.get("shape") and not data_key.get("external")
+        ]
+        wanted = [key for key in ("seq_num", "time", *scalars) if key in self._keys]
         table = self._node.read(wanted)
-        return {name: table[name].values for name in wanted if name in table}
+        return {key: table[key].values for key in wanted if key in table}
 
     def _image_keys(self) -> list[str]:
         return [
-            name
-            for name, data_key in self._data_keys.items()
-            if name in self._keys and len(data_key.get("shape") or ()) >= 2
+            key
+            for key, data_key in self._data_keys.items()
+            if key in self._keys and len(data_key.get("shape") or ()) >= 2
         ]
 
-    def _rows(self, name: str, node: Any) -> int:
+    def _rows(self, key: str) -> int:
         """Tell how many rows of the array are one event's; 0 if a row is an event."""
-        shape = self._data_keys[name]["shape"]
+        shape = self._data_keys[key]["shape"]
+        node = self._nodes[key]
         return int(shape[0] or 1) if len(node.shape) == len(shape) else 0
 
-    def _count(self, name: str, node: Any) -> int:
-        return int(node.shape[0]) // (self._rows(name, node) or 1)
+    def _count(self, key: str) -> int:
+        return int(self._nodes[key].shape[0]) // (self._rows(key) or 1)
 
-    def _images(self, name: str, node: Any, k: int) -> TiledImages | None:
-        rows = self._rows(name, node)
+    def _images(self, key: str, k: int) -> TiledImages | None:
+        array, rows = self._arrays[key], self._rows(key)
         first, stop = k * (rows or 1), (k + 1) * (rows or 1)
-        if stop > node.shape[0]:
+        if stop > array.shape[0]:
             return None
-        return TiledImages(node, first, stop, whole=bool(rows))
+        return TiledImages(array, first, stop, whole=not rows)
+
+    # ---- files
+
+    def _find_resources(self) -> dict[str, dict[str, Any]]:
+        if self._via == "http":
+            return {}
+        found = {key: self._resource(key, node) for key, node in self._nodes.items()}
+        return {
+            key: resource for key, resource in found.items() if resource is not None
+        }
+
+    def _resource(self, key: str, node: Any) -> dict[str, Any] | None:
+        """Make a stream resource of the files behind an array, if they can be read."""
+        if not self._data_keys[key].get("external"):
+            return None
+        (source, *_) = node.data_sources() or [None]
+        if source is None or not source.assets:
+            return None
+        assets = sorted(source.assets, key=lambda asset: asset.num or 0)
+        uris = [self._mended(asset.data_uri) for asset in assets]
+        one_file = "multipart" not in source.mimetype
+        readable = self._is_here(uris[0]) and not (one_file and len(uris) > 1)
+        # A colour TIFF is scrambled by the server; its file, or nothing.
+        colour = (
+            "image/tiff" in source.mimetype and len(self._data_keys[key]["shape"]) > 3
+        )
+        if not readable and self._via != "files" and not colour:
+            return None
+        parameters = {**(source.parameters or {}), "uris": uris}
+        return {
+            "uid": f"{self.descriptors[0]['uid']}/{key}",
+            "data_key": key,
+            "mimetype": source.mimetype,
+            "uri": uris[0],
+            "parameters": {**parameters, "chunk_shape": self._pages(key, len(uris))},
+        }
+
+    def _pages(self, key: str, files: int) -> list[int]:
+        """Tell how a datum is spread over files, as ``chunk_shape`` does."""
+        shape = [int(n or 1) for n in self._data_keys[key]["shape"]]
+        if len(shape) < 3:
+            return shape
+        images = self._count(key) * shape[0]
+        return [max(images // max(files, 1), 1), *shape[1:]]
+
+    def _is_here(self, uri: str) -> bool:
+        try:
+            return self._roots.locate(uri).exists()
+        except TiffinError:
+            return False
+
+    def _mended(self, uri: str) -> str:
+        """Put the '/' back that is lost where a resource path had none at its end."""
+        if self._is_here(uri):
+            return uri
+        head, _, name = uri.rpartition("/")
+        for cut in range(1, len(name)):
+            mended = f"{head}/{name[:cut]}/{name[cut:]}"
+            if self._is_here(mended):
+                return mended
+        return uri
+
+    def _datum(
+        self, key: str, k: int, seq_num: int, descriptor: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        uid = self._resources[key]["uid"]
+        return {
+            "uid": f"{uid}/{k}",
+            "stream_resource": uid,
+            "descriptor": descriptor["uid"],
+            "indices": {"start": k, "stop": k + 1},
+            "seq_nums": {"start": seq_num, "stop": seq_num + 1},
+        }
 
 
 def connect(address: str, *, api_key: str | None = None) -> Any:

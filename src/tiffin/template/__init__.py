@@ -7,11 +7,12 @@ or leave the root.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
-from tiffin.template.grammar import ROOTS, Field, Part, parse
+from tiffin.template.grammar import ROOTS, Field, parse
 from tiffin.template.lookup import look_up, text_of
 from tiffin.template.portable import portable, safe_path
 
@@ -54,7 +55,7 @@ class Template:
             raise TemplateError(message)
         self.text = text
         self._parts = parse(text)
-        self._check_last_component()
+        self._check_components()
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
@@ -122,7 +123,14 @@ class Template:
         """
         literal = self._parts[0] if isinstance(self._parts[0], str) else ""
         lead = literal[: literal.rfind("/") + 1]
-        return lead, Template(self.text[len(_escaped(lead)) :])
+        cut = len(_escaped(lead))
+        rest = Template(self.text[cut:])
+        # Columns stay those of the text that its author wrote.
+        rest._parts = tuple(
+            replace(part, column=part.column + cut) if isinstance(part, Field) else part
+            for part in rest._parts
+        )
+        return lead, rest
 
     @property
     def is_absolute(self) -> bool:
@@ -137,11 +145,21 @@ class Template:
             else:
                 yield portable(text_of(look_up(part, names), part))
 
-    def _check_last_component(self) -> None:
-        last: Part = self._parts[-1] if self._parts else ""
-        if isinstance(last, str) and (not last or last.endswith("/")):
+    def _check_components(self) -> None:
+        """Refuse a path that ends without a name, or goes up behind a field."""
+        column = max(len(self.text), 1)
+        shape = "".join(part if isinstance(part, str) else "\0" for part in self._parts)
+        *folders, name = shape.split("/")
+        if name in ("", ".", ".."):
             message = f"template {self.text!r} ends without a file name"
-            raise TemplateError(message, column=max(len(self.text), 1))
+            raise TemplateError(message, column=column)
+        varies = False
+        for folder in folders:
+            varies = varies or "\0" in folder
+            if varies and folder == "..":
+                column = self.text.rfind("..") + 1
+                message = f"template {self.text!r} goes up ('..') behind a field"
+                raise TemplateError(message, column=column)
 
 
 def _escaped(literal: str) -> str:

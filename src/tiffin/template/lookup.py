@@ -75,7 +75,7 @@ def text_of(value: object, field: Field) -> str:
         raise TemplateError(message, column=field.column)
     try:
         text = "" if value is None else format(value, field.specification)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         message = f"template field '{field}': {value!r} can't be formatted so ({error})"
         raise TemplateError(message, column=field.column) from None
     if not text.strip().strip("."):

@@ -103,6 +103,9 @@ def check_writable(image: np.ndarray) -> None:
             f"as in dtype={_advice(image.dtype)!r}"
         )
         raise DtypeError(message)
+    if not image.size:
+        message = f"an image of shape {image.shape} has no pixel"
+        raise DtypeError(message)
     if image.ndim == 3 and image.shape[2] not in (3, 4):
         message = f"a colour has 3 or 4 samples, not {image.shape[2]}"
         raise DtypeError(message)
