@@ -433,6 +433,10 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"on_error": "ignore"}, SettingsError, "'raise', 'report'"),
         ({"fields": []}, SettingsError, "list of names"),
         ({"fields": [3]}, SettingsError, "list of names"),
+        ({"fields": 5}, SettingsError, "list of names"),
+        ({"corrections": 5}, SettingsError, "callables"),
+        ({"directory": "~nosuchuser/x"}, SettingsError, "unknown here"),
+        ({"via": "ftp"}, SettingsError, "'auto', 'http', 'files'"),
         ({"dtype": "int64"}, SettingsError, "none that a TIFF holds"),
         ({"dtype": "nonsense"}, SettingsError, "none that a TIFF holds"),
         ({"workers": 0}, SettingsError, "from 1"),
@@ -577,3 +581,191 @@ def test_the_light_parts_import_without_the_heavy_ones():
     )
 
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [None, 3.0, "text", np.arange(5), [None, [1, 2]]])
+def test_a_value_that_is_no_image_is_a_failed_record(run, tmp_path, value):
+    """Never lost beside good events: one failed record an event."""
+    run[3][1]["data"] = {"img": value, "T": 1.0}
+
+    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "written",
+    ]
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_nothing_that_a_correction_raises_hangs_an_export(run, tmp_path, raised):
+    """Not even what is no Exception ends a worker."""
+
+    def leave(image, frame):
+        raise raised
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path, on_error="report", workers=1, corrections=[leave]
+    )
+
+    assert len(report.failed) == 3
+
+
+def test_a_list_of_unequal_arrays_fails_alone(tmp_path):
+    """A stack of several shapes is that field's failure only."""
+    run = run_of({"img": IMAGES, "other": IMAGES})
+    run[3][1]["data"]["img"] = [IMAGES[0], IMAGES[0, :3]]
+
+    report = tiffin.export(
+        run, "{field}_{event.seq_num}.tif", directory=tmp_path, on_error="report"
+    )
+
+    assert [(r.field, r.seq_num) for r in report.failed] == [("img", 2)]
+    assert len(report.written) == 5
+
+
+@pytest.mark.parametrize("field", ["{start.big:f}", "{start.big:c}"])
+def test_a_number_too_large_for_its_format_fails_with_a_sentence(tmp_path, field):
+    """Whatever format() raises."""
+    run = run_of({"img": IMAGES}, big=10**400)
+
+    with pytest.raises(TemplateError, match="can't be formatted"):
+        tiffin.export(run, field + "{event.seq_num}.tif", directory=tmp_path)
+
+
+def test_a_path_over_the_systems_limit_is_a_failed_record(tmp_path):
+    """Not a raw OSError."""
+    run = run_of({"img": IMAGES}, long="x" * 250)
+    template = "{start.long}/" * 18 + "{event.seq_num}.tif"
+
+    report = tiffin.export(run, template, directory=tmp_path, on_error="report")
+
+    assert len(report.failed) == 3
+
+
+def test_exporters_that_skip_do_not_fail_each_other(tmp_path):
+    """Several at once into one folder: each frame is written once, else skipped."""
+    import threading
+
+    run = run_of({"img": np.zeros((60, 32, 32), "u2")}, scan_id=7)
+    reports = []
+
+    def export():
+        reports.append(
+            tiffin.export(
+                run, NAME, directory=tmp_path, existing="skip", on_error="report"
+            )
+        )
+
+    threads = [threading.Thread(target=export) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(report.ok for report in reports)
+    assert sum(len(report.written) for report in reports) == 60
+
+
+def test_a_bad_document_does_not_end_a_replay(tmp_path):
+    """It is a failed record of its run; the rest is exported."""
+    runs = [run_of({"img": IMAGES}, scan_id=n) for n in (1, 2)]
+    del runs[0][3][1]["seq_num"]
+
+    report = tiffin.export(runs, NAME, directory=tmp_path, on_error="report")
+
+    assert len(report.written) == 5
+    assert [record.run for record in report.failed] == [runs[0][0][1]["uid"]]
+
+
+def test_events_without_their_descriptor_are_a_failed_record(run, tmp_path):
+    """Seen, and not silently dropped."""
+    del run[1]
+
+    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    assert not report.ok
+    assert any("without their descriptor" in str(r.error) for r in report.failed)
+
+
+def test_an_announced_stream_resource_that_never_comes_is_a_failed_record(
+    run, tmp_path
+):
+    """Beside an in-line field that did come."""
+    run[1][1]["data_keys"]["blob"] = {
+        "source": "SIM",
+        "dtype": "array",
+        "shape": [1, 6, 9],
+        "external": "STREAM:",
+    }
+
+    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    assert len(report.written) == 3
+    assert [record.field for record in report.failed] == ["blob"]
+
+
+@pytest.mark.parametrize("shape", [(0, 9), (6, 0)])
+def test_a_correction_that_leaves_no_pixel_fails(run, tmp_path, shape):
+    """A TIFF without pixels is no image."""
+    report = tiffin.export(
+        run,
+        NAME,
+        directory=tmp_path,
+        on_error="report",
+        corrections=[lambda image, frame: image[: shape[0], : shape[1]]],
+    )
+
+    assert len(report.failed) == 3
+
+
+def test_a_cast_comes_after_the_corrections_for_lists_too(tmp_path, read):
+    """Lists and arrays alike."""
+    values = [[[5300, 100]], [[200, 300]]]
+    for name, data in [("lists", values), ("arrays", np.array(values))]:
+        report = tiffin.export(
+            run_of({"img": data}, dtype_numpy=name == "arrays"),
+            name + "{event.seq_num}.tif",
+            directory=tmp_path,
+            dtype="uint8",
+            corrections=[lambda image, frame: image // 100],
+        )
+        assert [read(r.path).tolist() for r in report.written] == [[[53, 1]], [[2, 3]]]
+
+
+def test_a_folder_in_the_way_is_a_failure_whatever_existing_says(run, tmp_path):
+    """A folder is no file to be skipped."""
+    (tmp_path / "7_2.tif").mkdir()
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path, existing="skip", on_error="report"
+    )
+
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "written",
+    ]
+    assert "is a folder" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{start.scan_id}/..", "..", "{start.scan_id}/../x.tif", "a/{i}/../x.tif"],
+)
+def test_a_template_that_goes_up_is_refused_at_once(run, tmp_path, template):
+    """By the constructor, with the column."""
+    with pytest.raises(TemplateError) as caught:
+        tiffin.export(run, template, directory=tmp_path)
+
+    assert caught.value.column
+
+
+def test_a_column_counts_in_what_the_author_wrote(run, tmp_path):
+    """Also where the leading folders have become the root."""
+    template = f"{tmp_path}/{{start.nokey}}.tif"
+
+    with pytest.raises(MissingKeyError) as caught:
+        tiffin.export(run, template)
+
+    assert caught.value.column == template.index("{") + 1

@@ -310,3 +310,32 @@ def test_an_interpreter_that_exits_writes_what_it_was_given(tmp_path, names_in):
     subprocess.run([sys.executable, "-c", code, NAME, tmp_path], check=True, timeout=60)
 
     assert len(names_in(tmp_path)) == 20
+
+
+def test_a_buffer_that_a_detector_reuses_does_no_harm(tmp_path, read):
+    """Each file holds what its event held when it came."""
+    buffer = np.zeros((256, 256), "u2")
+    run = run_of({"img": [buffer] * 3}, scan_id=1)
+
+    with ImageExporter(NAME, directory=tmp_path) as exporter:
+        value = 0
+        for name, doc in run:
+            if name == "event":
+                value += 1
+                buffer[:] = value
+            exporter(name, doc)
+
+    assert [read(tmp_path / f"1_step{n}.tif")[0, 0] for n in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_metadata_changed_in_the_midst_of_a_run_does_not_show(tmp_path, names_in):
+    """Nested values too: documents are not kept."""
+    run = run_of({"img": np.ones((2, 6, 9), "u2")}, sample={"n": 1})
+
+    template = "{start.sample.n}_{event.seq_num}.tif"
+    with ImageExporter(template, directory=tmp_path) as exporter:
+        for name, doc in run:
+            exporter(name, doc)
+            run[0][1]["sample"]["n"] += 1
+
+    assert names_in(tmp_path) == ["1_1.tif", "1_2.tif"]

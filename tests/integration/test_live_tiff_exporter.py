@@ -232,6 +232,63 @@ def test_a_field_that_never_comes_is_in_the_report(run, tmp_path):
     assert "its image fields are: img" in str(report.failed[0].error)
 
 
+def test_a_subclass_may_change_anything_nested(run, tmp_path):
+    """S30: lists, mappings and other arrays are its own as well."""
+    run[0][1]["items"] = [{"a": 1}]
+    run[2][1]["data"]["other"] = np.ones(3)
+
+    class Vandal(LiveTiffExporter):
+        def start(self, doc):
+            doc["items"][0]["a"] = 99
+            super().start(doc)
+
+        def event(self, doc):
+            if "other" in doc["data"]:
+                doc["data"]["other"] *= 0
+            super().event(doc)
+
+    feed(Vandal("img", f"{tmp_path}{NAME}"), run)
+
+    assert run[0][1]["items"] == [{"a": 1}]
+    assert run[2][1]["data"]["other"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("value", [3.0, np.arange(4), np.zeros((0, 6, 9)), None])
+def test_what_is_no_image_never_raises(run, tmp_path, value):
+    """Recorded, and the others written; whether recorded so or set by a subclass."""
+    run[3][1]["data"] = {"img": value}
+    plain = LiveTiffExporter("img", f"{tmp_path}/a{NAME}")
+
+    class Broken(LiveTiffExporter):
+        def event(self, doc):
+            doc["data"]["img"] = value
+            super().event(doc)
+
+    broken = Broken("img", f"{tmp_path}/b{NAME}")
+    feed(plain, run)
+    feed(broken, run_of({"img": IMAGES}, scan_id=7))
+
+    (report,) = plain.reports.values()
+    assert [r.status for r in report.records][::2] == ["written", "written"]
+    assert report.records[1].status in ("failed", "skipped")
+    (report,) = broken.reports.values()
+    assert len(report.records) == 3
+    assert not report.written
+
+
+def test_interleaved_runs_do_not_overwrite_each_other(tmp_path):
+    """One name, two runs open at once: the first keeps it."""
+    one, two = (run_of({"img": IMAGES[:1]}, scan_id=n) for n in (1, 2))
+    exporter = LiveTiffExporter("img", f"{tmp_path}/X.tif", overwrite=True)
+
+    feed(exporter, [one[0], two[0], *one[1:3], *two[1:], one[3]])
+
+    statuses = [r.records[0].status for r in exporter.reports.values()]
+    assert statuses == ["written", "failed"]
+    feed(exporter, run_of({"img": IMAGES[:1]}, scan_id=3))
+    assert list(exporter.reports.values())[-1].ok  # a later run may overwrite
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_subtraction_as_in_the_recipe_with_files(

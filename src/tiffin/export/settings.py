@@ -160,11 +160,13 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
     raise SettingsError(message) from None
 
 
-def _names(setting: str, names: str | Iterable[str] | None) -> tuple[str, ...] | None:
+def _names(setting: str, names: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
-    given: tuple[Any, ...] = (names,) if isinstance(names, str) else ()
-    if isinstance(names, Iterable) and not given:
+    given: tuple[Any, ...] = ()
+    if isinstance(names, str):
+        given = (names,)
+    elif isinstance(names, Iterable):
         given = tuple(names)
     if not given or not all(isinstance(name, str) and name for name in given):
         message = (
