@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test test-all lint types imports docs constraints clean
+.PHONY: demo test test-slow lint types imports docs constraints clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
@@ -17,8 +17,9 @@ test: $(VENV)/.dev
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest
+# The long ones, which `make test` leaves out.
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -130,30 +130,34 @@ def test_a_handler_that_nobody_registers_is_named(sample, tmp_path):
 
 
 STORED = [
-    "02_inline_event_scan_dtypes",
-    "03_inline_event_shapes",
-    "04_inline_multi_stream",
-    "08_inline_event_page",
-    "10_resource_datum_npy_seq",
-    "13_ad_tiff_1frame",
-    "15_ad_hdf5_1frame",
-    "20_stream_hdf5_sim_count",
-    "22_stream_hdf5_two_detectors_step",
-    "23_stream_tiff_adcore",
-    "30_btp_external_assets",
+    ("13_ad_tiff_1frame", "auto"),
+    ("15_ad_hdf5_1frame", "http"),
+    ("20_stream_hdf5_sim_count", "auto"),
+]
+STORED_TOO = [
+    ("02_inline_event_scan_dtypes", "auto"),
+    ("03_inline_event_shapes", "auto"),
+    ("04_inline_multi_stream", "auto"),
+    ("08_inline_event_page", "auto"),
+    ("10_resource_datum_npy_seq", "auto"),
+    ("15_ad_hdf5_1frame", "files"),
+    ("22_stream_hdf5_two_detectors_step", "auto"),
+    ("23_stream_tiff_adcore", "auto"),
+    ("23_stream_tiff_adcore", "http"),
+    ("30_btp_external_assets", "auto"),
 ]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", STORED)
-@pytest.mark.parametrize("via", ["auto", "http"])
+@pytest.mark.parametrize(
+    ("name", "via"),
+    STORED + [pytest.param(*pair, marks=pytest.mark.slow) for pair in STORED_TOO],
+)
 def test_a_recording_stored_in_tiled_gives_its_truth(
     name, via, sample, tiled, read, tmp_path
 ):
     """Through TiledWriter and back, from the server or from the files behind it."""
-    if via == "http" and name not in ("15_ad_hdf5_1frame", "23_stream_tiff_adcore"):
-        pytest.skip("the server has no file of it, or can't read it, or like these two")
     from bluesky_tiled_plugins import TiledWriter
 
     recording = sample(name)
