@@ -85,6 +85,7 @@ def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
             ["export", "{documents}", "-t", NAME, "--run", "-1"],
             "a file is exported whole",
         ),
+        (["export", "{documents}", "-t", NAME, "--root-map", "x"], "is not OLD=NEW"),
         (["exprot"], "exprot"),
     ],
 )

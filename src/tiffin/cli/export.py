@@ -76,6 +76,17 @@ def export(
         str | None,
         typer.Option(help="Cast to it, where it holds every value: uint16, float32…"),
     ] = None,
+    via: Annotated[
+        Literal["auto", "http", "files"],
+        typer.Option(help="How a server's external images are read."),
+    ] = "auto",
+    root_map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="Where files of another mount are here."),
+    ] = None,
+    colour: Annotated[
+        list[str] | None, typer.Option(help="A field of colour images; repeatable.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Print the names, write nothing.")
     ] = False,
@@ -102,6 +113,9 @@ def export(
                 dry_run=dry_run,
                 on_error="report",
                 dtype=dtype,
+                via=via,
+                root_map=_mapping(root_map or []),
+                colour=colour or (),
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -125,6 +139,14 @@ def _open(source: str, runs: list[str] | None, api_key: str | None) -> Any:
         )
         raise SettingsError(message)
     return Path(source)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            message = f"--root-map {pair!r} is not OLD=NEW"
+            raise SettingsError(message)
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 @contextmanager
