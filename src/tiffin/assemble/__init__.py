@@ -1,8 +1,8 @@
 """Turn documents into frames, without reading a pixel.
 
 The `Assembler` keeps interleaved runs apart and joins what belongs together. How the
-pixels are had is told by ``inline`` for values in the event itself, and by
-``tiffin.readers`` for datums and stream datums.
+pixels are had is told by ``inline`` for values in the event itself, and by ``external``
+for datums and stream datums.
 """
 
 from tiffin.assemble.documents import held_bytes, own_copy

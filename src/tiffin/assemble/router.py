@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page, unpack_event_page
 
-from tiffin.assemble.inline import (
-    ListDtypes,
-    declared_dtype,
-    inline_pixels,
-    inline_shape,
-)
-from tiffin.assemble.run import OpenRun, announced_shape, is_colour, is_image
+from tiffin.assemble.external import External
+from tiffin.assemble.inline import ListDtypes, inline_pixels, inline_shape
+from tiffin.assemble.run import OpenRun, is_colour, is_image
 from tiffin.assemble.waiting import WaitingRoom
 from tiffin.errors import (
     FieldError,
@@ -25,12 +21,11 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.frames import Frame, Pixels
-from tiffin.readers import AssetPixels, Assets, DatumPixels, Handlers, RootMap
-from tiffin.readers.assets import opener
-from tiffin.readers.handlers import registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tiffin.readers import RootMap
 
 __all__ = ["Assembler"]
 
@@ -82,8 +77,7 @@ class Assembler:
         self._dtypes = dtypes or ListDtypes()
         self._join_events = join_events
         self._colour = colour
-        self._handlers = Handlers(roots)
-        self._assets = Assets(roots)
+        self._external = External(roots)
         self._runs: dict[str, OpenRun] = {}
         self._run_of_descriptor: dict[str, OpenRun] = {}
         self._resources: dict[str, Mapping[str, Any]] = {}
@@ -135,8 +129,7 @@ class Assembler:
 
     def close(self) -> None:
         """Close the external files that are open."""
-        self._handlers.close()
-        self._assets.close()
+        self._external.close()
 
     # ---- one method a kind of document
 
@@ -295,28 +288,9 @@ class Assembler:
             pixels = ReadError(f"{message} of datum {datum_id!r}")
         else:
             data_key = descriptor["data_keys"].get(name, {})
-            pixels = self._datum_pixels(name, datum, resource, data_key)
+            colour = self._is_colour(name, data_key)
+            pixels = self._external.datum(resource, datum, data_key, colour=colour)
         yield from self._frames(run, descriptor, event, name, pixels)
-
-    def _datum_pixels(
-        self,
-        name: str,
-        datum: Mapping[str, Any],
-        resource: Mapping[str, Any],
-        data_key: Mapping[str, Any],
-    ) -> Pixels | TiffinError:
-        try:
-            registered(resource["spec"])
-        except TiffinError as error:
-            return error
-        return DatumPixels(
-            handlers=self._handlers,
-            resource=resource,
-            datum_kwargs=datum["datum_kwargs"],
-            shape=announced_shape(data_key),
-            dtype=declared_dtype(data_key),
-            colour=self._is_colour(name, data_key),
-        )
 
     def _streamed(
         self,
@@ -349,30 +323,9 @@ class Assembler:
                 return
             # A fly scan has no events; the time known is that of its descriptor.
             event = {"seq_num": seq_num, "time": descriptor["time"], "data": {}}
-        pixels = self._asset_pixels(name, resource, int(index), data_key)
+        colour = self._is_colour(name, data_key)
+        pixels = self._external.asset(resource, int(index), data_key, colour=colour)
         yield from self._frames(run, descriptor, event, name, pixels)
-
-    def _asset_pixels(
-        self,
-        name: str,
-        resource: Mapping[str, Any],
-        index: int,
-        data_key: Mapping[str, Any],
-    ) -> Pixels | TiffinError:
-        try:
-            opener(resource["mimetype"])
-        except TiffinError as error:
-            return error
-        shape = announced_shape(data_key)
-        return AssetPixels(
-            assets=self._assets,
-            resource=resource,
-            index=index,
-            shape=shape,
-            dtype=declared_dtype(data_key),
-            datum_shape=shape or (),
-            colour=self._is_colour(name, data_key),
-        )
 
     def _is_colour(self, name: str, data_key: Mapping[str, Any]) -> bool:
         return name in self._colour or is_colour(data_key)
