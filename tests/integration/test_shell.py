@@ -81,10 +81,9 @@ def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
         (["export", "{documents}", "-t", "{strat.uid}.tif"], "did you mean 'start'"),
         (["export", "{documents}", "-t", NAME, "--existing", "clobber"], "clobber"),
         (["export", "{documents}", "-t", NAME, "--dtype", "int64"], "none that a TIFF"),
-        (
-            ["export", "{documents}", "-t", NAME, "--run", "-1"],
-            "a file is exported whole",
-        ),
+        (["export", "{documents}", "-t", NAME, "--query", "x"], "not KEY=VALUE"),
+        (["export", "{documents}", "-t", NAME, "--since", "noon"], "no time"),
+        (["export", "{documents}", "-t", NAME, "--limit", "0"], "from 1"),
         (["export", "{documents}", "-t", NAME, "--root-map", "x"], "is not OLD=NEW"),
         (["exprot"], "exprot"),
     ],
@@ -107,6 +106,16 @@ def test_a_server_that_does_not_answer_is_an_error(tmp_path):
     assert told.returncode == 1
     assert "no Tiled server answers" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [(["--run", "-1"], 0), (["--query", "scan_id=8"], 1)]
+)
+def test_runs_of_a_file_are_chosen(documents, tmp_path, options, status):
+    """As on a server; nothing chosen is no success."""
+    told = tiffin("export", documents, *options, "-t", NAME, "-d", tmp_path / "out")
+
+    assert told.returncode == status
 
 
 def test_a_dry_run_prints_the_names(documents, tmp_path):

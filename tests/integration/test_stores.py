@@ -11,7 +11,7 @@ from ophyd.sim import motor
 import tiffin
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SourceError
-from tiffin.sources import find_run
+from tiffin.sources import Selection, find_runs
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
 
@@ -196,7 +196,8 @@ def test_a_run_is_found_by_place_number_or_uid(stored, tiled, img):
     uids = [stored(count([img], 1), scan_id=770 + n)[0] for n in range(2)]
 
     def found(which):
-        return find_run(tiled, which).metadata["start"]["uid"]
+        (run,) = find_runs(tiled, Selection(runs=(which,)))
+        return run.metadata["start"]["uid"]
 
     assert found("-1") == uids[1]
     assert found("-2") == uids[0]
@@ -204,6 +205,24 @@ def test_a_run_is_found_by_place_number_or_uid(stored, tiled, img):
     assert found(uids[1]) == uids[1]
     assert found(uids[1][:10]) == uids[1]
     with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
-        find_run(tiled, "nosuch")
-    with pytest.raises(SourceError, match="-99"):
-        find_run(tiled, "-99")
+        found("nosuch")
+    with pytest.raises(SourceError, match="-999"):
+        found("-999")
+
+
+def test_runs_are_searched(stored, tiled, img):
+    """--query, --since, --until, --limit; with nothing asked for, the last."""
+    uids = [stored(count([img], 1), search="here", n=n)[0] for n in range(3)]
+    times = [tiled[uid].metadata["start"]["time"] for uid in uids]
+
+    def found(**selection):
+        runs = find_runs(tiled, Selection(**selection))
+        return [run.metadata["start"]["uid"] for run in runs]
+
+    here = {"search": "here"}
+    assert found(query=here) == uids
+    assert found(query={**here, "n": 1}) == [uids[1]]
+    assert found(query=here, limit=2) == uids[1:]
+    assert found(query=here, since=times[1]) == uids[1:]
+    assert found(query=here, until=times[1]) == uids[:1]
+    assert found() == [uids[-1]]

@@ -19,7 +19,14 @@ from rich.progress import (
 
 from tiffin.errors import SettingsError
 from tiffin.replay import export as export_images
-from tiffin.sources import connect, find_run
+from tiffin.sources import (
+    Documents,
+    Selection,
+    connect,
+    find_runs,
+    only,
+    open_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +42,7 @@ INTERRUPTED = 130
 def export(
     source: Annotated[
         str,
-        typer.Argument(help="A Tiled server's address, or a .jsonl file of documents."),
+        typer.Argument(help="A Tiled server's address, or a file of documents."),
     ],
     template: Annotated[
         str,
@@ -52,8 +59,17 @@ def export(
     run: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", "-r", help="On a server: -1 (the last), a scan_id, or a uid."
+            "--run", "-r", help="-1 (the last), a scan_id, or a uid; may be repeated."
         ),
+    ] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of the start document; repeatable."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Begun at or after.")] = None,
+    until: Annotated[str | None, typer.Option(help="Begun before.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many, the newest.")
     ] = None,
     field: Annotated[
         list[str] | None,
@@ -98,7 +114,10 @@ def export(
     ] = None,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
-    opened = _open(source, run, api_key)
+    selection = Selection.of(
+        runs=run or (), query=query or (), since=since, until=until, limit=limit
+    )
+    opened = _open(source, selection, api_key)
     streams = None if all_streams else tuple(stream or ("primary",))
     console = Console(stderr=True)
     try:
@@ -125,20 +144,20 @@ def export(
     raise typer.Exit(0 if report.ok else 1)
 
 
-def _open(source: str, runs: list[str] | None, api_key: str | None) -> Any:
+def _open(source: str, selection: Selection, api_key: str | None) -> Any:
     if source.startswith(("http://", "https://")):
-        client = connect(source, api_key=api_key)
-        return [find_run(client, run) for run in runs or ["-1"]]
-    if runs:
-        message = "--run chooses from a server's runs; a file is exported whole"
-        raise SettingsError(message)
-    if not Path(source).is_file():
+        return find_runs(connect(source, api_key=api_key), selection)
+    if not Path(source).exists():
         message = (
             f"{source!r} is neither a file nor an address that begins with http:// "
             f"or https://"
         )
         raise SettingsError(message)
-    return Path(source)
+    opened = open_source(source)
+    if not selection:
+        return opened
+    uids = selection.choose([doc for name, doc in opened if name == "start"])
+    return Documents(lambda: only(opened, uids))
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -6,6 +6,15 @@ twice. All sniffing of versions and types is here.
 """
 
 from tiffin.sources.kinds import Documents, open_source
-from tiffin.sources.tiled import Via, connect, find_run
+from tiffin.sources.select import Selection, only
+from tiffin.sources.tiled import Via, connect, find_runs
 
-__all__ = ["Documents", "Via", "connect", "find_run", "open_source"]
+__all__ = [
+    "Documents",
+    "Selection",
+    "Via",
+    "connect",
+    "find_runs",
+    "only",
+    "open_source",
+]

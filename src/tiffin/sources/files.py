@@ -1,70 +1,149 @@
-"""Files of documents: JSON lines, as recorders and suitcase-jsonl write them."""
+"""Files of documents: JSON, msgpack, and folders that databroker-pack made."""
 
 from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import SourceError
+from tiffin.errors import MissingLibraryError, SourceError
+from tiffin.readers import RootMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
-__all__ = ["documents"]
+    Pair = tuple[str, Mapping[str, Any]]
+
+__all__ = ["documents", "is_pack"]
 
 logger = logging.getLogger("tiffin")
 
+CATALOGUE = "catalog.yml"
+"""What databroker-pack calls the file that describes a folder of its."""
 
-def documents(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Go through a file with one document a line.
+
+def documents(path: Path) -> Iterator[Pair]:
+    """Go through the documents of a file, or of a packed folder.
 
     Parameters
     ----------
     path : pathlib.Path
-        A line is ``{"name": …, "doc": …}`` or ``["name", {…}]``. A last line that
-        breaks off (the recorder died) is left out, and that is said.
+        ``.jsonl``: a line is ``{"name": …, "doc": …}`` or ``["name", {…}]``; a JSON
+        array with one of these a line, as bluesky's JSONWriter writes it, is read as
+        well. ``.msgpack``: as suitcase-msgpack writes it. A folder: as databroker-pack
+        writes it. What breaks off at the end (the recorder died) is left out, and that
+        is said.
 
     Raises
     ------
     SourceError
         With the line's number.
     """
+    if path.is_dir():
+        yield from _packed(path)
+    elif path.suffix == ".msgpack":
+        yield from _msgpack(path)
+    else:
+        yield from _json_lines(path)
+
+
+def is_pack(path: Path) -> bool:
+    """Whether a folder was written by databroker-pack."""
+    return (path / CATALOGUE).is_file()
+
+
+def _json_lines(path: Path) -> Iterator[Pair]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    document = _document(line, number, path)
-                    if document is None:
-                        return
-                    yield document
+                if line.strip() in ("", "[", "]"):
+                    continue
+                document = _document(line, number, path)
+                if document is None:
+                    return
+                yield document
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error
 
 
-def _document(
-    line: str, number: int, path: Path
-) -> tuple[str, Mapping[str, Any]] | None:
+def _document(line: str, number: int, path: Path) -> Pair | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line.rstrip().removesuffix(","))
     except ValueError as error:
         if not line.endswith("\n"):
             logger.warning("%s breaks off in line %d, which is left out", path, number)
             return None
         message = f"{path}, line {number}: no JSON ({error})"
         raise SourceError(message) from None
+    return _pair(found, f"{path}, line {number}")
+
+
+def _pair(found: Any, where: str) -> Pair:
+    name, doc = None, None
     if isinstance(found, dict) and {"name", "doc"} <= found.keys():
         name, doc = found["name"], found["doc"]
-    elif isinstance(found, list) and len(found) == 2:
+    elif isinstance(found, (list, tuple)) and len(found) == 2:
         name, doc = found
-    else:
-        name, doc = None, None
     if not isinstance(name, str) or not isinstance(doc, dict):
         message = (
-            f"{path}, line {number}: no document; wanted "
-            f'{{"name": …, "doc": {{…}}}} or ["name", {{…}}]'
+            f'{where}: no document; wanted {{"name": …, "doc": {{…}}}} or '
+            f'["name", {{…}}]'
         )
         raise SourceError(message)
     return name, doc
+
+
+def _msgpack(path: Path) -> Iterator[Pair]:
+    try:
+        import msgpack
+        import msgpack_numpy
+    except ImportError as error:
+        message = f"msgpack needs its libraries ({error}): pip install 'tiffin[files]'"
+        raise MissingLibraryError(message) from error
+    try:
+        with path.open("rb") as file:
+            unpacker = msgpack.Unpacker(
+                file, object_hook=msgpack_numpy.decode, max_buffer_size=0
+            )
+            for number, found in enumerate(unpacker, 1):
+                yield _pair(found, f"{path}, document {number}")
+            if unpacker.tell() < path.stat().st_size:
+                logger.warning("%s breaks off, its last document is left out", path)
+    except (OSError, ValueError, msgpack.exceptions.UnpackException) as error:
+        message = f"{path} can't be read: {error}"
+        raise SourceError(message) from error
+
+
+def _packed(folder: Path) -> Iterator[Pair]:
+    try:
+        import yaml
+    except ImportError as error:
+        message = f"a pack needs PyYAML ({error}): pip install 'tiffin[files]'"
+        raise MissingLibraryError(message) from error
+    try:
+        catalogue = yaml.safe_load((folder / CATALOGUE).read_text())
+        sources = list(catalogue["sources"].values())
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        message = f"{folder / CATALOGUE} is no catalogue of a pack: {error}"
+        raise SourceError(message) from error
+    for source in sources:
+        arguments = source.get("args", {})
+        # A pack may have been moved: its relative paths hold, the others may not.
+        paths = source.get("metadata", {}).get("relative_paths") or arguments["paths"]
+        roots = {
+            old: str(folder / new) for old, new in arguments.get("root_map", {}).items()
+        }
+        for pattern in paths:
+            for path in sorted(folder.glob(pattern)) or [Path(pattern)]:
+                yield from _relocated(documents(path), RootMap(roots))
+
+
+def _relocated(pairs: Iterator[Pair], roots: RootMap) -> Iterator[Pair]:
+    """Say where the files of a pack's resources are."""
+    for name, doc in pairs:
+        if name == "resource":
+            yield name, {**doc, "root": str(roots.path(str(doc.get("root", ""))))}
+        else:
+            yield name, doc

@@ -20,7 +20,8 @@ Pair = tuple[str, Mapping[str, Any]]
 
 WANTED = (
     "a databroker header, a Tiled run (client[uid]), a list of those, a path to a "
-    ".jsonl file of documents, or an iterable of (name, document)"
+    ".jsonl, .json or .msgpack file of documents or a folder of databroker-pack's, or "
+    "an iterable of (name, document)"
 )
 
 
@@ -90,8 +91,8 @@ def open_source(
 
 
 def _file(path: Path) -> Callable[[], Iterator[Pair]]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not path.is_file() and not files.is_pack(path):
+        what = "is a folder without catalog.yml" if path.is_dir() else "does not exist"
         message = f"{os.fspath(path)!r} {what}; wanted {WANTED}"
         raise SourceError(message)
     return lambda: files.documents(path)

@@ -19,7 +19,9 @@ from tiffin.sources.ahead import AheadArray
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["TiledImages", "Via", "connect", "documents", "find_run", "is_run"]
+    from tiffin.sources.select import Selection
+
+__all__ = ["TiledImages", "Via", "connect", "documents", "find_runs", "is_run"]
 
 Via = Literal["auto", "http", "files"]
 
@@ -315,15 +317,20 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         raise SourceError(message) from error
 
 
-def find_run(client: Any, which: str) -> Any:
-    """Find one run in a catalogue.
+def find_runs(client: Any, selection: Selection) -> list[Any]:
+    """Find runs in a catalogue.
 
     Parameters
     ----------
     client : object
         A Tiled container of runs.
-    which : str
-        ``"-1"`` (the last), ``"-2"``…, a scan_id, or a uid or its beginning.
+    selection : Selection
+        With nothing asked for: the last run.
+
+    Returns
+    -------
+    list of runs
+        Oldest first, or in the order asked for.
 
     Raises
     ------
@@ -331,22 +338,42 @@ def find_run(client: Any, which: str) -> Any:
         If there is no such run, or several.
     """
     from httpx import HTTPError
+    from tiled.queries import Key
+
+    try:
+        found = client
+        for key, value in selection.query.items():
+            found = found.search(Key(f"start.{key}") == value)
+        if selection.since is not None:
+            found = found.search(Key("start.time") >= selection.since)
+        if selection.until is not None:
+            found = found.search(Key("start.time") < selection.until)
+        newest = found.sort(("start.time", -1))
+        if selection.runs:
+            return [_find_run(newest, name) for name in selection.runs]
+        limit = selection.limit if selection else 1
+        return list(newest.values()[:limit])[::-1]
+    except HTTPError as error:
+        message = f"the Tiled server can't search so: {error}"
+        raise SourceError(message) from error
+
+
+def _find_run(newest: Any, which: str) -> Any:
     from tiled.queries import Key, Like
 
-    newest_first = client.sort(("start.time", -1))
-    try:
-        if which.startswith("-") and which[1:].isdigit():
-            return newest_first.values()[int(which[1:]) - 1]
-        found = newest_first.search(Like("start.uid", which.replace("%", "") + "%"))
-        if which.isdigit():
-            scans = newest_first.search(Key("start.scan_id") == int(which))
-            if len(scans):
-                return scans.values().first()
-        if len(found) == 1:
-            return found.values().first()
-    except (IndexError, KeyError, HTTPError) as error:
-        message = f"run {which!r} can't be had: {type(error).__name__}: {error}"
-        raise SourceError(message) from error
+    if which.startswith("-") and which[1:].isdigit():
+        try:
+            return newest.values()[int(which[1:]) - 1]
+        except IndexError:
+            message = f"there is no run {which!r}: the catalogue has {len(newest)}"
+            raise SourceError(message) from None
+    if which.isdigit():
+        scans = newest.search(Key("start.scan_id") == int(which))
+        if len(scans):
+            return scans.values().first()
+    found = newest.search(Like("start.uid", which.replace("%", "") + "%"))
+    if len(found) == 1:
+        return found.values().first()
     message = (
         f"{len(found)} runs match {which!r}; wanted -1 (the last), a scan_id, or as "
         f"much of a uid as tells it apart"
