@@ -31,8 +31,8 @@ class Recorder:
 
     def __call__(self, name, doc):
         with self.path.open("a") as file:
-            json.dump({"name": name, "doc": doc}, file, default=np.ndarray.tolist)
-            file.write("\n")
+            line = json.dumps({"name": name, "doc": doc}, default=np.ndarray.tolist)
+            file.write(line + "\n")
 
 
 def subtract(dark):
