@@ -158,5 +158,5 @@ def test_runs_of_a_file_are_chosen(tmp_path):
     assert scans(query={"even": True}) == [2]
     assert scans(limit=2) == [2, 3]
     assert scans(since=101, until=102) == [2]
-    with pytest.raises(SourceError, match="0 runs match '77'"):
-        scans(runs=("77",))
+    with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
+        scans(runs=("nosuch",))

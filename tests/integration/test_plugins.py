@@ -25,9 +25,8 @@ def test_the_worked_example_reads_its_mimetype_and_its_spec(tmp_path):
     with (tmp_path / "streamed.jsonl").open("w") as file:
         file.writelines(json.dumps(pair) + "\n" for pair in streamed)
     with (tmp_path / "filled.jsonl").open("w") as file:
-        file.writelines(
-            json.dumps(pair) + "\n" for pair in as_datums(streamed, tmp_path)
-        )
+        filled = as_datums(streamed, tmp_path)
+        file.writelines(json.dumps(pair) + "\n" for pair in filled)
 
     for kind in ("streamed", "filled"):
         told = subprocess.run(

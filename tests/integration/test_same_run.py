@@ -92,11 +92,11 @@ def files_in(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-@pytest.mark.parametrize(
-    "telling",
-    ["pages", "bulk", "datums", "late datums", "datum page", "stream datums", "databroker",
-     "databroker files", "Tiled", "Tiled files"],
-)  # fmt: skip
+TELLINGS = ["pages", "bulk", "datums", "late datums", "datum page", "stream datums"]
+STORES = ["databroker", "databroker files", "Tiled", "Tiled files"]
+
+
+@pytest.mark.parametrize("telling", TELLINGS + STORES)
 def test_every_telling_gives_the_same_files(telling, tmp_path, broker, tiled):
     """Byte for byte the files of the plain events."""
     data = tmp_path / "data"
