@@ -1,6 +1,7 @@
 """A reader and a handler of one's own: the worked example, installed as a package."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def test_the_worked_example_reads_its_mimetype_and_its_spec(tmp_path):
         told = subprocess.run(
             [sys.executable, "-m", "tiffin", "export", tmp_path / f"{kind}.jsonl",
              "-t", "{event.seq_num:02d}.tif", "-d", tmp_path / kind],
-            env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": str(site)},
             capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
