@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -98,6 +99,68 @@ def test_wrong_usage_gives_status_2(documents, tmp_path, arguments, says):
     assert told.returncode == 2
     assert says in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tiled_serve_with_an_api_key(RE, img, tmp_path, names_in, monkeypatch):
+    """A real `tiled serve` process; without the key it is an error."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = [
+        "serve",
+        "catalog",
+        "--temp",
+        "--host",
+        "127.0.0.1",
+        "--api-key",
+        "secret",
+        "--port",
+    ]
+    command = [Path(sys.executable).with_name("tiled"), *serve, str(port)]
+    address = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as server:
+        try:
+            client = connected(address)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                from bluesky_tiled_plugins import TiledWriter
+
+                RE.subscribe(TiledWriter(client, batch_size=1))
+            RE(count([img], 2))
+            client.context.close()
+            arguments = ("export", address, "-t", NAME, "-d", tmp_path / "out")
+
+            refused = tiffin(*arguments)
+            monkeypatch.setenv("TILED_API_KEY", "secret")
+            told = tiffin(*arguments, "--query", "plan_name=count")
+        finally:
+            server.terminate()
+
+    assert refused.returncode == 1
+    assert "--api-key, or TILED_API_KEY" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert told.returncode == 0, told.stderr
+    assert names_in(tmp_path / "out") == ["1_1.tif", "1_2.tif"]
+
+
+def connected(address):
+    """Wait for a server to answer, and give a client of it."""
+    from tiled.client import from_uri
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with socket.create_connection(address.removeprefix("http://").split(":")):
+                break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    return from_uri(address, api_key="secret")
 
 
 def test_a_server_that_does_not_answer_is_an_error(tmp_path):

@@ -226,3 +226,22 @@ def test_runs_are_searched(stored, tiled, img):
     assert found(query=here, since=times[1]) == uids[1:]
     assert found(query=here, until=times[1]) == uids[:1]
     assert found() == [uids[-1]]
+
+
+def test_a_client_that_shows_the_older_layout_is_exported(
+    stored, tiled, img, images, tmp_path, read
+):
+    """Who touched run.v2 once gets every run as V2; and it stays as the user has it."""
+    (uid,) = stored(count([img], 2))
+    try:
+        _ = tiled[uid].v2
+        before = type(tiled[uid]).__name__
+
+        report = tiffin.export(tiled[uid], NAME, directory=tmp_path / "out")
+
+        after = type(tiled[uid]).__name__
+    finally:
+        _ = tiled[uid].v3  # or every later test would have it so
+
+    assert before == after == "BlueskyRunV2SQL"
+    check(report, images.taken(2), read)

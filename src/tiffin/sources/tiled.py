@@ -99,6 +99,7 @@ def documents(
     """
     from httpx import HTTPError
 
+    run = _in_todays_layout(run)
     try:
         yield "start", dict(run.metadata["start"])
         streams = [Stream(run, name, via, roots or RootMap()) for name in run]
@@ -114,6 +115,22 @@ def documents(
     except HTTPError as error:
         message = f"the Tiled server fails: {error}"
         raise SourceError(message) from error
+
+
+def _in_todays_layout(run: Any) -> Any:
+    """See a run in the layout of version 3, whatever the user's client shows.
+
+    Who has touched ``run.v2`` once gets every run in the older layout. ``run.v3`` would
+    change that client again, so the class is called directly.
+    """
+    names = [cls.__name__ for cls in type(run).__mro__]
+    if "BlueskyRunV2SQL" not in names:
+        return run
+    from bluesky_tiled_plugins.clients.bluesky_run import BlueskyRunV3
+
+    return BlueskyRunV3(
+        run.context, item=run.item, structure_clients=run.structure_clients
+    )
 
 
 class Stream:
@@ -312,8 +329,12 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         raise MissingLibraryError(message) from error
     try:
         return from_uri(address, api_key=api_key)
+    except RuntimeError as error:  # what the client raises where a key is wanted
+        reason = str(error).splitlines()[0]
+        message = f"{address}: {reason} (--api-key, or TILED_API_KEY)"
+        raise SourceError(message) from error
     except (HTTPError, OSError, ValueError) as error:
-        message = f"no Tiled server answers at {address}: {error}"
+        message = f"no Tiled server answers at {address} as it should: {error}"
         raise SourceError(message) from error
 
 
