@@ -5,6 +5,7 @@ python bench/tiled_http.py [FRAMES]
 
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +22,16 @@ warnings.simplefilter("ignore")
 
 SHAPE = (1024, 1024)
 REPEATS = 3
+
+
+SERVER = """
+import sys
+from tiled.server import SimpleTiledServer
+server = SimpleTiledServer()
+print(server.uri, flush=True)
+sys.stdin.read()
+server.close()
+"""
 
 
 def stored(client, frames):
@@ -57,12 +68,15 @@ def seconds(function, run, frames):
 
 def main():
     from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
 
     frames = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    server = SimpleTiledServer()
+    server = subprocess.Popen(  # a process of its own, as servers are
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
-        run = stored(from_uri(server.uri), frames)
+        lines = (line.decode().strip() for line in server.stdout)
+        address = next(line for line in lines if line.startswith("http"))
+        run = stored(from_uri(address), frames)
         ratios = []
         for _ in range(REPEATS):
             naive, tiffins = seconds(loop, run, frames), seconds(ours, run, frames)
@@ -73,7 +87,8 @@ def main():
             )
         print(f"median: {statistics.median(ratios):.2f} times the loop")
     finally:
-        server.close()
+        server.stdin.close()
+        server.wait(30)
 
 
 if __name__ == "__main__":
