@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
 .PHONY: demo test test-slow lint types imports docs constraints clean
 
@@ -46,7 +46,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/uv
 
 # Everything a user may meet, and what the checks need.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/uv
-	$(PIP) --editable ".[all]" --group dev
+	$(PIP) --compile-bytecode --editable ".[all]" --group dev
 	@touch $@ $(VENV)/.demo
 
 clean:

@@ -7,112 +7,22 @@
 from __future__ import annotations
 
 import heapq
-import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qs, urlparse
-
-import numpy as np
 
 from tiffin.errors import MissingLibraryError, SourceError, TiffinError
 from tiffin.readers import RootMap
 from tiffin.sources.ahead import AheadArray
+from tiffin.sources.remote import PlainSlices, TiledImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tiffin.sources.select import Selection
 
-__all__ = ["TiledImages", "Via", "connect", "documents", "find_runs", "is_run"]
+__all__ = ["Via", "connect", "documents", "find_runs", "is_run"]
 
 Via = Literal["auto", "http", "files"]
-
-
-class PlainSlices:
-    """A Tiled array whose slices are asked for uncompressed.
-
-    By default the server compresses what it sends, at some 50 ms for 2 MB of counts;
-    on a facility's network, and the more so on this machine, that is the longest part.
-
-    Parameters
-    ----------
-    node : object
-        A Tiled array client.
-    """
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-        self.shape = node.shape
-        self.dtype = np.dtype(node.dtype)
-        self.chunks = node.chunks
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        """Fetch rows `start` to `stop`."""
-        shape = (rows.stop - rows.start, *self.shape[1:])
-        address = self._node.item["links"]["full"]
-        response = self._node.context.http_client.get(
-            address,
-            headers={
-                "Accept": "application/octet-stream",
-                "Accept-Encoding": "identity",
-            },
-            params={
-                **parse_qs(urlparse(address).query),
-                "slice": f"{rows.start}:{rows.stop}",
-                "expected_shape": ",".join(map(str, shape)),
-            },
-        )
-        content = response.read()
-        if (
-            response.is_success
-            and len(content) == math.prod(shape) * self.dtype.itemsize
-        ):
-            return np.frombuffer(content, self.dtype).reshape(shape)
-        # The client's own way tries again, and knows what the refusal means.
-        return np.asarray(self._node[rows.start : rows.stop])
-
-
-class TiledImages:
-    """The images of one event, still on the server.
-
-    Parameters
-    ----------
-    rows : AheadArray
-        A Tiled array, shape (events, ...) or (frames, rows, columns).
-    first, stop : int
-        Which of its rows are the event's.
-    whole : bool
-        Whether the event is one row; if not, its rows are frames.
-    """
-
-    def __init__(self, rows: AheadArray, first: int, stop: int, *, whole: bool) -> None:
-        self._rows = rows
-        self._first = first
-        self._whole = whole
-        lead = () if whole else (stop - first,)
-        self.shape = (*lead, *rows.shape[1:])
-        self.dtype = rows.dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Fetch a part, as numpy slices it."""
-        keys = key if isinstance(key, tuple) else (key,)
-        part: np.ndarray
-        if self._whole:
-            part = self._rows.row(self._first)[keys]
-        elif isinstance(keys[0], int):
-            part = self._rows.row(self._first + keys[0])[keys[1:]]
-        else:
-            part = np.asarray(self)[keys]
-        return part
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Fetch all of it."""
-        if self._whole:
-            array = self._rows.row(self._first)
-        else:
-            array = np.stack([self[k] for k in range(self.shape[0])])
-        return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 
 def is_run(source: object) -> bool:
