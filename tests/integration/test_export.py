@@ -769,3 +769,17 @@ def test_a_column_counts_in_what_the_author_wrote(run, tmp_path):
         tiffin.export(run, template)
 
     assert caught.value.column == template.index("{") + 1
+
+
+def test_what_a_killed_export_left_is_gone_after_the_next(run, tmp_path, names_in):
+    """S32: the next export into the folder removes it."""
+    import socket
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait(30)
+    left = tmp_path / f".tiffin-{socket.gethostname()}-{dead.pid}-0.part"
+    left.write_bytes(b"half")
+
+    tiffin.export(run, NAME, directory=tmp_path)
+
+    assert names_in(tmp_path) == ["7_1.tif", "7_2.tif", "7_3.tif"]

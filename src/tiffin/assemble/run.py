@@ -107,7 +107,8 @@ class OpenRun:
         if not held:
             near = did_you_mean(name, self._all_images())
             near = near if near.startswith(":") else ""
-            return f"run {self.uid[:8]} has no field {name!r}{near}; {self._choices()}"
+            near = f"{near} " if near else "; "
+            return f"run {self.uid[:8]} has no field {name!r}{near}{self._choices()}"
         if not selected:
             return (
                 f"field {name!r} of run {self.uid[:8]} is in stream "

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -20,6 +18,7 @@ import numpy as np
 
 from tiffin.errors import ReadError, TiffinError, UnknownFormatError, did_you_mean
 from tiffin.readers.places import RootMap
+from tiffin.readers.recent import Recent
 from tiffin.readers.rows import Asset
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ OWN = {
 }
 """Mimetype, without ``multipart/related;type=`` → reader."""
 
-MOST_OPEN = 16
-
 
 class Assets:
     """Opens stream resources, and keeps the last few open.
@@ -55,7 +52,7 @@ class Assets:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._open: OrderedDict[str, Rows] = OrderedDict()
+        self._open: Recent[Rows] = Recent()
         self._lock = threading.RLock()
 
     def event(
@@ -101,26 +98,18 @@ class Assets:
     def forget(self, resource: Mapping[str, Any]) -> None:
         """Close a resource; it is opened anew when it is asked for."""
         with self._lock:
-            rows = self._open.pop(resource["uid"], None)
-            if rows is not None:
-                _close(rows)
+            self._open.forget(resource["uid"])
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
-            while self._open:
-                _close(self._open.popitem()[1])
+            self._open.close()
 
     def _rows(self, resource: Mapping[str, Any], datum_shape: tuple[int, ...]) -> Rows:
-        uid = resource["uid"]
-        if uid in self._open:
-            self._open.move_to_end(uid)
-            return self._open[uid]
-        rows = opener(resource["mimetype"])(self._asset(resource, datum_shape))
-        self._open[uid] = rows
-        while len(self._open) > MOST_OPEN:
-            _close(self._open.popitem(last=False)[1])
-        return rows
+        def open_anew() -> Rows:
+            return opener(resource["mimetype"])(self._asset(resource, datum_shape))
+
+        return self._open.get(resource["uid"], open_anew)
 
     def _asset(
         self, resource: Mapping[str, Any], datum_shape: tuple[int, ...]
@@ -265,8 +254,3 @@ def _look_at(rows: Rows, row: int) -> int:
 def _rows_an_event(datum: tuple[int, ...], row_shape: tuple[int, ...]) -> int:
     lead = len(datum) - len(row_shape)
     return math.prod(datum[:lead]) if lead > 0 else 1
-
-
-def _close(rows: Rows) -> None:
-    with suppress(Exception):  # it is only let go; what it gave is read
-        rows.close()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -24,6 +22,7 @@ from tiffin.errors import (
     did_you_mean,
 )
 from tiffin.readers.places import RootMap
+from tiffin.readers.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["DatumPixels", "Handlers"]
 
 GROUP = "databroker.handlers"
-
-MOST_OPEN = 16
-"""Handlers kept open at a time: many of them hold a file, and files are limited."""
 
 
 class Handlers:
@@ -47,7 +43,7 @@ class Handlers:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._open: Recent[Any] = Recent()
         self._lock = threading.RLock()
 
     def read(self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]) -> Any:
@@ -77,31 +73,25 @@ class Handlers:
                 return np.asarray(handler(**datum_kwargs))
             except Exception as error:
                 # Made anew when it is asked again: the file may have grown by then.
-                _close(self._open.pop(resource["uid"], None))
+                self._open.forget(resource["uid"])
                 raise self._unreadable(resource, error) from error
 
     def close(self) -> None:
         """Close every handler that can be closed."""
         with self._lock:
-            while self._open:
-                _close(self._open.popitem()[1])
+            self._open.close()
 
     def _handler(self, resource: Mapping[str, Any]) -> Any:
-        uid = resource["uid"]
-        if uid in self._open:
-            self._open.move_to_end(uid)
-            return self._open[uid]
         factory = registered(resource["spec"])
-        try:
-            handler = factory(
-                self._path(resource), **resource.get("resource_kwargs", {})
-            )
-        except Exception as error:
-            raise self._unreadable(resource, error) from error
-        self._open[uid] = handler
-        while len(self._open) > MOST_OPEN:
-            _close(self._open.popitem(last=False)[1])
-        return handler
+
+        def make() -> Any:
+            options = resource.get("resource_kwargs", {})
+            try:
+                return factory(self._path(resource), **options)
+            except Exception as error:
+                raise self._unreadable(resource, error) from error
+
+        return self._open.get(resource["uid"], make)
 
     def _path(self, resource: Mapping[str, Any]) -> str:
         root, path = str(resource.get("root", "")), str(resource["resource_path"])
@@ -161,10 +151,3 @@ def registered(spec: str) -> Any:
 @cache
 def _entry_points() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _close(handler: Any) -> None:
-    close = getattr(handler, "close", None)
-    if callable(close):
-        with suppress(Exception):  # it is only let go; what it gave is read
-            close()

@@ -1,0 +1,56 @@
+"""Keep the last few things open: many hold a file, and files are limited."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["Recent"]
+
+MOST_OPEN = 16
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """What was asked for last stays open; the rest is closed, if it can be.
+
+    Examples
+    --------
+    >>> recent = Recent()
+    >>> recent.get("a", list) is recent.get("a", list)
+    True
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Give what is open under a key, or make it."""
+        if key not in self._open:
+            self._open[key] = make()
+        self._open.move_to_end(key)
+        while len(self._open) > MOST_OPEN:
+            _close(self._open.popitem(last=False)[1])
+        return self._open[key]
+
+    def forget(self, key: Hashable) -> None:
+        """Close one; it is made anew when it is asked for."""
+        if key in self._open:
+            _close(self._open.pop(key))
+
+    def close(self) -> None:
+        """Close all."""
+        while self._open:
+            _close(self._open.popitem()[1])
+
+
+def _close(thing: Any) -> None:
+    close = getattr(thing, "close", None)
+    if callable(close):
+        with suppress(Exception):  # it is only let go; what it gave is read
+            close()
