@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 import numpy as np
 
 from tiffin.assemble import Assembler
+from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError
 from tiffin.export import Export, replay
 from tiffin.sources import Via, open_source
@@ -156,10 +157,11 @@ def process(
     stop
     """
     runs = []
-    for name, doc in open_source(headers, twice=False):
-        if name == "start":
-            runs.append(doc["uid"])
-        exporter(name, doc)
+    with Interrupts() as interrupts:
+        for name, doc in interrupts.between(open_source(headers, twice=False)):
+            if name == "start":
+                runs.append(doc["uid"])
+            exporter(name, doc)
     if callable(getattr(exporter, "wait", None)):
         exporter.wait()  # type: ignore[attr-defined]
     reports = getattr(exporter, "reports", None)

@@ -1,8 +1,9 @@
 """Carry work out: workers under a byte budget, names claimed, records kept in order."""
 
 from tiffin.engine.claims import Claims
+from tiffin.engine.interrupts import Interrupts
 from tiffin.engine.later import Later
 from tiffin.engine.ledger import Ledger
 from tiffin.engine.pool import Pool
 
-__all__ = ["Claims", "Later", "Ledger", "Pool"]
+__all__ = ["Claims", "Interrupts", "Later", "Ledger", "Pool"]

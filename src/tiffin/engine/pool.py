@@ -43,6 +43,7 @@ class Pool:
         self._changed = threading.Condition()
         self._bytes = 0
         self._in_flight = 0
+        self._cancelled = False
         self.waits = 0
         """How often a submitter had to wait for room."""
 
@@ -60,11 +61,12 @@ class Pool:
             if not self._fits(nbytes):
                 self.waits += 1
                 self._changed.wait_for(lambda: self._fits(nbytes))
+            # In this order: whatever interrupts it, nobody waits for a lost job.
+            self._jobs.put((nbytes, job))
             self._bytes += nbytes
             self._in_flight += 1
             if len(self._threads) < self._workers:
                 self._start_thread()
-        self._jobs.put((nbytes, job))
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until nothing is waiting or in work.
@@ -80,19 +82,11 @@ class Pool:
             Whether all is done.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: not self._in_flight, timeout)
+            return self._changed.wait_for(lambda: self._in_flight <= 0, timeout)
 
-    def cancel(self) -> int:
-        """Drop the jobs that no worker has begun; give their number."""
-        dropped = 0
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return dropped
-            if job is not None:
-                dropped += 1
-                self._done(job[0])
+    def cancel(self) -> None:
+        """Drop the jobs that no worker has begun. Takes no lock."""
+        self._cancelled = True
 
     def close(self) -> None:
         """Wait for all jobs and end the threads. A later job starts new ones."""
@@ -106,7 +100,7 @@ class Pool:
                 thread.join()
 
     def _fits(self, nbytes: int) -> bool:
-        return not self._in_flight or self._bytes + nbytes <= self._budget
+        return self._in_flight <= 0 or self._bytes + nbytes <= self._budget
 
     def _start_thread(self) -> None:
         name = f"{self._name}-{len(self._threads)}"
@@ -118,7 +112,8 @@ class Pool:
         while (item := self._jobs.get()) is not None:
             nbytes, job = item
             try:
-                job()
+                if not self._cancelled:
+                    job()
             except BaseException:
                 # The border of a job: what is left here is a defect, never a frame's;
                 # not even SystemExit may end the thread that others wait for.

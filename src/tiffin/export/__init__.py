@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export.naming import record_of
 from tiffin.export.pipeline import Pipeline
@@ -55,16 +56,14 @@ def replay(
     """
     pipeline = Pipeline(settings, progress=progress)
     try:
-        pipeline.plan(documents)
-        if not pipeline.report().records:
-            pipeline.record_failure(SourceError("the source holds no run"))
-        stop = settings.on_error == "raise" and pipeline.naming_error() is not None
-        if not stop and not settings.dry_run:
-            _write(pipeline, documents)
+        # Ctrl-C: what has begun is finished, the rest dropped, nothing is half there.
+        with Interrupts(pipeline.cancel) as interrupts:
+            _replay(pipeline, settings, documents, interrupts)
     except BaseException:
-        pipeline.cancel()  # Ctrl-C: what has begun is finished, nothing is half there
+        pipeline.cancel()
         raise
-    pipeline.close()
+    finally:
+        pipeline.close()
     report = pipeline.report()
     if settings.on_error == "raise":
         raise_first(report)
@@ -82,6 +81,21 @@ def raise_first(report: Report) -> None:
     if len(report.failed) > 1 or report.written:
         error.add_note(f"tiffin: {report}; the exception's .report has every frame")
     raise error
+
+
+def _replay(
+    pipeline: Pipeline,
+    settings: Export,
+    documents: Iterable[tuple[str, Mapping[str, Any]]],
+    interrupts: Interrupts,
+) -> None:
+    pipeline.plan(interrupts.between(documents))
+    if not pipeline.report().records:
+        pipeline.record_failure(SourceError("the source holds no run"))
+    if settings.on_error == "raise" and pipeline.naming_error() is not None:
+        return
+    if not settings.dry_run:
+        _write(pipeline, interrupts.between(documents))
 
 
 def _write(

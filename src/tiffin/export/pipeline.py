@@ -146,9 +146,8 @@ class Pipeline:
         self._assembler.close()
 
     def cancel(self) -> None:
-        """Drop what no worker has begun, and wait for the rest."""
+        """Drop what no worker has begun; `close` waits for the rest. Takes no lock."""
         self._pool.cancel()
-        self.close()
 
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that is no frame's."""
