@@ -20,11 +20,15 @@ def test_an_interrupt_is_held_back_until_it_is_asked_for():
     """What is being done is finished; the interrupt comes between two items."""
     done = []
 
-    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
-        for number in interrupts.between(range(5)):
-            if number == 1:
-                ctrl_c()
-            done.append(number)
+    def work():
+        with Interrupts() as interrupts:
+            for number in interrupts.between(range(5)):
+                if number == 1:
+                    ctrl_c()
+                done.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
 
     assert done == [0, 1]
 
@@ -33,11 +37,15 @@ def test_the_second_interrupt_is_not_held_back():
     """Who insists is heard at once."""
     told = []
 
-    with pytest.raises(KeyboardInterrupt), Interrupts(lambda: told.append("first")):
-        ctrl_c()
-        told.append("going on")
-        ctrl_c()
-        told.append("never")
+    def work():
+        with Interrupts(lambda: told.append("first")):
+            ctrl_c()
+            told.append("going on")
+            ctrl_c()
+            told.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
 
     assert told == ["first", "going on"]
 

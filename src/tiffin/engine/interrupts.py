@@ -16,8 +16,8 @@ __all__ = ["Interrupts"]
 class Interrupts:
     """Holds Ctrl-C back until `check` is called; the second one is not held back.
 
-    Python raises `KeyboardInterrupt` between any two steps, also while a lock is held or
-    a count is half made, and what waits for them then waits for ever.
+    Python raises `KeyboardInterrupt` between any two steps, also while a lock is held
+    or a count is half made, and what waits for them then waits for ever.
 
     Parameters
     ----------
