@@ -63,6 +63,12 @@ class ImageExporter:
         Fields whose last axis holds the samples of a colour (3 or 4).
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
+    timezone : str, optional
+        The IANA name of the zone of times in names; the machine's own by default.
+    name_policy : {"portable", "strict"}
+        What values may bring into a name.
+    replacements : mapping of str to str, optional
+        What is replaced by what in the values of names.
     asset_timeout : float
         How long to look for a file that is not there yet, in the background [s].
 
@@ -99,6 +105,9 @@ class ImageExporter:
         workers: int | None = None,
         colour: str | Iterable[str] = (),
         root_map: Mapping[str, str] | None = None,
+        timezone: str | None = None,
+        name_policy: str | None = None,
+        replacements: Mapping[str, str] | None = None,
         asset_timeout: float = 20,
     ) -> None:
         self.settings = Export.of(
@@ -114,8 +123,12 @@ class ImageExporter:
             workers=workers,
             colour=colour,
             root_map=root_map,
+            timezone=timezone,
+            name_policy=name_policy,
+            replacements=replacements,
             asset_timeout=asset_timeout,
         )
+        self.settings.refuse_later_roots()
         self._pipeline = Pipeline(self.settings)
         self._mailbox = Pool(
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
@@ -140,7 +153,7 @@ class ImageExporter:
         held = held_bytes(copy.get("data", ()))
         self._mailbox.submit(held, lambda: self._take(name, copy))
         raising = self.settings.on_error == "raise"
-        if name == "stop" or (raising and name == "start"):
+        if name == "stop" or (raising and name in ("start", "descriptor")):
             self._mailbox.drain()
             if raising:
                 self._raise(name, copy)
@@ -191,7 +204,7 @@ class ImageExporter:
                 self._runs.append(doc["uid"])
             error = self._pipeline.feed(name, doc)
             if error is not None:
-                self._errors[doc["uid"]] = error
+                self._errors[str(doc["uid"])] = error
             if name == "stop":
                 self._pipeline.end_run(doc["run_start"])
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
@@ -208,7 +221,7 @@ class ImageExporter:
         self._pipeline.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
-        if name == "start" and doc["uid"] in self._errors:
+        if name != "stop" and doc["uid"] in self._errors:
             raise self._errors.pop(doc["uid"])
         if name == "stop":
             raise_first(self._pipeline.report(doc["run_start"]))

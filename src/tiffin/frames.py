@@ -79,6 +79,10 @@ class Frame:
         Running number inside run, stream and field, from 0.
     start, descriptor, event : mapping
         The documents, to be read only. `event` is empty where there is none.
+    baseline : mapping
+        The data of the run's first baseline event; empty where there is none.
+    stop : mapping
+        The stop document; empty where it is not known yet.
     pixels : Pixels or None
         Shared by the frames of an event; None where `problem` is set.
     problem : Exception or None
@@ -94,6 +98,8 @@ class Frame:
     start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     descriptor: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     event: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    baseline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stop: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pixels: Pixels | None = None
     problem: Exception | None = None
 
@@ -125,6 +131,8 @@ class Frame:
             "start": self.start,
             "descriptor": self.descriptor,
             "event": self.event or {"seq_num": self.seq_num},
+            "baseline": self.baseline,
+            "stop": self.stop,
             "stream": self.stream,
             "field": self.field,
             "i": self.i,
@@ -140,8 +148,10 @@ class Frame:
         lead = lead[: -len(self.shape)] or (1,)
         if len(lead) == 1 or self.i >= math.prod(lead):
             return {"i0": self.i}
-        where = np.unravel_index(self.i, lead)
-        return {f"i{axis}": int(n) for axis, n in enumerate(where)}
+        where, rest = {}, self.i
+        for axis in reversed(range(len(lead))):
+            rest, where[f"i{axis}"] = divmod(rest, lead[axis])
+        return where
 
     def with_index(self, i: int) -> Frame:
         """Give the frame beside this one in the same event."""

@@ -40,6 +40,9 @@ def export(
     workers: int | None = None,
     colour: str | Iterable[str] = (),
     root_map: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    name_policy: str | None = None,
+    replacements: Mapping[str, str] | None = None,
     via: Via = "auto",
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
@@ -80,6 +83,13 @@ def export(
         Fields whose last axis holds the samples of a colour (3 or 4).
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
+    timezone : str, optional
+        The IANA name of the zone of times in names; the machine's own by default.
+    name_policy : {"portable", "strict"}
+        What values may bring into a name: what Linux, macOS and Windows take, or ASCII
+        letters, digits and ``-_.=+`` only.
+    replacements : mapping of str to str, optional
+        What is replaced by what in the values of names, such as ``{".": ","}``.
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read: from their files where these can be
         read here, always through the server, or from the files alone.
@@ -117,6 +127,9 @@ def export(
         workers=workers,
         colour=colour,
         root_map=root_map,
+        timezone=timezone,
+        name_policy=name_policy,
+        replacements=replacements,
     )
     documents = open_source(source, via=_via(via), roots=settings.roots)
     return replay(settings, documents, progress=progress)

@@ -343,7 +343,7 @@ def test_an_event_that_never_comes_fails_only_names_that_ask_for_it(tmp_path):
     report = tiffin.export(
         run, "{event.seq_num}_{event.time:.0f}.tif", directory=tmp_path / "out"
     )
-    with pytest.raises(MissingKeyError, match=r"event\.data\.x.* is not in event 1"):
+    with pytest.raises(MissingKeyError, match=r"event\.data\.x.* is not in the events"):
         tiffin.export(run, "{event.data.x}.tif", directory=tmp_path / "no")
 
     time_of_descriptor = run[1][1]["time"]

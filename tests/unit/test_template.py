@@ -152,10 +152,25 @@ def test_the_author_may_write_folders():
     assert Template("{field}/{stream}/x.tif").render(NAMES) == "pe1_image/primary/x.tif"
 
 
-def test_a_name_too_long_for_a_file_system_is_refused():
-    """S10: never cut to the same name."""
-    with pytest.raises(TemplateError, match="255"):
-        Template("{start.x}").render({"start": {"x": "ü" * 200}})
+def test_a_name_too_long_for_a_file_system_is_cut_and_told_apart():
+    """S10: cut with a hash of all of it, never to the same name."""
+    template = Template("{start.x}.tif")
+
+    names = {template.render({"start": {"x": "ü" * 200 + end}}) for end in "ab"}
+
+    assert len(names) == 2
+    assert all(len(name.encode()) <= 255 for name in names)
+    assert all(name.endswith(".tif") for name in names)
+    with pytest.raises(TemplateError, match="has been cut"):
+        template.parse_name(names.pop())
+
+
+def test_what_is_over_the_systems_limits_is_refused():
+    """Names over the file system's limits: a literal at once, a path when made."""
+    with pytest.raises(TemplateError, match="255 bytes"):
+        Template("x" * 256 + "{i}")
+    with pytest.raises(TemplateError, match="4000"):
+        Template("/".join(["{start.x}"] * 40)).render({"start": {"x": "x" * 200}})
 
 
 VALUES = st.one_of(

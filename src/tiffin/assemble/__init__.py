@@ -6,7 +6,16 @@ for datums and stream datums.
 """
 
 from tiffin.assemble.documents import held_bytes, own_copy
+from tiffin.assemble.foresight import Foresight
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.router import Assembler
+from tiffin.assemble.run import Announced
 
-__all__ = ["Assembler", "ListDtypes", "held_bytes", "own_copy"]
+__all__ = [
+    "Announced",
+    "Assembler",
+    "Foresight",
+    "ListDtypes",
+    "held_bytes",
+    "own_copy",
+]

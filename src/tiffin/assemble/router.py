@@ -7,11 +7,18 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from event_model import unpack_datum_page, unpack_event_page
+from event_model import unpack_datum_page
 
 from tiffin.assemble.external import External
+from tiffin.assemble.foresight import BASELINE, Foresight, events_in
 from tiffin.assemble.inline import ListDtypes, inline_pixels, inline_shape
-from tiffin.assemble.run import OpenRun, is_colour, is_image
+from tiffin.assemble.run import (
+    Announced,
+    OpenRun,
+    announced_shape,
+    is_colour,
+    is_image,
+)
 from tiffin.assemble.waiting import WaitingRoom
 from tiffin.errors import (
     FieldError,
@@ -23,7 +30,7 @@ from tiffin.errors import (
 from tiffin.frames import Frame, Pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tiffin.readers import RootMap
 
@@ -51,6 +58,8 @@ class Assembler:
         ``dims`` say so.
     roots : RootMap, optional
         For files recorded on another mount.
+    foresight : Foresight, optional
+        What a replay's documents tell only later.
 
     Examples
     --------
@@ -71,8 +80,10 @@ class Assembler:
         join_events: bool = False,
         colour: tuple[str, ...] = (),
         roots: RootMap | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         self._fields = fields
+        self._foresight = foresight or Foresight()
         self._streams = streams
         self._dtypes = dtypes or ListDtypes()
         self._join_events = join_events
@@ -85,15 +96,15 @@ class Assembler:
         self._datums: dict[str, Mapping[str, Any]] = {}
         self._waiting = WaitingRoom()
         self._strangers: set[str] = set()
-        self._methods = {
+        self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
             "start": self._start,
             "descriptor": self._descriptor,
             "resource": self._resource,
             "datum": self._datum,
             "datum_page": self._datum_page,
-            "event": self._event,
-            "event_page": self._event_page,
-            "bulk_events": self._bulk_events,
+            "event": partial(self._events, "event"),
+            "event_page": partial(self._events, "event_page"),
+            "bulk_events": partial(self._events, "bulk_events"),
             "stream_resource": self._stream_resource,
             "stream_datum": self._stream_datum,
             "stop": self._stop,
@@ -134,7 +145,12 @@ class Assembler:
     # ---- one method a kind of document
 
     def _start(self, doc: Mapping[str, Any]) -> None:
-        self._runs[doc["uid"]] = OpenRun(start=doc)
+        uid = doc["uid"]
+        self._runs[uid] = OpenRun(
+            start=doc,
+            stop=self._foresight.stops.get(uid, {}),
+            baseline=self._foresight.baselines.get(uid, {}),
+        )
 
     def _descriptor(self, doc: Mapping[str, Any]) -> None:
         run = self._runs.get(doc["run_start"])
@@ -156,16 +172,12 @@ class Assembler:
         for datum in unpack_datum_page(cast(Any, doc)):
             yield from self._datum(cast(Any, datum))
 
-    def _event_page(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        for event in unpack_event_page(cast(Any, doc)):
-            yield from self._event(cast(Any, event))
-
-    def _bulk_events(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        for events in doc.values():
-            for event in events:
-                yield from self._event(event)
+    def _events(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        for event in events_in(name, doc):
+            yield from self._event(event)
 
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        self._note_baseline(doc)
         found = self._selected(doc["descriptor"])
         if found is None:
             yield from self._stranger(doc["descriptor"])
@@ -178,6 +190,13 @@ class Assembler:
             place = (str(descriptor["name"]), int(doc["seq_num"]))
             run.events[place] = _without_images(doc)
             yield from self._waiting.arrived((run.uid, *place))
+
+    def _note_baseline(self, event: Mapping[str, Any]) -> None:
+        uid = event["descriptor"]
+        run = self._run_of_descriptor.get(uid)
+        if run is None or run.baseline or run.descriptors[uid]["name"] != BASELINE:
+            return
+        run.baseline = _without_images(event)["data"]
 
     def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         self._stream_resources[doc["uid"]] = doc
@@ -201,6 +220,23 @@ class Assembler:
         run = self._runs.get(doc["run_start"])
         if run is not None:
             yield from self._end(run)
+
+    def announced(self, descriptor: Mapping[str, Any]) -> Announced | None:
+        """Tell what a descriptor promises; None if its stream is left out."""
+        found = self._selected(descriptor["uid"])
+        if found is None:
+            return None
+        run, _ = found
+        images = {
+            name: self._images_an_event(name, data_key)
+            for name, data_key in descriptor["data_keys"].items()
+            if is_image(data_key) and (self._fields is None or name in self._fields)
+        }
+        return Announced(run.start, descriptor, images)
+
+    def _images_an_event(self, name: str, data_key: Mapping[str, Any]) -> int:
+        shape = announced_shape(data_key) or ()
+        return math.prod(shape[: -3 if self._is_colour(name, data_key) else -2])
 
     def _selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Find run and descriptor, if the descriptor's stream is asked for."""
@@ -349,6 +385,8 @@ class Assembler:
             "start": run.start,
             "descriptor": descriptor,
             "event": event,
+            "baseline": run.baseline,
+            "stop": run.stop,
         }
         if isinstance(pixels, TiffinError):
             yield Frame(problem=pixels, **context)

@@ -11,7 +11,7 @@ from tiffin.errors import FieldError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OpenRun", "announced_shape", "is_colour", "is_image"]
+__all__ = ["Announced", "OpenRun", "announced_shape", "is_colour", "is_image"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +32,10 @@ class OpenRun:
         The streams of which an event came.
     events : dict
         (stream, seq_num) → event, for stream datums to be joined with.
+    baseline : mapping
+        The data of the first event of the stream ``baseline``, once it is known.
+    stop : mapping
+        The stop document, where it is known before the frames are.
     """
 
     start: Mapping[str, Any]
@@ -40,6 +44,8 @@ class OpenRun:
     seen: set[str] = field(default_factory=set)
     streams_with_events: set[str] = field(default_factory=set)
     events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    stop: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def uid(self) -> str:
@@ -132,6 +138,23 @@ class OpenRun:
 
     def _all_images(self) -> list[str]:
         return [name for names in self.image_fields().values() for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a descriptor promises of the fields that are exported.
+
+    Attributes
+    ----------
+    start, descriptor : mapping
+        The documents.
+    images : mapping
+        Image field → how many images an event holds.
+    """
+
+    start: Mapping[str, Any]
+    descriptor: Mapping[str, Any]
+    images: Mapping[str, int]
 
 
 def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:

@@ -106,6 +106,7 @@ class LiveTiffExporter:
             dry_run=dryrun,
             on_error=on_error,
         )
+        self._settings.refuse_later_roots()
         self.field = field
         self.template = template
         self.dryrun = dryrun
@@ -152,7 +153,7 @@ class LiveTiffExporter:
             self._claims = Claims()  # a later run may overwrite, one beside it not
         self._starts[doc["uid"]] = doc
         with self._our_own(doc):
-            self._settings.template.check("start", doc, f"run {str(doc['uid'])[:8]}")
+            self._settings.template.check_start(doc)
 
     def descriptor(self, doc: dict[str, Any]) -> None:
         """Begin a stream; names are made of this document."""

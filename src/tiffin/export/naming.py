@@ -16,10 +16,13 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.records import Record
+from tiffin.template import indistinct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from tiffin.assemble import Announced
     from tiffin.engine import Ledger
     from tiffin.engine.ledger import Place
     from tiffin.export.settings import Export
@@ -53,16 +56,56 @@ class Namer:
         self._settings = settings
         self._ledger = ledger
         self._claims = Claims()
+        self._refused: dict[tuple[str, str | None], TemplateError] = {}
 
-    def check_start(self, start: Any) -> TemplateError | None:
+    def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
         try:
-            where = f"run {str(start['uid'])[:8]}"
-            self._settings.template.check("start", start, where)
+            self._settings.template.check_start(start)
         except TemplateError as error:
             self._ledger.say(str(start["uid"]), error)
             return error
         return None
+
+    def check_descriptor(
+        self, announced: Announced, *, live: bool
+    ) -> TemplateError | None:
+        """Tell at its descriptor what every name of a stream would fail with.
+
+        Live, names that can't tell the announced frames apart are refused as well; a
+        replay knows the frames themselves.
+        """
+        descriptor, start = announced.descriptor, announced.start
+        found: TemplateError | None = None
+        for field, images in announced.images.items():
+            try:
+                self._settings.template.check_descriptor(descriptor, start)
+                if live:
+                    self._check_distinct(start, images, len(announced.images))
+            except TemplateError as error:
+                self._refused[str(descriptor["uid"]), field] = error
+                self._ledger.say(str(start["uid"]), error, field)
+                found = found or error
+        return found
+
+    def _check_distinct(
+        self, start: Mapping[str, Any], images: int, fields: int
+    ) -> None:
+        template = self._settings.template
+        events = start.get("num_points")
+        if not isinstance(events, int):
+            events = None
+        mend = indistinct(template.fields, events=events, images=images, fields=fields)
+        if mend is not None:
+            many = {
+                "{i}": f"the {images} images of an event",
+                "{field}": f"the images of {fields} fields",
+            }
+            message = (
+                f"template {template.text!r} gives one name to "
+                f"{many.get(mend, f'all {events} events')}: add {mend}"
+            )
+            raise TemplateError(message)
 
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
@@ -93,6 +136,9 @@ class Namer:
         return replace(item, path=None)
 
     def _render(self, frame: Frame) -> str | TemplateError:
+        refused = self._refused.get((str(frame.descriptor.get("uid")), frame.field))
+        if refused is not None:
+            return refused
         try:
             return self._settings.template.render(frame.names())
         except TemplateError as error:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble import Assembler, ListDtypes
+from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.engine import Later, Ledger, Pool
 from tiffin.errors import (
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from tiffin.records import Report
 
 __all__ = ["Pipeline"]
+
+LATE = frozenset({"stop", "baseline"})
+"""What a name may ask for that documents may tell only behind the frames."""
 
 NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError)
 """What is wrong before any pixel is read: raising, nothing is written."""
@@ -67,6 +71,7 @@ class Pipeline:
         self._worker = Worker(settings, self._namer, self._ledger, self._later)
         later = any(not isinstance(step, Cast) for step in settings.corrections)
         self._dtypes = ListDtypes(settings.dtype, cast_later=later)
+        self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
         self._plan: deque[list[Named]] = deque()
         self._runs: dict[str, str] = {}
@@ -80,6 +85,9 @@ class Pipeline:
             To be given to `feed` again, unless this is a dry run.
         """
         self._dtypes.surveying = True
+        if self._settings.template.roots & LATE:
+            self._foresight = Foresight.of(self._unbroken(documents))
+            self._assembler = self._new_assembler()
         assembler = self._new_assembler()
         try:
             for group in _groups(self._frames_of(assembler, documents)):
@@ -96,12 +104,24 @@ class Pipeline:
         Returns
         -------
         TemplateError or None
-            What every name of the run would fail with, told by a start document.
+            What every name of the run or stream would fail with, told by a start
+            document or a descriptor.
         """
         self._note_run(name, doc)
-        error = self._namer.check_start(doc) if name == "start" else None
         self._hand_over(self._assembler(name, doc))
-        return error
+        if name == "start":
+            return self._namer.check_start(doc)
+        if name == "descriptor" and not self._plan:
+            return self._check_descriptor(self._assembler, doc, live=True)
+        return None
+
+    def _check_descriptor(
+        self, assembler: Assembler, doc: Mapping[str, Any], *, live: bool
+    ) -> TemplateError | None:
+        announced = assembler.announced(doc)
+        if announced is None:
+            return None
+        return self._namer.check_descriptor(announced, live=live)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
@@ -173,6 +193,7 @@ class Pipeline:
             join_events=self._settings.needs_events,
             colour=self._settings.colour,
             roots=self._settings.roots,
+            foresight=self._foresight,
         )
 
     def _frames_of(
@@ -186,11 +207,20 @@ class Pipeline:
                 self._note_run(name, doc)
                 try:
                     yield from assembler(name, doc)
+                    if name == "descriptor":
+                        self._check_descriptor(assembler, doc, live=False)
                 except SourceError as error:
                     self.record_failure(error, self.run_of(name, doc))
         except SourceError as error:
             self.record_failure(error)
         yield from assembler.finish()
+
+    def _unbroken(
+        self, documents: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Give documents up to where the source breaks, which is recorded elsewhere."""
+        with suppress(SourceError):
+            yield from documents
 
     def run_of(self, name: str, doc: Mapping[str, Any]) -> str:
         """Find the run of any document, as far as it can be known; else ``""``."""

@@ -14,7 +14,7 @@ import numpy as np
 from tiffin.corrections import Cast, Correction
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
 from tiffin.readers import RootMap
-from tiffin.template import Template
+from tiffin.template import Style, Template
 from tiffin.writers import WRITABLE
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ class Export:
         colour: str | Iterable[str] = (),
         root_map: Mapping[str, str] | None = None,
         asset_timeout: float = 0,
+        timezone: str | None = None,
+        name_policy: str | None = None,
+        replacements: Mapping[str, str] | None = None,
     ) -> Export:
         """Check what a user wrote, and settle what was left open.
 
@@ -98,7 +101,8 @@ class Export:
         SettingsError, TemplateError
             Saying what was got and what is wanted.
         """
-        root, relative = _rooted(template, directory)
+        styled = _styled(template, timezone, name_policy, replacements)
+        root, relative = _rooted(styled, directory)
         cast_to = _dtype(dtype)
         steps = tuple(_corrections(corrections))
         if cast_to is not None:
@@ -119,21 +123,59 @@ class Export:
             asset_timeout=_seconds("asset_timeout", asset_timeout),
         )
 
+    def refuse_later_roots(self) -> None:
+        """Refuse a template that asks for what is not known before a run has ended.
+
+        Raises
+        ------
+        TemplateError
+        """
+        for field in self.template.fields:
+            if any(reference.root == "stop" for reference in field.references):
+                message = (
+                    f"template field '{field}': the stop document comes after the "
+                    f"images, so that only a replay can name with it"
+                )
+                raise TemplateError(message, column=field.column)
+
     @property
     def needs_events(self) -> bool:
         """Whether a name or a correction asks for more than an event's number."""
         asks = any(
-            field.root == "event" and field.keys[0] != "seq_num"
+            reference.root in ("time", "motors")
+            or (reference.root == "event" and reference.keys[0] != "seq_num")
             for field in self.template.fields
+            for reference in field.references
         )
         return asks or any(not isinstance(step, Cast) for step in self.corrections)
 
 
+def _styled(
+    template: str | Template,
+    timezone: str | None,
+    policy: str | None,
+    replacements: Mapping[str, str] | None,
+) -> Template:
+    """Make the template, in the style asked for; its own where nothing is."""
+    if not isinstance(template, Template):
+        return Template(
+            template,
+            timezone=timezone,
+            policy=policy or "portable",
+            replacements=replacements,
+        )
+    if timezone is None and policy is None and replacements is None:
+        return template
+    old = template.style
+    given = dict(old.replacements) if replacements is None else replacements
+    style = Style.of(policy or old.policy, given, timezone or old.timezone)
+    return template.with_style(style)
+
+
 def _rooted(
-    template: str | Template, directory: str | os.PathLike[str] | None
+    template: Template, directory: str | os.PathLike[str] | None
 ) -> tuple[Path, Template]:
     """Find the folder that the names are relative to, and make it absolute now."""
-    template = template if isinstance(template, Template) else Template(template)
     if directory is None:
         lead, relative = template.split_root()
         return _absolute(lead), relative

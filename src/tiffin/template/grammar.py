@@ -1,34 +1,64 @@
-"""The grammar of a template: from text to literal parts and fields.
+"""The grammar of a template: from text to literal parts, fields and segments.
 
-A field is ``{root.key[key]:specification}``. Errors carry the 1-based column.
+A field is ``{alternative,alternative:specification|default}``; an alternative is
+``root.key[key]``. A segment, ``<…>``, vanishes with the value of a field in it. Errors
+carry the 1-based column.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiffin.errors import TemplateError, did_you_mean
+from tiffin.template.portable import check_literal
 
-__all__ = ["ROOTS", "Field", "Part", "parse"]
+__all__ = ["ROOTS", "Field", "Part", "Reference", "Segment", "fields_of", "parse"]
 
-DOCUMENTS = ("start", "descriptor", "event")
+DOCUMENTS = ("start", "descriptor", "event", "stop", "config", "baseline")
+"""Roots that are mappings: a key must be named."""
+
 AXES = tuple(f"i{axis}" for axis in range(6))
-PLAIN = ("stream", "field", "i", "frame", *AXES)
-ROOTS = DOCUMENTS + PLAIN
+PLAIN = ("stream", "field", "i", "frame", "run", "time", *AXES)
+"""Roots that are one value: there are no keys."""
+
+ROOTS = (*DOCUMENTS, "motors", *PLAIN)
 
 LARGEST_WIDTH = 64
 """No width or precision above this: a name is for people, and memory is finite."""
 
 _SPECIFICATION = re.compile(
-    r"(?:.?[<>=^])?[-+ ]?z?#?0?(?P<width>\d+)?[_,]?(?:\.(?P<precision>\d+))?"
-    r"[bcdeEfFgGnosxX%]?",
+    r"(?:(?P<fill>.)?[<>=^])?[-+ ]?z?#?0?(?P<width>\d+)?[_,]?(?:\.(?P<precision>\d+))?"
+    r"(?P<type>[bcdeEfFgGnosxX%]?)",
     re.DOTALL,
 )
 """Python's format specification mini-language (docs.python.org, string)."""
 
-_KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|!]*)|\[(?P<bracketed>[^\]{}]*)\]")
+_DIRECTIVES = "YmdHMSfjybBaApIzZFTUWuGV"
+_DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
+
+_KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|!]*)|\[(?P<bracketed>[^\[\]{}]*)\]")
 _ROOT = re.compile(r"[^.\[\]{}:,|!]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a value is looked up: one alternative of a field.
+
+    Attributes
+    ----------
+    root : str
+        One of `ROOTS`.
+    keys : tuple of str
+        The keys to look up, one inside the other.
+    """
+
+    root: str
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        keys = (f".{key}" if key.isidentifier() else f"[{key}]" for key in self.keys)
+        return self.root + "".join(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +67,88 @@ class Field:
 
     Attributes
     ----------
-    root : str
-        One of `ROOTS`.
-    keys : tuple of str
-        The keys to look up, one inside the other.
+    references : tuple of Reference
+        The alternatives, the first that has a value counts.
     specification : str
-        How to format the value, as in Python.
+        How to format the value: as Python does, or as strftime.
+    default : str or None
+        The text where no alternative has a value; None where there must be one.
     column : int
         Where the field begins in the template, from 1.
     """
 
-    root: str
-    keys: tuple[str, ...]
-    specification: str
-    column: int
+    references: tuple[Reference, ...]
+    specification: str = ""
+    default: str | None = None
+    column: int = 1
+
+    @property
+    def name(self) -> str:
+        """What the field speaks of, as in ``"start.sa_name,start.sample_name"``."""
+        return ",".join(map(str, self.references))
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the specification is one of strftime."""
+        return is_strftime(self.specification)
+
+    @property
+    def type(self) -> str:
+        """The letter at the end of the specification, such as ``"d"``; or ``""``."""
+        matched = _SPECIFICATION.fullmatch(self.specification)
+        return matched["type"] if matched and not self.is_time else ""
 
     def __str__(self) -> str:
-        keys = "".join(f".{k}" if k.isidentifier() else f"[{k}]" for k in self.keys)
-        colon = ":" if self.specification else ""
-        return f"{{{self.root}{keys}{colon}{self.specification}}}"
+        colon = f":{self.specification}" if self.specification else ""
+        default = "" if self.default is None else f"|{self.default}"
+        return f"{{{self.name}{colon}{default}}}"
 
 
-Part = str | Field
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What stands in one pair of angle brackets: it vanishes with a value in it.
+
+    Attributes
+    ----------
+    parts : tuple of str or Field
+    column : int
+        Where the segment begins in the template, from 1.
+    """
+
+    parts: tuple[str | Field, ...]
+    column: int = 1
+
+
+Part = str | Field | Segment
+
+
+def fields_of(parts: tuple[Part, ...]) -> tuple[Field, ...]:
+    """Give all fields, those in segments too, in order."""
+    found: list[Field] = []
+    for part in parts:
+        if isinstance(part, Segment):
+            found += fields_of(part.parts)
+        elif isinstance(part, Field):
+            found.append(part)
+    return tuple(found)
+
+
+def shifted(parts: tuple[Part, ...], by: int) -> tuple[Part, ...]:
+    """Move all columns: the parts stand in a longer text."""
+    moved: list[Part] = []
+    for part in parts:
+        if isinstance(part, Segment):
+            inner = shifted(part.parts, by)
+            moved.append(Segment(inner, part.column + by))  # type: ignore[arg-type]
+        elif isinstance(part, Field):
+            moved.append(replace(part, column=part.column + by))
+        else:
+            moved.append(part)
+    return tuple(moved)
 
 
 def parse(text: str) -> tuple[Part, ...]:
-    """Part a template into literal text and fields.
+    """Part a template into literal text, fields and segments.
 
     Raises
     ------
@@ -71,36 +157,85 @@ def parse(text: str) -> tuple[Part, ...]:
 
     Examples
     --------
-    >>> parse("a{{{start[scan_id]:04d}.")
-    ('a{', Field(root='start', keys=('scan_id',), specification='04d', column=4), '.')
+    >>> literal, field, rest = parse("a{{{start[scan_id]:04d|none}.")
+    >>> literal, field.name, field.specification, field.default, rest
+    ('a{', 'start.scan_id', '04d', 'none', '.')
     """
-    parts: list[Part] = []
-    literal: list[str] = []
-    at = 0
-    while at < len(text):
-        pair = text[at : at + 2]
-        if pair in ("{{", "}}"):
-            literal.append(pair[0])
-            at += 2
-        elif text[at] == "{":
+    reader = _Reader(text)
+    parts = reader.parts()
+    if reader.at < len(text):
+        raise _refusal("a '>' without its '<'", reader.at + 1)
+    return parts
+
+
+class _Reader:
+    """Goes through a template's text once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.at = 0
+        # The literal leading folders may be the root, as in Z:/images/{start.user}.
+        self._root_ends = re.split("[{<]", text, maxsplit=1)[0].rfind("/")
+
+    def parts(self, *, segment: int | None = None) -> tuple[Part, ...]:
+        """Read up to the end, or to the ``>`` of the segment that begins there."""
+        parts: list[Part] = []
+        literal: list[str] = []
+        while self.at < len(self._text) and self._text[self.at] != ">":
+            part = self._next(inside=segment is not None)
+            if isinstance(part, str):
+                literal.append(part)
+                continue
             if literal:
                 parts.append("".join(literal))
                 literal = []
+            parts.append(part)
+        if literal:
+            parts.append("".join(literal))
+        return tuple(parts)
+
+    def _next(self, *, inside: bool) -> Part:
+        text, at = self._text, self.at
+        pair = text[at : at + 2]
+        if pair in ("{{", "}}"):
+            self.at += 2
+            return pair[0]
+        if text[at] == "{":
             end = _closing(text, at)
-            parts.append(_field(text[at + 1 : end], at + 1))
-            at = end + 1
-        elif text[at] == "}":
+            self.at = end + 1
+            return _field(text[at + 1 : end], at + 1)
+        if text[at] == "<":
+            if inside:
+                raise _refusal("a segment inside a segment", at + 1)
+            return self._segment()
+        if text[at] == "}":
             message = "a '}' without its '{' (write '}}' for a bracket in the name)"
-            raise TemplateError(_at(message, at + 1), column=at + 1)
-        elif text[at] == "\0":
-            message = "a NUL character, which no file name can hold"
-            raise TemplateError(_at(message, at + 1), column=at + 1)
-        else:
-            literal.append(text[at])
-            at += 1
-    if literal:
-        parts.append("".join(literal))
-    return tuple(parts)
+            raise _refusal(message, at + 1)
+        refused = check_literal(text[at])
+        if refused and not (text[at] == ":" and at < self._root_ends):
+            raise _refusal(refused, at + 1)
+        self.at += 1
+        return text[at]
+
+    def _segment(self) -> Segment:
+        opening = self.at
+        self.at += 1
+        parts = self.parts(segment=opening)
+        if self.at >= len(self._text):
+            raise _refusal("a '<' without its '>'", opening + 1)
+        self.at += 1
+        fields = fields_of(parts)
+        if not fields:
+            message = (
+                "a segment '<…>' without a field would never vanish; '<' and '>' "
+                "can't stand in a name"
+            )
+            raise _refusal(message, opening + 1)
+        for field in fields:
+            if field.default is not None:
+                message = f"'{field}' has a default, and so never makes '<…>' vanish"
+                raise _refusal(message, field.column)
+        return Segment(parts, opening + 1)  # type: ignore[arg-type]
 
 
 def _closing(text: str, opening: int) -> int:
@@ -109,37 +244,60 @@ def _closing(text: str, opening: int) -> int:
             return at
         if text[at] == "{":
             message = "a field inside a field: widths and keys are written out"
-            raise TemplateError(_at(message, at + 1), column=at + 1)
+            raise _refusal(message, at + 1)
     message = "a '{' without its '}' (write '{{' for a bracket in the name)"
-    raise TemplateError(_at(message, opening + 1), column=opening + 1)
+    raise _refusal(message, opening + 1)
 
 
 def _field(inside: str, column: int) -> Field:
-    expression, _, specification = _parted(inside)
+    before, bar, default = _parted(inside, "|")
+    expression, colon, specification = _parted(before, ":")
+    references, at = [], column + 1
+    for alternative in _split(expression, ","):
+        lead = len(alternative) - len(alternative.lstrip(" "))
+        references.append(_reference(alternative.strip(" "), at + lead, column))
+        at += len(alternative) + 1
+    if colon:
+        _check_specification(specification, column + 1 + len(expression) + 1)
+    if bar:
+        _check_default(default, column + 1 + len(before) + 1)
+    return Field(tuple(references), specification, default if bar else None, column)
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split at each mark outside square brackets."""
+    pieces = []
+    while True:
+        piece, found, text = _parted(text, mark)
+        pieces.append(piece)
+        if not found:
+            return pieces
+
+
+def _parted(text: str, mark: str) -> tuple[str, str, str]:
+    """Part at the first mark outside square brackets."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == mark and depth <= 0:
+            return text[:at], mark, text[at + 1 :]
+    return text, "", ""
+
+
+def _reference(expression: str, at: int, column: int) -> Reference:
     matched = _ROOT.match(expression)
     root = matched.group() if matched else ""
     _check_root(root, column)
-    keys = _keys(expression, len(root), column)
+    keys = _keys(expression, len(root), at)
     if root in DOCUMENTS and not keys:
         message = (
             f"'{{{root}}}' is a whole document: name a key, as in '{{{root}.uid}}'"
         )
-        raise TemplateError(_at(message, column), column=column)
+        raise _refusal(message, column)
     if root in PLAIN and keys:
         message = f"'{{{root}}}' is a plain value and has no keys"
-        raise TemplateError(_at(message, column), column=column)
-    _check_specification(specification, column + 1 + len(expression) + 1)
-    return Field(root, keys, specification, column)
-
-
-def _parted(inside: str) -> tuple[str, str, str]:
-    """Part at the first colon outside square brackets."""
-    depth = 0
-    for at, character in enumerate(inside):
-        depth += {"[": 1, "]": -1}.get(character, 0)
-        if character == ":" and depth <= 0:
-            return inside[:at], ":", inside[at + 1 :]
-    return inside, "", ""
+        raise _refusal(message, column)
+    return Reference(root, keys)
 
 
 def _check_root(root: str, column: int) -> None:
@@ -150,44 +308,85 @@ def _check_root(root: str, column: int) -> None:
     else:
         message = f"'{root}' is no root"
     message += did_you_mean(root, ROOTS) if root else "; there are: " + ", ".join(ROOTS)
-    raise TemplateError(_at(message, column), column=column)
+    raise _refusal(message, column)
 
 
-def _keys(expression: str, at: int, column: int) -> tuple[str, ...]:
+def _keys(expression: str, at: int, start: int) -> tuple[str, ...]:
     keys = []
     while at < len(expression):
-        here = column + 1 + at
+        here = start + at
         matched = _KEY.match(expression, at)
         if matched is None:
             message = f"{expression[at : at + 2]!r} is not expected here"
             if expression[at] == "!":
                 message = f"a conversion ({expression[at:]!r}) is refused"
-            raise TemplateError(_at(message, here), column=here)
+            raise _refusal(message, here)
         key = matched.group("dotted")
         if key is None:
             key = matched.group("bracketed").strip("'\"")
         if not key:
-            raise TemplateError(_at("a key is empty", here), column=here)
+            raise _refusal("a key is empty", here)
         if key.startswith("__"):
             message = f"'{key}' looks like an attribute; a template looks up items only"
-            raise TemplateError(_at(message, here), column=here)
+            raise _refusal(message, here)
         keys.append(key)
         at = matched.end()
     return tuple(keys)
 
 
+def is_strftime(specification: str) -> bool:
+    """Whether a specification is one for times: it holds a directive such as ``%Y``."""
+    return any(
+        letter in _DIRECTIVES for letter in _DIRECTIVE.findall(specification) if letter
+    )
+
+
 def _check_specification(specification: str, column: int) -> None:
+    if is_strftime(specification):
+        _check_strftime(specification, column)
+        return
     matched = _SPECIFICATION.fullmatch(specification)
     if matched is None:
         message = (
-            f"{specification!r} is no format specification, such as '04d' or '.2f'"
+            f"{specification!r} is no format specification, such as '04d', '.2f' or "
+            f"'%Y%m%d'"
         )
-        raise TemplateError(_at(message, column), column=column)
-    for name, digits in matched.groupdict().items():
+        raise _refusal(message, column)
+    for name in ("width", "precision"):
+        digits = matched[name]
         if digits and int(digits) > LARGEST_WIDTH:
             message = f"a {name} of {digits} is over {LARGEST_WIDTH}"
-            raise TemplateError(_at(message, column), column=column)
+            raise _refusal(message, column)
+    refused = check_literal(matched["fill"] or "") or ("/" in (matched["fill"] or ""))
+    if refused:
+        message = f"{matched['fill']!r} can't fill a name"
+        raise _refusal(message, column)
 
 
-def _at(message: str, column: int) -> str:
-    return f"template, column {column}: {message}"
+def _check_strftime(specification: str, column: int) -> None:
+    if len(specification) > LARGEST_WIDTH:
+        message = f"a specification of {len(specification)} is over {LARGEST_WIDTH}"
+        raise _refusal(message, column)
+    for found in _DIRECTIVE.finditer(specification):
+        if found[1] not in (*_DIRECTIVES, "%") or not found[1]:
+            message = (
+                f"'%{found[1]}' is no directive for a time; there are: "
+                + " ".join(f"%{letter}" for letter in _DIRECTIVES)
+            )
+            raise _refusal(message, column + found.start())
+
+
+def _check_default(default: str, column: int) -> None:
+    if "/" in default:
+        message = f"a default is a part of a name, {default!r} has a '/'"
+        raise _refusal(message, column + default.index("/"))
+    for at, character in enumerate(default):
+        refused = check_literal(character) or (
+            f"{character!r} can't stand in a name" if character in "<>:" else ""
+        )
+        if refused:
+            raise _refusal(refused, column + at)
+
+
+def _refusal(message: str, column: int) -> TemplateError:
+    return TemplateError(f"template, column {column}: {message}", column=column)

@@ -1,23 +1,65 @@
-"""Keep what people type into metadata from doing harm in a path."""
+"""Keep what people type into metadata from doing harm in a path.
+
+A value may hold anything; what comes of it stands inside one component of a path, on
+Linux, macOS and Windows alike. Windows' rules are those of "Naming Files, Paths, and
+Namespaces" (learn.microsoft.com).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
+from typing import Literal, get_args
 
 from tiffin.errors import TemplateError
 
-__all__ = ["portable", "safe_path"]
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "check_literal",
+    "portable",
+    "safe_component",
+    "strict",
+]
+
+Policy = Literal["portable", "strict"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 REPLACEMENT = "_"
 
 LONGEST_COMPONENT = 255
 """Bytes; the limit of ext4, XFS, NTFS (characters) and APFS."""
 
+LONGEST_PATH = 4000
+"""Bytes; Linux takes 4,096, of which the root needs a part."""
+
+CUT_MARK = "~"
+"""Stands before the hash of a component that was cut."""
+
 _NOT_PORTABLE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]')
 """Separators, control characters, what Windows refuses, and half characters."""
 
+_NOT_STRICT = re.compile(r"[^A-Za-z0-9\-_.=+]")
+
+_UNSEEN = frozenset(["Cc", "Cs", "Cn", "Co", "Zl", "Zp"])
+"""Categories of characters that no name should hold: control, half, unassigned, private
+and line separators."""
+
+_DIRECTION = frozenset(
+    "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060"
+    "\u2066\u2067\u2068\u2069\ufeff"
+)
+"""Marks of direction, and spaces without width: a name would not read as it is."""
+
 _LEADING_DOTS = re.compile(r"^\.+")
+
+_RESERVED = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])"
+    r"(?= *(?:\.|$))",
+    re.IGNORECASE,
+)
+"""Names of devices; Windows takes them for these whatever follows the first dot."""
 
 
 def portable(value: str) -> str:
@@ -30,34 +72,89 @@ def portable(value: str) -> str:
     """
     text = unicodedata.normalize("NFC", value)
     text = _NOT_PORTABLE.sub(REPLACEMENT, text)
+    if not text.isascii():
+        text = "".join(map(_seen, text))
     return _LEADING_DOTS.sub(REPLACEMENT, text)
 
 
-def safe_path(path: str, template: str) -> str:
-    """Check a rendered relative path, component by component.
-
-    Raises
-    ------
-    TemplateError
-        If a component would leave the folder or is too long for a file system.
+def strict(value: str) -> str:
+    """Make a value of ASCII letters, digits and ``-_.=+`` only.
 
     Examples
     --------
-    >>> safe_path("a//b.tif", "a//{start.name}.tif")
-    'a/b.tif'
+    >>> strict("Béton/a b")
+    'Beton_a_b'
     """
-    components = [
-        component for component in path.split("/") if component not in ("", ".")
-    ]
-    for component in components:
-        if component == "..":
-            message = f"template {template!r} leaves its folder ('..' after a field)"
-            raise TemplateError(message)
-        length = len(component.encode("utf-8", "surrogatepass"))
-        if length > LONGEST_COMPONENT:
-            message = (
-                f"the name {component[:40]!r}… has {length} bytes; a file system takes "
-                f"{LONGEST_COMPONENT}: shorten it, as in '{{start.comment:.40}}'"
-            )
-            raise TemplateError(message)
-    return "/".join(components)
+    plain = unicodedata.normalize("NFKD", value)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return _LEADING_DOTS.sub(REPLACEMENT, _NOT_STRICT.sub(REPLACEMENT, plain))
+
+
+def check_literal(character: str) -> str:
+    """Say why a character can't stand in a template's own text; ``""`` if it can."""
+    if character == "\0":
+        return "a NUL character, which no file name can hold"
+    if character == "\\":
+        return "a '\\': folders are parted by '/'"
+    if character and character in '*?"|:':
+        return f"{character!r} can't stand in a name on Windows"
+    if character and unicodedata.category(character) in _UNSEEN:
+        return f"the character {character!r} can't stand in a name"
+    return ""
+
+
+def safe_component(component: str) -> str:
+    """Mend one component of a path as a whole.
+
+    Trailing dots and spaces go, Windows' reserved names get a mark, and what is too
+    long for a file system is cut, with a hash of all of it.
+
+    Examples
+    --------
+    >>> safe_component("aux.tif"), safe_component("a. ")
+    ('aux_.tif', 'a')
+    >>> cut = safe_component("x" * 300 + ".tif")
+    >>> len(cut), cut[-14:]
+    (255, 'x~74dfec51.tif')
+    """
+    mended = component.rstrip(". ")
+    if not mended.isascii():
+        mended = unicodedata.normalize("NFC", mended)
+    mended = mended.lstrip(" ")
+    if mended.startswith("."):
+        mended = REPLACEMENT + mended.lstrip(".")
+    reserved = _RESERVED.match(mended)
+    if reserved:
+        mended = mended[: reserved.end()] + REPLACEMENT + mended[reserved.end() :]
+    return mended if _length(mended) <= LONGEST_COMPONENT else _cut(mended)
+
+
+def check_length(path: str) -> None:
+    """Refuse a path that no file system would take."""
+    if _length(path) > LONGEST_PATH:
+        message = (
+            f"the name {path[:40]!r}… has {_length(path)} bytes; a path may have "
+            f"{LONGEST_PATH}: shorten its values, as in '{{start.comment:.40}}'"
+        )
+        raise TemplateError(message)
+
+
+def _cut(component: str) -> str:
+    stem, dot, suffix = component.rpartition(".")
+    if not dot or not 0 < len(suffix) <= 8 or not suffix.isalnum():
+        stem, suffix = component, ""
+    digest = hashlib.sha256(component.encode("utf-8")).hexdigest()[:8]
+    tail = CUT_MARK + digest + (f".{suffix}" if suffix else "")
+    room = LONGEST_COMPONENT - _length(tail)
+    head = stem.encode("utf-8")[:room].decode("utf-8", "ignore")
+    return head.rstrip(". ") + tail
+
+
+def _seen(character: str) -> str:
+    if character in _DIRECTION or unicodedata.category(character) in _UNSEEN:
+        return REPLACEMENT
+    return character
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

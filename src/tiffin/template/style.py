@@ -1,0 +1,196 @@
+"""How values become text: a site's policy, its replacements, the zone of its times."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timezone, tzinfo
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tiffin.errors import SettingsError, did_you_mean
+from tiffin.template.portable import POLICIES, Policy, portable, strict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Style", "strftime"]
+
+MEMORY = 4096
+"""How many different values are remembered with what became of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a site wants of its names.
+
+    Attributes
+    ----------
+    policy : {"portable", "strict"}
+        What may stand in a name: anything that Linux, macOS and Windows take, or ASCII
+        letters, digits and ``-_.=+`` only.
+    replacements : tuple of (str, str)
+        What is replaced by what in each value, before the policy has its say.
+    timezone : str or None
+        The IANA name of the zone of times; None for the machine's own.
+
+    Examples
+    --------
+    >>> Style.of("strict", {" ": "-", "µ": "u"}).clean("10 µm/s")
+    '10-um_s'
+    """
+
+    policy: Policy = "portable"
+    replacements: tuple[tuple[str, str], ...] = ()
+    timezone: str | None = None
+    _cleaned: Callable[[str], str] = field(init=False, repr=False, compare=False)
+    _zone: tzinfo | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_cleaned", lru_cache(MEMORY)(self._clean))
+        object.__setattr__(self, "_zone", _zone(self.timezone))
+
+    @classmethod
+    def of(
+        cls,
+        policy: str = "portable",
+        replacements: Mapping[str, str] | None = None,
+        timezone: str | None = None,
+    ) -> Style:
+        """Check what a user wrote.
+
+        Raises
+        ------
+        SettingsError
+            Saying what was got and what is wanted.
+        """
+        if policy not in POLICIES:
+            message = f"policy={policy!r} is none of {', '.join(map(repr, POLICIES))}"
+            raise SettingsError(message)
+        pairs = dict(replacements or {}).items()
+        for old, new in pairs:
+            texts = all(isinstance(text, str) for text in (old, new))
+            if not texts or not old:
+                message = (
+                    f"replacements give a text for a text, not {new!r} for {old!r}"
+                )
+                raise SettingsError(message)
+        longest_first = sorted(pairs, key=lambda pair: -len(pair[0]))
+        return cls(policy, tuple(longest_first), timezone)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Style, (self.policy, self.replacements, self.timezone)
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """Whether a formatted number can stand in a name as it is."""
+        return self.policy == "portable" and not self.replacements
+
+    def clean(self, text: str) -> str:
+        """Make a value's text fit for a name; ``""`` if nothing of it is left."""
+        return self._cleaned(text)
+
+    def _clean(self, text: str) -> str:
+        if not text.strip().strip("."):
+            return ""  # blank, or nothing but dots
+        if self.replacements:
+            table = dict(self.replacements)
+            pattern = "|".join(re.escape(old) for old in table)
+            text = re.sub(pattern, lambda found: table[found[0]], text)
+        return strict(text) if self.policy == "strict" else portable(text)
+
+    def time(self, value: Any) -> datetime:
+        """See a number of seconds, or a text in ISO 8601, as a time in the zone.
+
+        Raises
+        ------
+        ValueError, OverflowError, OSError
+            If it is none.
+        """
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        elif not isinstance(value, datetime):
+            value = datetime.fromtimestamp(value, UTC)
+        if value.tzinfo is None:
+            return self.located(value)
+        moved: datetime = value.astimezone(self._zone)
+        return moved
+
+    def located(self, naive: datetime) -> datetime:
+        """Put a time without a zone into the zone."""
+        if self._zone is None:
+            return naive.astimezone()
+        return naive.replace(tzinfo=self._zone)
+
+
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_ENGLISH = {
+    "b": [month[:3] for month in _MONTHS],
+    "B": _MONTHS,
+    "a": [day[:3] for day in _DAYS],
+    "A": _DAYS,
+    "p": ["AM", "PM"],
+}
+
+EXPANDED = {"F": "%Y-%m-%d", "T": "%H:%M:%S"}
+
+
+def expanded(specification: str) -> str:
+    """Write the directives out that stand for several."""
+    for letter, directives in EXPANDED.items():
+        specification = specification.replace(f"%{letter}", directives)
+    return specification
+
+
+def strftime(time: datetime, specification: str) -> str:
+    """Format a time as strftime does, in English whatever the program's locale is.
+
+    A screen program may have set a locale, and a name must not depend on it.
+
+    Examples
+    --------
+    >>> strftime(datetime(2026, 11, 22, tzinfo=UTC), "%d %b %Y")
+    '22 Nov 2026'
+    """
+    places = {
+        "b": time.month - 1,
+        "B": time.month - 1,
+        "a": time.weekday(),
+        "A": time.weekday(),
+        "p": time.hour // 12,
+    }
+    for letter, place in places.items():
+        if f"%{letter}" in specification:
+            word = _ENGLISH[letter][place]
+            specification = specification.replace(f"%{letter}", word)
+    return time.strftime(expanded(specification))
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    if name == "UTC":
+        return timezone.utc  # noqa: UP017 (known without a data base of zones)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        from zoneinfo import available_timezones
+
+        message = f"timezone={name!r} is no zone known here, such as 'Europe/Zurich'"
+        near = did_you_mean(str(name), available_timezones())
+        raise SettingsError(message + (near if near.startswith(":") else "")) from None

@@ -1,0 +1,395 @@
+"""The `Template`: parsed once, rendered for each frame, read backwards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unicodedata import is_normalized
+
+from tiffin.errors import TemplateError
+from tiffin.template.checks import check_descriptor, check_start
+from tiffin.template.explain import explain
+from tiffin.template.grammar import Field, Part, Segment, fields_of, parse, shifted
+from tiffin.template.inverse import Inverse
+from tiffin.template.lookup import nowhere
+from tiffin.template.portable import LONGEST_COMPONENT, check_length, safe_component
+from tiffin.template.style import Style
+from tiffin.template.text import segment_of, step_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.template.text import Step
+
+__all__ = ["Template"]
+
+_FEW = LONGEST_COMPONENT // 4
+"""So many characters fit into a component whatever they are."""
+
+_RESERVED_BEGIN = frozenset(["con", "prn", "aux", "nul", "com", "lpt"])
+"""How the names begin that Windows keeps for devices."""
+
+
+class Template:
+    """A pattern for file names, with metadata in curly brackets.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"{start.sample_name}/{start.scan_id}_{event.seq_num:04d}.tif"``.
+        ``{start.key}`` and ``{start[key]}`` mean the same; ``{{`` is a bracket;
+        ``{a,b|text}`` takes the first of a and b that has a value, or the text; what
+        stands in ``<…>`` vanishes with the value of a field in it.
+    timezone : str, optional
+        The IANA name of the zone of times, such as ``"Europe/Zurich"``; without it,
+        the machine's own.
+    policy : {"portable", "strict"}
+        What values may bring into a name: anything that Linux, macOS and Windows take,
+        or ASCII letters, digits and ``-_.=+`` only.
+    replacements : mapping of str to str, optional
+        What is replaced by what in each value, such as ``{" ": "-", ".": ","}``.
+
+    Raises
+    ------
+    TemplateError
+        If the text is no template; its ``column`` says where.
+    SettingsError
+        If an option is none.
+
+    Examples
+    --------
+    >>> template = Template("{start.sample_name|unnamed}_{event.seq_num:03d}.tif")
+    >>> names = {"start": {"sample_name": "a/b"}, "event": {"seq_num": 7}}
+    >>> name = template.render(names)
+    >>> name
+    'a_b_007.tif'
+    >>> template.parse_name(name)
+    {'start.sample_name': 'a_b', 'event.seq_num': 7}
+    """
+
+    __slots__ = ("_inverse", "_parts", "_steps", "style", "text")
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        timezone: str | None = None,
+        policy: str = "portable",
+        replacements: Mapping[str, str] | None = None,
+    ) -> None:
+        given: object = text
+        if not isinstance(given, str):
+            message = (
+                f"a template is a string such as "
+                f"'{{start.scan_id}}_{{event.seq_num}}.tif', not {type(text).__name__}"
+            )
+            raise TemplateError(message)
+        self.text = text
+        self.style = Style.of(policy, replacements, timezone)
+        self._parts = parse(text)
+        self._prepare()
+        self._check_components()
+
+    @classmethod
+    def parse(cls, text: str, **options: Any) -> Template:
+        """Make a template of a text: the same as the class itself."""
+        return cls(text, **options)
+
+    @classmethod
+    def _of(cls, text: str, parts: tuple[Part, ...], style: Style) -> Template:
+        template = cls.__new__(cls)
+        template.text, template.style = text, style
+        template._parts = parts  # noqa: SLF001 (its own)
+        template._prepare()  # noqa: SLF001 (its own)
+        return template
+
+    def _prepare(self) -> None:
+        self._steps: list[tuple[str, Step | None, Field | None]] = [
+            _step(part, self.style) for part in self._parts
+        ]
+        self._inverse: Inverse | None = None
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Template)
+            and other.text == self.text
+            and other.style == self.style
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.style))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Template._of, (self.text, self._parts, self.style)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What stands in curly brackets, in order."""
+        return fields_of(self._parts)
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The roots that the template speaks of."""
+        return frozenset(r.root for field in self.fields for r in field.references)
+
+    def names(self, root: str) -> bool:
+        """Tell whether the template speaks of `root`, as in ``names("i")``."""
+        return root in self.roots
+
+    def with_style(self, style: Style) -> Template:
+        """Give the same template in another style."""
+        return Template._of(self.text, self._parts, style)
+
+    # ---- forwards
+
+    def render(self, names: Mapping[str, Any]) -> str:
+        """Make one relative path.
+
+        Parameters
+        ----------
+        names : mapping
+            What each root stands for: documents for ``start``, ``descriptor``,
+            ``event`` and ``stop``, a mapping for ``baseline``, plain values for
+            ``stream``, ``field``, ``frame``, ``i`` and ``i0``…; the others are made of
+            these, unless they are given.
+
+        Returns
+        -------
+        str
+            With forward slashes only where the template has them.
+
+        Raises
+        ------
+        MissingKeyError
+            If a key is not there, or its value is blank, and nothing stands in.
+        TemplateError
+            If a value can't be formatted as asked.
+        """
+        texts = []
+        for literal, step, field in self._steps:
+            if step is None:
+                texts.append(literal)
+                continue
+            text = step(names)
+            if text is None:
+                assert field is not None  # noqa: S101 (segments give a text)
+                raise nowhere(field, names)
+            texts.append(text)
+        path = "".join(texts)
+        return path if _is_plain(path) else self._mended(path)
+
+    def check_start(self, start: Mapping[str, Any]) -> None:
+        """Raise what every name of a run would fail with, as far as its start tells.
+
+        Raises
+        ------
+        TemplateError
+        """
+        check_start(self._parts, start, self.style)
+
+    def check_descriptor(
+        self, descriptor: Mapping[str, Any], start: Mapping[str, Any]
+    ) -> None:
+        """Raise what every name of a stream would fail with.
+
+        Every ``event.data`` key must be one of the descriptor's data keys and its
+        dtype must fit the format; configuration and units must be there.
+
+        Raises
+        ------
+        TemplateError
+        """
+        check_descriptor(self._parts, descriptor, start, self.style)
+
+    def explain(
+        self, names: Mapping[str, Any] | None = None
+    ) -> list[tuple[str, str, str]]:
+        """Tell what each part means.
+
+        Parameters
+        ----------
+        names : mapping, optional
+            As for `render`, for an example of each.
+
+        Returns
+        -------
+        list of (part, meaning, example)
+        """
+        return explain(self._parts, self.style, names)
+
+    def split_root(self) -> tuple[str, Template]:
+        """Part the literal leading folders from the rest.
+
+        Examples
+        --------
+        >>> Template("/data/raw/{start.user}/{start.scan_id}.tif").split_root()
+        ('/data/raw/', Template('{start.user}/{start.scan_id}.tif'))
+        """
+        lead = self._lead()
+        cut = len(_escaped(lead))
+        # Columns stay those of the text that its author wrote.
+        rest = shifted(parse(self.text[cut:]), cut)
+        return lead, Template._of(self.text[cut:], rest, self.style)
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the names begin at the file system's root."""
+        first = self._parts[0]
+        return isinstance(first, str) and Path(first).is_absolute()
+
+    # ---- backwards
+
+    def parse_name(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Read the values back that a name was made of.
+
+        Parameters
+        ----------
+        path : str or path
+            As `render` gave it; or an absolute path that ends so.
+
+        Returns
+        -------
+        dict
+            Field → value, such as ``{"start.scan_id": "42", "event.seq_num": 7}``: a
+            number or a time where the specification tells, else text, as it stands in
+            the name. A field that has no value there, or its default, is None.
+
+        Raises
+        ------
+        TemplateError
+            If the template can't be inverted, because fields follow each other without
+            a separator; if this is no name of its; or if it can be read in two ways.
+
+        Examples
+        --------
+        >>> template = Template("{run}_{time:%Y%m%d}<_{event.data.T:.1f}K>.tif")
+        >>> template.parse_name("7f3a1c2e_20261122_300.5K.tif")["event.data.T"]
+        300.5
+        """
+        return self._inverted().read(os.fspath(path))
+
+    def glob(self) -> str:
+        """Give the pattern of the names, for `pathlib.Path.glob`.
+
+        Examples
+        --------
+        >>> Template("{start.sample}/[a]_{event.seq_num:04d}.tif").glob()
+        '*/[[]a]_*.tif'
+        """
+        return self._inverted().glob()
+
+    def _inverted(self) -> Inverse:
+        if self._inverse is None:
+            self._inverse = Inverse(self._parts, self.text, self.style)
+        return self._inverse
+
+    # ---- the path as a whole
+
+    def _mended(self, path: str) -> str:
+        """Make every component of a path one that can be: the careful way."""
+        components = path.split("/")
+        lead = self._lead().count("/")
+        mended = [
+            part if n < lead else safe_component(part)
+            for n, part in enumerate(components)
+            if part not in ("", ".") or (n == 0 and lead)
+        ]
+        if not mended[-1:] or components[-1].strip() in ("", ".", ".."):
+            message = f"template {self.text!r} gives no file name here: {path!r}"
+            raise TemplateError(message)
+        name = components[-1]
+        if name.startswith(".") and name.count(".") == 1:
+            message = (
+                f"template {self.text!r} gives {name!r} here: nothing but an extension"
+            )
+            raise TemplateError(message)
+        whole = "/".join(mended)
+        check_length(whole)
+        return whole
+
+    def _lead(self) -> str:
+        literal = (
+            self._parts[0] if self._parts and isinstance(self._parts[0], str) else ""
+        )
+        return literal[: literal.rfind("/") + 1]
+
+    def _check_components(self) -> None:
+        """Refuse a path that ends without a name, or goes where it should not."""
+        shape, at = _shape(self._parts)
+        lead = len(self._lead())
+        end = shape.rfind("/") + 1
+        if shape[end:] in ("", ".", ".."):
+            message = f"template {self.text!r} ends without a file name"
+            raise TemplateError(message, column=max(len(self.text), 1))
+        place = lead
+        for component in shape[lead:].split("/"):
+            self._check_component(component, at[min(place, len(at) - 1)])
+            place += len(component) + 1
+
+    def _check_component(self, component: str, column: int) -> None:
+        literal = component.replace("\0", "")
+        if component == "..":
+            message = f"template {self.text!r} goes up ('..') behind a field"
+        elif component.startswith(".") and component != ".":
+            message = f"template {self.text!r}: a name that begins with a dot is hidden"
+        elif component.endswith((".", " ")) and component != ".":
+            message = (
+                f"template {self.text!r}: Windows takes no name that ends with a dot "
+                f"or a space"
+            )
+        elif len(literal.encode()) > LONGEST_COMPONENT:
+            message = (
+                f"template {self.text!r}: {literal[:20]!r}… alone has more than the "
+                f"{LONGEST_COMPONENT} bytes of a name"
+            )
+        else:
+            return
+        raise TemplateError(f"{message} (column {column})", column=column)
+
+
+def _step(part: Part, style: Style) -> tuple[str, Step | None, Field | None]:
+    if isinstance(part, str):
+        return part, None, None
+    if isinstance(part, Segment):
+        return "", segment_of(part, style), None
+    return "", step_of(part, style), part
+
+
+def _shape(parts: tuple[Part, ...]) -> tuple[str, list[int]]:
+    r"""Give the text with each field as ``\0``, and the column of each character."""
+    shape, column = "", 1
+    columns: list[int] = []
+    for part in parts:
+        if isinstance(part, Segment):
+            inner, places = _shape(part.parts)
+            shape, columns, column = shape + inner, columns + places, part.column
+        elif isinstance(part, Field):
+            shape, columns, column = shape + "\0", [*columns, part.column], part.column
+        else:
+            shape += part
+            columns += range(column, column + len(part))
+    return shape, columns or [1]
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path needs no mending, as nearly all do: told by a few quick looks."""
+    if path.isascii():
+        if not 0 < len(path) <= LONGEST_COMPONENT:
+            return False
+    elif len(path) > _FEW or not is_normalized("NFC", path):
+        return False
+    if path[0] in "./ " or path[-1] in ". /" or "/." in path or "./" in path:
+        return False
+    if "//" in path or " /" in path or "/ " in path:
+        return False
+    if "/" not in path:
+        return path[:3].lower() not in _RESERVED_BEGIN
+    return all(part[:3].lower() not in _RESERVED_BEGIN for part in path.split("/"))
+
+
+def _escaped(literal: str) -> str:
+    return literal.replace("{", "{{").replace("}", "}}")
