@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import held_bytes, own_copy
@@ -18,7 +20,7 @@ from tiffin.export import Export, Pipeline, raise_first
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tiffin.corrections import Correction
     from tiffin.export import Existing, OnError
@@ -133,7 +135,6 @@ class ImageExporter:
         self._mailbox = Pool(
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
         )
-        self._runs: list[str] = []
         self._errors: dict[str, Exception] = {}
         # An interpreter that exits, or an exporter let go, still writes what it has.
         self._finalizer = weakref.finalize(self, _close, self._mailbox, self._pipeline)
@@ -149,8 +150,12 @@ class ImageExporter:
             Not changed, and not kept: what others change in it later, pixels too, does
             not show in the files.
         """
-        copy = own_copy(doc)
-        held = held_bytes(copy.get("data", ()))
+        try:
+            copy = own_copy(doc)
+            held = held_bytes(copy.get("data", ()))
+        except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
+            self._fail(name, doc, error)
+            return
         self._mailbox.submit(held, lambda: self._take(name, copy))
         raising = self.settings.on_error == "raise"
         if name == "stop" or (raising and name in ("start", "descriptor")):
@@ -160,8 +165,33 @@ class ImageExporter:
 
     @property
     def reports(self) -> dict[str, Report]:
-        """Run uid → report, of all runs so far; running ones as far as they are."""
-        return {run: self._pipeline.report(run) for run in self._runs}
+        """Run uid → report, of all runs so far; running ones as far as they are.
+
+        What belongs to no run that is known, as documents whose start document never
+        came, is under ``""``.
+        """
+        return {run: self._pipeline.report(run) for run in self._pipeline.runs}
+
+    def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
+        """Look ahead at the documents of a replay that is to come.
+
+        Parameters
+        ----------
+        parts : iterable of iterables of (name, document)
+            Gone through once now. Names may then ask for the baseline even where it
+            comes late, and fields that come as lists without a dtype get one that fits
+            all of their frames.
+        """
+        self._pipeline.prepare(parts)
+        self._pipeline.survey(parts)
+
+    def finish(self) -> None:
+        """End the runs that never stopped, and stop looking for files that are late.
+
+        For the end of a replay: what is not there by now will not come.
+        """
+        self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
+        self._mailbox.drain()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every frame handed over so far has its file or its failure.
@@ -200,8 +230,6 @@ class ImageExporter:
 
     def _take(self, name: str, doc: Mapping[str, Any]) -> None:
         try:
-            if name == "start":
-                self._runs.append(doc["uid"])
             error = self._pipeline.feed(name, doc)
             if error is not None:
                 self._errors[str(doc["uid"])] = error
@@ -210,14 +238,12 @@ class ImageExporter:
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
 
-    def _fail(self, name: str, doc: Mapping[str, Any], error: Exception) -> None:
+    def _fail(self, name: str, doc: object, error: Exception) -> None:
         """Record what went wrong with a whole document."""
         if not isinstance(error, SourceError):
             logger.error("a %s document failed", name, exc_info=error)
             error = SourceError(f"a {name} document could not be exported: {error!r}")
-        run = self._pipeline.run_of(name, doc)
-        if run and run not in self._runs:
-            self._runs.append(run)
+        run = self._pipeline.run_of(name, doc) if isinstance(doc, Mapping) else ""
         self._pipeline.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:

@@ -80,13 +80,13 @@ class TemplateError(TiffinError, ValueError):
 
     Attributes
     ----------
-    column : int or None
+    column : int
         Where in the template, counted from 1.
     """
 
     exit_status = 2
 
-    def __init__(self, message: str, *, column: int | None = None) -> None:
+    def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
         self.column = column
 

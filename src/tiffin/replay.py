@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 import numpy as np
 
-from tiffin.assemble import Assembler
+from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError
 from tiffin.export import Export, replay
@@ -169,14 +170,18 @@ def process(
     event
     stop
     """
-    runs = []
+    prepare = getattr(exporter, "prepare", None)
+    source = open_source(headers, twice=callable(prepare))
+    if callable(prepare):
+        prepare(getattr(source, "parts", (source,)))
+    runs = [""]  # what belongs to no run that is known
     with Interrupts() as interrupts:
-        for name, doc in interrupts.between(open_source(headers, twice=False)):
+        for name, doc in interrupts.between(source):
             if name == "start":
-                runs.append(doc["uid"])
+                runs.append(str(doc.get("uid")))
             exporter(name, doc)
-    if callable(getattr(exporter, "wait", None)):
-        exporter.wait()  # type: ignore[attr-defined]
+    if callable(getattr(exporter, "finish", None)):
+        exporter.finish()  # type: ignore[attr-defined]
     reports = getattr(exporter, "reports", None)
     if not isinstance(reports, Mapping):
         return None
@@ -184,7 +189,7 @@ def process(
 
 
 def get_images(
-    header: Any, field: str, stream: str | None = "primary"
+    header: Any, field: str, stream: str | None = "primary", *, dtype: Any = None
 ) -> ImageSequence:
     """Give the images of a run as arrays.
 
@@ -196,6 +201,8 @@ def get_images(
         Which field.
     stream : str or None
         Which stream; None means all.
+    dtype : dtype-like, optional
+        Of images that come as lists without a dtype.
 
     Returns
     -------
@@ -215,17 +222,31 @@ def get_images(
     >>> len(images), images[0].shape, images[0].dtype
     (2, (6, 9), dtype('uint16'))
     """
-    streams = None if stream is None else (stream,)
-    assembler = Assembler(fields=(field,), streams=streams)
+    settings = Export.of("{frame}", fields=field, streams=stream, dtype=dtype)
+    dtypes = ListDtypes(settings.dtype)
+    source = open_source(header)
+    with dtypes.survey():
+        _events(source, settings, dtypes)
+    return ImageSequence(_events(source, settings, dtypes))
+
+
+def _events(
+    source: Iterable[tuple[str, Mapping[str, Any]]],
+    settings: Export,
+    dtypes: ListDtypes,
+) -> list[Pixels | Exception]:
+    """Give what each event holds: its pixels, or why there are none."""
+    fields, streams = settings.fields, settings.streams
+    assembler = Assembler(fields=fields, streams=streams, dtypes=dtypes)
     events: dict[int, Pixels | Exception] = {}
-    for name, doc in open_source(header, twice=False):
-        for frame in assembler(name, doc):
-            if frame.problem is not None and frame.seq_num is None:
-                raise frame.problem
-            told = frame.pixels or frame.problem
-            if told is not None:
-                events[id(told)] = told
-    return ImageSequence(list(events.values()))
+    frames = (f for name, doc in source for f in assembler(name, doc))
+    for frame in chain(frames, assembler.finish()):
+        if frame.problem is not None and frame.seq_num is None:
+            raise frame.problem
+        told = frame.pixels or frame.problem
+        if told is not None:
+            events[id(told)] = told
+    return list(events.values())
 
 
 class ImageSequence(Sequence[np.ndarray]):

@@ -32,8 +32,10 @@ def own_copy(document: Any) -> Any:
     if isinstance(document, (list, tuple)):
         nested = (list, tuple, Mapping, np.ndarray)
         if any(isinstance(item, nested) for item in document):
-            return type(document)([own_copy(item) for item in document])
-        return document.copy() if isinstance(document, list) else document
+            # Subclasses, as named tuples are, may want other arguments: plain ones.
+            items = [own_copy(item) for item in document]
+            return items if isinstance(document, list) else tuple(items)
+        return list(document) if isinstance(document, list) else document
     if isinstance(document, np.ndarray):
         return document.copy()
     return document

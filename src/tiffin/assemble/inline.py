@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
 __all__ = ["ArrayPixels", "ListDtypes", "ListPixels", "inline_pixels", "inline_shape"]
 
@@ -65,10 +66,18 @@ class ListDtypes:
     ) -> None:
         self.chosen = chosen
         self._cast_later = cast_later
-        self.surveying = False
-        """Whether every frame still has a say, and nothing is decided or said yet."""
+        self._surveying = False
         self._dtypes: dict[Hashable, np.dtype] = {}
         self._said: set[Hashable] = set()
+
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        """Let every frame that is seen meanwhile have a say; nothing is said yet."""
+        self._surveying = True
+        try:
+            yield
+        finally:
+            self._surveying = False
 
     def dtype(self, where: tuple[Hashable, ...], values: Any) -> np.dtype | None:
         """Give the dtype of a field's images.
@@ -83,11 +92,11 @@ class ListDtypes:
         if self.chosen is not None:
             return None if self._cast_later else self.chosen
         decided = self._dtypes.get(where)
-        if decided is None or (self.surveying and decided != OTHER):
+        if decided is None or (self._surveying and decided != OTHER):
             decided = _wider(decided, _dtype_of_list(values))
             if decided is not None:
                 self._dtypes[where] = decided
-        if decided is not None and not self.surveying and where not in self._said:
+        if decided is not None and not self._surveying and where not in self._said:
             self._said.add(where)
             logger.warning(
                 "run %s: field %r came as lists without dtype_numpy, so its images "
@@ -164,11 +173,10 @@ def inline_pixels(
     if not isinstance(value, (list, tuple)):
         return ArrayPixels(value)
     if value and isinstance(value[0], np.ndarray):
-        shapes = {getattr(item, "shape", None) for item in value}
-        if len(shapes) > 1:
-            message = (
-                f"a list of arrays of several shapes is no stack of images: {shapes}"
-            )
+        kinds = {(np.shape(item), getattr(item, "dtype", None)) for item in value}
+        if len(kinds) > 1:
+            told = " and ".join(f"{dtype}{list(shape)}" for shape, dtype in kinds)
+            message = f"arrays of several shapes or dtypes are no stack: {told}"
             raise ReadError(message)
         return ArrayPixels(np.stack(value))
     declared = declared_dtype(data_key)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page
 
+from tiffin.assemble.event_frames import frames_of
 from tiffin.assemble.external import External
 from tiffin.assemble.foresight import BASELINE, Foresight, events_in
 from tiffin.assemble.inline import ListDtypes, inline_pixels, inline_shape
+from tiffin.assemble.referenced import Referenced
 from tiffin.assemble.run import (
     Announced,
     OpenRun,
@@ -27,11 +29,12 @@ from tiffin.errors import (
     SourceError,
     TiffinError,
 )
-from tiffin.frames import Frame, Pixels
+from tiffin.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tiffin.frames import Pixels
     from tiffin.readers import RootMap
 
 __all__ = ["Assembler"]
@@ -82,7 +85,8 @@ class Assembler:
         roots: RootMap | None = None,
         foresight: Foresight | None = None,
     ) -> None:
-        self._fields = fields
+        self.fields = fields
+        """Which fields; None means every one. May be changed between two documents."""
         self._foresight = foresight or Foresight()
         self._streams = streams
         self._dtypes = dtypes or ListDtypes()
@@ -91,9 +95,7 @@ class Assembler:
         self._external = External(roots)
         self._runs: dict[str, OpenRun] = {}
         self._run_of_descriptor: dict[str, OpenRun] = {}
-        self._resources: dict[str, Mapping[str, Any]] = {}
-        self._stream_resources: dict[str, Mapping[str, Any]] = {}
-        self._datums: dict[str, Mapping[str, Any]] = {}
+        self._referenced = Referenced()
         self._waiting = WaitingRoom()
         self._strangers: set[str] = set()
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
@@ -153,6 +155,9 @@ class Assembler:
         )
 
     def _descriptor(self, doc: Mapping[str, Any]) -> None:
+        for data_key in doc["data_keys"].values():
+            data_key.get("shape")  # what is no descriptor is refused here
+        str(doc["name"])
         run = self._runs.get(doc["run_start"])
         if run is None:
             self._is_new(doc["run_start"], "a run joined after its start is left out")
@@ -161,11 +166,11 @@ class Assembler:
         self._run_of_descriptor[doc["uid"]] = run
 
     def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        self._resources[doc["uid"]] = doc
+        self._referenced.resources[doc["uid"]] = doc
         yield from self._waiting.arrived(doc["uid"])
 
     def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        self._datums[doc["datum_id"]] = doc
+        self._referenced.datums[doc["datum_id"]] = doc
         yield from self._waiting.arrived(doc["datum_id"])
 
     def _datum_page(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
@@ -183,7 +188,7 @@ class Assembler:
             yield from self._stranger(doc["descriptor"])
             return
         run, descriptor = found
-        run.streams_with_events.add(str(descriptor["name"]))
+        run.numbers[str(descriptor["name"])].add(int(doc["seq_num"]))
         for name in self._fields_in(doc["data"], descriptor["data_keys"]):
             yield from self._images(run, descriptor, doc, name)
         if self._join_events:
@@ -199,7 +204,7 @@ class Assembler:
         run.baseline = _without_images(event)["data"]
 
     def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        self._stream_resources[doc["uid"]] = doc
+        self._referenced.stream_resources[doc["uid"]] = doc
         yield from self._waiting.arrived(doc["uid"])
 
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
@@ -208,13 +213,17 @@ class Assembler:
             yield from self._stranger(doc["descriptor"])
             return
         run, descriptor = found
-        indices, seq_nums = doc["indices"], doc["seq_nums"]
-        for offset in range(int(indices["stop"]) - int(indices["start"])):
-            index, seq_num = indices["start"] + offset, seq_nums["start"] + offset
-            make = partial(
-                self._streamed, run, descriptor, doc["stream_resource"], index, seq_num
+        indices = range(int(doc["indices"]["start"]), int(doc["indices"]["stop"]))
+        seq_nums = range(int(doc["seq_nums"]["start"]), int(doc["seq_nums"]["stop"]))
+        if len(indices) != len(seq_nums):
+            message = f"it has {len(indices)} indices for {len(seq_nums)} seq_nums"
+            raise ValueError(message)
+        run.numbers[str(descriptor["name"])].update(seq_nums)
+        for index, seq_num in zip(indices, seq_nums, strict=True):
+            resource = doc["stream_resource"]
+            yield from self._streamed(
+                run, descriptor, resource, index, seq_num, last=False
             )
-            yield from make(last=False)
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         run = self._runs.get(doc["run_start"])
@@ -230,7 +239,7 @@ class Assembler:
         images = {
             name: self._images_an_event(name, data_key)
             for name, data_key in descriptor["data_keys"].items()
-            if is_image(data_key) and (self._fields is None or name in self._fields)
+            if is_image(data_key) and (self.fields is None or name in self.fields)
         }
         return Announced(run.start, descriptor, images)
 
@@ -253,8 +262,8 @@ class Assembler:
     def _fields_in(
         self, data: Mapping[str, Any], data_keys: Mapping[str, Any]
     ) -> list[str]:
-        if self._fields is not None:
-            return [name for name in self._fields if name in data_keys or name in data]
+        if self.fields is not None:
+            return [name for name in self.fields if name in data_keys or name in data]
         names = [name for name, data_key in data_keys.items() if is_image(data_key)]
         more = (
             name for name, value in data.items() if name not in names and _is_2d(value)
@@ -274,7 +283,7 @@ class Assembler:
             if external.startswith("STREAM:"):
                 return  # its stream datum tells of it
             problem = NoImageError(f"event {event['seq_num']} holds no {name!r}")
-            yield from self._frames(run, descriptor, event, name, problem)
+            yield from frames_of(run, descriptor, event, name, problem)
             return
         value = event["data"][name]
         shape = inline_shape(value)
@@ -289,11 +298,11 @@ class Assembler:
                 pixels.colour = self._is_colour(name, data_key)
             except TiffinError as error:
                 pixels = error
-            yield from self._frames(run, descriptor, event, name, pixels)
+            yield from frames_of(run, descriptor, event, name, pixels)
         elif is_image(data_key) or name in run.seen:
             held = type(value).__name__ if shape is None else f"shape {list(shape)}"
             message = f"event {event['seq_num']}: {name!r} is no image here ({held})"
-            yield from self._frames(run, descriptor, event, name, FieldError(message))
+            yield from frames_of(run, descriptor, event, name, FieldError(message))
         # Else the field is none of images: said at the run's end, if it was asked for.
 
     def _filled(
@@ -307,8 +316,8 @@ class Assembler:
     ) -> Iterator[Frame]:
         """Give the images of a datum, once datum and resource are known."""
         datum_id = str(event["data"][name])
-        datum = self._datums.get(datum_id)
-        resource = self._resources.get(datum["resource"]) if datum else None
+        datum = self._referenced.datums.get(datum_id)
+        resource = self._referenced.resources.get(datum["resource"]) if datum else None
         again = partial(self._filled, run, descriptor, event, name)
         pixels: Pixels | TiffinError
         if datum is None:
@@ -326,7 +335,7 @@ class Assembler:
             data_key = descriptor["data_keys"].get(name, {})
             colour = self._is_colour(name, data_key)
             pixels = self._external.datum(resource, datum, data_key, colour=colour)
-        yield from self._frames(run, descriptor, event, name, pixels)
+        yield from frames_of(run, descriptor, event, name, pixels)
 
     def _streamed(
         self,
@@ -339,84 +348,60 @@ class Assembler:
         last: bool,
     ) -> Iterator[Frame]:
         """Give the images of one index of a stream datum, joined with its event."""
-        resource = self._stream_resources.get(resource_uid)
+        resource = self._referenced.stream_resources.get(resource_uid)
         again = partial(self._streamed, run, descriptor, resource_uid, index, seq_num)
         if resource is None:
             if not last:
                 self._waiting.wait(run.uid, resource_uid, again)
+                return
+            message = f"no document described stream resource {resource_uid!r}"
+            problem = ReadError(message)
+            alone = _event_alone(descriptor, seq_num)
+            yield from frames_of(run, descriptor, alone, None, problem)
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
-        if not (is_image(data_key) if self._fields is None else name in self._fields):
+        if not (is_image(data_key) if self.fields is None else name in self.fields):
             return
-        if self._fields is not None and not _may_be_image(data_key):
+        if self.fields is not None and not _may_be_image(data_key):
             return  # said at the end of the run
-        place = (str(descriptor["name"]), int(seq_num))
-        event = run.events.get(place)
-        if event is None:
-            if self._join_events and not last:
-                self._waiting.wait(run.uid, (run.uid, *place), again)
-                return
-            # A fly scan has no events; the time known is that of its descriptor.
-            event = {"seq_num": seq_num, "time": descriptor["time"], "data": {}}
+        place = (str(descriptor["name"]), seq_num)
+        run.told[str(descriptor["name"]), name].add(seq_num)
+        known = run.events.get(place)
+        if known is None and self._join_events and not last:
+            self._waiting.wait(run.uid, (run.uid, *place), again)
+            return
+        event = known or _event_alone(descriptor, seq_num)
         colour = self._is_colour(name, data_key)
-        pixels = self._external.asset(resource, int(index), data_key, colour=colour)
-        yield from self._frames(run, descriptor, event, name, pixels)
+        pixels = self._external.asset(resource, index, data_key, colour=colour)
+        yield from frames_of(run, descriptor, event, name, pixels)
 
     def _is_colour(self, name: str, data_key: Mapping[str, Any]) -> bool:
         return name in self._colour or is_colour(data_key)
-
-    def _frames(
-        self,
-        run: OpenRun,
-        descriptor: Mapping[str, Any],
-        event: Mapping[str, Any],
-        name: str,
-        pixels: Pixels | TiffinError,
-    ) -> Iterator[Frame]:
-        """Give the frames of one event and field, or the one that says why not."""
-        run.seen.add(name)
-        stream = str(descriptor["name"])
-        context: dict[str, Any] = {
-            "run": run.uid,
-            "stream": stream,
-            "field": name,
-            "seq_num": event["seq_num"],
-            "start": run.start,
-            "descriptor": descriptor,
-            "event": event,
-            "baseline": run.baseline,
-            "stop": run.stop,
-        }
-        if isinstance(pixels, TiffinError):
-            yield Frame(problem=pixels, **context)
-            return
-        image = 3 if pixels.colour else 2
-        count = 1 if pixels.shape is None else math.prod(pixels.shape[:-image])
-        if pixels.shape is not None and not math.prod(pixels.shape):
-            shape = list(pixels.shape)
-            message = (
-                f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
-            )
-            yield Frame(problem=NoImageError(message), **context)
-            return
-        first = run.number(stream, name, count)
-        for i in range(count):
-            yield Frame(pixels=pixels, i=i, number=first + i, **context)
 
     # ---- the end of a run
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
         yield from self._waiting.leave(run.uid)
-        for name, problem in run.missing(self._fields, self._streams):
-            yield Frame(run=run.uid, field=name, start=run.start, problem=problem)
+        for stream, name, seq_num in run.untold():
+            lost = ReadError(f"no stream datum told of event {seq_num} of {name!r}")
+            yield Frame(
+                run=run.uid,
+                stream=stream,
+                field=name,
+                seq_num=seq_num,
+                start=run.start,
+                problem=lost,
+            )
+        for field, problem in run.missing(self.fields, self._streams):
+            yield Frame(run=run.uid, field=field, start=run.start, problem=problem)
         self._runs.pop(run.uid, None)
         for uid in run.descriptors:
             self._run_of_descriptor.pop(uid, None)
+        self._referenced.forget(run.uid)
         if not self._runs:
             # Resources need not name their run, so they go when the last run goes.
-            for documents in (self._resources, self._stream_resources, self._datums):
-                documents.clear()
+            self._referenced.clear()
 
     def _stranger(self, descriptor: str) -> Iterator[Frame]:
         """Account for events whose descriptor never came, once a descriptor."""
@@ -434,6 +419,11 @@ class Assembler:
         self._strangers.add(key)
         logger.warning("%s (%s)", message, str(key)[:8])
         return True
+
+
+def _event_alone(descriptor: Mapping[str, Any], seq_num: int) -> dict[str, Any]:
+    """Stand in for an event: a fly scan has none, and its descriptor's time only."""
+    return {"seq_num": seq_num, "time": descriptor["time"], "data": {}}
 
 
 def _is_2d(value: object) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Announced", "OpenRun", "announced_shape", "is_colour", "is_image"]
 
@@ -28,8 +28,12 @@ class OpenRun:
         (stream, field) → how many frames so far.
     seen : set
         The fields of which an event told something: images, or that there were none.
-    streams_with_events : set
-        The streams of which an event came.
+    absent : set
+        The fields that an event should have held, and did not.
+    told : dict
+        (stream, field) → the seq_nums of which stream datums told.
+    numbers : dict
+        Stream → the seq_nums of its events, and of any field's stream datums.
     events : dict
         (stream, seq_num) → event, for stream datums to be joined with.
     baseline : mapping
@@ -42,7 +46,11 @@ class OpenRun:
     descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
-    streams_with_events: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    told: dict[tuple[str, str], set[int]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
+    numbers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +79,8 @@ class OpenRun:
         if fields is None:
             if not self.seen:
                 return [(None, FieldError(self._no_image(streams)))]
-            fields = tuple(self._never_streamed(streams))
+            never_held = sorted(self.absent - self.seen)
+            fields = (*never_held, *self._never_streamed(streams))
         unseen = [name for name in dict.fromkeys(fields) if name not in self.seen]
         return [(name, FieldError(self._no_field(name, streams))) for name in unseen]
 
@@ -80,12 +89,22 @@ class OpenRun:
         return [
             name
             for descriptor in self.descriptors.values()
-            if descriptor["name"] in self.streams_with_events
+            if descriptor["name"] in self.numbers
             and (streams is None or descriptor["name"] in streams)
             for name, data_key in descriptor["data_keys"].items()
             if is_image(data_key)
             and str(data_key.get("external", "")).startswith("STREAM:")
         ]
+
+    def untold(self) -> Iterator[tuple[str, str, int]]:
+        """Give (stream, field, seq_num) of what no stream datum told, in order.
+
+        All fields of a stream go along with its events, and with each other: where one
+        that is told of by stream datums has a gap, images have been lost.
+        """
+        for (stream, name), told in self.told.items():
+            for seq_num in sorted(self.numbers[stream] - told):
+                yield stream, name, seq_num
 
     def image_fields(self) -> dict[str, list[str]]:
         """Give the image fields that the descriptors announce, by stream."""
@@ -158,9 +177,12 @@ class Announced:
 
 
 def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Read a data key's shape; None where it is no image's or not all known."""
+    """Read a data key's shape; None where it is no image's or not all known.
+
+    A zero is no shape that a detector has: it was not known when it was announced.
+    """
     shape = data_key.get("shape") or ()
-    if len(shape) < 2 or any(n is None for n in shape):
+    if len(shape) < 2 or not all(shape):
         return None
     return tuple(int(n) for n in shape)
 

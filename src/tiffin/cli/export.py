@@ -27,6 +27,7 @@ from tiffin.sources import (
     only,
     open_source,
 )
+from tiffin.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,6 +115,7 @@ def export(
     ] = None,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
+    Template(template)  # what is wrong with it is said before any server is asked
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble import Assembler, own_copy
+from tiffin.assemble import Assembler, ListDtypes, own_copy
 from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
@@ -24,6 +25,8 @@ from tiffin.errors import (
     FieldError,
     NoImageError,
     ReadError,
+    SettingsError,
+    SourceError,
     TemplateError,
     TiffinError,
 )
@@ -33,7 +36,7 @@ from tiffin.records import Record
 from tiffin.writers import SeriesWriter, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from tiffin.export import OnError
     from tiffin.records import Report
@@ -65,6 +68,8 @@ class LiveTiffExporter:
         What becomes of tiffin's own failures: recorded and logged, or raised, an
         existing file as the OSError that it was. What a subclass's own hooks raise
         always propagates.
+    dtype : dtype-like, optional
+        Of images that come as lists without a dtype.
 
     Attributes
     ----------
@@ -97,7 +102,9 @@ class LiveTiffExporter:
         db: Any = None,
         *,
         on_error: OnError = "report",
+        dtype: Any = None,
     ) -> None:
+        _check_field(field)
         self._settings = Export.of(
             template,
             fields=field,
@@ -105,6 +112,7 @@ class LiveTiffExporter:
             existing="replace" if overwrite else "error",
             dry_run=dryrun,
             on_error=on_error,
+            dtype=dtype,
         )
         self._settings.refuse_later_roots()
         self.field = field
@@ -113,10 +121,12 @@ class LiveTiffExporter:
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
-        self._assembler = Assembler(fields=(field,), streams=None, join_events=True)
+        self._dtypes = ListDtypes(self._settings.dtype)
+        self._assembler = Assembler(
+            fields=(field,), streams=None, dtypes=self._dtypes, join_events=True
+        )
         self._ledger = Ledger()
         self._writer = SeriesWriter()
-        self._runs: list[str] = []
         self._starts: dict[str, Mapping[str, Any]] = {}
         self._claims = Claims()
         self._descriptors: dict[str, Mapping[str, Any]] = {}
@@ -125,24 +135,46 @@ class LiveTiffExporter:
 
     @property
     def reports(self) -> dict[str, Report]:
-        """Run uid → report, of all runs so far."""
-        return {run: self._ledger.report(run) for run in self._runs}
+        """Run uid → report, of all runs so far; ``""`` for what belongs to none."""
+        return {run: self._ledger.report(run) for run in self._ledger.runs}
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
-        if name == "start":
-            self._runs.append(str(doc["uid"]))
-        if name == "start" and len(self._starts) > MOST_OPEN_RUNS:
-            self._starts.clear()  # of runs that never stopped
+        understood = False
         frames: list[Frame] = []
         with self._our_own(doc):
-            frames = list(self._assembler(name, dict(doc)))
+            frames = list(self._assembler(name, _document(name, doc)))
+            understood = True
+        if not understood:
+            return
+        if name == "start":
+            self._begin(str(doc["uid"]))
         if name in ("start", "descriptor"):
             getattr(self, name)(own_copy(doc))
-        for frame in _first_of_each_event(frames):
-            self._hand_event(frame)
+            self._assembler.fields = (self.field,)  # a hook may have chosen another
+        self._hand_events(frames)
         if name == "stop":
             self.stop(own_copy(doc))
+
+    def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
+        """Look ahead at a replay: lists without a dtype get one that fits all frames.
+
+        Parameters
+        ----------
+        parts : iterable of iterables of (name, document)
+            Gone through once now.
+        """
+        ahead = Assembler(fields=(self.field,), streams=None, dtypes=self._dtypes)
+        with self._dtypes.survey():
+            for part in parts:
+                with suppress(SourceError):
+                    for name, doc in part:
+                        with suppress(SourceError):
+                            list(ahead(name, doc))
+
+    def finish(self) -> None:
+        """End the runs that never stopped, at the end of a replay."""
+        self._hand_events(list(self._assembler.finish()))
 
     # ---- the hooks
 
@@ -212,6 +244,15 @@ class LiveTiffExporter:
 
     # ---- what the hooks stand on
 
+    def _begin(self, run: str) -> None:
+        self._ledger.note(run)
+        if len(self._starts) > MOST_OPEN_RUNS:
+            self._starts.clear()  # of runs that never stopped
+
+    def _hand_events(self, frames: list[Frame]) -> None:
+        for frame in _first_of_each_event(frames):
+            self._hand_event(frame)
+
     def _hand_event(self, frame: Frame) -> None:
         """Call the event hook with a filled copy."""
         if frame.problem is not None or frame.pixels is None:
@@ -225,8 +266,9 @@ class LiveTiffExporter:
             self._record(frame, error=ours)
             return
         event = own_copy(frame.event)
-        event["data"][self.field] = array
-        event["filled"] = {**event.get("filled", {}), self.field: True}
+        field = str(frame.field)
+        event["data"][field] = array
+        event["filled"] = {**event.get("filled", {}), field: True}
         self._frame = frame
         self._failure = None
         try:
@@ -262,11 +304,14 @@ class LiveTiffExporter:
             )
             self._record(frame, path=Path(name), error=CollisionError(message))
         else:
+            saved = len(self.filenames)
             try:
                 self._save_image(image, name)
             except TiffinError as error:
                 self._record(frame, path=Path(name), error=error)
             else:
+                # A subclass may have saved it under another name.
+                name = self.filenames[-1] if len(self.filenames) > saved else name
                 self._record(frame, path=Path(name), image=image)
 
     def _claim(self, frame: Frame, name: str) -> bool:
@@ -316,12 +361,31 @@ class LiveTiffExporter:
         except TiffinError as error:
             if self._raising:
                 raise
-            run = str(doc.get("run_start") or (self._runs[-1] if self._runs else ""))
+            run = _run_of(doc)
             if isinstance(error, TemplateError):
                 self._ledger.say(run, error)  # its frames' records will tell
                 return
             record = Record(status="failed", path=None, run=run, error=error)
             self._ledger.put((self._ledger.new_group(), 0), record)
+
+
+def _check_field(field: object) -> None:
+    if not isinstance(field, str):
+        message = f"field is the name of one field, not {field!r}"
+        raise SettingsError(message)
+
+
+def _document(name: str, doc: object) -> dict[str, Any]:
+    if not isinstance(doc, Mapping):
+        message = f"a {name} document is a mapping, not {type(doc).__name__}"
+        raise SourceError(message)
+    return dict(doc)
+
+
+def _run_of(doc: object) -> str:
+    """Tell a document's run, as far as it says."""
+    told = doc if isinstance(doc, Mapping) else {}
+    return str(told.get("run_start") or told.get("uid") or "")
 
 
 def _first_of_each_event(frames: list[Frame]) -> Iterator[Frame]:

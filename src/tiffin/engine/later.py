@@ -6,6 +6,7 @@ import heapq
 import itertools
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class Later:
         self._submit = submit
         self._tasks: list[_Task] = []
         self._ends: dict[str, float] = {}
-        self._waiting = 0
+        self._open: Counter[str] = Counter()
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -63,7 +64,7 @@ class Later:
             Told whether it is the last time; gives whether it is done.
         """
         with self._changed:
-            self._waiting += 1
+            self._open[run] += 1
             self._push(run, attempt, FIRST_PAUSE)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -71,11 +72,20 @@ class Later:
                 )
                 self._thread.start()
 
-    def end_run(self, run: str) -> None:
-        """Begin a run's last seconds, and try its postponed now."""
+    def end_run(self, run: str, timeout: float | None = None) -> None:
+        """Begin a run's last seconds, and try its postponed now.
+
+        Parameters
+        ----------
+        run : str
+        timeout : float, optional
+            How long to go on [s], if not as long as usual.
+        """
         with self._changed:
             now = time.monotonic()
-            self._ends[run] = now + self._timeout
+            if not self._open[run]:
+                return
+            self._ends[run] = now + (self._timeout if timeout is None else timeout)
             for task in self._tasks:
                 if task.run == run:
                     task.due = now
@@ -83,17 +93,42 @@ class Later:
             heapq.heapify(self._tasks)
             self._changed.notify_all()
 
-    def end_all(self) -> None:
-        """Begin the last seconds of every run that has something postponed."""
+    def end_all(self, timeout: float | None = None) -> None:
+        """Begin the last seconds of every run that has something postponed.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            How long to go on [s]; without it, as long as usual, and runs that have
+            ended already keep their time.
+        """
         with self._changed:
-            runs = {task.run for task in self._tasks} - self._ends.keys()
+            runs = set(self._open)
+            if timeout is None:
+                runs -= self._ends.keys()
         for run in runs:
-            self.end_run(run)
+            self.end_run(run, timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is postponed, at most so long [s]."""
+        """Wait until nothing is postponed, at most so long [s].
+
+        What is postponed for a run that has not ended is waited for as long as if it
+        ended now: it may be the caller who is to end it.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, timeout)
+            limit = self._timeout if timeout is None else timeout
+            done = self._changed.wait_for(lambda: not self._open, limit)
+            if done or timeout is not None:
+                return done
+            self._changed.wait_for(lambda: not self._open.keys() & self._ends.keys())
+            return not self._open
+
+    def _close(self, run: str) -> None:
+        """Count one less; a run of which nothing is left needs no end."""
+        self._open[run] -= 1
+        if not self._open[run]:
+            del self._open[run]
+            self._ends.pop(run, None)
 
     def _push(self, run: str, attempt: Callable[[bool], bool], pause: float) -> None:
         now = time.monotonic()
@@ -105,7 +140,7 @@ class Later:
     def _work(self) -> None:
         while True:
             with self._changed:
-                if not self._waiting:
+                if not self._open:
                     self._thread = None
                     return
                 pause = self._tasks[0].due - time.monotonic() if self._tasks else None
@@ -123,7 +158,7 @@ class Later:
         finally:
             with self._changed:
                 if done:
-                    self._waiting -= 1
+                    self._close(task.run)
                     self._changed.notify_all()
                 else:
                     pause = min(task.pause * GROWTH, LONGEST_PAUSE)

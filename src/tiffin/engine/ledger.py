@@ -36,11 +36,21 @@ class Ledger:
     def __init__(self, progress: Callable[[int, int], object] | None = None) -> None:
         self._progress = progress
         self._records: dict[Place, Record] = {}
+        self._runs: dict[str, None] = {}
         self._said: set[tuple[str | None, ...]] = set()
         self._lock = threading.Lock()
         self._groups = 0
         self.finished = 0
         """How many records say what became of their frame."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that are known, or have a record, in order."""
+        return tuple(self._runs)
+
+    def note(self, run: str) -> None:
+        """Know a run, before it has a record."""
+        self._runs.setdefault(run)
 
     def new_group(self) -> int:
         """Give the first half of the places of one event and field."""
@@ -52,6 +62,7 @@ class Ledger:
         """Set what became of the frame at a place."""
         with self._lock:
             self._records[place] = record
+            self._runs.setdefault(record.run)
             if record.status != "planned":
                 self.finished += 1
         if record.status == "failed" and record.error is not None:

@@ -89,13 +89,18 @@ def _replay(
     documents: Iterable[tuple[str, Mapping[str, Any]]],
     interrupts: Interrupts,
 ) -> None:
-    pipeline.plan(interrupts.between(documents))
+    # A list of runs in its parts: one that breaks off must not end the others.
+    parts = getattr(documents, "parts", (documents,))
+    pipeline.prepare(parts)
+    pipeline.plan(interrupts.between(part) for part in parts)
     if not pipeline.report().records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
         return
     if not settings.dry_run:
-        _write(pipeline, interrupts.between(documents))
+        for part in parts:
+            _write(pipeline, interrupts.between(part))
+        pipeline.finish()
 
 
 def _write(
@@ -107,4 +112,3 @@ def _write(
                 pipeline.feed(name, doc)
     except SourceError:
         pass  # likewise: the source broke off
-    pipeline.finish()

@@ -148,7 +148,7 @@ class Namer:
         self, frame: Frame, place: Place, name: str | TemplateError, *, shared: bool
     ) -> Named:
         path = None if isinstance(name, TemplateError) else self._settings.root / name
-        error = frame.problem or self._refusal(frame, name, shared=shared)
+        error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if error is None:
             self._ledger.put(place, record_of(frame, "planned", path=path))
             return Named(frame, place, path)
@@ -163,7 +163,7 @@ class Namer:
         return Named(frame, place, None)
 
     def _refusal(
-        self, frame: Frame, name: str | TemplateError, *, shared: bool
+        self, frame: Frame, place: Place, name: str | TemplateError, *, shared: bool
     ) -> Exception | None:
         """Say why a frame may not have its name; None, and it has it."""
         if isinstance(name, TemplateError):
@@ -175,7 +175,7 @@ class Namer:
             )
             return CollisionError(message)
         try:
-            self._claims.take(name, _Owner.of(frame))
+            self._claims.take(name, _Owner.of(frame, place))
         except CollisionError as error:
             return error
         path = self._settings.root / name
@@ -192,12 +192,12 @@ class _Owner(NamedTuple):
     run: str
     stream: str | None
     field: str | None
-    number: int | None
     seq_num: int | None
+    place: Place  # a run that is given twice owns none of its names
 
     @classmethod
-    def of(cls, frame: Frame) -> _Owner:
-        return cls(frame.run, frame.stream, frame.field, frame.number, frame.seq_num)
+    def of(cls, frame: Frame, place: Place) -> _Owner:
+        return cls(frame.run, frame.stream, frame.field, frame.seq_num, place)
 
     def __str__(self) -> str:
         return (

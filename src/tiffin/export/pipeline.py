@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.records import Report
 
+    Documents = Iterable[tuple[str, Mapping[str, Any]]]
+
 __all__ = ["Pipeline"]
 
 LATE = frozenset({"stop", "baseline"})
@@ -76,25 +78,41 @@ class Pipeline:
         self._plan: deque[list[Named]] = deque()
         self._runs: dict[str, str] = {}
 
-    def plan(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    def prepare(self, parts: Iterable[Documents]) -> None:
+        """Look ahead for what a replay's names ask for, and its documents tell late.
+
+        Parameters
+        ----------
+        parts : iterable of iterables of (name, document)
+            To be given to `plan` or `feed` again. Looked at only if there is need.
+        """
+        if self._settings.template.roots & LATE:
+            self._foresight = Foresight.of(_unbroken(parts))
+            self._assembler = self._new_assembler()
+
+    def survey(self, parts: Iterable[Documents]) -> None:
+        """Let every frame that comes as a list have its say about its field's dtype."""
+        assembler = self._new_assembler()
+        with self._dtypes.survey():
+            for name, doc in _unbroken(parts):
+                with suppress(SourceError):
+                    for _ in assembler(name, doc):
+                        pass
+
+    def plan(self, parts: Iterable[Documents]) -> None:
         """Name every frame of a replay, and settle all claims, before any is read.
 
         Parameters
         ----------
-        documents : iterable of (name, document)
-            To be given to `feed` again, unless this is a dry run.
+        parts : iterable of iterables of (name, document)
+            One run each, or a few. To be given to `feed` again, unless this is a dry
+            run.
         """
-        self._dtypes.surveying = True
-        if self._settings.template.roots & LATE:
-            self._foresight = Foresight.of(self._unbroken(documents))
-            self._assembler = self._new_assembler()
         assembler = self._new_assembler()
-        try:
-            for group in _groups(self._frames_of(assembler, documents)):
+        with self._dtypes.survey():
+            for group in _groups(self._frames_of(assembler, parts)):
                 named = self._namer.name(group)
                 self._plan.append([_without_pixels(item) for item in named])
-        finally:
-            self._dtypes.surveying = False
         refuse = self._namer.refuse_contested
         self._plan = deque([refuse(item) for item in items] for items in self._plan)
 
@@ -109,6 +127,8 @@ class Pipeline:
         """
         self._note_run(name, doc)
         self._hand_over(self._assembler(name, doc))
+        if name == "start":
+            self._ledger.note(str(doc["uid"]))
         if name == "start":
             return self._namer.check_start(doc)
         if name == "descriptor" and not self._plan:
@@ -139,15 +159,23 @@ class Pipeline:
         """
         self._pool.drain()
         self._assembler.close()
+        self._runs = {d: of for d, of in self._runs.items() if of != run}
         if self._later is not None:
             self._later.end_run(run)
 
-    def finish(self) -> None:
-        """End the runs that never stopped, and wait for all frames."""
+    def finish(self, *, patient: bool = True) -> None:
+        """End the runs that never stopped, and wait for all frames.
+
+        Parameters
+        ----------
+        patient : bool
+            Whether files that are late may still come; else they are looked for once
+            more.
+        """
         self._hand_over(self._assembler.finish())
         self._pool.drain()
         if self._later is not None:
-            self._later.end_all()
+            self._later.end_all(None if patient else 0)
             self._later.wait()
         self._assembler.close()
         while self._plan:
@@ -176,6 +204,11 @@ class Pipeline:
             place, Record(status="failed", path=None, run=run, error=error)
         )
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The uids of the runs that there is something to tell of, in order."""
+        return self._ledger.runs
+
     def report(self, run: str | None = None) -> Report:
         """Sum up what has become of the frames so far."""
         return self._ledger.report(run)
@@ -199,28 +232,27 @@ class Pipeline:
     def _frames_of(
         self,
         assembler: Assembler,
-        documents: Iterable[tuple[str, Mapping[str, Any]]],
+        parts: Iterable[Documents],
     ) -> Iterator[Frame]:
-        """Give all frames of a source; where it breaks, record that and end there."""
-        try:
-            for name, doc in documents:
-                self._note_run(name, doc)
-                try:
-                    yield from assembler(name, doc)
-                    if name == "descriptor":
-                        self._check_descriptor(assembler, doc, live=False)
-                except SourceError as error:
-                    self.record_failure(error, self.run_of(name, doc))
-        except SourceError as error:
-            self.record_failure(error)
+        """Give all frames of a source; where a part breaks, record that and go on."""
+        for part in parts:
+            try:
+                for name, doc in part:
+                    yield from self._frames_of_document(assembler, name, doc)
+            except SourceError as error:
+                self.record_failure(error)
         yield from assembler.finish()
 
-    def _unbroken(
-        self, documents: Iterable[tuple[str, Mapping[str, Any]]]
-    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Give documents up to where the source breaks, which is recorded elsewhere."""
-        with suppress(SourceError):
-            yield from documents
+    def _frames_of_document(
+        self, assembler: Assembler, name: str, doc: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        self._note_run(name, doc)
+        try:
+            yield from assembler(name, doc)
+            if name == "descriptor":
+                self._check_descriptor(assembler, doc, live=False)
+        except SourceError as error:
+            self.record_failure(error, self.run_of(name, doc))
 
     def run_of(self, name: str, doc: Mapping[str, Any]) -> str:
         """Find the run of any document, as far as it can be known; else ``""``."""
@@ -245,6 +277,13 @@ class Pipeline:
             return None  # live, or the source has grown since it was planned
         planned = self._plan.popleft()
         return [replace(p, frame=f) for p, f in zip(planned, group, strict=True)]
+
+
+def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give each part's documents up to where it breaks, which is recorded elsewhere."""
+    for part in parts:
+        with suppress(SourceError):
+            yield from part
 
 
 def _groups(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

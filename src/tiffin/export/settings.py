@@ -113,7 +113,7 @@ class Export:
             fields=_names("fields", fields),
             streams=_names("streams", streams),
             existing=_choice("existing", existing, get_args(Existing)),
-            dry_run=bool(dry_run),
+            dry_run=_flag("dry_run", dry_run),
             on_error=_choice("on_error", on_error, get_args(OnError)),
             dtype=cast_to,
             corrections=steps,
@@ -224,6 +224,13 @@ def _choice(setting: str, value: Any, choices: tuple[str, ...]) -> Any:
         near = did_you_mean(str(value), choices)
         raise SettingsError(message + (near if near.startswith(":") else ""))
     return value
+
+
+def _flag(setting: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        message = f"{setting} is True or False, not {value!r}"
+        raise SettingsError(message)
+    return bool(value)
 
 
 def _dtype(dtype: Any) -> np.dtype | None:

@@ -324,9 +324,8 @@ def _number(field: Field, text: str) -> Any:
         return int(digits, _BASES[field.type])
     if field.type == "%":
         return float(digits) / 100
-    if field.type in WHOLE_TYPES or _counts(field):
-        return int(digits)
-    return float(digits)
+    whole = field.type in WHOLE_TYPES if field.type else _counts(field)
+    return int(digits) if whole else float(digits)
 
 
 def _agrees(way: list[tuple[Field, str | None]]) -> bool:

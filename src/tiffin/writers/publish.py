@@ -68,6 +68,9 @@ def publish(target: Path, write: Callable[[int], object], *, replace: bool) -> N
     except OSError as error:
         message = f"{target} can't be written: {error.strerror or error}"
         raise WriteError(message) from error
+    except ValueError as error:  # a name that no system call takes
+        message = f"{str(target)!r} can't be written: {error}"
+        raise WriteError(message) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
