@@ -136,6 +136,7 @@ class ImageExporter:
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
         )
         self._errors: dict[str, Exception] = {}
+        self._raised: set[str] = set()
         # An interpreter that exits, or an exporter let go, still writes what it has.
         self._finalizer = weakref.finalize(self, _close, self._mailbox, self._pipeline)
 
@@ -247,10 +248,14 @@ class ImageExporter:
         self._pipeline.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Raise what the run is to be ended with, once."""
+        run = str(doc["uid"] if name == "start" else doc["run_start"])
         if name != "stop" and doc["uid"] in self._errors:
+            self._raised.add(run)
             raise self._errors.pop(doc["uid"])
-        if name == "stop":
-            raise_first(self._pipeline.report(doc["run_start"]))
+        if name == "stop" and run not in self._raised:
+            raise_first(self._pipeline.report(run))
+        self._raised.discard(run)
 
 
 def _close(mailbox: Pool, pipeline: Pipeline) -> None:

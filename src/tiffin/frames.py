@@ -142,13 +142,13 @@ class Frame:
 
     def _axes(self) -> dict[str, int]:
         """Give the index along each leading axis, by the names i0, i1 and so on."""
-        lead = self.pixels.shape if self.pixels is not None else None
-        if lead is None or self.i is None or self.shape is None:
-            return {"i0": self.i or 0}
-        lead = lead[: -len(self.shape)] or (1,)
-        if len(lead) == 1 or self.i >= math.prod(lead):
-            return {"i0": self.i}
-        where, rest = {}, self.i
+        pixels, i = self.pixels, self.i or 0
+        if pixels is None or pixels.shape is None:
+            return {"i0": i}
+        lead = pixels.shape[: -3 if pixels.colour else -2]
+        if len(lead) <= 1 or i >= math.prod(lead):
+            return {"i0": i}
+        where, rest = {}, i
         for axis in reversed(range(len(lead))):
             rest, where[f"i{axis}"] = divmod(rest, lead[axis])
         return where

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tiffin.cli.export import export
+from tiffin.cli.names import names
+from tiffin.cli.template import template
 from tiffin.errors import TiffinError
 
 __all__ = ["app", "main"]
@@ -27,6 +29,8 @@ app = typer.Typer(
     help="Export the images of Bluesky runs as numbered TIFF files.",
 )
 app.command()(export)
+app.command()(names)
+app.command()(template)
 
 
 def _version(asked: bool) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,16 +16,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tiffin.errors import SettingsError
-from tiffin.replay import export as export_images
-from tiffin.sources import (
-    Documents,
-    Selection,
-    connect,
-    find_runs,
-    only,
-    open_source,
+from tiffin.cli.options import (
+    AllStreams,
+    ApiKey,
+    Directory,
+    Fields,
+    Limit,
+    NamePolicy,
+    Queries,
+    Replacements,
+    Runs,
+    Since,
+    Source,
+    Streams,
+    TemplateText,
+    Timezone,
+    Until,
+    chosen_runs,
+    mapping,
+    streams_of,
 )
+from tiffin.replay import export as export_images
+from tiffin.sources import Selection
 from tiffin.template import Template
 
 if TYPE_CHECKING:
@@ -41,50 +52,17 @@ INTERRUPTED = 130
 
 
 def export(
-    source: Annotated[
-        str,
-        typer.Argument(help="A Tiled server's address, or a file of documents."),
-    ],
-    template: Annotated[
-        str,
-        typer.Option(
-            "--template",
-            "-t",
-            help="Names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
-        ),
-    ],
-    directory: Annotated[
-        Path | None,
-        typer.Option("--directory", "-d", help="Where the names begin."),
-    ] = None,
-    run: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--run", "-r", help="-1 (the last), a scan_id, or a uid; may be repeated."
-        ),
-    ] = None,
-    query: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Of the start document; repeatable."),
-    ] = None,
-    since: Annotated[str | None, typer.Option(help="Begun at or after.")] = None,
-    until: Annotated[str | None, typer.Option(help="Begun before.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many, the newest.")
-    ] = None,
-    field: Annotated[
-        list[str] | None,
-        typer.Option("--field", "-f", help="Only this field; may be repeated."),
-    ] = None,
-    stream: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stream", "-s", help="This stream, not 'primary'; may be repeated."
-        ),
-    ] = None,
-    all_streams: Annotated[
-        bool, typer.Option("--all-streams", help="Every stream.")
-    ] = False,
+    source: Source,
+    template: TemplateText,
+    directory: Directory = None,
+    run: Runs = None,
+    query: Queries = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    field: Fields = None,
+    stream: Streams = None,
+    all_streams: AllStreams = False,
     existing: Annotated[
         Literal["error", "skip", "replace"],
         typer.Option(help="What to do where a file is there already."),
@@ -104,23 +82,20 @@ def export(
     colour: Annotated[
         list[str] | None, typer.Option(help="A field of colour images; repeatable.")
     ] = None,
+    timezone: Timezone = None,
+    name_policy: NamePolicy = "portable",
+    replace: Replacements = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Print the names, write nothing.")
     ] = False,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="TILED_API_KEY", help="For the Tiled server.", show_default=False
-        ),
-    ] = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
     Template(template)  # what is wrong with it is said before any server is asked
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
-    opened = _open(source, selection, api_key)
-    streams = None if all_streams else tuple(stream or ("primary",))
+    opened = chosen_runs(source, selection, api_key)
     console = Console(stderr=True)
     try:
         with _progress(console) as progress:
@@ -129,14 +104,17 @@ def export(
                 template,
                 directory=directory,
                 fields=field or None,
-                streams=streams,
+                streams=streams_of(stream, every=all_streams),
                 existing=existing,
                 dry_run=dry_run,
                 on_error="report",
                 dtype=dtype,
                 via=via,
-                root_map=_mapping(root_map or []),
+                root_map=mapping("--root-map", root_map),
                 colour=colour or (),
+                timezone=timezone,
+                name_policy=name_policy,
+                replacements=mapping("--replace", replace),
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -144,30 +122,6 @@ def export(
         raise typer.Exit(INTERRUPTED) from None
     _show(report, console)
     raise typer.Exit(0 if report.ok else 1)
-
-
-def _open(source: str, selection: Selection, api_key: str | None) -> Any:
-    if source.startswith(("http://", "https://")):
-        return find_runs(connect(source, api_key=api_key), selection)
-    if not Path(source).exists():
-        message = (
-            f"{source!r} is neither a file nor an address that begins with http:// "
-            f"or https://"
-        )
-        raise SettingsError(message)
-    opened = open_source(source)
-    if not selection:
-        return opened
-    uids = selection.choose([doc for name, doc in opened if name == "start"])
-    return Documents(lambda: only(opened, uids))
-
-
-def _mapping(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            message = f"--root-map {pair!r} is not OLD=NEW"
-            raise SettingsError(message)
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 @contextmanager

@@ -333,8 +333,7 @@ class LiveTiffExporter:
         status: Any = "planned" if self.dryrun else "written"
         if error is not None:
             status = "skipped" if isinstance(error, NoImageError) else "failed"
-        more = {} if image is None else {"shape": image.shape, "dtype": image.dtype}
-        record = record_of(frame, status, path=path, error=error, **more)
+        record = record_of(frame, status, path=path, error=error, written=image)
         self._ledger.put((self._ledger.new_group(), 0), record)
         if status == "failed" and error is not None:
             self._failure = self._failure or error

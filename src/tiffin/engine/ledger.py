@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from tiffin.records import Record, Report
@@ -95,10 +96,20 @@ class Ledger:
     def report(self, run: str | None = None) -> Report:
         """Sum up: all records, or those of one run."""
         with self._lock:
-            ordered = sorted(self._records.items())
+            ordered = sorted(self._records.items(), key=itemgetter(0))
         return Report(
             tuple(record for _, record in ordered if run is None or record.run == run)
         )
+
+    def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
+        """Give the first error, in frame order, that is one of some kinds."""
+        with self._lock:
+            found = [
+                (place, record.error)
+                for place, record in self._records.items()
+                if record.status == "failed" and isinstance(record.error, kinds)
+            ]
+        return min(found, key=lambda pair: pair[0])[1] if found else None
 
     def say(self, run: str, error: Exception, field: str | None = None) -> None:
         """Log an error, unless the same cause has been logged for this run."""

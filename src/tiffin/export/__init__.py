@@ -93,7 +93,7 @@ def _replay(
     parts = getattr(documents, "parts", (documents,))
     pipeline.prepare(parts)
     pipeline.plan(interrupts.between(part) for part in parts)
-    if not pipeline.report().records:
+    if not pipeline.has_records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
         return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import Claims
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
+
     from tiffin.assemble import Announced
     from tiffin.engine import Ledger
     from tiffin.engine.ledger import Place
@@ -32,21 +34,21 @@ if TYPE_CHECKING:
 __all__ = ["Named", "Namer", "record_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A frame with its place in the ledger, and the path to write it to, if it may be.
+class Named(NamedTuple):
+    """A frame with its place in the ledger, and the name to write it to, if it may be.
 
     Attributes
     ----------
     frame : Frame
     place : (int, int)
-    path : pathlib.Path or None
-        None where the frame's record says already why nothing is to be written.
+    name : str or None
+        Relative to the root. None where the frame's record says already why nothing is
+        to be written.
     """
 
     frame: Frame
     place: Place
-    path: Path | None
+    name: str | None
 
 
 class Namer:
@@ -56,6 +58,9 @@ class Namer:
         self._settings = settings
         self._ledger = ledger
         self._claims = Claims()
+        self._root = os.fspath(settings.root)
+        self._folders: dict[str, Path] = {}
+        # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TemplateError] = {}
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
@@ -63,6 +68,7 @@ class Namer:
         try:
             self._settings.template.check_start(start)
         except TemplateError as error:
+            self._refused[str(start["uid"]), None] = error
             self._ledger.say(str(start["uid"]), error)
             return error
         return None
@@ -110,6 +116,8 @@ class Namer:
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
         first = self._ledger.new_group()
+        if len(group) == 1:
+            return [self.name_one(group[0], (first, 0))]
         rendered = [self._render(frame) for frame in group]
         times = Counter(name for name in rendered if isinstance(name, str))
         return [
@@ -118,27 +126,32 @@ class Namer:
         ]
 
     def name_one(self, frame: Frame, place: Place) -> Named:
-        """Name a frame that turned up beside those of its event."""
+        """Name a frame that stands alone, or turned up beside those of its event."""
         return self._settle(frame, place, self._render(frame), shared=False)
 
-    def refuse_contested(self, item: Named) -> Named:
-        """Take the name from a frame if another wanted it too."""
-        if item.path is None:
-            return item
-        name = item.path.relative_to(self._settings.root).as_posix()
+    def path(self, name: str) -> Path:
+        """Give the absolute path of a name."""
+        head, _, tail = name.rpartition("/")
+        folder = self._folders.get(head)
+        if folder is None:
+            folder = self._folders[head] = self._settings.root / head
+        return folder / tail
+
+    def is_contested(self, name: str) -> CollisionError | None:
+        """Say so if more than one frame wanted a name."""
         if not self._claims.is_contested(name):
-            return item
-        message = (
+            return None
+        return CollisionError(
             f"{name!r} is the name of several frames: tell them apart in the template, "
             f"as with {{event.seq_num}}, {{stream}}, {{field}} or {{i}}"
         )
-        self._ledger.settle(item.place, "failed", CollisionError(message))
-        return replace(item, path=None)
 
     def _render(self, frame: Frame) -> str | TemplateError:
-        refused = self._refused.get((str(frame.descriptor.get("uid")), frame.field))
-        if refused is not None:
-            return refused
+        if self._refused:
+            of_stream = (str(frame.descriptor.get("uid")), frame.field)
+            for whole in ((frame.run, None), of_stream):
+                if whole in self._refused:
+                    return self._refused[whole]
         try:
             return self._settings.template.render(frame.names())
         except TemplateError as error:
@@ -147,11 +160,11 @@ class Namer:
     def _settle(
         self, frame: Frame, place: Place, name: str | TemplateError, *, shared: bool
     ) -> Named:
-        path = None if isinstance(name, TemplateError) else self._settings.root / name
+        path = None if isinstance(name, TemplateError) else self.path(name)
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if error is None:
             self._ledger.put(place, record_of(frame, "planned", path=path))
-            return Named(frame, place, path)
+            return Named(frame, place, str(name))
         status: Status = "failed"
         if isinstance(error, NoImageError):
             status, path = "skipped", None
@@ -178,12 +191,17 @@ class Namer:
             self._claims.take(name, _Owner.of(frame, place))
         except CollisionError as error:
             return error
-        path = self._settings.root / name
-        if os.path.isdir(path):  # noqa: PTH112 (this one never raises)
+        return self._in_the_way(f"{self._root}/{name}")
+
+    def _in_the_way(self, path: str) -> Exception | None:
+        """Look at the disk, once, for something of that name."""
+        try:
+            mode = os.lstat(path).st_mode
+        except (OSError, ValueError):
+            return None  # nothing there; or the write will say what is wrong
+        if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112
             return WriteError(f"{path} is a folder: no file can have that name")
-        if self._settings.existing != "replace" and os.path.lexists(path):
-            return ExistsError.at(path)
-        return None
+        return None if self._settings.existing == "replace" else ExistsError.at(path)
 
 
 class _Owner(NamedTuple):
@@ -206,25 +224,38 @@ class _Owner(NamedTuple):
         )
 
 
-def record_of(frame: Frame, status: Status, **more: Any) -> Record:
+def record_of(
+    frame: Frame,
+    status: Status,
+    *,
+    path: Path | None = None,
+    error: Exception | None = None,
+    written: np.ndarray | None = None,
+) -> Record:
     """Begin a record with what the frame tells of itself.
 
     Parameters
     ----------
     frame : Frame
     status : {"written", "skipped", "failed", "planned"}
-    **more
-        Other attributes of the `Record`, which override the frame's.
+    path : pathlib.Path, optional
+    error : Exception, optional
+    written : ndarray, optional
+        The image as it was written, whose shape and dtype then count.
     """
-    told: dict[str, Any] = {
-        "path": None,
-        "run": frame.run,
-        "stream": frame.stream,
-        "field": frame.field,
-        "seq_num": frame.seq_num,
-        "i": frame.i,
-        "shape": frame.shape,
-        "dtype": frame.dtype,
-        "event": frame.event.get("uid"),
-    }
-    return Record(status=status, **(told | more))
+    shape, dtype = frame.shape, frame.dtype
+    if written is not None:
+        shape, dtype = written.shape, written.dtype.newbyteorder("=")
+    return Record(
+        status=status,
+        path=path,
+        run=frame.run,
+        stream=frame.stream,
+        field=frame.field,
+        seq_num=frame.seq_num,
+        i=frame.i,
+        shape=shape,
+        dtype=dtype,
+        error=error,
+        event=frame.event.get("uid"),
+    )

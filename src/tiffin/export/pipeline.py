@@ -11,13 +11,13 @@ import itertools
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.engine import Later, Ledger, Pool
+from tiffin.engine.ledger import Place
 from tiffin.errors import (
     CollisionError,
     ExistsError,
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
 __all__ = ["Pipeline"]
+
+Who = tuple[str, str | None, str | None, int | None, int | None]
+Planned = tuple[Who, Place, str | None]
+"""Which frame has which place in the ledger, and which name, if any."""
 
 LATE = frozenset({"stop", "baseline"})
 """What a name may ask for that documents may tell only behind the frames."""
@@ -75,7 +79,7 @@ class Pipeline:
         self._dtypes = ListDtypes(settings.dtype, cast_later=later)
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
-        self._plan: deque[list[Named]] = deque()
+        self._plan: deque[list[Planned]] = deque()
         self._runs: dict[str, str] = {}
 
     def prepare(self, parts: Iterable[Documents]) -> None:
@@ -111,10 +115,19 @@ class Pipeline:
         assembler = self._new_assembler()
         with self._dtypes.survey():
             for group in _groups(self._frames_of(assembler, parts)):
+                # Names only: a plan of a whole run must not hold the run's images.
                 named = self._namer.name(group)
-                self._plan.append([_without_pixels(item) for item in named])
-        refuse = self._namer.refuse_contested
-        self._plan = deque([refuse(item) for item in items] for items in self._plan)
+                self._plan.append([(_who(i.frame), i.place, i.name) for i in named])
+        for planned in self._plan:
+            planned[:] = [self._unless_contested(*item) for item in planned]
+
+    def _unless_contested(self, who: Who, place: Place, name: str | None) -> Planned:
+        """Take the name from a frame if another wanted it too."""
+        error = self._namer.is_contested(name) if name is not None else None
+        if error is None:
+            return who, place, name
+        self._ledger.settle(place, "failed", error)
+        return who, place, None
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> TemplateError | None:
         """Take one document: hand what it completes to the workers.
@@ -180,9 +193,9 @@ class Pipeline:
         self._assembler.close()
         while self._plan:
             message = "the source changed while it was exported: this frame is gone"
-            for item in self._plan.popleft():
-                if item.path is not None:
-                    self._ledger.settle(item.place, "failed", SourceError(message))
+            for _, place, name in self._plan.popleft():
+                if name is not None:
+                    self._ledger.settle(place, "failed", SourceError(message))
 
     def close(self) -> None:
         """Wait for all frames and end the threads."""
@@ -215,8 +228,12 @@ class Pipeline:
 
     def naming_error(self) -> Exception | None:
         """Give the first of what the plan found wrong with names and fields."""
-        errors = (record.error for record in self.report().failed)
-        return next((e for e in errors if isinstance(e, NAMING_ERRORS)), None)
+        return self._ledger.first_error(NAMING_ERRORS)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there is anything to tell."""
+        return len(self._ledger) > 0
 
     def _new_assembler(self) -> Assembler:
         return Assembler(
@@ -249,7 +266,9 @@ class Pipeline:
         self._note_run(name, doc)
         try:
             yield from assembler(name, doc)
-            if name == "descriptor":
+            if name == "start":
+                self._namer.check_start(doc)
+            elif name == "descriptor":
                 self._check_descriptor(assembler, doc, live=False)
         except SourceError as error:
             self.record_failure(error, self.run_of(name, doc))
@@ -266,17 +285,17 @@ class Pipeline:
     def _hand_over(self, frames: Iterable[Frame]) -> None:
         for group in _groups(frames):
             named = self._planned(group) or self._namer.name(group)
-            ready = [item for item in named if item.path is not None]
+            ready = [item for item in named if item.name is not None]
             if ready and not self._settings.dry_run:
                 job = partial(self._worker.export, ready, len(group))
                 self._pool.submit(_cost(group), job)
 
     def _planned(self, group: list[Frame]) -> list[Named] | None:
         """Find the names that the plan gave; None if these frames are not in it."""
-        if not self._plan or not _same(self._plan[0], group):
+        if not self._plan or [p[0] for p in self._plan[0]] != [*map(_who, group)]:
             return None  # live, or the source has grown since it was planned
-        planned = self._plan.popleft()
-        return [replace(p, frame=f) for p, f in zip(planned, group, strict=True)]
+        pairs = zip(group, self._plan.popleft(), strict=True)
+        return [Named(frame, place, name) for frame, (_, place, name) in pairs]
 
 
 def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -298,14 +317,5 @@ def _cost(group: list[Frame]) -> int:
     return held or group[0].nbytes * len(group)
 
 
-def _without_pixels(item: Named) -> Named:
-    """Keep the name only: a plan of a whole run must not hold the run's images."""
-    bare = replace(item.frame, pixels=None, event={}, start={}, descriptor={})
-    return replace(item, frame=bare)
-
-
-def _same(planned: list[Named], group: list[Frame]) -> bool:
-    def who(frame: Frame) -> tuple[object, ...]:
-        return (frame.run, frame.stream, frame.field, frame.seq_num, frame.i)
-
-    return [who(p.frame) for p in planned] == [who(f) for f in group]
+def _who(frame: Frame) -> Who:
+    return frame.run, frame.stream, frame.field, frame.seq_num, frame.i

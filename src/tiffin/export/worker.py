@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -135,10 +136,11 @@ class Worker:
 
     def _write(self, item: Named, images: Images) -> NotYetError | None:
         """Write one image and record it; give the error if it is not there yet."""
-        if item.path is None:
+        if item.name is None:
             return None
         try:
-            record = self._written(item.frame, item.path, images)
+            path = self._namer.path(item.name)
+            record = self._written(item.frame, path, images)
         except NotYetError as error:
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
@@ -159,8 +161,7 @@ class Worker:
             partial(self._writer.write, image=image),
             replace=self._settings.existing == "replace",
         )
-        dtype = image.dtype.newbyteorder("=")
-        return record_of(frame, "written", path=path, shape=image.shape, dtype=dtype)
+        return record_of(frame, "written", path=path, written=image)
 
     def _fail(self, item: Named, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
@@ -174,7 +175,7 @@ class Worker:
     def _put_empty(self, item: Named) -> None:
         frame = item.frame
         error = NoImageError(f"event {frame.seq_num} holds no image of {frame.field!r}")
-        record = record_of(frame, "skipped", i=None, error=error)
+        record = record_of(replace(frame, i=None), "skipped", error=error)
         self._ledger.put(item.place, record)
 
     def _say_surprise(self, frame: Frame, announced: int, found: int) -> None:

@@ -8,7 +8,7 @@ carry the 1-based column.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tiffin.errors import TemplateError, did_you_mean
 from tiffin.template.portable import check_literal
@@ -73,14 +73,15 @@ class Field:
         How to format the value: as Python does, or as strftime.
     default : str or None
         The text where no alternative has a value; None where there must be one.
-    column : int
-        Where the field begins in the template, from 1.
+    column, end : int
+        Where the field begins in the template, from 1, and where it has ended.
     """
 
     references: tuple[Reference, ...]
     specification: str = ""
     default: str | None = None
     column: int = 1
+    end: int = field(default=1, compare=False)
 
     @property
     def name(self) -> str:
@@ -111,12 +112,13 @@ class Segment:
     Attributes
     ----------
     parts : tuple of str or Field
-    column : int
-        Where the segment begins in the template, from 1.
+    column, end : int
+        Where the segment begins in the template, from 1, and where it has ended.
     """
 
     parts: tuple[str | Field, ...]
     column: int = 1
+    end: int = field(default=1, compare=False)
 
 
 Part = str | Field | Segment
@@ -139,9 +141,10 @@ def shifted(parts: tuple[Part, ...], by: int) -> tuple[Part, ...]:
     for part in parts:
         if isinstance(part, Segment):
             inner = shifted(part.parts, by)
-            moved.append(Segment(inner, part.column + by))  # type: ignore[arg-type]
+            at, end = part.column + by, part.end + by
+            moved.append(Segment(inner, at, end))  # type: ignore[arg-type]
         elif isinstance(part, Field):
-            moved.append(replace(part, column=part.column + by))
+            moved.append(replace(part, column=part.column + by, end=part.end + by))
         else:
             moved.append(part)
     return tuple(moved)
@@ -231,11 +234,11 @@ class _Reader:
                 "can't stand in a name"
             )
             raise _refusal(message, opening + 1)
-        for field in fields:
-            if field.default is not None:
-                message = f"'{field}' has a default, and so never makes '<…>' vanish"
-                raise _refusal(message, field.column)
-        return Segment(parts, opening + 1)  # type: ignore[arg-type]
+        for inner in fields:
+            if inner.default is not None:
+                message = f"'{inner}' has a default, and so never makes '<…>' vanish"
+                raise _refusal(message, inner.column)
+        return Segment(parts, opening + 1, self.at + 1)  # type: ignore[arg-type]
 
 
 def _closing(text: str, opening: int) -> int:
@@ -261,7 +264,9 @@ def _field(inside: str, column: int) -> Field:
         _check_specification(specification, column + 1 + len(expression) + 1)
     if bar:
         _check_default(default, column + 1 + len(before) + 1)
-    return Field(tuple(references), specification, default if bar else None, column)
+    end = column + len(inside) + 2
+    text = default if bar else None
+    return Field(tuple(references), specification, text, column, end)
 
 
 def _split(text: str, mark: str) -> list[str]:

@@ -108,7 +108,7 @@ class Inverse:
         ------
         TemplateError
         """
-        self._check_separate()
+        self.check_separate()
         self._check_whole(path)
         candidates = [path]
         first = self._parts[0] if self._parts else ""
@@ -130,7 +130,7 @@ class Inverse:
 
     # ---- what can't be read
 
-    def _check_separate(self) -> None:
+    def check_separate(self) -> None:
         """Refuse fields that may follow each other without anything between them."""
         behind: set[Field | None] = {None}
         for part in self._parts:
@@ -181,8 +181,11 @@ class Inverse:
 
     def _typed(self, way: list[tuple[Field, str | None]]) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        told: dict[str, str] = {}
         for field, text in way:
-            values[field.name] = self._value(field, text)
+            first = told.setdefault(field.name, str(field)) == str(field)
+            key = field.name if first else f"{field.name}:{field.specification}"
+            values[key] = self._value(field, text)
         return values
 
     def _value(self, field: Field, text: str | None) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from unicodedata import is_normalized
 
 from tiffin.errors import TemplateError
@@ -256,7 +257,8 @@ class Template:
         dict
             Field → value, such as ``{"start.scan_id": "42", "event.seq_num": 7}``: a
             number or a time where the specification tells, else text, as it stands in
-            the name. A field that has no value there, or its default, is None.
+            the name. A field that has no value there, or its default, is None. One that
+            stands twice, in another format, is there as ``"start.time:%H%M"`` as well.
 
         Raises
         ------
@@ -271,6 +273,16 @@ class Template:
         300.5
         """
         return self._inverted().read(os.fspath(path))
+
+    def check_invertible(self) -> None:
+        """Raise what `parse_name` would say of every name.
+
+        Raises
+        ------
+        TemplateError
+            If fields follow each other without a separator.
+        """
+        self._inverted().check_separate()
 
     def glob(self) -> str:
         """Give the pattern of the names, for `pathlib.Path.glob`.
@@ -298,14 +310,8 @@ class Template:
             for n, part in enumerate(components)
             if part not in ("", ".") or (n == 0 and lead)
         ]
-        if not mended[-1:] or components[-1].strip() in ("", ".", ".."):
-            message = f"template {self.text!r} gives no file name here: {path!r}"
-            raise TemplateError(message)
-        name = components[-1]
-        if name.startswith(".") and name.count(".") == 1:
-            message = (
-                f"template {self.text!r} gives {name!r} here: nothing but an extension"
-            )
+        if not components[-1] or not all(mended[lead:]):
+            message = f"template {self.text!r} gives an empty name here: {path!r}"
             raise TemplateError(message)
         whole = "/".join(mended)
         check_length(whole)
@@ -329,6 +335,24 @@ class Template:
         for component in shape[lead:].split("/"):
             self._check_component(component, at[min(place, len(at) - 1)])
             place += len(component) + 1
+        self._check_what_stays(shape.count("\0"))
+
+    def _check_what_stays(self, fields: int) -> None:
+        """Refuse a folder, or a name, that may vanish and leave its '/' or '.' behind.
+
+        Every part that may be empty is left out, and what is left is looked at.
+        """
+        stays, at = _shape(self._parts, vanishing=True)
+        for found in re.finditer(r"(?:^|/)(?=/|\.[^/]*$|$)|[. ](?=/|$)", stays):
+            place = found.start() + found[0].startswith("/")
+            if stays.count("\0") == fields or place < len(self._lead()):
+                continue
+            column = at[min(place, len(at) - 1)]
+            message = (
+                f"template {self.text!r}, column {column}: no name is left here when "
+                f"its value vanishes; a folder takes its '/' along, as in '<…/>'"
+            )
+            raise TemplateError(message, column=column)
 
     def _check_component(self, component: str, column: int) -> None:
         literal = component.replace("\0", "")
@@ -359,20 +383,36 @@ def _step(part: Part, style: Style) -> tuple[str, Step | None, Field | None]:
     return "", step_of(part, style), part
 
 
-def _shape(parts: tuple[Part, ...]) -> tuple[str, list[int]]:
-    r"""Give the text with each field as ``\0``, and the column of each character."""
-    shape, column = "", 1
+def _shape(
+    parts: tuple[Part, ...], column: int = 1, *, vanishing: bool = False
+) -> tuple[str, list[int]]:
+    r"""Give the text with each field as ``\0``, and the column of each character.
+
+    With `vanishing`, without the segments and fields that may be empty.
+    """
+    shape = ""
     columns: list[int] = []
     for part in parts:
-        if isinstance(part, Segment):
-            inner, places = _shape(part.parts)
-            shape, columns, column = shape + inner, columns + places, part.column
+        if vanishing and _may_vanish(part):
+            column = part.column
+        elif isinstance(part, Segment):
+            inner, places = _shape(part.parts, part.column + 1)
+            shape, columns, column = shape + inner, columns + places, part.end
         elif isinstance(part, Field):
-            shape, columns, column = shape + "\0", [*columns, part.column], part.column
+            shape, columns, column = shape + "\0", [*columns, part.column], part.end
         else:
             shape += part
             columns += range(column, column + len(part))
+            column += len(part)
     return shape, columns or [1]
+
+
+def _may_vanish(part: Part) -> TypeGuard[Segment | Field]:
+    if isinstance(part, Segment):
+        return True
+    # A default of blanks or dots is no name either.
+    blank = isinstance(part, Field) and part.default is not None
+    return blank and not str(part.default).strip(" .")  # type: ignore[union-attr]
 
 
 def _is_plain(path: str) -> bool:

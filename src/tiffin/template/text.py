@@ -93,8 +93,8 @@ def text_of(value: Any, field: Field, style: Style) -> str | None:
         if isinstance(value, Mapping):
             message += did_you_mean("", map(str, value.keys()))
         raise TemplateError(message, column=field.column)
-    if isinstance(value, str) and not value.strip():
-        return None
+    if isinstance(value, str) and not value.strip().strip("."):
+        return None  # blank, or nothing but dots
     try:
         text = _formatted(value, field, style)
     except (ValueError, TypeError, OverflowError, OSError) as error:

@@ -4,6 +4,13 @@
 """
 
 from tiffin.writers.publish import clear_leftovers, publish
-from tiffin.writers.series import WRITABLE, SeriesWriter, Writer
+from tiffin.writers.series import WRITABLE, SeriesWriter, Writer, file_size
 
-__all__ = ["WRITABLE", "SeriesWriter", "Writer", "clear_leftovers", "publish"]
+__all__ = [
+    "WRITABLE",
+    "SeriesWriter",
+    "Writer",
+    "clear_leftovers",
+    "file_size",
+    "publish",
+]

@@ -18,7 +18,7 @@ import numpy as np
 
 from tiffin.errors import DtypeError
 
-__all__ = ["WRITABLE", "SeriesWriter", "Writer"]
+__all__ = ["WRITABLE", "SeriesWriter", "Writer", "file_size"]
 
 UNSIGNED = ("uint8", "uint16", "uint32")
 SIGNED = ("int8", "int16", "int32")
@@ -92,6 +92,22 @@ class SeriesWriter:
         header, directory = _layout(pixels.shape, pixels.dtype.str)
         gap = b"\0" * (-pixels.nbytes % 2)  # directories begin on a word boundary
         return write_all(descriptor, [header, pixels.data, gap, directory])
+
+
+def file_size(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Tell how large the file of an image is [bytes].
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (rows, columns), or (rows, columns, samples).
+    dtype : numpy.dtype
+    """
+    pixel_bytes = math.prod(shape) * dtype.itemsize
+    if dtype.name not in WRITABLE or not pixel_bytes:
+        return pixel_bytes
+    header, directory = _layout(shape, dtype.newbyteorder("<").str)
+    return len(header) + pixel_bytes + pixel_bytes % 2 + len(directory)
 
 
 def check_writable(image: np.ndarray) -> None:

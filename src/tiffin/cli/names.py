@@ -1,0 +1,111 @@
+"""``tiffin names``: the files that an export would write, before a pixel is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from tiffin.cli.options import (
+    AllStreams,
+    ApiKey,
+    Directory,
+    Fields,
+    Limit,
+    NamePolicy,
+    Queries,
+    Replacements,
+    Runs,
+    Since,
+    Source,
+    Streams,
+    TemplateText,
+    Timezone,
+    Until,
+    chosen_runs,
+    mapping,
+    streams_of,
+)
+from tiffin.errors import ExistsError
+from tiffin.replay import export as export_images
+from tiffin.sources import Selection
+from tiffin.template import Template
+from tiffin.writers import file_size
+
+if TYPE_CHECKING:
+    from tiffin.records import Record, Report
+
+__all__ = ["names"]
+
+
+def names(
+    source: Source,
+    template: TemplateText,
+    directory: Directory = None,
+    run: Runs = None,
+    query: Queries = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    field: Fields = None,
+    stream: Streams = None,
+    all_streams: AllStreams = False,
+    timezone: Timezone = None,
+    name_policy: NamePolicy = "portable",
+    replace: Replacements = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Print the names that an export would give, their sizes, and what exists."""
+    Template(template)  # what is wrong with it is said before any server is asked
+    selection = Selection.of(
+        runs=run or (), query=query or (), since=since, until=until, limit=limit
+    )
+    report = export_images(
+        chosen_runs(source, selection, api_key),
+        template,
+        directory=directory,
+        fields=field or None,
+        streams=streams_of(stream, every=all_streams),
+        timezone=timezone,
+        name_policy=name_policy,
+        replacements=mapping("--replace", replace),
+        dry_run=True,
+        on_error="report",
+    )
+    _print(report)
+    failed = [r for r in report.failed if not isinstance(r.error, ExistsError)]
+    raise typer.Exit(0 if report.records and not failed else 1)
+
+
+def _print(report: Report) -> None:
+    """Print a line a frame: its size, what there is to say, and its path."""
+    lines, total, exist, failed = [], 0, 0, 0
+    for record in report.records:
+        size = _size(record)
+        total += size or 0
+        exists = isinstance(record.error, ExistsError)
+        exist += exists
+        failed += record.status == "failed" and not exists
+        state = (
+            "exists" if exists else "" if record.status == "planned" else record.status
+        )
+        shown = os.fspath(record.path) if record.path else str(record.error)
+        lines.append(f"{'?' if size is None else size:>12}  {state:7}  {shown}\n")
+    sys.stdout.writelines(lines)
+    Console(stderr=True).print(
+        f"{len(report.records)} frames, {total / 1e6:.1f} MB; {exist} exist already, "
+        f"{len(report.skipped)} without an image, {failed} failed",
+        style="red" if failed or not lines else "green",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _size(record: Record) -> int | None:
+    if record.shape is None or record.dtype is None:
+        return None
+    return file_size(record.shape, record.dtype)

@@ -1,0 +1,139 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tiffin.errors import SettingsError
+from tiffin.sources import (
+    Documents,
+    Selection,
+    connect,
+    find_runs,
+    only,
+    open_source,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AllStreams",
+    "ApiKey",
+    "Directory",
+    "Fields",
+    "Limit",
+    "NamePolicy",
+    "Queries",
+    "Replacements",
+    "Runs",
+    "Since",
+    "Source",
+    "Streams",
+    "TemplateText",
+    "Timezone",
+    "Until",
+    "chosen_runs",
+    "mapping",
+    "streams_of",
+]
+
+Source = Annotated[
+    str, typer.Argument(help="A Tiled server's address, or a file of documents.")
+]
+TemplateText = Annotated[
+    str,
+    typer.Option(
+        "--template",
+        "-t",
+        help="Names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
+    ),
+]
+Directory = Annotated[
+    Path | None, typer.Option("--directory", "-d", help="Where the names begin.")
+]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--run", "-r", help="-1 (the last), a scan_id, or a uid; may be repeated."
+    ),
+]
+Queries = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--query", metavar="KEY=VALUE", help="Of the start document; repeatable."
+    ),
+]
+Since = Annotated[str | None, typer.Option("--since", help="Begun at or after.")]
+Until = Annotated[str | None, typer.Option("--until", help="Begun before.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", help="At most so many, the newest.")
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", "-f", help="Only this field; may be repeated."),
+]
+Streams = Annotated[
+    list[str] | None,
+    typer.Option("--stream", "-s", help="This stream, not 'primary'; may be repeated."),
+]
+AllStreams = Annotated[bool, typer.Option("--all-streams", help="Every stream.")]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone", help="Zone of times in names, such as Europe/Zurich; else local."
+    ),
+]
+NamePolicy = Annotated[
+    Literal["portable", "strict"],
+    typer.Option("--names", help="What values may bring into a name."),
+]
+Replacements = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace", metavar="OLD=NEW", help="In values of names; repeatable."
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="TILED_API_KEY",
+        help="For the Tiled server.",
+        show_default=False,
+    ),
+]
+
+
+def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
+    """Open what the user names, with the runs chosen that were asked for."""
+    if source.startswith(("http://", "https://")):
+        return find_runs(connect(source, api_key=api_key), selection)
+    if not Path(source).exists():
+        message = (
+            f"{source!r} is neither a file nor an address that begins with http:// "
+            f"or https://"
+        )
+        raise SettingsError(message)
+    opened = open_source(source)
+    if not selection:
+        return opened
+    uids = selection.choose([doc for name, doc in opened if name == "start"])
+    return Documents(lambda: only(opened, uids))
+
+
+def streams_of(streams: Sequence[str] | None, *, every: bool) -> tuple[str, ...] | None:
+    """Tell which streams are meant; None for all."""
+    return None if every else tuple(streams or ("primary",))
+
+
+def mapping(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read what was given as OLD=NEW."""
+    for pair in pairs or ():
+        if "=" not in pair[1:]:
+            message = f"{option} {pair!r} is not OLD=NEW"
+            raise SettingsError(message)
+    return {p[0] + p[1:].split("=", 1)[0]: p[1:].split("=", 1)[1] for p in pairs or ()}

@@ -1,0 +1,100 @@
+"""``tiffin template``: what each part of a template means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tiffin.assemble import Assembler, Foresight
+from tiffin.cli.options import (
+    ApiKey,
+    NamePolicy,
+    Replacements,
+    Runs,
+    Timezone,
+    chosen_runs,
+    mapping,
+)
+from tiffin.errors import SourceError, TemplateError
+from tiffin.sources import Selection, open_source
+from tiffin.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["template"]
+
+
+def template(
+    text: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Describe each part.")
+    ] = False,
+    example: Annotated[
+        str | None,
+        typer.Option("--example", metavar="SOURCE", help="A run to take values from."),
+    ] = None,
+    run: Runs = None,
+    timezone: Timezone = None,
+    name_policy: NamePolicy = "portable",
+    replace: Replacements = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Check a template; describe its parts, with an example from a run."""
+    made = Template(
+        text,
+        timezone=timezone,
+        policy=name_policy,
+        replacements=mapping("--replace", replace),
+    )
+    names = None
+    if example is not None:
+        selection = Selection.of(runs=run or ())
+        names = _first_frame(chosen_runs(example, selection, api_key))
+    console = Console(soft_wrap=True)
+    if explain:
+        console.print(_table(made, names))
+    console.print(Text(f"pattern   {made.glob()}"))
+    console.print(Text(f"readable  {_invertible(made)}"))
+    if names is not None:
+        console.print(Text(f"example   {made.render(names)}"))
+
+
+def _table(made: Template, names: Mapping[str, Any] | None) -> Table:
+    table = Table("part", "meaning", box=None, pad_edge=False)
+    if names is not None:
+        table.add_column("example")
+    for part, meaning, example in made.explain(names):
+        cells = (part, meaning, example) if names is not None else (part, meaning)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _invertible(made: Template) -> str:
+    try:
+        made.check_invertible()
+    except TemplateError as error:
+        return f"no: {error}"
+    return "yes, values can be read back where they hold no separator"
+
+
+def _first_frame(source: Any) -> Mapping[str, Any]:
+    """Give what a template may speak of, for the first image of a run."""
+    documents = open_source(source)
+    foresight = Foresight.of(documents)
+    assembler = Assembler(
+        fields=None, streams=None, join_events=True, foresight=foresight
+    )
+    for name, doc in documents:
+        for frame in assembler(name, doc):
+            if frame.i is not None:
+                return frame.names()
+    for frame in assembler.finish():
+        if frame.i is not None:
+            return frame.names()
+    message = "the run of the example holds no image"
+    raise SourceError(message)
