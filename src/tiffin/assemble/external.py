@@ -65,14 +65,13 @@ class External:
             opener(resource["mimetype"])
         except TiffinError as error:
             return error
-        shape = announced_shape(data_key)
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=shape,
+            shape=announced_shape(data_key),
             dtype=declared_dtype(data_key),
-            datum_shape=shape or (),
+            datum_shape=_known_shape(data_key),
             colour=colour,
         )
 
@@ -80,3 +79,9 @@ class External:
         """Close the files that are open; what is asked for later opens them anew."""
         self._handlers.close()
         self._assets.close()
+
+
+def _known_shape(data_key: Mapping[str, Any]) -> tuple[int, ...]:
+    """Read a data key's shape, 0 for what it does not know; () if it is no image's."""
+    shape = data_key.get("shape") or ()
+    return tuple(int(n or 0) for n in shape) if len(shape) >= 2 else ()

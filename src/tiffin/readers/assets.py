@@ -6,10 +6,9 @@ n·k to n·(k+1)-1 of its dataset, or of its sequence of files.
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import ReadError, TiffinError, UnknownFormatError, did_you_mean
+from tiffin.readers.layout import Span, datum_shape, span_of_event
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
-from tiffin.readers.rows import Asset
+from tiffin.readers.rows import Asset, Spanning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tiffin.readers.rows import Opener, Rows
 
@@ -31,7 +31,7 @@ __all__ = ["AssetPixels", "Assets", "opener"]
 GROUP = "tiffin.readers"
 
 OWN = {
-    "application/x-hdf5": "tiffin.readers.hdf5:Hdf5Rows",
+    "application/x-hdf5": "tiffin.readers.hdf5:hdf5_rows",
     "image/tiff": "tiffin.readers.sequences:tiff_rows",
     "image/jpeg": "tiffin.readers.sequences:jpeg_rows",
     "application/x-npy": "tiffin.readers.sequences:npy_rows",
@@ -56,37 +56,39 @@ class Assets:
         self._lock = threading.RLock()
 
     def event(
-        self, resource: Mapping[str, Any], index: int, datum_shape: tuple[int, ...]
-    ) -> EventRows:
+        self, resource: Mapping[str, Any], index: int, announced: tuple[int, ...]
+    ) -> EventRows | EventPart:
         """Give the images of one event.
 
         Raises
         ------
         NotYetError
-            If they are not there (yet). What was open is closed, to be opened anew.
+            If none is there (yet). What was open is closed, to be opened anew.
         ReadError
             If they can't be read.
         """
         with self._lock:
-            rows = self._rows(resource, datum_shape)
+            rows = self._rows(resource, announced)
+            datum = datum_shape(announced, resource.get("parameters", {}))
             try:
-                datum = _datum_shape(datum_shape, resource.get("parameters", {}))
-                first, row_shape = _first_row(rows, datum, index)
-                count = _rows_an_event(datum, row_shape)
-                rows.row_shape(first + count - 1)  # the last is there, too
+                span, row_shape = _span(rows, datum, index)
             except TiffinError:
                 self.forget(resource)
                 raise
-            shape = (count, *row_shape)
-            return EventRows(self, resource, datum_shape, first, shape, rows.colour)
+            colour = rows.colour
+        read = partial(self.read, resource, announced)
+        if span.part is not None:
+            shape = (*datum[:-2], *row_shape[-2:])
+            return EventPart(read, span, shape)
+        return EventRows(read, span.first, (span.rows, *row_shape), colour=colour)
 
     def read(
-        self, resource: Mapping[str, Any], datum_shape: tuple[int, ...], row: int
+        self, resource: Mapping[str, Any], announced: tuple[int, ...], row: int
     ) -> np.ndarray:
         """Read one row, one thread at a time."""
         with self._lock:
             try:
-                return self._rows(resource, datum_shape).read(row)
+                return self._rows(resource, announced).read(row)
             except TiffinError:
                 self.forget(resource)
                 raise
@@ -105,21 +107,20 @@ class Assets:
         with self._lock:
             self._open.close()
 
-    def _rows(self, resource: Mapping[str, Any], datum_shape: tuple[int, ...]) -> Rows:
+    def _rows(self, resource: Mapping[str, Any], announced: tuple[int, ...]) -> Rows:
         def open_anew() -> Rows:
-            return opener(resource["mimetype"])(self._asset(resource, datum_shape))
+            return opener(resource["mimetype"])(self._asset(resource, announced))
 
         return self._open.get(resource["uid"], open_anew)
 
-    def _asset(
-        self, resource: Mapping[str, Any], datum_shape: tuple[int, ...]
-    ) -> Asset:
+    def _asset(self, resource: Mapping[str, Any], announced: tuple[int, ...]) -> Asset:
+        parameters = resource.get("parameters", {})
         return Asset(
             mimetype=resource["mimetype"],
             uri=resource["uri"],
             path=self._roots.locate(resource["uri"]),
-            parameters=resource.get("parameters", {}),
-            datum_shape=_datum_shape(datum_shape, resource.get("parameters", {})),
+            parameters=parameters,
+            datum_shape=datum_shape(announced, parameters),
             locate=self._roots.locate,
         )
 
@@ -129,16 +130,13 @@ class EventRows:
 
     def __init__(
         self,
-        assets: Assets,
-        resource: Mapping[str, Any],
-        datum_shape: tuple[int, ...],
+        read: Callable[[int], np.ndarray],
         first: int,
         shape: tuple[int, ...],
+        *,
         colour: bool,
     ) -> None:
-        self._assets = assets
-        self._resource = resource
-        self._datum_shape = datum_shape
+        self._read = read
         self._first = first
         self.shape = shape
         self.colour = colour
@@ -149,13 +147,35 @@ class EventRows:
         if not isinstance(keys[0], int):
             part: np.ndarray = np.asarray(self)[key]
             return part
-        number = self._first + keys[0]
-        row = self._assets.read(self._resource, self._datum_shape, number)
-        return row[keys[1:]]
+        return self._read(self._first + keys[0])[keys[1:]]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
         array = np.stack([self[k] for k in range(self.shape[0])])
+        return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+
+class EventPart:
+    """The images of one event in a row that holds several events' images."""
+
+    def __init__(
+        self, read: Callable[[int], np.ndarray], span: Span, shape: tuple[int, ...]
+    ) -> None:
+        self._read = read
+        self._span = span
+        self.shape = shape
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part."""
+        part: np.ndarray = np.asarray(self)[key]
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read all of it."""
+        row = self._read(self._span.first)
+        first, images = self._span.part or (0, 1)
+        flat = row.reshape(-1, *row.shape[-2:])[first : first + images]
+        array = flat.reshape(self.shape)
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 
@@ -172,7 +192,7 @@ class AssetPixels:
     colour: bool = False
     held: int = field(default=0, init=False)
 
-    def open(self) -> EventRows:
+    def open(self) -> EventRows | EventPart:
         """Find the rows; they are read one by one."""
         return self.assets.event(self.resource, self.index, self.datum_shape)
 
@@ -218,39 +238,21 @@ def _plug_ins() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def _datum_shape(
-    shape: tuple[int, ...], parameters: Mapping[str, Any]
-) -> tuple[int, ...]:
-    """Tell the shape of an event, images a point included."""
-    images = parameters.get("multiplier") or parameters.get("frame_per_point") or 1
-    if images == 1 or not shape:
-        return shape
-    if len(shape) == 2:
-        return (int(images), *shape)
-    return (int(images), *shape[1:]) if shape[0] == 1 else shape
-
-
-def _first_row(
+def _span(
     rows: Rows, datum: tuple[int, ...], index: int
-) -> tuple[int, tuple[int, ...]]:
-    """Find an event's first row, and the shape of a row.
+) -> tuple[Span, tuple[int, ...]]:
+    """Find an event's rows, and the shape of a row. The first must be there."""
+    if isinstance(rows, Spanning):
+        first, count = rows.span(index)
+        span = Span(first=first, rows=count)
+    else:
+        span = span_of_event(datum, rows.row_shape(_look_at(rows, index)), index)
+    return span, rows.row_shape(span.first)
 
-    How many rows an event has follows from their shape; that of a sequence is known
-    from its files only, so the announced number leads to the first look.
-    """
-    guess = _rows_an_event(datum, datum[-2:])
-    shape = rows.row_shape(0 if index == 0 else _look_at(rows, index * guess))
-    return index * _rows_an_event(datum, shape), shape
 
-
-def _look_at(rows: Rows, row: int) -> int:
+def _look_at(rows: Rows, index: int) -> int:
     try:
-        rows.row_shape(row)
+        rows.row_shape(index)
     except TiffinError:
         return 0
-    return row
-
-
-def _rows_an_event(datum: tuple[int, ...], row_shape: tuple[int, ...]) -> int:
-    lead = len(datum) - len(row_shape)
-    return math.prod(datum[:lead]) if lead > 0 else 1
+    return index

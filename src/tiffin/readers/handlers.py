@@ -6,6 +6,7 @@ A handler is found by the resource's spec in the entry-point group
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from tiffin.errors import (
     UnknownFormatError,
     did_you_mean,
 )
+from tiffin.readers.hdf5_written import Written
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
 
@@ -43,10 +45,12 @@ class Handlers:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._open: Recent[Any] = Recent()
+        self._open: Recent[_Opened] = Recent()
         self._lock = threading.RLock()
 
-    def read(self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]) -> Any:
+    def read(
+        self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]
+    ) -> tuple[np.ndarray, dict[int, str]]:
         """Read what one datum points at.
 
         Parameters
@@ -58,8 +62,10 @@ class Handlers:
 
         Returns
         -------
-        ndarray [counts]
+        array : ndarray [counts]
             In the shape that the handler gives.
+        lacking : dict of int to str
+            Which rows of it the file does not have, and why.
 
         Raises
         ------
@@ -68,26 +74,31 @@ class Handlers:
         """
         # One at a time: no handler promises to be safe in threads, HDF5 isn't.
         with self._lock:
-            handler = self._handler(resource)
+            opened = self._opened(resource)
             try:
-                return np.asarray(handler(**datum_kwargs))
+                lacking = opened.lacking(datum_kwargs)
+                return np.asarray(opened.handler(**datum_kwargs)), lacking
             except Exception as error:
-                # Made anew when it is asked again: the file may have grown by then.
-                self._open.forget(resource["uid"])
+                self.forget(resource)
                 raise self._unreadable(resource, error) from error
+
+    def forget(self, resource: Mapping[str, Any]) -> None:
+        """Close a handler; it is made anew: the file may have grown by then."""
+        with self._lock:
+            self._open.forget(resource["uid"])
 
     def close(self) -> None:
         """Close every handler that can be closed."""
         with self._lock:
             self._open.close()
 
-    def _handler(self, resource: Mapping[str, Any]) -> Any:
+    def _opened(self, resource: Mapping[str, Any]) -> _Opened:
         factory = registered(resource["spec"])
 
-        def make() -> Any:
+        def make() -> _Opened:
             options = resource.get("resource_kwargs", {})
             try:
-                return factory(self._path(resource), **options)
+                return _Opened(factory(self._path(resource), **options))
             except Exception as error:
                 raise self._unreadable(resource, error) from error
 
@@ -119,8 +130,123 @@ class DatumPixels:
     held: int = field(default=0, init=False)
 
     def open(self) -> Any:
-        """Read them; shape (..., rows, columns) [counts]."""
-        return self.handlers.read(self.resource, self.datum_kwargs)
+        """Read them; shape (..., rows, columns) [counts].
+
+        Those that are announced and not there, or not written, are not there yet.
+        """
+        array, lacking = self.handlers.read(self.resource, self.datum_kwargs)
+        dimensions = 3 if self.colour and array.ndim > 2 else 2
+        if array.ndim < dimensions:
+            return array
+        found = math.prod(array.shape[:-dimensions])
+        announced = self._announced(array, dimensions)
+        absent = _images_in_rows(lacking, array.shape[0], found)
+        if found < announced:
+            reason = f"the file holds {found} of {announced} images"
+            absent |= dict.fromkeys(range(found, announced), reason)
+        if not absent:
+            return array
+        self.handlers.forget(self.resource)
+        flat = array.reshape(found, *array.shape[-dimensions:])
+        where = f"{self.resource['spec']} at {self.resource['resource_path']}"
+        return PartlyThere(flat, max(found, announced), absent, where)
+
+    def _announced(self, array: np.ndarray, dimensions: int) -> int:
+        """Count the images that must be there.
+
+        An announced shape is often wrong otherwise: its axes in another order, or one
+        for samples. So what has as many numbers as announced has all of them.
+        """
+        shape = self.shape or ()
+        if len(shape) <= dimensions or array.size >= math.prod(shape):
+            return 0
+        return math.prod(shape[:-dimensions])
+
+
+class PartlyThere:
+    """Images of which some are not there yet: asking for one of those says so.
+
+    Parameters
+    ----------
+    array : ndarray, shape (images, rows, columns[, samples]) [counts]
+    images : int
+        How many there are to be; no less than there are.
+    absent : mapping of int to str
+        Image → why it is not there.
+    where : str
+        What is read.
+    """
+
+    def __init__(
+        self, array: np.ndarray, images: int, absent: Mapping[int, str], where: str
+    ) -> None:
+        self._array = array
+        self._absent = absent
+        self._where = where
+        self.shape = (images, *array.shape[1:])
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Give a part; the first index chooses the image."""
+        first = key[0] if isinstance(key, tuple) else key
+        chosen = np.atleast_1d(np.arange(self.shape[0])[first])
+        absent = next((int(i) for i in chosen if int(i) in self._absent), None)
+        if absent is not None:
+            message = f"{self._where}: image {absent} is not there (yet)"
+            raise NotYetError(f"{message}: {self._absent[absent]}")
+        part: np.ndarray = self._array[key]
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Give all of them, if they are there."""
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+
+class _Opened:
+    """A handler, and what its file tells of rows never written, if it is HDF5."""
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+        self._written: Written | None = None
+
+    def lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
+        """Say which rows of a datum were never written: HDF5 would make them up.
+
+        Only handlers that slice one dataset are known, by what all of them have.
+        """
+        file: Any = getattr(self.handler, "_file", None)
+        key: Any = getattr(self.handler, "_key", None)
+        number: Any = getattr(self.handler, "_fpp", None)
+        point: Any = datum_kwargs.get("point_number")
+        known = isinstance(number, int) and isinstance(point, int)
+        if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
+            return {}
+        if self._written is None:
+            self._written = Written(file[key])
+        first = number * point
+        reasons = (
+            self._written.lacking(first + k, first + k + 1) for k in range(number)
+        )
+        return {k: reason for k, reason in enumerate(reasons) if reason is not None}
+
+    def close(self) -> None:
+        if self._written is not None:
+            self._written.close()
+        close = getattr(self.handler, "close", None)
+        if callable(close):
+            close()
+
+
+def _images_in_rows(
+    lacking: Mapping[int, str], rows: int, images: int
+) -> dict[int, str]:
+    """Tell of images what is known of rows, each of which may hold a few."""
+    held = images // rows if rows else 0
+    return {
+        row * held + k: reason
+        for row, reason in lacking.items()
+        if row < rows
+        for k in range(held)
+    }
 
 
 def registered(spec: str) -> Any:

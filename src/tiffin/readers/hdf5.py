@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import NotYetError, ReadError
+from tiffin.readers.hdf5_written import Written, open_hdf5
+from tiffin.readers.sequences import FileSequence
+from tiffin.readers.slices import parsed_slice
 
 if TYPE_CHECKING:
-    from tiffin.readers.rows import Asset
+    from pathlib import Path
 
-__all__ = ["Hdf5Rows"]
+    from tiffin.readers.rows import Asset, Rows
+
+__all__ = ["Hdf5Rows", "hdf5_rows"]
 
 LARGEST_BLOCK = 64 * 2**20
 """Chunks of several frames are decoded once, if not larger than this [bytes]."""
@@ -22,34 +27,63 @@ LARGEST_BLOCK = 64 * 2**20
 BLOCKS_KEPT = 2
 
 
+def hdf5_rows(asset: Asset) -> Rows:
+    """Open a dataset; with a ``template``, one spread over numbered files."""
+    name = str(asset.parameters.get("dataset") or "")
+    said = asset.parameters.get("slice")
+    if not asset.parameters.get("template"):
+        return Hdf5Rows(asset.path, name, parsed_slice(said))
+    if said:
+        message = (
+            f"{asset.uri}: a 'slice' of a dataset in several files is not understood"
+        )
+        raise ReadError(message)
+    return FileSequence(asset, lambda path: Hdf5Pages(path, name))
+
+
 class Hdf5Rows:
     """The rows of one HDF5 dataset.
 
     Rows that lie in one chunk are decoded together, once. A row that nothing has been
-    written to is not there yet: HDF5 alone would give zeros.
+    written to is not there yet: HDF5 alone would give its fill value.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+        Of the dataset.
+    part : tuple of int, slice or Ellipsis, optional
+        The part of the dataset that is meant, its rows first.
     """
 
     colour = False
 
-    def __init__(self, asset: Asset) -> None:
-        self._path = asset.path
-        self._name = str(asset.parameters.get("dataset") or "")
-        if asset.parameters.get("slice") or asset.parameters.get("template"):
-            message = f"{self._path}: 'slice' and 'template' of HDF5 are not understood"
-            raise ReadError(message)
+    def __init__(self, path: Path, name: str, part: tuple[Any, ...] = ()) -> None:
+        self._path = path
+        self._name = name
         self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._file = _open_file(self._path)
+        self._file = open_hdf5(path)
         self._dataset = self._find()
+        self._written = Written(self._dataset)
         self._rows_a_block = _rows_a_block(self._dataset)
+        one_image = self._dataset.ndim == 2
+        of_rows = not one_image and isinstance(next(iter(part), ...), slice)
+        self._chosen: slice = part[0] if of_rows else slice(None)
+        self._part = part[1:] if of_rows else part
+
+    def __len__(self) -> int:
+        return len(self._range())
 
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Tell the shape of one row."""
         self._need(row)
-        return self._shape()[1:]
+        shape = self._shape()[1:]
+        return self._within(np.broadcast_to(np.uint8(0), shape)).shape
 
     def read(self, row: int) -> np.ndarray:
         """Read one row."""
         self._need(row)
+        row = self._range()[row]
         first = row - row % self._rows_a_block
         if first not in self._blocks:
             self._keep(first, self._read_block(first))
@@ -57,23 +91,33 @@ class Hdf5Rows:
         if row - first >= len(block):  # written since the block was read
             block = self._read_block(first)
             self._keep(first, block)
-        image: np.ndarray = block[row - first]
-        return image
+        return self._within(block[row - first])
 
     def close(self) -> None:
         """Close the file."""
         self._blocks.clear()
         with suppress(Exception):  # it is only let go
+            self._written.close()
             self._file.close()
+
+    def _within(self, row: np.ndarray) -> np.ndarray:
+        if not self._part:
+            return row
+        try:
+            part: np.ndarray = row[self._part]
+        except IndexError as error:
+            message = f"{self._path}: 'slice' does not fit {self._name!r}: {error}"
+            raise ReadError(message) from error
+        return part
 
     def _find(self) -> Any:
         dataset = self._file.get(self._name or "/")
         if dataset is None:
-            self.close()
+            self._file.close()
             message = f"{self._path} has no dataset {self._name!r} (yet)"
             raise NotYetError(message)
         if not hasattr(dataset, "dtype"):
-            self.close()
+            self._file.close()
             message = f"{self._path}: {self._name!r} is a group, not a dataset"
             raise ReadError(message)
         return dataset
@@ -82,54 +126,42 @@ class Hdf5Rows:
         shape = tuple(int(n) for n in self._dataset.shape)
         return (1, *shape) if len(shape) == 2 else shape
 
+    def _range(self) -> range:
+        """Give the rows of the dataset that are meant."""
+        return range(self._shape()[0])[self._chosen]
+
     def _need(self, row: int) -> None:
         """Make sure that a row is in the dataset, looking again if it has grown."""
-        if row < self._shape()[0]:
+        if row < len(self):
             return
         with suppress(Exception):  # a dataset that can't be refreshed is as it was
             self._dataset.id.refresh()
-        if row >= self._shape()[0]:
+        if row >= len(self):
             message = (
-                f"{self._path} holds {self._shape()[0]} rows in {self._name!r}, "
+                f"{self._path} holds {len(self)} rows in {self._name!r}, "
                 f"number {row + 1} is not there (yet)"
             )
             raise NotYetError(message)
 
     def _read_block(self, first: int) -> np.ndarray:
+        one_image = self._dataset.ndim == 2
         stop = min(first + self._rows_a_block, self._shape()[0])
+        # Asked before reading: what comes in between is read, or asked for again.
+        rows = (0, self._dataset.shape[0]) if one_image else (first, stop)
+        reason = self._written.lacking(*rows)
+        if reason is not None:
+            message = (
+                f"{self._path}: rows {first} to {stop - 1} of {self._name!r} are not "
+                f"there (yet): {reason}"
+            )
+            raise NotYetError(message)
         try:
-            if self._dataset.ndim == 2:
-                block = np.asarray(self._dataset[()])[np.newaxis]
-            else:
-                block = np.asarray(self._dataset[first:stop])
+            if one_image:
+                return np.asarray(self._dataset[()])[np.newaxis]
+            return np.asarray(self._dataset[first:stop])
         except OSError as error:
             message = f"{self._path} can't be read (yet): {error}"
             raise NotYetError(message) from error
-        # While a file is written to, HDF5 gives zeros for what is not there yet.
-        if (self._file.swmr_mode or not block.any()) and self._is_unwritten(
-            first, stop
-        ):
-            message = (
-                f"{self._path}: rows {first} to {stop - 1} of {self._name!r} have not "
-                f"been written (yet)"
-            )
-            raise NotYetError(message)
-        return block
-
-    def _is_unwritten(self, first: int, stop: int) -> bool:
-        """Whether HDF5 makes the zeros up: chunks never written, or behind the end."""
-        size = self._path.stat().st_size
-        if self._dataset.chunks is None:
-            stored = self._dataset.id.get_storage_size()
-            offset = self._dataset.id.get_offset()
-            return not stored or (offset is not None and offset + stored > size)
-        step = self._dataset.chunks[0]
-        rest = (0,) * (self._dataset.ndim - 1)
-        for row in range(first - first % step, stop, step):
-            info = self._dataset.id.get_chunk_info_by_coord((row, *rest))
-            if info.byte_offset is None or info.byte_offset + info.size > size:
-                return True
-        return False
 
     def _keep(self, first: int, block: np.ndarray) -> None:
         self._blocks[first] = block
@@ -137,28 +169,13 @@ class Hdf5Rows:
             self._blocks.popitem(last=False)
 
 
-def _open_file(path: Any) -> Any:
-    try:
-        import h5py
+class Hdf5Pages(Hdf5Rows):
+    """The rows of a dataset that is one of many, each in a file of its own."""
 
-        with suppress(ImportError):
-            import hdf5plugin  # noqa: F401 (registers the codecs of detectors)
-    except ImportError as error:
-        message = f"HDF5 needs h5py: pip install 'tiffin[hdf5]' ({error})"
-        raise MissingLibraryError(message) from error
-    # Plainly first: only so is a truncated file refused. One that another process is
-    # writing to opens as SWMR only.
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        refusal = error
-    try:
-        if "truncated" not in str(refusal):
-            return h5py.File(path, "r", swmr=True)
-    except OSError:
-        pass
-    message = f"{path} can't be opened (yet): {refusal}"
-    raise NotYetError(message) from refusal
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a row."""
+        return self._shape()[1:]
 
 
 def _rows_a_block(dataset: Any) -> int:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tiffin.errors import ReadError, SettingsError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 __all__ = ["RootMap"]
 
-_FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.DOTALL)
+_FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.I | re.DOTALL)
 _DRIVE = re.compile(r"^/?[A-Za-z]:")
 
 
@@ -24,8 +22,13 @@ class RootMap:
     Parameters
     ----------
     roots : mapping of str to str, optional
-        Recorded beginning → beginning here. Windows' paths may be written with either
-        slash, in either case.
+        Recorded beginning → beginning here, as paths or as file URIs. Windows' paths
+        may be written with either slash, in either case.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such mapping.
 
     Examples
     --------
@@ -37,12 +40,11 @@ class RootMap:
     """
 
     def __init__(self, roots: Mapping[str, str] | None = None) -> None:
-        self._roots: list[tuple[str, str]] = []
-        for old, new in (roots or {}).items():
-            if not str(old) or not str(new):
-                message = f"root_map gives a new beginning for an old one, not {old!r}"
-                raise SettingsError(message)
-            self._roots.append((_slashes(str(old)).rstrip("/"), str(new)))
+        said: object = {} if roots is None else roots
+        if not isinstance(said, Mapping):
+            message = f"root_map is a mapping of old beginnings to new, not {roots!r}"
+            raise SettingsError(message)
+        self._roots = [_pair(old, new) for old, new in said.items()]
         # The longest beginning that fits is meant.
         self._roots.sort(key=lambda pair: -len(pair[0]))
 
@@ -55,10 +57,8 @@ class RootMap:
     def path(self, recorded: str) -> Path:
         """Give the path here of a recorded path."""
         path = _slashes(recorded)
-        for old, new in self._roots:
-            if _begins(path, old):
-                return Path(new) / path[len(old) :].lstrip("/")
-        return Path(path)
+        mapped = self._mapped(path)
+        return Path(path) if mapped is None else mapped
 
     def locate(self, uri: str) -> Path:
         """Give the path here of a file URI.
@@ -75,17 +75,69 @@ class RootMap:
         if found is None:
             message = f"{uri!r} is no file URI: only files can be read"
             raise ReadError(message)
-        path = _uri_path(found["path"])
-        raw = self.path(path)
+        host, path = found["host"] or "", found["path"]
+        raw = self._first_mapped(_readings(host, path))
         if "%" not in path or raw.exists():
             return raw
-        decoded = self.path(unquote(path))
+        decoded = self._first_mapped(_readings(host, unquote(path)))
         return decoded if decoded.exists() or not raw.parent.exists() else raw
 
+    def _first_mapped(self, readings: list[str]) -> Path:
+        mapped = (self._mapped(reading) for reading in readings)
+        return next((path for path in mapped if path), Path(readings[-1]))
 
-def _uri_path(path: str) -> str:
-    path = re.sub(r"^/{2,}", "/", path)
-    return path[1:] if _DRIVE.match(path) else path
+    def _mapped(self, path: str) -> Path | None:
+        for old, new in self._roots:
+            if _begins(path, old):
+                return Path(new) / path[len(old) :].lstrip("/")
+        return None
+
+
+def _pair(old: object, new: object) -> tuple[str, str]:
+    """Check an entry of a map; give old and new beginning as paths."""
+    for said in (old, new):
+        if not isinstance(said, str | os.PathLike) or not str(said):
+            message = (
+                f"root_map gives the beginning of paths here for one recorded, not "
+                f"{new!r} for {old!r}"
+            )
+            raise SettingsError(message)
+    return _readings_of(str(old))[0].rstrip("/"), _readings_of(str(new))[-1]
+
+
+def _readings_of(said: str) -> list[str]:
+    """Read a path, or a file URI."""
+    uri = _FILE_URI.fullmatch(said)
+    return (
+        [_slashes(said)]
+        if uri is None
+        else _readings(uri["host"] or "", unquote(uri["path"]))
+    )
+
+
+def _readings(host: str, path: str) -> list[str]:
+    r"""Give the paths that a URI can mean, the one to look up in a map first.
+
+    A host is a Windows server whose share the path begins with, or the machine that
+    wrote the file, which is nothing to a path; or the drive, if a slash is missing.
+
+    Examples
+    --------
+    >>> _readings("localhost", "/nsls2/a.h5"), _readings("C:", "/data/a.h5")
+    (['/nsls2/a.h5'], ['C:/data/a.h5'])
+    >>> _readings("srv", "/share/a.h5"), _readings("", "/c:\\data\\a.h5")
+    (['//srv/share/a.h5', '/share/a.h5'], ['c:/data/a.h5'])
+    """
+    plain = re.sub(r"^/{2,}", "/", path)
+    if _DRIVE.match(host) and host:
+        return [_slashes(host + path)]
+    if _DRIVE.match(plain):
+        return [_slashes(plain[1:])]
+    if path != plain:
+        return [path, plain]
+    if host.casefold() not in ("", "localhost"):
+        return [f"//{host}{path}", path]
+    return [path]
 
 
 def _slashes(path: str) -> str:
@@ -94,6 +146,9 @@ def _slashes(path: str) -> str:
 
 
 def _begins(path: str, old: str) -> bool:
+    windows = _DRIVE.match(old) or old.startswith("//")
     begin = path[: len(old)]
-    same = begin.casefold() == old.casefold() if _DRIVE.match(old) else begin == old
+    same = begin.casefold() == old.casefold() if windows else begin == old
+    if not old and path.startswith("//"):  # "/" is the beginning of no share
+        return False
     return same and (len(path) == len(old) or path[len(old)] == "/")

@@ -19,6 +19,11 @@ T = TypeVar("T")
 class Recent(Generic[T]):
     """What was asked for last stays open; the rest is closed, if it can be.
 
+    Parameters
+    ----------
+    most : int, optional
+        How many stay open.
+
     Examples
     --------
     >>> recent = Recent()
@@ -26,7 +31,8 @@ class Recent(Generic[T]):
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_OPEN) -> None:
+        self._most = most
         self._open: OrderedDict[Hashable, T] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -34,7 +40,7 @@ class Recent(Generic[T]):
         if key not in self._open:
             self._open[key] = make()
         self._open.move_to_end(key)
-        while len(self._open) > MOST_OPEN:
+        while len(self._open) > self._most:
             _close(self._open.popitem(last=False)[1])
         return self._open[key]
 

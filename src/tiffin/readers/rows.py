@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Asset", "Opener", "Rows"]
+__all__ = ["Asset", "Opener", "Rows", "Spanning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,23 @@ class Rows(Protocol):
 
     def close(self) -> None:
         """Close the files."""
+        ...
+
+
+@runtime_checkable
+class Spanning(Protocol):
+    """Rows that know by themselves which of them are an event's."""
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Give the first row of the event with this index, and how many it has.
+
+        Raises
+        ------
+        NotYetError
+            If that can't be known yet.
+        ReadError
+            If files and announced shape contradict each other.
+        """
         ...
 
 

@@ -1,208 +1,261 @@
-"""Stream resources as files of images: one for each frame, or one of many pages."""
+"""Stream resources as files of images: numbered ones, or one of many pages."""
 
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import NotYetError, ReadError, TiffinError
+from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
+from tiffin.readers.layout import files_an_event, images_an_event
+from tiffin.readers.numbered import numbered
+from tiffin.readers.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.readers.rows import Asset
+    import numpy as np
 
-__all__ = ["FileSequence", "jpeg_rows", "npy_rows", "tiff_rows"]
+    from tiffin.readers.rows import Asset, Rows
 
-_BRACES = re.compile(r"\{\d*(?::(?P<width>0?\d{0,3})d?)?\}")
-_PERCENT = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,3})(?:\.(?P<precision>\d{1,3}))?d")
+__all__ = ["FileSequence", "OneFile", "Pages", "jpeg_rows", "npy_rows", "tiff_rows"]
+
+NPY_TEMPLATE = "%s_%d.npy"
+"""NPY files have always been numbered so; many a document leaves it out."""
+
+FILES_KEPT = 2
+
+
+class Pages(Protocol):
+    """What one file holds: images of one shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a page: (rows, columns), samples behind them if of colour."""
+        ...
+
+    @property
+    def colour(self) -> bool:
+        """Whether the last axis holds the samples of a colour."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        ...
+
+    def read(self, page: int) -> np.ndarray:
+        """Read one page."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class OneFile:
+    """The pages of one file; row k is page k.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    pages : Pages
+    """
+
+    def __init__(self, path: Path, pages: Pages) -> None:
+        self._path = path
+        self._pages = pages
+        self.colour = pages.colour
+
+    def row_shape(self, row: int) -> tuple[int, ...]:
+        """Tell the shape of one image."""
+        self._need(row)
+        return self._pages.shape
+
+    def read(self, row: int) -> np.ndarray:
+        """Read one image."""
+        self._need(row)
+        return self._pages.read(row)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._pages.close()
+
+    def _need(self, row: int) -> None:
+        if row >= len(self._pages):
+            message = (
+                f"{self._path} holds {len(self._pages)} image(s), number {row + 1} is "
+                f"not there (yet)"
+            )
+            raise NotYetError(message)
 
 
 class FileSequence:
-    """Files that a template numbers; each holds one image, or a few pages.
+    """Numbered files of equally many pages; row k is the k-th page of them all.
+
+    How many files an event has is said by the parameters, or found out by looking into
+    the first file that is asked for. A file with other than so many pages is refused:
+    all that follow would be other images than those meant.
 
     Parameters
     ----------
     asset : Asset
         Its ``template`` is ``"ad_{:06d}.tiff"`` or ``"%s_%5.5d.tif"``; or its ``uris``
-        list the files; or else the path itself is the only file.
-    read_file : callable
-        Reads a file: gives an array of pages, shape (pages, rows, columns[, samples]),
-        and whether the samples are a colour's.
+        list the files.
+    open_file : callable
+        Opens a file's pages.
+    template : str, optional
+        For an asset without one.
     """
 
-    colour = False
-
     def __init__(
-        self, asset: Asset, read_file: Callable[[Path], tuple[np.ndarray, bool]]
+        self,
+        asset: Asset,
+        open_file: Callable[[Path], Pages],
+        template: str = "",
     ) -> None:
         self._asset = asset
-        self._read_file = read_file
-        self._template = str(asset.parameters.get("template") or "")
+        self._open_file = open_file
+        self._template = str(asset.parameters.get("template") or template)
         self._uris = [str(uri) for uri in asset.parameters.get("uris") or ()]
-        many = bool(self._template) or len(self._uris) > 1
-        self._pages = _pages_a_file(asset) if many else 0
-        self._last: tuple[int, np.ndarray] | None = None
+        self._files: Recent[Pages] = Recent(FILES_KEPT)
+        self._said: int | None = None
+        self._pages = 0
+        self._rows = 0
+        self._shape: tuple[int, ...] = ()
+        self.colour = False
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Give the first row of an event, and how many rows it has."""
+        if not self._rows:
+            # A file of the event's own number is there, however many an event has.
+            self._learn(index)
+        return index * self._rows, self._rows
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one image; this reads its file."""
-        return self.read(row).shape
+        """Tell the shape of one image; its file must be there."""
+        if not self._rows:
+            self._learn(0)
+        self._present(row // self._pages)
+        return self._shape
 
     def read(self, row: int) -> np.ndarray:
         """Read one image."""
-        number, page = divmod(row, self._pages) if self._pages else (0, row)
+        if not self._rows:
+            self._learn(0)
+        number, page = divmod(row, self._pages)
         pages = self._file(number)
-        if page >= len(pages):
-            message = (
-                f"{self._path(number)} holds {len(pages)} image(s), number {page + 1} "
-                f"is not there (yet)"
-            )
-            raise NotYetError(message)
-        image: np.ndarray = pages[page]
-        return image
+        self._check(number, pages)
+        return pages.read(page)
 
     def close(self) -> None:
-        """Let go of the last file."""
-        self._last = None
+        """Let go of the files."""
+        self._files.close()
 
-    def _file(self, number: int) -> np.ndarray:
-        if self._last is None or self._last[0] != number:
-            path = self._path(number)
-            if not path.is_file():
-                message = f"{path} is not there (yet)"
-                raise NotYetError(message)
-            pages, self.colour = self._read_file(path)
-            self._last = (number, pages)
-        return self._last[1]
+    def _learn(self, number: int) -> None:
+        """Find out from one file how the images lie in all of them."""
+        pages = self._file(number)
+        found, held = len(pages), _images_a_page(pages)
+        datum, colour = self._asset.datum_shape, pages.colour
+        self._said = files_an_event(datum, self._asset.parameters, colour=colour)
+        wanted = images_an_event(datum, pages.shape[-3 if colour else -2 :])
+        wanted = wanted or (found * held * (self._said or 1),)
+        for images in wanted:
+            rows, rest = divmod(images, held)
+            files = self._said or rows // max(found, 1)
+            if files and not rest and rows == files * found:
+                self._rows, self._pages = rows, found
+                self._shape, self.colour = pages.shape, pages.colour
+                return
+        raise self._contradiction(number, found * held, wanted)
+
+    def _contradiction(
+        self, number: int, held: int, wanted: tuple[int, ...]
+    ) -> TiffinError:
+        images = " or ".join(map(str, wanted))
+        files = f" in {self._said} file(s)" if self._said else ""
+        message = (
+            f"{self._path(number)} holds {held} image(s), but an event has "
+            f"{images}{files}"
+        )
+        if held * (self._said or 1) < min(wanted):
+            return NotYetError(f"{message}: it is not whole (yet)")
+        return ReadError(f"{message}: which of them are an event's is not known")
+
+    def _check(self, number: int, pages: Pages) -> None:
+        found, wanted = len(pages), self._pages
+        if found == wanted and len(pages.shape) == len(self._shape):
+            return
+        message = (
+            f"{self._path(number)} holds {found} image(s) of {len(pages.shape)} axes, "
+            f"not {wanted} of {len(self._shape)}"
+        )
+        # What was learnt may have been learnt from a file that was not whole yet.
+        if found < wanted or not self._said:
+            raise NotYetError(f"{message}: it is not like the others (yet)")
+        raise ReadError(message)
+
+    def _file(self, number: int) -> Pages:
+        return self._files.get(number, lambda: self._open_file(self._present(number)))
+
+    def _present(self, number: int) -> Path:
+        path = self._path(number)
+        if not path.is_file():
+            message = f"{path} is not there (yet)"
+            raise NotYetError(message)
+        return path
 
     def _path(self, number: int) -> Path:
+        locate = self._asset.locate
         if self._uris:
             if number >= len(self._uris):
                 message = (
                     f"the resource lists {len(self._uris)} files, no {number + 1}th"
                 )
                 raise ReadError(message)
-            locate = self._asset.locate
             return locate(self._uris[number]) if locate else Path(self._uris[number])
-        if not self._template:
-            return self._asset.path
         filename = str(self._asset.parameters.get("filename") or "")
-        name = numbered(self._template, number, filename).lstrip("/")
-        if self._asset.locate is None:
-            return self._asset.path / name
+        name = numbered(self._template, number, filename)
+        if locate is None:
+            return self._asset.path / name.lstrip("/")
         # The template may continue the URI's last component, as in "…/uid" + "_1.npy".
-        return self._asset.locate(self._asset.uri + name)
+        uri = self._asset.uri
+        return locate(uri + (name.lstrip("/") if uri.endswith("/") else name))
 
 
-def numbered(template: str, number: int, filename: str = "") -> str:
-    """Put a number into a template of either kind.
-
-    Examples
-    --------
-    >>> numbered("ad_{:06d}.tiff", 7), numbered("%s%s_%6.6d.tiff", 7, "scan")
-    ('ad_000007.tiff', 'scan_000007.tiff')
-    """
-    text = template.replace("%s", filename, 1).replace("%s", "")
-    text = text.replace("{filename}", filename)
-    text = _BRACES.sub(lambda m: f"{number:{m['width'] or ''}d}", text)
-
-    def percent(found: re.Match[str]) -> str:
-        digits = int(found["precision"] or 0)
-        fill = found["zero"] or ("0" if digits else "")
-        width = max(int(found["width"] or 0), digits)
-        return f"{number:{fill}{width or ''}d}"
-
-    return _PERCENT.sub(percent, text)
+def is_numbered(asset: Asset) -> bool:
+    """Whether an asset is several files."""
+    several = len(asset.parameters.get("uris") or ()) > 1
+    return several or bool(asset.parameters.get("template"))
 
 
-def tiff_rows(asset: Asset) -> FileSequence:
+def tiff_rows(asset: Asset) -> Rows:
     """Open a sequence of TIFF files, or one file of pages."""
-    return FileSequence(asset, _read_tiff)
+    return _rows(asset, read_tiff)
 
 
-def jpeg_rows(asset: Asset) -> FileSequence:
+def jpeg_rows(asset: Asset) -> Rows:
     """Open a sequence of JPEG files."""
-    return FileSequence(asset, _read_jpeg)
+    return _rows(asset, read_jpeg)
 
 
-def npy_rows(asset: Asset) -> FileSequence:
+def npy_rows(asset: Asset) -> Rows:
     """Open a sequence of NPY files."""
-    return FileSequence(asset, _read_npy)
+    one = asset.uri.endswith(".npy") or asset.path.is_file()
+    if not one and not asset.parameters.get("uris"):
+        return FileSequence(asset, read_npy, NPY_TEMPLATE)
+    return _rows(asset, read_npy)
 
 
-def _pages_a_file(asset: Asset) -> int:
-    """Tell how many images a numbered file holds.
-
-    The rule is that of bluesky-tiled-plugins' consolidators: ``chunk_shape`` with the
-    rank of the datum says it; without it, files of one image.
-    """
-    datum, chunk = asset.datum_shape, tuple(asset.parameters.get("chunk_shape") or ())
-    files = asset.parameters.get("files_per_datum")
-    if files and datum:
-        return max(int(datum[0]) // int(files), 1)
-    if len(datum) >= 3 and len(chunk) == len(datum) and chunk[1:] == datum[1:]:
-        return int(chunk[0])
-    return 1
+def _rows(asset: Asset, open_file: Callable[[Path], Pages]) -> Rows:
+    if is_numbered(asset):
+        return FileSequence(asset, open_file)
+    if not asset.path.is_file():
+        message = f"{asset.path} is not there (yet)"
+        raise NotYetError(message)
+    return OneFile(asset.path, open_file(asset.path))
 
 
-def _read_tiff(path: Path) -> tuple[np.ndarray, bool]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            size = path.stat().st_size
-            for page in tiff.pages:
-                _check_whole(page, size, path)
-            pages = [np.asarray(page.asarray()) for page in tiff.pages]
-            first: Any = tiff.pages[0]
-            colour = first.photometric in (tifffile.PHOTOMETRIC.RGB, 6)
-            if colour and first.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-                pages = [np.moveaxis(page, 0, -1) for page in pages]
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError) as error:
-        message = f"{path} is no whole TIFF (yet): {error}"
-        raise NotYetError(message) from error
-    array = np.stack(pages) if len({page.shape for page in pages}) == 1 else None
-    if array is None:
-        message = f"{path}: its pages have several shapes"
-        raise ReadError(message)
-    return array, colour
-
-
-def _check_whole(page: Any, size: int, path: Path) -> None:
-    """Refuse a page of which the file has not all bytes: it would read as zeros."""
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if not count or offset + count > size:
-            message = f"{path} breaks off: it is not whole (yet)"
-            raise NotYetError(message)
-
-
-def _read_jpeg(path: Path) -> tuple[np.ndarray, bool]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        message = f"JPEG needs Pillow: pip install 'tiffin[all]' ({error})"
-        raise MissingLibraryError(message) from error
-    try:
-        with Image.open(path) as image:
-            array = np.asarray(image)
-    except OSError as error:
-        message = f"{path} is no whole JPEG (yet): {error}"
-        raise NotYetError(message) from error
-    return array[np.newaxis], array.ndim == 3
-
-
-def _read_npy(path: Path) -> tuple[np.ndarray, bool]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        message = f"{path} is no whole NPY (yet): {error}"
-        raise NotYetError(message) from error
-    if array.ndim < 2:
-        message = f"{path} holds no image: its shape is {list(array.shape)}"
-        raise ReadError(message)
-    lead = math.prod(array.shape[:-2])
-    return array.reshape(lead, *array.shape[-2:]), False
+def _images_a_page(pages: Pages) -> int:
+    """Count the images of a page: a row of a dataset may hold several."""
+    return max(math.prod(pages.shape[: -3 if pages.colour else -2]), 1)

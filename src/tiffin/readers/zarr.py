@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tiffin.readers.rows import Asset
 
 __all__ = ["ZarrRows"]
@@ -50,12 +53,19 @@ class ZarrRows:
     def read(self, row: int) -> np.ndarray:
         """Read one row."""
         self._need(row)
-        image = self._array[()] if self._array.ndim == 2 else self._array[row]
-        array = np.asarray(image)
-        if not array.any() and not self._array.nchunks_initialized:
-            message = f"{self._path}: no chunk has been written (yet)"
+        absent = next(
+            (key for key in self._keys(row) if not self._is_stored(key)), None
+        )
+        if absent is not None:
+            message = (
+                f"{self._path}: chunk {absent!r} of row {row} is not there (yet); if "
+                f"Zarr left it out because it is empty, it must be written with "
+                f"write_empty_chunks=True"
+            )
             raise NotYetError(message)
-        return array
+        return np.asarray(
+            self._array[()] if self._array.ndim == 2 else self._array[row]
+        )
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -71,3 +81,25 @@ class ZarrRows:
                 f"there (yet)"
             )
             raise NotYetError(message)
+
+    def _keys(self, row: int) -> Iterator[str]:
+        """Give the names of the chunks that a row is in; of shards, if there are."""
+        array = self._array
+        sizes = [
+            -(-int(n) // int(c))
+            for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
+        ]
+        ranges = [range(n) for n in sizes]
+        if array.ndim > 2:
+            first = row // int((array.shards or array.chunks)[0])
+            ranges[0] = range(first, first + 1)
+        return map(array.metadata.encode_chunk_key, itertools.product(*ranges))
+
+    def _is_stored(self, key: str) -> bool:
+        from zarr.core.sync import sync
+        from zarr.storage import LocalStore
+
+        place = self._array.store_path / key
+        if isinstance(place.store, LocalStore):  # many times faster so
+            return (place.store.root / place.path).is_file()
+        return bool(sync(place.exists()))

@@ -1,0 +1,187 @@
+"""Which rows of a dataset are one event's, told by what its descriptor announces.
+
+Conventions are those of bluesky-tiled-plugins' consolidators: an event of n images is
+the next n, whatever leading axes a dataset groups its images by.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Span", "datum_shape", "files_an_event", "images_an_event", "span_of_event"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Rows of one event; or a part of one row.
+
+    Attributes
+    ----------
+    first, rows : int
+        The first row, and how many.
+    part : tuple of (int, int) or None
+        Where a row holds the images of several events: this event's first image in its
+        row, and how many.
+    """
+
+    first: int
+    rows: int = 1
+    part: tuple[int, int] | None = None
+
+
+def datum_shape(
+    shape: tuple[int, ...], parameters: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Tell the shape of an event, images a point included.
+
+    Older writers announce one image and say in the parameters how many there are.
+
+    Examples
+    --------
+    >>> datum_shape((1, 6, 9), {"multiplier": 3}), datum_shape((6, 9), {})
+    ((3, 6, 9), (6, 9))
+    >>> datum_shape((2, 6, 9), {"multiplier": 3})
+    (3, 2, 6, 9)
+    """
+    images = _images_a_point(parameters)
+    if images == 1 or not shape:
+        return shape
+    if len(shape) > 2 and shape[0] == images:
+        return shape
+    return (
+        (images, *shape[1:]) if len(shape) > 2 and shape[0] == 1 else (images, *shape)
+    )
+
+
+def span_of_event(datum: tuple[int, ...], row: tuple[int, ...], index: int) -> Span:
+    """Find the rows of the event with this index.
+
+    Parameters
+    ----------
+    datum : tuple of int
+        The shape announced for an event; 0 for what is not known, () if nothing is.
+    row : tuple of int
+        The shape of a row.
+    index : int
+
+    Examples
+    --------
+    >>> span_of_event((3, 6, 9), (6, 9), 2)
+    Span(first=6, rows=3, part=None)
+    >>> span_of_event((3, 6, 9), (1, 6, 9), 2)
+    Span(first=6, rows=3, part=None)
+    >>> span_of_event((1, 6, 9), (4, 6, 9), 5)
+    Span(first=1, rows=1, part=(1, 1))
+    """
+    announced, held = _announced_and_held(datum, row)
+    if not announced or not held:
+        return Span(first=index)
+    if announced % held == 0:
+        rows = announced // held
+        return Span(first=index * rows, rows=rows)
+    if held % announced == 0:
+        first, image = divmod(index * announced, held)
+        return Span(first=first, part=(image, announced))
+    return Span(first=index)
+
+
+def images_an_event(datum: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the numbers of images that an announced shape can mean, likeliest first.
+
+    Parameters
+    ----------
+    datum : tuple of int
+    image : tuple of int
+        (rows, columns) of an image, samples behind them if it is of colour.
+
+    Examples
+    --------
+    >>> images_an_event((2, 3, 6, 9), (6, 9)), images_an_event((2, 3, 6, 9), (6, 9, 3))
+    ((6,), (2, 6))
+    """
+    found = [math.prod(datum[:-2])] if datum else []
+    if len(image) == 3 and len(datum) >= 3 and _holds_samples(datum[-3:], image):
+        found.insert(0, math.prod(datum[:-3]))
+    return tuple(number for number in dict.fromkeys(found) if number)
+
+
+def files_an_event(
+    datum: tuple[int, ...], parameters: Mapping[str, Any], *, colour: bool = False
+) -> int | None:
+    """Tell how many files of a sequence an event is said to have.
+
+    Parameters
+    ----------
+    datum : tuple of int
+    parameters : mapping
+        Of the stream resource.
+    colour : bool
+        Whether the files hold colour images: the first of three axes may be samples.
+
+    Returns
+    -------
+    int or None
+        None where nothing says it: an event is one file then, unless the files hold
+        less.
+
+    Examples
+    --------
+    >>> files_an_event((3, 6, 9), {"chunk_shape": [1, 6, 9]})
+    3
+    >>> files_an_event((3, 6, 9), {"chunk_shape": [1, 3, 6, 9]}) is None
+    True
+    """
+    said = parameters.get("files_per_datum")
+    if said:
+        return int(said)
+    if len(datum) < 3 or not datum[0]:
+        return None
+    lead, chunk = datum[0], tuple(parameters.get("chunk_shape") or ())
+    if parameters.get("join_method") == "concat":
+        step = int(chunk[0]) if chunk else 1
+        return 1 if lead % step else lead // step
+    if parameters.get("multiplier") or parameters.get("frame_per_point"):
+        return lead
+    if colour and len(datum) == 3:
+        return None
+    whole = len(chunk) == len(datum) and _agree(datum[1:], chunk[1:])
+    if whole and not lead % int(chunk[0]):
+        return lead // int(chunk[0])
+    return None
+
+
+def _images_a_point(parameters: Mapping[str, Any]) -> int:
+    said = parameters.get("multiplier") or parameters.get("frame_per_point") or 1
+    return int(said)
+
+
+def _announced_and_held(
+    datum: tuple[int, ...], row: tuple[int, ...]
+) -> tuple[int, int]:
+    """Count an event's images as announced, and those that a row holds."""
+    if not datum:
+        return 0, 0
+    colour = len(row) > 2 and row[-1] in (3, 4) and len(datum) > 2
+    if colour and _holds_samples(datum[-3:], row[-3:]):
+        return math.prod(datum[:-3]), math.prod(row[:-3])
+    if len(row) == 2 or _agree(datum[-2:], row[-2:]):
+        return math.prod(datum[:-2]), math.prod(row[:-2])
+    # The announced sizes are wrong, so that only the number of axes can be trusted.
+    return math.prod(datum[: max(len(datum) - len(row), 0)]), 1
+
+
+def _holds_samples(announced: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether an announced shape is a colour image's, its samples on any axis."""
+    rows, columns, samples = image
+    orders = (image, (samples, rows, columns), (rows, samples, columns))
+    return any(_agree(announced, order) for order in orders)
+
+
+def _agree(announced: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    """Whether sizes are equal, as far as they are announced."""
+    return all(n in (0, int(m)) for n, m in zip(announced, found, strict=True))
