@@ -13,9 +13,15 @@ import pytest
 import tifffile
 import zarr
 from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
 from bluesky.plans import count, scan
 from event_model import compose_run
-from ophyd_async.core import StaticPathProvider, UUIDFilenameProvider, init_devices
+from ophyd_async.core import (
+    StaticPathProvider,
+    TriggerInfo,
+    UUIDFilenameProvider,
+    init_devices,
+)
 from ophyd_async.sim import PatternGenerator, SimBlobDetector, SimMotor
 from PIL import Image
 
@@ -164,6 +170,64 @@ def test_stored_and_announced_shapes_differ(tmp_path, read, stored, shape):
     )
 
     check(tiffin.export(run, NAME, directory=tmp_path / "out"), FRAMES, read)
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape"),
+    [
+        ((12, 6, 9), (3, None, None)),
+        ((12, 6, 9), (3, 6, None)),
+        ((12, 1, 6, 9), (3, None, 9)),
+        ((4, 3, 6, 9), (None, 6, 9)),
+        ((4, 3, 6, 9), (None, None, None)),
+        ((2, 2, 3, 6, 9), (2, 3, None, None)),
+    ],
+)
+def test_what_a_shape_leaves_open_is_found_in_the_file(tmp_path, read, stored, shape):
+    """S12: None in shape; the leading axes that are known still count the images."""
+    uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(stored))
+    events = 2 if len(shape) == 4 else 4
+    run = stream_run(
+        uri,
+        "application/x-hdf5",
+        {"dataset": "entry/data/data"},
+        events=events,
+        shape=shape,
+    )
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out")
+
+    check(report, FRAMES, read)
+    assert [r.seq_num for r in report.written] == list(
+        np.repeat(range(1, events + 1), 12 // events)
+    )
+
+
+def test_events_of_a_grid_follow_each_other(tmp_path, read):
+    """A dataset grouped by the points of a grid: an event is still one image."""
+    uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(3, 4, 6, 9), chunks=(1, 1, 6, 9))
+    run = stream_run(
+        uri, "application/x-hdf5", {"dataset": "entry/data/data"}, events=12
+    )
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out")
+
+    check(report, FRAMES, read)
+    assert [record.seq_num for record in report.written] == list(range(1, 13))
+
+
+def test_of_an_event_that_breaks_off_the_frames_there_are_written(tmp_path, read):
+    """Ten rows of twelve, three an event: two frames fail, each with its reason."""
+    uri = hdf5(tmp_path / "a.h5", FRAMES[:10])
+    run = stream_run(
+        uri, "application/x-hdf5", {"dataset": "entry/data/data"}, shape=(3, 6, 9)
+    )
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert [(r.seq_num, r.i) for r in report.failed] == [(4, 1), (4, 2)]
+    for record, image in zip(report.written, FRAMES[:10], strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
 
 
 @pytest.mark.parametrize("number", ["multiplier", "frame_per_point"])
@@ -430,24 +494,48 @@ def test_a_truncated_tiff_is_no_frame(tmp_path, compression):
     assert "whole" in str(report.failed[0].error)
 
 
-def test_colour_tiff_is_colour_whatever_the_descriptor_says(tmp_path):
-    """Contract: photometry RGB; the descriptor says (1, 3, Y, X) as ophyd-async's."""
+@pytest.mark.parametrize(
+    ("shape", "chunk", "events"),
+    [
+        ((1, 3, 6, 9), (1, 3, 6, 9), 6),
+        ((1, 6, 9, 3), (1, 6, 9, 3), 6),
+        ((2, 3, 6, 9), (1, 3, 6, 9), 3),
+        ((3, 6, 9), (1, 3, 6, 9), 6),
+        ((3, 6, 9), (1, 6, 9), 6),
+        ((2, 6, 9), (1, 6, 9), 3),
+        ((6, 9), (), 6),
+    ],
+)
+@pytest.mark.parametrize("kind", ["image/tiff", "image/jpeg"])
+def test_colour_files_are_colour_whatever_the_descriptor_says(
+    tmp_path, shape, chunk, events, kind
+):
+    """Contract: photometry RGB; ophyd-async's descriptors say (1, 3, Y, X)."""
     folder = tmp_path / "files"
     folder.mkdir()
-    image = np.arange(6 * 9 * 3, dtype="u1").reshape(6, 9, 3)
-    tifffile.imwrite(folder / "a_0.tif", image, photometric="rgb")
+    images = []
+    for n in range(6):
+        image = (np.arange(6 * 9 * 3) + 9 * n).astype("u1").reshape(6, 9, 3)
+        path = folder / f"a_{n}.img"
+        if kind == "image/tiff":
+            tifffile.imwrite(path, image, photometric="rgb")
+        else:
+            Image.fromarray(image).save(path, format="JPEG")
+            image = np.asarray(Image.open(path))
+        images.append(image)
+    parameters = {"template": "a_{:d}.img", "chunk_shape": list(chunk)}
     run = stream_run(
-        f"file://localhost{folder}/", "multipart/related;type=image/tiff",
-        {"template": "a_{:d}.tif", "chunk_shape": [1, 3, 6, 9]}, events=1,
-        shape=(1, 3, 6, 9), dtype="|u1",
+        f"file://localhost{folder}/", f"multipart/related;type={kind}", parameters,
+        events=events, shape=shape, dtype="|u1",
     )  # fmt: skip
 
     report = tiffin.export(run, NAME, directory=tmp_path / "out")
 
-    (record,) = report.written
-    with tifffile.TiffFile(record.path) as tiff:
-        assert tiff.pages[0].photometric.name == "RGB"
-        np.testing.assert_array_equal(tiff.pages[0].asarray(), image)
+    assert len(report.written) == 6
+    for record, image in zip(report.written, images, strict=True):
+        with tifffile.TiffFile(record.path) as tiff:
+            assert tiff.pages[0].photometric.name == "RGB"
+            np.testing.assert_array_equal(tiff.pages[0].asarray(), image)
 
 
 @pytest.mark.parametrize("samples", [3, 4])
@@ -529,6 +617,49 @@ def test_ophyd_async_is_exported_live(RE, devices, tmp_path, read, names_in):
     report = exporter.reports[uid]
     assert names_in(tmp_path / "out") == ["1_-1.0.tif", "2_0.0.tif", "3_1.0.tif"]
     check(report, stored_frames(tmp_path / "detector"), read)
+
+
+@pytest.fixture
+def fly():
+    """Give a plan: four events of three collections each, flown over."""
+
+    def fly(detector):
+        info = TriggerInfo(number_of_events=4, collections_per_event=3)
+
+        @bpp.stage_decorator([detector])
+        @bpp.run_decorator()
+        def plan():
+            yield from bps.prepare(detector, info, wait=True)
+            yield from bps.declare_stream(detector, name="primary")
+            yield from bps.kickoff(detector, wait=True)
+            yield from bps.collect_while_completing(
+                [detector], [detector], flush_period=0.3, stream_name="primary"
+            )
+
+        return plan()
+
+    return fly
+
+
+def test_a_fly_scan_of_several_collections_an_event(RE, devices, fly, tmp_path, read):
+    """S41: no events; index k is the frames 3k to 3k + 2, live and replayed."""
+    blob, _ = devices
+    documents = []
+    exporter = ImageExporter(NAME, directory=tmp_path / "live", fields=["blob"])
+
+    (uid,) = RE(fly(blob), [exporter, lambda name, doc: documents.append((name, doc))])
+    exporter.wait(30)
+    replayed = tiffin.export(
+        documents, NAME, directory=tmp_path / "replay", fields=["blob"]
+    )
+
+    frames = stored_frames(tmp_path / "detector")
+    assert frames.shape[0] == 12
+    assert "event" not in {name for name, _ in documents}
+    for report in (exporter.reports[uid], replayed):
+        check(report, frames, read)
+        named = [(record.seq_num, record.i) for record in report.written]
+        assert named == [(s, i) for s in range(1, 5) for i in range(3)]
 
 
 def test_ophyd_async_files_are_there_when_the_engine_returns(RE, devices, tmp_path):
