@@ -147,7 +147,9 @@ def test_npy_sequences(tmp_path, read, pages, shape, told):
 
 
 @pytest.mark.parametrize("layout", [{}, {"join_method": "concat"}, {"multiplier": 0}])
-@pytest.mark.parametrize("stored", [(12, 6, 9), (12, 1, 6, 9), (4, 3, 6, 9)], ids=str)
+@pytest.mark.parametrize(
+    "stored", [(12, 6, 9), (12, 1, 6, 9), (4, 3, 6, 9), (6, 2, 6, 9)], ids=str
+)
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9), (3, 6, 9)], ids=str)
 def test_hdf5_datasets(tmp_path, read, shape, stored, layout):
     """However a dataset groups its images: an event of n has the next n."""

@@ -78,8 +78,7 @@ class Assets:
             colour = rows.colour
         read = partial(self.read, resource, announced)
         if span.part is not None:
-            shape = (*datum[:-2], *row_shape[-2:])
-            return EventPart(read, span, shape)
+            return EventPart(read, span, row_shape[-span.image_axes :])
         return EventRows(read, span.first, (span.rows, *row_shape), colour=colour)
 
     def read(
@@ -156,14 +155,17 @@ class EventRows:
 
 
 class EventPart:
-    """The images of one event in a row that holds several events' images."""
+    """The images of one event, in rows that hold other events' images too."""
 
     def __init__(
-        self, read: Callable[[int], np.ndarray], span: Span, shape: tuple[int, ...]
+        self, read: Callable[[int], np.ndarray], span: Span, image: tuple[int, ...]
     ) -> None:
         self._read = read
-        self._span = span
-        self.shape = shape
+        self._first = span.first
+        self._rows = span.rows
+        self._before, images = span.part or (0, span.rows)
+        self._image = image
+        self.shape = (images, *image)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Read a part."""
@@ -172,10 +174,9 @@ class EventPart:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
-        row = self._read(self._span.first)
-        first, images = self._span.part or (0, 1)
-        flat = row.reshape(-1, *row.shape[-2:])[first : first + images]
-        array = flat.reshape(self.shape)
+        rows = [self._read(self._first + k) for k in range(self._rows)]
+        flat = np.concatenate([row.reshape(-1, *self._image) for row in rows])
+        array = flat[self._before : self._before + self.shape[0]]
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 

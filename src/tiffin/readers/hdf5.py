@@ -78,6 +78,8 @@ class Hdf5Rows:
         """Tell the shape of one row."""
         self._need(row)
         shape = self._shape()[1:]
+        if not self._part:
+            return shape
         return self._within(np.broadcast_to(np.uint8(0), shape)).shape
 
     def read(self, row: int) -> np.ndarray:

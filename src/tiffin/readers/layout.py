@@ -18,20 +18,23 @@ __all__ = ["Span", "datum_shape", "files_an_event", "images_an_event", "span_of_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Rows of one event; or a part of one row.
+    """Rows of one event; or some of the images in them.
 
     Attributes
     ----------
     first, rows : int
         The first row, and how many.
     part : tuple of (int, int) or None
-        Where a row holds the images of several events: this event's first image in its
-        row, and how many.
+        Where rows hold images of other events too: how many are before this event's,
+        and how many are this event's.
+    image_axes : int
+        2; or 3 if images have colour.
     """
 
     first: int
     rows: int = 1
     part: tuple[int, int] | None = None
+    image_axes: int = 2
 
 
 def datum_shape(
@@ -72,22 +75,21 @@ def span_of_event(datum: tuple[int, ...], row: tuple[int, ...], index: int) -> S
     Examples
     --------
     >>> span_of_event((3, 6, 9), (6, 9), 2)
-    Span(first=6, rows=3, part=None)
+    Span(first=6, rows=3, part=None, image_axes=2)
     >>> span_of_event((3, 6, 9), (1, 6, 9), 2)
-    Span(first=6, rows=3, part=None)
+    Span(first=6, rows=3, part=None, image_axes=2)
     >>> span_of_event((1, 6, 9), (4, 6, 9), 5)
-    Span(first=1, rows=1, part=(1, 1))
+    Span(first=1, rows=1, part=(1, 1), image_axes=2)
     """
-    announced, held = _announced_and_held(datum, row)
+    announced, held, axes = _announced_and_held(datum, row)
     if not announced or not held:
         return Span(first=index)
     if announced % held == 0:
         rows = announced // held
         return Span(first=index * rows, rows=rows)
-    if held % announced == 0:
-        first, image = divmod(index * announced, held)
-        return Span(first=first, part=(image, announced))
-    return Span(first=index)
+    first, before = divmod(index * announced, held)
+    rows = -(-(before + announced) // held)
+    return Span(first=first, rows=rows, part=(before, announced), image_axes=axes)
 
 
 def images_an_event(datum: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
@@ -162,17 +164,17 @@ def _images_a_point(parameters: Mapping[str, Any]) -> int:
 
 def _announced_and_held(
     datum: tuple[int, ...], row: tuple[int, ...]
-) -> tuple[int, int]:
-    """Count an event's images as announced, and those that a row holds."""
+) -> tuple[int, int, int]:
+    """Count an event's images as announced, those that a row holds, an image's axes."""
     if not datum:
-        return 0, 0
+        return 0, 0, 2
     colour = len(row) > 2 and row[-1] in (3, 4) and len(datum) > 2
     if colour and _holds_samples(datum[-3:], row[-3:]):
-        return math.prod(datum[:-3]), math.prod(row[:-3])
+        return math.prod(datum[:-3]), math.prod(row[:-3]), 3
     if len(row) == 2 or _agree(datum[-2:], row[-2:]):
-        return math.prod(datum[:-2]), math.prod(row[:-2])
+        return math.prod(datum[:-2]), math.prod(row[:-2]), 2
     # The announced sizes are wrong, so that only the number of axes can be trusted.
-    return math.prod(datum[: max(len(datum) - len(row), 0)]), 1
+    return math.prod(datum[: max(len(datum) - len(row), 0)]), 1, 2
 
 
 def _holds_samples(announced: tuple[int, ...], image: tuple[int, ...]) -> bool:
