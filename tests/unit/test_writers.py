@@ -29,9 +29,9 @@ def test_every_pixel_comes_back(tmp_path_factory, data, dtype, order):
     image = data.draw(hnp.arrays(kind, shape))
     path = tmp_path_factory.mktemp("w") / "x.tif"
 
-    size = write(path, image)
+    written = write(path, image)
 
-    assert path.stat().st_size == size
+    assert path.stat().st_size == written.nbytes
     read_back = tifffile.imread(path)
     assert read_back.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(read_back, image)
@@ -144,25 +144,41 @@ def test_a_file_where_a_folder_must_be_is_named(tmp_path):
         publish(tmp_path / "a/x.tif", lambda fd: None, replace=False)
 
 
-def test_a_killed_write_leaves_no_file_of_its_name(tmp_path, names_in):
-    """S32: what a killed process leaves is hidden, no .tif, and cleared by the next."""
+def killed_write(target, *, replace):
+    """Run a process that dies by SIGKILL in the middle of a file."""
     code = (
         "import os, pathlib, signal, sys\n"
         "from tiffin.writers import publish\n"
         "def die(fd):\n"
         "    os.write(fd, b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "publish(pathlib.Path(sys.argv[1]), die, replace=False)\n"
+        f"publish(pathlib.Path(sys.argv[1]), die, replace={replace})\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "x.tif"], check=False, timeout=60
-    )
+    subprocess.run([sys.executable, "-c", code, target], check=False, timeout=60)
 
-    (left,) = names_in(tmp_path)
+
+def test_a_killed_write_leaves_nothing(tmp_path, names_in):
+    """S32: where the system knows files without names, there is no trace."""
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("this system has no files without names")
+
+    killed_write(tmp_path / "x.tif", replace=False)
+
+    assert names_in(tmp_path) == []
+
+
+def test_a_killed_replacement_leaves_the_old_file(tmp_path, names_in):
+    """S32: what a killed process leaves is hidden, no .tif, and cleared by the next."""
+    (tmp_path / "x.tif").write_bytes(b"old")
+
+    killed_write(tmp_path / "x.tif", replace=True)
+
+    left, kept = names_in(tmp_path)
+    assert (tmp_path / kept).read_bytes() == b"old"
     assert left.startswith(".")
     assert not left.endswith((".tif", ".tiff"))
     assert clear_leftovers(tmp_path) == 1
-    assert names_in(tmp_path) == []
+    assert names_in(tmp_path) == ["x.tif"]
 
 
 def test_what_living_processes_write_is_not_cleared(tmp_path, names_in):

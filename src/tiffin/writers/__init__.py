@@ -1,16 +1,32 @@
 """Write an image as a file that is there whole or not at all.
 
-`SeriesWriter` lays one image out as a plain TIFF; `publish` gives it its name.
+`SeriesWriter` lays one image out as a plain TIFF; `publish` gives it its name;
+`same_bytes` and `checksum_of` look at what is there.
 """
 
-from tiffin.writers.publish import clear_leftovers, publish
-from tiffin.writers.series import WRITABLE, SeriesWriter, Writer, file_size
+from tiffin.writers.checksums import Checksum, Written, checksum_of, same_bytes
+from tiffin.writers.codecs import Compression
+from tiffin.writers.leftovers import clear_leftovers
+from tiffin.writers.publish import publish
+from tiffin.writers.series import (
+    WRITABLE,
+    SeriesWriter,
+    Writer,
+    check_writable,
+    file_size,
+)
 
 __all__ = [
     "WRITABLE",
+    "Checksum",
+    "Compression",
     "SeriesWriter",
     "Writer",
+    "Written",
+    "check_writable",
+    "checksum_of",
     "clear_leftovers",
     "file_size",
     "publish",
+    "same_bytes",
 ]

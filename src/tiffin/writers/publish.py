@@ -1,131 +1,217 @@
 """Give a file its name only when it is whole.
 
-The bytes go to a temporary name in the target's own folder, which is then linked (never
-over another file) or renamed (over it) into place.
+The bytes go to a file in the target's own folder that has no name at all (Linux), or a
+temporary one, and that is then linked (never over another file) or renamed (over it)
+into place. Of a process that is killed, a file without a name leaves nothing.
 """
 
 from __future__ import annotations
 
-import itertools
+import errno
 import os
-import re
-import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tiffin.errors import ExistsError, TiffinError, WriteError
+from tiffin.writers.leftovers import temporary_name
+from tiffin.writers.naming import NO_LINKS, link_descriptor, name_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-__all__ = ["clear_leftovers", "publish"]
+__all__ = ["publish", "write_error"]
 
-_PREFIX = ".tiffin-"
-_SUFFIX = ".part"
-_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
-_LEFTOVER = re.compile(
-    re.escape(_PREFIX) + r"(?P<host>.+)-(?P<pid>\d+)-\d+" + re.escape(_SUFFIX)
-)
-_numbers = itertools.count()
+T = TypeVar("T")
+
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_NAMELESS = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112
+_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
+"""What file systems (NFS, FAT) and kernels without ``O_TMPFILE`` answer to it."""
+
+_NEXT = {
+    errno.ENOSPC: "make room, then export again",
+    errno.EDQUOT: "make room, then export again",
+    errno.EFBIG: "the system allows no file of this size, see `ulimit -f`",
+    errno.EIO: "the disk failed, see to it, then export again",
+    errno.EACCES: "ask for write access, or take another folder",
+    errno.EPERM: "take another folder",
+    errno.EROFS: "take another folder",
+    errno.ENAMETOOLONG: "shorten the template",
+    errno.ENOTDIR: "a file stands where a folder must be",
+    errno.EISDIR: "a folder has that name",
+    errno.ENOENT: "its folder vanished meanwhile, export again",
+    errno.EMFILE: "raise the limit, see `ulimit -n`",
+}
+"""What to do, or to know, behind the system's own words."""
 
 
-def publish(target: Path, write: Callable[[int], object], *, replace: bool) -> None:
+def publish(
+    target: str | os.PathLike[str],
+    write: Callable[[int], T],
+    *,
+    replace: bool,
+    mode: int | None = None,
+    sync: bool = False,
+) -> T:
     """Write a file and give it its name, whole.
 
     Parameters
     ----------
-    target : pathlib.Path
-        Absolute. Its folders are made.
+    target : str or path-like
+        Absolute. Its folders are made, once more if they vanish meanwhile.
     write : callable
-        Gets an open file descriptor and writes all bytes to it.
+        Gets the descriptor of an empty file and writes all bytes to it. Called once
+        more, with another file, where the first could not be given its name.
     replace : bool
         Whether a file of that name may be replaced.
+    mode : int, optional
+        The file's permissions, as in ``0o640``; without, the umask decides. The owner
+        is never changed, nor the group that a setgid folder gives.
+    sync : bool
+        Whether to wait until file and folder are on the disk (``fsync``).
+
+    Returns
+    -------
+    object
+        What `write` returned.
 
     Raises
     ------
     ExistsError
         If there is a file of that name and `replace` is false. It is left as it is.
     WriteError
-        If the system refuses; nothing is left behind.
+        If the system refuses; its `errno` is the system's. Nothing is left behind.
     """
-    number = next(_numbers)
-    temporary = target.parent / f"{_PREFIX}{_HOST}-{os.getpid()}-{number}{_SUFFIX}"
+    path = os.fspath(target)
+    folder = os.path.dirname(path) or "."  # noqa: PTH120 (no Path object for each file)
+    attempt = _replacing if replace else _adding
     try:
-        descriptor = _create(temporary)
         try:
-            write(descriptor)
-        finally:
-            os.close(descriptor)
-        if replace:
-            os.replace(temporary, target)  # noqa: PTH105 (the same call, unwrapped)
-        else:
-            os.link(temporary, target)
-    except FileExistsError:
-        raise _exists(target) from None
+            result = attempt(path, folder, write, mode, sync)
+        except FileNotFoundError:
+            _make_folders(folder, sync)
+            result = attempt(path, folder, write, mode, sync)
+        if sync:
+            _sync_folder(folder)
     except TiffinError:
         raise
+    except FileExistsError:
+        raise ExistsError.at(path) from None
     except OSError as error:
-        message = f"{target} can't be written: {error.strerror or error}"
-        raise WriteError(message) from error
+        raise write_error(path, error) from error
     except ValueError as error:  # a name that no system call takes
-        message = f"{str(target)!r} can't be written: {error}"
+        message = f"{path!r} can't be written: {error}"
         raise WriteError(message) from error
+    return result
+
+
+def write_error(path: str, error: OSError) -> WriteError:
+    """Say why a file can't be written, and what to do; `errno` is kept."""
+    why = error.strerror or str(error)
+    if error.errno in _NEXT:
+        why += f": {_NEXT[error.errno]}"
+    refused = WriteError(f"{path} can't be written: {why}")
+    refused.errno = error.errno
+    return refused
+
+
+def _adding(
+    path: str, folder: str, write: Callable[[int], T], mode: int | None, sync: bool
+) -> T:
+    descriptor = _open_nameless(folder)
+    if descriptor is None:
+        return _by_temporary(path, folder, write, mode, sync, name_temporary)
+    try:
+        result = _fill(descriptor, write, mode, sync)
+        link_descriptor(descriptor, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _by_temporary(path, folder, write, mode, sync, name_temporary)
     finally:
+        os.close(descriptor)
+    return result
+
+
+def _replacing(
+    path: str, folder: str, write: Callable[[int], T], mode: int | None, sync: bool
+) -> T:
+    return _by_temporary(path, folder, write, mode, sync, os.replace)
+
+
+def _by_temporary(
+    path: str,
+    folder: str,
+    write: Callable[[int], T],
+    mode: int | None,
+    sync: bool,
+    name: Callable[[str, str], None],
+) -> T:
+    temporary, descriptor = _open_temporary(folder)
+    try:
+        try:
+            result = _fill(descriptor, write, mode, sync)
+        finally:
+            os.close(descriptor)
+        name(temporary, path)
+    except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)  # noqa: PTH108
+        raise
+    return result
 
 
-def clear_leftovers(folder: Path) -> int:
-    """Remove what processes that died left under temporary names.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Only this folder, not those in it. It need not exist.
-
-    Returns
-    -------
-    int
-        How many files were removed. Those of living processes, and of other hosts,
-        are left alone.
-    """
-    removed = 0
-    with (
-        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        os.scandir(folder) as entries,
-    ):
-        for entry in entries:
-            found = _LEFTOVER.fullmatch(entry.name)
-            if found and found["host"] == _HOST and not _alive(int(found["pid"])):
-                with suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108
-                    removed += 1
-    return removed
+def _fill(
+    descriptor: int, write: Callable[[int], T], mode: int | None, sync: bool
+) -> T:
+    if mode is not None:
+        os.fchmod(descriptor, mode)
+    result = write(descriptor)
+    if sync:
+        os.fsync(descriptor)
+    return result
 
 
-def _create(temporary: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+def _open_nameless(folder: str) -> int | None:
+    """Open a file without a name, or give None where the system has no such thing."""
+    if not _NAMELESS:
+        return None
     try:
-        return os.open(temporary, flags, 0o666)
-    except FileNotFoundError:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(temporary, flags, 0o666)
+        return os.open(folder, os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+        return None
 
 
-def _exists(target: Path) -> TiffinError:
-    if target.exists() or target.is_symlink():
-        return ExistsError.at(target)
-    return WriteError(
-        f"{target} can't be written: a file stands where a folder must be"
-    )
+def _open_temporary(folder: str) -> tuple[str, int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC
+    while True:
+        temporary = f"{folder}/{temporary_name()}"
+        # A process of the same number may have died here: the next name is free.
+        with suppress(FileExistsError):
+            return temporary, os.open(temporary, flags, 0o666)
 
 
-def _alive(pid: int) -> bool:
+def _make_folders(folder: str, sync: bool) -> None:
+    """Make a folder and those above it; `sync` each that got a new one."""
+    missing = []
+    above = folder
+    while above and not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)  # noqa: PTH120
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", folder) from error
+    if sync:
+        for made in missing:
+            _sync_folder(os.path.dirname(made) or ".")  # noqa: PTH120
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | _CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,70 +1,93 @@
 """One image, one plain TIFF: the layout that every reader measured reads.
 
-Classic TIFF, little-endian, one page, one strip, uncompressed, pixels first at byte 8
-and the directory last, MinIsBlack. The directory is prepared once for each shape and
-dtype, so that a file costs one gathered write. Field numbers are those of TIFF 6.0
-(Aldus, 1992).
+The pixels are one strip, as they are or encoded, between a header and a directory that
+are prepared once for each shape and dtype, so that a file costs one gathered write.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import struct
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from tiffin.errors import DtypeError
+from tiffin.errors import DtypeError, ReadError
+from tiffin.writers.checksums import (
+    Buffer,
+    Checksum,
+    Written,
+    check_kind,
+    checksum_over,
+)
+from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
+from tiffin.writers.layout import LARGEST, around, size_around
 
-__all__ = ["WRITABLE", "SeriesWriter", "Writer", "file_size"]
+__all__ = ["WRITABLE", "SeriesWriter", "Writer", "check_writable", "file_size"]
 
 UNSIGNED = ("uint8", "uint16", "uint32")
 SIGNED = ("int8", "int16", "int32")
 WRITABLE = (*UNSIGNED, *SIGNED, "float32", "float64")
 """The dtypes that a TIFF holds and that readers agree on."""
 
-PIXELS_AT = 8
-"""Byte of the first pixel: right behind the header. GSAS-II reads pixels there."""
-
-LARGEST = 2**32 - 1
-"""A classic TIFF's offsets have 32 bits [bytes]."""
-
-SHORT, LONG, ASCII = 3, 4, 2
-
-Tag = tuple[int, int, int | bytes | tuple[int, ...]]
-"""Number, type, and one value, text or several values."""
-
-MODEL_FOR = ("uint16", "uint32", "int32")
-"""Dtypes whose files carry a Model tag: with it GSAS-II reads these, and no other,
-correctly from byte 8; without, it declines the file or leaves it to its PIL importer.
-"""
+_AT_ONCE = 1024
+"""How many buffers the system gathers in one write (IOV_MAX on Linux)."""
 
 
 class Writer(Protocol):
     """What turns an image into a file's bytes."""
 
-    def write(self, descriptor: int, image: np.ndarray) -> int:
-        """Write the whole file to an open descriptor; give the number of bytes."""
+    def write(self, descriptor: int, image: np.ndarray) -> Written:
+        """Write the whole file to an open descriptor; give its size and checksum."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class SeriesWriter:
     """Writes each image as a TIFF file of its own.
+
+    Parameters
+    ----------
+    compression : {None, "zlib", "zstd", "lzw"}
+        zlib and LZW are read everywhere, zstd by few programs. None uses a predictor.
+    level : int, optional
+        1 (fast) to 9 (small) for zlib, to 22 for zstd. Without, the fastest encoder
+        that is installed: for zlib that of the `isal` package.
+    checksum : {"crc32", "sha256", "none"}
+        What `write` gives for the file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such compression, level or checksum.
+    MissingLibraryError
+        If zstd or LZW is asked for and imagecodecs is not installed.
 
     Examples
     --------
     >>> import tempfile, tifffile
     >>> with tempfile.NamedTemporaryFile() as file:
     ...     image = np.arange(6, dtype="u2").reshape(2, 3)
-    ...     _ = SeriesWriter().write(file.fileno(), image)
+    ...     written = SeriesWriter().write(file.fileno(), image)
     ...     tifffile.imread(file.name)
     array([[0, 1, 2],
            [3, 4, 5]], dtype=uint16)
+    >>> written
+    Written(nbytes=196, checksum='crc32:3ac44dee')
     """
 
-    def write(self, descriptor: int, image: np.ndarray) -> int:
+    _: KW_ONLY
+    compression: Compression | None = None
+    level: int | None = None
+    checksum: Checksum = "crc32"
+
+    def __post_init__(self) -> None:
+        check_compression(self.compression, self.level)
+        check_kind(self.checksum)
+
+    def write(self, descriptor: int, image: np.ndarray) -> Written:
         """Write one image.
 
         Parameters
@@ -77,8 +100,8 @@ class SeriesWriter:
 
         Returns
         -------
-        int
-            The size of the file [bytes].
+        Written
+            The size of the file [bytes], and its checksum.
 
         Raises
         ------
@@ -87,50 +110,122 @@ class SeriesWriter:
         OSError
             If the file can't be written.
         """
-        check_writable(image)
-        pixels = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
-        header, directory = _layout(pixels.shape, pixels.dtype.str)
-        gap = b"\0" * (-pixels.nbytes % 2)  # directories begin on a word boundary
-        return write_all(descriptor, [header, pixels.data, gap, directory])
+        return self._write(descriptor, self.buffers(image))
+
+    def buffers(self, image: np.ndarray) -> list[Buffer]:
+        """Give the file of an image as buffers: header, strip, gap, directory.
+
+        They may share the image's memory. `same_bytes` compares them with a file.
+        """
+        little = _little_endian(image.shape, image.dtype)
+        pixels = np.ascontiguousarray(image, dtype=little)
+        strip = encode(pixels.data, self.compression, self.level)
+        return self._around(strip, image.shape, little)
+
+    def takes(self, codec: str | None) -> bool:
+        """Tell whether chunks of some codec may be passed through as strips.
+
+        Parameters
+        ----------
+        codec : str or None
+            None: plain little-endian pixels; ``"zlib"``: a zlib stream of them. A
+            writer that was given a level encodes by itself.
+        """
+        if codec is None:
+            return self.compression is None
+        return codec == "zlib" == self.compression and self.level is None
+
+    def write_strip(
+        self, descriptor: int, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
+    ) -> Written:
+        """Write one image whose strip is encoded already.
+
+        Parameters
+        ----------
+        descriptor : int
+            Of a file opened for writing, at its beginning.
+        strip : buffer
+            What this writer would encode `shape` pixels to, or another stream of the
+            same codec (see `takes`). It is not decoded.
+        shape : tuple of int
+            (rows, columns), or (rows, columns, samples).
+        dtype : numpy.dtype
+            One of the `WRITABLE`, little-endian.
+
+        Raises
+        ------
+        DtypeError
+            If a TIFF that readers agree on can't hold such an image.
+        ReadError
+            If the strip is no such image's.
+        OSError
+            If the file can't be written.
+        """
+        return self._write(descriptor, self.strip_buffers(strip, shape, dtype))
+
+    def strip_buffers(
+        self, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
+    ) -> list[Buffer]:
+        """Give what `write_strip` writes as buffers."""
+        if _little_endian(shape, dtype) != dtype:
+            message = f"encoded pixels of dtype {dtype} are not little-endian"
+            raise DtypeError(message)
+        self._check_strip(memoryview(strip), shape, dtype)
+        return self._around(strip, shape, dtype)
+
+    def _around(
+        self, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
+    ) -> list[Buffer]:
+        size = memoryview(strip).nbytes
+        if size + 1024 > LARGEST:
+            message = f"an image of {size} bytes is too large for a classic TIFF"
+            raise DtypeError(message)
+        header, gap, directory = around(shape, dtype.str, self.compression, size)
+        return [header, strip, gap, directory]
+
+    def _check_strip(
+        self, strip: memoryview, shape: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        wanted = math.prod(shape) * dtype.itemsize
+        if self.compression is None and strip.nbytes != wanted:
+            message = f"{strip.nbytes} bytes are no image of {wanted}"
+            raise ReadError(message)
+        if self.compression == "zlib" and not _begins_as_zlib(strip):
+            message = f"{strip.nbytes} bytes do not begin as a zlib stream"
+            raise ReadError(message)
+
+    def _write(self, descriptor: int, buffers: list[Buffer]) -> Written:
+        checksum = checksum_over(buffers, self.checksum)
+        return Written(write_all(descriptor, buffers), checksum)
 
 
-def file_size(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Tell how large the file of an image is [bytes].
+def file_size(
+    shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None
+) -> int:
+    """Tell how large the file of an image is [bytes]: compressed, at most.
 
     Parameters
     ----------
     shape : tuple of int
         (rows, columns), or (rows, columns, samples).
     dtype : numpy.dtype
+    compression : {None, "zlib", "zstd", "lzw"}
+        With one the size depends on the pixels: this is what noise would take.
     """
     pixel_bytes = math.prod(shape) * dtype.itemsize
     if dtype.name not in WRITABLE or not pixel_bytes:
         return pixel_bytes
-    header, directory = _layout(shape, dtype.newbyteorder("<").str)
-    return len(header) + pixel_bytes + pixel_bytes % 2 + len(directory)
+    strip_bytes = worst_size(pixel_bytes, compression)
+    around_it = size_around(shape, dtype.newbyteorder("<").str, compression)
+    return around_it + strip_bytes + strip_bytes % 2
 
 
 def check_writable(image: np.ndarray) -> None:
     """Raise a `DtypeError` unless the image fits a plain TIFF."""
-    if image.dtype.name not in WRITABLE:
-        message = (
-            f"pixels of dtype {image.dtype} have no TIFF that readers agree on: "
-            f"ask for one of {', '.join(WRITABLE)}, "
-            f"as in dtype={_advice(image.dtype)!r}"
-        )
-        raise DtypeError(message)
-    if not image.size:
-        message = f"an image of shape {image.shape} has no pixel"
-        raise DtypeError(message)
-    if image.ndim == 3 and image.shape[2] not in (3, 4):
-        message = f"a colour has 3 or 4 samples, not {image.shape[2]}"
-        raise DtypeError(message)
-    if image.nbytes + 1024 > LARGEST:
-        message = f"an image of {image.nbytes} bytes is too large for a classic TIFF"
-        raise DtypeError(message)
+    _little_endian(image.shape, image.dtype)
 
 
-def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> int:
+def write_all(descriptor: int, buffers: list[Buffer]) -> int:
     """Write all buffers, however many calls the system makes of it.
 
     Returns
@@ -141,7 +236,7 @@ def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> int:
     waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
     total = sum(buffer.nbytes for buffer in waiting)
     while waiting:
-        done = os.writev(descriptor, waiting)
+        done = os.writev(descriptor, waiting[:_AT_ONCE])
         while waiting and done >= waiting[0].nbytes:
             done -= waiting.pop(0).nbytes
         if done:
@@ -149,62 +244,33 @@ def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> int:
     return total
 
 
+@lru_cache(maxsize=64)
+def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
+    """Check that such an image fits a plain TIFF; give the dtype that it has there."""
+    if dtype.name not in WRITABLE:
+        message = (
+            f"pixels of dtype {dtype} have no TIFF that readers agree on: "
+            f"ask for one of {', '.join(WRITABLE)}, as in dtype={_advice(dtype)!r}"
+        )
+        raise DtypeError(message)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if not nbytes:
+        message = f"an image of shape {shape} has no pixel"
+        raise DtypeError(message)
+    if len(shape) == 3 and shape[2] not in (3, 4):
+        message = f"a colour has 3 or 4 samples, not {shape[2]}"
+        raise DtypeError(message)
+    if nbytes + 1024 > LARGEST:
+        message = f"an image of {nbytes} bytes is too large for a classic TIFF"
+        raise DtypeError(message)
+    return dtype.newbyteorder("<")
+
+
+def _begins_as_zlib(strip: memoryview) -> bool:
+    """Look for a zlib header (RFC 1950): deflate, and a multiple of 31."""
+    first = bytes(strip.cast("B")[:2])
+    return len(first) == 2 and first[0] & 15 == 8 and int.from_bytes(first) % 31 == 0
+
+
 def _advice(dtype: np.dtype) -> str:
     return {"c": "float32", "f": "float64", "b": "uint8"}.get(dtype.kind, "int32")
-
-
-@lru_cache(maxsize=64)
-def _layout(shape: tuple[int, ...], dtype: str) -> tuple[bytes, bytes]:
-    """Prepare header and directory for images of one shape and dtype."""
-    kind = np.dtype(dtype)
-    pixel_bytes = math.prod(shape) * kind.itemsize
-    at = PIXELS_AT + pixel_bytes + pixel_bytes % 2
-    header = struct.pack("<2sHI", b"II", 42, at)
-    return header, _packed(_tags(shape, kind, pixel_bytes), at)
-
-
-def _tags(shape: tuple[int, ...], dtype: np.dtype, pixel_bytes: int) -> list[Tag]:
-    rows, columns, samples = (*shape, 1)[:3]
-    colour = samples > 1
-    tags: list[Tag] = [
-        (256, LONG, columns),  # ImageWidth
-        (257, LONG, rows),  # ImageLength
-        (258, SHORT, (dtype.itemsize * 8,) * samples),  # BitsPerSample
-        (259, SHORT, 1),  # Compression: none
-        (262, SHORT, 2 if colour else 1),  # PhotometricInterpretation: RGB, MinIsBlack
-        (273, LONG, PIXELS_AT),  # StripOffsets
-        (277, SHORT, samples),  # SamplesPerPixel
-        (278, LONG, rows),  # RowsPerStrip
-        (279, LONG, pixel_bytes),  # StripByteCounts
-        (305, ASCII, b"tiffin\0"),  # Software, without a version: bytes stay the same
-        (339, SHORT, ({"u": 1, "i": 2, "f": 3}[dtype.kind],) * samples),  # SampleFormat
-    ]
-    if dtype.name in MODEL_FOR and not colour:
-        tags.append((272, ASCII, b"Bluesky detector\0"))  # Model
-    if samples == 4:
-        tags.append((338, SHORT, 2))  # ExtraSamples: alpha, not multiplied in
-    return sorted(tags, key=lambda tag: tag[0])
-
-
-def _packed(tags: list[Tag], at: int) -> bytes:
-    """Lay the tags out as a directory that begins at byte `at` of the file."""
-    behind = at + 2 + 12 * len(tags) + 4
-    entries, beyond = b"", b""
-    for tag, kind, value in tags:
-        data, count = _data(kind, value)
-        if len(data) > 4:
-            where = struct.pack("<I", behind + len(beyond))
-            beyond += data + b"\0" * (len(data) % 2)
-        else:
-            where = data.ljust(4, b"\0")
-        entries += struct.pack("<HHI", tag, kind, count) + where
-    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond
-
-
-def _data(kind: int, value: int | bytes | tuple[int, ...]) -> tuple[bytes, int]:
-    """Give a tag's bytes, and how many values they are."""
-    if isinstance(value, bytes):
-        return value, len(value)
-    values = value if isinstance(value, tuple) else (value,)
-    form = "H" if kind == SHORT else "I"
-    return struct.pack(f"<{len(values)}{form}", *values), len(values)

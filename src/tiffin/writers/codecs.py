@@ -1,0 +1,117 @@
+"""Encode a strip: zlib by the fastest encoder there is, zstd and LZW on request.
+
+None uses a predictor: ImageJ reads pixels wrongly that went through one, and it makes
+photon counts larger.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Literal
+
+from tiffin.errors import MissingLibraryError, SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.writers.checksums import Buffer
+
+__all__ = ["COMPRESSIONS", "Compression", "check_compression", "encode", "worst_size"]
+
+Compression = Literal["zlib", "zstd", "lzw"]
+COMPRESSIONS = ("zlib", "zstd", "lzw")
+
+_LEVELS = {"zlib": range(1, 10), "zstd": range(1, 23)}
+
+_ISAL_LEVEL = 1
+"""ISA-L's level, of 0 to 3."""
+
+
+def check_compression(compression: str | None, level: int | None) -> None:
+    """Raise a `SettingsError` unless there is such a compression, with such a level.
+
+    A library that it needs and that is not installed is a `MissingLibraryError`.
+    """
+    if compression is not None and compression not in COMPRESSIONS:
+        hint = did_you_mean(str(compression), COMPRESSIONS)
+        message = (
+            f"compression={compression!r} is none of {', '.join(COMPRESSIONS)}, "
+            f"and not None{hint}"
+        )
+        raise SettingsError(message)
+    if level is not None:
+        _check_level(compression, level)
+    if compression in ("zstd", "lzw"):
+        _imagecodecs(compression)
+
+
+def _check_level(compression: str | None, level: object) -> None:
+    levels = _LEVELS.get(compression) if compression else None
+    if levels is None:
+        message = f"level={level!r}: compression={compression!r} has no levels"
+        raise SettingsError(message)
+    if isinstance(level, bool) or not isinstance(level, int) or level not in levels:
+        message = (
+            f"level={level!r} is no level of {compression}: "
+            f"it has {levels[0]} (fast) to {levels[-1]} (small)"
+        )
+        raise SettingsError(message)
+
+
+def encode(
+    pixels: memoryview, compression: Compression | None, level: int | None
+) -> Buffer:
+    """Encode the pixels of one strip.
+
+    Parameters
+    ----------
+    pixels : memoryview
+        Contiguous, little-endian.
+    compression : {None, "zlib", "zstd", "lzw"}
+    level : int, optional
+        Without, the fastest: ISA-L's where the `isal` package is there.
+    """
+    if compression is None:
+        return pixels
+    if compression == "zlib":
+        return _fast_zlib(pixels) if level is None else zlib.compress(pixels, level)
+    return _imagecodecs(compression)(pixels, level)
+
+
+def worst_size(nbytes: int, compression: str | None) -> int:
+    """Tell how large a strip can get, encoded [bytes].
+
+    LZW gives up to 12 bits for each byte of noise; zlib and zstd fall back to stored
+    blocks.
+    """
+    if compression is None:
+        return nbytes
+    if compression == "lzw":
+        return nbytes + nbytes // 2 + 16
+    return nbytes + nbytes // 256 + 1024
+
+
+def _imagecodecs(compression: str) -> Callable[[memoryview, int | None], Buffer]:
+    try:
+        import imagecodecs
+    except ImportError as error:
+        message = (
+            f"compression={compression!r} needs the imagecodecs package: "
+            f"pip install 'tiffin[compression]'"
+        )
+        raise MissingLibraryError(message) from error
+    codecs: Any = imagecodecs  # its types know no memoryview, its functions do
+    if compression == "lzw":
+        return lambda pixels, _: codecs.lzw_encode(pixels)
+    return lambda pixels, level: codecs.zstd_encode(pixels, level=level or 1)
+
+
+def _find_fast_zlib() -> Callable[[memoryview], bytes]:
+    try:
+        from isal.isal_zlib import compress
+    except ImportError:
+        return lambda pixels: zlib.compress(pixels, 1)
+    return lambda pixels: compress(pixels, _ISAL_LEVEL)
+
+
+_fast_zlib = _find_fast_zlib()

@@ -1,0 +1,111 @@
+"""Give a written file its name without ever replacing another.
+
+A hard link is the one step that every POSIX system takes whole or not at all. File
+systems without hard links (FAT, some network shares) have ``renameat2`` with
+``RENAME_NOREPLACE`` on Linux; where that is missing too, a look and a rename remain.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NO_LINKS", "link_descriptor", "name_temporary"]
+
+NO_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+)
+"""What a file system without hard links answers to ``link``."""
+
+_NO_FLAGS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What a system or file system without ``RENAME_NOREPLACE`` answers to it."""
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1  # linux/fs.h
+
+
+def link_descriptor(descriptor: int, target: str) -> None:
+    """Name an open file that has no name yet (``O_TMPFILE``).
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file of that name.
+    OSError
+        If the system refuses.
+    """
+    # Only with a descriptor does Python call linkat, which alone follows the link
+    # in /proc (open(2)); the path being absolute, its value does not matter.
+    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+
+
+def name_temporary(temporary: str, target: str) -> None:
+    """Move a file to its name, if no file has it.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file of that name.
+    OSError
+        If the system refuses. The temporary file is then still there.
+    """
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _rename(temporary, target)
+    else:
+        os.unlink(temporary)  # noqa: PTH108
+
+
+def _rename(temporary: str, target: str) -> None:
+    try:
+        _rename_no_replace(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_FLAGS:
+            raise
+        _rename_after_look(temporary, target)
+
+
+def _rename_after_look(temporary: str, target: str) -> None:
+    """Rename where nothing better is there.
+
+    A file that another program makes between the look and the rename, microseconds
+    apart, is lost: the system offers no way to do both at once.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    os.rename(temporary, target)  # noqa: PTH104
+
+
+def _rename_no_replace(temporary: str, target: str) -> None:
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
+    old, new = os.fsencode(temporary), os.fsencode(target)
+    if _renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def _find_renameat2() -> Callable[..., int] | None:
+    """Find the C library's function (glibc 2.28, musl 1.2.6), or None."""
+    function: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None:
+        function.argtypes = [
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.c_uint,
+        ]
+        function.restype = ctypes.c_int
+    return function  # type: ignore[no-any-return]
+
+
+_renameat2 = _find_renameat2()
