@@ -90,10 +90,11 @@ def test_datums_of_hdf5(tmp_path, read):
 
 
 @pytest.mark.parametrize("rows", [9, 10, 11])
-def test_a_short_file_of_a_handler_is_no_short_event(tmp_path, read, rows):
+@pytest.mark.parametrize("chunks", [None, (1, 6, 9), (4, 6, 9)])
+def test_a_short_file_of_a_handler_is_no_short_event(tmp_path, read, rows, chunks):
     """What is there is written; each image that is not has its reason."""
     path = tmp_path / "a.h5"
-    hdf5(path, FRAMES[:rows])
+    hdf5(path, FRAMES[:rows], chunks=chunks)
 
     report = export(datum_run(path), tmp_path / "out")
 

@@ -29,7 +29,8 @@ BLOCKS_KEPT = 2
 
 def hdf5_rows(asset: Asset) -> Rows:
     """Open a dataset; with a ``template``, one spread over numbered files."""
-    name = str(asset.parameters.get("dataset") or "")
+    # ophyd-async once called it so.
+    name = str(asset.parameters.get("dataset") or asset.parameters.get("path") or "")
     said = asset.parameters.get("slice")
     if not asset.parameters.get("template"):
         return Hdf5Rows(asset.path, name, parsed_slice(said))

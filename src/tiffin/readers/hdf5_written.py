@@ -85,7 +85,11 @@ class Written:
         self._lookups, self._patience = 0, PATIENCE
 
     def lacking(self, first: int, stop: int) -> str | None:
-        """Say why rows `first` to `stop` - 1 are not all there; None if they are."""
+        """Say why rows `first` to `stop` - 1 are not all there; None if they are.
+
+        Rows behind the end of the dataset are left out of account.
+        """
+        stop = min(stop, int(self._dataset.shape[0]))
         if self._sources is not None:
             return self._sources.lacking(first, stop)
         if stop <= self._until:
