@@ -1,12 +1,17 @@
 """Files of documents: what suitcase, bluesky's writers and databroker-pack leave."""
 
 import json
+import os
+import threading
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
 
 import tiffin
+from tests.integration.test_streams import stream_run
 from tiffin.errors import SourceError
 from tiffin.sources import Documents, Selection, only
 from tiffin.testing import run_of
@@ -90,13 +95,24 @@ def test_a_msgpack_that_breaks_off(run, tmp_path, caplog):
     assert "breaks off" in caplog.text
 
 
+def pack(folder, documents, source, form="jsonl"):
+    """Write what databroker-pack writes."""
+    (folder / "documents").mkdir(parents=True)
+    if form == "jsonl":
+        lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in documents]
+        (folder / "documents/a.jsonl").write_text("\n".join(lines) + "\n")
+    else:
+        write_msgpack(documents, folder / "documents/a.msgpack")
+    catalogue = {"sources": {"packed_catalog": source}}
+    (folder / "catalog.yml").write_text(yaml.dump(catalogue))
+    return folder
+
+
 @pytest.mark.parametrize("form", ["jsonl", "msgpack"])
 def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
     """Documents, external files and their root, wherever the folder has been moved."""
     recording = sample("10_resource_datum_npy_seq")
-    pack = tmp_path / "pack"
-    (pack / "documents").mkdir(parents=True)
-    external = pack / "external_files" / "5f2a"
+    external = tmp_path / "pack/external_files/5f2a"
     external.mkdir(parents=True)
     for path in (recording.folder / "data").iterdir():
         (external / path.name).write_bytes(path.read_bytes())
@@ -104,11 +120,6 @@ def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
     for name, doc in documents:
         if name == "resource":
             doc["root"] = "5f2a"
-    if form == "jsonl":
-        lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in documents]
-        (pack / "documents/a.jsonl").write_text("\n".join(lines) + "\n")
-    else:
-        write_msgpack(documents, pack / "documents/a.msgpack")
     source = {
         "driver": f"bluesky-{form}-catalog",
         "args": {
@@ -117,10 +128,9 @@ def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
         },
         "metadata": {"relative_paths": [f"documents/a.{form}"]},
     }
-    catalogue = {"sources": {"packed_catalog": source}}
-    (pack / "catalog.yml").write_text(yaml.dump(catalogue))
 
-    report = tiffin.export(pack, NAME, directory=tmp_path / "out")
+    folder = pack(tmp_path / "pack", documents, source, form)
+    report = tiffin.export(folder, NAME, directory=tmp_path / "out")
 
     truth = [image for _, image in sorted(recording.truth().items())]
     assert report.ok
@@ -128,7 +138,62 @@ def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
         np.testing.assert_array_equal(read(record.path), image)
 
 
-@pytest.mark.parametrize("content", ["", "sources: 3", "{"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"args": {"paths": ["{pack}/documents/a.jsonl"], "root_map": {}}},
+        {"args": {"paths": ["{pack}/documents/*.jsonl"], "root_map": None}},
+        {"args": {"paths": ["./documents/*.jsonl"]}, "metadata": None},
+        {"args": None, "metadata": {"relative_paths": ["documents/a.jsonl"]}},
+    ],
+)
+def test_what_a_pack_may_leave_out(run, tmp_path, read, source):
+    """Paths without relative ones, roots and metadata that are null."""
+    filled = json.loads(json.dumps(source).replace("{pack}", str(tmp_path / "pack")))
+
+    folder = pack(tmp_path / "pack", as_json(run), filled)
+
+    check(tiffin.export(folder, NAME, directory=tmp_path / "out"), read)
+
+
+@pytest.mark.parametrize(
+    "uri", ["file://localhost/gone/a%20b.h5", "file:///gone/a b.h5"]
+)
+def test_stream_resources_of_a_pack_are_found(tmp_path, read, monkeypatch, uri):
+    """Their URIs are moved with the folder, as roots of resources are."""
+    run = stream_run(uri, "application/x-hdf5", {"dataset": "d"}, events=3)
+    source = {
+        "args": {"root_map": {"/gone": "external_files/77"}},
+        "metadata": {"relative_paths": ["documents/a.jsonl"]},
+    }
+    pack(tmp_path / "pack", run, source)
+    (tmp_path / "pack/external_files/77").mkdir(parents=True)
+    with h5py.File(tmp_path / "pack/external_files/77/a b.h5", "w") as file:
+        file.create_dataset("d", data=IMAGES)
+    monkeypatch.chdir(tmp_path)
+
+    report = tiffin.export(
+        Path("pack"), "7_{event.seq_num}.tif", directory=tmp_path / "out"
+    )
+
+    check(report, read)
+
+
+def test_a_missing_file_of_a_pack_is_an_error(run, tmp_path):
+    """Saying which."""
+    folder = pack(
+        tmp_path / "pack", as_json(run), {"args": {"paths": ["/gone/a.jsonl"]}}
+    )
+
+    with pytest.raises(SourceError, match=r"/gone/a\.jsonl can't be read"):
+        tiffin.export(folder, NAME, directory=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "sources: 3", "{", "sources: {a: 3}", "sources: {a: {args: {}}}", "[" * 5000],
+    ids=range(6),
+)
 def test_a_catalogue_that_is_none_is_an_error(tmp_path, content):
     """Saying which file."""
     (tmp_path / "catalog.yml").write_text(content)
@@ -160,3 +225,88 @@ def test_runs_of_a_file_are_chosen(tmp_path):
     assert scans(since=101, until=102) == [2]
     with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
         scans(runs=("nosuch",))
+
+
+def test_a_run_chosen_twice_is_exported_once(tmp_path):
+    """By whatever names."""
+    starts = [run_of({"img": IMAGES}, scan_id=n)[0][1] for n in (1, 2)]
+    starts[1]["time"] += 10
+
+    chosen = Selection.of(runs=["-1", "2", starts[1]["uid"], "1"]).choose(starts)
+
+    assert chosen == [starts[1]["uid"], starts[0]["uid"]]
+
+
+@pytest.mark.parametrize("name", ["-0", "", "-x", "²", "9" * 5000])
+def test_what_names_no_run_of_a_file_is_refused(name):
+    """As on a server."""
+    starts = [run_of({"img": IMAGES}, scan_id=1)[0][1]]
+
+    with pytest.raises(SourceError, match="0 runs match"):
+        Selection.of(runs=[name]).choose(starts)
+
+
+def test_a_query_finds_numbers_text_and_lists():
+    """Who types 123 can't say which is meant."""
+    held = [123, "123", [1, 2], "[1,2]", None, 5]
+    starts = [{"uid": str(n), "s": value} for n, value in enumerate(held)]
+
+    def found(query):
+        return Selection.of(query=[query]).choose(starts)
+
+    assert found("s=123") == ["0", "1"]
+    assert found("s=[1,2]") == ["2", "3"]
+    assert found("s=" + "[" * 200_000) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "says"), [({"scan_id": 1}, "no uid"), ({"uid": "a", "time": "x"}, "time")]
+)
+def test_a_start_document_that_can_not_be_chosen(start, says):
+    """It says what is wrong with it."""
+    with pytest.raises(SourceError, match=says):
+        Selection.of(runs=["-1"]).choose([start])
+
+
+def test_bulk_events_of_other_runs_are_left_out(tmp_path, read):
+    """Choosing a run leaves no events of another behind."""
+    runs = [run_of({"img": IMAGES}, scan_id=n) for n in (7, 8)]
+    told = []
+    for run in runs:
+        events = [doc for name, doc in run if name == "event"]
+        bulk = ("bulk_events", {run[1][1]["uid"]: events})
+        told += [*run[:2], bulk, run[-1]]
+    wanted = Documents(lambda: only(told, [runs[0][0][1]["uid"]]))
+
+    check(tiffin.export(wanted, NAME, directory=tmp_path / "out"), read)
+
+
+def test_nested_brackets_without_end_are_an_error(tmp_path):
+    """Whatever a file holds, it is a SourceError with the line's number."""
+    (tmp_path / "a.jsonl").write_text("[" * 200_000 + "\n")
+
+    with pytest.raises(SourceError, match="line 1: no JSON"):
+        tiffin.export(tmp_path / "a.jsonl", NAME, directory=tmp_path / "out")
+
+
+def test_documents_may_come_through_a_pipe(run, tmp_path, read):
+    """As in `cat run.jsonl | tiffin export /dev/stdin`: kept, for they come once."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write():
+        with pipe.open("w") as file:
+            file.writelines(json.dumps(pair) + "\n" for pair in as_json(run))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    report = tiffin.export(pipe, NAME, directory=tmp_path / "out")
+    thread.join()
+
+    check(report, read)
+
+
+def test_nothing_is_an_empty_source(tmp_path):
+    """/dev/null holds no run."""
+    with pytest.raises(SourceError, match="holds no run"):
+        tiffin.export("/dev/null", NAME, directory=tmp_path)

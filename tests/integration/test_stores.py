@@ -1,6 +1,9 @@
-"""Afterwards, from databroker and Tiled."""
+"""Afterwards, from databroker, and from any store in the same words."""
 
-import warnings
+import itertools
+import time
+import uuid
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -10,10 +13,12 @@ from ophyd.sim import motor
 
 import tiffin
 from tiffin import ImageExporter, get_images, process
-from tiffin.errors import FieldError, ReadError, SourceError
-from tiffin.sources import Selection, find_runs
+from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
+from tiffin.sources import Selection, find_runs, open_source
+from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
+IMAGES = np.random.default_rng(9).integers(0, 60000, (2, 3, 6, 9), "u2")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -124,124 +129,260 @@ def test_get_images_says_which_file_vanished(recorded, broker, external, tmp_pat
         images[0]
 
 
+# ---- every store (S42)
+
+
+def in_pages(documents):
+    """Tell a run's events in one page, as a Kafka or ZMQ worker may get them."""
+    events = [doc for name, doc in documents if name == "event"]
+    page = {key: [e[key] for e in events] for key in ("uid", "time", "seq_num")}
+    for part in ("data", "timestamps"):
+        page[part] = {"img": [event[part]["img"] for event in events]}
+    page |= {"descriptor": events[0]["descriptor"], "filled": {}}
+    rest = [pair for pair in documents if pair[0] != "event"]
+    return [*rest[:-1], ("event_page", page), rest[-1]]
+
+
+def insert(broker, documents):
+    for name, doc in documents:
+        broker.v1.insert(name, doc)
+    return documents[0][1]["uid"]
+
+
+def write(client, documents):
+    from bluesky_tiled_plugins import TiledWriter
+
+    writer = TiledWriter(client, batch_size=1)
+    for name, doc in documents:
+        writer(name, doc)
+    return documents[0][1]["uid"]
+
+
 @pytest.fixture
-def stored(RE, tiled):
-    """Take runs with a Tiled server listening."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from bluesky_tiled_plugins import TiledWriter
+def in_store(request):
+    """Put documents into a store, and give what holds them there."""
 
-        RE.subscribe(TiledWriter(tiled, batch_size=1))
-    return RE
+    def in_store(kind, run):
+        if kind == "v3 run (SQL)":
+            tiled = request.getfixturevalue("tiled")
+            return tiled[write(tiled, run)]
+        if kind == "documents":
+            return run
+        if kind == "a generator":
+            return (pair for pair in run)
+        if kind == "event pages":
+            return in_pages(run)
+        broker = request.getfixturevalue("broker")
+        uid = insert(broker, run)
+        return broker[uid] if kind == "v1 header" else broker.v2[uid]
+
+    return in_store
 
 
-def test_export_takes_a_tiled_run(stored, tiled, img, images, tmp_path, read, names_in):
-    """client[uid], sliced: run.documents() answers 406 here."""
-    (uid,) = stored(scan([img], motor, -1, 1, 3))
-
-    template = "{start.scan_id}_{event.seq_num}_{event.data.motor:.1f}.tif"
-    report = tiffin.export(tiled[uid], template, directory=tmp_path / "out")
-
-    check(report, images.taken(3), read)
-    assert names_in(tmp_path / "out") == ["1_1_-1.0.tif", "1_2_0.0.tif", "1_3_1.0.tif"]
+KINDS = [
+    "v1 header", "v2 run (Mongo)", "v3 run (SQL)", "documents", "a generator",
+    "event pages",
+]  # fmt: skip
 
 
-def test_a_list_of_tiled_runs_through_process(
-    stored, tiled, img, external, tmp_path, read
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_holds_a_run_is_a_source(in_store, tmp_path, read, kind):
+    """S42: v1 headers, v2 and v3 runs, documents, event pages; and lists of them."""
+    runs = [run_of({"img": images}, scan_id=n) for n, images in enumerate(IMAGES)]
+    one = in_store(kind, run_of({"img": IMAGES[0]}))
+    several = [in_store(kind, run) for run in runs]
+
+    alone = tiffin.export(one, "{event.seq_num}.tif", directory=tmp_path / "one")
+    listed = tiffin.export(several, NAME, directory=tmp_path / "several")
+
+    check(alone, IMAGES[0], read)
+    check(listed, np.concatenate(IMAGES), read)
+
+
+def test_a_list_may_hold_several_kinds_of_sources(in_store, tmp_path, read):
+    """S42: a header, a run of Tiled and documents in one export."""
+    opened = [
+        in_store(kind, run_of({"img": IMAGES[n % 2]}, scan_id=n))
+        for n, kind in enumerate(KINDS)
+    ]
+
+    report = tiffin.export(opened, NAME, directory=tmp_path)
+
+    check(report, np.concatenate([IMAGES[n % 2] for n in range(len(KINDS))]), read)
+
+
+# ---- runs that break off
+
+
+@pytest.fixture
+def broken(broker, sample):
+    """Give a header whose documents() raises: databroker 2 holds no such assets."""
+    documents = sample("20_stream_hdf5_sim_count").documents()
+    return broker[insert(broker, documents)]
+
+
+def test_a_run_that_its_store_can_not_give_does_not_end_the_others(
+    broker, broken, tmp_path, read
 ):
-    """In-line and external images, through a callback."""
-    uids = stored(count([img], 2)) + stored(count([external], 2))
-    exporter = ImageExporter(NAME, directory=tmp_path / "out")
-
-    reports = process([tiled[uid] for uid in uids], exporter)
-
-    assert list(reports) == list(uids)
-    assert [len(report.written) for report in reports.values()] == [2, 2]
-
-
-def test_a_tiled_stack_is_sliced_frame_by_frame(stored, tiled, tmp_path, read):
-    """S11: 3-D events out of Tiled."""
-    from .conftest import Counter, Image
-
-    stacks = Counter((4, 10, 12))
-    (uid,) = stored(count([Image(name="stack", func=stacks)], 2))
+    """It is one failure, with the run's uid and what the store said."""
+    good = [run_of({"img": IMAGES[n]}, scan_id=n) for n in range(2)]
+    headers = [broker[insert(broker, run)] for run in good]
 
     report = tiffin.export(
-        tiled[uid], "{event.seq_num}_{i}.tif", directory=tmp_path / "out"
+        [headers[0], broken, headers[1]], NAME, directory=tmp_path, on_error="report"
     )
 
-    check(report, [image for stack in stacks.taken(2) for image in stack], read)
+    reasons = [str(record.error) for record in report.failed]
+    assert any(broken.start["uid"] in why and "KeyError" in why for why in reasons)
+    for record, image in zip(report.written, np.concatenate(IMAGES), strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
 
 
-def test_get_images_takes_a_tiled_run(stored, tiled, img, images):
-    """Arrays out of Tiled."""
-    (uid,) = stored(count([img], 2))
-
-    found = get_images(tiled[uid], "img")
-
-    np.testing.assert_array_equal(np.stack(found), np.stack(images.taken(2)))
+def test_what_a_store_raises_is_a_source_error(broken, tmp_path):
+    """Raising, too: no foreign exception comes through."""
+    with pytest.raises(SourceError, match=broken.start["uid"]):
+        tiffin.export(broken, NAME, directory=tmp_path)
 
 
-def test_the_users_client_is_left_as_it_is(stored, tiled, img, tmp_path):
-    """Never run.v1 or run.v2: they change the layout of the whole client."""
-    (uid,) = stored(count([img], 1))
+def test_a_generator_that_breaks_off(tmp_path):
+    """What came before is exported; its own exception is the reason."""
 
-    tiffin.export(tiled[uid], NAME, directory=tmp_path / "out")
+    def documents():
+        yield from run_of({"img": IMAGES[0]}, scan_id=1)[:3]
+        raise RuntimeError("the network is gone")
 
-    assert "img" in list(tiled[uid]["primary"])
+    report = tiffin.export(documents(), NAME, directory=tmp_path, on_error="report")
 
-
-def test_a_run_is_found_by_place_number_or_uid(stored, tiled, img):
-    """What the shell's --run takes; anything else says what may be asked for."""
-    uids = [stored(count([img], 1), scan_id=770 + n)[0] for n in range(2)]
-
-    def found(which):
-        (run,) = find_runs(tiled, Selection(runs=(which,)))
-        return run.metadata["start"]["uid"]
-
-    assert found("-1") == uids[1]
-    assert found("-2") == uids[0]
-    assert found("770") == uids[0]
-    assert found(uids[1]) == uids[1]
-    assert found(uids[1][:10]) == uids[1]
-    with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
-        found("nosuch")
-    with pytest.raises(SourceError, match="-999"):
-        found("-999")
+    assert len(report.written) == 1
+    assert "RuntimeError: the network is gone" in str(report.failed[0].error)
 
 
-def test_runs_are_searched(stored, tiled, img):
-    """--query, --since, --until, --limit; with nothing asked for, the last."""
-    uids = [stored(count([img], 1), search="here", n=n)[0] for n in range(3)]
-    times = [tiled[uid].metadata["start"]["time"] for uid in uids]
+def test_a_generator_of_runs_that_breaks_off(tmp_path):
+    """The runs before are exported."""
 
-    def found(**selection):
-        runs = find_runs(tiled, Selection(**selection))
-        return [run.metadata["start"]["uid"] for run in runs]
+    def runs():
+        yield run_of({"img": IMAGES[0]}, scan_id=1)
+        raise RuntimeError("the network is gone")
 
-    here = {"search": "here"}
-    assert found(query=here) == uids
-    assert found(query={**here, "n": 1}) == [uids[1]]
-    assert found(query=here, limit=2) == uids[1:]
-    assert found(query=here, since=times[1]) == uids[1:]
-    assert found(query=here, until=times[1]) == uids[:1]
-    assert found() == [uids[-1]]
+    report = tiffin.export(runs(), NAME, directory=tmp_path, on_error="report")
+
+    assert len(report.written) == 3
+    assert "the network is gone" in str(report.failed[0].error)
 
 
-def test_a_client_that_shows_the_older_layout_is_exported(
-    stored, tiled, img, images, tmp_path, read
-):
-    """Who touched run.v2 once gets every run as V2; and it stays as the user has it."""
-    (uid,) = stored(count([img], 2))
-    try:
-        _ = tiled[uid].v2
-        before = type(tiled[uid]).__name__
+def test_documents_tell_their_parts():
+    """A list of sources in a list: one part each, and all of them in order."""
+    one, two, three = (run_of({"x": [n]}, scan_id=n) for n in range(3))
 
-        report = tiffin.export(tiled[uid], NAME, directory=tmp_path / "out")
+    opened = open_source([[one, two], three])
+    alone = open_source(one)
 
-        after = type(tiled[uid]).__name__
-    finally:
-        _ = tiled[uid].v3  # or every later test would have it so
+    assert [len(list(part)) for part in opened.parts] == [len(one)] * 3
+    assert [doc["scan_id"] for name, doc in opened if name == "start"] == [0, 1, 2]
+    assert alone.parts == (alone,)
 
-    assert before == after == "BlueskyRunV2SQL"
-    check(report, images.taken(2), read)
+
+# ---- runs that are searched for
+
+
+@pytest.fixture(params=["SQL", "Mongo"])
+def catalogue(request, tiled):
+    """Three runs in a catalogue of either kind, and the uids, oldest first."""
+    marked = {"mark": str(uuid.uuid4())}  # the server is that of other tests, too
+    runs = []
+    for n in range(3):
+        # Behind any run of today's.
+        more = {"n": n, "s": "123" if n else 123, "tag": [1, 2], "scan_id": SCAN + n}
+        run = run_of({"x": [1.0]}, **marked, **more)
+        run[0][1]["time"] = int(time.time()) + 1000.0 * next(LATER)
+        runs.append(run)
+    if request.param == "SQL":
+        return tiled, marked, [write(tiled, run) for run in runs]
+    broker = request.getfixturevalue("broker")
+    return broker.v2, marked, [insert(broker, run) for run in runs]
+
+
+SCAN = 88_000_000
+LATER = itertools.count(1)
+
+
+def found(client, *runs, query=(), **selection):
+    chosen = Selection.of(runs=runs, query=query, **selection)
+    return [run.metadata["start"]["uid"] for run in find_runs(client, chosen)]
+
+
+def test_a_run_is_found_by_place_number_or_uid(catalogue):
+    """What the shell's --run takes, in the order asked for."""
+    client, _, uids = catalogue
+
+    assert found(client, "-1") == uids[2:]
+    assert found(client, "-2", "-1") == uids[1:]
+    assert found(client, uids[1]) == [uids[1]]
+    assert found(client, uids[1][:13]) == [uids[1]]
+    assert found(client) == uids[2:]
+    assert found(client, str(SCAN + 1)) == [uids[1]]
+
+
+def test_a_run_named_twice_is_found_once(catalogue):
+    """By whatever names."""
+    client, _, uids = catalogue
+
+    assert found(client, "-1", uids[1], uids[2], "-2") == [uids[2], uids[1]]
+
+
+def test_what_names_no_run_is_refused(catalogue):
+    """A number is a number, and no character stands for others."""
+    client, _, uids = catalogue
+    wild = uids[0][:-2] + "_"
+
+    for name in ("nosuch", "", "-0", "-x", "%", "________", "²", "9" * 30, wild):
+        with pytest.raises(SourceError, match="runs match"):
+            found(client, name)
+
+
+def test_a_place_before_the_first_run_is_refused(catalogue):
+    """It says how many there are."""
+    with pytest.raises(SourceError, match="no run '-9999': the catalogue has"):
+        found(catalogue[0], "-9999")
+
+
+def test_runs_are_searched(catalogue):
+    """--query, --since, --until, --limit; oldest first."""
+    client, marked, uids = catalogue
+    mark = f"mark={marked['mark']}"
+    times = [client[uid].metadata["start"]["time"] for uid in uids]
+    begun = [datetime.fromtimestamp(time, UTC).isoformat() for time in times]
+
+    assert found(client, query=[mark]) == uids
+    assert found(client, query=[mark, "n=1"]) == [uids[1]]
+    assert found(client, query=[mark], limit=2) == uids[1:]
+    assert found(client, query=[mark], since=begun[1]) == uids[1:]
+    assert found(client, query=[mark], until=begun[1]) == uids[:1]
+    assert found(client, "-1", query=[mark], until=begun[2]) == [uids[1]]
+
+
+def test_a_query_finds_numbers_and_text(catalogue):
+    """Who types 123 can't say which is meant."""
+    client, marked, uids = catalogue
+    mark = f"mark={marked['mark']}"
+
+    assert found(client, query=[mark, "s=123"]) == uids
+    assert found(client, query=[mark, 's="123"']) == uids[1:]
+
+
+@pytest.mark.parametrize("value", ["[1,2]", "null", "{}"])
+def test_a_query_for_what_a_server_can_not_look_for_is_refused(tiled, value):
+    """Before it is asked, which it would answer with an error of its own."""
+    with pytest.raises(SettingsError, match="in files only"):
+        found(tiled, query=[f"tag={value}"])
+
+
+def test_whatever_a_server_says_to_a_search_is_a_source_error():
+    """No foreign exception comes through."""
+
+    class Broken:
+        def search(self, query):
+            raise KeyError("start")
+
+    with pytest.raises(SourceError, match="KeyError: 'start'"):
+        found(Broken(), query=["n=1"])

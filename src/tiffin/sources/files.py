@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import MissingLibraryError, SourceError
+from tiffin.errors import MissingLibraryError, ReadError, SourceError
 from tiffin.readers import RootMap
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _json_lines(path: Path) -> Iterator[Pair]:
 def _document(line: str, number: int, path: Path) -> Pair | None:
     try:
         found = json.loads(line.rstrip().removesuffix(","))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if not line.endswith("\n"):
             logger.warning("%s breaks off in line %d, which is left out", path, number)
             return None
@@ -117,33 +117,67 @@ def _msgpack(path: Path) -> Iterator[Pair]:
 
 
 def _packed(folder: Path) -> Iterator[Pair]:
+    folder = folder.absolute()  # a relative one would end in no file URI
+    for paths, roots in _catalogue(folder):
+        for path in paths:
+            yield from _relocated(documents(path), roots)
+
+
+def _catalogue(folder: Path) -> list[tuple[list[Path], RootMap]]:
+    """Read where a pack's documents are, and its external files."""
     try:
         import yaml
     except ImportError as error:
         message = f"a pack needs PyYAML ({error}): pip install 'tiffin[files]'"
         raise MissingLibraryError(message) from error
     try:
-        catalogue = yaml.safe_load((folder / CATALOGUE).read_text())
-        sources = list(catalogue["sources"].values())
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        message = f"{folder / CATALOGUE} is no catalogue of a pack: {error}"
+        catalogue = yaml.safe_load((folder / CATALOGUE).read_text(encoding="utf-8"))
+        return [_parts(folder, part) for part in catalogue["sources"].values()]
+    except (
+        *(OSError, yaml.YAMLError, RecursionError, ValueError),
+        *(LookupError, TypeError, AttributeError),
+    ) as error:
+        what = f"{type(error).__name__}: {error}"
+        message = f"{folder / CATALOGUE} is no catalogue of a pack ({what})"
         raise SourceError(message) from error
-    for source in sources:
-        arguments = source.get("args", {})
-        # A pack may have been moved: its relative paths hold, the others may not.
-        paths = source.get("metadata", {}).get("relative_paths") or arguments["paths"]
-        roots = {
-            old: str(folder / new) for old, new in arguments.get("root_map", {}).items()
-        }
-        for pattern in paths:
-            for path in sorted(folder.glob(pattern)) or [Path(pattern)]:
-                yield from _relocated(documents(path), RootMap(roots))
+
+
+def _parts(folder: Path, source: dict[str, Any]) -> tuple[list[Path], RootMap]:
+    arguments = source.get("args") or {}
+    # A pack may have been moved: its relative paths hold, the others may not.
+    relative = (source.get("metadata") or {}).get("relative_paths")
+    patterns = [str(path) for path in relative or arguments["paths"]]
+    roots = {
+        str(old): str(folder / new)
+        for old, new in (arguments.get("root_map") or {}).items()
+    }
+    return [path for each in patterns for path in _found(folder, each)], RootMap(roots)
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Give the files of a pattern; itself where there are none, to be missed."""
+    path = Path(pattern)
+    if path.is_absolute():  # pathlib's glob wants none
+        path, pattern = Path(path.anchor), str(path.relative_to(path.anchor))
+        return sorted(path.glob(pattern)) or [path / pattern]
+    return sorted(folder.glob(pattern)) or [folder / pattern]
 
 
 def _relocated(pairs: Iterator[Pair], roots: RootMap) -> Iterator[Pair]:
     """Say where the files of a pack's resources are."""
     for name, doc in pairs:
-        if name == "resource":
+        if name == "resource" or (name == "stream_resource" and "root" in doc):
             yield name, {**doc, "root": str(roots.path(str(doc.get("root", ""))))}
+        elif name == "stream_resource" and "uri" in doc:
+            yield name, {**doc, "uri": _relocated_uri(str(doc["uri"]), roots)}
         else:
             yield name, doc
+
+
+def _relocated_uri(uri: str, roots: RootMap) -> str:
+    try:
+        path = roots.locate(uri)
+    except ReadError:  # of no file
+        return uri
+    slash = "/" if uri.endswith("/") else ""  # a template goes on where the URI ends
+    return f"file://localhost{path}{slash}" if path.is_absolute() else uri

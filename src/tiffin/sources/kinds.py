@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from tiffin.errors import SourceError
-from tiffin.sources import files, tiled
+from tiffin.errors import SourceError, TiffinError
+from tiffin.sources import files
+from tiffin.sources import tiled_run as tiled
 
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
@@ -32,10 +35,34 @@ class Documents:
     ----------
     begin : callable
         Gives a new iterator of (name, document) at each call.
+    parts : sequence of Documents, optional
+        The sources that these come from, one after the other; itself alone, if not.
     """
 
-    def __init__(self, begin: Callable[[], Iterator[Pair]]) -> None:
+    def __init__(
+        self, begin: Callable[[], Iterator[Pair]], parts: Sequence[Documents] = ()
+    ) -> None:
         self._begin = begin
+        self._parts = tuple(parts)
+
+    @classmethod
+    def of(cls, sources: Iterable[Documents]) -> Documents:
+        """Put sources one after the other.
+
+        Examples
+        --------
+        >>> one = Documents(lambda: iter([("start", {"uid": "a"})]))
+        >>> both = Documents.of([one, one])
+        >>> len(list(both)), len(both.parts), one.parts == (one,)
+        (2, 2, True)
+        """
+        parts = [part for source in sources for part in source.parts]
+        return cls(lambda: chain.from_iterable(parts), parts)
+
+    @property
+    def parts(self) -> tuple[Documents, ...]:
+        """Each source alone: where one breaks off, the others need not."""
+        return self._parts or (self,)
 
     def __iter__(self) -> Iterator[Pair]:
         return self._begin()
@@ -47,7 +74,7 @@ def open_source(
     twice: bool = True,
     via: tiled.Via = "auto",
     roots: RootMap | None = None,
-) -> Iterable[Pair]:
+) -> Documents:
     """See a user's source as documents.
 
     Parameters
@@ -56,8 +83,8 @@ def open_source(
         A databroker header, a Tiled run, a list of those, a path to a file, or an
         iterable of (name, document).
     twice : bool
-        Whether it must be possible to go through the documents again. An iterator is
-        kept in memory then: it can be gone through only once.
+        Whether it must be possible to go through the documents again. Those of an
+        iterator or a pipe are kept in memory then: they come only once.
     via : {"auto", "http", "files"}
         How Tiled's external images are read.
     roots : RootMap, optional
@@ -65,7 +92,9 @@ def open_source(
 
     Returns
     -------
-    iterable of (name, document)
+    Documents
+        Of (name, document). What fails while they are gone through is a SourceError,
+        too, whatever a store's own code raises.
 
     Raises
     ------
@@ -75,11 +104,14 @@ def open_source(
     if isinstance(source, Documents):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return Documents(_file(Path(source)))
+        return _file(Path(source), twice=twice)
     if tiled.is_run(source):
-        return Documents(lambda: tiled.documents(source, via=via, roots=roots))
+        said: set[str] = set()  # warnings, each once, however often it is gone through
+        return _stored(
+            source, lambda: tiled.documents(source, via=via, roots=roots, said=said)
+        )
     if callable(getattr(source, "documents", None)):
-        return Documents(lambda: iter(source.documents()))
+        return _stored(source, lambda: iter(source.documents()))
     if isinstance(source, Mapping):
         keys = ", ".join(map(str, list(source)[:3]))
         message = f"a {type(source).__name__} ({keys}, …) is no source; wanted {WANTED}"
@@ -90,32 +122,123 @@ def open_source(
     return _several(source, twice=twice, via=via, roots=roots)
 
 
-def _file(path: Path) -> Callable[[], Iterator[Pair]]:
-    if not path.is_file() and not files.is_pack(path):
-        what = "is a folder without catalog.yml" if path.is_dir() else "does not exist"
-        message = f"{os.fspath(path)!r} {what}; wanted {WANTED}"
-        raise SourceError(message)
-    return lambda: files.documents(path)
+def _file(path: Path, *, twice: bool) -> Documents:
+    if path.is_file() or files.is_pack(path):
+        return Documents(lambda: files.documents(path))
+    if path.is_fifo() or path.is_char_device():  # as /dev/stdin is
+        return _once(files.documents(path), twice=twice)
+    what = "is a folder without catalog.yml" if path.is_dir() else "does not exist"
+    message = f"{os.fspath(path)!r} {what}; wanted {WANTED}"
+    raise SourceError(message)
 
 
-def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Iterable[Pair]:
+def _stored(source: Any, begin: Callable[[], Iterator[Pair]]) -> Documents:
+    """See a run in a store as documents; what its documents raise names the run."""
+
+    def where() -> str:
+        return f"run {_uid_of(source)}: its store breaks off"
+
+    return Documents(lambda: _guarded(begin, where))
+
+
+def _uid_of(source: Any) -> str:
+    with suppress(Exception):  # foreign, and broken: a name is all that is wanted
+        return str(source.metadata["start"]["uid"])
+    with suppress(Exception):
+        return str(source.start["uid"])
+    return f"of a {type(source).__name__}"
+
+
+def _guarded(
+    begin: Callable[[], Iterable[Any]], where: Callable[[], str]
+) -> Iterator[Any]:
+    """Go through foreign things; whatever their code raises becomes a SourceError."""
+    try:
+        yield from begin()
+    except TiffinError:
+        raise
+    except Exception as error:  # a border: a store's own code may raise anything
+        message = f"{where()}: {type(error).__name__}: {error}"
+        raise SourceError(message) from error
+
+
+def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Documents:
     """See an iterable as documents, or as sources one after the other."""
-    iterator = iter(source)
-    first = next(iterator, None)
-    one_shot = iterator is source
-    if first is None:
+    kind = type(source).__name__
+
+    def begin() -> Iterator[Any]:
+        return _guarded(lambda: source, lambda: f"a {kind} breaks off")
+
+    items = begin()
+    try:
+        first = next(items)
+    except StopIteration:
         return Documents(lambda: iter(()))
+    except SourceError as error:
+        return _failing(error)
+    items = chain([first], items)
     if not _is_pair(first):
-        items = chain([first], iterator)
-        opened = [open_source(item, twice=twice, **how) for item in items]
-        return Documents(lambda: chain.from_iterable(opened))
-    if not one_shot:
-        return Documents(lambda: map(_pair, source))
-    rest = map(_pair, chain([first], iterator))
+        return _each(items, twice=twice, **how)
+    if isinstance(source, Iterator):
+        return _once(map(_pair, items), twice=twice)
+    return Documents(lambda: map(_pair, begin()))
+
+
+def _each(items: Iterator[Any], *, twice: bool, **how: Any) -> Documents:
+    """Open sources one by one; where their list breaks off, that is the last one."""
+    opened: list[Documents] = []
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return Documents.of(opened)
+        except SourceError as error:
+            return Documents.of([*opened, _failing(error)])
+        opened.append(open_source(item, twice=twice, **how))
+
+
+def _failing(error: SourceError) -> Documents:
+    def begin() -> NoReturn:
+        raise error
+
+    return Documents(begin)
+
+
+def _once(pairs: Iterator[Pair], *, twice: bool) -> Documents:
+    """See what comes only once as documents, kept in memory if wanted twice."""
     if not twice:
-        return rest
-    kept = list(rest)
-    return Documents(lambda: iter(kept))
+        return Documents(lambda: pairs)
+    memory = _Memory(pairs)
+    return Documents(lambda: iter(memory))
+
+
+class _Memory:
+    """Keeps what comes only once, and how it ended, as it is gone through."""
+
+    def __init__(self, pairs: Iterator[Pair]) -> None:
+        self._pairs = pairs
+        self._kept: list[Pair] = []
+        self._error: TiffinError | None = None
+
+    def __iter__(self) -> Iterator[Pair]:
+        for k in itertools.count():
+            if k == len(self._kept) and not self._take():
+                break
+            yield self._kept[k]
+        if self._error is not None:
+            raise self._error
+
+    def _take(self) -> bool:
+        if self._error is not None:
+            return False
+        try:
+            self._kept.append(next(self._pairs))
+        except StopIteration:
+            return False
+        except TiffinError as error:
+            self._error = error
+            return False
+        return True
 
 
 def _is_pair(item: Any) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 
+from tiffin.errors import ReadError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiffin.sources.ahead import AheadArray
 
-__all__ = ["PlainSlices", "TiledImages"]
+__all__ = ["PlainSlices", "TiledImages", "Unreadable"]
 
 
 class PlainSlices:
@@ -24,16 +28,28 @@ class PlainSlices:
     ----------
     node : object
         A Tiled array client.
+    look : callable, optional
+        Given the first block that has been fetched.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(
+        self, node: Any, *, look: Callable[[np.ndarray], object] | None = None
+    ) -> None:
         self._node = node
+        self._look = look
         self.shape = node.shape
         self.dtype = np.dtype(node.dtype)
         self.chunks = node.chunks
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Fetch rows `start` to `stop`."""
+        block = self._fetch(rows)
+        look, self._look = self._look, None
+        if look is not None:
+            look(block)
+        return block
+
+    def _fetch(self, rows: slice) -> np.ndarray:
         shape = (rows.stop - rows.start, *self.shape[1:])
         address = self._node.item["links"]["full"]
         response = self._node.context.http_client.get(
@@ -99,3 +115,32 @@ class TiledImages:
         else:
             array = np.stack([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+
+class Unreadable:
+    """Images that are there, and that can't be had rightly: asking says why.
+
+    Parameters
+    ----------
+    reason : str
+    shape : tuple of int
+        As announced for an event.
+    """
+
+    def __init__(self, reason: str, shape: tuple[int, ...]) -> None:
+        self._reason = reason
+        self.shape = shape
+        self.ndim = len(shape)
+
+    @property
+    def dtype(self) -> NoReturn:
+        """Raise `ReadError`: so an export knows before any pixel is read."""
+        raise ReadError(self._reason)
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        """Raise `ReadError`."""
+        raise ReadError(self._reason)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        """Raise `ReadError`."""
+        raise ReadError(self._reason)

@@ -14,7 +14,30 @@ if TYPE_CHECKING:
 
     Pair = tuple[str, Mapping[str, Any]]
 
-__all__ = ["Selection", "only"]
+__all__ = ["Selection", "Typed", "is_number", "no_such_run", "only", "place_from_last"]
+
+LARGEST = 2**63 - 1
+"""Of the numbers that catalogues can look for."""
+
+
+class Typed(str):
+    """A value as a user typed it, who can't say whether a number or text is meant.
+
+    Examples
+    --------
+    >>> Typed("123").readings, Typed("Ni foil").readings
+    ((123, '123'), ('Ni foil',))
+    """
+
+    __slots__ = ()
+
+    @property
+    def readings(self) -> tuple[Any, ...]:
+        """What may be meant: what JSON makes of it, and the text itself."""
+        try:
+            return json.loads(self), str(self)
+        except (ValueError, RecursionError):
+            return (str(self),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +50,7 @@ class Selection:
         ``"-1"`` (the last), ``"-2"``…, a scan_id, a uid or its beginning; none for all
         that the rest leaves.
     query : mapping
-        Key of the start document → value.
+        Key of the start document → value; a `Typed` one may be any of its readings.
     since, until : float or None
         Of the runs' start times [s since 1970].
     limit : int or None
@@ -55,7 +78,7 @@ class Selection:
         Examples
         --------
         >>> Selection.of(query=["sample=Ni foil", "scan_id=7"]).query
-        {'sample': 'Ni foil', 'scan_id': 7}
+        {'sample': 'Ni foil', 'scan_id': '7'}
         """
         if limit is not None and limit < 1:
             message = f"--limit is a number of runs from 1, not {limit}"
@@ -73,9 +96,9 @@ class Selection:
 
     def allows(self, start: Mapping[str, Any]) -> bool:
         """Whether query and times allow a run."""
-        time = float(start.get("time", 0))
+        time = _begun(start)
         return (
-            all(_item(start, key) == value for key, value in self.query.items())
+            all(_fits(_item(start, key), value) for key, value in self.query.items())
             and (self.since is None or time >= self.since)
             and (self.until is None or time < self.until)
         )
@@ -86,14 +109,20 @@ class Selection:
         Raises
         ------
         SourceError
-            If a run that was asked for by name is not there, or not the only one.
+            If a run that was asked for by name is not there, or not the only one; or if
+            a start document lacks its uid.
         """
+        for start in starts:
+            if "uid" not in start:
+                message = f"a start document has no uid, only {[*start]}"
+                raise SourceError(message)
         allowed = [start for start in starts if self.allows(start)]
-        newest = sorted(allowed, key=lambda start: -float(start.get("time", 0)))
-        if self.runs:
-            return [_named(newest, name) for name in self.runs]
-        chosen = {start["uid"] for start in newest[: self.limit]}
-        return [start["uid"] for start in starts if start["uid"] in chosen]
+        newest = sorted(allowed, key=lambda start: -_begun(start))
+        if self.runs:  # each once, by however many names
+            return list(dict.fromkeys(_named(newest, name) for name in self.runs))
+        chosen = {str(start["uid"]) for start in newest[: self.limit]}
+        uids = (str(start["uid"]) for start in starts)
+        return list(dict.fromkeys(uid for uid in uids if uid in chosen))
 
 
 def only(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
@@ -102,29 +131,71 @@ def only(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
     descriptors: set[str] = set()
     for name, doc in pairs:
         run = doc.get("uid") if name == "start" else doc.get("run_start")
-        if run is not None and run not in wanted:
+        if run is not None and str(run) not in wanted:
             continue
         if name == "descriptor":
-            descriptors.add(doc["uid"])
-        if "descriptor" in doc and doc["descriptor"] not in descriptors:
+            descriptors.add(str(doc.get("uid")))
+        if "descriptor" in doc and str(doc["descriptor"]) not in descriptors:
             continue
-        yield name, doc
+        if name == "bulk_events":
+            yield name, {uid: doc[uid] for uid in doc if uid in descriptors}
+        else:
+            yield name, doc
+
+
+def is_number(name: str) -> bool:
+    """Whether a run's name can be a scan_id."""
+    digits = name.isascii() and name.isdigit() and len(name) <= len(str(LARGEST))
+    return digits and int(name) <= LARGEST
+
+
+def place_from_last(name: str) -> int | None:
+    """Read ``"-1"`` (the last), ``"-2"``… as 0, 1…; None for any other name.
+
+    Examples
+    --------
+    >>> place_from_last("-2"), place_from_last("-0"), place_from_last("-x")
+    (1, None, None)
+    """
+    if not name.startswith("-") or not is_number(name[1:]):
+        return None
+    return int(name[1:]) - 1 if int(name[1:]) else None
+
+
+def no_such_run(name: str, found: int | str) -> SourceError:
+    """Say that a run's name does not lead to one run."""
+    message = (
+        f"{found} runs match {name!r}; wanted -1 (the last), a scan_id, or as much of "
+        f"a uid as tells it apart"
+    )
+    return SourceError(message)
 
 
 def _named(newest: list[Mapping[str, Any]], name: str) -> str:
-    if name.startswith("-") and name[1:].isdigit():
-        place = int(name[1:]) - 1
+    place = place_from_last(name)
+    if place is not None:
         found = newest[place : place + 1]
     else:
         found = [start for start in newest if str(start.get("scan_id")) == name][:1]
-        found = found or [s for s in newest if name and s["uid"].startswith(name)]
+        found = found or [s for s in newest if name and str(s["uid"]).startswith(name)]
     if len(found) != 1:
-        message = (
-            f"{len(found)} runs match {name!r}; wanted -1 (the last), a scan_id, or as "
-            f"much of a uid as tells it apart"
-        )
-        raise SourceError(message)
+        raise no_such_run(name, len(found))
     return str(found[0]["uid"])
+
+
+def _begun(start: Mapping[str, Any]) -> float:
+    try:
+        return float(start.get("time", 0))
+    except (TypeError, ValueError):
+        message = f"a start document's time is no number: {start['time']!r}"
+        raise SourceError(message) from None
+
+
+def _fits(held: Any, wanted: Any) -> bool:
+    if hasattr(held, "tolist"):  # msgpack keeps arrays
+        held = held.tolist()
+    readings = wanted.readings if isinstance(wanted, Typed) else (wanted,)
+    return any(bool(held == reading) for reading in readings)
 
 
 def _item(start: Mapping[str, Any], key: str) -> Any:
@@ -139,10 +210,7 @@ def _key_and_value(text: str) -> tuple[str, Any]:
     if not equals or not key:
         message = f"--query {text!r} is not KEY=VALUE"
         raise SettingsError(message)
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+    return key, Typed(value)
 
 
 def _time(option: str, text: str | None) -> float | None:
