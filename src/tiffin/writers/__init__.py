@@ -4,7 +4,7 @@
 `same_bytes` and `checksum_of` look at what is there.
 """
 
-from tiffin.writers.checksums import Checksum, Written, checksum_of, same_bytes
+from tiffin.writers.checksums import Buffer, Checksum, Written, checksum_of, same_bytes
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers
 from tiffin.writers.publish import publish
@@ -18,6 +18,7 @@ from tiffin.writers.series import (
 
 __all__ = [
     "WRITABLE",
+    "Buffer",
     "Checksum",
     "Compression",
     "SeriesWriter",

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NO_LINKS", "link_descriptor", "name_temporary"]
+__all__ = ["link_descriptor", "name_temporary"]
 
-NO_LINKS = frozenset(
+_NO_LINKS = frozenset(
     {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 )
 """What a file system without hard links answers to ``link``."""
@@ -29,8 +29,13 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
-def link_descriptor(descriptor: int, target: str) -> None:
+def link_descriptor(descriptor: int, target: str) -> bool:
     """Name an open file that has no name yet (``O_TMPFILE``).
+
+    Returns
+    -------
+    bool
+        False if the file system has no hard links.
 
     Raises
     ------
@@ -39,9 +44,15 @@ def link_descriptor(descriptor: int, target: str) -> None:
     OSError
         If the system refuses.
     """
-    # Only with a descriptor does Python call linkat, which alone follows the link
-    # in /proc (open(2)); the path being absolute, its value does not matter.
-    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    try:
+        # Only with a descriptor does Python call linkat, which alone follows the link
+        # in /proc (open(2)); the path being absolute, its value does not matter.
+        os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
 
 
 def name_temporary(temporary: str, target: str) -> None:
@@ -57,7 +68,7 @@ def name_temporary(temporary: str, target: str) -> None:
     try:
         os.link(temporary, target)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in _NO_LINKS:
             raise
         _rename(temporary, target)
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiffin.errors import ExistsError, TiffinError, WriteError
 from tiffin.writers.leftovers import temporary_name
-from tiffin.writers.naming import NO_LINKS, link_descriptor, name_temporary
+from tiffin.writers.naming import link_descriptor, name_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +80,11 @@ def publish(
     ExistsError
         If there is a file of that name and `replace` is false. It is left as it is.
     WriteError
-        If the system refuses; its `errno` is the system's. Nothing is left behind.
+        If the system refuses; its `errno` is the system's. Nothing is left behind, save
+        where only the folder could not be synced: then the whole file is there.
     """
     path = os.fspath(target)
-    folder = os.path.dirname(path) or "."  # noqa: PTH120 (no Path object for each file)
+    folder = _folder_of(path)
     attempt = _replacing if replace else _adding
     try:
         try:
@@ -123,14 +124,11 @@ def _adding(
         return _by_temporary(path, folder, write, mode, sync, name_temporary)
     try:
         result = _fill(descriptor, write, mode, sync)
-        link_descriptor(descriptor, path)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        return _by_temporary(path, folder, write, mode, sync, name_temporary)
+        if link_descriptor(descriptor, path):
+            return result
     finally:
         os.close(descriptor)
-    return result
+    return _by_temporary(path, folder, write, mode, sync, name_temporary)
 
 
 def _replacing(
@@ -197,16 +195,21 @@ def _make_folders(folder: str, sync: bool) -> None:
     """Make a folder and those above it; `sync` each that got a new one."""
     missing = []
     above = folder
-    while above and not os.path.lexists(above):
+    while not os.path.lexists(above):
         missing.append(above)
-        above = os.path.dirname(above)  # noqa: PTH120
+        above = _folder_of(above)
     try:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", folder) from error
     if sync:
         for made in missing:
-            _sync_folder(os.path.dirname(made) or ".")  # noqa: PTH120
+            _sync_folder(_folder_of(made))
+
+
+def _folder_of(path: str) -> str:
+    # A Path object for each file would cost as much again as naming the file.
+    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
 
 
 def _sync_folder(folder: str) -> None:

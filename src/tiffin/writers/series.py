@@ -233,15 +233,23 @@ def write_all(descriptor: int, buffers: list[Buffer]) -> int:
     int
         Bytes written.
     """
+    done = os.writev(descriptor, buffers[:_AT_ONCE])
+    total = sum([memoryview(buffer).nbytes for buffer in buffers])
+    if done < total:
+        _write_rest(descriptor, buffers, done)
+    return total
+
+
+def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
+    """Go on behind the bytes that are written already."""
     waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    total = sum(buffer.nbytes for buffer in waiting)
-    while waiting:
-        done = os.writev(descriptor, waiting[:_AT_ONCE])
+    while True:
         while waiting and done >= waiting[0].nbytes:
             done -= waiting.pop(0).nbytes
-        if done:
-            waiting[0] = waiting[0][done:]
-    return total
+        if not waiting:
+            return
+        waiting[0] = waiting[0][done:]
+        done = os.writev(descriptor, waiting[:_AT_ONCE])
 
 
 @lru_cache(maxsize=64)
@@ -256,6 +264,9 @@ def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
     nbytes = math.prod(shape) * dtype.itemsize
     if not nbytes:
         message = f"an image of shape {shape} has no pixel"
+        raise DtypeError(message)
+    if len(shape) not in (2, 3):
+        message = f"an image has rows and columns; this has shape {shape}"
         raise DtypeError(message)
     if len(shape) == 3 and shape[2] not in (3, 4):
         message = f"a colour has 3 or 4 samples, not {shape[2]}"
