@@ -33,6 +33,7 @@ CALLS = {
         "link": 86,
         "linkat": 265,
         "rename": 82,
+        "unlink": 87,
         "renameat": 264,
         "renameat2": 316,
     },
@@ -44,6 +45,7 @@ CALLS = {
         "fsync": 82,
         "linkat": 37,
         "renameat": 38,
+        "unlinkat": 35,
         "renameat2": 276,
     },
 }
@@ -237,6 +239,35 @@ def test_file_systems_that_know_less_replace_nothing(tmp_path, names_in, refusal
 
     assert (tmp_path / "x.tif").read_bytes() == b"precious"
     assert names_in(tmp_path) == ["x.tif"]
+
+
+def test_a_link_whose_answer_was_lost_counts(tmp_path, names_in):
+    """NFS asks again for what it has done, and is told that the name is taken."""
+    target = tmp_path / "x.tif"
+
+    def write(descriptor):
+        written = write_image(descriptor)
+        (hidden,) = tmp_path.iterdir()
+        target.hardlink_to(hidden)
+        return written
+
+    job = partial(publish, target, write, replace=False)
+    written = refusing({"openat": errno.EOPNOTSUPP}, job, opening=NAMELESS)
+
+    assert target.stat().st_size == written.nbytes
+    assert names_in(tmp_path) == ["x.tif"]
+
+
+def test_a_temporary_name_that_stays_is_no_failure(tmp_path, names_in):
+    """The file is there; the next export removes the other name."""
+    refusals = dict.fromkeys(("unlink", "unlinkat"), errno.EIO)
+    refusals["openat"] = errno.EOPNOTSUPP
+
+    refusing(refusals, partial(published, tmp_path / "x.tif"), opening=NAMELESS)
+
+    hidden, named = names_in(tmp_path)
+    assert hidden.endswith(".part")
+    assert named == "x.tif"
 
 
 def test_a_dangling_link_is_a_file_too(tmp_path):

@@ -6,7 +6,7 @@
 
 from tiffin.writers.checksums import Buffer, Checksum, Written, checksum_of, same_bytes
 from tiffin.writers.codecs import Compression
-from tiffin.writers.leftovers import clear_leftovers
+from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.publish import publish
 from tiffin.writers.series import (
     WRITABLE,
@@ -28,6 +28,7 @@ __all__ = [
     "checksum_of",
     "clear_leftovers",
     "file_size",
+    "is_leftover",
     "publish",
     "same_bytes",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["clear_leftovers", "temporary_name"]
+__all__ = ["clear_leftovers", "is_leftover", "temporary_name"]
 
 _PREFIX = ".tiffin-"
 _SUFFIX = ".part"
@@ -26,6 +26,11 @@ _numbers = itertools.count()
 def temporary_name() -> str:
     """Give a name that no other write of this process has, and that no TIFF has."""
     return f"{_PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}{_SUFFIX}"
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file's name is one that it had before it was whole."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def clear_leftovers(folder: str | Path) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,11 +68,17 @@ def name_temporary(temporary: str, target: str) -> None:
     """
     try:
         os.link(temporary, target)
+    except FileExistsError:
+        # NFS may have made the link and lost the answer: a second name tells, see
+        # O_EXCL in open(2).
+        if os.stat(temporary).st_nlink != 2:  # noqa: PTH116
+            raise
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         _rename(temporary, target)
-    else:
+        return
+    with suppress(OSError):  # the file has its name; the next export clears the other
         os.unlink(temporary)  # noqa: PTH108
 
 
