@@ -71,13 +71,13 @@ def read():
 
 @pytest.fixture
 def names_in():
-    """List the files of a folder, relative and sorted, hidden ones too."""
+    """List a folder's files, relative and sorted, hidden ones too, no manifests."""
 
     def names_in(folder):
         return sorted(
             path.relative_to(folder).as_posix()
             for path in folder.rglob("*")
-            if path.is_file()
+            if path.is_file() and ".tiffin" not in path.parts
         )
 
     return names_in

@@ -10,6 +10,7 @@ from tiffin.errors import TiffinError
 from tiffin.records import Record, Report
 from tiffin.replay import export, get_images, process
 from tiffin.template import Template
+from tiffin.verify import verify
 
 try:
     from tiffin._version import __version__
@@ -20,6 +21,7 @@ __all__ = [
     "export",
     "process",
     "get_images",
+    "verify",
     "ImageExporter",
     "LiveTiffExporter",
     "Record",

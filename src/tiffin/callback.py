@@ -1,7 +1,8 @@
 """Export live: a subscriber that hands documents over and gets out of the way.
 
-The RunEngine's thread only passes a copy of each document on. A thread of the
-exporter's names the frames, others write them; at a run's end its files are waited for.
+The RunEngine's thread only passes each document on, and copies no pixels. A thread of
+the exporter's names the frames, others write them; at a run's end its files are waited
+for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble import held_bytes, own_copy
+from tiffin.assemble import HandOver, held_bytes
 from tiffin.engine import Pool
 from tiffin.errors import SourceError
 from tiffin.export import Export, Pipeline, raise_first
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiffin.corrections import Correction
-    from tiffin.export import Existing, OnError
+    from tiffin.export import Existing, Fsync, OnError, OnFull
     from tiffin.records import Report
     from tiffin.template import Template
 
@@ -46,8 +47,9 @@ class ImageExporter:
         Which fields; all that hold images by default.
     streams : str or iterable of str, optional
         Which streams; None means all.
-    existing : {"error", "skip", "replace"}
-        What to do where a file is there already.
+    existing : {"error", "skip", "replace", "resume"}
+        What to do where a file is there already. With ``"resume"``, what the manifest
+        lists and is whole stays, and only what is missing or damaged is written.
     dry_run : bool
         Make names, write nothing.
     on_error : {"report", "raise"}
@@ -71,6 +73,22 @@ class ImageExporter:
         What values may bring into a name.
     replacements : mapping of str to str, optional
         What is replaced by what in the values of names.
+    compression : {"zlib", "zstd", "lzw"}, optional
+        Of the pixels; none by default. Every reader takes zlib and LZW, not zstd.
+    level : int, optional
+        How much the compression tries.
+    checksum : {"crc32", "sha256", "none"}
+        Of each file, in the manifest.
+    fsync : {"none", "file", "run"}
+        What is forced to the disk before it counts: nothing, each file, or all files
+        of a run at its end.
+    mode : int or str, optional
+        The files' permissions, such as ``0o640``; else what the umask leaves.
+    on_full : {"stop", "wait"}
+        When the disk is full: fail what is left, or wait for room.
+    memory : int, optional
+        How much may wait for the workers; by default the smaller of 1 GiB and a quarter
+        of what is free [bytes].
     asset_timeout : float
         How long to look for a file that is not there yet, in the background [s].
 
@@ -110,6 +128,13 @@ class ImageExporter:
         timezone: str | None = None,
         name_policy: str | None = None,
         replacements: Mapping[str, str] | None = None,
+        compression: str | None = None,
+        level: int | None = None,
+        checksum: str = "crc32",
+        fsync: Fsync = "none",
+        mode: int | str | None = None,
+        on_full: OnFull = "stop",
+        memory: int | None = None,
         asset_timeout: float = 20,
     ) -> None:
         self.settings = Export.of(
@@ -128,13 +153,29 @@ class ImageExporter:
             timezone=timezone,
             name_policy=name_policy,
             replacements=replacements,
+            compression=compression,
+            level=level,
+            checksum=checksum,
+            fsync=fsync,
+            mode=mode,
+            on_full=on_full,
+            memory=memory,
             asset_timeout=asset_timeout,
         )
         self.settings.refuse_later_roots()
+        self._begin()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the settings to another process; the runs stay here."""
+        return _made_anew, (type(self), self.settings)
+
+    def _begin(self) -> None:
+        """Make what does the work."""
         self._pipeline = Pipeline(self.settings)
         self._mailbox = Pool(
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
         )
+        self._taken = HandOver()
         self._errors: dict[str, Exception] = {}
         self._raised: set[str] = set()
         # An interpreter that exits, or an exporter let go, still writes what it has.
@@ -148,11 +189,11 @@ class ImageExporter:
         name : str
             ``"start"``, ``"descriptor"``, ``"event"``…
         doc : mapping
-            Not changed, and not kept: what others change in it later, pixels too, does
-            not show in the files.
+            Not changed, and not kept: what others change in it later does not show in
+            the files. Where they change the pixels themselves, that frame fails.
         """
         try:
-            copy = own_copy(doc)
+            copy = self._taken(name, doc)
             held = held_bytes(copy.get("data", ()))
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
@@ -256,6 +297,13 @@ class ImageExporter:
         if name == "stop" and run not in self._raised:
             raise_first(self._pipeline.report(run))
         self._raised.discard(run)
+
+
+def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:
+    exporter = kind.__new__(kind)
+    exporter.settings = settings
+    exporter._begin()  # noqa: SLF001 (its own)
+    return exporter
 
 
 def _close(mailbox: Pool, pipeline: Pipeline) -> None:

@@ -4,6 +4,7 @@
 
     TiffinError
     ├── SettingsError (ValueError)        a setting that can't work
+    │   └── ResumeError                   an export resumed with other settings
     ├── TemplateError (ValueError)        a template, or what it asks of a run
     │   └── MissingKeyError (LookupError) a key that this run or event lacks
     ├── FieldError (LookupError)          a field that is no image, or not there
@@ -16,6 +17,8 @@
     │   ├── NotYetError                   a file that is not there, or not whole, yet
     │   └── UnknownFormatError            no handler or reader is registered
     ├── WriteError (OSError)              a file that can't be written
+    │   └── NoRoomError                   more than the disk has room for
+    ├── VerifyError (ValueError)          a file that is not what was exported
     ├── CorrectionError (RuntimeError)    a correction that failed
     └── MissingLibraryError (ImportError) an optional library that is not installed
 
@@ -42,13 +45,16 @@ __all__ = [
     "MissingKeyError",
     "MissingLibraryError",
     "NoImageError",
+    "NoRoomError",
     "NotYetError",
     "ReadError",
+    "ResumeError",
     "SettingsError",
     "SourceError",
     "TemplateError",
     "TiffinError",
     "UnknownFormatError",
+    "VerifyError",
     "WriteError",
     "did_you_mean",
 ]
@@ -73,6 +79,12 @@ class SettingsError(TiffinError, ValueError):
     """A setting that can't work, whatever the run."""
 
     exit_status = 2
+
+
+class ResumeError(SettingsError):
+    """An export that is resumed with other settings; the message shows them."""
+
+    exit_status = 1
 
 
 class TemplateError(TiffinError, ValueError):
@@ -143,6 +155,14 @@ class UnknownFormatError(ReadError):
 
 class WriteError(TiffinError, OSError):
     """A file or folder that can't be written."""
+
+
+class NoRoomError(WriteError):
+    """More than the disk has room for, told before anything is written."""
+
+
+class VerifyError(TiffinError, ValueError):
+    """A file that is missing, damaged, or not what was exported."""
 
 
 class CorrectionError(TiffinError, RuntimeError):

@@ -64,6 +64,12 @@ class Record:
 class Report:
     """All records of an export, in frame order.
 
+    Attributes
+    ----------
+    records : tuple of Record
+    waits : int
+        How often the export had to wait because what it held reached its budget.
+
     Examples
     --------
     >>> report = Report((Record(status="failed", path=None, run="7f3a"),))
@@ -72,6 +78,7 @@ class Report:
     """
 
     records: tuple[Record, ...] = field(default=())
+    waits: int = 0
 
     @property
     def written(self) -> tuple[Record, ...]:

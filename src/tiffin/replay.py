@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
 
     from tiffin.corrections import Correction
-    from tiffin.export import Existing, OnError
+    from tiffin.export import Existing, Fsync, OnError, OnFull
     from tiffin.frames import Pixels
     from tiffin.records import Report
     from tiffin.template import Template
@@ -44,6 +44,13 @@ def export(
     timezone: str | None = None,
     name_policy: str | None = None,
     replacements: Mapping[str, str] | None = None,
+    compression: str | None = None,
+    level: int | None = None,
+    checksum: str = "crc32",
+    fsync: Fsync = "none",
+    mode: int | str | None = None,
+    on_full: OnFull = "stop",
+    memory: int | None = None,
     via: Via = "auto",
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
@@ -66,8 +73,9 @@ def export(
         Which fields; all that hold images by default.
     streams : str or iterable of str, optional
         Which streams; None means all.
-    existing : {"error", "skip", "replace"}
-        What to do where a file is there already.
+    existing : {"error", "skip", "replace", "resume"}
+        What to do where a file is there already. With ``"resume"``, what the manifest
+        lists and is whole stays, and only what is missing or damaged is written.
     dry_run : bool
         Make names, write nothing, read no pixel.
     on_error : {"raise", "report"}
@@ -91,6 +99,22 @@ def export(
         letters, digits and ``-_.=+`` only.
     replacements : mapping of str to str, optional
         What is replaced by what in the values of names, such as ``{".": ","}``.
+    compression : {"zlib", "zstd", "lzw"}, optional
+        Of the pixels; none by default. Every reader takes zlib and LZW, not zstd.
+    level : int, optional
+        How much the compression tries.
+    checksum : {"crc32", "sha256", "none"}
+        Of each file, in the manifest.
+    fsync : {"none", "file", "run"}
+        What is forced to the disk before it counts: nothing, each file, or all files
+        of a run at its end.
+    mode : int or str, optional
+        The files' permissions, such as ``0o640``; else what the umask leaves.
+    on_full : {"stop", "wait"}
+        When the disk is full: fail what is left, or wait for room.
+    memory : int, optional
+        How much may wait for the workers; by default the smaller of 1 GiB and a quarter
+        of what is free [bytes].
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read: from their files where these can be
         read here, always through the server, or from the files alone.
@@ -131,6 +155,13 @@ def export(
         timezone=timezone,
         name_policy=name_policy,
         replacements=replacements,
+        compression=compression,
+        level=level,
+        checksum=checksum,
+        fsync=fsync,
+        mode=mode,
+        on_full=on_full,
+        memory=memory,
     )
     documents = open_source(source, via=_via(via), roots=settings.roots)
     return replay(settings, documents, progress=progress)

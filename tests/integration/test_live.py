@@ -31,7 +31,7 @@ def test_the_files_are_there_when_the_engine_returns(
 
     (uid,) = RE(count([img], 3), exporter)
 
-    names = [path.name for path in sorted(tmp_path.iterdir())]
+    names = [path.name for path in sorted(tmp_path.glob("*.tif"))]
     assert names == ["1_step1.tif", "1_step2.tif", "1_step3.tif"]
     for record, image in zip(
         exporter.reports[uid].written, images.taken(3), strict=True

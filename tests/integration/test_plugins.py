@@ -37,7 +37,7 @@ def test_the_worked_example_reads_its_mimetype_and_its_spec(tmp_path):
             capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
-        files = sorted((tmp_path / kind).iterdir())
+        files = sorted((tmp_path / kind).glob("*.tif"))
         np.testing.assert_array_equal([tifffile.imread(file) for file in files], FRAMES)
 
 

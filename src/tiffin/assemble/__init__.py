@@ -7,6 +7,7 @@ for datums and stream datums.
 
 from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.foresight import Foresight
+from tiffin.assemble.handover import HandOver
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.router import Assembler
 from tiffin.assemble.run import Announced
@@ -15,6 +16,7 @@ __all__ = [
     "Announced",
     "Assembler",
     "Foresight",
+    "HandOver",
     "ListDtypes",
     "held_bytes",
     "own_copy",

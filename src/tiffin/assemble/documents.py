@@ -51,7 +51,7 @@ def held_bytes(value: Any) -> int:
     """
     if isinstance(value, Mapping):
         return sum(held_bytes(item) for item in value.values())
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "nbytes"):
         return int(value.nbytes)
     if isinstance(value, (list, tuple)) and value:
         first = value[0]

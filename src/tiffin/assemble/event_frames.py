@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from tiffin.assemble.run import announced_images
 from tiffin.errors import NoImageError, TiffinError
 from tiffin.frames import Frame, Pixels
 
@@ -60,8 +61,11 @@ def frames_of(
         )
         yield Frame(problem=NoImageError(message), **context)
         return
-    image_dimensions = 3 if pixels.colour else 2
-    count = 1 if shape is None else math.prod(shape[:-image_dimensions])
+    if shape is None:
+        data_key = descriptor["data_keys"].get(name, {})
+        count = announced_images(data_key, colour=pixels.colour)
+    else:
+        count = math.prod(shape[: -3 if pixels.colour else -2])
     first = run.number(stream, str(name), count)
     for i in range(count):
         yield Frame(pixels=pixels, i=i, number=first + i, **context)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble.documents import held_bytes
+from tiffin.assemble.handover import Shared
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly
 
@@ -38,11 +39,12 @@ class ArrayPixels:
     def __post_init__(self) -> None:
         self.shape = tuple(int(n) for n in self.array.shape)
         self.dtype = np.dtype(self.array.dtype)
-        self.held = self.array.nbytes if isinstance(self.array, np.ndarray) else 0
+        in_memory = isinstance(self.array, (np.ndarray, Shared))
+        self.held = self.array.nbytes if in_memory else 0
 
     def open(self) -> Any:
         """Give the array itself."""
-        return self.array
+        return self.array.whole() if isinstance(self.array, Shared) else self.array
 
 
 class ListDtypes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +16,7 @@ from tiffin.assemble.referenced import Referenced
 from tiffin.assemble.run import (
     Announced,
     OpenRun,
-    announced_shape,
+    announced_images,
     is_colour,
     is_image,
 )
@@ -237,15 +236,11 @@ class Assembler:
             return None
         run, _ = found
         images = {
-            name: self._images_an_event(name, data_key)
+            name: announced_images(data_key, colour=self._is_colour(name, data_key))
             for name, data_key in descriptor["data_keys"].items()
             if is_image(data_key) and (self.fields is None or name in self.fields)
         }
         return Announced(run.start, descriptor, images)
-
-    def _images_an_event(self, name: str, data_key: Mapping[str, Any]) -> int:
-        shape = announced_shape(data_key) or ()
-        return math.prod(shape[: -3 if self._is_colour(name, data_key) else -2])
 
     def _selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Find run and descriptor, if the descriptor's stream is asked for."""

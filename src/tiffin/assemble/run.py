@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ from tiffin.errors import FieldError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Announced", "OpenRun", "announced_shape", "is_colour", "is_image"]
+__all__ = [
+    "Announced",
+    "OpenRun",
+    "announced_images",
+    "announced_shape",
+    "is_colour",
+    "is_image",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +193,13 @@ def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     if len(shape) < 2 or not all(shape):
         return None
     return tuple(int(n) for n in shape)
+
+
+def announced_images(data_key: Mapping[str, Any], *, colour: bool) -> int:
+    """Count the images that an event is announced to hold; 1 where that is unknown."""
+    shape = data_key.get("shape") or ()
+    lead = shape[: -3 if colour else -2]
+    return math.prod(int(n) for n in lead) if all(lead) else 1
 
 
 COLOUR_AXES = {"c", "color", "colour", "rgb", "rgba", "channel", "channels", "sample"}

@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 from tiffin.cli.export import export
 from tiffin.cli.names import names
 from tiffin.cli.template import template
+from tiffin.cli.verify import checksums, verify
 from tiffin.errors import TiffinError
 
 __all__ = ["app", "main"]
@@ -31,6 +32,8 @@ app = typer.Typer(
 app.command()(export)
 app.command()(names)
 app.command()(template)
+app.command()(verify)
+app.command()(checksums)
 
 
 def _version(asked: bool) -> None:

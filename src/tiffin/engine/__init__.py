@@ -4,6 +4,16 @@ from tiffin.engine.claims import Claims
 from tiffin.engine.interrupts import Interrupts
 from tiffin.engine.later import Later
 from tiffin.engine.ledger import Ledger
+from tiffin.engine.manifest import FOLDER, manifests_in, read_manifest
 from tiffin.engine.pool import Pool
 
-__all__ = ["Claims", "Interrupts", "Later", "Ledger", "Pool"]
+__all__ = [
+    "FOLDER",
+    "Claims",
+    "Interrupts",
+    "Later",
+    "Ledger",
+    "Pool",
+    "manifests_in",
+    "read_manifest",
+]

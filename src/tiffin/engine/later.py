@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tiffin.engine.forks import renew_in_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,10 +49,15 @@ class Later:
     ) -> None:
         self._timeout = timeout
         self._submit = submit
+        self._numbers = itertools.count()
+        self.renew_in_child()
+        renew_in_child(self)
+
+    def renew_in_child(self) -> None:
+        """Begin with nothing postponed: in a forked process, that is its parent's."""
         self._tasks: list[_Task] = []
         self._ends: dict[str, float] = {}
         self._open: Counter[str] = Counter()
-        self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -72,7 +79,7 @@ class Later:
                 )
                 self._thread.start()
 
-    def end_run(self, run: str, timeout: float | None = None) -> None:
+    def end_run(self, run: str, timeout: float | None = None) -> bool:
         """Begin a run's last seconds, and try its postponed now.
 
         Parameters
@@ -80,11 +87,16 @@ class Later:
         run : str
         timeout : float, optional
             How long to go on [s], if not as long as usual.
+
+        Returns
+        -------
+        bool
+            Whether it has anything postponed.
         """
         with self._changed:
             now = time.monotonic()
             if not self._open[run]:
-                return
+                return False
             self._ends[run] = now + (self._timeout if timeout is None else timeout)
             for task in self._tasks:
                 if task.run == run:
@@ -92,6 +104,7 @@ class Later:
                     task.pause = FIRST_PAUSE
             heapq.heapify(self._tasks)
             self._changed.notify_all()
+            return True
 
     def end_all(self, timeout: float | None = None) -> None:
         """Begin the last seconds of every run that has something postponed.

@@ -6,8 +6,9 @@ import logging
 import threading
 from dataclasses import replace
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tiffin.engine.forks import renew_in_child
 from tiffin.records import Record, Report
 
 if TYPE_CHECKING:
@@ -32,17 +33,30 @@ class Ledger:
     ----------
     progress : callable, optional
         Called with (frames finished, frames known) after each change.
+    record : callable, optional
+        Makes the record of what `plan` was given: nearly always another one takes its
+        place before anyone asks.
     """
 
-    def __init__(self, progress: Callable[[int, int], object] | None = None) -> None:
+    def __init__(
+        self,
+        progress: Callable[[int, int], object] | None = None,
+        record: Callable[[Any], Record] | None = None,
+    ) -> None:
         self._progress = progress
-        self._records: dict[Place, Record] = {}
+        self._record = record
+        self._records: dict[Place, Any] = {}
         self._runs: dict[str, None] = {}
         self._said: set[tuple[str | None, ...]] = set()
-        self._lock = threading.Lock()
+        self.renew_in_child()
+        renew_in_child(self)
         self._groups = 0
         self.finished = 0
         """How many records say what became of their frame."""
+
+    def renew_in_child(self) -> None:
+        """Make a new lock: a thread of a forked process's parent may have held it."""
+        self._lock = threading.Lock()
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -58,6 +72,14 @@ class Ledger:
         with self._lock:
             self._groups += 1
             return self._groups
+
+    def plan(self, place: Place, thing: Any, run: str) -> None:
+        """Keep a place for what is to be done, of a run."""
+        with self._lock:
+            self._records[place] = thing
+            self._runs.setdefault(run)
+        if self._progress is not None:
+            self._progress(self.finished, len(self))
 
     def put(self, place: Place, record: Record) -> None:
         """Set what became of the frame at a place."""
@@ -78,11 +100,11 @@ class Ledger:
         error: Exception | None = None,
     ) -> None:
         """Change the status of the record at a place."""
-        self.put(place, replace(self._records[place], status=status, error=error))
+        self.put(place, replace(self.at(place), status=status, error=error))
 
     def at(self, place: Place) -> Record:
         """Give the record at a place."""
-        return self._records[place]
+        return self._as_record(self._records[place])
 
     def has(self, place: Place) -> bool:
         """Whether there is a record at a place."""
@@ -93,13 +115,23 @@ class Ledger:
         with self._lock:
             self._records.pop(place, None)
 
-    def report(self, run: str | None = None) -> Report:
+    def report(self, run: str | None = None, *, waits: int = 0) -> Report:
         """Sum up: all records, or those of one run."""
         with self._lock:
             ordered = sorted(self._records.items(), key=itemgetter(0))
-        return Report(
-            tuple(record for _, record in ordered if run is None or record.run == run)
-        )
+        records = (self._as_record(thing) for _, thing in ordered)
+        return Report(tuple(r for r in records if run is None or r.run == run), waits)
+
+    def planned(self) -> list[tuple[Place, Record]]:
+        """Give what is still to be done."""
+        with self._lock:
+            found = [
+                (place, self._as_record(thing))
+                for place, thing in self._records.items()
+            ]
+        return [
+            (place, record) for place, record in found if record.status == "planned"
+        ]
 
     def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
         """Give the first error, in frame order, that is one of some kinds."""
@@ -107,7 +139,9 @@ class Ledger:
             found = [
                 (place, record.error)
                 for place, record in self._records.items()
-                if record.status == "failed" and isinstance(record.error, kinds)
+                if isinstance(record, Record)
+                and record.status == "failed"
+                and isinstance(record.error, kinds)
             ]
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -119,6 +153,12 @@ class Ledger:
             self._said |= causes
         if is_new:
             logger.error("run %s: %s", run[:8], error)
+
+    def _as_record(self, thing: Any) -> Record:
+        if isinstance(thing, Record):
+            return thing
+        assert self._record is not None  # noqa: S101 (who plans gives it)
+        return self._record(thing)
 
     def __len__(self) -> int:
         return len(self._records)

@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from tiffin.engine.forks import renew_in_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,15 +39,20 @@ class Pool:
         self._workers = workers
         self._budget = budget
         self._name = name
+        self._cancelled = False
+        self.waits = 0
+        """How often a submitter had to wait for room."""
+        self.renew_in_child()
+        renew_in_child(self)
+
+    def renew_in_child(self) -> None:
+        """Begin without jobs and threads; a forked process has its parent's none."""
         self._jobs: queue.SimpleQueue[tuple[int, Callable[[], None]] | None]
         self._jobs = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._bytes = 0
         self._in_flight = 0
-        self._cancelled = False
-        self.waits = 0
-        """How often a submitter had to wait for room."""
 
     def submit(self, nbytes: int, job: Callable[[], None]) -> None:
         """Hand a job over; wait while the budget is full.

@@ -9,7 +9,7 @@ from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export.naming import record_of
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.settings import Existing, Export, OnError
+from tiffin.export.settings import Existing, Export, Fsync, OnError, OnFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Existing",
     "Export",
+    "Fsync",
     "OnError",
+    "OnFull",
     "Pipeline",
     "raise_first",
     "record_of",
@@ -92,15 +94,19 @@ def _replay(
     # A list of runs in its parts: one that breaks off must not end the others.
     parts = getattr(documents, "parts", (documents,))
     pipeline.prepare(parts)
-    pipeline.plan(interrupts.between(part) for part in parts)
+    held = getattr(documents, "held", False) and not settings.dry_run
+    pipeline.plan((interrupts.between(part) for part in parts), keep=held)
     if not pipeline.has_records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
         return
-    if not settings.dry_run:
-        for part in parts:
-            _write(pipeline, interrupts.between(part))
-        pipeline.finish()
+    if settings.dry_run or pipeline.refuse_without_room() is not None:
+        return
+    if held:
+        pipeline.write()
+    for part in () if held else parts:
+        _write(pipeline, interrupts.between(part))
+    pipeline.finish()
 
 
 def _write(

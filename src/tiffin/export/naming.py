@@ -7,25 +7,25 @@ import stat
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.engine import Claims
+from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
     ExistsError,
     NoImageError,
     TemplateError,
+    TiffinError,
     WriteError,
 )
 from tiffin.records import Record
 from tiffin.template import indistinct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
 
     from tiffin.assemble import Announced
-    from tiffin.engine import Ledger
     from tiffin.engine.ledger import Place
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
@@ -52,26 +52,40 @@ class Named(NamedTuple):
 
 
 class Namer:
-    """Names frames, and puts a record for each: planned, or already ended."""
+    """Names frames, and puts a record for each: planned, or already ended.
 
-    def __init__(self, settings: Export, ledger: Ledger) -> None:
+    Parameters
+    ----------
+    settings : Export
+    progress : callable, optional
+        Called with (frames finished, frames known).
+    """
+
+    def __init__(
+        self, settings: Export, progress: Callable[[int, int], object] | None = None
+    ) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self.ledger = Ledger(progress, self.record)
+        """Where every frame has its record."""
         self._claims = Claims()
         self._root = os.fspath(settings.root)
         self._folders: dict[str, Path] = {}
         # By the uid of a run; or of a descriptor, and the field.
-        self._refused: dict[tuple[str, str | None], TemplateError] = {}
+        self._refused: dict[tuple[str, str | None], TiffinError] = {}
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
         try:
             self._settings.template.check_start(start)
         except TemplateError as error:
-            self._refused[str(start["uid"]), None] = error
-            self._ledger.say(str(start["uid"]), error)
+            self.refuse_run(str(start["uid"]), error)
             return error
         return None
+
+    def refuse_run(self, run: str, error: TiffinError) -> None:
+        """Give no name to any frame of a run."""
+        self._refused[run, None] = error
+        self.ledger.say(run, error)
 
     def check_descriptor(
         self, announced: Announced, *, live: bool
@@ -90,7 +104,7 @@ class Namer:
                     self._check_distinct(start, images, len(announced.images))
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
-                self._ledger.say(str(start["uid"]), error, field)
+                self.ledger.say(str(start["uid"]), error, field)
                 found = found or error
         return found
 
@@ -115,7 +129,7 @@ class Namer:
 
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
-        first = self._ledger.new_group()
+        first = self.ledger.new_group()
         if len(group) == 1:
             return [self.name_one(group[0], (first, 0))]
         rendered = [self._render(frame) for frame in group]
@@ -128,6 +142,11 @@ class Namer:
     def name_one(self, frame: Frame, place: Place) -> Named:
         """Name a frame that stands alone, or turned up beside those of its event."""
         return self._settle(frame, place, self._render(frame), shared=False)
+
+    def record(self, planned: Named) -> Record:
+        """Make the record of a frame that is still to be written."""
+        path = None if planned.name is None else self.path(planned.name)
+        return record_of(planned.frame, "planned", path=path)
 
     def path(self, name: str) -> Path:
         """Give the absolute path of a name."""
@@ -146,7 +165,7 @@ class Namer:
             f"as with {{event.seq_num}}, {{stream}}, {{field}} or {{i}}"
         )
 
-    def _render(self, frame: Frame) -> str | TemplateError:
+    def _render(self, frame: Frame) -> str | TiffinError:
         if self._refused:
             of_stream = (str(frame.descriptor.get("uid")), frame.field)
             for whole in ((frame.run, None), of_stream):
@@ -158,13 +177,14 @@ class Namer:
             return error
 
     def _settle(
-        self, frame: Frame, place: Place, name: str | TemplateError, *, shared: bool
+        self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
-        path = None if isinstance(name, TemplateError) else self.path(name)
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if error is None:
-            self._ledger.put(place, record_of(frame, "planned", path=path))
-            return Named(frame, place, str(name))
+            named = Named(frame, place, str(name))
+            self.ledger.plan(place, named, frame.run)
+            return named
+        path = None if isinstance(name, TiffinError) else self.path(name)
         status: Status = "failed"
         if isinstance(error, NoImageError):
             status, path = "skipped", None
@@ -172,14 +192,14 @@ class Namer:
             status = "skipped"
         if frame.seq_num is None:
             path = None
-        self._ledger.put(place, record_of(frame, status, path=path, error=error))
+        self.ledger.put(place, record_of(frame, status, path=path, error=error))
         return Named(frame, place, None)
 
     def _refusal(
-        self, frame: Frame, place: Place, name: str | TemplateError, *, shared: bool
+        self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Exception | None:
         """Say why a frame may not have its name; None, and it has it."""
-        if isinstance(name, TemplateError):
+        if isinstance(name, TiffinError):
             return name
         if shared:
             message = (
@@ -201,7 +221,9 @@ class Namer:
             return None  # nothing there; or the write will say what is wrong
         if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112
             return WriteError(f"{path} is a folder: no file can have that name")
-        return None if self._settings.existing == "replace" else ExistsError.at(path)
+        if self._settings.existing in ("replace", "resume") or self._settings.compare:
+            return None  # looked at when it is written
+        return ExistsError.at(path)
 
 
 class _Owner(NamedTuple):

@@ -12,21 +12,29 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
-from tiffin.engine import Later, Ledger, Pool
+from tiffin.engine import Later, Pool
 from tiffin.engine.ledger import Place
 from tiffin.errors import (
     CollisionError,
     ExistsError,
     FieldError,
+    NoRoomError,
+    ResumeError,
     SourceError,
     TemplateError,
+    TiffinError,
+    WriteError,
 )
+from tiffin.export.batches import Batches
+from tiffin.export.durable import sync_files
+from tiffin.export.journal import Journal
 from tiffin.export.naming import Named, Namer
-from tiffin.export.worker import Worker
+from tiffin.export.room import check_room
+from tiffin.export.worker import Group, Worker
 from tiffin.records import Record
 
 if TYPE_CHECKING:
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
+T = TypeVar("T")
 Who = tuple[str, str | None, str | None, int | None, int | None]
 Planned = tuple[Who, Place, str | None]
 """Which frame has which place in the ledger, and which name, if any."""
@@ -47,7 +56,7 @@ Planned = tuple[Who, Place, str | None]
 LATE = frozenset({"stop", "baseline"})
 """What a name may ask for that documents may tell only behind the frames."""
 
-NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError)
+NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
 """What is wrong before any pixel is read: raising, nothing is written."""
 
 
@@ -65,8 +74,8 @@ class Pipeline:
         self, settings: Export, *, progress: Callable[[int, int], object] | None = None
     ) -> None:
         self._settings = settings
-        self._ledger = Ledger(progress)
-        self._namer = Namer(settings, self._ledger)
+        self._namer = Namer(settings, progress)
+        self._ledger = self._namer.ledger
         self._pool = Pool(
             workers=settings.workers, budget=settings.budget, name="tiffin-writer"
         )
@@ -74,12 +83,18 @@ class Pipeline:
         if settings.asset_timeout:
             submit = partial(self._pool.submit, 0)
             self._later = Later(settings.asset_timeout, submit)
-        self._worker = Worker(settings, self._namer, self._ledger, self._later)
+        self._journal = Journal(settings)
+        self._worker = Worker(
+            settings, self._namer, self._ledger, self._journal, self._later
+        )
+        self._batches = Batches(self._pool, self._worker)
+        self._synced: set[str] = set()
         later = any(not isinstance(step, Cast) for step in settings.corrections)
         self._dtypes = ListDtypes(settings.dtype, cast_later=later)
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
         self._plan: deque[list[Planned]] = deque()
+        self._kept: deque[list[Named]] = deque()
         self._runs: dict[str, str] = {}
 
     def prepare(self, parts: Iterable[Documents]) -> None:
@@ -103,25 +118,47 @@ class Pipeline:
                     for _ in assembler(name, doc):
                         pass
 
-    def plan(self, parts: Iterable[Documents]) -> None:
+    def plan(self, parts: Iterable[Documents], *, keep: bool = False) -> None:
         """Name every frame of a replay, and settle all claims, before any is read.
 
         Parameters
         ----------
         parts : iterable of iterables of (name, document)
             One run each, or a few. To be given to `feed` again, unless this is a dry
-            run.
+            run, or the frames are kept.
+        keep : bool
+            Whether to keep the frames for `write`: of documents that stand in memory
+            anyway, images too.
         """
         assembler = self._new_assembler()
         with self._dtypes.survey():
             for group in _groups(self._frames_of(assembler, parts)):
-                # Names only: a plan of a whole run must not hold the run's images.
                 named = self._namer.name(group)
-                self._plan.append([(_who(i.frame), i.place, i.name) for i in named])
+                if keep:
+                    self._kept.append(named)
+                else:
+                    self._plan.append([self._without_images(item) for item in named])
         for planned in self._plan:
             planned[:] = [self._unless_contested(*item) for item in planned]
+        for named in self._kept:
+            named[:] = [
+                Named(item.frame, *self._unless_contested(*item)[1:]) for item in named
+            ]
 
-    def _unless_contested(self, who: Who, place: Place, name: str | None) -> Planned:
+    def write(self) -> None:
+        """Hand the frames over that the plan has kept."""
+        while self._kept:
+            self._hand_named(self._kept.popleft())
+
+    def _without_images(self, item: Named) -> Planned:
+        """Keep the name only: a plan of a whole run must not hold the run's images."""
+        if item.name is not None:
+            self._ledger.put(item.place, self._namer.record(item))
+        return _who(item.frame), item.place, item.name
+
+    def _unless_contested(
+        self, who: T, place: Place, name: str | None
+    ) -> tuple[T, Place, str | None]:
         """Take the name from a frame if another wanted it too."""
         error = self._namer.is_contested(name) if name is not None else None
         if error is None:
@@ -129,24 +166,33 @@ class Pipeline:
         self._ledger.settle(place, "failed", error)
         return who, place, None
 
-    def feed(self, name: str, doc: Mapping[str, Any]) -> TemplateError | None:
+    def feed(self, name: str, doc: Mapping[str, Any]) -> TiffinError | None:
         """Take one document: hand what it completes to the workers.
 
         Returns
         -------
-        TemplateError or None
+        TiffinError or None
             What every name of the run or stream would fail with, told by a start
             document or a descriptor.
         """
         self._note_run(name, doc)
         self._hand_over(self._assembler(name, doc))
+        if not self._plan:
+            self._batches.flush()  # live: nothing is to wait for company
         if name == "start":
             self._ledger.note(str(doc["uid"]))
-        if name == "start":
-            return self._namer.check_start(doc)
+            return None if self._plan else self._check_start(doc)
         if name == "descriptor" and not self._plan:
             return self._check_descriptor(self._assembler, doc, live=True)
         return None
+
+    def _check_start(self, doc: Mapping[str, Any]) -> TiffinError | None:
+        if self._settings.existing == "resume":
+            error = self._journal.refusal(str(doc["uid"]))
+            if error is not None:
+                self._namer.refuse_run(str(doc["uid"]), error)
+                return error
+        return self._namer.check_start(doc)
 
     def _check_descriptor(
         self, assembler: Assembler, doc: Mapping[str, Any], *, live: bool
@@ -159,6 +205,7 @@ class Pipeline:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
         begun = time.monotonic()
+        self._batches.flush()
         if not self._pool.drain(timeout):
             return False
         left = None if timeout is None else timeout - (time.monotonic() - begun)
@@ -170,11 +217,13 @@ class Pipeline:
         Files that are not there yet are not waited for: it may be the caller who is
         to close them.
         """
+        self._batches.flush()
         self._pool.drain()
         self._assembler.close()
         self._runs = {d: of for d, of in self._runs.items() if of != run}
-        if self._later is not None:
-            self._later.end_run(run)
+        if self._later is None or not self._later.end_run(run):
+            self._sync(run)
+            self._journal.close(run)
 
     def finish(self, *, patient: bool = True) -> None:
         """End the runs that never stopped, and wait for all frames.
@@ -186,6 +235,7 @@ class Pipeline:
             more.
         """
         self._hand_over(self._assembler.finish())
+        self._batches.flush()
         self._pool.drain()
         if self._later is not None:
             self._later.end_all(None if patient else 0)
@@ -196,6 +246,16 @@ class Pipeline:
             for _, place, name in self._plan.popleft():
                 if name is not None:
                     self._ledger.settle(place, "failed", SourceError(message))
+        self._close_journal()
+
+    def refuse_without_room(self) -> NoRoomError | None:
+        """Refuse all that is planned if the disk has no room for it; say why."""
+        planned = self._ledger.planned()
+        error = check_room(self._settings, [record for _, record in planned])
+        if error is not None:
+            for place, _ in planned:
+                self._ledger.settle(place, "failed", error)
+        return error
 
     def close(self) -> None:
         """Wait for all frames and end the threads."""
@@ -205,10 +265,27 @@ class Pipeline:
             self._later.wait()
         self._pool.close()
         self._assembler.close()
+        self._close_journal()
 
     def cancel(self) -> None:
         """Drop what no worker has begun; `close` waits for the rest. Takes no lock."""
         self._pool.cancel()
+        self._worker.cancel()
+
+    def _close_journal(self) -> None:
+        for run in self._ledger.runs:
+            self._sync(run)
+        try:
+            self._journal.close()
+        except OSError as error:
+            self._ledger.say("", WriteError(f"a manifest can't be written: {error}"))
+
+    def _sync(self, run: str) -> None:
+        """Force the files of a run to the disk, once, if that was asked for."""
+        if self._settings.fsync != "run" or run in self._synced:
+            return
+        self._synced.add(run)
+        sync_files(r.path for r in self._ledger.report(run).written if r.path)
 
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that is no frame's."""
@@ -224,7 +301,7 @@ class Pipeline:
 
     def report(self, run: str | None = None) -> Report:
         """Sum up what has become of the frames so far."""
-        return self._ledger.report(run)
+        return self._ledger.report(run, waits=self._pool.waits)
 
     def naming_error(self) -> Exception | None:
         """Give the first of what the plan found wrong with names and fields."""
@@ -267,7 +344,7 @@ class Pipeline:
         try:
             yield from assembler(name, doc)
             if name == "start":
-                self._namer.check_start(doc)
+                self._check_start(doc)
             elif name == "descriptor":
                 self._check_descriptor(assembler, doc, live=False)
         except SourceError as error:
@@ -284,11 +361,15 @@ class Pipeline:
 
     def _hand_over(self, frames: Iterable[Frame]) -> None:
         for group in _groups(frames):
-            named = self._planned(group) or self._namer.name(group)
-            ready = [item for item in named if item.name is not None]
-            if ready and not self._settings.dry_run:
-                job = partial(self._worker.export, ready, len(group))
-                self._pool.submit(_cost(group), job)
+            self._hand_named(self._planned(group) or self._namer.name(group))
+
+    def _hand_named(self, named: list[Named]) -> None:
+        if self._settings.dry_run:
+            return
+        group = Group(named[0].place[0], named)
+        if any(item.name is not None for item in named):
+            self._journal.expect(group.run, group.number)
+        self._batches.add(group, _cost(named))
 
     def _planned(self, group: list[Frame]) -> list[Named] | None:
         """Find the names that the plan gave; None if these frames are not in it."""
@@ -311,10 +392,11 @@ def _groups(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         yield list(group)
 
 
-def _cost(group: list[Frame]) -> int:
+def _cost(named: list[Named]) -> int:
     """Tell what a group holds in memory, or will once it is read [bytes]."""
-    held = group[0].pixels.held if group[0].pixels else 0
-    return held or group[0].nbytes * len(group)
+    first = named[0].frame
+    held = first.pixels.held if first.pixels else 0
+    return held or first.nbytes * len(named)
 
 
 def _who(frame: Frame) -> Who:

@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from tiffin.corrections import Cast, Correction
+from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
 from tiffin.readers import RootMap
 from tiffin.template import Style, Template
-from tiffin.writers import WRITABLE
+from tiffin.writers import WRITABLE, SeriesWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Existing", "Export", "OnError"]
+__all__ = ["Existing", "Export", "Fsync", "OnError", "OnFull"]
 
-Existing = Literal["error", "skip", "replace"]
+Existing = Literal["error", "skip", "replace", "resume"]
+Fsync = Literal["none", "file", "run"]
+OnFull = Literal["stop", "wait"]
 OnError = Literal["raise", "report"]
 
-DEFAULT_BUDGET = 256 * 2**20
-"""How much may wait for the workers [bytes]."""
+LARGEST_BUDGET = 2**30
+"""How much may wait for the workers at most, unless it is asked for [bytes]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Export:
         Absolute.
     fields, streams : tuple of str or None
         None means all.
-    existing : {"error", "skip", "replace"}
+    existing : {"error", "skip", "replace", "resume"}
     dry_run : bool
     on_error : {"raise", "report"}
     dtype : numpy.dtype or None
@@ -55,7 +58,18 @@ class Export:
     asset_timeout : float
         How long a live export looks for a file that is not there yet [s].
     budget : int
-        [bytes]
+        How much may wait for the workers, or be in work [bytes].
+    writer : SeriesWriter
+        How images become files: compression and checksum.
+    fsync : {"none", "file", "run"}
+        What is forced to the disk: nothing, each file, or the files of a run at its
+        end.
+    mode : int or None
+        The permissions of files; None for what the umask leaves.
+    on_full : {"stop", "wait"}
+        What to do when the disk is full.
+    compare : bool
+        Whether nothing is written, and each file compared with what would be.
     """
 
     template: Template
@@ -71,7 +85,12 @@ class Export:
     colour: tuple[str, ...] = ()
     roots: RootMap = dataclasses.field(default_factory=RootMap)
     asset_timeout: float = 0
-    budget: int = DEFAULT_BUDGET
+    budget: int = LARGEST_BUDGET
+    writer: SeriesWriter = dataclasses.field(default_factory=SeriesWriter)
+    fsync: Fsync = "none"
+    mode: int | None = None
+    on_full: OnFull = "stop"
+    compare: bool = False
 
     @classmethod
     def of(
@@ -93,6 +112,14 @@ class Export:
         timezone: str | None = None,
         name_policy: str | None = None,
         replacements: Mapping[str, str] | None = None,
+        compression: str | None = None,
+        level: int | None = None,
+        checksum: str = "crc32",
+        fsync: Fsync = "none",
+        mode: int | str | None = None,
+        on_full: OnFull = "stop",
+        memory: int | None = None,
+        compare: bool = False,
     ) -> Export:
         """Check what a user wrote, and settle what was left open.
 
@@ -121,6 +148,16 @@ class Export:
             colour=_names("colour", colour) or () if colour else (),
             roots=RootMap(root_map),
             asset_timeout=_seconds("asset_timeout", asset_timeout),
+            budget=_budget(memory),
+            writer=SeriesWriter(
+                compression=compression,  # type: ignore[arg-type]
+                level=level,
+                checksum=checksum,  # type: ignore[arg-type]
+            ),
+            fsync=_choice("fsync", fsync, get_args(Fsync)),
+            mode=_mode(mode),
+            on_full=_choice("on_full", on_full, get_args(OnFull)),
+            compare=compare,
         )
 
     def refuse_later_roots(self) -> None:
@@ -186,6 +223,9 @@ def _rooted(
         )
         raise TemplateError(message, column=1)
     lead, _ = template.split_root()
+    if lead.split("/")[0] == FOLDER:
+        message = f"{FOLDER!r} is the folder of the manifests: choose another"
+        raise TemplateError(message)
     if ".." in lead.split("/"):
         message = f"template {template.text!r} leaves directory={directory!r}"
         raise TemplateError(message, column=1)
@@ -264,6 +304,42 @@ def _workers(workers: Any) -> int:
         message = f"workers is a number of threads from 1, not {workers!r}"
         raise SettingsError(message)
     return int(workers)
+
+
+def _budget(memory: Any) -> int:
+    """Settle how much may wait: the smaller of 1 GiB and a quarter of what is free."""
+    if memory is None:
+        return max(min(LARGEST_BUDGET, available_memory() // 4), 2**20)
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
+        message = f"memory is a number of bytes from 1, not {memory!r}"
+        raise SettingsError(message)
+    return memory
+
+
+def available_memory() -> int:
+    """Tell how much memory is there to be taken [bytes]."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return LARGEST_BUDGET
+
+
+def _mode(mode: Any) -> int | None:
+    """Read permissions: a number, or text as chmod takes it, such as ``"640"``."""
+    if isinstance(mode, str):
+        try:
+            mode = int(mode, 8)
+        except ValueError:
+            mode = -1
+    if mode is None or (
+        isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o7777
+    ):
+        return mode
+    message = f"mode is a file's permissions, such as 0o640 or '640', not {mode!r}"
+    raise SettingsError(message)
 
 
 def _seconds(setting: str, seconds: Any) -> float:

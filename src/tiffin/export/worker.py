@@ -1,12 +1,14 @@
-"""What a worker does with the frames of one event: read, correct, write, record."""
+"""What a worker does with the frames of events: read, correct, write, record."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,26 +20,57 @@ from tiffin.errors import (
     NotYetError,
     ReadError,
     TiffinError,
+    WriteError,
 )
 from tiffin.export.naming import Named, record_of
+from tiffin.export.presence import Presence
 from tiffin.frames import Frame, Images, images_in
-from tiffin.writers import SeriesWriter, clear_leftovers, publish
+from tiffin.writers import Written, clear_leftovers, publish
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tiffin.engine import Later, Ledger
+    from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
-    from tiffin.records import Record
+    from tiffin.frames import Encoded
+    from tiffin.records import Status
 
-__all__ = ["Worker"]
+__all__ = ["Group", "Worker"]
 
 logger = logging.getLogger("tiffin")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LOOK_AGAIN = 1.0
+"""How often a full disk is looked at, where it is waited for [s]."""
+
+
+class Group(NamedTuple):
+    """The frames of one event and field.
+
+    Attributes
+    ----------
+    number : int
+        The first half of their places in the ledger.
+    named : list of Named
+        All that were announced, those without a name too; they share their pixels.
+    """
+
+    number: int
+    named: list[Named]
+
+    @property
+    def run(self) -> str:
+        """Whose frames these are."""
+        return self.named[0].frame.run
 
 
 class Worker:
     """Exports images; safe in threads. Every frame it is given gets its record.
+
+    The array is the truth about how many images an event has: what it holds beyond the
+    announced is named and written too, what it does not hold is withdrawn.
 
     Parameters
     ----------
@@ -45,6 +78,7 @@ class Worker:
     namer : Namer
         For images of which the descriptor did not know.
     ledger : Ledger
+    journal : Journal
     later : Later, optional
         Where what is not there yet is postponed; without it, that fails.
     """
@@ -54,114 +88,247 @@ class Worker:
         settings: Export,
         namer: Namer,
         ledger: Ledger,
+        journal: Journal,
         later: Later | None = None,
     ) -> None:
         self._later = later
         self._settings = settings
         self._namer = namer
         self._ledger = ledger
-        self._writer = SeriesWriter()
-        self._cleared: set[Path] = set()
+        self._journal = journal
+        self._presence = Presence(settings, journal)
+        self._writer = settings.writer
+        self._root = str(settings.root)
+        self._cleared: set[str] = set()
         self._surprised: set[tuple[str, str | None, str | None]] = set()
+        self._stopped: TiffinError | None = None
+        self._cancelled = threading.Event()
 
-    def export(self, group: list[Named], announced: int) -> None:
-        """Write the images of one event and field.
+    def export(self, batch: list[Group]) -> None:
+        """Write the images of events, and tell the manifests of them."""
+        told: dict[str, list[tuple[int, str]]] = {}
+        for group in batch:
+            lines = self._export(group)
+            if lines is not None:
+                told.setdefault(group.run, []).append((group.number, lines))
+        for run, lines_of_run in told.items():
+            self._tell(run, lines_of_run)
 
-        Parameters
-        ----------
-        group : list of Named
-            Those that have a path; they share their pixels.
-        announced : int
-            How many images the descriptor announced. The array is the truth: what it
-            holds beyond is named and written too, what it does not hold is withdrawn.
-        """
-        missing = self._try(group, announced)
+    def cancel(self) -> None:
+        """Wait for nothing any more."""
+        self._cancelled.set()
+
+    def _tell(self, run: str, lines: list[tuple[int, str]]) -> None:
+        try:
+            self._journal.add(run, lines)
+        except OSError as error:
+            message = f"the manifest of run {run[:8]} can't be written: {error}"
+            self._ledger.say(run, WriteError(message))
+
+    def _export(self, group: Group) -> str | None:
+        """Write one event's images; give the lines of it, None if it is late."""
+        written: dict[int, Written] = {}
+        ready = [item for item in group.named if item.name is not None]
+        missing = self._try(group, ready, written) if ready else []
         if missing and self._later is not None:
-            state = [missing]
+            self._postpone(group, missing, written)
+            return None
+        self._give_up(missing)
+        return self._lines(group, written)
 
-            def again(last: bool) -> bool:
-                state[0] = self._try([item for item, _ in state[0]], announced)
-                if last:
-                    self._give_up(state[0])
-                return not state[0]
+    def _postpone(
+        self,
+        group: Group,
+        missing: list[tuple[Named, NotYetError]],
+        written: dict[int, Written],
+    ) -> None:
+        state = [missing]
 
-            self._later.postpone(group[0].frame.run, again)
-        else:
-            self._give_up(missing)
+        def again(last: bool) -> bool:
+            state[0] = self._try(group, [item for item, _ in state[0]], written)
+            if last:
+                self._give_up(state[0])
+            done = last or not state[0]
+            if done:
+                self._tell(group.run, [(group.number, self._lines(group, written))])
+            return done
+
+        assert self._later is not None  # noqa: S101 (asked by the caller)
+        self._later.postpone(group.run, again)
 
     def _give_up(self, missing: list[tuple[Named, NotYetError]]) -> None:
         for item, error in missing:
             self._fail(item, error)
 
     def _try(
-        self, group: list[Named], announced: int
+        self, group: Group, items: list[Named], written: dict[int, Written]
     ) -> list[tuple[Named, NotYetError]]:
         """Write what can be written; give what is not there yet."""
+        if self._stopped is not None:
+            for item in items:
+                self._fail(item, self._stopped)
+            return []
+        if self._settings.existing == "resume":
+            items = [item for item in items if not self._is_intact(item)]
+            if not items:
+                return []
         try:
-            images = _open(group[0].frame)
+            images = _open(items[0].frame)
         except NotYetError as error:
-            return [(item, error) for item in group]
+            return [(item, error) for item in items]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
-            for item in group:
+            for item in items:
                 self._fail(item, error)
             return []
+        announced = len(group.named)
         found = images.shape[0] if math.prod(images.shape) else 0
         if found != announced:
-            self._settle_surprise(group, announced, found, images)
+            self._settle_surprise(group, items, found, images, written)
         missing = []
-        for item in group:
-            late = self._write(item, images) if item.place[1] < found else None
+        for item in items:
+            late = None
+            if item.place[1] < found:
+                late = self._write(item, images, written)
             if late is not None:
                 missing.append((item, late))
         return missing
 
+    def _is_intact(self, item: Named) -> bool:
+        """Whether the manifest lists a frame and its file is whole; then settle it."""
+        try:
+            found = self._presence.listed(item.frame.run, str(item.name))
+        except OSError as error:
+            self._fail(item, WriteError(f"{self._path(item)} can't be read: {error}"))
+            return True
+        if found:
+            there = ExistsError(f"{self._path(item)} is there already, and whole")
+            self._ledger.settle(item.place, "skipped", there)
+        return found
+
     def _settle_surprise(
-        self, group: list[Named], announced: int, found: int, images: Images
+        self,
+        group: Group,
+        items: list[Named],
+        found: int,
+        images: Images,
+        written: dict[int, Written],
     ) -> None:
         """Account for images that were announced and are not there, and the reverse."""
-        first = group[0]
+        first, announced = items[0], len(group.named)
         self._say_surprise(first.frame, announced, found)
-        for item in group:
+        for item in items:
             if item.place[1] >= found:
                 self._ledger.withdraw(item.place)
         if not found:
             self._put_empty(first)
         for i in range(announced, found):
-            place = (first.place[0], i)
+            place = (group.number, i)
             if not self._ledger.has(place):  # on a second try it has
                 named = self._namer.name_one(first.frame.with_index(i), place)
-                late = self._write(named, images)
+                if named.name is None:
+                    continue
+                late = self._write(named, images, written)
                 if late is not None:
                     self._fail(named, late)
 
-    def _write(self, item: Named, images: Images) -> NotYetError | None:
+    def _write(
+        self, item: Named, images: Images, written: dict[int, Written]
+    ) -> NotYetError | None:
         """Write one image and record it; give the error if it is not there yet."""
-        if item.name is None:
-            return None
         try:
-            path = self._namer.path(item.name)
-            record = self._written(item.frame, path, images)
+            self._put(item, images, written)
         except NotYetError as error:
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(item, error)
-        else:
-            self._ledger.put(item.place, record)
         return None
 
-    def _written(self, frame: Frame, path: Path, images: Images) -> Record:
+    def _put(self, item: Named, images: Images, written: dict[int, Written]) -> None:
+        frame, name = item.frame, str(item.name)
+        strip = self._encoded(images, frame.i or 0)
+        if strip is not None:
+            self._pass_through(item, strip, written)
+            return
         image = np.asarray(images[frame.i or 0])
-        image = correct(image, frame, self._settings.corrections)
-        if not image.size:
-            message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
-            raise CorrectionError(message)
-        self._clear_leftovers(path.parent)
-        publish(
-            path,
-            partial(self._writer.write, image=image),
-            replace=self._settings.existing == "replace",
+        if self._settings.corrections:
+            image = correct(image, frame, self._settings.corrections)
+            if not image.size:
+                shape = image.shape
+                message = f"{frame}: the corrections leave no pixel, shape {shape}"
+                raise CorrectionError(message)
+        status: Status = "written"
+        error: ExistsError | None = None
+        state = self._presence.state(frame.run, name, image)
+        if state == "held":  # adopted: byte for byte what would be written
+            done = self._presence.sum_of(name)
+            status, error = (
+                "skipped",
+                ExistsError(f"{self._path(item)} is there already"),
+            )
+        else:
+            write = partial(self._writer.write, image=image)
+            done = self._publish(name, write, damaged=state == "damaged")
+        written[item.place[1]] = done
+        path = self._namer.path(name)
+        record = record_of(frame, status, path=path, error=error, written=image)
+        self._ledger.put(item.place, record)
+
+    def _encoded(self, images: Images, i: int) -> Encoded | None:
+        """Give an image as it is stored, if it can stand in a file so."""
+        settings = self._settings
+        if settings.corrections or settings.existing == "resume" or settings.compare:
+            return None
+        encoded = getattr(images, "encoded", None)
+        found: Encoded | None = encoded(i, self._writer.takes) if encoded else None
+        return found
+
+    def _pass_through(
+        self, item: Named, strip: Encoded, written: dict[int, Written]
+    ) -> None:
+        """Write an image without decoding it and encoding it again."""
+        name = str(item.name)
+        write = partial(
+            self._writer.write_strip,
+            strip=strip.data,
+            shape=strip.shape,
+            dtype=strip.dtype,
         )
-        return record_of(frame, "written", path=path, written=image)
+        written[item.place[1]] = self._publish(name, write, damaged=False)
+        record = record_of(item.frame, "written", path=self._namer.path(name))
+        shape, dtype = strip.shape, strip.dtype.newbyteorder("=")
+        self._ledger.put(item.place, replace(record, shape=shape, dtype=dtype))
+
+    def _publish(
+        self, name: str, write: Callable[[int], Written], *, damaged: bool
+    ) -> Written:
+        folder = name.rpartition("/")[0]
+        if folder not in self._cleared:
+            self._cleared.add(folder)
+            clear_leftovers(self._settings.root / folder)
+        settings = self._settings
+        while True:
+            try:
+                return publish(
+                    f"{self._root}/{name}",
+                    write,
+                    replace=damaged or settings.existing == "replace",
+                    mode=settings.mode,
+                    sync=settings.fsync == "file",
+                )
+            except WriteError as error:
+                if error.errno not in FULL or not self._wait_for_room(error):
+                    raise
+
+    def _wait_for_room(self, error: WriteError) -> bool:
+        """Wait while the disk is full, if that was asked for; else stop the export."""
+        if self._settings.on_full == "wait":
+            if self._stopped is None and not self._cancelled.is_set():
+                self._ledger.say("", WriteError(f"{error}: the export waits for room"))
+                return not self._cancelled.wait(LOOK_AGAIN)
+            return False
+        stopped = WriteError(f"stopped, because the disk is full: {error}")
+        self._stopped = self._stopped or stopped
+        return False
 
     def _fail(self, item: Named, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
@@ -171,6 +338,33 @@ class Worker:
             wrapped.__cause__ = error
             error = wrapped
         self._ledger.settle(item.place, "skipped" if skip else "failed", error)
+
+    def _lines(self, group: Group, written: dict[int, Written]) -> str:
+        """Make a group's lines: of what was written, and of what failed."""
+        if not self._journal.on:
+            return ""
+        lines = []
+        first = group.named[0].frame
+        count = max(len(group.named), 1 + max(written, default=0))
+        for i in range(count):
+            place = (group.number, i)
+            if not self._ledger.has(place):
+                continue
+            record = self._ledger.at(place)
+            if i not in written and isinstance(record.error, ExistsError):
+                continue  # the manifest has the line of who wrote it
+            frame = (
+                group.named[i].frame if i < len(group.named) else first.with_index(i)
+            )
+            name = "" if record.path is None else self._relative(record.path)
+            lines.append(self._journal.line(frame, record, name, written.get(i)))
+        return "".join(lines)
+
+    def _relative(self, path: Any) -> str:
+        return str(path)[len(self._root) :].lstrip("/")
+
+    def _path(self, item: Named) -> str:
+        return f"{self._root}/{item.name}"
 
     def _put_empty(self, item: Named) -> None:
         frame = item.frame
@@ -192,14 +386,9 @@ class Worker:
                 found,
             )
 
-    def _clear_leftovers(self, folder: Path) -> None:
-        if folder not in self._cleared:
-            self._cleared.add(folder)
-            clear_leftovers(folder)
-
 
 def _open(frame: Frame) -> Images:
-    assert frame.pixels is not None  # noqa: S101 (such frames have no path)
+    assert frame.pixels is not None  # noqa: S101 (such frames have no name)
     array = frame.pixels.open()
     if len(array.shape) < 2:
         message = f"{frame} is no image: its shape is {list(array.shape)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timezone, tzinfo
 from functools import lru_cache
@@ -81,6 +83,11 @@ class Style:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Style, (self.policy, self.replacements, self.timezone)
+
+    @property
+    def zone_name(self) -> str:
+        """The zone of times: the one asked for, or this machine's."""
+        return self.timezone or _local_zone()
 
     @property
     def keeps_numbers(self) -> bool:
@@ -179,6 +186,16 @@ def strftime(time: datetime, specification: str) -> str:
             word = _ENGLISH[letter][place]
             specification = specification.replace(f"%{letter}", word)
     return time.strftime(expanded(specification))
+
+
+def _local_zone() -> str:
+    """Name this machine's zone as well as it can be known."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if name:
+        return name
+    path = os.path.realpath("/etc/localtime")
+    _, found, name = path.partition("zoneinfo/")
+    return name if found else time.tzname[0]
 
 
 def _zone(name: str | None) -> tzinfo | None:

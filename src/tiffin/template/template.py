@@ -343,7 +343,7 @@ class Template:
         Every part that may be empty is left out, and what is left is looked at.
         """
         stays, at = _shape(self._parts, vanishing=True)
-        for found in re.finditer(r"(?:^|/)(?=/|\.[^/]*$|$)|[. ](?=/|$)", stays):
+        for found in re.finditer(r"(?:^|/)(?=/|[. ]|$)|[. ](?=/|$)", stays):
             place = found.start() + found[0].startswith("/")
             if stays.count("\0") == fields or place < len(self._lead()):
                 continue
@@ -365,6 +365,8 @@ class Template:
                 f"template {self.text!r}: Windows takes no name that ends with a dot "
                 f"or a space"
             )
+        elif component.startswith(" "):
+            message = f"template {self.text!r}: a name that begins with a space"
         elif len(literal.encode()) > LONGEST_COMPONENT:
             message = (
                 f"template {self.text!r}: {literal[:20]!r}… alone has more than the "

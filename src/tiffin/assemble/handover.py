@@ -1,0 +1,165 @@
+"""Take documents over from a RunEngine without copying their pixels.
+
+Documents are not to be changed once they were emitted, but some detectors fill one
+array again for each event. So the first arrays of a field are copied, until the field
+has shown that it makes new ones; then arrays are taken over as they are, each with a
+sample of its pixels. Where the sample no longer fits when the image is written, the
+frame fails instead of being another's.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tiffin.assemble.documents import own_copy
+from tiffin.errors import ReadError
+
+__all__ = ["HandOver", "Shared"]
+
+COPIED_FIRST = 2
+"""Arrays of a field that are copied in any case: who reuses one shows it by then."""
+
+REMEMBERED = 16
+"""Arrays of a field that are remembered, to be known when they come again."""
+
+LARGE = 2**16
+"""What is smaller is copied: that takes no longer than to look at it [bytes]."""
+
+PLAIN = frozenset({int, float, str, bool, type(None)})
+"""What nobody can change."""
+
+SAMPLES = 64
+"""Pixels in a sample: each costs a look at memory that no cache holds."""
+
+
+class Shared:
+    """An array that belongs to somebody else as well.
+
+    Parameters
+    ----------
+    array : ndarray, C-contiguous
+    """
+
+    __slots__ = ("_array", "_sample")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self._sample = _sample(array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the array."""
+        return self._array.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the array takes [bytes]."""
+        return self._array.nbytes
+
+    def whole(self) -> np.ndarray:
+        """Give the array, if it is what it was.
+
+        Raises
+        ------
+        ReadError
+            If it was changed since.
+        """
+        if _sample(self._array) != self._sample:
+            message = (
+                "the array was changed after its event: a detector, or another "
+                "subscriber, works in it; documents must stay as they are"
+            )
+            raise ReadError(message)
+        return self._array
+
+
+@dataclass(slots=True)
+class _Habit:
+    """What a field's arrays have shown so far."""
+
+    events: int = 0
+    reuses: bool = False
+    seen: deque[weakref.ref[Any]] = field(
+        default_factory=lambda: deque(maxlen=REMEMBERED)
+    )
+
+
+class HandOver:
+    """Makes documents one's own; large arrays are shared where that is safe.
+
+    Examples
+    --------
+    >>> take = HandOver()
+    >>> events = [{"descriptor": "d", "data": {"img": np.zeros((256, 256))}}] * 3
+    >>> [type(take("event", event)["data"]["img"]).__name__ for event in events]
+    ['ndarray', 'ndarray', 'ndarray']
+    >>> arrays = [np.zeros((256, 256)) for _ in range(3)]
+    >>> events = [{"descriptor": "e", "data": {"i": array}} for array in arrays]
+    >>> [type(take("event", event)["data"]["i"]).__name__ for event in events]
+    ['ndarray', 'ndarray', 'Shared']
+    """
+
+    def __init__(self) -> None:
+        self._habits: dict[tuple[Any, str], _Habit] = {}
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> Any:
+        """Copy a document, but for the pixels of an event."""
+        if name == "stop":
+            self._habits.clear()
+        data = doc.get("data") if name == "event" else None
+        if not isinstance(data, Mapping):
+            return own_copy(doc)
+        # Few steps: this is the RunEngine's time.
+        copy = {
+            key: v if type(v) in PLAIN else own_copy(v)
+            for key, v in doc.items()
+            if key != "data"
+        }
+        stream = doc.get("descriptor")
+        copy["data"] = {
+            key: v if type(v) in PLAIN else self._taken(stream, key, v)
+            for key, v in data.items()
+        }
+        return copy
+
+    def _taken(self, stream: Any, key: str, value: Any) -> Any:
+        if not isinstance(value, np.ndarray) or value.nbytes < LARGE:
+            return own_copy(value)
+        habit = self._habits.get((stream, key))
+        if habit is None:
+            habit = self._habits[stream, key] = _Habit()
+        habit.events += 1
+        habit.reuses = habit.reuses or not _is_new(value, habit)
+        if habit.reuses or habit.events <= COPIED_FIRST:
+            return value.copy()
+        return Shared(value)
+
+
+def _is_new(array: np.ndarray, habit: _Habit) -> bool:
+    """Whether an array's memory is none that has come before; remember it."""
+    owner: Any = array
+    while (base := owner.base) is not None:
+        owner = base
+        if not isinstance(owner, np.ndarray):
+            return False  # nobody knows whose memory it is
+    if not array.flags.c_contiguous:
+        return False
+    known = any(alive() is owner for alive in habit.seen)
+    habit.seen.append(weakref.ref(owner))
+    return not known
+
+
+def _sample(array: np.ndarray) -> bytes:
+    flat = array.reshape(-1)
+    return flat[:: max(flat.size // SAMPLES, 1)].tobytes()

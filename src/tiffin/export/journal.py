@@ -1,0 +1,215 @@
+"""Write an export's manifests, and know what earlier ones say.
+
+The engine keeps lines in order and in files; here it is settled what a line says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import threading
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from tiffin.engine.manifest import (
+    FOLDER,
+    SCHEMA,
+    Manifest,
+    ManifestFile,
+    read_manifest,
+)
+from tiffin.errors import ResumeError
+from tiffin.template.portable import portable
+
+if TYPE_CHECKING:
+    from tiffin.export.settings import Export
+    from tiffin.frames import Frame
+    from tiffin.records import Record
+    from tiffin.writers import Written
+
+__all__ = ["Journal", "frame_line", "settings_of"]
+
+COMPARED = (
+    "template",
+    "fields",
+    "streams",
+    "corrections",
+    "compression",
+    "profile",
+    "dtype",
+    "timezone",
+    "name_policy",
+    "replacements",
+    "colour",
+)
+"""The settings that must be the same for an export to be resumed."""
+
+
+class Journal:
+    """The manifests of one export, a file a run. Safe in threads.
+
+    Parameters
+    ----------
+    settings : Export
+    """
+
+    def __init__(self, settings: Export) -> None:
+        self._settings = settings
+        self._told = settings_of(settings)
+        text = json.dumps(self._told, sort_keys=True, ensure_ascii=False)
+        self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
+        self._open: dict[str, Manifest] = {}
+        self._known: dict[str, ManifestFile | None] = {}
+        self._lock = threading.Lock()
+        self.on = not settings.dry_run and not settings.compare
+        """Whether lines are wanted."""
+
+    def expect(self, run: str, group: int) -> None:
+        """Keep a group's place among the lines of its run."""
+        if self.on:
+            self._manifest(run).expect(group)
+
+    def add(self, run: str, lines: list[tuple[int, str]]) -> None:
+        """Give the lines of groups of a run."""
+        if self.on:
+            self._manifest(run).add(lines)
+
+    def line(
+        self, frame: Frame, record: Record, name: str, written: Written | None
+    ) -> str:
+        """Make the line of a frame."""
+        return frame_line(self._id, frame, record, name, written)
+
+    def known(self, run: str) -> ManifestFile | None:
+        """Give what is known of a run from earlier exports; read once."""
+        if run not in self._known:
+            path = self._path(run)
+            self._known[run] = read_manifest(path) if path.is_file() else None
+        return self._known[run]
+
+    def refusal(self, run: str) -> ResumeError | None:
+        """Say why an export of a run can't be resumed with these settings."""
+        known = self.known(run)
+        if known is None or not known.settings:
+            return None
+        # JSON has no tuples: compare what both would say in a file.
+        ours = json.loads(json.dumps(self._told))
+        for theirs in reversed(list(known.settings.values())):
+            differences = [
+                f"{key} was {theirs.get(key)!r}, is {ours.get(key)!r}"
+                for key in COMPARED
+                if theirs.get(key) != ours.get(key)
+            ]
+            if not differences:
+                return None
+        message = (
+            f"run {run[:8]} can't be resumed in {self._settings.root}: "
+            + "; ".join(differences)
+        )
+        return ResumeError(message)
+
+    def close(self, run: str | None = None) -> None:
+        """Append what is there and close the files: of one run, or of all."""
+        with self._lock:
+            runs = list(self._open) if run is None else [run]
+            closing = [self._open.pop(r) for r in runs if r in self._open]
+        for manifest in closing:
+            manifest.close()
+
+    def _manifest(self, run: str) -> Manifest:
+        with self._lock:
+            if run not in self._open:
+                head = {
+                    "kind": "settings",
+                    "schema": SCHEMA,
+                    "tiffin": _version(),
+                    "run": run,
+                    "id": self._id,
+                    "settings": self._told,
+                }
+                text = json.dumps(head, ensure_ascii=False) + "\n"
+                sync = self._settings.fsync != "none"
+                self._open[run] = Manifest(self._path(run), text, sync=sync)
+            return self._open[run]
+
+    def _path(self, run: str) -> Any:
+        return self._settings.root / FOLDER / f"{portable(run) or '_'}.jsonl"
+
+
+def settings_of(settings: Export) -> dict[str, Any]:
+    """Tell the settings that decide what files hold and what they are called."""
+    style = settings.template.style
+    return {
+        "template": settings.template.text,
+        "fields": settings.fields,
+        "streams": settings.streams,
+        "corrections": [_described(step) for step in settings.corrections],
+        "profile": "plain",
+        "compression": settings.writer.compression,
+        "dtype": None if settings.dtype is None else settings.dtype.name,
+        "timezone": style.zone_name,
+        "name_policy": style.policy,
+        "replacements": dict(style.replacements),
+        "colour": settings.colour,
+    }
+
+
+def frame_line(
+    settings: str, frame: Frame, record: Record, name: str, written: Written | None
+) -> str:
+    """Make the line of one frame.
+
+    Written by hand where values are plain: it is made for each file, and takes a tenth
+    of what `json.dumps` of a mapping takes.
+    """
+    status = record.status if written is None else "written"
+    shape = "null" if record.shape is None else list(record.shape)
+    dtype = "null" if record.dtype is None else f'"{_dtype_name(record.dtype)}"'
+    ending = ""
+    if written is not None:
+        ending = f',"bytes":{written.nbytes},"checksum":"{written.checksum}"'
+    elif record.error is not None:
+        ending = f',"error":{_text(str(record.error))}'
+    return (
+        f'{{"kind":"frame","settings":"{settings}","status":"{status}",'
+        f'"path":{_text(name)},"stream":{_text(frame.stream)},'
+        f'"field":{_text(frame.field)},"seq_num":{_number(frame.seq_num)},'
+        f'"i":{_number(frame.i)},"frame":{_number(frame.number)},'
+        f'"event":{_text(record.event)},"shape":{shape},"dtype":{dtype}{ending}}}\n'
+    )
+
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+"""Text that JSON writes as it is."""
+
+_dtype_name = lru_cache(64)(attrgetter("name"))  # numpy makes it anew each time
+
+
+def _text(text: str | None) -> str:
+    if text is not None and _PLAIN.fullmatch(text):
+        return f'"{text}"'
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _number(number: int | None) -> str:
+    return "null" if number is None else str(int(number))
+
+
+def _described(step: Any) -> str:
+    """Name a correction: its settings where it has some, else the function's name."""
+    name = getattr(step, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{getattr(step, '__module__', '?')}.{name}"
+    # An object without a text of its own would tell its address, which changes.
+    return repr(step) if dataclasses.is_dataclass(step) else type(step).__qualname__
+
+
+def _version() -> str:
+    try:
+        return version("tiffin")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"

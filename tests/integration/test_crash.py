@@ -1,0 +1,122 @@
+"""An export that is killed, and gone on with: nothing is lost, nothing is half there."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+import tiffin
+from tiffin.testing import run_of
+
+KILLS = 200
+FRAMES = 120
+NAME = "{start.sample}/{start.scan_id}_{event.seq_num:04d}.tif"
+
+EXPORT = """
+import sys, tiffin
+folder, source, name = sys.argv[1:]
+print("begins", flush=True)
+report = tiffin.export(source, name, directory=folder, existing="resume", workers=2)
+print(report, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Give a file of the documents of one run."""
+    images = np.random.default_rng(7).integers(0, 4000, (FRAMES, 48, 64)).astype("u2")
+    path = tmp_path_factory.mktemp("run") / "run.jsonl"
+    with path.open("w") as file:
+        for pair in run_of({"img": images}, scan_id=7, sample="Ni"):
+            file.write(json.dumps(pair, default=np.ndarray.tolist) + "\n")
+    return path
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def killed_after(folder, source, seconds):
+    """Run an export in a process, and kill it so long after it began [s]."""
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "begins\n"
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    told = child.communicate(timeout=60)[0]
+    return child.returncode, told
+
+
+def how_long(folder, source):
+    begun = time.perf_counter()
+    tiffin.export(source, NAME, directory=folder)
+    return time.perf_counter() - begun
+
+
+def check_nothing_is_half_there(folder, whole):
+    """Every file that has its name is the one of an undisturbed export."""
+    for name, content in contents(folder).items():
+        if name.endswith((".tif", ".tiff")):
+            assert content == whole[name], f"{name} is not whole"
+            assert tifffile.imread(folder / name).shape == (48, 64)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_at_any_moment_and_gone_on_with(source, tmp_path):
+    """SIGKILL at 200 random moments: no partial file, no frame lost, one result (S32).
+
+    Each round begins with an empty folder or goes on with what the last kill left.
+    """
+    undisturbed = tmp_path / "undisturbed"
+    takes = how_long(undisturbed, source)
+    whole = contents(undisturbed)
+    chosen = random.Random(20261124)
+    kills = rounds = 0
+    while kills < KILLS:
+        rounds += 1
+        folder = tmp_path / f"round{rounds}"
+        for _ in range(chosen.choice([1, 1, 2, 4])):
+            code, _ = killed_after(folder, source, chosen.uniform(0, 1.3 * takes))
+            kills += code == -signal.SIGKILL
+            check_nothing_is_half_there(folder, whole)
+
+        report = tiffin.export(source, NAME, directory=folder, existing="resume")
+
+        assert report.ok, report
+        assert len(report.records) == FRAMES
+        assert contents(folder) == whole
+        assert tiffin.verify(folder).ok
+    assert kills >= KILLS
+
+
+def test_killed_in_the_midst_and_gone_on_with(source, tmp_path):
+    """The same, once: killed when some files are there and others are not."""
+    tiffin.export(source, NAME, directory=tmp_path / "undisturbed")
+    whole = contents(tmp_path / "undisturbed")
+    folder = tmp_path / "out"
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and child.poll() is None:
+            if len(list(folder.glob("Ni/*.tif"))) >= 5:
+                child.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.0005)
+        child.wait(60)
+    check_nothing_is_half_there(folder, whole)
+
+    report = tiffin.export(source, NAME, directory=folder, existing="resume")
+
+    assert report.ok
+    assert contents(folder) == whole

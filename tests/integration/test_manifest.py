@@ -1,0 +1,378 @@
+"""What was written is listed, can be gone on with, and can be checked."""
+
+import hashlib
+import json
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+import tiffin
+from tiffin import ImageExporter
+from tiffin.errors import ExistsError, NoRoomError, ResumeError, SourceError
+from tiffin.testing import run_of
+
+NAME = "{start.scan_id}_{event.seq_num:03d}.tif"
+IMAGES = np.arange(6 * 16 * 16, dtype="u2").reshape(6, 16, 16)
+
+
+@pytest.fixture
+def run():
+    """Give a run of six images."""
+    return run_of({"img": IMAGES, "x": [*range(6)]}, scan_id=7)
+
+
+def lines(folder):
+    (path,) = (folder / ".tiffin").iterdir()
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def contents(folder):
+    """Give every file of a folder, the manifests too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_each_file_has_its_line(run, tmp_path):
+    """S37: path, frame, shape, dtype, size and checksum, in frame order."""
+    report = tiffin.export(run, NAME, directory=tmp_path, workers=4)
+
+    settings, *frames = lines(tmp_path)
+    assert settings["kind"] == "settings"
+    assert settings["schema"] == 1
+    assert settings["run"] == run[0][1]["uid"]
+    assert settings["settings"]["template"] == NAME
+    assert [tmp_path / f["path"] for f in frames] == [r.path for r in report.written]
+    assert [frame["seq_num"] for frame in frames] == [1, 2, 3, 4, 5, 6]
+    for frame, record in zip(frames, report.written, strict=True):
+        content = record.path.read_bytes()
+        assert frame["status"] == "written"
+        assert frame["bytes"] == len(content)
+        assert frame["checksum"] == f"crc32:{zlib.crc32(content):08x}"
+        assert frame["shape"] == [16, 16]
+        assert frame["dtype"] == "uint16"
+        assert frame["event"] == record.event
+        assert frame["settings"] == settings["id"]
+
+
+def test_what_failed_has_its_line_too(run, tmp_path):
+    """Written + skipped + failed = seen, in the manifest as well."""
+    run[3][1]["data"]["img"] = IMAGES[1].astype("c8")
+
+    tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+
+    frames = lines(tmp_path)[1:]
+    assert [frame["status"] for frame in frames] == ["written", "failed"] + [
+        "written"
+    ] * 4
+    assert "complex64" in frames[1]["error"]
+
+
+def test_live_and_replayed_manifests_are_the_same(run, tmp_path):
+    """Reproducible bytes: no clock, no order of threads."""
+    tiffin.export(run, NAME, directory=tmp_path / "a", workers=4)
+    tiffin.export(iter(run), NAME, directory=tmp_path / "b", workers=1)
+    with ImageExporter(NAME, directory=tmp_path / "c") as exporter:
+        for pair in run:
+            exporter(*pair)
+
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "c")
+
+
+def test_sha256_on_request(run, tmp_path):
+    """The checksum may be one that others check, or none."""
+    tiffin.export(run, NAME, directory=tmp_path / "a", checksum="sha256")
+    tiffin.export(run, NAME, directory=tmp_path / "b", checksum="none")
+
+    for frame in lines(tmp_path / "a")[1:]:
+        digest = hashlib.sha256((tmp_path / "a" / frame["path"]).read_bytes())
+        assert frame["checksum"] == f"sha256:{digest.hexdigest()}"
+    assert {frame["checksum"] for frame in lines(tmp_path / "b")[1:]} == {""}
+
+
+def test_a_dry_run_and_a_refused_export_leave_no_folder(run, tmp_path):
+    """S36: nothing is made where nothing is written."""
+    tiffin.export(run, NAME, directory=tmp_path / "a", dry_run=True)
+    with pytest.raises(tiffin.TiffinError):
+        tiffin.export(run, "{start.no}_{i}.tif", directory=tmp_path / "b")
+    tiffin.export(
+        run, "{start.no}_{i}.tif", directory=tmp_path / "c", on_error="report"
+    )
+
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- going on
+
+
+def test_only_what_is_missing_or_damaged_is_written_again(run, tmp_path):
+    """Resume: the folder is byte for byte that of an undisturbed export."""
+    tiffin.export(run, NAME, directory=tmp_path)
+    whole = contents(tmp_path)
+    kept = (tmp_path / "7_001.tif").stat().st_mtime_ns
+    (tmp_path / "7_002.tif").unlink()
+    damaged = bytearray((tmp_path / "7_003.tif").read_bytes())
+    damaged[20] ^= 1
+    (tmp_path / "7_003.tif").write_bytes(damaged)
+    (tmp_path / "7_004.tif").write_bytes(b"")
+
+    report = tiffin.export(run, NAME, directory=tmp_path, existing="resume")
+
+    assert [record.seq_num for record in report.written] == [2, 3, 4]
+    assert [record.seq_num for record in report.skipped] == [1, 5, 6]
+    assert report.ok
+    files = {k: v for k, v in contents(tmp_path).items() if k.endswith(".tif")}
+    assert files == {k: v for k, v in whole.items() if k.endswith(".tif")}
+    assert (tmp_path / "7_001.tif").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 6])
+@pytest.mark.parametrize("torn", ["", '{"kind":"frame","settings":"ab'])
+def test_a_manifest_that_broke_off_is_gone_on_with(run, tmp_path, kept, torn):
+    """What is not listed is adopted if it is byte for byte what would be written."""
+    tiffin.export(run, NAME, directory=tmp_path)
+    whole = contents(tmp_path)
+    (path,) = (tmp_path / ".tiffin").iterdir()
+    first = path.read_text().splitlines(keepends=True)[: 1 + kept]
+    path.write_text("".join(first) + torn)
+    (tmp_path / "7_006.tif").unlink()
+
+    report = tiffin.export(run, NAME, directory=tmp_path, existing="resume")
+
+    assert report.ok
+    assert [record.seq_num for record in report.written] == [6]
+    expected = dict(whole)
+    if kept == 6:  # the line of the file that was gone stands twice
+        (manifest,) = (name for name in whole if name.startswith(".tiffin"))
+        expected[manifest] += expected[manifest].splitlines(keepends=True)[-1]
+    assert contents(tmp_path) == expected
+
+
+def test_a_foreign_file_is_not_adopted(run, tmp_path):
+    """Resume: a file that no manifest lists, and that is another, stays and fails."""
+    (tmp_path / "7_002.tif").write_bytes(b"precious")
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path, existing="resume", on_error="report"
+    )
+
+    assert [record.seq_num for record in report.failed] == [2]
+    assert isinstance(report.failed[0].error, ExistsError)
+    assert (tmp_path / "7_002.tif").read_bytes() == b"precious"
+    assert len(report.written) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("dtype", "uint32"),
+        ("compression", "zlib"),
+        ("fields", ["img"]),
+        ("streams", None),
+        ("timezone", "Europe/Zurich"),
+        ("name_policy", "strict"),
+        ("replacements", {"a": "b"}),
+        ("corrections", [np.flipud]),
+    ],
+)
+def test_other_settings_are_refused_with_the_difference(run, tmp_path, setting, value):
+    """Resume compares the settings with the manifest's, and shows what differs."""
+    tiffin.export(run, NAME, directory=tmp_path)
+    (tmp_path / "7_002.tif").unlink()
+
+    with pytest.raises(ResumeError, match=f"{setting} was .* is "):
+        tiffin.export(
+            run, NAME, directory=tmp_path, existing="resume", **{setting: value}
+        )
+
+    assert not (tmp_path / "7_002.tif").exists()
+
+
+def test_a_live_export_is_gone_on_with(run, tmp_path):
+    """The same, live: the same run told again."""
+    with ImageExporter(NAME, directory=tmp_path) as exporter:
+        for pair in run[:5]:
+            exporter(*pair)
+    with ImageExporter(NAME, directory=tmp_path, existing="resume") as exporter:
+        for pair in run:
+            exporter(*pair)
+        (report,) = exporter.reports.values()
+
+    assert [record.seq_num for record in report.skipped] == [1, 2, 3]
+    assert [record.seq_num for record in report.written] == [4, 5, 6]
+
+
+def _export(name, documents, folder, barrier):
+    barrier.wait(20)
+    tiffin.export(documents, name, directory=folder)
+
+
+def test_two_exporters_into_one_folder_do_not_mix_their_lines(run, tmp_path):
+    """Two processes, one run: every line is whole, and every file is listed."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    names = ("a_{event.seq_num}.tif", "b_{event.seq_num}.tif")
+    children = [
+        spawn.Process(target=_export, args=(name, run, tmp_path, barrier))
+        for name in names
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+
+    found = lines(tmp_path)
+    assert [child.exitcode for child in children] == [0, 0]
+    assert sorted(line["path"] for line in found if line["kind"] == "frame") == sorted(
+        f"{kind}_{n}.tif" for kind in "ab" for n in range(1, 7)
+    )
+    assert len([line for line in found if line["kind"] == "settings"]) == 2
+    assert tiffin.verify(tmp_path).ok
+
+
+# ---- checking
+
+
+def test_verify_tells_what_each_file_is(run, tmp_path):
+    """Missing, damaged, foreign and left over are told apart."""
+    tiffin.export(run, NAME, directory=tmp_path)
+    assert tiffin.verify(tmp_path).ok
+    (tmp_path / "7_001.tif").unlink()
+    content = bytearray((tmp_path / "7_002.tif").read_bytes())
+    content[50] ^= 255
+    (tmp_path / "7_002.tif").write_bytes(content)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / ".tiffin-host-1-0.part").write_bytes(b"begun")
+
+    found = tiffin.verify(tmp_path)
+
+    assert not found.ok
+    assert [f.path.name for f in found.of("missing")] == ["7_001.tif"]
+    assert [f.path.name for f in found.of("damaged")] == ["7_002.tif"]
+    assert [f.path.name for f in found.of("foreign")] == ["notes.txt"]
+    assert [f.path.name for f in found.of("leftover")] == [".tiffin-host-1-0.part"]
+    assert len(found.of("whole")) == 4
+    with pytest.raises(SourceError, match="no manifest"):
+        tiffin.verify(tmp_path / "nowhere")
+
+
+def shell(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tiffin", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_shell_verifies_against_the_run(run, tmp_path):
+    """`tiffin verify --against`: what the run gives, byte for byte."""
+    source, out = tmp_path / "run.jsonl", tmp_path / "out"
+    with source.open("w") as file:
+        for pair in run:
+            file.write(json.dumps(pair, default=np.ndarray.tolist) + "\n")
+    tiffin.export(source, NAME, directory=out, dtype="uint32", compression="zlib")
+
+    good = shell("verify", out, "--against", source)
+    other = tiffin.export(
+        run_of({"img": IMAGES + 1}, scan_id=7), NAME, directory=tmp_path / "other"
+    )
+    other.written[0].path.replace(out / "7_001.tif")
+    bad = shell("verify", out, "--against", source)
+
+    assert good.returncode == 0, good.stderr
+    assert "6 the same, 0 not" in good.stderr
+    assert bad.returncode == 1
+    assert "7_001.tif is not what the run gives" in bad.stdout
+
+
+def test_the_shell_prints_what_sha256sum_checks(run, tmp_path):
+    """`tiffin checksums` is a file for `sha256sum -c`."""
+    tiffin.export(run, NAME, directory=tmp_path)
+
+    told = shell("checksums", tmp_path)
+    checked = subprocess.run(
+        ["sha256sum", "-c"],
+        input=told.stdout,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+    (tmp_path / "7_001.tif").write_bytes(b"damage")
+
+    assert checked.returncode == 0
+    assert checked.stdout.count(": OK") == 6
+    assert shell("checksums", tmp_path).returncode == 1
+
+
+# ---- safe
+
+
+def test_the_user_is_told_before_the_disk_is_full(run, tmp_path, monkeypatch):
+    """Free space is compared with the claims before the first file."""
+    from tiffin.export import room
+
+    monkeypatch.setattr(room, "_free", lambda folder: 1000)
+
+    with pytest.raises(NoRoomError, match=r"room for 0\.0 MB"):
+        tiffin.export(run, NAME, directory=tmp_path / "out")
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert len(report.failed) == 6
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fsync", ["none", "file", "run"])
+def test_files_are_the_same_whatever_is_forced_to_the_disk(run, tmp_path, fsync):
+    """fsync: none, each file, or those of a run; and permissions as asked."""
+    report = tiffin.export(run, NAME, directory=tmp_path, fsync=fsync, mode="640")
+
+    assert {record.path.stat().st_mode & 0o777 for record in report.written} == {0o640}
+    assert tiffin.verify(tmp_path).ok
+
+
+def _in_child(exporter, run, queue):
+    for pair in run:
+        exporter(*pair)
+    exporter.close()
+    queue.put([str(report) for report in exporter.reports.values()])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_process_has_a_living_exporter(run, tmp_path, method):
+    """A forked or spawned process does not inherit a dead pool."""
+    context = multiprocessing.get_context(method)
+    exporter = ImageExporter(NAME, directory=tmp_path, existing="replace")
+    for pair in run:
+        exporter(*pair)
+    queue = context.Queue()
+    another = run_of({"img": IMAGES}, scan_id=8)
+    child = context.Process(target=_in_child, args=(exporter, another, queue))
+    child.start()
+    told = queue.get(timeout=60)
+    child.join(30)
+
+    assert child.exitcode == 0
+    assert told[-1].endswith("0 skipped, 0 failed")
+    exporter.close()
+
+
+def test_an_exporter_can_be_pickled(tmp_path):
+    """Its settings go, its runs stay."""
+    exporter = ImageExporter(NAME, directory=tmp_path, compression="zlib")
+
+    again = pickle.loads(pickle.dumps(exporter))
+
+    assert again.settings == exporter.settings
+    assert again.reports == {}
