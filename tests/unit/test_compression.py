@@ -299,3 +299,11 @@ def test_a_level_is_heeded():
     )
 
     assert small < fast
+
+
+def test_what_a_classic_tiff_cannot_hold_is_refused():
+    """Offsets have 32 bits: said before anything is encoded."""
+    with pytest.raises(DtypeError, match="too large for a classic TIFF"):
+        SeriesWriter(compression="zlib").strip_buffers(
+            zlib.compress(b""), (70_000, 40_000), np.dtype("u2")
+        )

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tiffin.errors import ExistsError, WriteError
+from tiffin.errors import DtypeError, ExistsError, WriteError
 from tiffin.writers import SeriesWriter, publish
 from tiffin.writers.series import write_all
 
@@ -472,3 +472,22 @@ def test_one_of_many_gets_the_name(tmp_path, names_in):
     (winner,) = winners
     assert (tmp_path / "x.tif").read_bytes() == bytes([winner]) * 100_000
     assert names_in(tmp_path) == ["x.tif"]
+
+
+def test_a_name_that_no_call_takes_is_told(tmp_path, names_in):
+    """A zero byte: a sentence, as for what the system refuses."""
+    with pytest.raises(WriteError, match="null byte"):
+        published(f"{tmp_path}/x\0.tif")
+
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_an_image_that_no_tiff_holds_leaves_nothing(tmp_path, names_in, replace):
+    """The writer's own word is passed on as it is."""
+    write = partial(SeriesWriter().write, image=np.zeros((2, 2), "c8"))
+
+    with pytest.raises(DtypeError, match="float32"):
+        publish(tmp_path / "x.tif", write, replace=replace)
+
+    assert names_in(tmp_path) == []
