@@ -156,9 +156,9 @@ def compare(folder: str | os.PathLike[str], source: Any) -> Report:
     """
     root = Path(folder).absolute()
     told = _last_settings(root)
-    corrections = [step for step in told["corrections"] if not step.startswith("Cast(")]
-    if corrections:
-        message = f"the files were corrected ({', '.join(corrections)}): not compared"
+    if told["corrections"]:
+        steps = ", ".join(told["corrections"])
+        message = f"the files were corrected ({steps}), which can't be done again here"
         raise VerifyError(message)
     settings = Export.of(
         told["template"],

@@ -1,4 +1,4 @@
-"""An export that is killed, and gone on with: nothing is lost, nothing is half there."""
+"""An export that is killed, and gone on with: no frame lost, no file half there."""
 
 import json
 import random

@@ -81,8 +81,8 @@ class ListDtypes:
         finally:
             self._surveying = False
 
-    def dtype(self, where: tuple[Hashable, ...], values: Any) -> np.dtype | None:
-        """Give the dtype of a field's images.
+    def see(self, where: tuple[Hashable, ...], values: Any) -> None:
+        """Let a list have its say.
 
         Parameters
         ----------
@@ -92,12 +92,18 @@ class ListDtypes:
             One event's; they are looked at only while that can change something.
         """
         if self.chosen is not None:
-            return None if self._cast_later else self.chosen
+            return
         decided = self._dtypes.get(where)
         if decided is None or (self._surveying and decided != OTHER):
             decided = _wider(decided, _dtype_of_list(values))
             if decided is not None:
                 self._dtypes[where] = decided
+
+    def dtype(self, where: tuple[Hashable, ...]) -> np.dtype | None:
+        """Give the dtype of a field's images, as far as it is decided; say it once."""
+        if self.chosen is not None:
+            return None if self._cast_later else self.chosen
+        decided = self._dtypes.get(where)
         if decided is not None and not self._surveying and where not in self._said:
             self._said.add(where)
             logger.warning(
@@ -112,28 +118,34 @@ class ListDtypes:
 
 @dataclass(slots=True, eq=False)
 class ListPixels:
-    """Nested lists in the event, with the dtype that they are to have."""
+    """Nested lists in the event; their dtype is declared, or asked of the rule."""
 
     values: Any
     shape: tuple[int, ...] | None
-    dtype: np.dtype | None
-    declared: bool
+    declared: np.dtype | None
+    rule: ListDtypes
+    where: tuple[Hashable, ...]
     colour: bool = False
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.held = held_bytes(self.values)
 
+    @property
+    def dtype(self) -> np.dtype | None:
+        """What the images are to have; a survey of all frames may still change it."""
+        return self.declared or self.rule.dtype(self.where)
+
     def open(self) -> np.ndarray:
         """Give an array of exactly the numbers in the lists."""
-        array = _array_of_list(self.values)
-        if self.dtype is None:
+        array, dtype = _array_of_list(self.values), self.dtype
+        if dtype is None:
             return array
         try:
-            return cast_exactly(array, self.dtype)
+            return cast_exactly(array, dtype)
         except DtypeError as error:
             if self.declared:
-                message = f"the descriptor says {self.dtype}, but {error}"
+                message = f"the descriptor says {dtype}, but {error}"
             else:
                 message = f"{error}: name the detector's own, as in dtype='uint32'"
             raise DtypeError(message) from None
@@ -182,10 +194,9 @@ def inline_pixels(
             raise ReadError(message)
         return ArrayPixels(np.stack(value))
     declared = declared_dtype(data_key)
-    if declared is not None:
-        return ListPixels(value, inline_shape(value), declared, declared=True)
-    dtype = dtypes.dtype(where, value)
-    return ListPixels(value, inline_shape(value), dtype, declared=False)
+    if declared is None:
+        dtypes.see(where, value)
+    return ListPixels(value, inline_shape(value), declared, dtypes, where)
 
 
 def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:

@@ -64,9 +64,34 @@ def export(
     stream: Streams = None,
     all_streams: AllStreams = False,
     existing: Annotated[
-        Literal["error", "skip", "replace"],
+        Literal["error", "skip", "replace", "resume"],
         typer.Option(help="What to do where a file is there already."),
     ] = "error",
+    compression: Annotated[
+        Literal["zlib", "zstd", "lzw"] | None,
+        typer.Option(help="Of the pixels; none by default."),
+    ] = None,
+    level: Annotated[
+        int | None, typer.Option(help="How much the compression tries.")
+    ] = None,
+    checksum: Annotated[
+        Literal["crc32", "sha256", "none"],
+        typer.Option(help="Of each file, in the manifest."),
+    ] = "crc32",
+    fsync: Annotated[
+        Literal["none", "file", "run"], typer.Option(help="What is forced to the disk.")
+    ] = "none",
+    mode: Annotated[
+        str | None, typer.Option(help="The files' permissions, such as 640.")
+    ] = None,
+    on_full: Annotated[
+        Literal["stop", "wait"], typer.Option(help="What to do when the disk is full.")
+    ] = "stop",
+    workers: Annotated[int | None, typer.Option(help="How many threads write.")] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(metavar="MB", help="How much may wait for them."),
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(help="Cast to it, where it holds every value: uint16, float32…"),
@@ -106,6 +131,14 @@ def export(
                 fields=field or None,
                 streams=streams_of(stream, every=all_streams),
                 existing=existing,
+                compression=compression,
+                level=level,
+                checksum=checksum,
+                fsync=fsync,
+                mode=mode,
+                on_full=on_full,
+                workers=workers,
+                memory=None if memory is None else memory * 10**6,
                 dry_run=dry_run,
                 on_error="report",
                 dtype=dtype,
@@ -147,6 +180,8 @@ def _show(report: Report, console: Console) -> None:
         sys.stdout.write(f"{record.path}\n")
     folders = {record.path.parent for record in report.written if record.path}
     where = f" in {next(iter(folders))}" if len(folders) == 1 else ""
+    if report.waits:
+        where += f"; waited {report.waits} times for room in memory"
     style = "green" if report.ok else "red"
     console.print(
         f"{report}{where}", style=style, markup=False, highlight=False, soft_wrap=True

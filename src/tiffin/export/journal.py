@@ -143,11 +143,14 @@ class Journal:
 def settings_of(settings: Export) -> dict[str, Any]:
     """Tell the settings that decide what files hold and what they are called."""
     style = settings.template.style
+    steps = settings.corrections
+    if settings.dtype is not None:
+        steps = steps[:-1]  # the cast to it
     return {
         "template": settings.template.text,
         "fields": settings.fields,
         "streams": settings.streams,
-        "corrections": [_described(step) for step in settings.corrections],
+        "corrections": [_described(step) for step in steps],
         "profile": "plain",
         "compression": settings.writer.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,

@@ -37,13 +37,20 @@ class Documents:
         Gives a new iterator of (name, document) at each call.
     parts : sequence of Documents, optional
         The sources that these come from, one after the other; itself alone, if not.
+    held : bool
+        Whether the documents stand in memory anyway, with what is in them.
     """
 
     def __init__(
-        self, begin: Callable[[], Iterator[Pair]], parts: Sequence[Documents] = ()
+        self,
+        begin: Callable[[], Iterator[Pair]],
+        parts: Sequence[Documents] = (),
+        *,
+        held: bool = False,
     ) -> None:
         self._begin = begin
         self._parts = tuple(parts)
+        self.held: bool = held or (bool(parts) and all(p.held for p in parts))
 
     @classmethod
     def of(cls, sources: Iterable[Documents]) -> Documents:
@@ -181,7 +188,8 @@ def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Documents:
         return _each(items, twice=twice, **how)
     if isinstance(source, Iterator):
         return _once(map(_pair, items), twice=twice)
-    return Documents(lambda: map(_pair, begin()))
+    held = isinstance(source, (list, tuple))
+    return Documents(lambda: map(_pair, begin()), held=held)
 
 
 def _each(items: Iterator[Any], *, twice: bool, **how: Any) -> Documents:
@@ -209,7 +217,7 @@ def _once(pairs: Iterator[Pair], *, twice: bool) -> Documents:
     if not twice:
         return Documents(lambda: pairs)
     memory = _Memory(pairs)
-    return Documents(lambda: iter(memory))
+    return Documents(lambda: iter(memory), held=True)
 
 
 class _Memory:
