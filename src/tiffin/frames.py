@@ -10,14 +10,34 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Frame", "Images", "Pixels", "images_in"]
+__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in"]
+
+
+class Encoded(NamedTuple):
+    """One image as it is stored, which may stand in a file without being decoded.
+
+    Attributes
+    ----------
+    data : bytes-like
+    codec : str or None
+        None: plain little-endian pixels; ``"zlib"``: a zlib stream of them.
+    shape : tuple of int
+        (rows, columns), samples behind them if colour.
+    dtype : numpy.dtype
+        Little-endian.
+    """
+
+    data: bytes | bytearray | memoryview
+    codec: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
 
 class Images(Protocol):
@@ -30,6 +50,13 @@ class Images(Protocol):
 
     def __getitem__(self, i: int, /) -> Any:
         """Image `i`, convertible to an array of shape (rows, columns)."""
+        ...
+
+    def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
+        """Give image `i` as it is stored, if that is in a codec that `takes` takes.
+
+        None means: read it in the ordinary way. So do images without this method.
+        """
         ...
 
 
@@ -210,7 +237,16 @@ class _SideBySide:
         self.shape = (math.prod(self._lead), *shape[-image_dimensions:])
 
     def __getitem__(self, i: int, /) -> Any:
-        if not self._lead:
-            return self._array
-        where = np.unravel_index(i, self._lead)
-        return self._array[tuple(int(n) for n in where)]
+        return self._array[self._where(i)] if self._lead else self._array
+
+    def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
+        stored = getattr(self._array, "encoded", None)
+        if stored is None or not self._lead:
+            return None
+        found: Encoded | None = stored(self._where(i), takes)
+        return found
+
+    def _where(self, i: int) -> tuple[int, ...]:
+        if len(self._lead) == 1:
+            return (int(i),)
+        return tuple(int(n) for n in np.unravel_index(i, self._lead))

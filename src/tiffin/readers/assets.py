@@ -6,11 +6,14 @@ n·k to n·(k+1)-1 of its dataset, or of its sequence of files.
 
 from __future__ import annotations
 
+import math
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +22,13 @@ from tiffin.errors import ReadError, TiffinError, UnknownFormatError, did_you_me
 from tiffin.readers.layout import Span, datum_shape, span_of_event
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
-from tiffin.readers.rows import Asset, Spanning
+from tiffin.readers.rows import Asset, Spanning, Storing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from tiffin.readers.rows import Opener, Rows
+    from tiffin.frames import Encoded
+    from tiffin.readers.rows import Opener, Rows, Stored
 
 __all__ = ["AssetPixels", "Assets", "opener"]
 
@@ -44,6 +48,9 @@ OWN = {
 class Assets:
     """Opens stream resources, and keeps the last few open.
 
+    Rows are asked by one thread at a time; what tells where its bytes lie is read and
+    decoded by several at once.
+
     Parameters
     ----------
     roots : RootMap, optional
@@ -52,7 +59,7 @@ class Assets:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._open: Recent[Rows] = Recent()
+        self._open: Recent[_Opened] = Recent()
         self._lock = threading.RLock()
 
     def event(
@@ -68,33 +75,47 @@ class Assets:
             If they can't be read.
         """
         with self._lock:
-            rows = self._rows(resource, announced)
+            opened = self._opened(resource, announced)
             datum = datum_shape(announced, resource.get("parameters", {}))
             try:
-                span, row_shape = _span(rows, datum, index)
+                span, row_shape = opened.span(datum, index)
             except TiffinError:
                 self.forget(resource)
                 raise
-            colour = rows.colour
-        read = partial(self.read, resource, announced)
+            colour = opened.rows.colour
+        source = _Source(self, resource, announced)
         if span.part is not None:
-            return EventPart(read, span, row_shape[-span.image_axes :])
-        return EventRows(read, span.first, (span.rows, *row_shape), colour=colour)
+            return EventPart(source, span, row_shape)
+        return EventRows(source, span.first, (span.rows, *row_shape), colour=colour)
 
     def read(
-        self, resource: Mapping[str, Any], announced: tuple[int, ...], row: int
+        self,
+        resource: Mapping[str, Any],
+        announced: tuple[int, ...],
+        where: tuple[int, ...],
     ) -> np.ndarray:
-        """Read one row, one thread at a time."""
-        with self._lock:
-            try:
-                return self._rows(resource, announced).read(row)
-            except TiffinError:
-                self.forget(resource)
-                raise
-            except Exception as error:
-                self.forget(resource)
-                message = f"{resource['uri']}: {type(error).__name__}: {error}"
-                raise ReadError(message) from error
+        """Read one row, or a part of one."""
+        with self._closing(resource):
+            stored = self._stored(resource, announced, where)
+            image = stored.read() if stored is not None else None
+            if image is not None:
+                return image
+            with self._lock:
+                row = self._opened(resource, announced).rows.read(where[0])
+                part: np.ndarray = row[where[1:]]
+                return part
+
+    def encoded(
+        self,
+        resource: Mapping[str, Any],
+        announced: tuple[int, ...],
+        where: tuple[int, ...],
+        takes: Callable[[str | None], bool],
+    ) -> Encoded | None:
+        """Give a row, or a part of one, as it is stored; None if it must be read."""
+        with self._closing(resource):
+            stored = self._stored(resource, announced, where, takes)
+            return stored.encoded() if stored is not None else None
 
     def forget(self, resource: Mapping[str, Any]) -> None:
         """Close a resource; it is opened anew when it is asked for."""
@@ -106,9 +127,36 @@ class Assets:
         with self._lock:
             self._open.close()
 
-    def _rows(self, resource: Mapping[str, Any], announced: tuple[int, ...]) -> Rows:
-        def open_anew() -> Rows:
-            return opener(resource["mimetype"])(self._asset(resource, announced))
+    @contextmanager
+    def _closing(self, resource: Mapping[str, Any]) -> Iterator[None]:
+        """Close what could not be read, and say which resource that was."""
+        try:
+            yield
+        except TiffinError:
+            self.forget(resource)
+            raise
+        except Exception as error:
+            self.forget(resource)
+            message = f"{resource['uri']}: {type(error).__name__}: {error}"
+            raise ReadError(message) from error
+
+    def _stored(
+        self,
+        resource: Mapping[str, Any],
+        announced: tuple[int, ...],
+        where: tuple[int, ...],
+        takes: Callable[[str | None], bool] | None = None,
+    ) -> Stored | None:
+        with self._lock:
+            storing = self._opened(resource, announced).storing
+            return storing.stored(where, takes) if storing is not None else None
+
+    def _opened(
+        self, resource: Mapping[str, Any], announced: tuple[int, ...]
+    ) -> _Opened:
+        def open_anew() -> _Opened:
+            open_asset = opener(resource["mimetype"])
+            return _Opened(open_asset(self._asset(resource, announced)))
 
         return self._open.get(resource["uid"], open_anew)
 
@@ -124,18 +172,60 @@ class Assets:
         )
 
 
+class _Opened:
+    """Rows, and what they can do: found out once, not for each event."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.storing = rows if isinstance(rows, Storing) else None
+        self._spanning = rows if isinstance(rows, Spanning) else None
+
+    def span(self, datum: tuple[int, ...], index: int) -> tuple[Span, tuple[int, ...]]:
+        """Find an event's rows, and the shape of one. The first must be there."""
+        if self._spanning is not None:
+            first, count = self._spanning.span(index)
+            return Span(first=first, rows=count), self.rows.row_shape(first)
+        looked_at, shape = self._look_at(index)
+        span = span_of_event(datum, shape, index)
+        if span.first != looked_at:
+            shape = self.rows.row_shape(span.first)
+        return span, shape
+
+    def close(self) -> None:
+        """Close the rows."""
+        self.rows.close()
+
+    def _look_at(self, index: int) -> tuple[int, tuple[int, ...]]:
+        try:
+            return index, self.rows.row_shape(index)
+        except TiffinError:
+            return 0, self.rows.row_shape(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A stream resource, from which images are read by row and place in the row."""
+
+    assets: Assets
+    resource: Mapping[str, Any]
+    announced: tuple[int, ...]
+
+    def read(self, where: tuple[int, ...]) -> np.ndarray:
+        return self.assets.read(self.resource, self.announced, where)
+
+    def encoded(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool]
+    ) -> Encoded | None:
+        return self.assets.encoded(self.resource, self.announced, where, takes)
+
+
 class EventRows:
     """The images of one event, each read when asked for."""
 
     def __init__(
-        self,
-        read: Callable[[int], np.ndarray],
-        first: int,
-        shape: tuple[int, ...],
-        *,
-        colour: bool,
+        self, source: _Source, first: int, shape: tuple[int, ...], *, colour: bool
     ) -> None:
-        self._read = read
+        self._source = source
         self._first = first
         self.shape = shape
         self.colour = colour
@@ -146,38 +236,59 @@ class EventRows:
         if not isinstance(keys[0], int):
             part: np.ndarray = np.asarray(self)[key]
             return part
-        return self._read(self._first + keys[0])[keys[1:]]
+        numbers = tuple(takewhile(lambda k: isinstance(k, int), keys))
+        numbers = numbers[: max(len(self.shape) - 2, 1)]
+        return self._source.read(self._where(numbers))[keys[len(numbers) :]]
+
+    def encoded(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool]
+    ) -> Encoded | None:
+        """Give an image as it is stored, where that is in a codec that is taken."""
+        return self._source.encoded(self._where(where), takes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
         array = np.stack([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
+    def _where(self, where: tuple[int, ...]) -> tuple[int, ...]:
+        return (self._first + where[0], *where[1:])
+
 
 class EventPart:
     """The images of one event, in rows that hold other events' images too."""
 
-    def __init__(
-        self, read: Callable[[int], np.ndarray], span: Span, image: tuple[int, ...]
-    ) -> None:
-        self._read = read
+    def __init__(self, source: _Source, span: Span, row_shape: tuple[int, ...]) -> None:
+        self._source = source
         self._first = span.first
-        self._rows = span.rows
         self._before, images = span.part or (0, span.rows)
-        self._image = image
-        self.shape = (images, *image)
+        self._lead = row_shape[: -span.image_axes]
+        self.shape = (images, *row_shape[-span.image_axes :])
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Read a part."""
-        part: np.ndarray = np.asarray(self)[key]
-        return part
+        """Read a part; the first index chooses the image."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if not isinstance(keys[0], int):
+            part: np.ndarray = np.asarray(self)[key]
+            return part
+        return self._source.read(self._where(keys[0]))[keys[1:]]
+
+    def encoded(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool]
+    ) -> Encoded | None:
+        """Give an image as it is stored, where that is in a codec that is taken."""
+        return self._source.encoded((*self._where(where[0]), *where[1:]), takes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
-        rows = [self._read(self._first + k) for k in range(self._rows)]
-        flat = np.concatenate([row.reshape(-1, *self._image) for row in rows])
-        array = flat[self._before : self._before + self.shape[0]]
+        array = np.stack([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+    def _where(self, image: int) -> tuple[int, ...]:
+        """Find the row that an image is in, and its place there."""
+        row, inside = divmod(self._before + image, math.prod(self._lead))
+        places = np.unravel_index(inside, self._lead) if self._lead else ()
+        return (self._first + row, *map(int, places))
 
 
 @dataclass(slots=True, eq=False)
@@ -237,23 +348,3 @@ def _loaded(plug_in: Any, mimetype: str) -> Opener:
 @cache
 def _plug_ins() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _span(
-    rows: Rows, datum: tuple[int, ...], index: int
-) -> tuple[Span, tuple[int, ...]]:
-    """Find an event's rows, and the shape of a row. The first must be there."""
-    if isinstance(rows, Spanning):
-        first, count = rows.span(index)
-        span = Span(first=first, rows=count)
-    else:
-        span = span_of_event(datum, rows.row_shape(_look_at(rows, index)), index)
-    return span, rows.row_shape(span.first)
-
-
-def _look_at(rows: Rows, index: int) -> int:
-    try:
-        rows.row_shape(index)
-    except TiffinError:
-        return 0
-    return index

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import NotYetError, ReadError
+from tiffin.readers.hdf5_raw import LARGEST_BLOCK, raw_rows
 from tiffin.readers.hdf5_written import Written, open_hdf5
 from tiffin.readers.sequences import FileSequence
 from tiffin.readers.slices import parsed_slice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tiffin.readers.rows import Asset, Rows
+    from tiffin.readers.rows import Asset, Rows, Stored
 
 __all__ = ["Hdf5Rows", "hdf5_rows"]
-
-LARGEST_BLOCK = 64 * 2**20
-"""Chunks of several frames are decoded once, if not larger than this [bytes]."""
 
 BLOCKS_KEPT = 2
 
@@ -66,6 +65,7 @@ class Hdf5Rows:
         self._file = open_hdf5(path)
         self._dataset = self._find()
         self._written = Written(self._dataset)
+        self._raw = raw_rows(self._dataset)
         self._rows_a_block = _rows_a_block(self._dataset)
         one_image = self._dataset.ndim == 2
         of_rows = not one_image and isinstance(next(iter(part), ...), slice)
@@ -86,6 +86,25 @@ class Hdf5Rows:
     def read(self, row: int) -> np.ndarray:
         """Read one row."""
         self._need(row)
+        stored = self.stored((row,))
+        image = stored.read() if stored is not None else None
+        return self._read_by_hdf5(row) if image is None else image
+
+    def stored(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool] | None = None
+    ) -> Stored | None:
+        """Find where an image lies, to be read beside HDF5."""
+        if self._raw is None or self._part:
+            return None
+        if takes is not None and not self._raw.passes(takes):
+            return None
+        self._need(where[0])
+        row = self._range()[where[0]]
+        if self._lacking(row, row + 1) is not None:
+            return None
+        return self._raw.stored((row, *where[1:]))
+
+    def _read_by_hdf5(self, row: int) -> np.ndarray:
         row = self._range()[row]
         first = row - row % self._rows_a_block
         if first not in self._blocks:
@@ -138,7 +157,7 @@ class Hdf5Rows:
         if row < len(self):
             return
         with suppress(Exception):  # a dataset that can't be refreshed is as it was
-            self._dataset.id.refresh()
+            self._dataset.refresh()
         if row >= len(self):
             message = (
                 f"{self._path} holds {len(self)} rows in {self._name!r}, "
@@ -147,11 +166,9 @@ class Hdf5Rows:
             raise NotYetError(message)
 
     def _read_block(self, first: int) -> np.ndarray:
-        one_image = self._dataset.ndim == 2
         stop = min(first + self._rows_a_block, self._shape()[0])
         # Asked before reading: what comes in between is read, or asked for again.
-        rows = (0, self._dataset.shape[0]) if one_image else (first, stop)
-        reason = self._written.lacking(*rows)
+        reason = self._lacking(first, stop)
         if reason is not None:
             message = (
                 f"{self._path}: rows {first} to {stop - 1} of {self._name!r} are not "
@@ -159,12 +176,16 @@ class Hdf5Rows:
             )
             raise NotYetError(message)
         try:
-            if one_image:
-                return np.asarray(self._dataset[()])[np.newaxis]
-            return np.asarray(self._dataset[first:stop])
+            return _read(self._dataset, first, stop)
         except OSError as error:
             message = f"{self._path} can't be read (yet): {error}"
             raise NotYetError(message) from error
+
+    def _lacking(self, first: int, stop: int) -> str | None:
+        """Say why rows are not all there; None if they are."""
+        if self._dataset.ndim == 2:
+            first, stop = 0, int(self._dataset.shape[0])
+        return self._written.lacking(first, stop)
 
     def _keep(self, first: int, block: np.ndarray) -> None:
         self._blocks[first] = block
@@ -179,6 +200,19 @@ class Hdf5Pages(Hdf5Rows):
     def shape(self) -> tuple[int, ...]:
         """The shape of a row."""
         return self._shape()[1:]
+
+
+def _read(dataset: Any, first: int, stop: int) -> np.ndarray:
+    """Let HDF5 read rows, into memory that nobody has filled before."""
+    one_image = dataset.ndim == 2
+    if dataset.dtype.kind not in "uif":
+        read = np.asarray(dataset[()] if one_image else dataset[first:stop])
+        return read[np.newaxis] if one_image else read
+    shape = dataset.shape if one_image else (stop - first, *dataset.shape[1:])
+    block = np.empty(shape, dataset.dtype)
+    if block.size:
+        dataset.read_direct(block, None if one_image else np.s_[first:stop])
+    return block[np.newaxis] if one_image else block
 
 
 def _rows_a_block(dataset: Any) -> int:

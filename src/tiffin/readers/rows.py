@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Asset", "Opener", "Rows", "Spanning"]
+    from tiffin.frames import Encoded
+
+__all__ = ["Asset", "Opener", "Rows", "Spanning", "Stored", "Storing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,48 @@ class Spanning(Protocol):
             If that can't be known yet.
         ReadError
             If files and announced shape contradict each other.
+        """
+        ...
+
+
+class Stored(Protocol):
+    """Where an image lies. Any thread may read it, several at once, closed rows or not.
+
+    Raises
+    ------
+    NotYetError
+        Each method, if the image turns out not to be whole.
+    """
+
+    def encoded(self) -> Encoded | None:
+        """Give the image as it is stored; None if it must be read after all."""
+        ...
+
+    def read(self) -> np.ndarray | None:
+        """Read and decode the image; None if `Rows.read` must be asked after all."""
+        ...
+
+
+@runtime_checkable
+class Storing(Protocol):
+    """Rows that know where their bytes lie, and let several threads read them."""
+
+    def stored(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool] | None = None
+    ) -> Stored | None:
+        """Find an image. One thread at a time asks, and reads elsewhere.
+
+        Parameters
+        ----------
+        where : tuple of int
+            The row, and what is meant within it.
+        takes : callable, optional
+            Tells which codecs are of use; without, the image is to be decoded.
+
+        Returns
+        -------
+        Stored or None
+            None if the row is not there (yet), or only `Rows.read` can read it.
         """
         ...
 

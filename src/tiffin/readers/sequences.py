@@ -11,13 +11,14 @@ from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.layout import files_an_event, images_an_event
 from tiffin.readers.numbered import numbered
 from tiffin.readers.recent import Recent
+from tiffin.readers.rows import Storing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
 
-    from tiffin.readers.rows import Asset, Rows
+    from tiffin.readers.rows import Asset, Rows, Stored
 
 __all__ = ["FileSequence", "OneFile", "Pages", "jpeg_rows", "npy_rows", "tiff_rows"]
 
@@ -143,10 +144,25 @@ class FileSequence:
         """Read one image."""
         if not self._rows:
             self._learn(0)
+        pages, page = self._page(row)
+        return pages.read(page)
+
+    def stored(
+        self, where: tuple[int, ...], takes: Callable[[str | None], bool] | None = None
+    ) -> Stored | None:
+        """Find an image, where the files' reader can."""
+        if not self._rows:
+            self._learn(0)
+        pages, page = self._page(where[0])
+        if not isinstance(pages, Storing):
+            return None
+        return pages.stored((page, *where[1:]), takes)
+
+    def _page(self, row: int) -> tuple[Pages, int]:
         number, page = divmod(row, self._pages)
         pages = self._file(number)
         self._check(number, pages)
-        return pages.read(page)
+        return pages, page
 
     def close(self) -> None:
         """Let go of the files."""
