@@ -170,7 +170,7 @@ def frame_line(
     of what `json.dumps` of a mapping takes.
     """
     status = record.status if written is None else "written"
-    shape = "null" if record.shape is None else list(record.shape)
+    shape = "null" if record.shape is None else _shape(record.shape)
     dtype = "null" if record.dtype is None else f'"{_dtype_name(record.dtype)}"'
     ending = ""
     if written is not None:
@@ -190,6 +190,11 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 """Text that JSON writes as it is."""
 
 _dtype_name = lru_cache(64)(attrgetter("name"))  # numpy makes it anew each time
+
+
+@lru_cache(64)
+def _shape(shape: tuple[int, ...]) -> str:
+    return json.dumps(shape)
 
 
 def _text(text: str | None) -> str:

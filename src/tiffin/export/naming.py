@@ -267,7 +267,8 @@ def record_of(
     """
     shape, dtype = frame.shape, frame.dtype
     if written is not None:
-        shape, dtype = written.shape, written.dtype.newbyteorder("=")
+        shape, dtype = written.shape, written.dtype
+        dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
     return Record(
         status=status,
         path=path,

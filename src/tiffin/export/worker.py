@@ -343,6 +343,10 @@ class Worker:
         """Make a group's lines: of what was written, and of what failed."""
         if not self._journal.on:
             return ""
+        if len(group.named) == len(written) == 1:  # as most are
+            item = group.named[0]
+            record = self._ledger.at(item.place)
+            return self._journal.line(item.frame, record, str(item.name), written[0])
         lines = []
         first = group.named[0].frame
         count = max(len(group.named), 1 + max(written, default=0))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
-from unicodedata import is_normalized
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
 from tiffin.template.checks import check_descriptor, check_start
+from tiffin.template.components import check_components, is_plain, lead_of, mended
 from tiffin.template.explain import explain
 from tiffin.template.grammar import Field, Part, Segment, fields_of, parse, shifted
 from tiffin.template.inverse import Inverse
 from tiffin.template.lookup import nowhere
-from tiffin.template.portable import LONGEST_COMPONENT, check_length, safe_component
 from tiffin.template.style import Style
 from tiffin.template.text import segment_of, step_of
 
@@ -24,12 +22,6 @@ if TYPE_CHECKING:
     from tiffin.template.text import Step
 
 __all__ = ["Template"]
-
-_FEW = LONGEST_COMPONENT // 4
-"""So many characters fit into a component whatever they are."""
-
-_RESERVED_BEGIN = frozenset(["con", "prn", "aux", "nul", "com", "lpt"])
-"""How the names begin that Windows keeps for devices."""
 
 
 class Template:
@@ -90,7 +82,7 @@ class Template:
         self.style = Style.of(policy, replacements, timezone)
         self._parts = parse(text)
         self._prepare()
-        self._check_components()
+        check_components(self._parts, self.text)
 
     @classmethod
     def parse(cls, text: str, **options: Any) -> Template:
@@ -181,7 +173,7 @@ class Template:
                 raise nowhere(field, names)
             texts.append(text)
         path = "".join(texts)
-        return path if _is_plain(path) else self._mended(path)
+        return path if is_plain(path) else mended(path, self._parts, self.text)
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Raise what every name of a run would fail with, as far as its start tells.
@@ -230,7 +222,7 @@ class Template:
         >>> Template("/data/raw/{start.user}/{start.scan_id}.tif").split_root()
         ('/data/raw/', Template('{start.user}/{start.scan_id}.tif'))
         """
-        lead = self._lead()
+        lead = lead_of(self._parts)
         cut = len(_escaped(lead))
         # Columns stay those of the text that its author wrote.
         rest = shifted(parse(self.text[cut:]), cut)
@@ -299,83 +291,6 @@ class Template:
             self._inverse = Inverse(self._parts, self.text, self.style)
         return self._inverse
 
-    # ---- the path as a whole
-
-    def _mended(self, path: str) -> str:
-        """Make every component of a path one that can be: the careful way."""
-        components = path.split("/")
-        lead = self._lead().count("/")
-        mended = [
-            part if n < lead else safe_component(part)
-            for n, part in enumerate(components)
-            if part not in ("", ".") or (n == 0 and lead)
-        ]
-        if not components[-1] or not all(mended[lead:]):
-            message = f"template {self.text!r} gives an empty name here: {path!r}"
-            raise TemplateError(message)
-        whole = "/".join(mended)
-        check_length(whole)
-        return whole
-
-    def _lead(self) -> str:
-        literal = (
-            self._parts[0] if self._parts and isinstance(self._parts[0], str) else ""
-        )
-        return literal[: literal.rfind("/") + 1]
-
-    def _check_components(self) -> None:
-        """Refuse a path that ends without a name, or goes where it should not."""
-        shape, at = _shape(self._parts)
-        lead = len(self._lead())
-        end = shape.rfind("/") + 1
-        if shape[end:] in ("", ".", ".."):
-            message = f"template {self.text!r} ends without a file name"
-            raise TemplateError(message, column=max(len(self.text), 1))
-        place = lead
-        for component in shape[lead:].split("/"):
-            self._check_component(component, at[min(place, len(at) - 1)])
-            place += len(component) + 1
-        self._check_what_stays(shape.count("\0"))
-
-    def _check_what_stays(self, fields: int) -> None:
-        """Refuse a folder, or a name, that may vanish and leave its '/' or '.' behind.
-
-        Every part that may be empty is left out, and what is left is looked at.
-        """
-        stays, at = _shape(self._parts, vanishing=True)
-        for found in re.finditer(r"(?:^|/)(?=/|[. ]|$)|[. ](?=/|$)", stays):
-            place = found.start() + found[0].startswith("/")
-            if stays.count("\0") == fields or place < len(self._lead()):
-                continue
-            column = at[min(place, len(at) - 1)]
-            message = (
-                f"template {self.text!r}, column {column}: no name is left here when "
-                f"its value vanishes; a folder takes its '/' along, as in '<…/>'"
-            )
-            raise TemplateError(message, column=column)
-
-    def _check_component(self, component: str, column: int) -> None:
-        literal = component.replace("\0", "")
-        if component == "..":
-            message = f"template {self.text!r} goes up ('..') behind a field"
-        elif component.startswith(".") and component != ".":
-            message = f"template {self.text!r}: a name that begins with a dot is hidden"
-        elif component.endswith((".", " ")) and component != ".":
-            message = (
-                f"template {self.text!r}: Windows takes no name that ends with a dot "
-                f"or a space"
-            )
-        elif component.startswith(" "):
-            message = f"template {self.text!r}: a name that begins with a space"
-        elif len(literal.encode()) > LONGEST_COMPONENT:
-            message = (
-                f"template {self.text!r}: {literal[:20]!r}… alone has more than the "
-                f"{LONGEST_COMPONENT} bytes of a name"
-            )
-        else:
-            return
-        raise TemplateError(f"{message} (column {column})", column=column)
-
 
 def _step(part: Part, style: Style) -> tuple[str, Step | None, Field | None]:
     if isinstance(part, str):
@@ -383,54 +298,6 @@ def _step(part: Part, style: Style) -> tuple[str, Step | None, Field | None]:
     if isinstance(part, Segment):
         return "", segment_of(part, style), None
     return "", step_of(part, style), part
-
-
-def _shape(
-    parts: tuple[Part, ...], column: int = 1, *, vanishing: bool = False
-) -> tuple[str, list[int]]:
-    r"""Give the text with each field as ``\0``, and the column of each character.
-
-    With `vanishing`, without the segments and fields that may be empty.
-    """
-    shape = ""
-    columns: list[int] = []
-    for part in parts:
-        if vanishing and _may_vanish(part):
-            column = part.column
-        elif isinstance(part, Segment):
-            inner, places = _shape(part.parts, part.column + 1)
-            shape, columns, column = shape + inner, columns + places, part.end
-        elif isinstance(part, Field):
-            shape, columns, column = shape + "\0", [*columns, part.column], part.end
-        else:
-            shape += part
-            columns += range(column, column + len(part))
-            column += len(part)
-    return shape, columns or [1]
-
-
-def _may_vanish(part: Part) -> TypeGuard[Segment | Field]:
-    if isinstance(part, Segment):
-        return True
-    # A default of blanks or dots is no name either.
-    blank = isinstance(part, Field) and part.default is not None
-    return blank and not str(part.default).strip(" .")  # type: ignore[union-attr]
-
-
-def _is_plain(path: str) -> bool:
-    """Whether a path needs no mending, as nearly all do: told by a few quick looks."""
-    if path.isascii():
-        if not 0 < len(path) <= LONGEST_COMPONENT:
-            return False
-    elif len(path) > _FEW or not is_normalized("NFC", path):
-        return False
-    if path[0] in "./ " or path[-1] in ". /" or "/." in path or "./" in path:
-        return False
-    if "//" in path or " /" in path or "/ " in path:
-        return False
-    if "/" not in path:
-        return path[:3].lower() not in _RESERVED_BEGIN
-    return all(part[:3].lower() not in _RESERVED_BEGIN for part in path.split("/"))
 
 
 def _escaped(literal: str) -> str:
