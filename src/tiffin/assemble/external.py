@@ -29,6 +29,7 @@ class External:
     def __init__(self, roots: RootMap | None = None) -> None:
         self._handlers = Handlers(roots)
         self._assets = Assets(roots)
+        self._seen: dict[str, _Seen] = {}
 
     def datum(
         self,
@@ -61,17 +62,20 @@ class External:
         colour: bool,
     ) -> AssetPixels | TiffinError:
         """See one index of a stream resource as pixels; or say that nobody reads it."""
-        try:
-            opener(resource["mimetype"])
-        except TiffinError as error:
-            return error
+        seen = self._seen.get(resource["uid"])
+        if seen is None or seen.resource is not resource or seen.of is not data_key:
+            try:
+                opener(resource["mimetype"])
+            except TiffinError as error:
+                return error
+            seen = self._seen[resource["uid"]] = _Seen(resource, data_key)
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=announced_shape(data_key),
-            dtype=declared_dtype(data_key),
-            datum_shape=_known_shape(data_key),
+            shape=seen.shape,
+            dtype=seen.dtype,
+            datum_shape=seen.datum_shape,
             colour=colour,
         )
 
@@ -79,6 +83,19 @@ class External:
         """Close the files that are open; what is asked for later opens them anew."""
         self._handlers.close()
         self._assets.close()
+        self._seen.clear()
+
+
+class _Seen:
+    """What is the same for all indices of a stream resource."""
+
+    def __init__(
+        self, resource: Mapping[str, Any], data_key: Mapping[str, Any]
+    ) -> None:
+        self.resource, self.of = resource, data_key
+        self.shape = announced_shape(data_key)
+        self.dtype = declared_dtype(data_key)
+        self.datum_shape = _known_shape(data_key)
 
 
 def _known_shape(data_key: Mapping[str, Any]) -> tuple[int, ...]:

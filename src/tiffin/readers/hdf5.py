@@ -67,18 +67,19 @@ class Hdf5Rows:
         self._written = Written(self._dataset)
         self._raw = raw_rows(self._dataset)
         self._rows_a_block = _rows_a_block(self._dataset)
-        one_image = self._dataset.ndim == 2
-        of_rows = not one_image and isinstance(next(iter(part), ...), slice)
+        self._one_image = self._dataset.ndim == 2
+        of_rows = not self._one_image and isinstance(next(iter(part), ...), slice)
         self._chosen: slice = part[0] if of_rows else slice(None)
         self._part = part[1:] if of_rows else part
+        self._measure()
 
     def __len__(self) -> int:
-        return len(self._range())
+        return len(self._range)
 
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Tell the shape of one row."""
         self._need(row)
-        shape = self._shape()[1:]
+        shape = self._shape[1:]
         if not self._part:
             return shape
         return self._within(np.broadcast_to(np.uint8(0), shape)).shape
@@ -99,13 +100,13 @@ class Hdf5Rows:
         if takes is not None and not self._raw.passes(takes):
             return None
         self._need(where[0])
-        row = self._range()[where[0]]
+        row = self._range[where[0]]
         if self._lacking(row, row + 1) is not None:
             return None
         return self._raw.stored((row, *where[1:]))
 
     def _read_by_hdf5(self, row: int) -> np.ndarray:
-        row = self._range()[row]
+        row = self._range[row]
         first = row - row % self._rows_a_block
         if first not in self._blocks:
             self._keep(first, self._read_block(first))
@@ -144,20 +145,20 @@ class Hdf5Rows:
             raise ReadError(message)
         return dataset
 
-    def _shape(self) -> tuple[int, ...]:
+    def _measure(self) -> None:
+        """Note the shape: asking HDF5 for each row would wait for other threads."""
         shape = tuple(int(n) for n in self._dataset.shape)
-        return (1, *shape) if len(shape) == 2 else shape
-
-    def _range(self) -> range:
-        """Give the rows of the dataset that are meant."""
-        return range(self._shape()[0])[self._chosen]
+        self._shape = (1, *shape) if self._one_image else shape
+        # The rows of the dataset that are meant.
+        self._range = range(self._shape[0])[self._chosen]
 
     def _need(self, row: int) -> None:
         """Make sure that a row is in the dataset, looking again if it has grown."""
-        if row < len(self):
+        if row < len(self._range):
             return
         with suppress(Exception):  # a dataset that can't be refreshed is as it was
             self._dataset.refresh()
+        self._measure()
         if row >= len(self):
             message = (
                 f"{self._path} holds {len(self)} rows in {self._name!r}, "
@@ -166,7 +167,7 @@ class Hdf5Rows:
             raise NotYetError(message)
 
     def _read_block(self, first: int) -> np.ndarray:
-        stop = min(first + self._rows_a_block, self._shape()[0])
+        stop = min(first + self._rows_a_block, self._shape[0])
         # Asked before reading: what comes in between is read, or asked for again.
         reason = self._lacking(first, stop)
         if reason is not None:
@@ -183,8 +184,8 @@ class Hdf5Rows:
 
     def _lacking(self, first: int, stop: int) -> str | None:
         """Say why rows are not all there; None if they are."""
-        if self._dataset.ndim == 2:
-            first, stop = 0, int(self._dataset.shape[0])
+        if self._one_image:
+            first, stop = 0, self._shape[1]
         return self._written.lacking(first, stop)
 
     def _keep(self, first: int, block: np.ndarray) -> None:
@@ -199,7 +200,7 @@ class Hdf5Pages(Hdf5Rows):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of a row."""
-        return self._shape()[1:]
+        return self._shape[1:]
 
 
 def _read(dataset: Any, first: int, stop: int) -> np.ndarray:

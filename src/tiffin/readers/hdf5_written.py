@@ -89,6 +89,8 @@ class Written:
 
         Rows behind the end of the dataset are left out of account.
         """
+        if stop <= self._until:
+            return None
         stop = min(stop, int(self._dataset.shape[0]))
         if self._sources is not None:
             return self._sources.lacking(first, stop)
