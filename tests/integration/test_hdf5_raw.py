@@ -18,6 +18,7 @@ from tiffin.errors import NotYetError
 from tiffin.frames import images_in
 from tiffin.readers import Assets
 from tiffin.readers.once import Once
+from tiffin.readers.stored import isa_l, libdeflate, plain_zlib
 
 HDF5 = "application/x-hdf5"
 WHERE = {"dataset": "entry/data/data"}
@@ -517,6 +518,24 @@ def test_what_can_not_be_made_is_tried_again():
     assert once.get(1, lambda: "made") == "made"
     assert [once.get(n, lambda n=n: n) for n in (2, 3)] == [2, 3]
     assert once.get(1, lambda: "anew") == "anew"
+
+
+@pytest.mark.parametrize("find", [libdeflate, isa_l, plain_zlib])
+def test_decoders_agree_on_what_is_no_stream_of_so_many_bytes(find):
+    """Whichever is installed: damaged, broken off, too short or too long is None."""
+    pixels = FRAMES.tobytes()
+    stream = zlib.compress(pixels)
+    try:
+        inflate = find()
+    except ImportError:
+        pytest.skip("not installed")
+    damaged = stream[:-1] + bytes([stream[-1] ^ 1])
+
+    assert inflate(stream, len(pixels)) == pixels
+    for bad in (damaged, stream[:-9], b"", bytes(99), zlib.compress(b"")):
+        assert inflate(bad, len(pixels)) is None
+    assert inflate(stream, len(pixels) - 1) is None
+    assert inflate(stream, len(pixels) + 1) is None
 
 
 # ---- an export

@@ -1,0 +1,62 @@
+"""The images of a file that a user names: a dark, a flat field, a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tiffin.errors import ReadError
+from tiffin.readers.hdf5_written import open_hdf5
+from tiffin.readers.image_files import ArrayPages, read_npy, read_tiff
+
+__all__ = ["read_images"]
+
+HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
+
+
+def read_images(path: str) -> np.ndarray:
+    """Read all images of a file.
+
+    Parameters
+    ----------
+    path : str
+        A TIFF or NPY file, or ``file.h5:/path/of/dataset``.
+
+    Returns
+    -------
+    ndarray, shape (images, rows, columns) [counts]
+        In its own dtype.
+
+    Raises
+    ------
+    ReadError
+        If it can't be read, or holds no images.
+    """
+    file, _, dataset = path.partition(":")
+    suffix = Path(file).suffix.lower()
+    if suffix in HDF5:
+        return _read_hdf5(Path(file), dataset)
+    if suffix == ".npy":
+        return _whole(read_npy(Path(path)))
+    if suffix in (".tif", ".tiff"):
+        return _whole(read_tiff(Path(path)))
+    message = f"{path!r} is none of .tif, .npy, or file.h5:/path/of/dataset"
+    raise ReadError(message)
+
+
+def _whole(pages: ArrayPages) -> np.ndarray:
+    return np.stack([pages.read(k) for k in range(len(pages))])
+
+
+def _read_hdf5(path: Path, dataset: str) -> np.ndarray:
+    if not dataset:
+        message = f"{path} is HDF5: name the dataset, as in '{path}:/entry/data'"
+        raise ReadError(message)
+    with open_hdf5(path) as file:
+        found = file.get(dataset)
+        if found is None or not hasattr(found, "dtype") or found.ndim < 2:
+            message = f"{path} holds no images in {dataset!r}"
+            raise ReadError(message)
+        array = np.asarray(found[()])
+    return array.reshape(-1, *array.shape[-2:])
