@@ -179,7 +179,7 @@ class ImageExporter:
         self._errors: dict[str, Exception] = {}
         self._raised: set[str] = set()
         # An interpreter that exits, or an exporter let go, still writes what it has.
-        self._finalizer = weakref.finalize(self, _close, self._mailbox, self._pipeline)
+        self._finalizer = weakref.finalize(self, _let_go, self._mailbox, self._pipeline)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document.
@@ -304,6 +304,12 @@ def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:
     exporter.settings = settings
     exporter._begin()  # noqa: SLF001 (its own)
     return exporter
+
+
+def _let_go(mailbox: Pool, pipeline: Pipeline) -> None:
+    """Finish, but wait for no full disk: nobody is there any more to make room."""
+    pipeline.stop_waiting()
+    _close(mailbox, pipeline)
 
 
 def _close(mailbox: Pool, pipeline: Pipeline) -> None:

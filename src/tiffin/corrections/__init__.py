@@ -62,8 +62,9 @@ def correct(
             changed = correction(guarded, frame)
         except TiffinError:
             raise
-        except Exception as error:
-            message = f"correction {_name(correction)}: {error}"
+        except BaseException as error:  # not even SystemExit is more than its frame's
+            why = f"{type(error).__name__}: {error}"
+            message = f"correction {_name(correction)}: {why}"
             raise CorrectionError(message) from error
         image = np.asarray(changed)
         if image.ndim != 2 and image.ndim != guarded.ndim:

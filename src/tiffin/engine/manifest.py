@@ -80,6 +80,7 @@ class Manifest:
         self._descriptor: int | None = None
         self._wanted = False
         self._done = 0
+        self._unwritten = ""
 
     def renew_in_child(self) -> None:
         """Make a new lock: a thread of a forked process's parent may have held it."""
@@ -113,12 +114,13 @@ class Manifest:
     def close(self) -> None:
         """Append what is there, in whatever order, and close the file."""
         with self._lock:
-            if self._wanted:
-                self._append("".join(text for text in self._groups.values() if text))
+            text = "".join(text for text in self._groups.values() if text)
             self._groups.clear()
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            try:
+                if self._wanted:
+                    self._append(text)
+            finally:
+                self._close_file()
 
     def _ready(self) -> str:
         """Take the lines whose turn it is."""
@@ -137,33 +139,56 @@ class Manifest:
         return "".join(ready)
 
     def _append(self, text: str) -> None:
-        if not text:
+        """Append lines, and those that could not be appended before."""
+        self._unwritten += text
+        if not self._unwritten:
             return
-        if self._descriptor is None:
-            self._descriptor = self._open()
-        write_whole(self._descriptor, text.encode())
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            write_whole(self._descriptor, self._unwritten.encode())
+        except OSError:
+            with suppress(OSError):
+                self._close_file()  # whoever opens it cuts off a torn line
+            raise
+        self._unwritten = ""
         if self._sync:
             os.fsync(self._descriptor)
+
+    def _close_file(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _open(self) -> int:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(self._path, flags, 0o666)
-        with _locked(descriptor):
-            torn = _torn_bytes(descriptor)
-            if torn:
-                os.ftruncate(descriptor, os.fstat(descriptor).st_size - torn)
-            if not _has_line(self._path, self._head):
-                write_whole(descriptor, self._head.encode())
+        try:
+            with _locked(descriptor):
+                torn = _torn_bytes(descriptor)
+                if torn:
+                    os.ftruncate(descriptor, os.fstat(descriptor).st_size - torn)
+                if not _has_line(self._path, self._head):
+                    write_whole(descriptor, self._head.encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
-    """Append bytes, in one call where the system takes them so."""
+    """Append bytes, all or none, in one call where the system takes them so."""
     with _locked(descriptor):
+        before = os.fstat(descriptor).st_size
         view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, before)
+            raise
 
 
 def read_manifest(path: Path) -> ManifestFile:

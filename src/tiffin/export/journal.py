@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import ExitStack
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
@@ -22,7 +23,7 @@ from tiffin.engine.manifest import (
     ManifestFile,
     read_manifest,
 )
-from tiffin.errors import ResumeError
+from tiffin.errors import ReadError, ResumeError
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
@@ -91,9 +92,14 @@ class Journal:
             self._known[run] = read_manifest(path) if path.is_file() else None
         return self._known[run]
 
-    def refusal(self, run: str) -> ResumeError | None:
+    def refusal(self, run: str) -> ResumeError | ReadError | None:
         """Say why an export of a run can't be resumed with these settings."""
-        known = self.known(run)
+        try:
+            known = self.known(run)
+        except OSError as error:
+            refused = ReadError(f"{self._path(run)} can't be read: {error}")
+            refused.errno = error.errno
+            return refused
         if known is None or not known.settings:
             return None
         # JSON has no tuples: compare what both would say in a file.
@@ -117,8 +123,9 @@ class Journal:
         with self._lock:
             runs = list(self._open) if run is None else [run]
             closing = [self._open.pop(r) for r in runs if r in self._open]
-        for manifest in closing:
-            manifest.close()
+        with ExitStack() as stack:  # all of them, whatever one raises
+            for manifest in closing:
+                stack.callback(manifest.close)
 
     def _manifest(self, run: str) -> Manifest:
         with self._lock:

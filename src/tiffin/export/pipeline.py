@@ -223,7 +223,7 @@ class Pipeline:
         self._runs = {d: of for d, of in self._runs.items() if of != run}
         if self._later is None or not self._later.end_run(run):
             self._sync(run)
-            self._journal.close(run)
+            self._close_manifests(run)
 
     def finish(self, *, patient: bool = True) -> None:
         """End the runs that never stopped, and wait for all frames.
@@ -270,22 +270,35 @@ class Pipeline:
     def cancel(self) -> None:
         """Drop what no worker has begun; `close` waits for the rest. Takes no lock."""
         self._pool.cancel()
-        self._worker.cancel()
+        self._worker.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for room on a full disk: what does not fit fails."""
+        self._worker.stop_waiting()
 
     def _close_journal(self) -> None:
         for run in self._ledger.runs:
             self._sync(run)
+        self._close_manifests()
+
+    def _close_manifests(self, run: str | None = None) -> None:
+        """Write what is left to be told; files that are not listed are not ok."""
         try:
-            self._journal.close()
+            self._journal.close(run)
         except OSError as error:
-            self._ledger.say("", WriteError(f"a manifest can't be written: {error}"))
+            refused = WriteError(f"a manifest can't be written: {error}")
+            refused.errno = error.errno
+            if self._ledger.report(run).written:
+                self.record_failure(refused, run or "")
 
     def _sync(self, run: str) -> None:
         """Force the files of a run to the disk, once, if that was asked for."""
         if self._settings.fsync != "run" or run in self._synced:
             return
         self._synced.add(run)
-        sync_files(r.path for r in self._ledger.report(run).written if r.path)
+        written = self._ledger.report(run).written
+        for error in sync_files(r.path for r in written if r.path):
+            self.record_failure(error, run)
 
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that is no frame's."""

@@ -8,7 +8,7 @@ import math
 import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ __all__ = ["Group", "Worker"]
 logger = logging.getLogger("tiffin")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+E = TypeVar("E", bound=OSError)
+
 LOOK_AGAIN = 1.0
 """How often a full disk is looked at, where it is waited for [s]."""
 
@@ -114,16 +116,23 @@ class Worker:
         for run, lines_of_run in told.items():
             self._tell(run, lines_of_run)
 
-    def cancel(self) -> None:
-        """Wait for nothing any more."""
+    def stop_waiting(self) -> None:
+        """Wait no longer for room on a full disk."""
         self._cancelled.set()
 
     def _tell(self, run: str, lines: list[tuple[int, str]]) -> None:
-        try:
-            self._journal.add(run, lines)
-        except OSError as error:
-            message = f"the manifest of run {run[:8]} can't be written: {error}"
-            self._ledger.say(run, WriteError(message))
+        while True:
+            try:
+                self._journal.add(run, lines)
+            except OSError as error:  # the lines are kept, and written with the next
+                message = f"the manifest of run {run[:8]} can't be written: {error}"
+                refused = _caused(WriteError(message), error)
+                full = error.errno in FULL and self._settings.on_full == "wait"
+                if full and self._wait_for_room(refused):
+                    lines = []
+                    continue
+                self._ledger.say(run, refused)
+            return
 
     def _export(self, group: Group) -> str | None:
         """Write one event's images; give the lines of it, None if it is late."""
@@ -198,9 +207,11 @@ class Worker:
         try:
             found = self._presence.listed(item.frame.run, str(item.name))
         except OSError as error:
-            self._fail(item, WriteError(f"{self._path(item)} can't be read: {error}"))
+            message = f"{self._path(item)} can't be read: {error}"
+            self._fail(item, _caused(ReadError(message), error))
             return True
         if found:
+            self._clear(str(item.name))
             there = ExistsError(f"{self._path(item)} is there already, and whole")
             self._ledger.settle(item.place, "skipped", there)
         return found
@@ -301,10 +312,7 @@ class Worker:
     def _publish(
         self, name: str, write: Callable[[int], Written], *, damaged: bool
     ) -> Written:
-        folder = name.rpartition("/")[0]
-        if folder not in self._cleared:
-            self._cleared.add(folder)
-            clear_leftovers(self._settings.root / folder)
+        self._clear(name)
         settings = self._settings
         while True:
             try:
@@ -319,6 +327,13 @@ class Worker:
                 if error.errno not in FULL or not self._wait_for_room(error):
                     raise
 
+    def _clear(self, name: str) -> None:
+        """Remove, once, what exports that died left beside a file."""
+        folder = name.rpartition("/")[0]
+        if folder not in self._cleared:
+            self._cleared.add(folder)
+            clear_leftovers(self._settings.root / folder)
+
     def _wait_for_room(self, error: WriteError) -> bool:
         """Wait while the disk is full, if that was asked for; else stop the export."""
         if self._settings.on_full == "wait":
@@ -327,16 +342,14 @@ class Worker:
                 return not self._cancelled.wait(LOOK_AGAIN)
             return False
         stopped = WriteError(f"stopped, because the disk is full: {error}")
-        self._stopped = self._stopped or stopped
+        self._stopped = self._stopped or _caused(stopped, error)
         return False
 
     def _fail(self, item: Named, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
-            wrapped = ReadError(message)
-            wrapped.__cause__ = error
-            error = wrapped
+            error = _caused(ReadError(message), error)
         self._ledger.settle(item.place, "skipped" if skip else "failed", error)
 
     def _lines(self, group: Group, written: dict[int, Written]) -> str:
@@ -389,6 +402,13 @@ class Worker:
                 frame.seq_num,
                 found,
             )
+
+
+def _caused(error: E, cause: BaseException) -> E:
+    """Say what caused an error, with the system's number where there is one."""
+    error.errno = getattr(cause, "errno", None)
+    error.__cause__ = cause
+    return error
 
 
 def _open(frame: Frame) -> Images:

@@ -48,10 +48,8 @@ def clear_leftovers(folder: str | Path) -> int:
         are left alone.
     """
     removed = 0
-    with (
-        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        os.scandir(folder) as entries,
-    ):
+    # Tidying is a courtesy: whatever hinders it is told by the write, if it matters.
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _LEFTOVER.fullmatch(entry.name)
             if found and found["host"] == _HOST and not _alive(int(found["pid"])):

@@ -201,6 +201,7 @@ def _make_folders(folder: str, sync: bool) -> None:
     try:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     except FileExistsError as error:
+        os.lstat(folder)  # where that fails, it tells the cause
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", folder) from error
     if sync:
         for made in missing:
