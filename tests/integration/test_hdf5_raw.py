@@ -434,18 +434,47 @@ def test_a_growing_file_is_read_as_it_is_now(path, chunk, compression):
     assert (late[0][0] is not None) == (chunk == 1)
 
 
-def test_a_file_that_this_process_writes_is_left_to_hdf5(path):
-    """Its newest bytes may be in memory only."""
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        ({}, False),
+        ({"chunks": ONE}, True),
+        ({"chunks": ONE, "compression": "gzip"}, True),
+        ({"chunks": FOUR, "compression": "gzip"}, False),
+    ],
+)
+def test_a_file_that_this_process_writes_is_read_as_it_is_now(path, options, passes):
+    """Its newest bytes may be in memory only: HDF5 gives them, never the file."""
     with h5py.File(path, "w", libver="latest") as file:
-        data = file.create_dataset(
-            "entry/data/data", FRAMES.shape, "u2", chunks=ONE, compression="gzip"
-        )
+        data = file.create_dataset("entry/data/data", FRAMES.shape, "u2", **options)
         data[...] = FRAMES
-        event = image(Assets(), path, 3)
+        assets = Assets()
+        early = [plain(image(assets, path, n)) for n in range(12)]
         data[3] = FRAMES[8]
+        event = image(assets, path, 3)
+        undecoded, decoded = plain(event), event[0]
 
-        assert plain(event) is None
-        np.testing.assert_array_equal(event[0], FRAMES[8])
+    np.testing.assert_array_equal(decoded, FRAMES[8])
+    assert (undecoded is not None) == passes
+    if passes:
+        np.testing.assert_array_equal(early, FRAMES)
+        np.testing.assert_array_equal(undecoded, FRAMES[8])
+
+
+def test_live_and_later_give_the_same_bytes(tmp_path, path):
+    """A chunk is passed on while its file is being written, as when it is closed."""
+    run = stream_run(f"file://localhost{path}", HDF5, WHERE, events=12)
+    options = {"compression": "gzip", "compression_opts": 9, "chunks": ONE}
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=FRAMES, **options)
+        file.flush()
+        live = tiffin.export(run, NAME, directory=tmp_path / "1", compression="zlib")
+    later = tiffin.export(run, NAME, directory=tmp_path / "2", compression="zlib")
+
+    assert [record.path.read_bytes() for record in live.written] == [
+        record.path.read_bytes() for record in later.written
+    ]
+    assert len(later.written) == 12
 
 
 def test_an_image_that_was_found_can_be_read_after_its_file_was_closed(path):

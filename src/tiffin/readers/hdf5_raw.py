@@ -45,12 +45,15 @@ def raw_rows(dataset: Any) -> RawRows | None:
     """
     file, shape = dataset.file, tuple(int(n) for n in dataset.shape)
     plain_file = file.driver == "sec2" and hasattr(os, "pread")
-    # A writer in this process may hold newer bytes than the file does: "r+".
-    if not plain_file or file.mode != "r" or file.userblock_size or dataset.is_virtual:
+    if not plain_file or file.userblock_size or dataset.is_virtual:
         return None
     if len(shape) < 2 or not _is_as_stored(dataset):
         return None
+    # A writer in this very process may hold newer bytes than the file does.
+    written_here = file.mode != "r"
     if dataset.chunks is None:
+        if written_here:
+            return None
         offset = dataset.id.get_offset()  # None: within the metadata, or elsewhere
         return None if offset is None else Contiguous(dataset, int(offset))
     filters = dataset.id.get_create_plist()
@@ -58,7 +61,7 @@ def raw_rows(dataset: Any) -> RawRows | None:
     axis = _split_axis(_with_rows(shape), _with_rows(dataset.chunks))
     if axis is None or names not in ([], [_deflate()]):
         return None
-    growing = bool(file.swmr_mode)
+    growing = written_here or bool(file.swmr_mode)
     if not growing and not hasattr(dataset.id, "chunk_iter"):
         return None
     rows = GrowingChunks if growing else Chunks
@@ -211,7 +214,7 @@ class Chunks(RawRows):
 
 
 class GrowingChunks(Chunks):
-    """A dataset that another process is writing to: chunks may still move.
+    """A dataset that is still being written to: chunks may change, and move.
 
     HDF5 itself finds and gives the bytes of each; they are decoded elsewhere. A chunk
     of several images is left to HDF5 altogether, because it may not be full.
