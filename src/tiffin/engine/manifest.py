@@ -7,6 +7,7 @@ is cut off when the next one is appended.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -161,9 +162,12 @@ class Manifest:
             os.close(descriptor)
 
     def _open(self) -> int:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._path, flags, 0o666)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, flags, 0o666)
+        except ValueError as error:  # a name that no system call takes
+            raise OSError(errno.EINVAL, str(error), repr(self._path)) from error
         try:
             with _locked(descriptor):
                 torn = _torn_bytes(descriptor)
