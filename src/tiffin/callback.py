@@ -18,6 +18,7 @@ from tiffin.assemble import HandOver, held_bytes
 from tiffin.engine import Pool
 from tiffin.errors import SourceError
 from tiffin.export import Export, Pipeline, raise_first
+from tiffin.sources import run_documents
 
 if TYPE_CHECKING:
     import os
@@ -59,8 +60,15 @@ class ImageExporter:
         once, anything else at the end of the run.
     dtype : dtype-like, optional
         Cast to it, where it holds every value.
-    corrections : iterable of callable
-        Each ``(image, frame) -> image``, in order.
+    corrections : iterable
+        Those of `tiffin.corrections`, or functions ``(image, frame) -> image``, in the
+        order in which they act.
+    catalog : object, optional
+        Where corrections look runs up, a dark's say: ``catalog[uid]``. Such as
+        the databroker or Tiled client that the runs are stored in.
+    save : str or iterable of {"sub", "light", "dark"}
+        Which images are written where a dark is subtracted; `{kind}` tells their names
+        apart.
     workers : int, optional
         How many threads write.
     colour : str or iterable of str
@@ -122,6 +130,8 @@ class ImageExporter:
         on_error: OnError = "report",
         dtype: Any = None,
         corrections: Iterable[Correction] = (),
+        catalog: Any = None,
+        save: str | Iterable[str] = ("sub",),
         workers: int | None = None,
         colour: str | Iterable[str] = (),
         root_map: Mapping[str, str] | None = None,
@@ -147,6 +157,8 @@ class ImageExporter:
             on_error=on_error,
             dtype=dtype,
             corrections=corrections,
+            catalog=catalog,
+            save=save,
             workers=workers,
             colour=colour,
             root_map=root_map,
@@ -171,7 +183,8 @@ class ImageExporter:
 
     def _begin(self) -> None:
         """Make what does the work."""
-        self._pipeline = Pipeline(self.settings)
+        find_run = partial(_find_run, self.settings.catalog)
+        self._pipeline = Pipeline(self.settings, find_run=find_run)
         self._mailbox = Pool(
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
         )
@@ -297,6 +310,13 @@ class ImageExporter:
         if name == "stop" and run not in self._raised:
             raise_first(self._pipeline.report(run))
         self._raised.discard(run)
+
+
+def _find_run(
+    default: Any, catalog: Any, uid: str
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Find a run in the correction's catalogue, or in the exporter's."""
+    return run_documents(default if catalog is None else catalog, uid)
 
 
 def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:

@@ -20,6 +20,7 @@
     │   └── NoRoomError                   more than the disk has room for
     ├── VerifyError (ValueError)          a file that is not what was exported
     ├── CorrectionError (RuntimeError)    a correction that failed
+    │   └── MissingDarkError              a light without a dark
     └── MissingLibraryError (ImportError) an optional library that is not installed
 
 Each subclasses the built-in exception that it replaces, so that old ``except`` clauses
@@ -42,6 +43,7 @@ __all__ = [
     "DtypeError",
     "ExistsError",
     "FieldError",
+    "MissingDarkError",
     "MissingKeyError",
     "MissingLibraryError",
     "NoImageError",
@@ -167,6 +169,20 @@ class VerifyError(TiffinError, ValueError):
 
 class CorrectionError(TiffinError, RuntimeError):
     """A correction that failed, or gave back something that is no image."""
+
+
+class MissingDarkError(CorrectionError):
+    """A light without a dark.
+
+    Attributes
+    ----------
+    skip : bool
+        Whether it is to be left out, not to fail.
+    """
+
+    def __init__(self, message: str, *, skip: bool = False) -> None:
+        super().__init__(message)
+        self.skip = skip
 
 
 class MissingLibraryError(TiffinError, ImportError):

@@ -110,6 +110,8 @@ class Frame:
         The data of the run's first baseline event; empty where there is none.
     stop : mapping
         The stop document; empty where it is not known yet.
+    kind : {"light", "dark", "sub"} or None
+        What is to come of it, where a dark is subtracted; else None.
     pixels : Pixels or None
         Shared by the frames of an event; None where `problem` is set.
     problem : Exception or None
@@ -127,6 +129,7 @@ class Frame:
     event: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     baseline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     stop: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kind: str | None = None
     pixels: Pixels | None = None
     problem: Exception | None = None
 
@@ -164,6 +167,7 @@ class Frame:
             "field": self.field,
             "i": self.i,
             "frame": self.number,
+            "kind": self.kind or "light",
             **self._axes(),
         }
 

@@ -45,6 +45,10 @@ class Record:
         Why it failed or was skipped; ``str(error)`` is the reason in a sentence.
     event : str or None
         The uid of the event document, where there is one.
+    kind : {"light", "dark", "sub"} or None
+        What the image is, where a dark is subtracted.
+    clipped : int
+        Pixels whose value the corrections could not keep, and replaced as asked.
     """
 
     status: Status
@@ -58,6 +62,8 @@ class Record:
     dtype: np.dtype | None = None
     error: Exception | None = None
     event: str | None = None
+    kind: str | None = None
+    clipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,11 @@ class Report:
     def ok(self) -> bool:
         """Whether something was seen, and nothing failed."""
         return bool(self.records) and not self.failed
+
+    @property
+    def clipped(self) -> int:
+        """How many pixels were replaced, because their value could not be kept."""
+        return sum(record.clipped for record in self.records)
 
     def counts(self) -> Mapping[str, int]:
         """How many records there are of each status."""

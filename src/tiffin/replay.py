@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
@@ -12,7 +13,7 @@ from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError
 from tiffin.export import Export, replay
-from tiffin.sources import Via, open_source
+from tiffin.sources import Documents, Via, open_source, run_documents
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +39,8 @@ def export(
     on_error: OnError = "raise",
     dtype: Any = None,
     corrections: Iterable[Correction] = (),
+    catalog: Any = None,
+    save: str | Iterable[str] = ("sub",),
     workers: int | None = None,
     colour: str | Iterable[str] = (),
     root_map: Mapping[str, str] | None = None,
@@ -84,8 +87,15 @@ def export(
         ``"report"`` only wrong arguments raise.
     dtype : dtype-like, optional
         Cast to it, where it holds every value.
-    corrections : iterable of callable
-        Each ``(image, frame) -> image``, in order.
+    corrections : iterable
+        Those of `tiffin.corrections`, or functions ``(image, frame) -> image``, in the
+        order in which they act.
+    catalog : object, optional
+        Where corrections look runs up, a dark's say: ``catalog[uid]``. By default
+        it is looked for in the source itself.
+    save : str or iterable of {"sub", "light", "dark"}
+        Which images are written where a dark is subtracted; `{kind}` tells their names
+        apart.
     workers : int, optional
         How many threads write.
     colour : str or iterable of str
@@ -149,6 +159,8 @@ def export(
         on_error=on_error,
         dtype=dtype,
         corrections=corrections,
+        catalog=catalog,
+        save=save,
         workers=workers,
         colour=colour,
         root_map=root_map,
@@ -164,7 +176,16 @@ def export(
         memory=memory,
     )
     documents = open_source(source, via=_via(via), roots=settings.roots)
-    return replay(settings, documents, progress=progress)
+    find_run = partial(_find_run, settings.catalog, documents)
+    return replay(settings, documents, progress=progress, find_run=find_run)
+
+
+def _find_run(
+    default: Any, documents: Documents, catalog: Any, uid: str
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Find a run in the correction's catalogue, the export's, or what is exported."""
+    wanted = default if catalog is None else catalog
+    return run_documents(wanted, uid, also=documents)
 
 
 def _via(via: Via) -> Via:

@@ -341,31 +341,50 @@ def test_files_are_the_same_whatever_is_forced_to_the_disk(run, tmp_path, fsync)
     assert tiffin.verify(tmp_path).ok
 
 
-def _in_child(exporter, run, queue):
+IN_A_CHILD = """
+import multiprocessing, sys
+import numpy as np
+from tiffin import ImageExporter
+from tiffin.testing import run_of
+
+def export(exporter, run, queue):
     for pair in run:
         exporter(*pair)
     exporter.close()
     queue.put([str(report) for report in exporter.reports.values()])
 
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_process_has_a_living_exporter(run, tmp_path, method):
-    """A forked or spawned process does not inherit a dead pool."""
+if __name__ == "__main__":
+    folder, method = sys.argv[1:]
     context = multiprocessing.get_context(method)
-    exporter = ImageExporter(NAME, directory=tmp_path, existing="replace")
-    for pair in run:
+    runs = [run_of({"img": np.ones((6, 16, 16), "u2")}, scan_id=n) for n in (7, 8)]
+    exporter = ImageExporter("{start.scan_id}_{event.seq_num}.tif", directory=folder)
+    for pair in runs[0]:
         exporter(*pair)
     queue = context.Queue()
-    another = run_of({"img": IMAGES}, scan_id=8)
-    child = context.Process(target=_in_child, args=(exporter, another, queue))
+    child = context.Process(target=export, args=(exporter, runs[1], queue))
     child.start()
-    told = queue.get(timeout=60)
+    print(queue.get(timeout=60)[-1])
     child.join(30)
+    sys.exit(child.exitcode)
+"""
 
-    assert child.exitcode == 0
-    assert told[-1].endswith("0 skipped, 0 failed")
-    exporter.close()
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_process_has_a_living_exporter(tmp_path, method):
+    """A forked or spawned process does not inherit a dead pool."""
+    script = tmp_path / "script.py"
+    script.write_text(IN_A_CHILD)
+
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", script, tmp_path / "out", method],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == "6 written, 0 skipped, 0 failed\n"
 
 
 def test_an_exporter_can_be_pickled(tmp_path):

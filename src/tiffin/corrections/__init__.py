@@ -1,16 +1,31 @@
 """Change pixels on the way: array to array, never in place.
 
-A correction is a callable ``(image, frame) -> image``. `Cast` is the only one with
-settings so far; any function of the user's works beside it.
+A correction has settings, and is bound to a run before it acts; any function
+``(image, frame) -> image`` of the user's works beside them. They act in the order in
+which they stand. What one needs from elsewhere, a dark of another run say, it asks the
+run for: nothing is opened here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiffin.corrections.cast import Cast
+from tiffin.corrections.dark import DarkSubtract, Kind, configuration_of
+from tiffin.corrections.flat import FlatField
+from tiffin.corrections.shapes import Bin, Crop, Flip, Rotate
+from tiffin.corrections.step import (
+    Bound,
+    Correction,
+    Notes,
+    Reference,
+    RunView,
+    Step,
+    bind,
+)
+from tiffin.corrections.values import Mask, Scale, Threshold
 from tiffin.errors import CorrectionError, TiffinError
 
 if TYPE_CHECKING:
@@ -18,37 +33,46 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Frame
 
-__all__ = ["Cast", "Correction", "correct"]
-
-
-class Correction(Protocol):
-    """What stands in ``corrections=[...]``."""
-
-    def __call__(self, image: np.ndarray, frame: Frame, /) -> Any:
-        """Give a new image.
-
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns) [counts]
-            Not to be written to.
-        frame : Frame
-            Who the image is, and in what context.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns)
-            The shape may differ from the image's.
-        """
-        ...
+__all__ = [
+    "Bin",
+    "Cast",
+    "Crop",
+    "DarkSubtract",
+    "FlatField",
+    "Flip",
+    "Mask",
+    "Rotate",
+    "Scale",
+    "Threshold",
+    # what they are made of
+    "Bound",
+    "Correction",
+    "Kind",
+    "Notes",
+    "Reference",
+    "RunView",
+    "Step",
+    "bind",
+    "configuration_of",
+    "correct",
+]
 
 
 def correct(
-    image: np.ndarray, frame: Frame, corrections: Iterable[Correction]
+    image: np.ndarray, frame: Frame, corrections: Iterable[Bound], notes: Notes
 ) -> np.ndarray:
-    """Apply the corrections in order.
+    """Apply bound corrections in order.
 
     The image handed to a correction is read-only, so that one which works in place
     fails instead of changing the pixels that others see.
+
+    Parameters
+    ----------
+    image : ndarray, shape (rows, columns) [counts]
+    frame : Frame
+    corrections : iterable of Bound
+    notes : Notes
+        To which they add what they have to say.
 
     Raises
     ------
@@ -59,7 +83,7 @@ def correct(
         guarded = image.view()
         guarded.flags.writeable = False
         try:
-            changed = correction(guarded, frame)
+            changed = correction(guarded, frame, notes)
         except TiffinError:
             raise
         except BaseException as error:  # not even SystemExit is more than its frame's
@@ -77,4 +101,4 @@ def correct(
 
 
 def _name(correction: object) -> str:
-    return getattr(correction, "__name__", None) or repr(correction)
+    return getattr(correction, "__name__", None) or str(correction)

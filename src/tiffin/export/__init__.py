@@ -14,6 +14,7 @@ from tiffin.export.settings import Existing, Export, Fsync, OnError, OnFull
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from tiffin.export.correcting import FindRun
     from tiffin.records import Report
 
 __all__ = [
@@ -34,6 +35,7 @@ def replay(
     documents: Iterable[tuple[str, Mapping[str, Any]]],
     *,
     progress: Callable[[int, int], object] | None = None,
+    find_run: FindRun | None = None,
 ) -> Report:
     """Export documents that can be gone through twice.
 
@@ -44,6 +46,8 @@ def replay(
         Gone through once to name every frame, and once more to write them.
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
+    find_run : callable, optional
+        Finds the documents of other runs that corrections ask for.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def replay(
         is written, anything else when all that can be written has been. Its ``report``
         tells of every frame.
     """
-    pipeline = Pipeline(settings, progress=progress)
+    pipeline = Pipeline(settings, progress=progress, find_run=find_run)
     try:
         # Ctrl-C: what has begun is finished, the rest dropped, nothing is half there.
         with Interrupts(pipeline.cancel) as interrupts:

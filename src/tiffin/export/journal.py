@@ -27,6 +27,7 @@ from tiffin.errors import ReadError, ResumeError
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
+    from tiffin.corrections import Notes
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Record
@@ -80,10 +81,15 @@ class Journal:
             self._manifest(run).add(lines)
 
     def line(
-        self, frame: Frame, record: Record, name: str, written: Written | None
+        self,
+        frame: Frame,
+        record: Record,
+        name: str,
+        written: Written | None,
+        notes: Notes | None = None,
     ) -> str:
         """Make the line of a frame."""
-        return frame_line(self._id, frame, record, name, written)
+        return frame_line(self._id, frame, record, name, written, notes)
 
     def known(self, run: str) -> ManifestFile | None:
         """Give what is known of a run from earlier exports; read once."""
@@ -169,7 +175,12 @@ def settings_of(settings: Export) -> dict[str, Any]:
 
 
 def frame_line(
-    settings: str, frame: Frame, record: Record, name: str, written: Written | None
+    settings: str,
+    frame: Frame,
+    record: Record,
+    name: str,
+    written: Written | None,
+    notes: Notes | None = None,
 ) -> str:
     """Make the line of one frame.
 
@@ -179,11 +190,15 @@ def frame_line(
     status = record.status if written is None else "written"
     shape = "null" if record.shape is None else _shape(record.shape)
     dtype = "null" if record.dtype is None else f'"{_dtype_name(record.dtype)}"'
-    ending = ""
+    ending = "" if frame.kind is None else f',"image":"{frame.kind}"'
+    if notes is not None and notes.clipped:
+        ending += f',"clipped":{notes.clipped}'
+    if notes is not None and notes.used:
+        ending += f',"used":{json.dumps(notes.used, ensure_ascii=False)}'
     if written is not None:
-        ending = f',"bytes":{written.nbytes},"checksum":"{written.checksum}"'
+        ending += f',"bytes":{written.nbytes},"checksum":"{written.checksum}"'
     elif record.error is not None:
-        ending = f',"error":{_text(str(record.error))}'
+        ending += f',"error":{_text(str(record.error))}'
     return (
         f'{{"kind":"frame","settings":"{settings}","status":"{status}",'
         f'"path":{_text(name)},"stream":{_text(frame.stream)},'
@@ -220,7 +235,7 @@ def _described(step: Any) -> str:
     if isinstance(name, str):
         return f"{getattr(step, '__module__', '?')}.{name}"
     # An object without a text of its own would tell its address, which changes.
-    return repr(step) if dataclasses.is_dataclass(step) else type(step).__qualname__
+    return str(step) if dataclasses.is_dataclass(step) else type(step).__qualname__
 
 
 def _version() -> str:

@@ -186,7 +186,7 @@ class Namer:
             return named
         path = None if isinstance(name, TiffinError) else self.path(name)
         status: Status = "failed"
-        if isinstance(error, NoImageError):
+        if isinstance(error, NoImageError) or getattr(error, "skip", False):
             status, path = "skipped", None
         elif isinstance(error, ExistsError) and self._settings.existing == "skip":
             status = "skipped"
@@ -253,6 +253,7 @@ def record_of(
     path: Path | None = None,
     error: Exception | None = None,
     written: np.ndarray | None = None,
+    clipped: int = 0,
 ) -> Record:
     """Begin a record with what the frame tells of itself.
 
@@ -264,6 +265,8 @@ def record_of(
     error : Exception, optional
     written : ndarray, optional
         The image as it was written, whose shape and dtype then count.
+    clipped : int
+        Pixels whose value could not be kept.
     """
     shape, dtype = frame.shape, frame.dtype
     if written is not None:
@@ -281,4 +284,6 @@ def record_of(
         dtype=dtype,
         error=error,
         event=frame.event.get("uid"),
+        kind=frame.kind,
+        clipped=clipped,
     )

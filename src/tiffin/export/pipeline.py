@@ -30,8 +30,10 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export.batches import Batches
+from tiffin.export.correcting import Correcting, FindRun
 from tiffin.export.durable import sync_files
 from tiffin.export.journal import Journal
+from tiffin.export.kinds import Kinds
 from tiffin.export.naming import Named, Namer
 from tiffin.export.room import check_room
 from tiffin.export.worker import Group, Worker
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 T = TypeVar("T")
-Who = tuple[str, str | None, str | None, int | None, int | None]
+Who = tuple[str, str | None, str | None, int | None, int | None, str | None]
 Planned = tuple[Who, Place, str | None]
 """Which frame has which place in the ledger, and which name, if any."""
 
@@ -68,10 +70,16 @@ class Pipeline:
     settings : Export
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
+    find_run : callable, optional
+        Finds the documents of other runs that corrections ask for.
     """
 
     def __init__(
-        self, settings: Export, *, progress: Callable[[int, int], object] | None = None
+        self,
+        settings: Export,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+        find_run: FindRun | None = None,
     ) -> None:
         self._settings = settings
         self._namer = Namer(settings, progress)
@@ -84,8 +92,15 @@ class Pipeline:
             submit = partial(self._pool.submit, 0)
             self._later = Later(settings.asset_timeout, submit)
         self._journal = Journal(settings)
+        self._correcting = Correcting(settings.corrections, find_run, settings.roots)
+        self._kinds = Kinds(self._correcting, settings)
         self._worker = Worker(
-            settings, self._namer, self._ledger, self._journal, self._later
+            settings,
+            self._namer,
+            self._ledger,
+            self._journal,
+            self._correcting,
+            self._later,
         )
         self._batches = Batches(self._pool, self._worker)
         self._synced: set[str] = set()
@@ -132,12 +147,13 @@ class Pipeline:
         """
         assembler = self._new_assembler()
         with self._dtypes.survey():
-            for group in _groups(self._frames_of(assembler, parts)):
+            for group in self._kinds.of(_groups(self._frames_of(assembler, parts))):
                 named = self._namer.name(group)
                 if keep:
                     self._kept.append(named)
                 else:
                     self._plan.append([self._without_images(item) for item in named])
+        self._kinds.forget()
         for planned in self._plan:
             planned[:] = [self._unless_contested(*item) for item in planned]
         for named in self._kept:
@@ -176,6 +192,7 @@ class Pipeline:
             document or a descriptor.
         """
         self._note_run(name, doc)
+        self._correcting.feed(name, doc)
         self._hand_over(self._assembler(name, doc))
         if not self._plan:
             self._batches.flush()  # live: nothing is to wait for company
@@ -224,6 +241,7 @@ class Pipeline:
         if self._later is None or not self._later.end_run(run):
             self._sync(run)
             self._close_manifests(run)
+            self._correcting.end_run(run)
 
     def finish(self, *, patient: bool = True) -> None:
         """End the runs that never stopped, and wait for all frames.
@@ -355,6 +373,7 @@ class Pipeline:
     ) -> Iterator[Frame]:
         self._note_run(name, doc)
         try:
+            self._correcting.feed(name, doc)
             yield from assembler(name, doc)
             if name == "start":
                 self._check_start(doc)
@@ -373,7 +392,7 @@ class Pipeline:
             self._runs[doc["uid"]] = str(doc.get("run_start"))
 
     def _hand_over(self, frames: Iterable[Frame]) -> None:
-        for group in _groups(frames):
+        for group in self._kinds.of(_groups(frames)):
             self._hand_named(self._planned(group) or self._namer.name(group))
 
     def _hand_named(self, named: list[Named]) -> None:
@@ -413,4 +432,5 @@ def _cost(named: list[Named]) -> int:
 
 
 def _who(frame: Frame) -> Who:
-    return frame.run, frame.stream, frame.field, frame.seq_num, frame.i
+    who = (frame.run, frame.stream, frame.field, frame.seq_num, frame.i)
+    return *who, frame.kind

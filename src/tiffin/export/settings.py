@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from tiffin.corrections import Cast, Correction
+from tiffin.corrections import Cast, Correction, DarkSubtract, Kind, Step
 from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
 from tiffin.readers import RootMap
@@ -70,6 +70,10 @@ class Export:
         What to do when the disk is full.
     compare : bool
         Whether nothing is written, and each file compared with what would be.
+    catalog : object
+        Where corrections look runs up.
+    save : tuple of {"sub", "light", "dark"}
+        Which kinds of images are written, where a dark is subtracted.
     """
 
     template: Template
@@ -91,6 +95,8 @@ class Export:
     mode: int | None = None
     on_full: OnFull = "stop"
     compare: bool = False
+    catalog: Any = None
+    save: tuple[str, ...] = ("sub",)
 
     @classmethod
     def of(
@@ -120,6 +126,8 @@ class Export:
         on_full: OnFull = "stop",
         memory: int | None = None,
         compare: bool = False,
+        catalog: Any = None,
+        save: str | Iterable[str] = ("sub",),
     ) -> Export:
         """Check what a user wrote, and settle what was left open.
 
@@ -133,7 +141,7 @@ class Export:
         cast_to = _dtype(dtype)
         steps = tuple(_corrections(corrections))
         if cast_to is not None:
-            steps += (Cast(cast_to),)
+            steps += (Cast(cast_to, rounding="none"),)
         return cls(
             template=relative,
             root=root,
@@ -158,6 +166,8 @@ class Export:
             mode=_mode(mode),
             on_full=_choice("on_full", on_full, get_args(OnFull)),
             compare=compare,
+            catalog=catalog,
+            save=_kinds(save, relative, steps),
         )
 
     def refuse_later_roots(self) -> None:
@@ -291,10 +301,37 @@ def _corrections(corrections: Any) -> list[Correction]:
     if isinstance(corrections, Iterable) and not callable(corrections):
         steps = list(corrections)
     for step in steps:
-        if not callable(step):
-            message = f"corrections are callables (image, frame) -> image, not {step!r}"
+        if not callable(step) and not isinstance(step, Step):
+            message = (
+                f"corrections are those of tiffin.corrections, or callables "
+                f"(image, frame) -> image, not {step!r}"
+            )
             raise SettingsError(message)
+    if sum(isinstance(step, DarkSubtract) for step in steps) > 1:
+        message = "a dark is subtracted once: there are several DarkSubtract"
+        raise SettingsError(message)
     return steps
+
+
+def _kinds(
+    save: Any, template: Template, steps: tuple[Correction, ...]
+) -> tuple[str, ...]:
+    """Check which kinds of images are wanted, and that names can tell them apart."""
+    kinds = _names("save", save) or ("sub",)
+    for kind in kinds:
+        _choice("save", kind, get_args(Kind))
+    if kinds == ("sub",):
+        return kinds
+    if not any(isinstance(step, DarkSubtract) for step in steps):
+        message = f"save={kinds!r} is for where a dark is subtracted: add DarkSubtract"
+        raise SettingsError(message)
+    if len(kinds) > 1 and not template.names("kind"):
+        message = (
+            f"template {template.text!r} gives light, dark and subtracted images one "
+            f"name: add {{kind}}"
+        )
+        raise TemplateError(message)
+    return kinds
 
 
 def _workers(workers: Any) -> int:

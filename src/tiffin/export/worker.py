@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from tiffin.corrections import correct
+from tiffin.corrections import Notes
 from tiffin.errors import (
     CorrectionError,
     ExistsError,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiffin.engine import Later, Ledger
+    from tiffin.engine.ledger import Place
+    from tiffin.export.correcting import Correcting
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
@@ -81,6 +83,7 @@ class Worker:
         For images of which the descriptor did not know.
     ledger : Ledger
     journal : Journal
+    correcting : Correcting
     later : Later, optional
         Where what is not there yet is postponed; without it, that fails.
     """
@@ -91,6 +94,7 @@ class Worker:
         namer: Namer,
         ledger: Ledger,
         journal: Journal,
+        correcting: Correcting,
         later: Later | None = None,
     ) -> None:
         self._later = later
@@ -98,6 +102,8 @@ class Worker:
         self._namer = namer
         self._ledger = ledger
         self._journal = journal
+        self._correcting = correcting
+        self._notes: dict[Place, Notes] = {}
         self._presence = Presence(settings, journal)
         self._writer = settings.writer
         self._root = str(settings.root)
@@ -261,8 +267,9 @@ class Worker:
             self._pass_through(item, strip, written)
             return
         image = np.asarray(images[frame.i or 0])
+        notes = Notes()
         if self._settings.corrections:
-            image = correct(image, frame, self._settings.corrections)
+            image = self._correcting(image, frame, notes)
             if not image.size:
                 shape = image.shape
                 message = f"{frame}: the corrections leave no pixel, shape {shape}"
@@ -280,8 +287,12 @@ class Worker:
             write = partial(self._writer.write, image=image)
             done = self._publish(name, write, damaged=state == "damaged")
         written[item.place[1]] = done
+        if notes.used or notes.clipped:
+            self._notes[item.place] = notes
         path = self._namer.path(name)
-        record = record_of(frame, status, path=path, error=error, written=image)
+        record = record_of(
+            frame, status, path=path, error=error, written=image, clipped=notes.clipped
+        )
         self._ledger.put(item.place, record)
 
     def _encoded(self, images: Images, i: int) -> Encoded | None:
@@ -359,7 +370,9 @@ class Worker:
         if len(group.named) == len(written) == 1:  # as most are
             item = group.named[0]
             record = self._ledger.at(item.place)
-            return self._journal.line(item.frame, record, str(item.name), written[0])
+            notes = self._notes.pop(item.place, None)
+            name = str(item.name)
+            return self._journal.line(item.frame, record, name, written[0], notes)
         lines = []
         first = group.named[0].frame
         count = max(len(group.named), 1 + max(written, default=0))
@@ -374,7 +387,8 @@ class Worker:
                 group.named[i].frame if i < len(group.named) else first.with_index(i)
             )
             name = "" if record.path is None else self._relative(record.path)
-            lines.append(self._journal.line(frame, record, name, written.get(i)))
+            notes, done = self._notes.pop(place, None), written.get(i)
+            lines.append(self._journal.line(frame, record, name, done, notes))
         return "".join(lines)
 
     def _relative(self, path: Any) -> str:

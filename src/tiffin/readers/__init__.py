@@ -6,6 +6,7 @@ resources through readers found by mimetype (``assets``), one module a format.
 
 from tiffin.readers.assets import AssetPixels, Assets
 from tiffin.readers.handlers import DatumPixels, Handlers
+from tiffin.readers.one_file import read_images
 from tiffin.readers.places import RootMap
 from tiffin.readers.rows import Asset, Rows
 
@@ -17,4 +18,5 @@ __all__ = [
     "Handlers",
     "RootMap",
     "Rows",
+    "read_images",
 ]

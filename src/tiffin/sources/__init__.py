@@ -6,6 +6,7 @@ twice. All sniffing of versions and types is here.
 """
 
 from tiffin.sources.kinds import Documents, open_source
+from tiffin.sources.look_up import run_documents
 from tiffin.sources.select import Selection, only
 from tiffin.sources.tiled import connect, find_runs
 from tiffin.sources.tiled_run import Via
@@ -18,4 +19,5 @@ __all__ = [
     "find_runs",
     "only",
     "open_source",
+    "run_documents",
 ]

@@ -23,6 +23,7 @@ _PLAIN = {
     "frame": "the image's running number in run, stream and field, from 0",
     "run": "the first 8 characters of the run's uid",
     "time": "the frame's own time",
+    "kind": "light, dark, or sub where a dark was subtracted",
     "motors": "the scanned motors, each with its value and unit",
 }
 _DOCUMENTS = {

@@ -19,7 +19,7 @@ DOCUMENTS = ("start", "descriptor", "event", "stop", "config", "baseline")
 """Roots that are mappings: a key must be named."""
 
 AXES = tuple(f"i{axis}" for axis in range(6))
-PLAIN = ("stream", "field", "i", "frame", "run", "time", *AXES)
+PLAIN = ("stream", "field", "i", "frame", "run", "time", "kind", *AXES)
 """Roots that are one value: there are no keys."""
 
 ROOTS = (*DOCUMENTS, "motors", *PLAIN)

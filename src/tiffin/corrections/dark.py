@@ -1,0 +1,368 @@
+"""Subtract a dark frame: of another run, a stream of this one, a file; or a number.
+
+Whatever is subtracted, no number wraps: the difference has a dtype that holds it,
+chosen by the light's dtype and never by its values.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from tiffin.corrections.arithmetic import average, prepare_dark, subtract
+from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tiffin.corrections.step import Notes, Reference, RunView
+    from tiffin.frames import Frame
+
+__all__ = ["DarkSubtract", "Kind"]
+
+Kind = Literal["light", "dark", "sub"]
+Missing = Literal["error", "raw", "skip"]
+
+PREPARED = 4
+"""So many darks are kept ready: one a detector, and the next."""
+
+COMPARED = {
+    "exposure": ("exposure", "acquire_time", "count_time", "integration_time"),
+    "gain": ("gain",),
+    "binning": ("bin_x", "bin_y", "binning"),
+}
+"""What must be the same for light and dark: parts of a configuration's keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DarkSubtract:
+    """Subtract a dark frame.
+
+    One of `key`, `stream`, `file`, `constant` and `run` says where the dark comes from;
+    without any, it is ``key="dark_frame"``.
+
+    Parameters
+    ----------
+    key : str, optional
+        Key of the start document that holds the uid of the dark's run, or a list of
+        uids, whose images are averaged. A run in which it is True is itself a dark, and
+        is left as it is.
+    stream : str, optional
+        Stream of the same run. Each light takes the latest dark before it.
+    file : path, optional
+        TIFF, NPY, or ``file.h5:/path/of/dataset``.
+    constant : float, optional
+        The same for every pixel [counts].
+    run : str, optional
+        The uid of a run.
+    catalog : object, optional
+        Where runs are looked up: ``catalog[uid]``. Without it, in the catalogue that
+        the export was given, or in what it exports.
+    missing : {"error", "raw", "skip"}
+        For a light without a dark: it fails, is exported as it is (`{kind}` in its name
+        is ``light``), or is left out.
+    pedestal : float
+        Taken off the dark first, and never more than there is: subtracted is
+        max(dark - pedestal, 0) [counts].
+    dtype : dtype-like, optional
+        Of the result. By default float32 where that holds every value of the light's
+        dtype (8 and 16 bits), else float64.
+    allow : tuple of str
+        Differences between light and dark that are allowed: ``"exposure"``, ``"gain"``,
+        ``"binning"``, ``"images"`` (a stack for single images), or the key of a
+        configuration.
+
+    Examples
+    --------
+    >>> str(DarkSubtract(stream="dark"))
+    "DarkSubtract(stream='dark')"
+    """
+
+    key: str | None = None
+    stream: str | None = None
+    file: str | None = None
+    constant: float | None = None
+    run: str | None = None
+    catalog: Any = None
+    missing: Missing = "error"
+    pedestal: float = 0
+    dtype: Any = None
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in SOURCES if getattr(self, name) is not None]
+        if not chosen:
+            object.__setattr__(self, "key", "dark_frame")
+        if len(chosen) > 1:
+            message = f"a dark comes from one place, not from {' and '.join(chosen)}"
+            raise SettingsError(message)
+        if self.missing not in get_args(Missing):
+            message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
+            raise SettingsError(message)
+        given: Any = self.allow
+        allow = (given,) if isinstance(given, str) else tuple(given)
+        object.__setattr__(self, "allow", allow)
+        if self.file is not None:
+            object.__setattr__(self, "file", str(self.file))
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", np.dtype(self.dtype))
+
+    def __str__(self) -> str:
+        default = {"missing": "error", "pedestal": 0, "allow": ()}
+        told = [
+            f"{name}={str(value) if name == 'dtype' else value!r}"
+            for name in (*SOURCES, "missing", "pedestal", "dtype", "allow")
+            if (value := getattr(self, name)) is not None and value != default.get(name)
+        ]
+        return f"DarkSubtract({', '.join(told)})"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of a run that must be followed for it."""
+        return () if self.stream is None else (self.stream,)
+
+    def bind(self, run: RunView) -> BoundDark:
+        """Prepare it for a run."""
+        return BoundDark(self, run)
+
+
+SOURCES = ("key", "stream", "file", "constant", "run")
+
+
+class BoundDark:
+    """A dark subtraction of one run. Safe in threads.
+
+    Parameters
+    ----------
+    step : DarkSubtract
+    run : RunView
+    """
+
+    def __init__(self, step: DarkSubtract, run: RunView) -> None:
+        self._step = step
+        self._run = run
+        self._found: dict[str | None, Sequence[Reference]] = {}
+        self._prepared: OrderedDict[Any, _Prepared] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def kind(self, frame: Frame) -> Kind:
+        """Tell what will come of a frame, before its pixels are read.
+
+        Raises
+        ------
+        MissingDarkError
+            For a light without a dark, unless that is to be exported as it is.
+        """
+        step = self._step
+        if step.stream is not None and frame.stream == step.stream:
+            return "dark"
+        if step.key is not None and self._run.start.get(step.key) is True:
+            return "dark"
+        if step.constant is not None:
+            return "sub"
+        with self._lock:
+            if self._references(frame):
+                return "sub"
+        if step.missing == "raw":
+            return "light"
+        raise MissingDarkError(self._nothing(frame), skip=step.missing == "skip")
+
+    def references(self, frame: Frame) -> Sequence[Reference]:
+        """Give the darks of a frame, for who wants to save them too."""
+        if self._step.constant is not None or self.kind(frame) != "sub":
+            return ()
+        with self._lock:
+            return self._references(frame)
+
+    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> np.ndarray:
+        """Subtract the frame's dark from it."""
+        if (frame.kind or self.kind(frame)) != "sub":
+            return image
+        step = self._step
+        if step.constant is not None:
+            notes.used.append({"constant": step.constant})
+            dark = prepare_dark(
+                np.full(image.shape, step.constant, np.float64),
+                image.dtype,
+                pedestal=step.pedestal,
+            )
+            return subtract(image, dark, step.dtype)
+        ready = self._ready(frame, image.dtype)
+        if ready.shape != image.shape:
+            message = (
+                f"the dark ({ready.name}) has shape {ready.shape}, the light ({frame}) "
+                f"{image.shape}"
+            )
+            raise CorrectionError(message)
+        notes.used += ready.told
+        return subtract(image, ready.dark, step.dtype)
+
+    def _ready(self, frame: Frame, dtype: np.dtype) -> _Prepared:
+        """Give the dark of a frame ready for images of a dtype; made once."""
+        with self._lock:
+            references = self._references(frame)
+            key = (tuple(id(r) for r in references), dtype.str)
+            if key not in self._prepared:
+                for reference in references:
+                    self._check(frame, reference)
+                self._prepared[key] = _prepare(references, dtype, self._step.pedestal)
+            self._prepared.move_to_end(key)
+            while len(self._prepared) > PREPARED:
+                self._prepared.popitem(last=False)
+            return self._prepared[key]
+
+    def _references(self, frame: Frame) -> Sequence[Reference]:
+        step = self._step
+        if step.stream is not None:
+            return self._latest(frame)
+        if frame.field not in self._found:
+            self._found[frame.field] = self._look_up(frame)
+        return self._found[frame.field]
+
+    def _latest(self, frame: Frame) -> Sequence[Reference]:
+        """Find the latest dark before a light, in the same run."""
+        darks = self._run.of_stream(str(self._step.stream), frame.field)
+        time = float(frame.event.get("time", 0.0))
+        before = [dark for dark in darks if dark.time <= time]
+        return before[-1:]
+
+    def _look_up(self, frame: Frame) -> Sequence[Reference]:
+        step = self._step
+        if step.file is not None:
+            return [self._run.of_file(step.file)]
+        uids = step.run if step.key is None else self._run.start.get(step.key)
+        if uids is None or uids is False or uids == "":
+            return []
+        several = [uids] if isinstance(uids, str) else list(uids)
+        return [
+            reference
+            for uid in several
+            for reference in self._run.of_run(str(uid), frame.field, step.catalog)
+        ]
+
+    def _check(self, frame: Frame, dark: Reference) -> None:
+        """Refuse a dark that was taken otherwise than the light."""
+        light = _configuration(frame)
+        for what, parts in COMPARED.items():
+            for key in sorted(light.keys() & dark.configuration.keys()):
+                if not any(part in key for part in parts):
+                    continue
+                if self._step.allow and {what, key} & set(self._step.allow):
+                    continue
+                if not _equal(light[key], dark.configuration[key]):
+                    message = (
+                        f"{key} is {light[key]!r} for the light ({frame}) and "
+                        f"{dark.configuration[key]!r} for the dark ({dark.name}): "
+                        f"allow=({what!r},) takes it all the same"
+                    )
+                    raise CorrectionError(message)
+        images = frame.pixels.shape if frame.pixels is not None else None
+        single = images is not None and int(np.prod(images[:-2])) == 1
+        if single and "images" not in self._step.allow:
+            shape = dark.read().shape
+            if shape[0] > 1:
+                message = (
+                    f"the dark ({dark.name}) is a stack of {shape[0]} images, the "
+                    f"light ({frame}) one image: allow=('images',) takes their mean"
+                )
+                raise CorrectionError(message)
+
+    def _nothing(self, frame: Frame) -> str:
+        step = self._step
+        where = {
+            "key": f"the start document has no {step.key!r}",
+            "stream": f"stream {step.stream!r} has given none before it",
+            "run": f"run {step.run!r} has none",
+        }
+        chosen = next(name for name in SOURCES if getattr(step, name) is not None)
+        return (
+            f"there is no dark for {frame}: {where.get(chosen, chosen)}; missing='raw' "
+            f"exports it as it is, missing='skip' leaves it out"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A dark, ready to be subtracted."""
+
+    dark: Any
+    shape: tuple[int, ...]
+    name: str
+    told: Sequence[Mapping[str, Any]]
+
+
+def _prepare(
+    references: Sequence[Reference], dtype: np.dtype, pedestal: float
+) -> _Prepared:
+    """Average several darks, once, and tell which they were."""
+    mean = mean_of(references)
+    told = [_told(reference) for reference in references]
+    name = references[0].name + (f" and {len(references) - 1} more" * (len(told) > 1))
+    ready = prepare_dark(mean, dtype, pedestal=pedestal)
+    return _Prepared(ready, mean.shape, name, told)
+
+
+def mean_of(references: Sequence[Reference]) -> np.ndarray:
+    """Average all images of some references; a single one stays as it is.
+
+    Raises
+    ------
+    CorrectionError
+        If they have several shapes.
+    """
+    stacks = [reference.read() for reference in references]
+    shapes = {stack.shape[1:] for stack in stacks}
+    if len(shapes) > 1:
+        message = f"images of several shapes have no mean: {sorted(shapes)}"
+        raise CorrectionError(message)
+    images = [image for stack in stacks for image in stack]
+    return images[0] if len(images) == 1 else average(images)
+
+
+def fingerprint(array: np.ndarray) -> str:
+    """Give a checksum of pixels, by which it can be told what was used."""
+    return f"crc32:{zlib.crc32(np.ascontiguousarray(array).data.cast('B')):08x}"
+
+
+def _told(reference: Reference) -> dict[str, Any]:
+    """Tell which dark was used, so that it can be found and checked again."""
+    return {
+        "run": reference.run,
+        "stream": reference.stream,
+        "seq_num": reference.seq_num,
+        "name": reference.name,
+        "checksum": fingerprint(reference.read()),
+    }
+
+
+def _configuration(frame: Frame) -> Mapping[str, Any]:
+    """Give the configuration of the device that a frame comes from."""
+    return configuration_of(frame.descriptor, frame.field)
+
+
+def configuration_of(
+    descriptor: Mapping[str, Any], field: str | None
+) -> Mapping[str, Any]:
+    """Give the configuration of the device that gives a field.
+
+    Parameters
+    ----------
+    descriptor : mapping
+    field : str or None
+    """
+    devices = descriptor.get("configuration") or {}
+    keys = descriptor.get("object_keys") or {}
+    own = [name for name in devices if field in (keys.get(name) or ())]
+    found: dict[str, Any] = {}
+    for name in own or list(devices):
+        found |= (devices[name] or {}).get("data") or {}
+    return found
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))

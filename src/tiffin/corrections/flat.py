@@ -1,0 +1,162 @@
+"""Divide by a flat field: what the detector gives where all pixels get the same."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.corrections.arithmetic import divide, prepare_flat
+from tiffin.corrections.dark import fingerprint, mean_of
+from tiffin.errors import CorrectionError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiffin.corrections.step import Notes, Reference, RunView
+    from tiffin.frames import Frame
+
+__all__ = ["FlatField"]
+
+SOURCES = ("file", "stream", "key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatField:
+    """Divide by a flat field, scaled so that its mean is 1.
+
+    Exactly one of `file`, `stream` and `key` says where it comes from.
+
+    Parameters
+    ----------
+    file : path, optional
+        TIFF, NPY, or ``file.h5:/path/of/dataset``.
+    stream : str, optional
+        Stream of the same run; the latest before each image.
+    key : str, optional
+        Key of the start document that holds the uid of the flat field's run, or a list
+        of uids, which are averaged.
+    dark : path or float, optional
+        What is taken off the flat field first: a file, or a number [counts].
+    catalog : object, optional
+        Where runs are looked up; see `DarkSubtract`.
+
+    Examples
+    --------
+    >>> str(FlatField(file="flat.tif", dark=100))
+    "FlatField(file='flat.tif', dark=100)"
+    """
+
+    file: str | None = None
+    stream: str | None = None
+    key: str | None = None
+    dark: Any = None
+    catalog: Any = None
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(chosen) != 1:
+            message = (
+                f"a flat field comes from one of {', '.join(SOURCES)}, "
+                f"not from {' and '.join(chosen) or 'nowhere'}"
+            )
+            raise SettingsError(message)
+        if self.file is not None:
+            object.__setattr__(self, "file", str(self.file))
+
+    def __str__(self) -> str:
+        names = (*SOURCES, "dark")
+        told = [
+            f"{n}={getattr(self, n)!r}" for n in names if getattr(self, n) is not None
+        ]
+        return f"FlatField({', '.join(told)})"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of a run that must be followed for it."""
+        return () if self.stream is None else (self.stream,)
+
+    def bind(self, run: RunView) -> BoundFlat:
+        """Prepare it for a run."""
+        return BoundFlat(self, run)
+
+
+class BoundFlat:
+    """A flat field of one run. Safe in threads."""
+
+    def __init__(self, step: FlatField, run: RunView) -> None:
+        self._step = step
+        self._run = run
+        self._prepared: dict[Any, tuple[Any, tuple[int, ...], dict[str, Any]]] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> np.ndarray:
+        """Divide an image by the flat field."""
+        if self._step.stream is not None and frame.stream == self._step.stream:
+            return image
+        with self._lock:
+            references = self._references(frame)
+            key = (tuple(id(r) for r in references), image.dtype.str)
+            if key not in self._prepared:
+                self._prepared[key] = self._prepare(references, image.dtype)
+            flat, shape, told = self._prepared[key]
+        if shape != image.shape:
+            message = (
+                f"the flat field has shape {shape}, the image ({frame}) {image.shape}"
+            )
+            raise CorrectionError(message)
+        notes.used.append(told)
+        result: np.ndarray = divide(image, flat)
+        return result
+
+    def _references(self, frame: Frame) -> Sequence[Reference]:
+        step = self._step
+        found: Sequence[Reference] = []
+        if step.file is not None:
+            found = [self._file(step.file)]
+        elif step.stream is not None:
+            time = float(frame.event.get("time", 0.0))
+            flats = self._run.of_stream(step.stream, frame.field)
+            found = [flat for flat in flats if flat.time <= time][-1:]
+        else:
+            uids = self._run.start.get(str(step.key)) or ()
+            several = [uids] if isinstance(uids, str) else list(uids)
+            found = [r for uid in several for r in self._of_run(str(uid), frame)]
+        if not found:
+            message = f"there is no flat field for {frame} ({step})"
+            raise CorrectionError(message)
+        return found
+
+    def _file(self, path: str) -> Reference:
+        if path not in self._prepared:
+            self._prepared[path] = (self._run.of_file(path), (), {})
+        reference: Reference = self._prepared[path][0]
+        return reference
+
+    def _of_run(self, uid: str, frame: Frame) -> Sequence[Reference]:
+        key = (uid, frame.field)
+        if key not in self._prepared:
+            found = self._run.of_run(uid, frame.field, self._step.catalog)
+            self._prepared[key] = (found, (), {})
+        references: Sequence[Reference] = self._prepared[key][0]
+        return references
+
+    def _prepare(
+        self, references: Sequence[Reference], dtype: np.dtype
+    ) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
+        mean = np.asarray(mean_of(references), np.float64)
+        dark = self._step.dark
+        if isinstance(dark, (int, float)):
+            mean = mean - dark
+        elif dark is not None:
+            mean = mean - np.asarray(
+                mean_of([self._run.of_file(str(dark))]), np.float64
+            )
+        usable = mean[np.isfinite(mean) & (mean > 0)]
+        if not usable.size:
+            message = "the flat field has no pixel above zero"
+            raise CorrectionError(message)
+        told = {"flat": references[0].name, "checksum": fingerprint(mean)}
+        return prepare_flat(mean / usable.mean(), dtype), mean.shape, told

@@ -1,0 +1,151 @@
+"""What a correction is: settings that are bound to a run, then act on its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+
+    from tiffin.frames import Frame
+
+__all__ = ["Bound", "Correction", "Notes", "Reference", "RunView", "Step", "bind"]
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the corrections of one image have to say.
+
+    Attributes
+    ----------
+    clipped : int
+        Pixels whose value could not be kept, and was replaced as asked.
+    used : list of mapping
+        Which other images went into this one: run, stream, seq_num, checksum…
+    """
+
+    clipped: int = 0
+    used: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Images that others are corrected with: a dark, a flat field.
+
+    Attributes
+    ----------
+    read : callable
+        Gives them: ndarray, shape (images, rows, columns) [counts]. Not to be written
+        to.
+    run, stream : str or None
+    seq_num : int or None
+    time : float
+        Of its event [s since 1970].
+    configuration : mapping
+        Of the device that gave it, by key.
+    name : str
+        What to call it in a message.
+    frame : Frame or None
+        The first of the images, where they are frames of a run.
+    """
+
+    read: Callable[[], np.ndarray]
+    run: str | None = None
+    stream: str | None = None
+    seq_num: int | None = None
+    time: float = 0.0
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    frame: Frame | None = None
+
+
+class RunView(Protocol):
+    """What a correction may ask about the run that it is bound to.
+
+    It is the export's to answer: a correction opens nothing itself.
+    """
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """The run's start document."""
+        ...
+
+    def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
+        """Give the images of another run, one reference an event.
+
+        Raises
+        ------
+        TiffinError
+            If the catalogue has no such run, or the run no such field.
+        """
+        ...
+
+    def of_stream(self, stream: str, field: str | None) -> Sequence[Reference]:
+        """Give what a stream of this run has given so far, in order."""
+        ...
+
+    def of_file(self, path: str) -> Reference:
+        """Give the images of a file: TIFF, NPY, or ``file.h5:/path/of/dataset``."""
+        ...
+
+
+class Bound(Protocol):
+    """A correction, bound to a run."""
+
+    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> Any:
+        """Give a new image.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns) [counts]
+            Not to be written to.
+        frame : Frame
+        notes : Notes
+            To be added to.
+        """
+        ...
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A correction with settings: a frozen dataclass.
+
+    ``str()`` of it describes it in one line.
+    """
+
+    def bind(self, run: RunView) -> Bound:
+        """Prepare it for a run."""
+        ...
+
+
+class Function(Protocol):
+    """A correction of the user's own."""
+
+    def __call__(self, image: np.ndarray, frame: Frame, /) -> Any:
+        """Give a new image."""
+        ...
+
+
+Correction = Step | Function
+"""What stands in ``corrections=[...]``."""
+
+
+def bind(step: Correction, run: RunView) -> Bound:
+    """Prepare a correction, or a user's function, for a run."""
+    if isinstance(step, Step):
+        return step.bind(run)
+    return _Plain(step)
+
+
+class _Plain:
+    """A user's function, which has nothing to note."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.__name__ = getattr(function, "__name__", repr(function))
+
+    def __call__(self, image: np.ndarray, frame: Frame, _notes: Notes, /) -> Any:
+        return self._function(image, frame)

@@ -1,0 +1,208 @@
+"""The corrections of an export, bound to its runs; what they ask is looked up here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.assemble import Assembler, ListDtypes
+from tiffin.corrections import (
+    Bound,
+    Correction,
+    DarkSubtract,
+    Kind,
+    Notes,
+    Reference,
+    bind,
+    configuration_of,
+    correct,
+)
+from tiffin.corrections.dark import BoundDark
+from tiffin.errors import SourceError
+from tiffin.frames import images_in
+from tiffin.readers import RootMap, read_images
+
+if TYPE_CHECKING:
+    from tiffin.frames import Frame
+
+__all__ = ["Correcting", "FindRun"]
+
+FindRun = Callable[[Any, str], Iterable[tuple[str, Mapping[str, Any]]]]
+"""Gives the documents of a run: asked with a catalogue, or None, and a uid."""
+
+
+class Correcting:
+    """Binds corrections to runs, and follows the streams that they ask for.
+
+    Safe in threads, but for `feed`.
+
+    Parameters
+    ----------
+    steps : sequence of Correction
+    find_run : callable, optional
+        Finds another run's documents, given a catalogue and a uid.
+    roots : RootMap, optional
+        For files recorded on another mount.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Correction],
+        find_run: FindRun | None = None,
+        roots: RootMap | None = None,
+    ) -> None:
+        self._steps = steps
+        self._find_run = find_run
+        self._roots = roots
+        self._bound: dict[str, list[Bound]] = {}
+        self._views: dict[str, _View] = {}
+        self._lock = threading.RLock()
+        streams = [s for step in steps for s in getattr(step, "streams", ())]
+        self._assembler = (
+            Assembler(fields=None, streams=tuple(streams), roots=roots)
+            if streams
+            else None
+        )
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether a dark is subtracted."""
+        return any(isinstance(step, DarkSubtract) for step in self._steps)
+
+    def feed(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document, for the darks that are in it."""
+        if self._assembler is None:
+            return
+        groups: dict[int, list[Frame]] = {}
+        for frame in self._assembler(name, doc):
+            if frame.pixels is not None:
+                groups.setdefault(id(frame.pixels), []).append(frame)
+        for frames in groups.values():
+            self._view(frames[0]).note(_reference(frames[0]))
+
+    def kind(self, frame: Frame) -> Kind:
+        """Tell what will come of a frame: light, dark, or what is left of both.
+
+        Raises
+        ------
+        TiffinError
+            If it can't be told, or nothing may come of it.
+        """
+        for bound in self._of(frame):
+            if isinstance(bound, BoundDark):
+                return bound.kind(frame)
+        return "light"
+
+    def darks(self, frame: Frame) -> Sequence[Frame]:
+        """Give the darks that a light is corrected with, as frames of their own."""
+        return [
+            reference.frame
+            for bound in self._of(frame)
+            if isinstance(bound, BoundDark)
+            for reference in bound.references(frame)
+            if reference.frame is not None
+        ]
+
+    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
+        """Correct one image."""
+        return correct(image, frame, self._of(frame), notes)
+
+    def end_run(self, run: str) -> None:
+        """Let go of what was kept for a run."""
+        with self._lock:
+            self._bound.pop(run, None)
+            self._views.pop(run, None)
+
+    def _of(self, frame: Frame) -> Sequence[Bound]:
+        """Give the corrections bound to a frame's run; made once."""
+        with self._lock:
+            if frame.run not in self._bound:
+                view = self._view(frame)
+                self._bound[frame.run] = [bind(step, view) for step in self._steps]
+            return self._bound[frame.run]
+
+    def _view(self, frame: Frame) -> _View:
+        with self._lock:
+            if frame.run not in self._views:
+                self._views[frame.run] = _View(frame.start, self._find_run, self._roots)
+            return self._views[frame.run]
+
+
+class _View:
+    """What corrections may ask about one run."""
+
+    def __init__(
+        self,
+        start: Mapping[str, Any],
+        find_run: FindRun | None,
+        roots: RootMap | None,
+    ) -> None:
+        self._start = start
+        self._find_run = find_run
+        self._roots = roots
+        self._streams: dict[tuple[str | None, str | None], dict[Any, Reference]] = {}
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        return self._start
+
+    def note(self, dark: tuple[Any, str | None, Reference]) -> None:
+        """Keep what a stream has given; told again, it is kept once."""
+        event, field, reference = dark
+        kept = self._streams.setdefault((reference.stream, field), {})
+        kept.setdefault(event, reference)
+
+    def of_stream(self, stream: str, field: str | None) -> Sequence[Reference]:
+        found = self._streams.get((stream, field), {})
+        return sorted(found.values(), key=lambda reference: reference.time)
+
+    def of_file(self, path: str) -> Reference:
+        images = read_images(path)
+        return Reference(read=lambda: images, name=path)
+
+    def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
+        if self._find_run is None:
+            message = f"run {uid[:8]} can't be looked up: no catalogue is known here"
+            raise SourceError(message)
+        fields = None if field is None else (field,)
+        assembler = Assembler(
+            fields=fields, streams=None, dtypes=ListDtypes(), roots=self._roots
+        )
+        found: dict[int, Reference] = {}
+        for name, doc in self._find_run(catalog, uid):
+            for frame in assembler(name, doc):
+                if frame.problem is not None and frame.seq_num is None:
+                    raise frame.problem
+                if frame.pixels is not None and frame.stream == "primary":
+                    found.setdefault(id(frame.pixels), _reference(frame)[2])
+        return list(found.values())
+
+
+def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
+    """See the images of a frame's event as something to correct with."""
+    pixels = frame.pixels
+    assert pixels is not None  # noqa: S101 (asked by the callers)
+    read: list[np.ndarray] = []
+
+    def images() -> np.ndarray:
+        if not read:
+            side_by_side = images_in(pixels.open(), pixels)
+            count = side_by_side.shape[0]
+            read.append(np.stack([np.asarray(side_by_side[k]) for k in range(count)]))
+        return read[0]
+
+    place = f"stream {frame.stream!r}, event {frame.seq_num}"
+    reference = Reference(
+        read=images,
+        run=frame.run,
+        stream=frame.stream,
+        seq_num=frame.seq_num,
+        time=float(frame.event.get("time", 0.0)),
+        configuration=configuration_of(frame.descriptor, frame.field),
+        name=f"run {frame.run[:8]}, {place}",
+        frame=frame,
+    )
+    return (frame.stream, frame.seq_num), frame.field, reference
