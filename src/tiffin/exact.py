@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOATING",
+    "TIE",
+    "TIE_BITS",
     "WHOLE",
     "cast_exactly",
     "float_for",
@@ -32,6 +34,10 @@ __all__ = [
 WHOLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
 FLOATING = ("float32", "float64")
 """With `WHOLE`, the dtypes that a TIFF holds and that readers agree on."""
+
+TIE_BITS = 0x1FFFFFFF
+TIE = 0x10000000
+"""The bits of a float64 that float32 has no room for, and what they are on a tie."""
 
 
 def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -243,7 +249,7 @@ def may_tie(a: np.ndarray) -> np.ndarray:
     >>> may_tie(np.array([1 + 2.0**-24, 1 + 2.0**-25, 1.0]))
     array([ True, False, False])
     """
-    ties = (a.view(np.int64) & 0x1FFFFFFF) == 0x10000000
+    ties = (a.view(np.int64) & TIE_BITS) == TIE
     # float32's subnormal numbers have fewer bits: taken together, as they are rare.
     tiny = (np.abs(a) < float(np.finfo("f4").tiny)) & (a != 0)
     return np.asarray(ties | tiny)

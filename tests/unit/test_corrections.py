@@ -557,3 +557,38 @@ def test_complex_images_are_refused(step):
     """An imaginary part is never dropped."""
     with pytest.raises(DtypeError, match="complex64"):
         step(GRID.astype("c8"))
+
+
+def test_large_images_are_worked_on_in_blocks():
+    """And clipped pixels of all blocks are counted."""
+    image = np.random.default_rng(1).integers(0, 2**16, (1100, 700), "u2")
+    notes = Notes()
+
+    cast = Cast("uint8", overflow="clip")(image, None, notes)
+    assert (cast == np.minimum(image, 255)).all()
+    assert notes.clipped == (image > 255).sum()
+    assert (Scale(0.5)(image) == image.astype("f4") / 2).all()
+    assert (Scale(0.5)(image.astype("u4")) == image / 2).all()
+    assert (Rotate(1)(image) == np.rot90(image)).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "i1", "i2", "f2", "?"])
+@pytest.mark.parametrize("settings", [(1 / 3, 0.1), (-7, 2), (1e-30, 0)])
+def test_an_image_of_all_values_is_scaled_as_its_rows_are(dtype, settings):
+    """Large images are looked up in a table, where NaN and infinity have a place."""
+    size = np.dtype(dtype).itemsize
+    image = np.arange(256**size, dtype=f"u{size}").reshape(16, -1)
+    image = frozen(image > 9 if dtype == "?" else image.view(dtype))
+    step = Scale(*settings)
+    rows = [step(image[i : i + 1, :128]) for i in range(16)]
+
+    np.testing.assert_array_equal(step(image)[:, :128], np.concatenate(rows))
+
+
+def test_a_table_refuses_what_it_does_not_hold():
+    """But only where the image has such a value."""
+    image = np.zeros((256, 256), "u2")
+
+    assert not Scale(1e38)(image).any()
+    with pytest.raises(DtypeError, match="float32 can't hold"):
+        Scale(1e38)(image + np.uint16(4))

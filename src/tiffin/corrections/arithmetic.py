@@ -27,6 +27,8 @@ from tiffin.corrections.sums import (
 )
 from tiffin.errors import CorrectionError, DtypeError
 from tiffin.exact import (
+    TIE,
+    TIE_BITS,
     cast_exactly,
     float_for,
     limits_of,
@@ -237,11 +239,18 @@ def _subtract_double(image: np.ndarray, dark: np.ndarray, out: np.ndarray) -> No
         if values is not out:
             _round_off_ties(values, image, dark)
             out[...] = values
-    refuse_overflow(out, image, dark)
+    if image.dtype.kind == "f" or values is not out:
+        refuse_overflow(out, image, dark)
 
 
 def _round_off_ties(values: np.ndarray, image: np.ndarray, dark: np.ndarray) -> None:
-    ties = may_tie(values)
+    # As `may_tie`, in memory that is there already: this is the pass that averaged
+    # darks cost. Differences of whole numbers are exact where they are that tiny.
+    bits, ties = _buffer(values.shape, "i8"), _buffer(values.shape, "?")
+    np.bitwise_and(values.view(np.int64), TIE_BITS, out=bits)
+    np.equal(bits, TIE, out=ties)
+    if image.dtype.kind == "f":
+        ties |= may_tie(values)
     if ties.any():
         a = image[ties].astype(np.float64)
         b = np.broadcast_to(dark, image.shape)[ties].astype(np.float64)
@@ -400,13 +409,13 @@ def _by_rows(
         step(image[rows], other[rows] if other.ndim else other, out[rows])
 
 
-def _buffer(shape: tuple[int, ...]) -> np.ndarray:
-    """Give this thread's block of float64: new memory costs more than the sums."""
+def _buffer(shape: tuple[int, ...], dtype: str = "f8") -> np.ndarray:
+    """Give this thread's block of a dtype: new memory costs more than the sums."""
+    held = _threads.__dict__
     size = math.prod(shape)
-    held = getattr(_threads, "held", None)
-    if held is None or held.size < size:
-        held = _threads.held = np.empty(size, np.float64)
-    block: np.ndarray = held[:size].reshape(shape)
+    if dtype not in held or held[dtype].size < size:
+        held[dtype] = np.empty(size, dtype)
+    block: np.ndarray = held[dtype][:size].reshape(shape)
     return block
 
 

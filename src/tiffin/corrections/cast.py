@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
+from tiffin.corrections.sums import row_blocks
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
 from tiffin.exact import FLOATING, WHOLE, cast_exactly, limits_of
 
@@ -127,12 +128,23 @@ class Cast(Plain):
             return _scaled(image, dtype, self.rounding)
         if image.dtype == dtype:
             return image
-        if self.overflow == "error":
+        if dtype.kind == "f" and self.overflow == "error":
+            return cast_exactly(image, dtype)
+        cast, clipped = self._blockwise(image, dtype)
+        if clipped and self.overflow == "error":
+            # For its message, which tells both ranges.
             return cast_exactly(_rounded(image, dtype, self.rounding), dtype)
-        cast, clipped = _clipped(_rounded(image, dtype, self.rounding), dtype)
         if notes is not None:
             notes.clipped += clipped
         return cast
+
+    def _blockwise(self, image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
+        cast, clipped = np.empty(image.shape, dtype), 0
+        for rows in row_blocks(image.shape):
+            block = _rounded(image[rows], dtype, self.rounding)
+            cast[rows], count = _clipped(block, dtype)
+            clipped += count
+        return cast, clipped
 
 
 def _name_of(dtype: Any) -> str:
@@ -184,6 +196,8 @@ def _clipped(image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
         # A power of two, which every float holds; the limit itself it may not.
         below, above = image < float(low), image >= float(high + 1)
     outside = below | above
+    if not outside.any():
+        return image.astype(dtype), 0
     cast = np.where(outside, image.dtype.type(0), image).astype(dtype)
     cast[below], cast[above] = low, high
     return cast, int(np.count_nonzero(outside))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bin", "Crop", "Flip", "Rotate"]
 
+STRIP = 16
+"""Columns that are copied together; measured."""
+
 Bounds = tuple[int | None, int | None]
 
 
@@ -186,7 +189,9 @@ class Rotate(Plain):
         /,
     ) -> np.ndarray:
         """Turn one image, shape (rows, columns); that of the result may be swapped."""
-        return np.ascontiguousarray(np.rot90(image, self.quarter_turns, axes=(0, 1)))
+        turned = np.rot90(image, self.quarter_turns, axes=(0, 1))
+        copied = _in_strips if self.quarter_turns % 2 else np.ascontiguousarray
+        return copied(turned)
 
 
 _AXES = {0: 0, "rows": 0, "up-down": 0, 1: 1, "columns": 1, "left-right": 1}
@@ -232,6 +237,15 @@ class Flip(Plain):
     ) -> np.ndarray:
         """Mirror one image, shape (rows, columns)."""
         return np.ascontiguousarray(np.flip(image, self.axis))
+
+
+def _in_strips(turned: np.ndarray) -> np.ndarray:
+    """Copy an image on its side: of a strip, the cache holds what is read at once."""
+    result = np.empty(turned.shape, turned.dtype)
+    for first in range(0, turned.shape[1], STRIP):
+        strip = slice(first, first + STRIP)
+        result[:, strip] = turned[:, strip]
+    return result
 
 
 def _int(setting: str, value: Any) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import CorrectionError, DtypeError
-from tiffin.exact import nearest, to_odd, two_product, two_sum
+from tiffin.exact import may_tie, nearest, to_odd, two_product, two_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,8 +135,10 @@ def mean(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     >>> mean([np.array([2**63], "uint64"), np.array([3], "uint64")], np.dtype("f8"))
     array([4.61168602e+18])
     """
-    total, lost, doubtful = _sum(parts)
     count = np.asarray(len(parts), np.float64)
+    if _adds_up(parts):
+        return _divided(sum_whole(parts).astype(np.float64), count, dtype)
+    total, lost, doubtful = _sum(parts)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         first = total / count
         result, unsure = _quotient(total, lost, count, first, dtype)
@@ -229,6 +231,23 @@ def halves_of(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (whole >> 32).astype(np.int64), (whole & LOW32).astype(np.int64)
 
 
+def _adds_up(parts: Sequence[np.ndarray]) -> bool:
+    """Tell whether float64 holds the sum, whatever the values are."""
+    dtype = parts[0].dtype
+    return dtype.kind in "biu" and dtype.itemsize <= 4 and len(parts) <= 2**21
+
+
+def _divided(total: np.ndarray, count: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    result = total / count
+    if dtype == np.float32:
+        ties = may_tie(result)
+        if ties.any():
+            near = result[ties]
+            product, rest = two_product(near, count)
+            result[ties] = to_odd(near, (total[ties] - product) - rest)
+    return np.asarray(result, dtype)
+
+
 def _quotient(
     total: np.ndarray,
     lost: np.ndarray,
@@ -254,7 +273,7 @@ def _sum(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     if parts[0].dtype.kind == "f":
         return _sum_of_floats(parts)
     doubtful = np.zeros(parts[0].shape, bool)
-    if parts[0].dtype.itemsize <= 4 and len(parts) <= 2**21:
+    if _adds_up(parts):
         total = sum_whole(parts).astype(np.float64)
         return total, np.zeros_like(total), doubtful
     high, low = halves_of(parts[0])

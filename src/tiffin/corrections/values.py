@@ -7,6 +7,7 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,26 +79,61 @@ class Scale(Plain):
         DtypeError
             If a result is larger than what the dtype holds.
         """
-        wanted = np.dtype("f4" if real(image).dtype.itemsize <= 2 else "f8")
-        result = np.empty(image.shape, wanted)
+        narrow = real(image).dtype.itemsize <= 2
+        if narrow and image.size >= 256**image.dtype.itemsize:
+            # Fewer values than pixels: each is scaled once.
+            return _looked_up(image, _table(self, image.dtype.newbyteorder("=")))
+        result = np.empty(image.shape, np.float32 if narrow else np.float64)
         for rows in row_blocks(image.shape):
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                self._scale(image[rows], result[rows])
-            refuse_overflow(result[rows], image[rows])
+            self._scale(image[rows], result[rows])
         return result
 
     def _scale(self, image: np.ndarray, out: np.ndarray) -> None:
-        factor, offset = np.asarray(self.factor, "f8"), np.asarray(self.offset, "f8")
-        values = image.astype(np.float64)
-        product, lost = two_product(values, factor)
-        total, rest = two_sum(product, offset)
-        rounded, more = two_sum(total, to_odd(*two_sum(rest, lost)))
-        exact = to_odd(rounded, more) if out.dtype == np.float32 else rounded
-        plain = product + offset
-        out[...] = np.where(np.isfinite(rounded), exact, plain)
-        wild = np.isfinite(values) & _wild(image, values, product, self.factor)
-        f, o = Fraction(self.factor), Fraction(self.offset)
-        repair(out, wild, lambda at: Fraction(image[at].item()) * f + o)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            _multiply_and_add(image, self.factor, self.offset, out)
+        refuse_overflow(out, image)
+
+
+@lru_cache(maxsize=8)
+def _table(step: Scale, dtype: np.dtype) -> np.ndarray:
+    """Scale every value that a dtype of at most 16 bits has."""
+    bits = np.arange(256**dtype.itemsize, dtype=f"u{dtype.itemsize}")
+    values = bits.view(dtype) if dtype.kind != "b" else bits[:2].view(dtype)
+    result = np.empty(values.shape, np.float32)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        _multiply_and_add(values, step.factor, step.offset, result)
+    return result
+
+
+def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    bits = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    bits = bits.view(f"u{image.dtype.itemsize}")
+    result = np.empty(image.shape, table.dtype)
+    for rows in row_blocks(image.shape):
+        # "clip" never clips here, and spares a copy that "raise" makes.
+        np.take(table, bits[rows].astype(np.intp), out=result[rows], mode="clip")
+    if not np.isfinite(table).all():
+        refuse_overflow(result, image)
+    return result
+
+
+def _multiply_and_add(
+    image: np.ndarray, factor: Number, offset: Number, out: np.ndarray
+) -> None:
+    f, o = np.asarray(factor, "f8"), np.asarray(offset, "f8")
+    values = image.astype(np.float64)
+    product, lost = two_product(values, f)
+    total, rest = two_sum(product, o)
+    rounded, more = two_sum(total, to_odd(*two_sum(rest, lost)))
+    exact = to_odd(rounded, more) if out.dtype == np.float32 else rounded
+    out[...] = np.where(np.isfinite(rounded), exact, product + o)
+    wild = np.isfinite(values) & _wild(image, values, product, factor)
+    exact_factor, exact_offset = Fraction(factor), Fraction(offset)
+    repair(
+        out,
+        wild,
+        lambda at: Fraction(image[at].item()) * exact_factor + exact_offset,
+    )
 
 
 def _wild(
@@ -284,7 +320,8 @@ class Mask:
             raise CorrectionError(message)
         fill = held(self.fill, real(image).dtype)
         masked = image.copy()
-        masked[self.array] = fill
+        mask = self.array if image.ndim == 2 else self.array[..., np.newaxis]
+        np.copyto(masked, fill, where=mask)
         return masked
 
 
