@@ -6,20 +6,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test test-slow lint types imports docs constraints clean
+.PHONY: demo test test-slow bench lint types imports docs constraints clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
 	$(BIN)/python examples/demo.py demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage run -m pytest -m "not slow" --numprocesses auto --dist worksteal
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # The long ones, which `make test` leaves out.
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# About five minutes, best on a machine that does nothing else. Renews docs/bench.json,
+# its plot and the page that shows them.
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench.run
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

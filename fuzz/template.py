@@ -1,7 +1,7 @@
 """Throw any text at the template's parser, guided by coverage (atheris).
 
 python -m pip install atheris
-python tests/fuzz/fuzz_template.py tests/fuzz/seeds -max_total_time=600
+python fuzz/template.py fuzz/seeds -max_total_time=600
 
 Whatever the text: it is a template, or a `TemplateError` with a column says why not.
 What a template gives is a path that stays in its folder and that every system takes,

@@ -395,3 +395,49 @@ def test_an_exporter_can_be_pickled(tmp_path):
 
     assert again.settings == exporter.settings
     assert again.reports == {}
+
+
+def test_what_is_passed_through_is_gone_on_with_so(tmp_path):
+    """Resume gives the bytes of an undisturbed export, of HDF5's own chunks too."""
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("d", data=IMAGES, chunks=(1, 16, 16), compression="gzip")
+    data_key = {
+        "source": "S",
+        "dtype": "array",
+        "shape": [1, 16, 16],
+        "dtype_numpy": "<u2",
+        "external": "STREAM:",
+    }
+    run = run_of({"img": IMAGES}, scan_id=7)[:2]
+    run[1][1]["data_keys"]["img"] = data_key
+    resource = {
+        "uid": "r",
+        "data_key": "img",
+        "mimetype": "application/x-hdf5",
+        "uri": f"file://localhost{tmp_path / 'a.h5'}",
+        "parameters": {"dataset": "d"},
+    }
+    datum = {
+        "uid": "r/0",
+        "stream_resource": "r",
+        "descriptor": run[1][1]["uid"],
+        "indices": {"start": 0, "stop": 6},
+        "seq_nums": {"start": 1, "stop": 7},
+    }
+    run += [("stream_resource", resource), ("stream_datum", datum)]
+    out = tmp_path / "out"
+    tiffin.export(run, NAME, directory=out, compression="zlib")
+    whole = contents(out)
+    (out / "7_002.tif").unlink()
+    (path,) = (out / ".tiffin").iterdir()
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+
+    report = tiffin.export(
+        run, NAME, directory=out, compression="zlib", existing="resume"
+    )
+
+    assert report.ok
+    assert [record.seq_num for record in report.written] == [2]
+    assert contents(out) == whole

@@ -76,7 +76,7 @@ class Kinds:
                 yield [replace(dark, kind="dark")]
 
     def _is_new(self, dark: Frame) -> bool:
-        """Whether a dark has not been given yet: lights share it, its run has it too."""
+        """Whether a dark has not been given yet: lights share it, its run has it."""
         who = (dark.run, dark.stream, dark.field, dark.seq_num)
         if who in self._saved:
             return False

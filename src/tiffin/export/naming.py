@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
-
     from tiffin.assemble import Announced
     from tiffin.engine.ledger import Place
+    from tiffin.export.content import Content
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Status
@@ -252,7 +251,7 @@ def record_of(
     *,
     path: Path | None = None,
     error: Exception | None = None,
-    written: np.ndarray | None = None,
+    written: Content | None = None,
     clipped: int = 0,
 ) -> Record:
     """Begin a record with what the frame tells of itself.
@@ -263,15 +262,14 @@ def record_of(
     status : {"written", "skipped", "failed", "planned"}
     path : pathlib.Path, optional
     error : Exception, optional
-    written : ndarray, optional
-        The image as it was written, whose shape and dtype then count.
+    written : Content, optional
+        What was written, whose shape and dtype then count.
     clipped : int
         Pixels whose value could not be kept.
     """
     shape, dtype = frame.shape, frame.dtype
     if written is not None:
         shape, dtype = written.shape, written.dtype
-        dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
     return Record(
         status=status,
         path=path,

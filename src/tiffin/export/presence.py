@@ -12,8 +12,7 @@ from tiffin.writers import Written, checksum_of, same_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-
+    from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.export.settings import Export
 
@@ -57,14 +56,14 @@ class Presence:
         kind = wanted.partition(":")[0] or "none"
         return checksum_of(path, kind).checksum == wanted
 
-    def state(self, run: str, name: str, image: np.ndarray) -> State:
-        """Tell what stands under the name of an image that is to be written.
+    def state(self, run: str, name: str, content: Content) -> State:
+        """Tell what stands under the name of a file that is to be written.
 
         Returns
         -------
         {"absent", "damaged", "held"}
             Nothing; a file that the manifest lists, and that is no longer whole; or a
-            file that is byte for byte what the image gives.
+            file that is byte for byte what would be written.
 
         Raises
         ------
@@ -81,7 +80,7 @@ class Presence:
                 message = f"{path} is missing"
                 raise VerifyError(message)
             return "absent"
-        if same_bytes(path, settings.writer.buffers(image)):
+        if same_bytes(path, list(content.buffers())):
             return "held"
         if settings.compare:
             message = f"{path} is not what the run gives"

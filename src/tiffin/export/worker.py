@@ -7,7 +7,6 @@ import logging
 import math
 import threading
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
+from tiffin.export.content import Content, of_image, of_strip
 from tiffin.export.naming import Named, record_of
 from tiffin.export.presence import Presence
 from tiffin.frames import Frame, Images, images_in
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
-    from tiffin.frames import Encoded
     from tiffin.records import Status
 
 __all__ = ["Group", "Worker"]
@@ -261,64 +260,45 @@ class Worker:
         return None
 
     def _put(self, item: Named, images: Images, written: dict[int, Written]) -> None:
-        frame, name = item.frame, str(item.name)
-        strip = self._encoded(images, frame.i or 0)
-        if strip is not None:
-            self._pass_through(item, strip, written)
-            return
-        image = np.asarray(images[frame.i or 0])
-        notes = Notes()
-        if self._settings.corrections:
-            image = self._correcting(image, frame, notes)
-            if not image.size:
-                shape = image.shape
-                message = f"{frame}: the corrections leave no pixel, shape {shape}"
-                raise CorrectionError(message)
+        frame, name, notes = item.frame, str(item.name), Notes()
+        content = self._content(frame, images, notes)
         status: Status = "written"
         error: ExistsError | None = None
-        state = self._presence.state(frame.run, name, image)
+        state = self._presence.state(frame.run, name, content)
         if state == "held":  # adopted: byte for byte what would be written
             done = self._presence.sum_of(name)
-            status, error = (
-                "skipped",
-                ExistsError(f"{self._path(item)} is there already"),
-            )
+            status = "skipped"
+            error = ExistsError(f"{self._path(item)} is there already")
         else:
-            write = partial(self._writer.write, image=image)
-            done = self._publish(name, write, damaged=state == "damaged")
+            done = self._publish(name, content.write, damaged=state == "damaged")
         written[item.place[1]] = done
         if notes.used or notes.clipped:
             self._notes[item.place] = notes
         path = self._namer.path(name)
         record = record_of(
-            frame, status, path=path, error=error, written=image, clipped=notes.clipped
+            frame,
+            status,
+            path=path,
+            error=error,
+            written=content,
+            clipped=notes.clipped,
         )
         self._ledger.put(item.place, record)
 
-    def _encoded(self, images: Images, i: int) -> Encoded | None:
-        """Give an image as it is stored, if it can stand in a file so."""
-        settings = self._settings
-        if settings.corrections or settings.existing == "resume" or settings.compare:
-            return None
-        encoded = getattr(images, "encoded", None)
-        found: Encoded | None = encoded(i, self._writer.takes) if encoded else None
-        return found
-
-    def _pass_through(
-        self, item: Named, strip: Encoded, written: dict[int, Written]
-    ) -> None:
-        """Write an image without decoding it and encoding it again."""
-        name = str(item.name)
-        write = partial(
-            self._writer.write_strip,
-            strip=strip.data,
-            shape=strip.shape,
-            dtype=strip.dtype,
-        )
-        written[item.place[1]] = self._publish(name, write, damaged=False)
-        record = record_of(item.frame, "written", path=self._namer.path(name))
-        shape, dtype = strip.shape, strip.dtype.newbyteorder("=")
-        self._ledger.put(item.place, replace(record, shape=shape, dtype=dtype))
+    def _content(self, frame: Frame, images: Images, notes: Notes) -> Content:
+        """Read an image and correct it; or take it as it is stored, if that may be."""
+        i = frame.i or 0
+        if not self._settings.corrections:
+            encoded = getattr(images, "encoded", None)
+            strip = encoded(i, self._writer.takes) if encoded else None
+            if strip is not None:
+                return of_strip(self._writer, strip)
+            return of_image(self._writer, np.asarray(images[i]))
+        image = self._correcting(np.asarray(images[i]), frame, notes)
+        if not image.size:
+            message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
+            raise CorrectionError(message)
+        return of_image(self._writer, image)
 
     def _publish(
         self, name: str, write: Callable[[int], Written], *, damaged: bool
