@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import gc
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Interrupts
@@ -13,7 +14,7 @@ from tiffin.export.pipeline import Pipeline
 from tiffin.export.settings import Existing, Export, Fsync, OnError, OnFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tiffin.export.correcting import FindRun
     from tiffin.records import Report
@@ -30,6 +31,10 @@ __all__ = [
     "record_of",
     "replay",
 ]
+
+
+MANY_OBJECTS = 50_000
+"""New objects between two searches for garbage."""
 
 
 def replay(
@@ -65,7 +70,7 @@ def replay(
     pipeline = Pipeline(settings, progress=progress, find_run=find_run)
     try:
         # Ctrl-C: what has begun is finished, the rest dropped, nothing is half there.
-        with Interrupts(pipeline.cancel) as interrupts:
+        with Interrupts(pipeline.cancel) as interrupts, _few_collections():
             _replay(pipeline, settings, documents, interrupts)
     except BaseException:
         pipeline.cancel()
@@ -76,6 +81,21 @@ def replay(
     if settings.on_error == "raise":
         raise_first(report)
     return report
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Have Python look for garbage less often.
+
+    A replay makes many small objects that stay; by default it would go through all of
+    them again and again, for a fifth of the time of small files.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], MANY_OBJECTS), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def raise_first(report: Report) -> None:

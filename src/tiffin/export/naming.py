@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import Claims, Ledger
@@ -68,6 +69,9 @@ class Namer:
         """Where every frame has its record."""
         self._claims = Claims()
         self._root = os.fspath(settings.root)
+        self.planning = False
+        """Whether nothing is written meanwhile: a folder that is not there stays so."""
+        self._is_there = lru_cache(256)(os.path.isdir)
         self._folders: dict[str, Path] = {}
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
@@ -214,6 +218,8 @@ class Namer:
 
     def _in_the_way(self, path: str) -> Exception | None:
         """Look at the disk, once, for something of that name."""
+        if self.planning and not self._is_there(path.rpartition("/")[0]):
+            return None
         try:
             mode = os.lstat(path).st_mode
         except (OSError, ValueError):

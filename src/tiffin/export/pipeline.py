@@ -146,6 +146,7 @@ class Pipeline:
             anyway, images too.
         """
         assembler = self._new_assembler()
+        self._namer.planning = True
         with self._dtypes.survey():
             for group in self._kinds.of(_groups(self._frames_of(assembler, parts))):
                 named = self._namer.name(group)
@@ -153,6 +154,7 @@ class Pipeline:
                     self._kept.append(named)
                 else:
                     self._plan.append([self._without_images(item) for item in named])
+        self._namer.planning = False
         self._kinds.forget()
         for planned in self._plan:
             planned[:] = [self._unless_contested(*item) for item in planned]

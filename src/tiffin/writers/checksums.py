@@ -72,7 +72,7 @@ def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
         return f"sha256:{digest.hexdigest()}"
     value = 0
     for buffer in buffers:
-        value = _crc32(buffer, value)
+        value = _crc32(buffer, value) if buffer else value
     return f"crc32:{value:08x}"
 
 
