@@ -1,28 +1,21 @@
-"""Export a run from Tiled over loopback HTTP, against the loop that people write.
+"""F. Replay from Tiled over loopback HTTP, against the loop that people write."""
 
-python bench/tiled_http.py [FRAMES]
-"""
+from __future__ import annotations
 
-import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 import warnings
-from pathlib import Path
+from contextlib import contextmanager
 
-import numpy as np
 import tifffile
 
-import tiffin
-from tiffin.testing import run_of
+from bench import peers
+from bench.measure import Ratio, Workload, scaled
 
-warnings.simplefilter("ignore")
-
+FRAMES = 300
 SHAPE = (1024, 1024)
-REPEATS = 3
-
+LOOP = "loop over run[…][i]"
+SHARE = 5
 
 SERVER = """
 import sys
@@ -34,62 +27,82 @@ server.close()
 """
 
 
-def stored(client, frames):
+@contextmanager
+def server(*, own_process):
+    """Start a server, in a process of its own as servers are; give its address."""
+    if not own_process:
+        from tiled.server import SimpleTiledServer
+
+        inside = SimpleTiledServer()
+        try:
+            yield inside.uri
+        finally:
+            inside.close()
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        lines = (line.decode().strip() for line in process.stdout)
+        yield next(line for line in lines if line.startswith("http"))
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+def stored(client, images):
     from bluesky_tiled_plugins import TiledWriter
 
-    images = np.random.default_rng(1).poisson(30, (frames, *SHAPE)).astype("u2")
-    documents = run_of({"img": images}, scan_id=1)
+    documents = peers.documents_of(images)
     writer = TiledWriter(client, batch_size=1)
     for name, doc in documents:
         writer(name, doc)
     return client[documents[0][1]["uid"]]
 
 
-def loop(run, folder):
-    node = run["primary/img"]
-    for i in range(node.shape[0]):
+def loop(run, frames, folder):
+    node = run[f"primary/{peers.FIELD}"]
+    for i in range(frames):
         tifffile.imwrite(folder / f"1_{i + 1}.tif", node[i])
 
 
-def ours(run, folder):
-    tiffin.export(run, "{start.scan_id}_{event.seq_num}.tif", directory=folder)
-
-
-def seconds(function, run, frames):
-    root = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    folder = Path(tempfile.mkdtemp(dir=root))
-    begun = time.perf_counter()
-    function(run, folder)
-    took = time.perf_counter() - begun
-    assert len(list(folder.iterdir())) == frames
-    shutil.rmtree(folder)
-    return took
-
-
-def main():
+@contextmanager
+def workload(*, tiny=False):
     from tiled.client import from_uri
 
-    frames = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    server = subprocess.Popen(  # a process of its own, as servers are
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        lines = (line.decode().strip() for line in server.stdout)
-        address = next(line for line in lines if line.startswith("http"))
-        run = stored(from_uri(address), frames)
-        ratios = []
-        for _ in range(REPEATS):
-            naive, tiffins = seconds(loop, run, frames), seconds(ours, run, frames)
-            ratios.append(naive / tiffins)
-            print(
-                f"{frames} frames: loop {frames / naive:.0f} frames/s, "
-                f"tiffin {frames / tiffins:.0f} frames/s, {ratios[-1]:.2f} times"
-            )
-        print(f"median: {statistics.median(ratios):.2f} times the loop")
-    finally:
-        server.stdin.close()
-        server.wait(30)
+    shape, frames = ((16, 16), 3) if tiny else (SHAPE, FRAMES)
+    images = peers.noisy(frames, shape)
+    some = images[: -(-frames // SHARE)]
 
+    def check(name, folder):
+        peers.check(some if name == LOOP else images)(name, folder)
 
-if __name__ == "__main__":
-    main()
+    with server(own_process=not tiny) as address, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = from_uri(address)
+        run = stored(client, images)
+        yield Workload(
+            key="F",
+            title=f"{frames} x {shape[0]}² uint16, from Tiled by HTTP",
+            frames=frames,
+            contenders={
+                "bare": peers.bare(images),
+                "tiffin": peers.ours(run),
+                LOOP: scaled(
+                    lambda folder: loop(run, len(some), folder), frames / len(some)
+                ),
+            },
+            targets=[Ratio(over=LOOP, must=3)],
+            check=check,
+            alone=False,  # the server works too
+            repetitions=3,
+            notes=[
+                "the server is a process on the same machine",
+                f"the loop writes the first {len(some)} frames",
+            ],
+        )
+        client.context.close()

@@ -1,0 +1,114 @@
+"""The benchmarks run, so that they don't rot; no time is looked at."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def from_root(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+
+
+def bench(module):
+    return importlib.import_module(f"bench.{module}")
+
+
+def a_workload(ticks, **changes):
+    """Make a workload whose contenders take as long as they say."""
+    measure = bench("measure")
+
+    def bare(folder):
+        return {"seconds": next(ticks)}
+
+    settings = {
+        "key": "X",
+        "title": "two frames",
+        "frames": 2,
+        "contenders": {"bare": bare, "tiffin": lambda folder: {"seconds": 2.0}},
+        "targets": [measure.Ratio(over="bare", must=0.4)],
+        "check": lambda name, folder: None,
+        "repetitions": 3,
+        "alone": False,  # the machine of a test is anybody's
+    }
+    return measure.Workload(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("key", ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "F"])
+def test_each_workload_runs_and_its_files_are_right(key):
+    """Every contender of a workload writes files that pass the workload's check."""
+    bench("run").try_once(key)
+
+
+def test_a_disturbed_repetition_is_discarded_and_made_again():
+    """A repetition whose bare write is off its median does not count."""
+    # A bare write unmeasured, then two a repetition.
+    ticks = iter([9.0, 1.0, 1.0, 1.0, 7.0, 1.0, 1.0, 1.0, 1.0])
+
+    told = bench("measure").measure(a_workload(ticks), lambda line: None).told()
+
+    assert (told["repetitions"], told["discarded"]) == (3, 1)
+    assert told["targets"][0]["value"] == 0.5
+
+
+def test_a_peer_that_is_not_installed_is_left_out_and_named():
+    """A target against a peer that is not there is no target, and it is said."""
+    measure = bench("measure")
+    targets = [measure.Ratio(over="suitcase-tiff", must=8)]
+    workload = a_workload(iter([1.0] * 9), targets=targets)
+
+    told = measure.measure(workload, lambda line: None).told()
+
+    assert told["targets"] == []
+    assert told["notes"] == ["suitcase-tiff is not installed"]
+
+
+def test_wrong_files_stop_a_benchmark(tmp_path):
+    """A contender that writes too few files, or other pixels, is not timed."""
+    peers = bench("peers")
+    images = peers.images_like(bench("compressed").counts((8, 8), 2), 2)
+    peers.imwrite(images)(tmp_path)
+
+    peers.check(images)("imwrite", tmp_path)
+    with pytest.raises(AssertionError, match="2 of 3 files"):
+        peers.check([*images, images[0]])("imwrite", tmp_path)
+    with pytest.raises(AssertionError):
+        peers.check(images[::-1])("imwrite", tmp_path)
+
+
+def test_figures_become_a_table_a_plot_and_a_page(tmp_path, monkeypatch):
+    """What was measured is told as text, as JSON, as a drawing and in the manual."""
+    measure, report = bench("measure"), bench("report")
+    targets = [
+        measure.Ratio(over="bare", must=0.4),
+        measure.Limit(figure="p99", must=1),
+    ]
+    contenders = {
+        "bare": lambda folder: {"seconds": 1.0},
+        "tiffin": lambda folder: {
+            "seconds": 2.0,
+            "median": 1.0,
+            "p99": 2.0,
+            "longest": 3,
+        },
+    }
+    workload = a_workload(iter(()), targets=targets, contenders=contenders)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "JSON", tmp_path / "bench.json")
+    monkeypatch.setattr(report, "PLOT", tmp_path / "made" / "bench.svg")
+
+    told = report.told([measure.measure(workload, lambda line: None).told()], load=0)
+    report.keep(told)
+
+    assert told == json.loads((tmp_path / "bench.json").read_text())
+    assert "1 of 2 targets met" in report.table(told)
+    assert "old" not in page.read_text()
+    assert "| X | two frames | bare | 0.50 | ≥ 0.4 | met |" in page.read_text()
+    assert page.read_text().endswith("after\n")
+    assert (tmp_path / "made" / "bench.svg").read_text().count("<svg")
