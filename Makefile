@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 
 # The long ones, which `make test` leaves out.
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
 
 # About five minutes, best on a machine that does nothing else. Renews docs/bench.json,
 # its plot and the page that shows them.

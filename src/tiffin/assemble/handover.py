@@ -34,7 +34,7 @@ LARGE = 2**16
 PLAIN = frozenset({int, float, str, bool, type(None)})
 """What nobody can change."""
 
-SAMPLES = 64
+SAMPLES = 16
 """Pixels in a sample: each costs a look at memory that no cache holds."""
 
 

@@ -59,7 +59,7 @@ class Claims:
 
     def is_contested(self, name: str) -> bool:
         """Whether more than one frame wanted this name."""
-        return _same(name) in self._contested
+        return bool(self._contested) and _same(name) in self._contested
 
 
 def _same(name: str) -> str:

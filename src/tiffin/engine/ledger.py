@@ -122,16 +122,15 @@ class Ledger:
         records = (self._as_record(thing) for _, thing in ordered)
         return Report(tuple(r for r in records if run is None or r.run == run), waits)
 
-    def planned(self) -> list[tuple[Place, Record]]:
-        """Give what is still to be done."""
+    def waiting(self) -> list[Any]:
+        """Give what is still to be done: records, or what `plan` was given."""
         with self._lock:
-            found = [
-                (place, self._as_record(thing))
-                for place, thing in self._records.items()
-            ]
-        return [
-            (place, record) for place, record in found if record.status == "planned"
-        ]
+            return [thing for thing in self._records.values() if _waits(thing)]
+
+    def planned(self) -> list[Place]:
+        """Give the places of what is still to be done."""
+        with self._lock:
+            return [place for place, thing in self._records.items() if _waits(thing)]
 
     def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
         """Give the first error, in frame order, that is one of some kinds."""
@@ -162,3 +161,7 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._records)
+
+
+def _waits(thing: Any) -> bool:
+    return not isinstance(thing, Record) or thing.status == "planned"

@@ -50,9 +50,11 @@ class Pool:
         self._jobs: queue.SimpleQueue[tuple[int, Callable[[], None]] | None]
         self._jobs = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        # Two locks: who submits never waits for a worker that is just done.
+        self._submitting = threading.Lock()
+        self._submitted = self._submitted_bytes = 0
         self._changed = threading.Condition()
-        self._bytes = 0
-        self._in_flight = 0
+        self._done = self._done_bytes = 0
 
     def submit(self, nbytes: int, job: Callable[[], None]) -> None:
         """Hand a job over; wait while the budget is full.
@@ -64,14 +66,15 @@ class Pool:
         job : callable
             Its exceptions are its own business: here they are only logged.
         """
-        with self._changed:
+        with self._submitting:
             if not self._fits(nbytes):
                 self.waits += 1
-                self._changed.wait_for(lambda: self._fits(nbytes))
+                with self._changed:
+                    self._changed.wait_for(lambda: self._fits(nbytes))
             # In this order: whatever interrupts it, nobody waits for a lost job.
             self._jobs.put((nbytes, job))
-            self._bytes += nbytes
-            self._in_flight += 1
+            self._submitted_bytes += nbytes
+            self._submitted += 1
             if len(self._threads) < self._workers:
                 self._start_thread()
 
@@ -89,7 +92,7 @@ class Pool:
             Whether all is done.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: self._in_flight <= 0, timeout)
+            return self._changed.wait_for(self._is_idle, timeout)
 
     def cancel(self) -> None:
         """Drop the jobs that no worker has begun. Takes no lock."""
@@ -98,7 +101,7 @@ class Pool:
     def close(self) -> None:
         """Wait for all jobs and end the threads. A later job starts new ones."""
         self.drain()
-        with self._changed:
+        with self._submitting:
             threads, self._threads = self._threads, []
         for _ in threads:
             self._jobs.put(None)
@@ -107,7 +110,11 @@ class Pool:
                 thread.join()
 
     def _fits(self, nbytes: int) -> bool:
-        return self._in_flight <= 0 or self._bytes + nbytes <= self._budget
+        held = self._submitted_bytes - self._done_bytes
+        return self._is_idle() or held + nbytes <= self._budget
+
+    def _is_idle(self) -> bool:
+        return self._done >= self._submitted
 
     def _start_thread(self) -> None:
         name = f"{self._name}-{len(self._threads)}"
@@ -128,11 +135,11 @@ class Pool:
             finally:
                 # Done first: letting go of the job may let go of the pool's owner,
                 # whose finalizer then drains the pool from this very thread.
-                self._done(nbytes)
+                self._count(nbytes)
                 del item, job
 
-    def _done(self, nbytes: int) -> None:
+    def _count(self, nbytes: int) -> None:
         with self._changed:
-            self._bytes -= nbytes
-            self._in_flight -= 1
+            self._done_bytes += nbytes
+            self._done += 1
             self._changed.notify_all()

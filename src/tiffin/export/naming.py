@@ -21,8 +21,10 @@ from tiffin.records import Record
 from tiffin.template import indistinct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import numpy as np
 
     from tiffin.assemble import Announced
     from tiffin.engine.ledger import Place
@@ -150,6 +152,15 @@ class Namer:
         """Make the record of a frame that is still to be written."""
         path = None if planned.name is None else self.path(planned.name)
         return record_of(planned.frame, "planned", path=path)
+
+    def sizes(self) -> Iterator[tuple[tuple[int, ...] | None, np.dtype | None, str]]:
+        """Give (shape, dtype, path) of all that is still to be written."""
+        for thing in self.ledger.waiting():
+            if isinstance(thing, Named):
+                frame = thing.frame
+                yield frame.shape, frame.dtype, f"{self._root}/{thing.name}"
+            else:
+                yield thing.shape, thing.dtype, str(thing.path)
 
     def path(self, name: str) -> Path:
         """Give the absolute path of a name."""

@@ -270,10 +270,9 @@ class Pipeline:
 
     def refuse_without_room(self) -> NoRoomError | None:
         """Refuse all that is planned if the disk has no room for it; say why."""
-        planned = self._ledger.planned()
-        error = check_room(self._settings, [record for _, record in planned])
+        error = check_room(self._settings, self._namer.sizes())
         if error is not None:
-            for place, _ in planned:
+            for place in self._ledger.planned():
                 self._ledger.settle(place, "failed", error)
         return error
 

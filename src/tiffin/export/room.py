@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tiffin.corrections import Cast
@@ -13,19 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import numpy as np
+
     from tiffin.export.settings import Export
-    from tiffin.records import Record
+
+    Planned = tuple[tuple[int, ...] | None, np.dtype | None, str]
 
 __all__ = ["check_room"]
 
 
-def check_room(settings: Export, planned: Iterable[Record]) -> NoRoomError | None:
+def check_room(settings: Export, planned: Iterable[Planned]) -> NoRoomError | None:
     """Compare what is planned with what is free.
 
     Parameters
     ----------
     settings : Export
-    planned : iterable of Record
+    planned : iterable of (shape, dtype, path)
         Of the frames that are to be written. Those of unknown size don't count, nor do
         corrections that change it, or compression.
 
@@ -37,7 +41,10 @@ def check_room(settings: Export, planned: Iterable[Record]) -> NoRoomError | Non
         return None
     if any(not isinstance(step, Cast) for step in settings.corrections):
         return None
-    needed = sum(_needs(settings, record) for record in planned)
+    size = lru_cache(64)(partial(_size, settings))
+    needed = sum(
+        size(shape, dtype) - _taken(settings, path) for shape, dtype, path in planned
+    )
     free = _free(settings.root)
     if free is None or needed <= free:
         return None
@@ -47,18 +54,22 @@ def check_room(settings: Export, planned: Iterable[Record]) -> NoRoomError | Non
     )
 
 
-def _needs(settings: Export, record: Record) -> int:
-    """Tell what a file will take more than is taken already [bytes]."""
-    dtype = settings.dtype or record.dtype
-    if record.shape is None or dtype is None or record.path is None:
+def _size(
+    settings: Export, shape: tuple[int, ...] | None, announced: np.dtype | None
+) -> int:
+    """Tell how large a file will be; 0 where that is not known [bytes]."""
+    dtype = settings.dtype or announced
+    return 0 if shape is None or dtype is None else file_size(shape, dtype)
+
+
+def _taken(settings: Export, path: str) -> int:
+    """Tell what a file that is to be replaced takes already [bytes]."""
+    if settings.existing not in ("replace", "resume"):
         return 0
-    size = file_size(record.shape, dtype)
-    if settings.existing in ("replace", "resume"):
-        try:
-            return size - record.path.stat().st_size
-        except OSError:
-            return size
-    return size
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (many, so no Path)
+    except OSError:
+        return 0
 
 
 def _free(folder: Path) -> int | None:
