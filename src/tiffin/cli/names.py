@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,7 +37,7 @@ from tiffin.template import Template
 from tiffin.writers import file_size
 
 if TYPE_CHECKING:
-    from tiffin.records import Record, Report
+    from tiffin.records import Report
 
 __all__ = ["names"]
 
@@ -83,8 +84,10 @@ def names(
 def _print(report: Report) -> None:
     """Print a line a frame: its size, what there is to say, and its path."""
     lines, total, exist, failed = [], 0, 0, 0
+    size_of = lru_cache(64)(file_size)
     for record in report.records:
-        size = _size(record)
+        known = record.shape is not None and record.dtype is not None
+        size = size_of(record.shape, record.dtype) if known else None
         total += size or 0
         exists = isinstance(record.error, ExistsError)
         exist += exists
@@ -103,9 +106,3 @@ def _print(report: Report) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _size(record: Record) -> int | None:
-    if record.shape is None or record.dtype is None:
-        return None
-    return file_size(record.shape, record.dtype)
