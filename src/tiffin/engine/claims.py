@@ -57,6 +57,11 @@ class Claims:
             )
             raise CollisionError(message)
 
+    @property
+    def any_contested(self) -> bool:
+        """Whether more than one frame wanted any name."""
+        return bool(self._contested)
+
     def is_contested(self, name: str) -> bool:
         """Whether more than one frame wanted this name."""
         return bool(self._contested) and _same(name) in self._contested

@@ -170,6 +170,11 @@ class Namer:
             folder = self._folders[head] = self._settings.root / head
         return folder / tail
 
+    @property
+    def any_contested(self) -> bool:
+        """Whether more than one frame wanted any name."""
+        return self._claims.any_contested
+
     def is_contested(self, name: str) -> CollisionError | None:
         """Say so if more than one frame wanted a name."""
         if not self._claims.is_contested(name):

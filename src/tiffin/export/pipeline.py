@@ -156,6 +156,8 @@ class Pipeline:
                     self._plan.append([self._without_images(item) for item in named])
         self._namer.planning = False
         self._kinds.forget()
+        if not self._namer.any_contested:
+            return
         for planned in self._plan:
             planned[:] = [self._unless_contested(*item) for item in planned]
         for named in self._kept:

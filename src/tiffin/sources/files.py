@@ -70,7 +70,9 @@ def _json_lines(path: Path) -> Iterator[Pair]:
 
 def _document(line: str, number: int, path: Path) -> Pair | None:
     try:
-        found = json.loads(line.rstrip().removesuffix(","))
+        # A line of a JSON array ends in a comma; most lines are of no array.
+        whole = line.endswith(("}\n", "]\n"))
+        found = json.loads(line if whole else line.rstrip().removesuffix(","))
     except (ValueError, RecursionError) as error:
         if not line.endswith("\n"):
             logger.warning("%s breaks off in line %d, which is left out", path, number)
@@ -82,7 +84,7 @@ def _document(line: str, number: int, path: Path) -> Pair | None:
 
 def _pair(found: Any, where: str) -> Pair:
     name, doc = None, None
-    if isinstance(found, dict) and {"name", "doc"} <= found.keys():
+    if isinstance(found, dict) and "name" in found and "doc" in found:
         name, doc = found["name"], found["doc"]
     elif isinstance(found, (list, tuple)) and len(found) == 2:
         name, doc = found
