@@ -103,7 +103,7 @@ class Assembler:
             "resource": self._resource,
             "datum": self._datum,
             "datum_page": self._datum_page,
-            "event": partial(self._events, "event"),
+            "event": self._event,
             "event_page": partial(self._events, "event_page"),
             "bulk_events": partial(self._events, "bulk_events"),
             "stream_resource": self._stream_resource,
@@ -344,10 +344,11 @@ class Assembler:
     ) -> Iterator[Frame]:
         """Give the images of one index of a stream datum, joined with its event."""
         resource = self._referenced.stream_resources.get(resource_uid)
-        again = partial(self._streamed, run, descriptor, resource_uid, index, seq_num)
+        again = (run, descriptor, resource_uid, index, seq_num)
         if resource is None:
             if not last:
-                self._waiting.wait(run.uid, resource_uid, again)
+                later = partial(self._streamed, *again)
+                self._waiting.wait(run.uid, resource_uid, later)
                 return
             message = f"no document described stream resource {resource_uid!r}"
             problem = ReadError(message)
@@ -364,7 +365,8 @@ class Assembler:
         run.told[str(descriptor["name"]), name].add(seq_num)
         known = run.events.get(place)
         if known is None and self._join_events and not last:
-            self._waiting.wait(run.uid, (run.uid, *place), again)
+            later = partial(self._streamed, *again)
+            self._waiting.wait(run.uid, (run.uid, *place), later)
             return
         event = known or _event_alone(descriptor, seq_num)
         colour = self._is_colour(name, data_key)

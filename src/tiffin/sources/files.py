@@ -57,7 +57,7 @@ def _json_lines(path: Path) -> Iterator[Pair]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip() in ("", "[", "]"):
+                if len(line) < 4 and line.strip() in ("", "[", "]"):
                     continue
                 document = _document(line, number, path)
                 if document is None:
@@ -79,10 +79,10 @@ def _document(line: str, number: int, path: Path) -> Pair | None:
             return None
         message = f"{path}, line {number}: no JSON ({error})"
         raise SourceError(message) from None
-    return _pair(found, f"{path}, line {number}")
+    return _pair(found, path, f"line {number}")
 
 
-def _pair(found: Any, where: str) -> Pair:
+def _pair(found: Any, path: Path, where: str) -> Pair:
     name, doc = None, None
     if isinstance(found, dict) and "name" in found and "doc" in found:
         name, doc = found["name"], found["doc"]
@@ -90,7 +90,7 @@ def _pair(found: Any, where: str) -> Pair:
         name, doc = found
     if not isinstance(name, str) or not isinstance(doc, dict):
         message = (
-            f'{where}: no document; wanted {{"name": …, "doc": {{…}}}} or '
+            f'{path}, {where}: no document; wanted {{"name": …, "doc": {{…}}}} or '
             f'["name", {{…}}]'
         )
         raise SourceError(message)
@@ -110,7 +110,7 @@ def _msgpack(path: Path) -> Iterator[Pair]:
                 file, object_hook=msgpack_numpy.decode, max_buffer_size=0
             )
             for number, found in enumerate(unpacker, 1):
-                yield _pair(found, f"{path}, document {number}")
+                yield _pair(found, path, f"document {number}")
             if unpacker.tell() < path.stat().st_size:
                 logger.warning("%s breaks off, its last document is left out", path)
     except (OSError, ValueError, msgpack.exceptions.UnpackException) as error:
