@@ -298,6 +298,40 @@ def test_a_folder_that_vanished_is_made_again(tmp_path, names_in, replace):
     assert names_in(tmp_path) == ["a/x.tif"]
 
 
+def test_a_folder_made_by_another_meanwhile_is_used(tmp_path, names_in, monkeypatch):
+    """Two workers make one folder: neither fails."""
+    monkeypatch.setattr(os, "mkdir", made_by_another(os.mkdir))
+
+    publish(tmp_path / "a/b/x.tif", write_image, replace=False)
+
+    assert names_in(tmp_path) == ["a/b/x.tif"]
+
+
+def test_a_folder_that_can_not_be_looked_at_tells_its_cause(tmp_path, monkeypatch):
+    """S32: nor is it called a file then, the cause is the system's."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "mkdir", made_by_another(os.mkdir))
+    monkeypatch.setattr(os, "stat", refuse)
+
+    with pytest.raises(WriteError, match="Permission denied") as caught:
+        publish(tmp_path / "a/x.tif", write_image, replace=False)
+
+    assert caught.value.errno == errno.EACCES
+
+
+def made_by_another(mkdir):
+    """Give an `os.mkdir` that comes too late."""
+
+    def late(path):
+        mkdir(path)
+        mkdir(path)
+
+    return late
+
+
 def test_a_folder_that_goes_on_vanishing_is_told(tmp_path):
     """It is made again once; never a hang."""
     target = tmp_path / "a" / "x.tif"

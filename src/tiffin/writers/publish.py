@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -195,17 +196,27 @@ def _make_folders(folder: str, sync: bool) -> None:
     """Make a folder and those above it; `sync` each that got a new one."""
     missing = []
     above = folder
-    while not os.path.lexists(above):
+    while above not in ("/", ".") and not os.path.lexists(above):
         missing.append(above)
         above = _folder_of(above)
-    try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    except FileExistsError as error:
-        os.lstat(folder)  # where that fails, it tells the cause
-        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", folder) from error
+    for path in missing[::-1] or [folder]:
+        try:
+            os.mkdir(path)  # noqa: PTH102
+        except FileExistsError as error:
+            # Made by another thread meanwhile, as a rule.
+            if not _is_folder(path):
+                raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
     if sync:
         for made in missing:
             _sync_folder(_folder_of(made))
+
+
+def _is_folder(path: str) -> bool:
+    """Tell, or raise what keeps the system from telling (`os.path.isdir` says no)."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except FileNotFoundError:  # a link that leads nowhere
+        return False
 
 
 def _folder_of(path: str) -> str:
