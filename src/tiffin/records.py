@@ -7,16 +7,16 @@ of them in frame order. Nothing is lost silently: every frame seen has its recor
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     import numpy as np
 
-__all__ = ["Record", "Report", "Status"]
+__all__ = ["Kept", "Record", "Report", "Status"]
 
 Status = Literal["written", "skipped", "failed", "planned"]
 
@@ -66,15 +66,50 @@ class Record:
     clipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+class Kept(Protocol):
+    """A `Record`, or what makes one and tells this much of it at once."""
+
+    @property
+    def status(self) -> Status:
+        """What became of the frame."""
+        ...
+
+    @property
+    def run(self) -> str:
+        """The run's uid."""
+        ...
+
+    @property
+    def field(self) -> str | None:
+        """The frame's field."""
+        ...
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed or was skipped."""
+        ...
+
+    @property
+    def clipped(self) -> int:
+        """Pixels whose value could not be kept."""
+        ...
+
+
 class Report:
     """All records of an export, in frame order.
 
-    Attributes
+    Parameters
     ----------
-    records : tuple of Record
+    records : iterable of Record
     waits : int
         How often the export had to wait because what it held reached its budget.
+    record : callable, optional
+        Makes records of what was given instead of them, once anyone asks: most exports
+        are ok, and nobody does.
+
+    Attributes
+    ----------
+    waits : int
 
     Examples
     --------
@@ -83,8 +118,28 @@ class Report:
     (False, '0 written, 0 skipped, 1 failed')
     """
 
-    records: tuple[Record, ...] = field(default=())
-    waits: int = 0
+    __slots__ = ("_kept", "_record", "waits")
+
+    def __init__(
+        self,
+        records: Iterable[Kept] = (),
+        waits: int = 0,
+        *,
+        record: Callable[[Any], Record] | None = None,
+    ) -> None:
+        self._kept: tuple[Kept, ...] = tuple(records)
+        self._record = record
+        self.waits = waits
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """One a frame, in frame order."""
+        make, self._record = self._record, None
+        if make is not None:
+            self._kept = tuple(
+                kept if isinstance(kept, Record) else make(kept) for kept in self._kept
+            )
+        return cast("tuple[Record, ...]", self._kept)
 
     @property
     def written(self) -> tuple[Record, ...]:
@@ -109,19 +164,36 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether something was seen, and nothing failed."""
-        return bool(self.records) and not self.failed
+        return bool(self._kept) and not self.counts().get("failed")
 
     @property
     def clipped(self) -> int:
         """How many pixels were replaced, because their value could not be kept."""
-        return sum(record.clipped for record in self.records)
+        return sum(kept.clipped for kept in self._kept)
 
     def counts(self) -> Mapping[str, int]:
         """How many records there are of each status."""
-        return Counter(record.status for record in self.records)
+        return Counter(kept.status for kept in self._kept)
 
     def _with(self, status: Status) -> tuple[Record, ...]:
+        if not self.counts().get(status):
+            return ()
         return tuple(record for record in self.records if record.status == status)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Report):
+            return NotImplemented
+        return (self.records, self.waits) == (other.records, other.waits)
+
+    def __hash__(self) -> int:
+        return hash((self.records, self.waits))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the records to another process, however they were to be made."""
+        return Report, (self.records, self.waits)
+
+    def __repr__(self) -> str:
+        return f"Report({self.records!r}, waits={self.waits})"
 
     def __str__(self) -> str:
         counts = self.counts()

@@ -14,7 +14,7 @@ from tiffin.records import Record, Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.records import Status
+    from tiffin.records import Kept, Status
 
 __all__ = ["Ledger", "Place"]
 
@@ -34,8 +34,8 @@ class Ledger:
     progress : callable, optional
         Called with (frames finished, frames known) after each change.
     record : callable, optional
-        Makes the record of what `plan` was given: nearly always another one takes its
-        place before anyone asks.
+        Makes records of what `plan` and `put` were given instead: nearly always another
+        takes its place before anyone asks, or nobody asks.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Ledger:
     ) -> None:
         self._progress = progress
         self._record = record
-        self._records: dict[Place, Any] = {}
+        self._records: dict[Place, Kept] = {}
         self._runs: dict[str, None] = {}
         self._said: set[tuple[str | None, ...]] = set()
         self.renew_in_child()
@@ -73,16 +73,16 @@ class Ledger:
             self._groups += 1
             return self._groups
 
-    def plan(self, place: Place, thing: Any, run: str) -> None:
-        """Keep a place for what is to be done, of a run."""
+    def plan(self, place: Place, kept: Kept) -> None:
+        """Keep a place for what is to be done."""
         with self._lock:
-            self._records[place] = thing
-            self._runs.setdefault(run)
+            self._records[place] = kept
+            self._runs.setdefault(kept.run)
         if self._progress is not None:
             self._progress(self.finished, len(self))
 
-    def put(self, place: Place, record: Record) -> None:
-        """Set what became of the frame at a place."""
+    def put(self, place: Place, record: Kept) -> None:
+        """Set what became of the frame at a place: a record, or what makes one."""
         with self._lock:
             self._records[place] = record
             self._runs.setdefault(record.run)
@@ -119,28 +119,30 @@ class Ledger:
         """Sum up: all records, or those of one run."""
         with self._lock:
             ordered = sorted(self._records.items(), key=itemgetter(0))
-        records = (self._as_record(thing) for _, thing in ordered)
-        return Report(tuple(r for r in records if run is None or r.run == run), waits)
+        kept = (kept for _, kept in ordered if run is None or kept.run == run)
+        return Report(kept, waits, record=self._record)
 
-    def waiting(self) -> list[Any]:
-        """Give what is still to be done: records, or what `plan` was given."""
+    def waiting(self) -> list[Kept]:
+        """Give what is still to be done."""
         with self._lock:
-            return [thing for thing in self._records.values() if _waits(thing)]
+            return [kept for kept in self._records.values() if kept.status == "planned"]
 
     def planned(self) -> list[Place]:
         """Give the places of what is still to be done."""
         with self._lock:
-            return [place for place, thing in self._records.items() if _waits(thing)]
+            return [
+                place
+                for place, kept in self._records.items()
+                if kept.status == "planned"
+            ]
 
     def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
         """Give the first error, in frame order, that is one of some kinds."""
         with self._lock:
             found = [
-                (place, record.error)
-                for place, record in self._records.items()
-                if isinstance(record, Record)
-                and record.status == "failed"
-                and isinstance(record.error, kinds)
+                (place, kept.error)
+                for place, kept in self._records.items()
+                if kept.status == "failed" and isinstance(kept.error, kinds)
             ]
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -153,15 +155,11 @@ class Ledger:
         if is_new:
             logger.error("run %s: %s", run[:8], error)
 
-    def _as_record(self, thing: Any) -> Record:
-        if isinstance(thing, Record):
-            return thing
-        assert self._record is not None  # noqa: S101 (who plans gives it)
-        return self._record(thing)
+    def _as_record(self, kept: Kept) -> Record:
+        if isinstance(kept, Record):
+            return kept
+        assert self._record is not None  # noqa: S101 (who keeps others gives it)
+        return self._record(kept)
 
     def __len__(self) -> int:
         return len(self._records)
-
-
-def _waits(thing: Any) -> bool:
-    return not isinstance(thing, Record) or thing.status == "planned"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
-from tiffin.export.content import of_image
+from tiffin.export.content import ImageContent
 from tiffin.export.naming import record_of
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.settings import Existing, Export, Fsync, OnError, OnFull
@@ -23,10 +23,10 @@ __all__ = [
     "Existing",
     "Export",
     "Fsync",
+    "ImageContent",
     "OnError",
     "OnFull",
     "Pipeline",
-    "of_image",
     "raise_first",
     "record_of",
     "replay",

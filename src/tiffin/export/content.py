@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import numpy as np
 
     from tiffin.frames import Encoded
-    from tiffin.writers import SeriesWriter, Written
+    from tiffin.writers import Buffer, SeriesWriter, Written
 
-__all__ = ["Content", "of_image", "of_strip"]
-
-
-class Content(NamedTuple):
-    """The content of a file, to be written or compared.
-
-    Attributes
-    ----------
-    write : callable
-        Writes it to an open descriptor; gives size and checksum.
-    buffers : callable
-        Gives all of its bytes, in buffers.
-    shape : tuple of int
-        (rows, columns), samples behind them if colour.
-    dtype : numpy.dtype
-        Of the pixels, in this machine's byte order.
-    """
-
-    write: Callable[[int], Written]
-    buffers: Callable[[], Sequence[Any]]
-    shape: tuple[int, ...]
-    dtype: np.dtype
+__all__ = ["Content", "ImageContent", "StripContent"]
 
 
-def of_image(writer: SeriesWriter, image: np.ndarray) -> Content:
-    """Lay an image out, shape (rows, columns[, samples]) [counts]."""
-    dtype = image.dtype if image.dtype.isnative else image.dtype.newbyteorder("=")
-    write, buffers = partial(writer.write, image=image), partial(writer.buffers, image)
-    return Content(write, buffers, image.shape, dtype)
+class Content(Protocol):
+    """The content of a file, to be written or compared."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns), samples behind them if colour."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels, in this machine's byte order."""
+        ...
+
+    def write(self, descriptor: int) -> Written:
+        """Write the file to an open descriptor; give its size and checksum."""
+        ...
+
+    def buffers(self) -> list[Buffer]:
+        """Give all bytes of the file."""
+        ...
 
 
-def of_strip(writer: SeriesWriter, strip: Encoded) -> Content:
-    """Take an image as it is stored, without decoding it and encoding it again."""
-    how: dict[str, Any] = {
-        "strip": strip.data,
-        "shape": strip.shape,
-        "dtype": strip.dtype,
-    }
-    return Content(
-        partial(writer.write_strip, **how),
-        partial(writer.strip_buffers, **how),
-        strip.shape,
-        strip.dtype.newbyteorder("="),
-    )
+@dataclass(slots=True)
+class ImageContent:
+    """An image to be laid out, shape (rows, columns[, samples]) [counts]."""
+
+    writer: SeriesWriter
+    image: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns), samples behind them if colour."""
+        return self.image.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels, in this machine's byte order."""
+        dtype = self.image.dtype
+        return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+    def write(self, descriptor: int) -> Written:
+        """Write the file to an open descriptor; give its size and checksum."""
+        return self.writer.write(descriptor, self.image)
+
+    def buffers(self) -> list[Buffer]:
+        """Give all bytes of the file."""
+        return self.writer.buffers(self.image)
+
+
+@dataclass(slots=True)
+class StripContent:
+    """An image as it is stored, without decoding it and encoding it again."""
+
+    writer: SeriesWriter
+    strip: Encoded
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns), samples behind them if colour."""
+        return self.strip.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels, in this machine's byte order."""
+        return self.strip.dtype.newbyteorder("=")
+
+    def write(self, descriptor: int) -> Written:
+        """Write the file to an open descriptor; give its size and checksum."""
+        strip = self.strip
+        return self.writer.write_strip(descriptor, strip.data, strip.shape, strip.dtype)
+
+    def buffers(self) -> list[Buffer]:
+        """Give all bytes of the file."""
+        strip = self.strip
+        return self.writer.strip_buffers(strip.data, strip.shape, strip.dtype)

@@ -28,6 +28,7 @@ from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
     from tiffin.corrections import Notes
+    from tiffin.export.naming import Outcome
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Record
@@ -83,7 +84,7 @@ class Journal:
     def line(
         self,
         frame: Frame,
-        record: Record,
+        record: Record | Outcome,
         name: str,
         written: Written | None,
         notes: Notes | None = None,
@@ -177,7 +178,7 @@ def settings_of(settings: Export) -> dict[str, Any]:
 def frame_line(
     settings: str,
     frame: Frame,
-    record: Record,
+    record: Record | Outcome,
     name: str,
     written: Written | None,
     notes: Notes | None = None,

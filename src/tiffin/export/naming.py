@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import Claims, Ledger
@@ -22,7 +23,6 @@ from tiffin.template import indistinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.records import Status
 
-__all__ = ["Named", "Namer", "record_of"]
+__all__ = ["Named", "Namer", "Outcome", "record_of"]
 
 
 class Named(NamedTuple):
@@ -51,6 +51,72 @@ class Named(NamedTuple):
     frame: Frame
     place: Place
     name: str | None
+
+    @property
+    def status(self) -> Status:
+        """It is still to be written."""
+        return "planned"
+
+    @property
+    def error(self) -> None:
+        """None yet."""
+
+    @property
+    def clipped(self) -> int:
+        """None yet."""
+        return 0
+
+    @property
+    def run(self) -> str:
+        """The run's uid."""
+        return self.frame.run
+
+    @property
+    def field(self) -> str | None:
+        """The frame's field."""
+        return self.frame.field
+
+
+class Outcome(NamedTuple):
+    """The record of a file that was written, before anyone asks for it.
+
+    Its `path` is a str, the rest is a `Record`'s. It lets go of the frame's documents.
+    """
+
+    path: str
+    run: str
+    stream: str | None
+    field: str | None
+    seq_num: int | None
+    i: int | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    event: str | None
+    kind: str | None
+    clipped: int
+    status: Status = "written"
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, frame: Frame, path: str, content: Content, clipped: int = 0) -> Outcome:
+        """Tell of a frame whose file has been written."""
+        return cls(
+            path,
+            frame.run,
+            frame.stream,
+            frame.field,
+            frame.seq_num,
+            frame.i,
+            content.shape,
+            content.dtype,
+            frame.event.get("uid"),
+            frame.kind,
+            clipped,
+        )
+
+    def record(self) -> Record:
+        """Make the record."""
+        return Record(**{**self._asdict(), "path": Path(self.path)})
 
 
 class Namer:
@@ -148,10 +214,12 @@ class Namer:
         """Name a frame that stands alone, or turned up beside those of its event."""
         return self._settle(frame, place, self._render(frame), shared=False)
 
-    def record(self, planned: Named) -> Record:
-        """Make the record of a frame that is still to be written."""
-        path = None if planned.name is None else self.path(planned.name)
-        return record_of(planned.frame, "planned", path=path)
+    def record(self, kept: Named | Outcome) -> Record:
+        """Make the record of a frame that is still to be written, or was."""
+        if isinstance(kept, Outcome):
+            return kept.record()
+        path = None if kept.name is None else self.path(kept.name)
+        return record_of(kept.frame, kept.status, path=path)
 
     def sizes(self) -> Iterator[tuple[tuple[int, ...] | None, np.dtype | None, str]]:
         """Give (shape, dtype, path) of all that is still to be written."""
@@ -159,7 +227,7 @@ class Namer:
             if isinstance(thing, Named):
                 frame = thing.frame
                 yield frame.shape, frame.dtype, f"{self._root}/{thing.name}"
-            else:
+            elif isinstance(thing, Record):
                 yield thing.shape, thing.dtype, str(thing.path)
 
     def path(self, name: str) -> Path:
@@ -201,7 +269,7 @@ class Namer:
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if error is None:
             named = Named(frame, place, str(name))
-            self.ledger.plan(place, named, frame.run)
+            self.ledger.plan(place, named)
             return named
         path = None if isinstance(name, TiffinError) else self.path(name)
         status: Status = "failed"

@@ -34,6 +34,8 @@ class Presence:
         self._settings = settings
         self._journal = journal
         self._root = str(settings.root)
+        self.looks = settings.existing == "resume" or settings.compare
+        """Whether `state` need be asked: else the write will find out."""
 
     def listed(self, run: str, name: str) -> bool:
         """Whether the manifest lists a name, and its file has that size and checksum.
@@ -73,14 +75,12 @@ class Presence:
             Comparing: if the file is another, or not there.
         """
         settings, path = self._settings, f"{self._root}/{name}"
-        if settings.existing != "resume" and not settings.compare:
-            return "absent"  # or the write will find out
         if not os.path.lexists(path):
             if settings.compare:
                 message = f"{path} is missing"
                 raise VerifyError(message)
             return "absent"
-        if same_bytes(path, list(content.buffers())):
+        if same_bytes(path, content.buffers()):
             return "held"
         if settings.compare:
             message = f"{path} is not what the run gives"

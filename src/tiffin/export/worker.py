@@ -21,8 +21,8 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
-from tiffin.export.content import Content, of_image, of_strip
-from tiffin.export.naming import Named, record_of
+from tiffin.export.content import Content, ImageContent, StripContent
+from tiffin.export.naming import Named, Outcome, record_of
 from tiffin.export.presence import Presence
 from tiffin.frames import Frame, Images, images_in
 from tiffin.writers import Written, clear_leftovers, publish
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiffin.engine import Later, Ledger
-    from tiffin.engine.ledger import Place
     from tiffin.export.correcting import Correcting
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
-    from tiffin.records import Status
 
 __all__ = ["Group", "Worker"]
 
@@ -102,10 +100,11 @@ class Worker:
         self._ledger = ledger
         self._journal = journal
         self._correcting = correcting
-        self._notes: dict[Place, Notes] = {}
         self._presence = Presence(settings, journal)
         self._writer = settings.writer
         self._root = str(settings.root)
+        self._corrected = bool(settings.corrections)
+        self._replaces = settings.existing == "replace"
         self._cleared: set[str] = set()
         self._surprised: set[tuple[str, str | None, str | None]] = set()
         self._stopped: TiffinError | None = None
@@ -141,30 +140,30 @@ class Worker:
 
     def _export(self, group: Group) -> str | None:
         """Write one event's images; give the lines of it, None if it is late."""
-        written: dict[int, Written] = {}
+        lines: dict[int, str] = {}  # of what was written, by index
         ready = [item for item in group.named if item.name is not None]
-        missing = self._try(group, ready, written) if ready else []
+        missing = self._try(group, ready, lines) if ready else []
         if missing and self._later is not None:
-            self._postpone(group, missing, written)
+            self._postpone(group, missing, lines)
             return None
         self._give_up(missing)
-        return self._lines(group, written)
+        return self._lines(group, lines)
 
     def _postpone(
         self,
         group: Group,
         missing: list[tuple[Named, NotYetError]],
-        written: dict[int, Written],
+        lines: dict[int, str],
     ) -> None:
         state = [missing]
 
         def again(last: bool) -> bool:
-            state[0] = self._try(group, [item for item, _ in state[0]], written)
+            state[0] = self._try(group, [item for item, _ in state[0]], lines)
             if last:
                 self._give_up(state[0])
             done = last or not state[0]
             if done:
-                self._tell(group.run, [(group.number, self._lines(group, written))])
+                self._tell(group.run, [(group.number, self._lines(group, lines))])
             return done
 
         assert self._later is not None  # noqa: S101 (asked by the caller)
@@ -175,7 +174,7 @@ class Worker:
             self._fail(item, error)
 
     def _try(
-        self, group: Group, items: list[Named], written: dict[int, Written]
+        self, group: Group, items: list[Named], lines: dict[int, str]
     ) -> list[tuple[Named, NotYetError]]:
         """Write what can be written; give what is not there yet."""
         if self._stopped is not None:
@@ -197,12 +196,12 @@ class Worker:
         announced = len(group.named)
         found = images.shape[0] if math.prod(images.shape) else 0
         if found != announced:
-            self._settle_surprise(group, items, found, images, written)
+            self._settle_surprise(group, items, found, images, lines)
         missing = []
         for item in items:
             late = None
             if item.place[1] < found:
-                late = self._write(item, images, written)
+                late = self._write(item, images, lines)
             if late is not None:
                 missing.append((item, late))
         return missing
@@ -227,7 +226,7 @@ class Worker:
         items: list[Named],
         found: int,
         images: Images,
-        written: dict[int, Written],
+        lines: dict[int, str],
     ) -> None:
         """Account for images that were announced and are not there, and the reverse."""
         first, announced = items[0], len(group.named)
@@ -243,77 +242,66 @@ class Worker:
                 named = self._namer.name_one(first.frame.with_index(i), place)
                 if named.name is None:
                     continue
-                late = self._write(named, images, written)
+                late = self._write(named, images, lines)
                 if late is not None:
                     self._fail(named, late)
 
     def _write(
-        self, item: Named, images: Images, written: dict[int, Written]
+        self, item: Named, images: Images, lines: dict[int, str]
     ) -> NotYetError | None:
         """Write one image and record it; give the error if it is not there yet."""
         try:
-            self._put(item, images, written)
+            self._put(item, images, lines)
         except NotYetError as error:
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(item, error)
         return None
 
-    def _put(self, item: Named, images: Images, written: dict[int, Written]) -> None:
-        frame, name, notes = item.frame, str(item.name), Notes()
+    def _put(self, item: Named, images: Images, lines: dict[int, str]) -> None:
+        frame, name = item.frame, str(item.name)
+        path = f"{self._root}/{name}"
+        notes = Notes() if self._corrected else None
         content = self._content(frame, images, notes)
-        status: Status = "written"
-        error: ExistsError | None = None
-        state = self._presence.state(frame.run, name, content)
+        clipped = 0 if notes is None else notes.clipped
+        outcome = Outcome.of(frame, path, content, clipped)
+        looks = self._presence.looks
+        state = self._presence.state(frame.run, name, content) if looks else "absent"
         if state == "held":  # adopted: byte for byte what would be written
             done = self._presence.sum_of(name)
-            status = "skipped"
-            error = ExistsError(f"{self._path(item)} is there already")
+            there = ExistsError(f"{path} is there already")
+            outcome = outcome._replace(status="skipped", error=there)
         else:
-            done = self._publish(name, content.write, damaged=state == "damaged")
-        written[item.place[1]] = done
-        if notes.used or notes.clipped:
-            self._notes[item.place] = notes
-        path = self._namer.path(name)
-        record = record_of(
-            frame,
-            status,
-            path=path,
-            error=error,
-            written=content,
-            clipped=notes.clipped,
-        )
-        self._ledger.put(item.place, record)
+            self._clear(name)
+            replaced = state == "damaged" or self._replaces
+            done = self._publish(path, content.write, replace=replaced)
+        if self._journal.on:
+            place = item.place
+            lines[place[1]] = self._journal.line(frame, outcome, name, done, notes)
+        self._ledger.put(item.place, outcome)
 
-    def _content(self, frame: Frame, images: Images, notes: Notes) -> Content:
+    def _content(self, frame: Frame, images: Images, notes: Notes | None) -> Content:
         """Read an image and correct it; or take it as it is stored, if that may be."""
         i = frame.i or 0
-        if not self._settings.corrections:
+        if notes is None:
             encoded = getattr(images, "encoded", None)
             strip = encoded(i, self._writer.takes) if encoded else None
             if strip is not None:
-                return of_strip(self._writer, strip)
-            return of_image(self._writer, np.asarray(images[i]))
+                return StripContent(self._writer, strip)
+            return ImageContent(self._writer, np.asarray(images[i]))
         image = self._correcting(np.asarray(images[i]), frame, notes)
         if not image.size:
             message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
             raise CorrectionError(message)
-        return of_image(self._writer, image)
+        return ImageContent(self._writer, image)
 
     def _publish(
-        self, name: str, write: Callable[[int], Written], *, damaged: bool
+        self, path: str, write: Callable[[int], Written], *, replace: bool
     ) -> Written:
-        self._clear(name)
-        settings = self._settings
+        mode, sync = self._settings.mode, self._settings.fsync == "file"
         while True:
             try:
-                return publish(
-                    f"{self._root}/{name}",
-                    write,
-                    replace=damaged or settings.existing == "replace",
-                    mode=settings.mode,
-                    sync=settings.fsync == "file",
-                )
+                return publish(path, write, replace=replace, mode=mode, sync=sync)
             except WriteError as error:
                 if error.errno not in FULL or not self._wait_for_room(error):
                     raise
@@ -343,33 +331,29 @@ class Worker:
             error = _caused(ReadError(message), error)
         self._ledger.settle(item.place, "skipped" if skip else "failed", error)
 
-    def _lines(self, group: Group, written: dict[int, Written]) -> str:
-        """Make a group's lines: of what was written, and of what failed."""
+    def _lines(self, group: Group, lines: dict[int, str]) -> str:
+        """Give a group's lines: of what was written, and of what failed."""
         if not self._journal.on:
             return ""
-        if len(group.named) == len(written) == 1:  # as most are
-            item = group.named[0]
-            record = self._ledger.at(item.place)
-            notes = self._notes.pop(item.place, None)
-            name = str(item.name)
-            return self._journal.line(item.frame, record, name, written[0], notes)
-        lines = []
-        first = group.named[0].frame
-        count = max(len(group.named), 1 + max(written, default=0))
-        for i in range(count):
-            place = (group.number, i)
-            if not self._ledger.has(place):
-                continue
-            record = self._ledger.at(place)
-            if i not in written and isinstance(record.error, ExistsError):
-                continue  # the manifest has the line of who wrote it
-            frame = (
-                group.named[i].frame if i < len(group.named) else first.with_index(i)
-            )
-            name = "" if record.path is None else self._relative(record.path)
-            notes, done = self._notes.pop(place, None), written.get(i)
-            lines.append(self._journal.line(frame, record, name, done, notes))
-        return "".join(lines)
+        if len(group.named) == len(lines) == 1 and 0 in lines:  # as most are
+            return lines[0]
+        count = max(len(group.named), 1 + max(lines, default=0))
+        return "".join(
+            [lines[i] if i in lines else self._line(group, i) for i in range(count)]
+        )
+
+    def _line(self, group: Group, i: int) -> str:
+        """Make the line of a frame that was not written."""
+        place = (group.number, i)
+        if not self._ledger.has(place):
+            return ""
+        record = self._ledger.at(place)
+        if isinstance(record.error, ExistsError):
+            return ""  # the manifest has the line of who wrote it
+        named = group.named
+        frame = named[i].frame if i < len(named) else named[0].frame.with_index(i)
+        name = "" if record.path is None else self._relative(record.path)
+        return self._journal.line(frame, record, name, None)
 
     def _relative(self, path: Any) -> str:
         return str(path)[len(self._root) :].lstrip("/")
