@@ -18,7 +18,7 @@ from tiffin.assemble import HandOver, held_bytes
 from tiffin.engine import Pool
 from tiffin.errors import SourceError
 from tiffin.export import Export, Pipeline, raise_first
-from tiffin.sources import run_documents
+from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +183,7 @@ class ImageExporter:
 
     def _begin(self) -> None:
         """Make what does the work."""
-        find_run = partial(_find_run, self.settings.catalog)
+        find_run = RunFinder(self.settings.catalog)
         self._pipeline = Pipeline(self.settings, find_run=find_run)
         self._mailbox = Pool(
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
@@ -310,13 +310,6 @@ class ImageExporter:
         if name == "stop" and run not in self._raised:
             raise_first(self._pipeline.report(run))
         self._raised.discard(run)
-
-
-def _find_run(
-    default: Any, catalog: Any, uid: str
-) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Find a run in the correction's catalogue, or in the exporter's."""
-    return run_documents(default if catalog is None else catalog, uid)
 
 
 def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
 
@@ -13,7 +12,7 @@ from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError
 from tiffin.export import Export, replay
-from tiffin.sources import Documents, Via, open_source, run_documents
+from tiffin.sources import RunFinder, Via, open_source
 
 if TYPE_CHECKING:
     import os
@@ -91,8 +90,8 @@ def export(
         Those of `tiffin.corrections`, or functions ``(image, frame) -> image``, in the
         order in which they act.
     catalog : object, optional
-        Where corrections look runs up, a dark's say: ``catalog[uid]``. By default
-        it is looked for in the source itself.
+        Where corrections look runs up, a dark's say: ``catalog[uid]``, or a file or
+        list of documents. By default it is looked for in the source itself.
     save : str or iterable of {"sub", "light", "dark"}
         Which images are written where a dark is subtracted; `{kind}` tells their names
         apart.
@@ -176,16 +175,8 @@ def export(
         memory=memory,
     )
     documents = open_source(source, via=_via(via), roots=settings.roots)
-    find_run = partial(_find_run, settings.catalog, documents)
+    find_run = RunFinder(settings.catalog, also=documents)
     return replay(settings, documents, progress=progress, find_run=find_run)
-
-
-def _find_run(
-    default: Any, documents: Documents, catalog: Any, uid: str
-) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Find a run in the correction's catalogue, the export's, or what is exported."""
-    wanted = default if catalog is None else catalog
-    return run_documents(wanted, uid, also=documents)
 
 
 def _via(via: Via) -> Via:

@@ -15,6 +15,7 @@ import numpy as np
 from tiffin.corrections.cast import Cast
 from tiffin.corrections.dark import DarkSubtract, Kind, configuration_of
 from tiffin.corrections.flat import FlatField
+from tiffin.corrections.nearest import Nearest
 from tiffin.corrections.shapes import Bin, Crop, Flip, Rotate
 from tiffin.corrections.step import (
     Bound,
@@ -41,6 +42,7 @@ __all__ = [
     "FlatField",
     "Flip",
     "Mask",
+    "Nearest",
     "Rotate",
     "Scale",
     "Threshold",

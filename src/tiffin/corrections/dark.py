@@ -10,11 +10,12 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from tiffin.corrections.arithmetic import average, prepare_dark, subtract
+from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -58,11 +59,14 @@ class DarkSubtract:
         TIFF, NPY, or ``file.h5:/path/of/dataset``.
     constant : float, optional
         The same for every pixel [counts].
-    run : str, optional
-        The uid of a run.
+    run : str or Nearest, optional
+        The uid of a run; or what its start document holds: of those runs the nearest in
+        time is taken that had the light's exposure, gain and binning, but for what
+        `allow` names. A run for which `Nearest` looks is itself a dark, and is left as
+        it is.
     catalog : object, optional
-        Where runs are looked up: ``catalog[uid]``. Without it, in the catalogue that
-        the export was given, or in what it exports.
+        Where runs are looked up: ``catalog[uid]``, or a file or list of documents.
+        Without it, in the catalogue that the export was given, or in what it exports.
     missing : {"error", "raw", "skip"}
         For a light without a dark: it fails, is exported as it is (`{kind}` in its name
         is ``light``), or is left out.
@@ -81,13 +85,15 @@ class DarkSubtract:
     --------
     >>> str(DarkSubtract(stream="dark"))
     "DarkSubtract(stream='dark')"
+    >>> str(DarkSubtract(run=Nearest(plan_name="dark")))
+    "DarkSubtract(run=Nearest(plan_name='dark'))"
     """
 
     key: str | None = None
     stream: str | None = None
     file: str | None = None
     constant: float | None = None
-    run: str | None = None
+    run: str | Nearest | None = None
     catalog: Any = None
     missing: Missing = "error"
     pedestal: float = 0
@@ -146,7 +152,8 @@ class BoundDark:
     def __init__(self, step: DarkSubtract, run: RunView) -> None:
         self._step = step
         self._run = run
-        self._found: dict[str | None, Sequence[Reference]] = {}
+        self._found: dict[Any, Sequence[Reference]] = {}
+        self._why: dict[Any, str] = {}
         self._prepared: OrderedDict[Any, _Prepared] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -162,6 +169,8 @@ class BoundDark:
         if step.stream is not None and frame.stream == step.stream:
             return "dark"
         if step.key is not None and self._run.start.get(step.key) is True:
+            return "dark"
+        if isinstance(step.run, Nearest) and step.run.matches(self._run.start):
             return "dark"
         if step.constant is not None:
             return "sub"
@@ -220,9 +229,15 @@ class BoundDark:
         step = self._step
         if step.stream is not None:
             return self._latest(frame)
-        if frame.field not in self._found:
-            self._found[frame.field] = self._look_up(frame)
-        return self._found[frame.field]
+        key = self._key(frame)
+        if key not in self._found:
+            self._found[key] = self._look_up(frame)
+        return self._found[key]
+
+    def _key(self, frame: Frame) -> Any:
+        """Tell which frames share a dark: where it is searched for, of one setting."""
+        searched = isinstance(self._step.run, Nearest)
+        return frame.field, frame.descriptor.get("uid") if searched else None
 
     def _latest(self, frame: Frame) -> Sequence[Reference]:
         """Find the latest dark before a light, in the same run."""
@@ -235,7 +250,9 @@ class BoundDark:
         step = self._step
         if step.file is not None:
             return [self._run.of_file(step.file)]
-        uids = step.run if step.key is None else self._run.start.get(step.key)
+        if isinstance(step.run, Nearest):
+            return self._search(step.run, frame)
+        uids: Any = step.run if step.key is None else self._run.start.get(step.key)
         if uids is None or uids is False or uids == "":
             return []
         several = [uids] if isinstance(uids, str) else list(uids)
@@ -245,22 +262,39 @@ class BoundDark:
             for reference in self._run.of_run(str(uid), frame.field, step.catalog)
         ]
 
-    def _check(self, frame: Frame, dark: Reference) -> None:
-        """Refuse a dark that was taken otherwise than the light."""
+    def _search(self, query: Nearest, frame: Frame) -> Sequence[Reference]:
+        """Find the nearest run taken as the light was; keep why there is none."""
+
+        def differs(dark: Reference) -> str | None:
+            difference = self._difference(frame, dark)
+            return difference and f"{difference.told} ({difference.waived})"
+
+        found, why = find_nearest(query, frame, self._run, self._step.catalog, differs)
+        self._why[self._key(frame)] = why
+        return found
+
+    def _difference(self, frame: Frame, dark: Reference) -> _Difference | None:
+        """Tell in what a dark was taken otherwise than the light, if that counts."""
         light = _configuration(frame)
         for what, parts in COMPARED.items():
             for key in sorted(light.keys() & dark.configuration.keys()):
                 if not any(part in key for part in parts):
                     continue
-                if self._step.allow and {what, key} & set(self._step.allow):
+                if {what, key} & set(self._step.allow):
                     continue
                 if not _equal(light[key], dark.configuration[key]):
-                    message = (
-                        f"{key} is {light[key]!r} for the light ({frame}) and "
-                        f"{dark.configuration[key]!r} for the dark ({dark.name}): "
-                        f"allow=({what!r},) takes it all the same"
-                    )
-                    raise CorrectionError(message)
+                    return _Difference(what, key, light[key], dark.configuration[key])
+        return None
+
+    def _check(self, frame: Frame, dark: Reference) -> None:
+        """Refuse a dark that was taken otherwise than the light."""
+        difference = self._difference(frame, dark)
+        if difference is not None:
+            message = (
+                f"{difference.told}: light {frame}, dark {dark.name}; "
+                f"{difference.waived}"
+            )
+            raise CorrectionError(message)
         images = frame.pixels.shape if frame.pixels is not None else None
         single = images is not None and int(np.prod(images[:-2])) == 1
         if single and "images" not in self._step.allow:
@@ -277,13 +311,30 @@ class BoundDark:
         where = {
             "key": f"the start document has no {step.key!r}",
             "stream": f"stream {step.stream!r} has given none before it",
-            "run": f"run {step.run!r} has none",
+            "run": self._why.get(self._key(frame)) or f"run {step.run!r} has none",
         }
         chosen = next(name for name in SOURCES if getattr(step, name) is not None)
         return (
             f"there is no dark for {frame}: {where.get(chosen, chosen)}; missing='raw' "
             f"exports it as it is, missing='skip' leaves it out"
         )
+
+
+class _Difference(NamedTuple):
+    """In what light and dark were taken otherwise."""
+
+    what: str
+    key: str
+    light: Any
+    dark: Any
+
+    @property
+    def told(self) -> str:
+        return f"{self.key} is {self.light!r} for the light, {self.dark!r} for the dark"
+
+    @property
+    def waived(self) -> str:
+        return f"allow=({self.what!r},) takes it all the same"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
 
+    from tiffin.corrections.nearest import Nearest
     from tiffin.frames import Frame
 
 __all__ = ["Bound", "Correction", "Notes", "Reference", "RunView", "Step", "bind"]
@@ -80,6 +81,16 @@ class RunView(Protocol):
         ------
         TiffinError
             If the catalogue has no such run, or the run no such field.
+        """
+        ...
+
+    def near(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
+        """Give the start documents of the runs that a query reaches, nearest first.
+
+        Raises
+        ------
+        TiffinError
+            If there is no catalogue, or it can't be searched.
         """
         ...
 

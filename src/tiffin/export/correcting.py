@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tiffin.corrections import (
     Correction,
     DarkSubtract,
     Kind,
+    Nearest,
     Notes,
     Reference,
     bind,
@@ -26,12 +26,27 @@ from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from tiffin.frames import Frame
 
 __all__ = ["Correcting", "FindRun"]
 
-FindRun = Callable[[Any, str], Iterable[tuple[str, Mapping[str, Any]]]]
-"""Gives the documents of a run: asked with a catalogue, or None, and a uid."""
+
+class FindRun(Protocol):
+    """Finds other runs; asked with a catalogue, or None for where the export looks."""
+
+    def __call__(
+        self, catalog: Any, uid: str, /
+    ) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """Give the documents of a run."""
+        ...
+
+    def near(
+        self, catalog: Any, query: Nearest, light: Mapping[str, Any], /
+    ) -> Iterator[Mapping[str, Any]]:
+        """Give the start documents that a query reaches from a light's."""
+        ...
 
 
 class Correcting:
@@ -162,6 +177,12 @@ class _View:
     def of_file(self, path: str) -> Reference:
         images = read_images(path)
         return Reference(read=lambda: images, name=path)
+
+    def near(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
+        if self._find_run is None:
+            message = f"{query!r} can't be looked up: no catalogue is known here"
+            raise SourceError(message)
+        return self._find_run.near(catalog, query, self._start)
 
     def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
         if self._find_run is None:

@@ -6,13 +6,14 @@ twice. All sniffing of versions and types is here.
 """
 
 from tiffin.sources.kinds import Documents, open_source
-from tiffin.sources.look_up import run_documents
+from tiffin.sources.look_up import RunFinder, run_documents
 from tiffin.sources.select import Selection, only
 from tiffin.sources.tiled import connect, find_runs
 from tiffin.sources.tiled_run import Via
 
 __all__ = [
     "Documents",
+    "RunFinder",
     "Selection",
     "Via",
     "connect",

@@ -17,7 +17,7 @@ from tiffin.sources import tiled_run as tiled
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
 
-__all__ = ["Documents", "open_source"]
+__all__ = ["Documents", "guarded", "open_source"]
 
 Pair = tuple[str, Mapping[str, Any]]
 
@@ -145,7 +145,7 @@ def _stored(source: Any, begin: Callable[[], Iterator[Pair]]) -> Documents:
     def where() -> str:
         return f"run {_uid_of(source)}: its store breaks off"
 
-    return Documents(lambda: _guarded(begin, where))
+    return Documents(lambda: guarded(begin, where))
 
 
 def _uid_of(source: Any) -> str:
@@ -156,10 +156,22 @@ def _uid_of(source: Any) -> str:
     return f"of a {type(source).__name__}"
 
 
-def _guarded(
+def guarded(
     begin: Callable[[], Iterable[Any]], where: Callable[[], str]
 ) -> Iterator[Any]:
-    """Go through foreign things; whatever their code raises becomes a SourceError."""
+    """Go through foreign things; whatever their code raises becomes a SourceError.
+
+    Parameters
+    ----------
+    begin : callable
+        Gives them.
+    where : callable
+        Gives the beginning of the message.
+
+    Raises
+    ------
+    SourceError
+    """
     try:
         yield from begin()
     except TiffinError:
@@ -174,7 +186,7 @@ def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Documents:
     kind = type(source).__name__
 
     def begin() -> Iterator[Any]:
-        return _guarded(lambda: source, lambda: f"a {kind} breaks off")
+        return guarded(lambda: source, lambda: f"a {kind} breaks off")
 
     items = begin()
     try:

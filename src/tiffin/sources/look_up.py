@@ -1,18 +1,65 @@
-"""Find a run by its uid, wherever the user keeps runs: that of a dark frame, say."""
+"""Find runs wherever the user keeps them: by uid, or by what they are, as a dark's."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
-from tiffin.sources.kinds import open_source
+from tiffin.sources.kinds import Documents, open_source
+from tiffin.sources.near import starts_near
 from tiffin.sources.select import only
 
-__all__ = ["run_documents"]
+if TYPE_CHECKING:
+    from tiffin.corrections import Nearest
+
+__all__ = ["RunFinder", "run_documents"]
 
 Pair = tuple[str, Mapping[str, Any]]
+
+
+class RunFinder:
+    """Finds the runs that corrections ask for.
+
+    Parameters
+    ----------
+    catalog : object, optional
+        Where to look unless a correction names another catalogue.
+    also : iterable of (name, document), optional
+        Where to look without any.
+    """
+
+    def __init__(
+        self, catalog: Any = None, *, also: Iterable[Pair] | None = None
+    ) -> None:
+        self._catalog = catalog
+        self._also = also
+
+    def __call__(self, catalog: Any, uid: str) -> Iterable[Pair]:
+        """Give the documents of a run; see `run_documents`."""
+        return run_documents(self._chosen(catalog), uid, also=self._also)
+
+    def near(
+        self, catalog: Any, query: Nearest, light: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Give the start documents that a query reaches from a light's, nearest first.
+
+        Raises
+        ------
+        SourceError
+            If there is no catalogue, or it can't be searched.
+        """
+        place = self._chosen(catalog)
+        if place is None and self._also is None:
+            message = f"{query!r} can't be looked up: give a catalogue (catalog=)"
+            raise SourceError(message)
+        documents = _documents(place, self._also)
+        return starts_near(place if documents is None else documents, query, light)
+
+    def _chosen(self, catalog: Any) -> Any:
+        return self._catalog if catalog is None else catalog
 
 
 def run_documents(
@@ -24,7 +71,8 @@ def run_documents(
     ----------
     catalog : object
         ``catalog[uid]`` is looked up: a databroker, a Tiled client, a mapping. Or a
-        callable that is asked for the uid; or a file of documents that holds the run.
+        callable that is asked for the uid; or a file of documents that holds the run,
+        or a list of documents or of runs.
     uid : str
     also : iterable of (name, document), optional
         Where to look without a catalogue.
@@ -37,9 +85,10 @@ def run_documents(
     if catalog is None and also is None:
         message = f"run {uid[:8]} can't be looked up: give a catalogue (catalog=)"
         raise SourceError(message)
-    if catalog is None or isinstance(catalog, (str, os.PathLike)):
-        place = open_source(catalog) if catalog is not None else also
-        return _checked(only(place or (), [uid]), uid)
+    if not isinstance(catalog, Mapping):
+        documents = _documents(catalog, also)
+        if documents is not None:
+            return _checked(only(documents, [uid]), uid)
     try:
         look_up: Callable[[str], Any] = getattr(catalog, "__getitem__", catalog)
         found = look_up(uid)
@@ -49,6 +98,22 @@ def run_documents(
         message = f"the catalogue has no run {uid!r}: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     return open_source(found)
+
+
+def _documents(catalog: Any, also: Iterable[Pair] | None) -> Documents | None:
+    """See a catalogue as documents, where that is all it is; else None."""
+    if catalog is None:
+        return open_source(also)
+    if isinstance(catalog, Iterator):
+        message = "a catalogue is asked more than once: give a list, not what runs dry"
+        raise SourceError(message)
+    if isinstance(catalog, (str, os.PathLike, list, tuple, Documents)):
+        return open_source(catalog)
+    if isinstance(catalog, Mapping) and not hasattr(catalog, "search"):
+        return Documents(
+            lambda: chain.from_iterable(map(open_source, catalog.values()))
+        )
+    return None
 
 
 def _checked(pairs: Iterable[Pair], uid: str) -> Iterator[Pair]:

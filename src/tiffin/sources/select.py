@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
+from tiffin.starts import begun, is_same, item_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -96,9 +97,9 @@ class Selection:
 
     def allows(self, start: Mapping[str, Any]) -> bool:
         """Whether query and times allow a run."""
-        time = _begun(start)
+        time = begun(start)
         return (
-            all(_fits(_item(start, key), value) for key, value in self.query.items())
+            all(_fits(item_of(start, key), value) for key, value in self.query.items())
             and (self.since is None or time >= self.since)
             and (self.until is None or time < self.until)
         )
@@ -117,7 +118,7 @@ class Selection:
                 message = f"a start document has no uid, only {[*start]}"
                 raise SourceError(message)
         allowed = [start for start in starts if self.allows(start)]
-        newest = sorted(allowed, key=lambda start: -_begun(start))
+        newest = sorted(allowed, key=lambda start: -begun(start))
         if self.runs:  # each once, by however many names
             return list(dict.fromkeys(_named(newest, name) for name in self.runs))
         chosen = {str(start["uid"]) for start in newest[: self.limit]}
@@ -183,26 +184,9 @@ def _named(newest: list[Mapping[str, Any]], name: str) -> str:
     return str(found[0]["uid"])
 
 
-def _begun(start: Mapping[str, Any]) -> float:
-    try:
-        return float(start.get("time", 0))
-    except (TypeError, ValueError):
-        message = f"a start document's time is no number: {start['time']!r}"
-        raise SourceError(message) from None
-
-
 def _fits(held: Any, wanted: Any) -> bool:
-    if hasattr(held, "tolist"):  # msgpack keeps arrays
-        held = held.tolist()
     readings = wanted.readings if isinstance(wanted, Typed) else (wanted,)
-    return any(bool(held == reading) for reading in readings)
-
-
-def _item(start: Mapping[str, Any], key: str) -> Any:
-    value: Any = start
-    for part in key.split("."):
-        value = value.get(part) if hasattr(value, "get") else None
-    return value
+    return any(is_same(held, reading) for reading in readings)
 
 
 def _key_and_value(text: str) -> tuple[str, Any]:

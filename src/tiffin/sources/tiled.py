@@ -16,9 +16,11 @@ from tiffin.sources.select import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiffin.sources.select import Selection
 
-__all__ = ["connect", "find_runs"]
+__all__ = ["connect", "find_runs", "holding", "is_sql"]
 
 
 def connect(address: str, *, api_key: str | None = None) -> Any:
@@ -77,18 +79,36 @@ def find_runs(client: Any, selection: Selection) -> list[Any]:
         raise SourceError(message) from error
 
 
+def holding(client: Any, query: Mapping[str, Any]) -> Any:
+    """Narrow a catalogue to the runs whose start documents hold these values.
+
+    Parameters
+    ----------
+    client : object
+        A Tiled container of runs.
+    query : mapping
+        Key of the start document → value; a `Typed` one may be any of its readings.
+
+    Raises
+    ------
+    SettingsError
+        If a server can't look for such a value.
+    """
+    for key, value in query.items():
+        client = client.search(_holds(key, value))
+    return client
+
+
 def _found(client: Any, selection: Selection) -> list[Any]:
     from tiled.queries import Comparison
 
-    found = client
-    for key, value in selection.query.items():
-        found = found.search(_holds(key, value))
+    found = holding(client, selection.query)
     if selection.since is not None:
         found = found.search(Comparison("ge", "start.time", selection.since))
     if selection.until is not None:
         found = found.search(Comparison("lt", "start.time", selection.until))
     # A catalogue in Mongo sorts start documents, one in SQL what holds them.
-    newest = found.sort(("start.time" if _is_sql(client) else "time", -1))
+    newest = found.sort(("start.time" if is_sql(client) else "time", -1))
     if selection.runs:  # each once, by however many names
         runs = [_find_run(newest, name) for name in selection.runs]
         return list({run.metadata["start"]["uid"]: run for run in runs}.values())
@@ -96,7 +116,8 @@ def _found(client: Any, selection: Selection) -> list[Any]:
     return list(newest.values()[:limit])[::-1]
 
 
-def _is_sql(client: Any) -> bool:
+def is_sql(client: Any) -> bool:
+    """Whether a catalogue is one in SQL, which sorts by what holds start documents."""
     return bool(getattr(client, "is_sql", True))
 
 
@@ -140,7 +161,7 @@ def _beginning(newest: Any, name: str) -> Any:
     """Give the runs whose uids begin so."""
     from tiled.queries import Like, Regex
 
-    if _is_sql(newest):
+    if is_sql(newest):
         # What LIKE takes for a wildcard, or an escape, is looked at here.
         query: Any = Like("start.uid", re.sub(r"[%_\\]", "_", name) + "%")
     else:

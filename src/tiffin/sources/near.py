@@ -1,0 +1,104 @@
+"""Start documents of the runs near another, nearest first: a light's darks, say."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from tiffin.sources.kinds import Documents, guarded
+from tiffin.sources.tiled import holding, is_sql
+from tiffin.starts import begun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tiffin.corrections import Nearest
+
+    Start = Mapping[str, Any]
+
+__all__ = ["starts_near"]
+
+MARGIN = 1.0
+"""How much more than is wanted old databrokers are asked for [s]."""
+
+
+def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
+    """Give the start documents that a query reaches from a light's, nearest first.
+
+    Parameters
+    ----------
+    catalog : object
+        Documents, a mapping of uid to a run, a Tiled client, or a databroker.
+    query : Nearest
+    light : mapping
+        The start document of the light's run.
+
+    Raises
+    ------
+    SourceError
+        If the catalogue can't be searched.
+    """
+
+    def starts() -> Iterable[Start]:
+        if isinstance(catalog, Documents):
+            return _nearest_first(_starts_in(catalog), light)
+        if callable(getattr(catalog, "search", None)):
+            return _in_tiled(catalog, query, light)
+        return _nearest_first(_in_databroker(catalog, query, light), light)
+
+    what = f"a {type(catalog).__name__} can't be searched for {query!r}"
+    for start in guarded(starts, lambda: what):
+        if query.reaches(start, light) and query.matches(start):
+            yield start
+
+
+def _starts_in(pairs: Iterable[tuple[str, Start]]) -> Iterator[Start]:
+    return (doc for name, doc in pairs if name == "start" and "uid" in doc)
+
+
+def _nearest_first(starts: Iterable[Start], light: Start) -> Iterable[Start]:
+    return sorted(starts, key=_distance_from(light))
+
+
+def _distance_from(light: Start) -> Callable[[Start], tuple[float, float, str]]:
+    """Order by distance; then what came before; then by uid, so that order is one."""
+
+    def distance(start: Start) -> tuple[float, float, str]:
+        after = begun(start) - begun(light)
+        return abs(after), after, str(start["uid"])
+
+    return distance
+
+
+def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]:
+    """Ask a databroker of version 1 or 0, which is called with keys and values."""
+    times = {}
+    if not query.later:
+        times["until"] = begun(light) + MARGIN
+    elif query.within is not None:
+        times["until"] = begun(light) + query.within + MARGIN
+    if query.within is not None:
+        times["since"] = begun(light) - query.within - MARGIN
+    for header in broker(**dict(query.metadata), **times):
+        yield header.start
+
+
+def _in_tiled(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
+    """Ask a server for those before, and for those after, a page at a time."""
+    from tiled.queries import Comparison
+
+    found, time = holding(client, dict(query.metadata)), begun(light)
+    if query.within is not None:
+        found = found.search(Comparison("ge", "start.time", time - query.within))
+        found = found.search(Comparison("le", "start.time", time + query.within))
+    key = "start.time" if is_sql(client) else "time"
+    sides = [found.search(Comparison("le", "start.time", time)).sort((key, -1))]
+    if query.later:
+        sides.append(found.search(Comparison("gt", "start.time", time)).sort((key, 1)))
+    order = _distance_from(light)
+    starts = [(run.metadata["start"] for run in side.values()) for side in sides]
+    nearest = heapq.merge(*starts, key=lambda start: order(start)[0])
+    # A server does not order what began at the same time.
+    for _, equals in itertools.groupby(nearest, key=lambda start: order(start)[0]):
+        yield from sorted(equals, key=order)

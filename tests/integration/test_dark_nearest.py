@@ -1,0 +1,403 @@
+"""A dark found by query: what its start document holds, when, and how it was taken."""
+
+import json
+import pickle
+import uuid
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+import tiffin
+from tiffin import ImageExporter
+from tiffin.corrections import DarkSubtract, Nearest
+from tiffin.errors import MissingDarkError, SettingsError, SourceError
+from tiffin.testing import run_of
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
+NOON = 1_800_000_000.0
+
+
+def run_at(seconds, value, *, exposure=0.1, gain=1, events=1, **metadata):
+    """Compose a run of a detector with a configuration, begun so long after noon."""
+    run = run_of({"img": np.full((events, 6, 9), value, "u2")}, **metadata)
+    run[0][1]["time"] = NOON + seconds
+    values = {"pe1_exposure": exposure, "pe1_gain": gain}
+    run[1][1]["configuration"] = {
+        "pe1": {
+            "data": values,
+            "timestamps": dict.fromkeys(values, NOON),
+            "data_keys": {
+                key: {"source": "SIM", "dtype": "number", "shape": []} for key in values
+            },
+        }
+    }
+    run[1][1]["object_keys"] = {"pe1": ["img"]}
+    return run
+
+
+def uid_of(run):
+    return run[0][1]["uid"]
+
+
+@pytest.fixture
+def mark():
+    """What tells these runs from those of other tests, in a store that is shared."""
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def night(mark):
+    """Give a light, and darks about it: (seconds from it, value, exposure)."""
+
+    def night(*darks, **light):
+        told = [
+            run_at(
+                seconds,
+                value,
+                exposure=exposure,
+                plan_name="dark",
+                mark=mark,
+                scan_id=10 + n,
+            )
+            for n, (seconds, value, exposure) in enumerate(darks)
+        ]
+        return run_at(0, 100, scan_id=2, mark=mark, events=2, **light), told
+
+    return night
+
+
+KINDS = ["list", "jsonl", "mapping", "databroker v1", "databroker v2", "Tiled"]
+
+
+@pytest.fixture
+def kept(request, tmp_path):
+    """Keep runs somewhere, and give the catalogue that holds them."""
+
+    def kept(kind, runs):
+        if kind == "list":
+            return [pair for run in runs for pair in run]
+        if kind == "mapping":
+            return {uid_of(run): run for run in runs}
+        if kind == "jsonl":
+            path = tmp_path / "night.jsonl"
+            path.write_text(
+                "".join(
+                    json.dumps({"name": name, "doc": doc}, default=np.ndarray.tolist)
+                    + "\n"
+                    for run in runs
+                    for name, doc in run
+                )
+            )
+            return path
+        return stored(kind, runs)
+
+    def stored(kind, runs):
+        if kind == "Tiled":
+            from bluesky_tiled_plugins import TiledWriter
+
+            client = request.getfixturevalue("tiled")
+            writer = TiledWriter(client, batch_size=1)
+            for run in runs:
+                for pair in run:
+                    writer(*pair)
+            return client
+        broker = request.getfixturevalue("broker")
+        for run in runs:
+            for pair in run:
+                broker.v1.insert(*pair)
+        return broker if kind == "databroker v1" else broker.v2
+
+    return kept
+
+
+def subtracted(report, read):
+    """Give what was subtracted from each light of 100."""
+    return [100 - float(read(record.path)[0, 0]) for record in report.written]
+
+
+def export(light, folder, step, **options):
+    return tiffin.export(light, NAME, directory=folder, corrections=[step], **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_nearest_dark_that_was_taken_alike_is_found(
+    night, mark, kept, tmp_path, read, kind
+):
+    """S24, S29: nearest in time, of the light's exposure; whatever holds the runs."""
+    light, darks = night((-900, 9, 0.1), (-600, 6, 0.1), (-300, 3, 0.5), (60, 1, 0.1))
+    other = run_at(-10, 77, plan_name="count", mark=mark)
+    catalog = kept(kind, [*darks, other, light])
+    step = DarkSubtract(run=Nearest(plan_name="dark", mark=mark))
+
+    report = export(light, tmp_path / "out", step, catalog=catalog)
+
+    assert subtracted(report, read) == [6, 6]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_none_within_reach_says_what_was_looked_at(night, mark, kept, tmp_path, kind):
+    """S27, S29: how many were looked at, and both values; handled as missing= says."""
+    light, darks = night((-900, 9, 0.1), (-300, 3, 0.5), (-200, 2, 0.25), (60, 1, 0.1))
+    catalog = kept(kind, [*darks, light])
+    query = Nearest(plan_name="dark", mark=mark, within=600)
+
+    with pytest.raises(MissingDarkError, match=r"2 run\(s\) looked at") as caught:
+        export(light, tmp_path, DarkSubtract(run=query), catalog=catalog)
+    raw = export(
+        light, tmp_path, DarkSubtract(run=query, missing="raw"), catalog=catalog
+    )
+
+    assert f"run {uid_of(darks[2])[:8]}: pe1_exposure is 0.1 for" in str(caught.value)
+    assert "0.25 for the dark" in str(caught.value)
+    assert "0.5 for the dark" in str(caught.value)
+    assert "allow=('exposure',)" in str(caught.value)
+    assert [r.path.name for r in raw.written] == ["2_light_1.tif", "2_light_2.tif"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dark_from_the_future_is_taken_only_if_asked_for(
+    night, mark, kept, tmp_path, read, kind
+):
+    """The rule: what began after the light is not asked, so that live is as later."""
+    light, darks = night((-600, 6, 0.1), (60, 1, 0.1))
+    catalog = kept(kind, [*darks, light])
+    wanted = {"plan_name": "dark", "mark": mark}
+
+    before = export(
+        light, tmp_path / "a", DarkSubtract(run=Nearest(wanted)), catalog=catalog
+    )
+    either = export(
+        light, tmp_path / "b", DarkSubtract(run=Nearest(wanted, later=True)),
+        catalog=catalog,
+    )  # fmt: skip
+
+    assert subtracted(before, read) == [6, 6]
+    assert subtracted(either, read) == [1, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ties(night, mark, kept, tmp_path, read, kind):
+    """The rule: of two equally far the one before; of those the first by uid."""
+    light, darks = night((60, 1, 0.1), (-60, 2, 0.1), (-60, 3, 0.1))
+    first = min(darks[1:], key=uid_of)
+    catalog = kept(kind, [*darks, light])
+    query = Nearest(plan_name="dark", mark=mark, later=True)
+
+    report = export(light, tmp_path / "out", DarkSubtract(run=query), catalog=catalog)
+
+    value = 2 if first is darks[1] else 3
+    assert subtracted(report, read) == [value, value]
+
+
+def test_a_dark_that_began_with_the_light_is_none_from_the_future(
+    night, tmp_path, read
+):
+    """The rule's edge: not after it is before it."""
+    light, darks = night((0, 5, 0.1))
+
+    report = export(
+        [*darks, light], tmp_path, DarkSubtract(run=Nearest(plan_name="dark"))
+    )
+
+    assert subtracted(report, read)[1:] == [5, 5]
+
+
+def test_a_difference_is_waived_by_its_name(night, tmp_path, read):
+    """S29: allow= holds for the search, too."""
+    light, darks = night((-600, 6, 0.1), (-300, 3, 0.5))
+    query = Nearest(plan_name="dark")
+
+    report = export(
+        light,
+        tmp_path,
+        DarkSubtract(run=query, allow="exposure"),
+        catalog=[*darks[0], *darks[1]],
+    )
+
+    assert subtracted(report, read) == [3, 3]
+
+
+def test_a_run_that_is_looked_for_is_itself_a_dark(night, tmp_path, read):
+    """S26: exported as it is, though another dark is near; in the same source."""
+    light, darks = night((-600, 6, 0.1), (-300, 3, 0.1))
+
+    report = export(
+        [*darks, light], tmp_path, DarkSubtract(run=Nearest(plan_name="dark")),
+        existing="replace", on_error="report",
+    )  # fmt: skip
+
+    assert [r.kind for r in report.records] == ["dark", "dark", "sub", "sub"]
+    assert subtracted(report, read)[-2:] == [3, 3]
+
+
+def test_a_run_without_the_field_does_not_fit(night, mark, tmp_path, read):
+    """Another detector's dark is passed over, and told of if there is none else."""
+    light, darks = night((-600, 6, 0.1))
+    other = run_of({"dexela": np.ones((1, 6, 9), "u2")}, plan_name="dark", mark=mark)
+    other[0][1]["time"] = NOON - 10
+    step = DarkSubtract(run=Nearest(plan_name="dark"))
+
+    report = export(light, tmp_path / "a", step, catalog=[*other, *darks[0]])
+    with pytest.raises(MissingDarkError, match=r"1 run\(s\) looked at.*'img'"):
+        export(light, tmp_path / "b", step, catalog=other)
+
+    assert subtracted(report, read) == [6, 6]
+
+
+def test_each_configuration_of_the_light_has_its_dark(night, tmp_path, read):
+    """A run that changes its exposure in the midst has a dark for each."""
+    light, darks = night((-600, 6, 0.1), (-300, 3, 0.5))
+    second = run_at(0, 100, exposure=0.5)
+    descriptor = {**second[1][1], "run_start": uid_of(light)}
+    light[3][1]["descriptor"] = descriptor["uid"]
+    light.insert(3, ("descriptor", descriptor))
+
+    report = export(
+        light,
+        tmp_path,
+        DarkSubtract(run=Nearest(plan_name="dark")),
+        catalog=[*darks[0], *darks[1]],
+    )
+
+    assert subtracted(report, read) == [6, 3]
+
+
+class Counted(dict):
+    """A catalogue that counts how often it is gone through."""
+
+    times = 0
+
+    def values(self):
+        self.times += 1
+        return super().values()
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_dark_is_looked_up_once_a_run(night, tmp_path, live, fits):
+    """However many frames there are, and whether or not there is one; in both ways."""
+    light, darks = night((-600, 6, 0.1 if fits else 0.2))
+    catalog = Counted({uid_of(dark): dark for dark in darks})
+    steps = [DarkSubtract(run=Nearest(plan_name="dark"))]
+    options = {"directory": tmp_path, "corrections": steps, "catalog": catalog}
+
+    if live:
+        with ImageExporter(NAME, **options) as exporter:
+            for pair in light:
+                exporter(*pair)
+        (report,) = exporter.reports.values()
+    else:
+        report = tiffin.export(light, NAME, **options, on_error="report")
+
+    assert catalog.times == 1
+    assert len(report.written if fits else report.failed) == 2
+
+
+@pytest.mark.parametrize("kind", ["databroker v1", "Tiled"])
+def test_live_as_well_as_replayed(RE, img, images, kept, mark, tmp_path, read, kind):
+    """S24: a real engine's dark, taken minutes ago, is found in the store it fills."""
+    if kind == "Tiled":
+        from bluesky_tiled_plugins import TiledWriter
+
+        catalog = kept(kind, [])
+        RE.subscribe(TiledWriter(catalog, batch_size=1))
+    else:
+        catalog = kept(kind, [])
+        RE.subscribe(catalog.v1.insert)
+    step = DarkSubtract(run=Nearest({"plan_name": "count", "mark": mark, "dark": True}))
+    exporter = ImageExporter(
+        NAME, directory=tmp_path / "live", corrections=[step], catalog=catalog
+    )
+    RE.subscribe(exporter)
+
+    RE(count([img], 1), mark=mark, dark=True)
+    (uid,) = RE(count([img], 2), mark=mark)
+    report = tiffin.export(
+        catalog[uid], NAME, directory=tmp_path / "later", corrections=[step],
+        catalog=catalog,
+    )  # fmt: skip
+
+    dark, *lights = [image.astype("f4") for image in images.taken(3)]
+    assert exporter.reports[uid].ok
+    for live, later, light in zip(
+        exporter.reports[uid].written, report.written, lights, strict=True
+    ):
+        np.testing.assert_array_equal(read(live.path), light - dark)
+        assert live.path.read_bytes() == later.path.read_bytes()
+
+
+def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
+    """It is said; live, without any, too, and nothing is killed by it."""
+    light, _ = night()
+    step = DarkSubtract(run=Nearest(plan_name="dark"), missing="raw")
+
+    with pytest.raises(SourceError, match=r"function can't be searched for Nearest"):
+        export(light, tmp_path, step, catalog=lambda uid: None)
+    with pytest.raises(SourceError, match="runs dry"):
+        export(light, tmp_path, step, catalog=iter(light))
+    with ImageExporter(NAME, directory=tmp_path, corrections=[step]) as exporter:
+        for pair in light:
+            exporter(*pair)
+
+    (report,) = exporter.reports.values()
+    assert "give a catalogue" in str(report.failed[0].error)
+
+
+def test_documents_are_not_changed(night, tmp_path):
+    """S30: light and darks are what they were."""
+    light, darks = night((-600, 6, 0.1))
+    before = pickle.dumps([light, darks])
+
+    export(
+        light, tmp_path, DarkSubtract(run=Nearest(plan_name="dark")), catalog=darks[0]
+    )
+
+    assert pickle.dumps([light, darks]) == before
+
+
+def test_a_query_is_a_value():
+    """Frozen, compared and sent by its content, and told in one line."""
+    query = Nearest({"sample.name": "Ni", "within": 1}, plan_name="dark", within=60)
+    step = DarkSubtract(run=query)
+
+    assert pickle.loads(pickle.dumps(query)) == query
+    assert Nearest(a=1, b=2) == Nearest({"b": 2}, a=1)
+    assert str(step) == (
+        "DarkSubtract(run=Nearest({'sample.name': 'Ni', 'within': 1}, "
+        "plan_name='dark', within=60))"
+    )
+    assert eval(repr(query)) == query  # noqa: S307 (our own)
+    with pytest.raises(AttributeError):
+        query.within = 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"within": 60}, {"a": 1, "within": -1}, {"a": 1, "within": "60"}],
+)
+def test_queries_that_can_not_work_are_refused(arguments):
+    """Fail before the beam."""
+    with pytest.raises(SettingsError):
+        Nearest(**arguments)
+
+
+def test_the_query_stands_in_the_manifest(night, tmp_path):
+    """Provenance: how the dark was found, and which it was."""
+    light, darks = night((-600, 6, 0.1))
+
+    export(
+        light, tmp_path, DarkSubtract(run=Nearest(plan_name="dark")), catalog=darks[0]
+    )
+
+    (path,) = (tmp_path / ".tiffin").iterdir()
+    settings, first, _ = map(json.loads, path.read_text().splitlines())
+    assert settings["settings"]["corrections"] == [
+        "DarkSubtract(run=Nearest(plan_name='dark'))"
+    ]
+    assert first["used"][0]["run"] == uid_of(darks[0])
