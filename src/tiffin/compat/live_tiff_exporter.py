@@ -30,7 +30,7 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export import Export, of_image, record_of
+from tiffin.export import Export, ImageContent, record_of
 from tiffin.frames import Frame, images_in
 from tiffin.records import Record
 from tiffin.writers import SeriesWriter, publish
@@ -333,7 +333,7 @@ class LiveTiffExporter:
         status: Any = "planned" if self.dryrun else "written"
         if error is not None:
             status = "skipped" if isinstance(error, NoImageError) else "failed"
-        content = None if image is None else of_image(self._writer, image)
+        content = None if image is None else ImageContent(self._writer, image)
         record = record_of(frame, status, path=path, error=error, written=content)
         self._ledger.put((self._ledger.new_group(), 0), record)
         if status == "failed" and error is not None:
