@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["held_bytes", "own_copy"]
+__all__ = ["PLAIN", "held_bytes", "own_copy"]
+
+PLAIN = frozenset({int, float, str, bool, type(None)})
+"""What nobody can change."""
 
 NUMBER_IN_LIST = 40
 """About what a number in a nested list takes: the object, and its place [bytes]."""
@@ -28,7 +31,10 @@ def own_copy(document: Any) -> Any:
     {'data': {'img': array([0., 0., 0.])}, 'tags': [{'a': 1}]}
     """
     if isinstance(document, Mapping):
-        return {key: own_copy(value) for key, value in document.items()}
+        return {
+            key: value if type(value) in PLAIN else own_copy(value)
+            for key, value in document.items()
+        }
     if isinstance(document, (list, tuple)):
         nested = (list, tuple, Mapping, np.ndarray)
         if any(isinstance(item, nested) for item in document):

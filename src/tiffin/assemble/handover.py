@@ -10,14 +10,13 @@ frame fails instead of being another's.
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tiffin.assemble.documents import own_copy
+from tiffin.assemble.documents import PLAIN, own_copy
 from tiffin.errors import ReadError
 
 __all__ = ["HandOver", "Shared"]
@@ -31,11 +30,9 @@ REMEMBERED = 16
 LARGE = 2**16
 """What is smaller is copied: that takes no longer than to look at it [bytes]."""
 
-PLAIN = frozenset({int, float, str, bool, type(None)})
-"""What nobody can change."""
-
-SAMPLES = 16
-"""Pixels in a sample: each costs a look at memory that no cache holds."""
+ROWS, COLUMNS = 8, 32
+"""A sample: so many of an array's rows, so many pixels of each. A row costs a look at
+memory that no cache holds; its neighbours come along."""
 
 
 class Shared:
@@ -90,9 +87,7 @@ class _Habit:
 
     events: int = 0
     reuses: bool = False
-    seen: deque[weakref.ref[Any]] = field(
-        default_factory=lambda: deque(maxlen=REMEMBERED)
-    )
+    seen: dict[int, weakref.ref[Any]] = field(default_factory=dict)
 
 
 class HandOver:
@@ -120,17 +115,15 @@ class HandOver:
         data = doc.get("data") if name == "event" else None
         if not isinstance(data, Mapping):
             return own_copy(doc)
-        # Few steps: this is the RunEngine's time.
-        copy = {
-            key: v if type(v) in PLAIN else own_copy(v)
-            for key, v in doc.items()
-            if key != "data"
-        }
-        stream = doc.get("descriptor")
-        copy["data"] = {
-            key: v if type(v) in PLAIN else self._taken(stream, key, v)
-            for key, v in data.items()
-        }
+        # Few steps: this is the RunEngine's time, and no cache holds this code then.
+        copy, stream = dict(doc), doc.get("descriptor")
+        for key, value in copy.items():
+            if type(value) not in PLAIN and key != "data":
+                copy[key] = own_copy(value)
+        copy["data"] = pixels = dict(data)
+        for key, value in pixels.items():
+            if type(value) not in PLAIN:
+                pixels[key] = self._taken(stream, key, value)
         return copy
 
     def _taken(self, stream: Any, key: str, value: Any) -> Any:
@@ -155,11 +148,15 @@ def _is_new(array: np.ndarray, habit: _Habit) -> bool:
             return False  # nobody knows whose memory it is
     if not array.flags.c_contiguous:
         return False
-    known = any(alive() is owner for alive in habit.seen)
-    habit.seen.append(weakref.ref(owner))
-    return not known
+    if id(owner) in habit.seen and habit.seen[id(owner)]() is owner:
+        return False
+    habit.seen[id(owner)] = weakref.ref(owner)
+    if len(habit.seen) > REMEMBERED:
+        del habit.seen[next(iter(habit.seen))]
+    return True
 
 
 def _sample(array: np.ndarray) -> bytes:
-    flat = array.reshape(-1)
-    return flat[:: max(flat.size // SAMPLES, 1)].tobytes()
+    rows = array.reshape(-1, array.shape[-1])
+    step, middle = max(len(rows) // ROWS, 1), rows.shape[1] // 2
+    return rows[step // 2 :: step, middle : middle + COLUMNS].tobytes()
