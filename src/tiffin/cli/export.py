@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,6 +17,26 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tiffin.cli.chain import correction
+from tiffin.cli.config import ConfigFile, is_typed, tables_of
+from tiffin.cli.correcting import (
+    CHAIN,
+    Allow,
+    Binning,
+    Catalog,
+    Crop,
+    Dark,
+    DarkMissing,
+    Flat,
+    Mask,
+    MaskFill,
+    OverflowOption,
+    RoundingOption,
+    Save,
+    asked_for,
+    cast_of,
+    words,
+)
 from tiffin.cli.options import (
     AllStreams,
     ApiKey,
@@ -32,6 +53,7 @@ from tiffin.cli.options import (
     TemplateText,
     Timezone,
     Until,
+    catalog_of,
     chosen_runs,
     mapping,
     streams_of,
@@ -43,6 +65,8 @@ from tiffin.template import Template
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tiffin.cli.chain import Asked
+    from tiffin.corrections import Correction
     from tiffin.records import Report
 
 __all__ = ["export"]
@@ -52,6 +76,7 @@ INTERRUPTED = 130
 
 
 def export(
+    context: typer.Context,
     source: Source,
     template: TemplateText,
     directory: Directory = None,
@@ -96,6 +121,18 @@ def export(
         str | None,
         typer.Option(help="Cast to it, where it holds every value: uint16, float32…"),
     ] = None,
+    dark: Dark = None,
+    dark_missing: DarkMissing = None,
+    allow: Allow = None,
+    flat: Flat = None,
+    mask: Mask = None,
+    mask_fill: MaskFill = None,
+    crop: Crop = None,
+    binning: Binning = None,
+    overflow: OverflowOption = None,
+    rounding: RoundingOption = None,
+    save: Save = None,
+    catalog: Catalog = None,
     via: Annotated[
         Literal["auto", "http", "files"],
         typer.Option(help="How a server's external images are read."),
@@ -111,12 +148,36 @@ def export(
     name_policy: NamePolicy = "portable",
     replace: Replacements = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Print the names, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run/--no-dry-run",
+            "-n",
+            help="Print the names, write nothing.",
+            show_default=False,
+        ),
     ] = False,
+    config: ConfigFile = None,  # noqa: ARG001 (it is in the other options' defaults)
     api_key: ApiKey = None,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
-    Template(template)  # what is wrong with it is said before any server is asked
+    # What is wrong with settings is said before any server is asked.
+    Template(template)
+    chain = asked_for(
+        dark=dark,
+        dark_missing=dark_missing,
+        allow=allow,
+        flat=flat,
+        mask=mask,
+        mask_fill=mask_fill,
+        crop=crop,
+        binning=binning,
+    )
+    cast = cast_of(dtype, overflow, rounding)
+    steps = _steps(context, chain, cast, api_key)
+    # A stream that is typed counts before all that the file asks for.
+    every = all_streams and (
+        is_typed(context, "all_streams") or not is_typed(context, "stream")
+    )
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
@@ -129,7 +190,7 @@ def export(
                 template,
                 directory=directory,
                 fields=field or None,
-                streams=streams_of(stream, every=all_streams),
+                streams=streams_of(stream, every=every),
                 existing=existing,
                 compression=compression,
                 level=level,
@@ -141,7 +202,10 @@ def export(
                 memory=None if memory is None else memory * 10**6,
                 dry_run=dry_run,
                 on_error="report",
-                dtype=dtype,
+                dtype=None if cast else dtype,
+                corrections=steps,
+                catalog=catalog_of(catalog or source, api_key) if steps else None,
+                save=words(save) or ("sub",),
                 via=via,
                 root_map=mapping("--root-map", root_map),
                 colour=colour or (),
@@ -155,6 +219,20 @@ def export(
         raise typer.Exit(INTERRUPTED) from None
     _show(report, console)
     raise typer.Exit(0 if report.ok else 1)
+
+
+def _steps(
+    context: typer.Context,
+    chain: list[Asked],
+    cast: Asked | None,
+    api_key: str | None,
+) -> list[Correction]:
+    """Make the corrections: the command line's, or the file's tables; a cast last."""
+    catalog = partial(catalog_of, api_key=api_key)
+    of_file = [correction(asked, catalog) for asked in tables_of(context)]
+    if not of_file or is_typed(context, *CHAIN):
+        of_file = [correction(asked, catalog) for asked in chain]
+    return of_file + ([correction(cast, catalog)] if cast else [])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,7 +37,9 @@ __all__ = [
     "TemplateText",
     "Timezone",
     "Until",
+    "catalog_of",
     "chosen_runs",
+    "is_address",
     "mapping",
     "streams_of",
 ]
@@ -80,7 +83,12 @@ Streams = Annotated[
     list[str] | None,
     typer.Option("--stream", "-s", help="This stream, not 'primary'; may be repeated."),
 ]
-AllStreams = Annotated[bool, typer.Option("--all-streams", help="Every stream.")]
+AllStreams = Annotated[
+    bool,
+    typer.Option(
+        "--all-streams/--no-all-streams", help="Every stream.", show_default=False
+    ),
+]
 Timezone = Annotated[
     str | None,
     typer.Option(
@@ -110,19 +118,42 @@ ApiKey = Annotated[
 
 def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
     """Open what the user names, with the runs chosen that were asked for."""
-    if source.startswith(("http://", "https://")):
-        return find_runs(connect(source, api_key=api_key), selection)
-    if not Path(source).exists():
-        message = (
-            f"{source!r} is neither a file nor an address that begins with http:// "
-            f"or https://"
-        )
-        raise SettingsError(message)
+    if _is_server(source):
+        return find_runs(_client(source, api_key), selection)
     opened = open_source(source)
     if not selection:
         return opened
     uids = selection.choose([doc for name, doc in opened if name == "start"])
     return Documents(lambda: only(opened, uids))
+
+
+def catalog_of(source: str, api_key: str | None) -> Any:
+    """Open where runs are looked up by their uid: a server, or a file; or None."""
+    if _is_server(source):
+        return _client(source, api_key)
+    # What comes through a pipe comes once: there an export looks in what it has.
+    return source if Path(source).is_file() or Path(source).is_dir() else None
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is a server, by its name."""
+    return source.startswith(("http://", "https://"))
+
+
+def _is_server(source: str) -> bool:
+    if not is_address(source) and not Path(source).exists():
+        message = (
+            f"{source!r} is neither a file nor an address that begins with http:// "
+            f"or https://"
+        )
+        raise SettingsError(message)
+    return is_address(source)
+
+
+@lru_cache(maxsize=4)
+def _client(address: str, api_key: str | None) -> Any:
+    """Connect to a server once, for runs and for their darks."""
+    return connect(address, api_key=api_key)
 
 
 def streams_of(streams: Sequence[str] | None, *, every: bool) -> tuple[str, ...] | None:
