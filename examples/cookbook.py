@@ -19,6 +19,7 @@ from databroker import Broker
 from simulated import make_detector, motor, shctl1
 
 from tiffin import LiveTiffExporter, get_images, process
+from tiffin.corrections import DarkSubtract
 
 matplotlib.use("agg")
 from bluesky.callbacks.mpl_plotting import LivePlot
@@ -28,7 +29,7 @@ RE = RunEngine()
 RE.subscribe(db.v1.insert)
 
 # This detector counts in int32, as the recipe's `img - dark` needs: unsigned pixels
-# would wrap around below zero.
+# would wrap around below zero. The two lines behind the recipe take either.
 pe1c = make_detector("pe1", dtype="int32")
 motor.move = lambda x: motor.set(x).wait()
 
@@ -101,8 +102,21 @@ def run(motor, x, start, stop, num_steps, loops, *, exposure=1, **metadata):
     process(db[uid], exporter)
 
 
+# --- The same in two lines: floats, whatever the detector counts in ------------------
+
+
+class SubtractedInTwoLines(LiveTiffExporter):
+    corrections = DarkSubtract(key="dark_frame")
+
+
+in_two_lines = SubtractedInTwoLines(
+    "pe1_image", template.replace("UO2_23_8/", "float/"), db=db
+)
+
+
 # --- At the beamline -----------------------------------------------------------------
 
 if __name__ == "__main__":
     run(motor, 0, -1, 1, 3, 2, sa_name="UO2_23_8")
-    print("\n".join(exporter.filenames))
+    process(db[-1], in_two_lines)
+    print("\n".join(exporter.filenames + in_two_lines.filenames))

@@ -8,7 +8,7 @@ from bluesky import plan_stubs as bps
 from bluesky.plans import count, list_scan
 
 import tiffin
-from tiffin import ImageExporter
+from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.corrections import DarkSubtract
 
 pytestmark = [
@@ -186,3 +186,17 @@ def test_light_and_dark_are_saved_too(RE, detector, darkened, sim, tmp_path, rea
     np.testing.assert_array_equal(dark, sim.generate_dark_frame())
     np.testing.assert_array_equal(light, sim.generate_image())
     assert len(list((tmp_path / "out").glob("*/*.tif"))) == 5
+
+
+def test_the_old_exporter_in_two_lines(RE, detector, darkened, sim, tmp_path, read):
+    """S25, S46: of a run with a dark stream, only the lights are exported."""
+
+    class Subtracted(LiveTiffExporter):
+        corrections = DarkSubtract(stream="dark")
+
+    name = "/out/{start.scan_id}_{kind}_{event.seq_num}.tif"
+    exporter = Subtracted("det_image", f"{tmp_path}{name}")
+
+    (uid,) = RE(darkened(count([detector], 2)), exporter)
+
+    check(exporter.reports[uid], [1, 2], sim, read)

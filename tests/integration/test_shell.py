@@ -282,6 +282,10 @@ def test_the_cookbook_runs(tmp_path, read):
     assert pixels.dtype == np.int32
     assert abs(pixels[:8, :8].mean()) < 15  # the dark current is gone
     assert pixels.min() < 0  # and noise below it has not wrapped
+    for name in names:  # the two lines that say the same
+        floats = read(tmp_path / "float" / name)
+        assert floats.dtype == np.float64  # which holds all of int32
+        np.testing.assert_array_equal(floats, read(folder / name))
 
 
 def test_the_demo_runs(tmp_path, read):

@@ -2,7 +2,8 @@
 
 Subclasses override ``start``, ``descriptor``, ``event``, ``stop`` or ``_save_image``,
 and get documents of their own: what they change in them goes into the files, and is
-seen by nobody else. It works in the caller's thread, as it always did.
+seen by nobody else. It works in the caller's thread, as it always did. What the recipe
+subtracts in ``event`` can be named instead: ``corrections = DarkSubtract()``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes, own_copy
+from tiffin.corrections import Notes
 from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
@@ -31,13 +34,16 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.export import Export, ImageContent, record_of
+from tiffin.export.correcting import Correcting
 from tiffin.frames import Frame, images_in
 from tiffin.records import Record
+from tiffin.sources import RunFinder
 from tiffin.writers import SeriesWriter, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from tiffin.corrections import Correction
     from tiffin.export import OnError
     from tiffin.records import Report
 
@@ -63,7 +69,8 @@ class LiveTiffExporter:
     overwrite : bool
         Whether a file that is there already may be replaced.
     db : object, optional
-        Accepted for old calls. External data are read through registered handlers.
+        Where `corrections` look runs up: ``db[uid]``. External data are read through
+        registered handlers, whatever it is.
     on_error : {"report", "raise"}
         What becomes of tiffin's own failures: recorded and logged, or raised, an
         existing file as the OSError that it was. What a subclass's own hooks raise
@@ -76,9 +83,21 @@ class LiveTiffExporter:
     field : str
     filenames : list of str
         Of the run in progress, or the last one.
+    corrections : correction, or sequence of corrections
+        For a subclass to name: what is done to each image after its ``event``, before
+        ``_save_image``. Of `tiffin.corrections`; in a sequence, functions ``(image,
+        frame) -> image`` as well. A stream that gives darks is not exported.
 
     Examples
     --------
+    The recipe's SubtractedTiffExporter, as float32 that can't wrap:
+
+    >>> from tiffin.corrections import DarkSubtract
+    >>> class SubtractedTiffExporter(LiveTiffExporter):
+    ...     corrections = DarkSubtract(key="dark_frame")
+
+    One that corrects by itself:
+
     >>> import tempfile
     >>> from tiffin.testing import run_of
     >>> class Doubled(LiveTiffExporter):
@@ -92,6 +111,8 @@ class LiveTiffExporter:
     ...     [Path(filename).name for filename in exporter.filenames]
     ['7_1.tif', '7_2.tif']
     """
+
+    corrections: Correction | Sequence[Correction] = ()
 
     def __init__(
         self,
@@ -113,6 +134,7 @@ class LiveTiffExporter:
             dry_run=dryrun,
             on_error=on_error,
             dtype=dtype,
+            corrections=self.corrections,  # type: ignore[arg-type]
         )
         self._settings.refuse_later_roots()
         self.field = field
@@ -125,6 +147,7 @@ class LiveTiffExporter:
         self._assembler = Assembler(
             fields=(field,), streams=None, dtypes=self._dtypes, join_events=True
         )
+        self._correcting = Correcting(_steps(self._settings), RunFinder(db))
         self._ledger = Ledger()
         self._writer = SeriesWriter()
         self._starts: dict[str, Mapping[str, Any]] = {}
@@ -144,6 +167,7 @@ class LiveTiffExporter:
         frames: list[Frame] = []
         with self._our_own(doc):
             frames = list(self._assembler(name, _document(name, doc)))
+            self._correcting.feed(name, doc)
             understood = True
         if not understood:
             return
@@ -155,9 +179,10 @@ class LiveTiffExporter:
         self._hand_events(frames)
         if name == "stop":
             self.stop(own_copy(doc))
+            self._correcting.end_run(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Look ahead at a replay: lists without a dtype get one that fits all frames.
+        """Look ahead at a replay: at lists without a dtype, and at darks in streams.
 
         Parameters
         ----------
@@ -170,6 +195,7 @@ class LiveTiffExporter:
                 with suppress(SourceError):
                     for name, doc in part:
                         with suppress(SourceError):
+                            self._correcting.feed(name, doc)
                             list(ahead(name, doc))
 
     def finish(self) -> None:
@@ -209,8 +235,16 @@ class LiveTiffExporter:
             message = f"{frame}: no image, its shape is {list(array.shape)}"
             self._record(frame, error=kind(message))
             return
+        if frame.stream in self._correcting.streams:
+            return
         images = images_in(array, frame.pixels)
-        items = [self._named(frame.with_index(i), doc) for i in range(images.shape[0])]
+        try:
+            told = self._told(frame, doc)
+        except TiffinError as error:  # a light without a dark, say
+            for i in range(images.shape[0]):
+                self._record(frame.with_index(i), error=error)
+            return
+        items = [self._named(told.with_index(i)) for i in range(images.shape[0])]
         names = [name for _, name in items]
         for n, (item, name) in enumerate(items):
             self._export(item, name, images[n], shared=names.count(name) > 1)
@@ -247,7 +281,9 @@ class LiveTiffExporter:
     def _begin(self, run: str) -> None:
         self._ledger.note(run)
         if len(self._starts) > MOST_OPEN_RUNS:
-            self._starts.clear()  # of runs that never stopped
+            for never_stopped in self._starts:
+                self._correcting.end_run(never_stopped)
+            self._starts.clear()
 
     def _hand_events(self, frames: list[Frame]) -> None:
         for frame in _first_of_each_event(frames):
@@ -277,17 +313,28 @@ class LiveTiffExporter:
             self._frame = None
         self._raise_failure()
 
-    def _named(
-        self, frame: Frame, event: Mapping[str, Any]
-    ) -> tuple[Frame, str | Exception]:
-        start = self._starts.get(frame.run, frame.start)
+    def _told(self, frame: Frame, event: Mapping[str, Any]) -> Frame:
+        """See a frame with the documents that the hooks have passed on, and its kind.
+
+        Raises
+        ------
+        TiffinError
+            If its dark is not to be had.
+        """
+        descriptor = str(event.get("descriptor"))
+        told = replace(
+            frame,
+            start=self._starts.get(frame.run, frame.start),
+            descriptor=self._descriptors.get(descriptor, frame.descriptor),
+            event=event,
+        )
+        if not self._correcting.subtracts:
+            return told
+        return replace(told, kind=self._correcting.kind(told))
+
+    def _named(self, frame: Frame) -> tuple[Frame, str | Exception]:
         try:
-            descriptor = self._descriptors.get(
-                str(event.get("descriptor")), frame.descriptor
-            )
-            documents = {"start": start, "descriptor": descriptor, "event": event}
-            names = {**frame.names(), **documents}
-            name = self._settings.template.render(names)
+            name = self._settings.template.render(frame.names())
         except TemplateError as error:
             return frame, error
         return frame, str(self._settings.root / name)
@@ -304,15 +351,16 @@ class LiveTiffExporter:
             )
             self._record(frame, path=Path(name), error=CollisionError(message))
         else:
-            saved = len(self.filenames)
+            saved, notes = len(self.filenames), Notes()
             try:
+                image = self._correcting(image, frame, notes)
                 self._save_image(image, name)
             except TiffinError as error:
                 self._record(frame, path=Path(name), error=error)
             else:
                 # A subclass may have saved it under another name.
                 name = self.filenames[-1] if len(self.filenames) > saved else name
-                self._record(frame, path=Path(name), image=image)
+                self._record(frame, path=Path(name), image=image, notes=notes)
 
     def _claim(self, frame: Frame, name: str) -> bool:
         try:
@@ -328,13 +376,18 @@ class LiveTiffExporter:
         path: Path | None = None,
         image: np.ndarray | None = None,
         error: Exception | None = None,
+        notes: Notes | None = None,
     ) -> None:
         """Record a frame; keep its failure, to be raised if that was asked for."""
         status: Any = "planned" if self.dryrun else "written"
         if error is not None:
-            status = "skipped" if isinstance(error, NoImageError) else "failed"
+            skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
+            status = "skipped" if skip else "failed"
         content = None if image is None else ImageContent(self._writer, image)
-        record = record_of(frame, status, path=path, error=error, written=content)
+        clipped = notes.clipped if notes else 0
+        record = record_of(
+            frame, status, path=path, error=error, written=content, clipped=clipped
+        )
         self._ledger.put((self._ledger.new_group(), 0), record)
         if status == "failed" and error is not None:
             self._failure = self._failure or error
@@ -367,6 +420,11 @@ class LiveTiffExporter:
                 return
             record = Record(status="failed", path=None, run=run, error=error)
             self._ledger.put((self._ledger.new_group(), 0), record)
+
+
+def _steps(settings: Export) -> Sequence[Correction]:
+    """Give the corrections; the dtype is of lists here, and no image is cast to it."""
+    return settings.corrections[: -1 if settings.dtype is not None else None]
 
 
 def _check_field(field: object) -> None:

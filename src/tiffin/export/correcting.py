@@ -75,10 +75,11 @@ class Correcting:
         self._bound: dict[str, list[Bound]] = {}
         self._views: dict[str, _View] = {}
         self._lock = threading.RLock()
-        streams = [s for step in steps for s in getattr(step, "streams", ())]
+        self.streams = tuple(s for step in steps for s in getattr(step, "streams", ()))
+        """Those that give darks and flat fields."""
         self._assembler = (
-            Assembler(fields=None, streams=tuple(streams), roots=roots)
-            if streams
+            Assembler(fields=None, streams=self.streams, roots=roots)
+            if self.streams
             else None
         )
 

@@ -1,0 +1,197 @@
+"""The recipe's SubtractedTiffExporter in two lines, the second of which says it all."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+from tiffin import LiveTiffExporter, process
+from tiffin.corrections import Cast, DarkSubtract, Nearest
+from tiffin.errors import MissingDarkError, SettingsError
+from tiffin.testing import run_of
+
+from .test_dark import dark_run, darks_in_a_stream, light_run, uid_of
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+NAME = "/{start.scan_id}_step{event.seq_num}.tif"
+
+
+class SubtractedTiffExporter(LiveTiffExporter):
+    corrections = DarkSubtract(key="dark_frame")
+
+
+class DarkStreamExporter(LiveTiffExporter):
+    corrections = DarkSubtract(stream="dark")
+
+
+def feed(exporter, documents):
+    for name, doc in documents:
+        exporter(name, doc)
+
+
+@pytest.mark.parametrize("detector", ["img", "external"])
+def test_the_recipe_in_two_lines(RE, broker, request, detector, images, tmp_path, read):
+    """S22, S24, S46: uint16 counts, light below dark; live, process, db.process."""
+    device = request.getfixturevalue(detector)
+    RE.subscribe(broker.v1.insert)
+    RE(count([device], 1))  # so that the dark is not the least
+    (dark_uid,) = RE(count([device], 1))
+    images.given, before = [], images.given
+    live = SubtractedTiffExporter(device.name, f"{tmp_path}/live{NAME}", db=broker)
+
+    uids = RE(count([device], 3), live, dark_frame=dark_uid)
+    later = SubtractedTiffExporter(device.name, f"{tmp_path}/later{NAME}", db=broker)
+    reports = process(broker[uids], later)
+    old = SubtractedTiffExporter(device.name, f"{tmp_path}/old{NAME}", db=broker)
+    broker.process(broker[uids], old)
+
+    assert live.reports[uids[0]].ok
+    assert reports[uids[0]].ok
+    assert (images.taken(3)[0] < before[-1]).any()
+    for n, light in enumerate(images.taken(3), 1):
+        expected = light.astype(np.int64) - before[-1].astype(np.int64)
+        for folder in ("live", "later", "old"):
+            pixels = read(tmp_path / folder / f"3_step{n}.tif")
+            assert pixels.dtype == np.float32
+            np.testing.assert_array_equal(pixels, expected)
+    assert [r.kind for r in reports[uids[0]].records] == ["sub"] * 3
+
+
+def test_a_run_without_a_dark_is_recorded_or_raised(RE, img, broker, tmp_path):
+    """S27: no experiment dies of it, unless that was asked for."""
+    template = f"{tmp_path}{NAME}"
+    exporter = SubtractedTiffExporter("img", template, db=broker)
+
+    (uid,) = RE(count([img], 2), exporter)
+
+    assert [r.status for r in exporter.reports[uid].records] == ["failed"] * 2
+    assert "has no 'dark_frame'" in str(exporter.reports[uid].failed[0].error)
+    raising = SubtractedTiffExporter("img", template, db=broker, on_error="raise")
+    with pytest.raises(MissingDarkError):
+        feed(raising, light_run())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("missing", "status"), [("raw", "written"), ("skip", "skipped")]
+)
+def test_a_light_without_a_dark_as_asked_for(tmp_path, read, missing, status):
+    """S27: exported as it is, and its name says so; or left out."""
+
+    class Lenient(LiveTiffExporter):
+        corrections = DarkSubtract(missing=missing)
+
+    exporter = Lenient("img", f"{tmp_path}/{{kind}}{NAME}")
+    feed(exporter, light_run())
+
+    (report,) = exporter.reports.values()
+    assert [record.status for record in report.records] == [status] * 2
+    if status == "written":
+        assert read(tmp_path / "light/2_step1.tif").dtype == np.uint16
+
+
+def test_the_dark_run_is_exported_as_it_is(tmp_path, read):
+    """S26: uint16, without error."""
+    exporter = SubtractedTiffExporter("img", f"{tmp_path}/{{kind}}{NAME}")
+
+    feed(exporter, dark_run())
+
+    assert read(tmp_path / "dark/1_step1.tif").dtype == np.uint16
+
+
+@pytest.mark.parametrize("how", ["live", "process", "process, darks told last"])
+def test_darks_of_a_stream(tmp_path, read, how):
+    """S25: the latest before each light; the stream itself takes no names."""
+    documents = darks_in_a_stream("dlldl")
+    exporter = DarkStreamExporter("img", f"{tmp_path}{NAME}")
+    if how.endswith("last"):
+        dark = documents[1][1]["uid"]
+        ours = [p for p in documents[3:-1] if p[1]["descriptor"] == dark]
+        others = [p for p in documents[3:-1] if p[1]["descriptor"] != dark]
+        documents = [*documents[:3], *others, *ours, documents[-1]]
+
+    if how == "live":
+        feed(exporter, documents)
+    else:
+        process(documents, exporter)
+
+    values = [float(read(Path(name))[0, 0]) for name in exporter.filenames]
+    assert values == [101 - 0, 102 - 0, 104 - 30]
+    (report,) = exporter.reports.values()
+    assert len(report.records) == 3
+
+
+def test_a_subclass_may_change_what_is_corrected(tmp_path, read):
+    """S30, S46: its event() acts first, on its own copy; start() may name a dark."""
+    dark, light = dark_run(30), light_run(100)
+
+    class Both(LiveTiffExporter):
+        corrections = DarkSubtract(catalog={uid_of(dark): dark})
+
+        def start(self, doc):
+            doc["dark_frame"] = uid_of(dark)
+            super().start(doc)
+
+        def event(self, doc):
+            doc["data"][self.field] *= 2
+            super().event(doc)
+
+    before = copy.deepcopy(light)
+    exporter = Both("img", f"{tmp_path}{NAME}")
+    feed(exporter, light)
+
+    assert (read(tmp_path / "2_step1.tif") == 2 * 100 - 30).all()
+    assert "dark_frame" not in light[0][1]
+    for (_, then), (_, now) in zip(before, light, strict=True):
+        np.testing.assert_equal(now, then)
+
+
+def test_a_chain_of_corrections(tmp_path, read):
+    """In order, a query, clipping and a function of the user's own among them."""
+    dark, light = dark_run(110), light_run(100)
+
+    class Chain(LiveTiffExporter):
+        corrections = (
+            DarkSubtract(run=Nearest(dark_frame=True), catalog=dark),
+            lambda image, frame: image + frame.event["seq_num"],
+            Cast("uint16", overflow="clip"),
+        )
+
+    exporter = Chain("img", f"{tmp_path}{NAME}", dtype="uint16")
+    feed(exporter, light)
+
+    (report,) = exporter.reports.values()
+    assert (read(tmp_path / "2_step1.tif") == 0).all()
+    assert report.clipped == 2 * 54
+    assert report.written[0].dtype == np.uint16
+
+
+def test_a_stack_is_subtracted_image_by_image(tmp_path, read):
+    """S11: each image of the stack, one dark for all."""
+    dark = dark_run(110)
+    stack = np.arange(3 * 54, dtype="u2").reshape(1, 3, 6, 9)
+    light = run_of({"img": stack}, scan_id=2, dark_frame=uid_of(dark))
+    db = {uid_of(dark): dark}
+
+    exporter = SubtractedTiffExporter("img", f"{tmp_path}/{{i}}.tif", db=db)
+    feed(exporter, light)
+
+    for i in range(3):
+        expected = stack[0, i].astype("i4") - 110
+        np.testing.assert_array_equal(read(tmp_path / f"{i}.tif"), expected)
+
+
+def test_corrections_that_can_not_work_are_refused(tmp_path):
+    """Fail before the beam."""
+
+    class Wrong(LiveTiffExporter):
+        corrections = (DarkSubtract(), "dark.tif")
+
+    with pytest.raises(SettingsError, match=r"dark\.tif"):
+        Wrong("img", f"{tmp_path}{NAME}")
