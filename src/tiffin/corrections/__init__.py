@@ -15,6 +15,7 @@ import numpy as np
 from tiffin.corrections.cast import Cast
 from tiffin.corrections.dark import DarkSubtract, Kind, configuration_of
 from tiffin.corrections.flat import FlatField
+from tiffin.corrections.joining import Average, Joining, Sum, check_alike
 from tiffin.corrections.nearest import Nearest
 from tiffin.corrections.shapes import Bin, Crop, Flip, Rotate
 from tiffin.corrections.step import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
 
 __all__ = [
+    "Average",
     "Bin",
     "Cast",
     "Crop",
@@ -45,16 +47,19 @@ __all__ = [
     "Nearest",
     "Rotate",
     "Scale",
+    "Sum",
     "Threshold",
     # what they are made of
     "Bound",
     "Correction",
+    "Joining",
     "Kind",
     "Notes",
     "Reference",
     "RunView",
     "Step",
     "bind",
+    "check_alike",
     "configuration_of",
     "correct",
 ]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiffin.corrections.cast import Plain
-from tiffin.corrections.sums import mean, real, sum_floats, sum_whole
-from tiffin.errors import CorrectionError, DtypeError, SettingsError
-from tiffin.exact import WHOLE, limits_of
+from tiffin.corrections.sums import mean, real, sum_dtype, sum_floats, sum_whole
+from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:
     from tiffin.corrections.step import Notes
@@ -303,15 +302,4 @@ def _binned_dtype(dtype: np.dtype, count: int, how: str) -> np.dtype:
         return np.dtype("f4" if dtype.itemsize <= 2 else "f8")
     if dtype.kind == "f":
         return np.dtype("f4" if dtype.itemsize <= 4 else "f8")
-    low, high = (count * limit for limit in limits_of(dtype))
-    for name in WHOLE:
-        lowest, highest = limits_of(np.dtype(name))
-        if lowest <= low and high <= highest:
-            return np.dtype(name)
-    if low >= -(2**53) and high <= 2**53:
-        return np.dtype("f8")
-    message = (
-        f"the sum of {count} pixels of {dtype} can be larger than what a TIFF holds "
-        f"exactly: Cast to a smaller dtype before, or use how='mean'"
-    )
-    raise DtypeError(message)
+    return sum_dtype(dtype, count, "pixels", "how='mean'")

@@ -1,7 +1,7 @@
 """Add up and average arrays, each result rounded once, however many there are.
 
-A sum is carried as two float64, what was added up and what that lost; the few pixels
-that these can't settle are settled in fractions.
+A sum is carried as two numbers, of floats what was added up and what that lost; the few
+pixels that these can't settle are settled in fractions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import CorrectionError, DtypeError
-from tiffin.exact import may_tie, nearest, to_odd, two_product, two_sum
+from tiffin.exact import (
+    WHOLE,
+    limits_of,
+    may_tie,
+    nearest,
+    to_odd,
+    two_product,
+    two_sum,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
+    "MOST",
+    "Running",
     "average",
     "halves_of",
     "is_wide",
@@ -27,12 +37,16 @@ __all__ = [
     "refuse_overflow",
     "repair",
     "row_blocks",
+    "sum_dtype",
     "sum_floats",
     "sum_whole",
 ]
 
 BLOCK = 2**18
 """Pixels that are worked on together: so many stay in a core's cache."""
+
+MOST = 2**21
+"""So many whole numbers of 32 bits have a sum that float64 holds, whatever they are."""
 
 LOW32 = 0xFFFFFFFF
 TAME = 2.0**400
@@ -96,6 +110,46 @@ def sum_whole(parts: Sequence[np.ndarray]) -> np.ndarray:
     return total
 
 
+def sum_dtype(dtype: np.dtype, count: int, what: str, instead: str) -> np.dtype:
+    """Give the dtype that holds every sum of so many whole numbers, exactly.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of whole numbers.
+    count : int
+    what, instead : str
+        For the error: what is added up, and what can be done instead.
+
+    Returns
+    -------
+    numpy.dtype
+        The smallest of those that a TIFF holds; float64 where only that does.
+
+    Raises
+    ------
+    DtypeError
+        If none does.
+
+    Examples
+    --------
+    >>> [sum_dtype(np.dtype(d), 10, "frames", "").name for d in ("u1", "i2", "u4")]
+    ['uint16', 'int32', 'float64']
+    """
+    low, high = (count * limit for limit in limits_of(dtype))
+    for name in WHOLE:
+        lowest, highest = limits_of(np.dtype(name))
+        if lowest <= low and high <= highest:
+            return np.dtype(name)
+    if low >= -(2**53) and high <= 2**53:
+        return np.dtype("f8")
+    message = (
+        f"the sum of {count} {what} of {dtype} can be larger than what a TIFF holds "
+        f"exactly: Cast to a smaller dtype before, or use {instead}"
+    )
+    raise DtypeError(message)
+
+
 def sum_floats(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     """Add up floating-point numbers, rounding once.
 
@@ -112,7 +166,7 @@ def sum_floats(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     ...            np.dtype("f8"))
     array([1.])
     """
-    total, lost, doubtful = _sum(parts)
+    total, lost, doubtful = Running.of(parts).rounded()
     with np.errstate(over="ignore", under="ignore"):
         result = (to_odd(total, lost) if dtype == np.float32 else total).astype(dtype)
     repair(result, doubtful, lambda index: _sum_at(parts, index))
@@ -135,18 +189,204 @@ def mean(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     >>> mean([np.array([2**63], "uint64"), np.array([3], "uint64")], np.dtype("f8"))
     array([4.61168602e+18])
     """
-    count = np.asarray(len(parts), np.float64)
-    if _adds_up(parts):
-        return _divided(sum_whole(parts).astype(np.float64), count, dtype)
-    total, lost, doubtful = _sum(parts)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        first = total / count
-        result, unsure = _quotient(total, lost, count, first, dtype)
-        doubtful |= unsure | ((np.abs(first) < 1 / TAME) & (total != 0))
-        doubtful |= np.abs(first) > TAME
-    n = len(parts)
-    repair(result, doubtful, lambda index: _sum_at(parts, index) / n)
+    running = Running.of(parts)
+    result, doubtful, unsure = running.divided(dtype)
+    doubtful |= unsure
+    repair(result, doubtful, lambda at: _sum_at(parts, at) / running.count)
     return result
+
+
+class Running:
+    """A sum that grows an array at a time, and holds none of them.
+
+    Each pixel is carried as two numbers. For whole numbers these are exact; for
+    floating-point ones they are as good as some 106 bits, which is exact unless the
+    numbers are of very different size.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        Of the arrays that are to be added: real numbers of at most 64 bits.
+
+    Attributes
+    ----------
+    count : int
+        How many arrays have been added; `MOST` at most.
+
+    Examples
+    --------
+    >>> running = Running((2,), np.dtype("u2"))
+    >>> for number in 1, 2, 2:
+    ...     running.add(np.array([number, 65535], "u2"))
+    >>> running.sum(np.dtype("u4"))
+    array([     5, 196605], dtype=uint32)
+    >>> running.mean(np.dtype("f8"))
+    array([1.66666667e+00, 6.55350000e+04])
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.count = 0
+        self._is_float = dtype.kind == "f"
+        self._is_wide = dtype.kind in "iu" and dtype.itemsize == 8
+        self._overflowed = False
+        # Of floats, the sum and what it lost; of whole numbers, the sum as it is, or as
+        # its upper and lower half.
+        self._first = np.zeros(shape, np.float64 if self._is_float else np.int64)
+        two = self._is_float or self._is_wide
+        self._second = np.zeros_like(self._first) if two else None
+        self._inexact = np.zeros(shape, bool) if self._is_float else None
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> Running:
+        """Add up arrays that are there already."""
+        running = cls(parts[0].shape, parts[0].dtype)
+        for part in parts:
+            running.add(part)
+        return running
+
+    def add(self, part: np.ndarray) -> None:
+        """Add an array of the shape and dtype."""
+        for rows in row_blocks(self.shape):
+            if self._is_float:
+                self._add_floats(part[rows], rows)
+            elif self._is_wide:
+                high, low = halves_of(part[rows])
+                self._first[rows] += high
+                self._second[rows] += low  # type: ignore[index]
+            else:
+                self._first[rows] += part[rows]
+        self.count += 1
+
+    def _add_floats(self, part: np.ndarray, rows: Any) -> None:
+        if not self.count:
+            self._first[rows] = part  # zero plus a negative zero would lose its sign
+            return
+        before, number = self._first[rows], part.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total, more = two_sum(before, number)
+            if more.any():  # not where float32 is added up in float64, as most is
+                self._add_lost(more, rows)
+        infinite = np.isinf(total)
+        if infinite.any():
+            explained = np.isinf(before) | np.isinf(number)
+            self._overflowed |= bool((infinite & ~explained).any())
+        self._first[rows] = total
+
+    def _add_lost(self, more: np.ndarray, rows: Any) -> None:
+        assert self._second is not None  # noqa: S101 (floats are carried as two)
+        assert self._inexact is not None  # noqa: S101
+        self._second[rows], dropped = two_sum(self._second[rows], more)
+        self._inexact[rows] |= dropped != 0
+
+    def sum(self, dtype: np.dtype) -> np.ndarray:
+        """Give the sum.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+            As `sum_dtype` gives it for whole numbers; else float64.
+
+        Raises
+        ------
+        DtypeError
+            If float64 can't hold it.
+        """
+        self._refuse_overflow()
+        if not self._is_float:
+            return self._first.astype(dtype)
+        result = np.empty(self.shape, dtype)
+        for rows in row_blocks(self.shape):
+            total, first = self.rounded(rows)[0], self._first[rows]
+            result[rows] = np.where(np.isfinite(first), total, first)
+        return result
+
+    def mean(self, dtype: np.dtype) -> np.ndarray:
+        """Give the mean: the sum, divided, rounded once.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+            float32 or float64.
+
+        Raises
+        ------
+        DtypeError
+            If float64 can't hold the sum.
+        """
+        self._refuse_overflow()
+        result = np.empty(self.shape, dtype)
+        for rows in row_blocks(self.shape):
+            result[rows] = self._mean_of(rows, dtype)
+        return result
+
+    def _mean_of(self, rows: Any, dtype: np.dtype) -> np.ndarray:
+        result, _, unsure = self.divided(dtype, rows)
+        if self._is_float:
+            first = self._first[rows]
+            infinite = ~np.isfinite(first)
+            result[infinite] = first[infinite]
+            unsure &= ~infinite
+        repair(result, unsure, lambda at: self._at(rows, at) / self.count)
+        return result
+
+    def rounded(self, rows: Any = ...) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the sum as a float64, what that lost, and where they are not exact.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Of the image; all by default.
+        """
+        first = self._first[rows]
+        if self._inexact is not None and self._second is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                rounded, lost = two_sum(first, self._second[rows])
+            return rounded, lost, self._inexact[rows] | ~np.isfinite(rounded)
+        exact = np.zeros(first.shape, bool)
+        if self._second is None and self.count <= MOST:
+            total = first.astype(np.float64)
+            return total, np.zeros_like(total), exact
+        high, low = halves_of(first)
+        if self._second is not None:
+            high, low = first, self._second[rows]
+        return *two_sum(high * 2.0**32, low.astype(np.float64)), exact
+
+    def divided(
+        self, dtype: np.dtype, rows: Any = ...
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the mean, where the sum was not exact, and where the rounding is unsure.
+
+        What it gives there is for the caller to settle.
+        """
+        count = np.asarray(self.count, np.float64)
+        total, lost, inexact = self.rounded(rows)
+        if self._second is None and self.count <= MOST:
+            return _divided(total, count, dtype), inexact, inexact.copy()
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            first = total / count
+            result, unsure = _quotient(total, lost, count, first, dtype)
+            unsure |= (np.abs(first) < 1 / TAME) & (total != 0)
+            unsure |= np.abs(first) > TAME
+        return result, inexact, unsure
+
+    def _at(self, rows: Any, at: tuple[int, ...]) -> Fraction:
+        """Give the sum of one pixel, as far as it is known."""
+        first = Fraction(self._first[rows][at].item())
+        if self._second is None:
+            return first
+        second = Fraction(self._second[rows][at].item())
+        return first + second if self._is_float else first * 2**32 + second
+
+    def _refuse_overflow(self) -> None:
+        if self._overflowed:
+            message = (
+                f"float64 can't hold the sum of {self.count} frames: it is larger than "
+                f"{np.finfo(np.float64).max:.4g}"
+            )
+            raise DtypeError(message)
 
 
 def real(array: np.ndarray) -> np.ndarray:
@@ -231,12 +471,6 @@ def halves_of(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (whole >> 32).astype(np.int64), (whole & LOW32).astype(np.int64)
 
 
-def _adds_up(parts: Sequence[np.ndarray]) -> bool:
-    """Tell whether float64 holds the sum, whatever the values are."""
-    dtype = parts[0].dtype
-    return dtype.kind in "biu" and dtype.itemsize <= 4 and len(parts) <= 2**21
-
-
 def _divided(total: np.ndarray, count: np.ndarray, dtype: np.dtype) -> np.ndarray:
     result = total / count
     if dtype == np.float32:
@@ -266,36 +500,6 @@ def _quotient(
     low, high = first + second * (1 - 2.0**-40), first + second * (1 + 2.0**-40)
     whole = ~((lost > 0) | (lost < 0))
     return np.where(whole, first, low), ~whole & (low != high)
-
-
-def _sum(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Add up to a float64, what it lost, and where the two together are not exact."""
-    if parts[0].dtype.kind == "f":
-        return _sum_of_floats(parts)
-    doubtful = np.zeros(parts[0].shape, bool)
-    if _adds_up(parts):
-        total = sum_whole(parts).astype(np.float64)
-        return total, np.zeros_like(total), doubtful
-    high, low = halves_of(parts[0])
-    for part in parts[1:]:
-        more = halves_of(part)
-        high, low = high + more[0], low + more[1]
-    return *two_sum(high * 2.0**32, low.astype(np.float64)), doubtful
-
-
-def _sum_of_floats(
-    parts: Sequence[np.ndarray],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    total = parts[0].astype(np.float64)
-    lost = np.zeros_like(total)
-    doubtful = np.zeros(total.shape, bool)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for part in parts[1:]:
-            total, more = two_sum(total, part.astype(np.float64))
-            lost, dropped = two_sum(lost, more)
-            doubtful |= dropped != 0
-        rounded, lost = two_sum(total, lost)
-    return rounded, lost, doubtful | ~np.isfinite(rounded)
 
 
 def _sum_at(parts: Sequence[np.ndarray], index: tuple[int, ...]) -> Fraction | float:

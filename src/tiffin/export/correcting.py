@@ -12,6 +12,7 @@ from tiffin.corrections import (
     Bound,
     Correction,
     DarkSubtract,
+    Joining,
     Kind,
     Nearest,
     Notes,
@@ -22,12 +23,14 @@ from tiffin.corrections import (
 )
 from tiffin.corrections.dark import BoundDark
 from tiffin.errors import SourceError
+from tiffin.export.joined import Joined
 from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from tiffin.export.joined import Correct
     from tiffin.frames import Frame
 
 __all__ = ["Correcting", "FindRun"]
@@ -70,6 +73,8 @@ class Correcting:
         roots: RootMap | None = None,
     ) -> None:
         self._steps = steps
+        self.joins = tuple(step for step in steps if isinstance(step, Joining))
+        """What makes one frame of several, in order."""
         self._find_run = find_run
         self._roots = roots
         self._bound: dict[str, list[Bound]] = {}
@@ -123,8 +128,32 @@ class Correcting:
         ]
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
-        """Correct one image."""
-        return correct(image, frame, self._of(frame), notes)
+        """Correct one image; where it is joined of others, what that left to do."""
+        if not self.joins:
+            return correct(image, frame, self._of(frame), notes)
+        pixels = frame.pixels
+        if not isinstance(pixels, Joined):  # a dark, which is left as it is
+            steps = [b for b in self._of(frame) if not isinstance(b, Joining)]
+            return correct(image, frame, steps, notes)
+        pixels.tell(notes)
+        image = correct(image, frame, self._part(frame, len(self.joins)), notes)
+        pixels.let_go()
+        return image
+
+    def before(self, number: int) -> Correct:
+        """Give what acts on each frame before the join of that number."""
+
+        def act(image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
+            return correct(image, frame, self._part(frame, number), notes)
+
+        return act
+
+    def _part(self, frame: Frame, number: int) -> Sequence[Bound]:
+        """Give the corrections that stand before the join of that number."""
+        steps = self._of(frame)
+        ends = [k for k, step in enumerate(steps) if isinstance(step, Joining)]
+        begins = [0, *(k + 1 for k in ends)]
+        return steps[begins[number] : [*ends, len(steps)][number]]
 
     def end_run(self, run: str) -> None:
         """Let go of what was kept for a run."""

@@ -1,15 +1,18 @@
-"""Which kinds of images come of an event: light, dark, or what is left of both."""
+"""Which images come of an event: light, dark, what is left of both; joined or not."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiffin.errors import TiffinError
+from tiffin.export.gathering import Gathering, announced_after, is_left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tiffin.assemble import Announced
     from tiffin.export.correcting import Correcting
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
@@ -33,41 +36,78 @@ class Kinds:
         self._correcting = correcting
         self._save = settings.save
         self._saved: set[tuple[object, ...]] = set()
+        self._gathering = Gathering(correcting, settings.budget)
+        if settings.dry_run:
+            self._gathering.keep(0)
 
     def of(self, groups: Iterable[list[Frame]]) -> Iterator[list[Frame]]:
         """Give the groups of frames that come of each event and field."""
-        if not self._correcting.subtracts:
+        if not self._correcting.subtracts and not self._gathering.is_on:
             yield from groups
             return
         for group in groups:
             yield from self._of_group(group)
 
+    def end(self, run: str | None = None) -> Iterator[list[Frame]]:
+        """End a run, or all: give what is left of frames that are joined."""
+        for lane, group in self._gathering.end(run):
+            if not self._is_other_lane_s(lane, group):
+                yield group
+
+    def announced(self, announced: Announced) -> Announced:
+        """Tell what a descriptor promises of the frames that will come."""
+        if not self._gathering.is_on:
+            return announced
+        return announced_after(self._correcting.joins, announced)
+
+    def plan(self, *, keep: bool) -> None:
+        """Begin a plan, of names alone; or of frames that are kept, to be written."""
+        self._gathering.keep(math.inf if keep else 0)
+
     def forget(self) -> None:
         """Begin anew: darks that were saved are saved again."""
         self._saved.clear()
+        self._gathering.keep()
 
     def _of_group(self, group: list[Frame]) -> Iterator[list[Frame]]:
+        if self._correcting.subtracts:
+            group = self._judged(group)
+        first = group[0]
+        if first.kind == "dark":
+            if self._is_new(first):
+                yield group
+            return
+        if first.kind == "sub" and "dark" in self._save:
+            yield from self._darks(first)
+        for lane in self._lanes(first):
+            for given in self._gathering.of(lane, _as_lane(lane, group)):
+                if not self._is_other_lane_s(lane, given):
+                    yield given
+
+    def _judged(self, group: list[Frame]) -> list[Frame]:
+        """Tell what will come of the frames of an event, or why nothing can."""
         first = group[0]
         if first.problem is not None or first.pixels is None:
-            yield group
-            return
+            return group
         try:
             kind = self._correcting.kind(first)
         except TiffinError as error:
-            yield [replace(frame, pixels=None, problem=error) for frame in group]
-            return
-        if kind == "dark":
-            if self._is_new(first):
-                yield [replace(frame, kind=kind) for frame in group]
-            return
-        if kind == "light":
-            yield [replace(frame, kind=kind) for frame in group]
-            return
-        if "dark" in self._save:
-            yield from self._darks(first)
-        for wanted in ("light", "sub"):
-            if wanted in self._save:
-                yield [replace(frame, kind=wanted) for frame in group]
+            return [replace(frame, pixels=None, problem=error) for frame in group]
+        return [replace(frame, kind=kind) for frame in group]
+
+    def _lanes(self, first: Frame) -> list[str]:
+        """Tell as which kinds an event is wanted; what fails is told once."""
+        wanted: list[str] = [kind for kind in ("light", "sub") if kind in self._save]
+        if first.kind == "sub":
+            return wanted
+        joins = self._gathering.is_on and not is_left_alone(first)
+        if first.problem is not None and not joins:
+            return ["light"]
+        return wanted or ["light"]
+
+    def _is_other_lane_s(self, lane: str, group: list[Frame]) -> bool:
+        """Tell of lights without a dark, which the lane of lights gives already."""
+        return lane == "sub" and group[0].kind == "light" and "light" in self._save
 
     def _darks(self, light: Frame) -> Iterator[list[Frame]]:
         """Give the darks that a light is corrected with, each once."""
@@ -82,3 +122,9 @@ class Kinds:
             return False
         self._saved.add(who)
         return True
+
+
+def _as_lane(lane: str, group: list[Frame]) -> list[Frame]:
+    if lane == "light" and group[0].kind == "sub":
+        return [replace(frame, kind=lane) for frame in group]
+    return group

@@ -147,8 +147,9 @@ class Pipeline:
         """
         assembler = self._new_assembler()
         self._namer.planning = True
+        self._kinds.plan(keep=keep)
         with self._dtypes.survey():
-            for group in self._kinds.of(_groups(self._frames_of(assembler, parts))):
+            for group in self._groups_of(assembler, parts):
                 named = self._namer.name(group)
                 if keep:
                     self._kept.append(named)
@@ -197,7 +198,11 @@ class Pipeline:
         """
         self._note_run(name, doc)
         self._correcting.feed(name, doc)
-        self._hand_over(self._assembler(name, doc))
+        try:
+            self._hand_over(self._kinds.of(_groups(self._assembler(name, doc))))
+        finally:
+            if name == "stop":
+                self._hand_over(self._kinds.end(str(doc.get("run_start"))))
         if not self._plan:
             self._batches.flush()  # live: nothing is to wait for company
         if name == "start":
@@ -221,7 +226,7 @@ class Pipeline:
         announced = assembler.announced(doc)
         if announced is None:
             return None
-        return self._namer.check_descriptor(announced, live=live)
+        return self._namer.check_descriptor(self._kinds.announced(announced), live=live)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
@@ -256,7 +261,8 @@ class Pipeline:
             Whether files that are late may still come; else they are looked for once
             more.
         """
-        self._hand_over(self._assembler.finish())
+        self._hand_over(self._kinds.of(_groups(self._assembler.finish())))
+        self._hand_over(self._kinds.end())
         self._batches.flush()
         self._pool.drain()
         if self._later is not None:
@@ -357,21 +363,23 @@ class Pipeline:
             foresight=self._foresight,
         )
 
-    def _frames_of(
-        self,
-        assembler: Assembler,
-        parts: Iterable[Documents],
-    ) -> Iterator[Frame]:
+    def _groups_of(
+        self, assembler: Assembler, parts: Iterable[Documents]
+    ) -> Iterator[list[Frame]]:
         """Give all frames of a source; where a part breaks, record that and go on."""
         for part in parts:
             try:
                 for name, doc in part:
-                    yield from self._frames_of_document(assembler, name, doc)
+                    frames = self._frames_of(assembler, name, doc)
+                    yield from self._kinds.of(_groups(frames))
+                    if name == "stop":
+                        yield from self._kinds.end(str(doc.get("run_start")))
             except SourceError as error:
                 self.record_failure(error)
-        yield from assembler.finish()
+        yield from self._kinds.of(_groups(assembler.finish()))
+        yield from self._kinds.end()
 
-    def _frames_of_document(
+    def _frames_of(
         self, assembler: Assembler, name: str, doc: Mapping[str, Any]
     ) -> Iterator[Frame]:
         self._note_run(name, doc)
@@ -394,8 +402,8 @@ class Pipeline:
         if name == "descriptor" and "uid" in doc:
             self._runs[doc["uid"]] = str(doc.get("run_start"))
 
-    def _hand_over(self, frames: Iterable[Frame]) -> None:
-        for group in self._kinds.of(_groups(frames)):
+    def _hand_over(self, groups: Iterable[list[Frame]]) -> None:
+        for group in groups:
             self._hand_named(self._planned(group) or self._namer.name(group))
 
     def _hand_named(self, named: list[Named]) -> None:

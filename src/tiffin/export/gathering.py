@@ -1,0 +1,254 @@
+"""Which frames are joined to one: n of a run, stream and field, or those of an event.
+
+Frames are counted here, before any pixel is read; so names, dry runs and collisions
+know of joined frames what they know of others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tiffin.errors import CorrectionError, NoImageError, TiffinError
+from tiffin.export.joined import Joined, blamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiffin.assemble import Announced
+    from tiffin.corrections import Joining
+    from tiffin.export.correcting import Correcting
+    from tiffin.frames import Frame
+
+__all__ = ["Gathering", "announced_after", "is_left_alone"]
+
+KEPT = 64 * 2**20
+"""Of images that came in documents a group keeps so much, then it adds them up where it
+stands, in place of a worker [bytes]."""
+
+Lane = tuple[str, str | None, str | None, str]
+"""Run, stream, field, and for which kind of images."""
+
+
+class Gathering:
+    """Joins frames as one correction asks, or leaves them as they are where none does.
+
+    Parameters
+    ----------
+    correcting : Correcting
+    budget : int
+        How much memory a group may keep at most [bytes].
+    """
+
+    def __init__(self, correcting: Correcting, budget: int) -> None:
+        self._stages = [
+            _Stage(step, number, correcting)
+            for number, step in enumerate(correcting.joins)
+        ]
+        self._budget = min(KEPT, budget)
+        self.keep()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether frames are joined."""
+        return bool(self._stages)
+
+    def keep(self, most: float | None = None) -> None:
+        """Begin anew; keep at most so much of images that came in documents.
+
+        Parameters
+        ----------
+        most : float, optional
+            None: what is usual, then they are added up. 0: only names are wanted, and
+            no pixel is asked for. Infinite: they are in memory anyway [bytes].
+        """
+        for stage in self._stages:
+            stage.groups.clear()
+            stage.seen.clear()
+            stage.most = self._budget if most is None else most
+
+    def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
+        """Take the frames of an event and field; give what they complete.
+
+        Parameters
+        ----------
+        lane : str
+            Frames of several lanes are never joined.
+        group : list of Frame
+            Which share their pixels.
+        """
+        yield from self._through(self._stages, lane, [group])
+
+    def end(self, run: str | None = None) -> Iterator[tuple[str, list[Frame]]]:
+        """End a run, or all: give what is left of each lane, which is too few."""
+        for number, stage in enumerate(self._stages):
+            for key in [k for k in stage.groups if run in (None, k[0])]:
+                left = stage.left(key)
+                behind = self._stages[number + 1 :]
+                for group in self._through(behind, key[3], [left] if left else []):
+                    yield key[3], group
+            stage.forget(run)
+
+    def _through(
+        self, stages: list[_Stage], lane: str, groups: Iterable[list[Frame]]
+    ) -> Iterator[list[Frame]]:
+        for group in groups:
+            if not stages or is_left_alone(group[0]):
+                yield group
+            else:
+                joined = stages[0].of(lane, group)
+                yield from self._through(stages[1:], lane, joined)
+
+
+def is_left_alone(frame: Frame) -> bool:
+    """Tell of an event without images, of a run as a whole, and of darks."""
+    nothing = isinstance(frame.problem, NoImageError) or frame.seq_num is None
+    return nothing or frame.kind == "dark"
+
+
+@dataclass(slots=True)
+class _Group:
+    """The frames that are to be joined, so far."""
+
+    first: Frame
+    joined: Joined
+    number: int
+    last: Frame
+    problem: Exception | None = None
+    kinds: set[str | None] = field(default_factory=set)
+
+    def frame(self) -> Frame:
+        """Give the joined frame."""
+        problem = self.problem
+        if problem is None and len(self.kinds) > 1:
+            message = (
+                f"{_span(self.first, self.last)}: some of these frames have a dark and "
+                f"some have none, so that they can't be joined"
+            )
+            problem = CorrectionError(message)
+        pixels = self.joined if problem is None else None
+        return replace(self.first, pixels=pixels, problem=problem, number=self.number)
+
+
+class _Stage:
+    """One correction that joins."""
+
+    def __init__(self, step: Joining, number: int, correcting: Correcting) -> None:
+        self._step = step
+        self._number = number
+        self._correcting = correcting
+        self.groups: dict[Lane, _Group] = {}
+        self.seen: Counter[Lane] = Counter()
+        self.most: float = 0
+        self._images: dict[Lane, int] = {}
+
+    def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
+        """Take the frames of an event and field; give those that they complete."""
+        first = group[0]
+        key = (first.run, first.stream, first.field, lane)
+        if self._step.n is None:
+            yield [self._whole_event(key, first)]
+            return
+        images = len(group)
+        if first.problem is None:
+            self._images[key] = images
+        else:
+            # So that it does not shift those behind it, it stands for all of its own.
+            group = group[:1] * self._images.get(key, 1)
+        for frame in group:
+            complete = self._add(key, frame, images)
+            if complete is not None:
+                yield [complete]
+
+    def left(self, key: Lane) -> list[Frame]:
+        """Give the frame that too few were joined to, which fails."""
+        group = self.groups.pop(key)
+        total, count = self.seen[key], group.joined.count
+        if group.problem is None:
+            some = "1 frame is" if count == 1 else f"{count} frames are"
+            message = (
+                f"{_span(group.first, group.last)}: {some} left of {total}, too few "
+                f"for {self._step}: choose an n that divides {total}, or export without"
+            )
+            group.problem = CorrectionError(message)
+        return [group.frame()]
+
+    def forget(self, run: str | None) -> None:
+        """Let go of what was counted for a run, or for all."""
+        for key in [k for k in self.seen if run in (None, k[0])]:
+            del self.seen[key]
+            self._images.pop(key, None)
+
+    def _whole_event(self, key: Lane, first: Frame) -> Frame:
+        number = self.seen[key]
+        self.seen[key] += 1
+        if first.problem is not None:
+            return replace(first, number=number)
+        joined = self._joined(first)
+        joined.add(first, None, names_only=not self.most)
+        return replace(first, pixels=joined, number=number)
+
+    def _add(self, key: Lane, frame: Frame, images: int) -> Frame | None:
+        n = self._step.n or 1
+        group = self.groups.get(key)
+        if group is None:
+            number = self.seen[key] // n
+            group = _Group(frame, self._joined(frame), number, frame)
+            self.groups[key] = group
+        self.seen[key] += 1
+        group.last = frame
+        if frame.problem is not None:
+            group.problem = group.problem or _blamed(frame)
+        else:
+            group.kinds.add(frame.kind)
+        group.joined.add(
+            frame, images, names_only=not self.most or group.problem is not None
+        )
+        if group.joined.count == n:
+            return self.groups.pop(key).frame()
+        if group.joined.kept > self.most:
+            group.joined.add_up()
+        return None
+
+    def _joined(self, first: Frame) -> Joined:
+        return Joined(self._step, self._correcting.before(self._number), first)
+
+
+def _blamed(frame: Frame) -> Exception | None:
+    error = frame.problem
+    return blamed(error, frame) if isinstance(error, TiffinError) else error
+
+
+def _span(first: Frame, last: Frame) -> str:
+    if first.seq_num == last.seq_num:
+        images = "image" if first.i == last.i else "images"
+        span = f"event {first.seq_num}, {images} {first.i}"
+        span += f" to {last.i}" if first.i != last.i else ""
+    else:
+        span = f"events {first.seq_num} to {last.seq_num}"
+    return f"{span}, field {first.field!r}"
+
+
+def announced_after(steps: Iterable[Joining], announced: Announced) -> Announced:
+    """Tell what a descriptor promises of joined frames: how many an event, at most.
+
+    Parameters
+    ----------
+    steps : iterable of Joining
+    announced : Announced
+        Of the frames themselves.
+    """
+    images, start = dict(announced.images), dict(announced.start)
+    events = {name: start.get("num_points") for name in images}
+    for step in steps:
+        for name, count in images.items():
+            n, before = step.n or count, events[name]
+            images[name] = math.ceil(count / n)
+            if isinstance(before, int):
+                events[name] = max(1, before * count // n // images[name])
+    known = [count for count in events.values() if isinstance(count, int)]
+    if known:
+        start["num_points"] = max(known)
+    return replace(announced, images=images, start=start)

@@ -1,0 +1,243 @@
+"""The pixels of a frame that several others are joined to.
+
+A worker that opens them reads one source after the other, corrects it and adds it up:
+never more than one is held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiffin.corrections import Joining, Notes, check_alike
+from tiffin.corrections.sums import Running, real
+from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
+from tiffin.frames import Frame, Images, images_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Correct", "Joined", "blamed"]
+
+Correct = Callable[[np.ndarray, Frame, Notes], np.ndarray]
+
+
+class Joined:
+    """Frames that become one. Not for two threads at a time.
+
+    What has been added up stays so, also where a source can't be read yet: opened
+    again, the next one goes on from there.
+
+    Parameters
+    ----------
+    step : Joining
+    correct : callable
+        What acts on each image before: (image, frame, notes) → image.
+    first : Frame
+        Whose name and place the joined frame has.
+
+    Attributes
+    ----------
+    shape, dtype, colour
+        As the first source announces them.
+    held : int
+        Memory that waiting for these pixels costs, and adding them up [bytes].
+    count : int
+        How many frames are to be joined, as far as that is known.
+    """
+
+    def __init__(self, step: Joining, correct: Correct, first: Frame) -> None:
+        self._step = step
+        self._correct = correct
+        pixels = first.pixels
+        self.shape = None if pixels is None else pixels.shape
+        self.dtype = None if pixels is None else pixels.dtype
+        self.colour = pixels is not None and pixels.colour
+        self.count = 0
+        # A sum is carried as two numbers of 8 bytes a pixel.
+        itemsize = 1 if self.dtype is None else self.dtype.itemsize
+        self.held = self._own = 16 * (first.nbytes // itemsize)
+        self._first = self._last = first
+        self._left: deque[tuple[Frame, int | None]] = deque()
+        self._failed: TiffinError | None = None
+        self._is_done = False
+        self._running: Running | None = None
+        self._notes = Notes()
+
+    def add(
+        self, frame: Frame, images: int | None, *, names_only: bool = False
+    ) -> None:
+        """Take one more frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        images : int or None
+            How many its event announces; None joins all that the event turns out to
+            hold.
+        names_only : bool
+            Whether no pixel will be asked for.
+        """
+        if self.count == 0 or frame.pixels is not self._last.pixels:
+            self.held += _held(frame)
+        self.count += 1
+        self._last = frame
+        if names_only or self._failed is not None:
+            self.held = self._own
+            return
+        self._left.append((frame, images))
+
+    @property
+    def kept(self) -> int:
+        """Memory that images which came in documents take until added up [bytes]."""
+        return self.held - self._own
+
+    def add_up(self) -> None:
+        """Add up what can be read, and let go of it; errors wait for `open`."""
+        try:
+            self._read_on()
+        except NotYetError:
+            return
+        except TiffinError as error:
+            self._failed = error
+            self._left.clear()
+            self.held = self._own
+
+    def open(self) -> np.ndarray:
+        """Join the frames.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns) [counts]
+
+        Raises
+        ------
+        TiffinError
+            Whatever a source fails with.
+        CorrectionError
+            If they are not alike, or an event holds more or fewer than announced.
+        """
+        if self._failed is not None:
+            raise self._failed
+        self._read_on()
+        if self._is_done:
+            raise ReadError(f"{self._first}: the frames were joined, and are gone")
+        if self._running is None:  # an event without images
+            return np.empty((0, *(self._first.shape or (0, 0))))
+        return self._step.result(self._running)
+
+    def tell(self, notes: Notes) -> None:
+        """Add what is to be said of the sources, and which they were."""
+        self.tell_sources(notes)
+        first, last = _who(self._first), _who(self.last)
+        told = {"joined": str(self._step), "frames": self.count}
+        notes.used.append({**told, "first": first, "last": last})
+
+    def tell_sources(self, notes: Notes) -> None:
+        """Add what is to be said of the sources."""
+        notes.clipped += self._notes.clipped
+        notes.used += [told for told in self._notes.used if told not in notes.used]
+
+    @property
+    def last(self) -> Frame:
+        """The last frame that is joined."""
+        pixels = self._last.pixels
+        return pixels.last if isinstance(pixels, Joined) else self._last
+
+    def let_go(self) -> None:
+        """Free what was added up, once nobody will open it again."""
+        self._running = None
+        self._is_done = True
+
+    def _read_on(self) -> None:
+        opened: tuple[Frame, Images] | None = None
+        while self._left:
+            frame, announced = self._left[0]
+            try:
+                if opened is None or opened[0].pixels is not frame.pixels:
+                    opened = frame, _images_of(frame)
+                if announced is None:
+                    self._expect_all(frame, opened[1].shape[0])
+                    continue
+                _check_count(frame, announced, opened[1].shape[0])
+                self._take(frame, opened[1])
+            except TiffinError as error:
+                raise blamed(error, frame) from error
+            except Exception as error:
+                message = f"{frame}: {type(error).__name__}: {error}"
+                raise ReadError(message) from error
+            self._left.popleft()
+            if not self._left or self._left[0][0].pixels is not frame.pixels:
+                self.held -= _held(frame)
+
+    def _expect_all(self, frame: Frame, found: int) -> None:
+        """Know now how many images the event holds."""
+        self._left = deque((frame.with_index(i), found) for i in range(found))
+        self.count = found
+        if found:
+            self._last = self._left[-1][0]
+
+    def _take(self, frame: Frame, images: Images) -> None:
+        notes = Notes()
+        image = self._correct(np.asarray(images[frame.i or 0]), frame, notes)
+        if not image.size:
+            message = f"the corrections leave no pixel, shape {image.shape}"
+            raise CorrectionError(message)
+        if self._running is None:
+            self._begin(image)
+        assert self._running is not None  # noqa: S101 (just begun)
+        check_alike(self._running, self._first, image, frame)
+        self._running.add(image)
+        self._note(frame, notes)
+
+    def _begin(self, image: np.ndarray) -> None:
+        # What no dtype can hold is known before all the others are read.
+        self._step.dtype(real(image).dtype, self._step.n or len(self._left))
+        self._running = Running(image.shape, image.dtype)
+        self.colour = image.ndim == 3
+
+    def _note(self, frame: Frame, notes: Notes) -> None:
+        if isinstance(frame.pixels, Joined):
+            frame.pixels.tell_sources(notes)
+            frame.pixels.let_go()
+        self._notes.clipped += notes.clipped
+        self._notes.used += [u for u in notes.used if u not in self._notes.used]
+
+
+def _held(frame: Frame) -> int:
+    return 0 if frame.pixels is None else frame.pixels.held
+
+
+def _who(frame: Frame) -> Mapping[str, int | None]:
+    return {"seq_num": frame.seq_num, "i": frame.i}
+
+
+def _images_of(frame: Frame) -> Images:
+    assert frame.pixels is not None  # noqa: S101 (frames without have a problem)
+    array = frame.pixels.open()
+    if len(array.shape) < 2:
+        message = f"{frame} is no image: its shape is {list(array.shape)}"
+        raise ReadError(message)
+    return images_in(array, frame.pixels)
+
+
+def _check_count(frame: Frame, announced: int, found: int) -> None:
+    if found != announced:
+        message = (
+            f"event {frame.seq_num} holds {found} images of {frame.field!r}, and "
+            f"{announced} were announced: which of them belong together can't be told; "
+            f"n=None joins all of each event"
+        )
+        raise CorrectionError(message)
+
+
+def blamed(error: TiffinError, frame: Frame) -> TiffinError:
+    """Say which of the joined frames an error is about, if it does not itself."""
+    if f"event {frame.seq_num}" in str(error):
+        return error
+    told = type(error)(f"{frame}: {error}")
+    told.__dict__.update(error.__dict__)
+    return told
