@@ -50,7 +50,10 @@ class Joining(Plain):
         ------
         CorrectionError
         """
-        message = f"{self} joins frames, and works in an export: for arrays use join()"
+        message = (
+            f"{self} joins frames, as tiffin.export and ImageExporter do: it makes "
+            f"nothing of one image (join() takes arrays)"
+        )
         raise CorrectionError(message)
 
     def join(self, images: Iterable[np.ndarray]) -> np.ndarray:

@@ -129,11 +129,10 @@ class Correcting:
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
         """Correct one image; where it is joined of others, what that left to do."""
-        if not self.joins:
-            return correct(image, frame, self._of(frame), notes)
-        pixels = frame.pixels
-        if not isinstance(pixels, Joined):  # a dark, which is left as it is
-            steps = [b for b in self._of(frame) if not isinstance(b, Joining)]
+        pixels, steps = frame.pixels, self._of(frame)
+        if not isinstance(pixels, Joined):
+            if frame.kind == "dark":  # which is not joined
+                steps = [step for step in steps if not isinstance(step, Joining)]
             return correct(image, frame, steps, notes)
         pixels.tell(notes)
         image = correct(image, frame, self._part(frame, len(self.joins)), notes)

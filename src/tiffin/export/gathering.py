@@ -208,7 +208,7 @@ class _Stage:
         )
         if group.joined.count == n:
             return self.groups.pop(key).frame()
-        if group.joined.kept > self.most:
+        if group.problem is None and group.joined.kept > self.most:
             group.joined.add_up()
         return None
 
