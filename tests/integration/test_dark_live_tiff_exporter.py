@@ -8,7 +8,7 @@ import pytest
 from bluesky.plans import count
 
 from tiffin import LiveTiffExporter, process
-from tiffin.corrections import Cast, DarkSubtract, Nearest
+from tiffin.corrections import Average, Cast, DarkSubtract, Nearest
 from tiffin.errors import MissingDarkError, SettingsError
 from tiffin.testing import run_of
 
@@ -187,11 +187,14 @@ def test_a_stack_is_subtracted_image_by_image(tmp_path, read):
         np.testing.assert_array_equal(read(tmp_path / f"{i}.tif"), expected)
 
 
-def test_corrections_that_can_not_work_are_refused(tmp_path):
-    """Fail before the beam."""
+@pytest.mark.parametrize(
+    ("wrong", "says"), [("dark.tif", r"dark\.tif"), (Average(2), "joins frames")]
+)
+def test_corrections_that_can_not_work_are_refused(tmp_path, wrong, says):
+    """Fail before the beam: what is none, and what needs more than one event."""
 
     class Wrong(LiveTiffExporter):
-        corrections = (DarkSubtract(), "dark.tif")
+        corrections = (DarkSubtract(), wrong)
 
-    with pytest.raises(SettingsError, match=r"dark\.tif"):
+    with pytest.raises(SettingsError, match=says):
         Wrong("img", f"{tmp_path}{NAME}")

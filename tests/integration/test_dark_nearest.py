@@ -332,6 +332,27 @@ def test_live_as_well_as_replayed(RE, img, images, kept, mark, tmp_path, read, k
         assert live.path.read_bytes() == later.path.read_bytes()
 
 
+class Broken:
+    """A run in a store that breaks off."""
+
+    def documents(self):
+        yield from run_at(-100, 1, plan_name="count", scan_id=99)[:2]
+        raise OSError("the disk is gone")
+
+
+def test_a_run_beside_it_that_breaks_off(night, tmp_path, read):
+    """In the export's own source: it fails alone, and darks around it are found."""
+    light, darks = night((-600, 6, 0.1))
+
+    report = export(
+        [light, Broken(), darks[0]], tmp_path,
+        DarkSubtract(run=Nearest(plan_name="dark")), on_error="report",
+    )  # fmt: skip
+
+    assert subtracted(report, read)[:2] == [6, 6]
+    assert "the disk is gone" in str(report.failed[0].error)
+
+
 def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
     """It is said; live, without any, too, and nothing is killed by it."""
     light, _ = night()

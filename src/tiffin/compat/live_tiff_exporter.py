@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes, own_copy
-from tiffin.corrections import Notes
+from tiffin.corrections import Joining, Notes
 from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
@@ -424,6 +424,10 @@ class LiveTiffExporter:
 
 def _steps(settings: Export) -> Sequence[Correction]:
     """Give the corrections; the dtype is of lists here, and no image is cast to it."""
+    for step in settings.corrections:
+        if isinstance(step, Joining):
+            message = f"{step} joins frames of several events: use an ImageExporter"
+            raise SettingsError(message)
     return settings.corrections[: -1 if settings.dtype is not None else None]
 
 

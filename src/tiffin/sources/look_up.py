@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
 from tiffin.sources.kinds import Documents, open_source
-from tiffin.sources.near import starts_near
+from tiffin.sources.near import starts_in, starts_near
 from tiffin.sources.select import only
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class RunFinder:
     ) -> None:
         self._catalog = catalog
         self._also = also
+        self._starts: list[Mapping[str, Any]] | None = None
 
     def __call__(self, catalog: Any, uid: str) -> Iterable[Pair]:
         """Give the documents of a run; see `run_documents`."""
@@ -55,8 +57,19 @@ class RunFinder:
         if place is None and self._also is None:
             message = f"{query!r} can't be looked up: give a catalogue (catalog=)"
             raise SourceError(message)
-        documents = _documents(place, self._also)
+        documents = None if place is None else _documents(place)
+        if place is None:
+            place = self._known_starts()
         return starts_near(place if documents is None else documents, query, light)
+
+    def _known_starts(self) -> list[Mapping[str, Any]]:
+        """Give the start documents of what is exported; gone through once for them."""
+        if self._starts is None:
+            self._starts = []
+            for part in open_source(self._also).parts:
+                with suppress(SourceError):  # where it breaks is told with its frames
+                    self._starts.extend(starts_in(part))
+        return self._starts
 
     def _chosen(self, catalog: Any) -> Any:
         return self._catalog if catalog is None else catalog
@@ -86,9 +99,9 @@ def run_documents(
         message = f"run {uid[:8]} can't be looked up: give a catalogue (catalog=)"
         raise SourceError(message)
     if not isinstance(catalog, Mapping):
-        documents = _documents(catalog, also)
+        documents = open_source(also) if catalog is None else _documents(catalog)
         if documents is not None:
-            return _checked(only(documents, [uid]), uid)
+            return _one_of(documents, uid)
     try:
         look_up: Callable[[str], Any] = getattr(catalog, "__getitem__", catalog)
         found = look_up(uid)
@@ -100,10 +113,8 @@ def run_documents(
     return open_source(found)
 
 
-def _documents(catalog: Any, also: Iterable[Pair] | None) -> Documents | None:
+def _documents(catalog: Any) -> Documents | None:
     """See a catalogue as documents, where that is all it is; else None."""
-    if catalog is None:
-        return open_source(also)
     if isinstance(catalog, Iterator):
         message = "a catalogue is asked more than once: give a list, not what runs dry"
         raise SourceError(message)
@@ -116,11 +127,19 @@ def _documents(catalog: Any, also: Iterable[Pair] | None) -> Documents | None:
     return None
 
 
-def _checked(pairs: Iterable[Pair], uid: str) -> Iterator[Pair]:
+def _one_of(documents: Documents, uid: str) -> Iterator[Pair]:
+    """Give the documents of one run; a source that breaks off without it is passed."""
     started = False
-    for name, doc in pairs:
-        started = started or name == "start"
-        yield name, doc
+    for part in documents.parts:
+        here = False
+        try:
+            for name, doc in only(part, [uid]):
+                here = here or name == "start"
+                yield name, doc
+        except SourceError:
+            if here:
+                raise
+        started = started or here
     if not started:
         message = f"there is no run {uid!r} among the documents"
         raise SourceError(message)

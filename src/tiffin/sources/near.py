@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
     Start = Mapping[str, Any]
 
-__all__ = ["starts_near"]
+__all__ = ["starts_in", "starts_near"]
 
 MARGIN = 1.0
 """How much more than is wanted old databrokers are asked for [s]."""
+
+
+def starts_in(documents: Documents) -> Iterator[Start]:
+    """Give the start documents that stand among others, of which none is kept."""
+    return (doc for name, doc in documents if name == "start" and "uid" in doc)
 
 
 def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
@@ -29,7 +34,7 @@ def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
     Parameters
     ----------
     catalog : object
-        Documents, a mapping of uid to a run, a Tiled client, or a databroker.
+        A list of start documents, documents, a Tiled client, or a databroker.
     query : Nearest
     light : mapping
         The start document of the light's run.
@@ -41,8 +46,9 @@ def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
     """
 
     def starts() -> Iterable[Start]:
-        if isinstance(catalog, Documents):
-            return _nearest_first(_starts_in(catalog), light)
+        if isinstance(catalog, (list, Documents)):
+            among = starts_in(catalog) if isinstance(catalog, Documents) else catalog
+            return _nearest_first(among, light)
         if callable(getattr(catalog, "search", None)):
             return _in_tiled(catalog, query, light)
         return _nearest_first(_in_databroker(catalog, query, light), light)
@@ -51,10 +57,6 @@ def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
     for start in guarded(starts, lambda: what):
         if query.reaches(start, light) and query.matches(start):
             yield start
-
-
-def _starts_in(pairs: Iterable[tuple[str, Start]]) -> Iterator[Start]:
-    return (doc for name, doc in pairs if name == "start" and "uid" in doc)
 
 
 def _nearest_first(starts: Iterable[Start], light: Start) -> Iterable[Start]:
