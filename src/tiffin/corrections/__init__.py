@@ -26,6 +26,7 @@ from tiffin.corrections.step import (
     RunView,
     Step,
     bind,
+    described,
 )
 from tiffin.corrections.values import Mask, Scale, Threshold
 from tiffin.errors import CorrectionError, TiffinError
@@ -62,6 +63,7 @@ __all__ = [
     "check_alike",
     "configuration_of",
     "correct",
+    "described",
 ]
 
 
@@ -97,6 +99,9 @@ def correct(
             why = f"{type(error).__name__}: {error}"
             message = f"correction {_name(correction)}: {why}"
             raise CorrectionError(message) from error
+        if changed is guarded:  # left as it is: nothing to tell
+            continue
+        notes.steps.append(described(correction))
         image = np.asarray(changed)
         if image.ndim != 2 and image.ndim != guarded.ndim:
             message = (

@@ -157,6 +157,9 @@ class BoundDark:
         self._prepared: OrderedDict[Any, _Prepared] = OrderedDict()
         self._lock = threading.RLock()
 
+    def __str__(self) -> str:
+        return str(self._step)
+
     def kind(self, frame: Frame) -> Kind:
         """Tell what will come of a frame, before its pixels are read.
 

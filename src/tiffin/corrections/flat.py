@@ -92,6 +92,9 @@ class BoundFlat:
         self._prepared: dict[Any, tuple[Any, tuple[int, ...], dict[str, Any]]] = {}
         self._lock = threading.RLock()
 
+    def __str__(self) -> str:
+        return str(self._step)
+
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> np.ndarray:
         """Divide an image by the flat field."""
         if self._step.stream is not None and frame.stream == self._step.stream:

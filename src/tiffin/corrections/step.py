@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from tiffin.corrections.nearest import Nearest
     from tiffin.frames import Frame
 
-__all__ = ["Bound", "Correction", "Notes", "Reference", "RunView", "Step", "bind"]
+__all__ = [
+    "Bound",
+    "Correction",
+    "Notes",
+    "Reference",
+    "RunView",
+    "Step",
+    "bind",
+    "described",
+]
 
 
 @dataclass(slots=True)
@@ -26,10 +35,13 @@ class Notes:
         Pixels whose value could not be kept, and was replaced as asked.
     used : list of mapping
         Which other images went into this one: run, stream, seq_num, checksum…
+    steps : list of str
+        The corrections that changed it, in order, each in one line.
     """
 
     clipped: int = 0
     used: list[Mapping[str, Any]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +163,33 @@ def bind(step: Correction, run: RunView) -> Bound:
     return _Plain(step)
 
 
+def described(step: object) -> str:
+    """Tell a correction in one line: a function by its name, others by their settings.
+
+    Examples
+    --------
+    >>> def halve(image, frame):
+    ...     return image / 2
+    >>> described(halve).partition(".")[2], described(Notes(clipped=3))
+    ('halve', 'Notes(clipped=3, used=[], steps=[])')
+    """
+    name = getattr(step, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{getattr(step, '__module__', '?')}.{name}"
+    # An object without a text of its own would tell its address, which changes.
+    has_text = is_dataclass(step) or type(step).__str__ is not object.__str__
+    return str(step) if has_text else type(step).__qualname__
+
+
 class _Plain:
     """A user's function, which has nothing to note."""
 
     def __init__(self, function: Function) -> None:
         self._function = function
         self.__name__ = getattr(function, "__name__", repr(function))
+
+    def __str__(self) -> str:
+        return described(self._function)
 
     def __call__(self, image: np.ndarray, frame: Frame, _notes: Notes, /) -> Any:
         return self._function(image, frame)

@@ -294,7 +294,8 @@ class Mask:
         if images.ndim != 2:
             message = f"{self}: a mask is one image, the file has shape {images.shape}"
             raise CorrectionError(message)
-        return _FileMask(mask=Mask(array=images, fill=self.fill), file=self.file)
+        mask = Mask(array=images, fill=self.fill)
+        return _FileMask(mask=mask, file=self.file, text=str(self))
 
     def __call__(
         self,
@@ -331,6 +332,10 @@ class _FileMask:
 
     mask: Mask
     file: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
     def __call__(
         self,

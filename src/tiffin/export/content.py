@@ -38,10 +38,11 @@ class Content(Protocol):
 
 @dataclass(slots=True)
 class ImageContent:
-    """An image to be laid out, shape (rows, columns[, samples]) [counts]."""
+    """An image to be laid out, shape (rows, columns[, samples]) [counts], and a note."""
 
     writer: SeriesWriter
     image: np.ndarray
+    note: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,11 +57,11 @@ class ImageContent:
 
     def write(self, descriptor: int) -> Written:
         """Write the file to an open descriptor; give its size and checksum."""
-        return self.writer.write(descriptor, self.image)
+        return self.writer.write(descriptor, self.image, self.note)
 
     def buffers(self) -> list[Buffer]:
         """Give all bytes of the file."""
-        return self.writer.buffers(self.image)
+        return self.writer.buffers(self.image, self.note)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ The engine keeps lines in order and in files; here it is settled what a line say
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -16,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from tiffin.corrections import described
 from tiffin.engine.manifest import (
     FOLDER,
     SCHEMA,
@@ -164,7 +164,7 @@ def settings_of(settings: Export) -> dict[str, Any]:
         "template": settings.template.text,
         "fields": settings.fields,
         "streams": settings.streams,
-        "corrections": [_described(step) for step in steps],
+        "corrections": [described(step) for step in steps],
         "profile": "plain",
         "compression": settings.writer.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,
@@ -228,15 +228,6 @@ def _text(text: str | None) -> str:
 
 def _number(number: int | None) -> str:
     return "null" if number is None else str(int(number))
-
-
-def _described(step: Any) -> str:
-    """Name a correction: its settings where it has some, else the function's name."""
-    name = getattr(step, "__qualname__", None)
-    if isinstance(name, str):
-        return f"{getattr(step, '__module__', '?')}.{name}"
-    # An object without a text of its own would tell its address, which changes.
-    return str(step) if dataclasses.is_dataclass(step) else type(step).__qualname__
 
 
 def _version() -> str:

@@ -24,6 +24,7 @@ from tiffin.errors import (
 from tiffin.export.content import Content, ImageContent, StripContent
 from tiffin.export.naming import Named, Outcome, record_of
 from tiffin.export.presence import Presence
+from tiffin.export.provenance import provenance
 from tiffin.frames import Frame, Images, images_in
 from tiffin.writers import Written, clear_leftovers, publish
 
@@ -293,7 +294,7 @@ class Worker:
         if not image.size:
             message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
             raise CorrectionError(message)
-        return ImageContent(self._writer, image)
+        return ImageContent(self._writer, image, provenance(notes))
 
     def _publish(
         self, path: str, write: Callable[[int], Written], *, replace: bool

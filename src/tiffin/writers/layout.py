@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["LARGEST", "PIXELS_AT", "TAG_OF", "around", "size_around"]
+__all__ = ["LARGEST", "NOTE_TAG", "PIXELS_AT", "TAG_OF", "around", "size_around"]
 
 PIXELS_AT = 8
 """Byte of the first pixel: right behind the header. GSAS-II reads pixels there."""
@@ -25,6 +25,11 @@ LARGEST = 2**32 - 1
 SHORT, LONG, ASCII = 3, 4, 2
 
 STRIP_BYTE_COUNTS = 279
+
+NOTE_TAG = 65123
+"""Holds what the writer was told to note, as ASCII. Of the private numbers (from 32768),
+beyond those of areaDetector's NDFileTIFF (65000 to 65010 and its attributes); readers
+leave it alone, where an ImageDescription changes how some read the pixels."""
 
 TAG_OF = {None: 1, "lzw": 5, "zlib": 8, "zstd": 50000}
 """Values of the Compression field: TIFF 6.0; Adobe's deflate (Photoshop technical
@@ -49,7 +54,11 @@ class _Directory(NamedTuple):
 
 @lru_cache(maxsize=256)
 def around(
-    shape: tuple[int, ...], dtype: str, compression: str | None, strip_bytes: int
+    shape: tuple[int, ...],
+    dtype: str,
+    compression: str | None,
+    strip_bytes: int,
+    note: str = "",
 ) -> tuple[bytes, bytes, bytes]:
     """Give header, gap and directory of an image's file.
 
@@ -62,10 +71,12 @@ def around(
     compression : {None, "lzw", "zlib", "zstd"}
     strip_bytes : int
         Size of the encoded strip.
+    note : str, optional
+        ASCII, for the `NOTE_TAG`.
     """
     gap = b"\0" * (strip_bytes % 2)  # directories begin on a word boundary
     at = PIXELS_AT + strip_bytes + len(gap)
-    prepared = _directory(shape, dtype, compression)
+    prepared = _directory(shape, dtype, compression, note)
     directory = bytearray(prepared.data)
     struct.pack_into("<I", directory, prepared.count_at, strip_bytes)
     for place in prepared.offsets_at:
@@ -81,13 +92,13 @@ def size_around(shape: tuple[int, ...], dtype: str, compression: str | None) -> 
 
 @lru_cache(maxsize=64)
 def _directory(
-    shape: tuple[int, ...], dtype: str, compression: str | None
+    shape: tuple[int, ...], dtype: str, compression: str | None, note: str = ""
 ) -> _Directory:
-    return _packed(_tags(shape, np.dtype(dtype), compression))
+    return _packed(_tags(shape, np.dtype(dtype), compression, note))
 
 
 def _tags(
-    shape: tuple[int, ...], dtype: np.dtype, compression: str | None
+    shape: tuple[int, ...], dtype: np.dtype, compression: str | None, note: str
 ) -> list[Tag]:
     rows, columns, samples = (*shape, 1)[:3]
     colour = samples > 1
@@ -108,6 +119,8 @@ def _tags(
         tags.append((272, ASCII, b"Bluesky detector\0"))  # Model
     if samples == 4:
         tags.append((338, SHORT, 2))  # ExtraSamples: alpha, not multiplied in
+    if note:
+        tags.append((NOTE_TAG, ASCII, note.encode("ascii") + b"\0"))
     return sorted(tags, key=lambda tag: tag[0])
 
 

@@ -87,7 +87,7 @@ class SeriesWriter:
         check_compression(self.compression, self.level)
         check_kind(self.checksum)
 
-    def write(self, descriptor: int, image: np.ndarray) -> Written:
+    def write(self, descriptor: int, image: np.ndarray, note: str = "") -> Written:
         """Write one image.
 
         Parameters
@@ -97,6 +97,8 @@ class SeriesWriter:
         image : ndarray, shape (rows, columns) or (rows, columns, samples) [counts]
             In one of the `WRITABLE` dtypes, in any byte order and memory layout. Three
             or four samples are a colour's (RGB, or RGB and alpha).
+        note : str, optional
+            ASCII. Stands in the file's private tag 65123, which readers leave alone.
 
         Returns
         -------
@@ -110,9 +112,9 @@ class SeriesWriter:
         OSError
             If the file can't be written.
         """
-        return self._write(descriptor, self.buffers(image))
+        return self._write(descriptor, self.buffers(image, note))
 
-    def buffers(self, image: np.ndarray) -> list[Buffer]:
+    def buffers(self, image: np.ndarray, note: str = "") -> list[Buffer]:
         """Give the file of an image as buffers: header, strip, gap, directory.
 
         They may share the image's memory. `same_bytes` compares them with a file.
@@ -120,7 +122,7 @@ class SeriesWriter:
         little = _little_endian(image.shape, image.dtype)
         pixels = np.ascontiguousarray(image, dtype=little)
         strip = encode(pixels.data, self.compression, self.level)
-        return self._around(strip, image.shape, little)
+        return self._around(strip, image.shape, little, note)
 
     def takes(self, codec: str | None) -> bool:
         """Tell whether chunks of some codec may be passed through as strips.
@@ -174,13 +176,17 @@ class SeriesWriter:
         return self._around(strip, shape, dtype)
 
     def _around(
-        self, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
+        self,
+        strip: Buffer,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        note: str = "",
     ) -> list[Buffer]:
         size = memoryview(strip).nbytes
-        if size + 1024 > LARGEST:
+        if size + len(note) + 1024 > LARGEST:
             message = f"an image of {size} bytes is too large for a classic TIFF"
             raise DtypeError(message)
-        header, gap, directory = around(shape, dtype.str, self.compression, size)
+        header, gap, directory = around(shape, dtype.str, self.compression, size, note)
         return [header, strip, gap, directory]
 
     def _check_strip(
