@@ -209,6 +209,18 @@ def test_what_went_in_is_written_down(tmp_path):
     }
 
 
+def test_a_file_tells_the_steps_of_its_frames_and_of_itself(tmp_path):
+    """In the order in which they acted, each once, however many frames there were."""
+    steps = [Flip(0), Sum(), Crop((0, 4), None), Average(2), Cast("float32")]
+
+    report = export(run_with(stack(2, 3)), tmp_path, steps)
+
+    assert report.ok
+    told = [str(step) for step in steps]
+    content = report.written[0].path.read_bytes()
+    assert json.dumps({"corrections": told})[:-1].encode() in content
+
+
 def test_nested_joins_tell_the_frames_at_the_bottom(tmp_path):
     """From the first image of the first event to the last of the last."""
     export(run_with(stack(2, 3)), tmp_path, [Average(), Average(2)])
@@ -451,6 +463,19 @@ def test_a_frame_that_is_known_to_have_no_image_fails_its_mean_alone(tmp_path):
         ("written", 3),
     ]
     assert "event 1" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_an_event_of_several_images_that_is_lost_shifts_nothing(tmp_path, lost):
+    """It stands for as many as its descriptor announces: none is joined across it."""
+    run = run_with(stack(3, 4))
+    run[2 + lost][1]["data"]["img"] = "lost"
+
+    report = export(run, tmp_path, [Sum(2)])
+
+    wanted = [(s, i) for s in (1, 2, 3) if s != 1 + lost for i in (0, 2)]
+    assert [(r.seq_num, r.i) for r in report.written] == wanted
+    assert len(report.failed) == 2
 
 
 def test_an_event_without_images_is_skipped_and_counts_for_nothing(tmp_path, read):

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tiffin.assemble.run import announced_images, is_colour
 from tiffin.errors import CorrectionError, NoImageError, TiffinError
 from tiffin.export.joined import Joined, blamed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tiffin.assemble import Announced
     from tiffin.corrections import Joining
     from tiffin.export.correcting import Correcting
+    from tiffin.export.settings import Export
     from tiffin.frames import Frame
 
 __all__ = ["Gathering", "announced_after", "is_left_alone"]
@@ -38,16 +40,15 @@ class Gathering:
     Parameters
     ----------
     correcting : Correcting
-    budget : int
-        How much memory a group may keep at most [bytes].
+    settings : Export
     """
 
-    def __init__(self, correcting: Correcting, budget: int) -> None:
+    def __init__(self, correcting: Correcting, settings: Export) -> None:
         self._stages = [
-            _Stage(step, number, correcting)
+            _Stage(step, number, correcting, settings.colour)
             for number, step in enumerate(correcting.joins)
         ]
-        self._budget = min(KEPT, budget)
+        self._budget = min(KEPT, settings.budget)
         self.keep()
 
     @property
@@ -135,8 +136,15 @@ class _Group:
 class _Stage:
     """One correction that joins."""
 
-    def __init__(self, step: Joining, number: int, correcting: Correcting) -> None:
+    def __init__(
+        self,
+        step: Joining,
+        number: int,
+        correcting: Correcting,
+        colour: tuple[str, ...],
+    ) -> None:
         self._step = step
+        self._colour = colour
         self._number = number
         self._correcting = correcting
         self.groups: dict[Lane, _Group] = {}
@@ -156,11 +164,19 @@ class _Stage:
             self._images[key] = images
         else:
             # So that it does not shift those behind it, it stands for all of its own.
-            group = group[:1] * self._images.get(key, 1)
+            group = group[:1] * (self._images.get(key) or self._announced(first))
         for frame in group:
             complete = self._add(key, frame, images)
             if complete is not None:
                 yield [complete]
+
+    def _announced(self, frame: Frame) -> int:
+        """Count the frames that one stands for which can't be read."""
+        data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
+        if data_key is None or self._number:  # a joined one stands for itself
+            return 1
+        colour = frame.field in self._colour or is_colour(data_key)
+        return max(1, announced_images(data_key, colour=colour))
 
     def left(self, key: Lane) -> list[Frame]:
         """Give the frame that too few were joined to, which fails."""

@@ -6,6 +6,7 @@ never more than one is held.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -140,6 +141,7 @@ class Joined:
         """Add what is to be said of the sources."""
         notes.clipped += self._notes.clipped
         notes.used += [told for told in self._notes.used if told not in notes.used]
+        notes.steps += [*self._notes.steps, str(self._step)]
 
     @property
     def last(self) -> Frame:
@@ -165,7 +167,10 @@ class Joined:
                 _check_count(frame, announced, opened[1].shape[0])
                 self._take(frame, opened[1])
             except TiffinError as error:
-                raise blamed(error, frame) from error
+                told = blamed(error, frame)
+                if told is error:
+                    raise
+                raise told from error
             except Exception as error:
                 message = f"{frame}: {type(error).__name__}: {error}"
                 raise ReadError(message) from error
@@ -182,6 +187,9 @@ class Joined:
 
     def _take(self, frame: Frame, images: Images) -> None:
         notes = Notes()
+        inner = frame.pixels if isinstance(frame.pixels, Joined) else None
+        if inner is not None:
+            inner.tell_sources(notes)
         image = self._correct(np.asarray(images[frame.i or 0]), frame, notes)
         if not image.size:
             message = f"the corrections leave no pixel, shape {image.shape}"
@@ -191,7 +199,9 @@ class Joined:
         assert self._running is not None  # noqa: S101 (just begun)
         check_alike(self._running, self._first, image, frame)
         self._running.add(image)
-        self._note(frame, notes)
+        self._note(notes)
+        if inner is not None:
+            inner.let_go()
 
     def _begin(self, image: np.ndarray) -> None:
         # What no dtype can hold is known before all the others are read.
@@ -199,12 +209,12 @@ class Joined:
         self._running = Running(image.shape, image.dtype)
         self.colour = image.ndim == 3
 
-    def _note(self, frame: Frame, notes: Notes) -> None:
-        if isinstance(frame.pixels, Joined):
-            frame.pixels.tell_sources(notes)
-            frame.pixels.let_go()
+    def _note(self, notes: Notes) -> None:
+        """Keep what was said of a source: what is said of all of them, once."""
         self._notes.clipped += notes.clipped
         self._notes.used += [u for u in notes.used if u not in self._notes.used]
+        # One may be left as it is where others change: a cast of what fits, say.
+        self._notes.steps = max(self._notes.steps, notes.steps, key=len)
 
 
 def _held(frame: Frame) -> int:
@@ -236,7 +246,7 @@ def _check_count(frame: Frame, announced: int, found: int) -> None:
 
 def blamed(error: TiffinError, frame: Frame) -> TiffinError:
     """Say which of the joined frames an error is about, if it does not itself."""
-    if f"event {frame.seq_num}" in str(error):
+    if re.search(rf"\bevent {frame.seq_num}\b", str(error)):
         return error
     told = type(error)(f"{frame}: {error}")
     told.__dict__.update(error.__dict__)

@@ -36,7 +36,7 @@ class Kinds:
         self._correcting = correcting
         self._save = settings.save
         self._saved: set[tuple[object, ...]] = set()
-        self._gathering = Gathering(correcting, settings.budget)
+        self._gathering = Gathering(correcting, settings)
         if settings.dry_run:
             self._gathering.keep(0)
 
