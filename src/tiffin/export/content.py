@@ -38,7 +38,7 @@ class Content(Protocol):
 
 @dataclass(slots=True)
 class ImageContent:
-    """An image to be laid out, shape (rows, columns[, samples]) [counts], and a note."""
+    """An image to lay out, shape (rows, columns[, samples]) [counts], and a note."""
 
     writer: SeriesWriter
     image: np.ndarray

@@ -27,9 +27,9 @@ SHORT, LONG, ASCII = 3, 4, 2
 STRIP_BYTE_COUNTS = 279
 
 NOTE_TAG = 65123
-"""Holds what the writer was told to note, as ASCII. Of the private numbers (from 32768),
-beyond those of areaDetector's NDFileTIFF (65000 to 65010 and its attributes); readers
-leave it alone, where an ImageDescription changes how some read the pixels."""
+"""Holds what the writer was told to note, as ASCII. One of the private numbers (from
+32768), beyond those of areaDetector's NDFileTIFF (from 65000); readers leave it alone,
+where an ImageDescription changes how some read the pixels."""
 
 TAG_OF = {None: 1, "lzw": 5, "zlib": 8, "zstd": 50000}
 """Values of the Compression field: TIFF 6.0; Adobe's deflate (Photoshop technical
