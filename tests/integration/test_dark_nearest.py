@@ -408,6 +408,12 @@ def test_queries_that_can_not_work_are_refused(arguments):
         Nearest(**arguments)
 
 
+def test_a_mapping_is_no_uid():
+    """Who forgets Nearest is told of it."""
+    with pytest.raises(SettingsError, match=r"Nearest\(\{'plan_name': 'dark'\}\)"):
+        DarkSubtract(run={"plan_name": "dark"})
+
+
 def test_the_query_stands_in_the_manifest(night, tmp_path):
     """Provenance: how the dark was found, and which it was."""
     light, darks = night((-600, 6, 0.1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -19,7 +20,7 @@ from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tiffin.corrections.step import Notes, Reference, RunView
     from tiffin.frames import Frame
@@ -106,6 +107,10 @@ class DarkSubtract:
             object.__setattr__(self, "key", "dark_frame")
         if len(chosen) > 1:
             message = f"a dark comes from one place, not from {' and '.join(chosen)}"
+            raise SettingsError(message)
+        wanted: Any = self.run
+        if isinstance(wanted, Mapping):
+            message = f"run={wanted!r} is no uid; to search for it: Nearest({wanted!r})"
             raise SettingsError(message)
         if self.missing not in get_args(Missing):
             message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
