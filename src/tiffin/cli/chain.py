@@ -34,6 +34,8 @@ KINDS: dict[str, type[Any]] = {
     "flip": corrections.Flip,
     "scale": corrections.Scale,
     "cast": corrections.Cast,
+    "average": corrections.Average,
+    "sum": corrections.Sum,
 }
 """A line for each correction is all that it takes to be known to the shell."""
 

@@ -120,7 +120,7 @@ def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
     """Open what the user names, with the runs chosen that were asked for."""
     if _is_server(source):
         return find_runs(_client(source, api_key), selection)
-    opened = open_source(source)
+    opened = _documents(source)
     if not selection:
         return opened
     uids = selection.choose([doc for name, doc in opened if name == "start"])
@@ -128,11 +128,8 @@ def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
 
 
 def catalog_of(source: str, api_key: str | None) -> Any:
-    """Open where runs are looked up by their uid: a server, or a file; or None."""
-    if _is_server(source):
-        return _client(source, api_key)
-    # What comes through a pipe comes once: there an export looks in what it has.
-    return source if Path(source).is_file() or Path(source).is_dir() else None
+    """Open where runs are looked up: a server, or all that a file holds."""
+    return _client(source, api_key) if _is_server(source) else _documents(source)
 
 
 def is_address(source: str) -> bool:
@@ -154,6 +151,12 @@ def _is_server(source: str) -> bool:
 def _client(address: str, api_key: str | None) -> Any:
     """Connect to a server once, for runs and for their darks."""
     return connect(address, api_key=api_key)
+
+
+@lru_cache(maxsize=4)
+def _documents(path: str) -> Documents:
+    """Open a file once, for runs and for their darks: a pipe gives its own once."""
+    return open_source(path)
 
 
 def streams_of(streams: Sequence[str] | None, *, every: bool) -> tuple[str, ...] | None:
