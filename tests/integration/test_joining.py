@@ -162,6 +162,35 @@ def test_colour_images_are_joined(tmp_path, read):
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "10_resource_datum_npy_seq",
+        "15_ad_hdf5_1frame",
+        "20_stream_hdf5_sim_count",
+        "23_stream_tiff_adcore",
+        "62_databroker2_replay_of_14",
+    ],
+)
+def test_recorded_runs_of_every_kind_are_joined(sample, tmp_path, read, name):
+    """Datums, stream datums and lists: what each event's images add up to."""
+    documents = sample(name).documents()
+    template = "{field}_{event.seq_num}_{i}.tif"
+
+    plain = export(documents, tmp_path / "plain", [], template)
+    joined = export(documents, tmp_path / "joined", [Sum()], template)
+
+    assert joined.ok
+    for record in joined.written:
+        event = [
+            read(one.path)
+            for one in plain.written
+            if (one.field, one.seq_num) == (record.field, record.seq_num)
+        ]
+        wanted = np.sum(event, axis=0, dtype="i8")
+        np.testing.assert_array_equal(read(record.path), wanted)
+
+
 # with other corrections
 
 

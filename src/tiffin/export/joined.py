@@ -248,6 +248,7 @@ def blamed(error: TiffinError, frame: Frame) -> TiffinError:
     """Say which of the joined frames an error is about, if it does not itself."""
     if re.search(rf"\bevent {frame.seq_num}\b", str(error)):
         return error
-    told = type(error)(f"{frame}: {error}")
+    where = str(frame) if frame.i is not None else f"event {frame.seq_num}"
+    told = type(error)(f"{where}: {error}")
     told.__dict__.update(error.__dict__)
     return told
