@@ -35,6 +35,7 @@ from tiffin.errors import (
 )
 from tiffin.export import Export, ImageContent, record_of
 from tiffin.export.correcting import Correcting
+from tiffin.export.provenance import provenance
 from tiffin.frames import Frame, images_in
 from tiffin.records import Record
 from tiffin.sources import RunFinder
@@ -154,6 +155,7 @@ class LiveTiffExporter:
         self._claims = Claims()
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
+        self._note = ""
         self._failure: Exception | None = None
 
     @property
@@ -272,7 +274,7 @@ class LiveTiffExporter:
             raise ExistsError.at(path)
         if not self.dryrun:
             image = np.asarray(image)
-            write = partial(self._writer.write, image=image)
+            write = partial(self._writer.write, image=image, note=self._note)
             publish(path, write, replace=self.overwrite)
         self.filenames.append(filename)
 
@@ -354,6 +356,7 @@ class LiveTiffExporter:
             saved, notes = len(self.filenames), Notes()
             try:
                 image = self._correcting(image, frame, notes)
+                self._note = provenance(notes)  # for the hook, whose arguments are old
                 self._save_image(image, name)
             except TiffinError as error:
                 self._record(frame, path=Path(name), error=error)
@@ -383,10 +386,17 @@ class LiveTiffExporter:
         if error is not None:
             skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
             status = "skipped" if skip else "failed"
-        content = None if image is None else ImageContent(self._writer, image)
-        clipped = notes.clipped if notes else 0
+        notes = notes or Notes()
+        content = None
+        if image is not None:
+            content = ImageContent(self._writer, image, provenance(notes))
         record = record_of(
-            frame, status, path=path, error=error, written=content, clipped=clipped
+            frame,
+            status,
+            path=path,
+            error=error,
+            written=content,
+            clipped=notes.clipped,
         )
         self._ledger.put((self._ledger.new_group(), 0), record)
         if status == "failed" and error is not None:
