@@ -170,7 +170,7 @@ def described(step: object) -> str:
     --------
     >>> def halve(image, frame):
     ...     return image / 2
-    >>> described(halve).partition(".")[2], described(Notes(clipped=3))
+    >>> described(halve).rpartition(".")[2], described(Notes(clipped=3))
     ('halve', 'Notes(clipped=3, used=[], steps=[])')
     """
     name = getattr(step, "__qualname__", None)
