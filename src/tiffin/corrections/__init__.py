@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tiffin.corrections.alike import configuration_of
 from tiffin.corrections.cast import Cast
-from tiffin.corrections.dark import DarkSubtract, Kind, configuration_of
+from tiffin.corrections.dark import DarkSubtract, Kind
 from tiffin.corrections.flat import FlatField
 from tiffin.corrections.joining import Average, Joining, Sum, check_alike
 from tiffin.corrections.nearest import Nearest

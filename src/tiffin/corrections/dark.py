@@ -11,10 +11,11 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from tiffin.corrections.alike import difference_of
 from tiffin.corrections.arithmetic import average, prepare_dark, subtract
 from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
@@ -32,13 +33,6 @@ Missing = Literal["error", "raw", "skip"]
 
 PREPARED = 4
 """So many darks are kept ready: one a detector, and the next."""
-
-COMPARED = {
-    "exposure": ("exposure", "acquire_time", "count_time", "integration_time"),
-    "gain": ("gain",),
-    "binning": ("bin_x", "bin_y", "binning"),
-}
-"""What must be the same for light and dark: parts of a configuration's keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,29 +268,16 @@ class BoundDark:
         """Find the nearest run taken as the light was; keep why there is none."""
 
         def differs(dark: Reference) -> str | None:
-            difference = self._difference(frame, dark)
+            difference = difference_of(frame, dark, self._step.allow)
             return difference and f"{difference.told} ({difference.waived})"
 
         found, why = find_nearest(query, frame, self._run, self._step.catalog, differs)
         self._why[self._key(frame)] = why
         return found
 
-    def _difference(self, frame: Frame, dark: Reference) -> _Difference | None:
-        """Tell in what a dark was taken otherwise than the light, if that counts."""
-        light = _configuration(frame)
-        for what, parts in COMPARED.items():
-            for key in sorted(light.keys() & dark.configuration.keys()):
-                if not any(part in key for part in parts):
-                    continue
-                if {what, key} & set(self._step.allow):
-                    continue
-                if not _equal(light[key], dark.configuration[key]):
-                    return _Difference(what, key, light[key], dark.configuration[key])
-        return None
-
     def _check(self, frame: Frame, dark: Reference) -> None:
         """Refuse a dark that was taken otherwise than the light."""
-        difference = self._difference(frame, dark)
+        difference = difference_of(frame, dark, self._step.allow)
         if difference is not None:
             message = (
                 f"{difference.told}: light {frame}, dark {dark.name}; "
@@ -326,23 +307,6 @@ class BoundDark:
             f"there is no dark for {frame}: {where.get(chosen, chosen)}; missing='raw' "
             f"exports it as it is, missing='skip' leaves it out"
         )
-
-
-class _Difference(NamedTuple):
-    """In what light and dark were taken otherwise."""
-
-    what: str
-    key: str
-    light: Any
-    dark: Any
-
-    @property
-    def told(self) -> str:
-        return f"{self.key} is {self.light!r} for the light, {self.dark!r} for the dark"
-
-    @property
-    def waived(self) -> str:
-        return f"allow=({self.what!r},) takes it all the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,31 +361,3 @@ def _told(reference: Reference) -> dict[str, Any]:
         "name": reference.name,
         "checksum": fingerprint(reference.read()),
     }
-
-
-def _configuration(frame: Frame) -> Mapping[str, Any]:
-    """Give the configuration of the device that a frame comes from."""
-    return configuration_of(frame.descriptor, frame.field)
-
-
-def configuration_of(
-    descriptor: Mapping[str, Any], field: str | None
-) -> Mapping[str, Any]:
-    """Give the configuration of the device that gives a field.
-
-    Parameters
-    ----------
-    descriptor : mapping
-    field : str or None
-    """
-    devices = descriptor.get("configuration") or {}
-    keys = descriptor.get("object_keys") or {}
-    own = [name for name in devices if field in (keys.get(name) or ())]
-    found: dict[str, Any] = {}
-    for name in own or list(devices):
-        found |= (devices[name] or {}).get("data") or {}
-    return found
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
