@@ -28,17 +28,11 @@ server.close()
 
 
 @contextmanager
-def server(*, own_process):
-    """Start a server, in a process of its own as servers are; give its address."""
-    if not own_process:
-        from tiled.server import SimpleTiledServer
+def server():
+    """Start a server, in a process of its own as servers are; give its address.
 
-        inside = SimpleTiledServer()
-        try:
-            yield inside.uri
-        finally:
-            inside.close()
-        return
+    Two in one process would share the key that the second one makes.
+    """
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SERVER],
         stdin=subprocess.PIPE,
@@ -81,7 +75,7 @@ def workload(*, tiny=False):
     def check(name, folder):
         peers.check(some if name == LOOP else images)(name, folder)
 
-    with server(own_process=not tiny) as address, warnings.catch_warnings():
+    with server() as address, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = from_uri(address)
         run = stored(client, images)
