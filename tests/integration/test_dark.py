@@ -346,9 +346,18 @@ def test_a_flat_field_divides(tmp_path, read):
     [
         {"key": "a", "stream": "b"},
         {"missing": "ignore"},
+        {"constant": float("nan")},
+        {"constant": float("inf")},
+        {"constant": True},
+        {"constant": "5"},
+        {"constant": 10**400},
+        {"pedestal": float("nan")},
+        {"pedestal": "100"},
+        {"allow": 5},
+        {"allow": None},
     ],
 )
 def test_settings_that_can_not_work_are_refused(arguments):
-    """A dark comes from one place."""
+    """A dark comes from one place, and numbers are numbers."""
     with pytest.raises(SettingsError):
         DarkSubtract(**arguments)

@@ -18,6 +18,7 @@ import numpy as np
 from tiffin.corrections.alike import difference_of
 from tiffin.corrections.arithmetic import average, prepare_dark, subtract
 from tiffin.corrections.nearest import Nearest, find_nearest
+from tiffin.corrections.numbers import double
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -109,7 +110,13 @@ class DarkSubtract:
         if self.missing not in get_args(Missing):
             message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
             raise SettingsError(message)
+        if self.constant is not None:
+            object.__setattr__(self, "constant", double("constant", self.constant))
+        object.__setattr__(self, "pedestal", double("pedestal", self.pedestal))
         given: Any = self.allow
+        if not isinstance(given, (str, tuple, list, set, frozenset)):
+            message = f"allow names what may differ, as in ('exposure',), not {given!r}"
+            raise SettingsError(message)
         allow = (given,) if isinstance(given, str) else tuple(given)
         object.__setattr__(self, "allow", allow)
         if self.file is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.corrections.cast import Plain
+from tiffin.corrections.numbers import Number, double, is_finite, number
 from tiffin.corrections.sums import (
     TAME,
     is_wide,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
 
 __all__ = ["Mask", "Scale", "Threshold"]
-
-Number = int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,7 @@ class Scale(Plain):
 
     def __post_init__(self) -> None:
         for name in ("factor", "offset"):
-            value = _number(name, getattr(self, name))
-            if not _is_double(value):
-                message = f"{name} is a finite number that float64 holds, not {value!r}"
-                raise SettingsError(message)
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, double(name, getattr(self, name)))
 
     def __call__(
         self,
@@ -179,8 +174,8 @@ class Threshold(Plain):
         for name in ("low", "high"):
             value = getattr(self, name)
             if value is not None:
-                value = _number(name, value)
-                if not _is_finite(value):
+                value = number(name, value)
+                if not is_finite(value):
                     message = f"{name} is a finite number, or None, not {value!r}"
                     raise SettingsError(message)
             object.__setattr__(self, name, value)
@@ -254,7 +249,7 @@ class Mask:
     fill: Number
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fill", _number("fill", self.fill))
+        object.__setattr__(self, "fill", number("fill", self.fill))
         if (self.file is None) == (self.array is None):
             raise SettingsError("Mask needs a file or an array, and not both")
         if self.file is not None:
@@ -380,35 +375,12 @@ def held(fill: Number, dtype: np.dtype) -> Any:
         value = _in(dtype, fill)
         if np.isnan(value) or float(value) == fill:
             return value
-    elif _is_finite(fill) and fill == int(fill):
+    elif is_finite(fill) and fill == int(fill):
         low, high = limits_of(dtype)
         if low <= int(fill) <= high:
             return dtype.type(int(fill))
     message = f"{dtype} can't hold fill={fill!r} exactly"
     raise DtypeError(message)
-
-
-def _is_finite(number: Number) -> bool:
-    # A whole number may be larger than what math.isfinite takes.
-    return isinstance(number, int) or math.isfinite(number)
-
-
-def _is_double(number: Number) -> bool:
-    try:
-        return _is_finite(number) and float(number) == number
-    except OverflowError:
-        return False
-
-
-def _number(name: str, value: Any) -> Number:
-    if isinstance(value, (bool, np.bool_)):
-        value = None
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value)
-    message = f"{name} is a number, not {value!r}"
-    raise SettingsError(message)
 
 
 def _path(file: Any) -> str:

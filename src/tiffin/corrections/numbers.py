@@ -1,0 +1,58 @@
+"""Numbers in the settings of corrections, checked when they are given."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tiffin.errors import SettingsError
+
+__all__ = ["Number", "double", "is_finite", "number"]
+
+Number = int | float
+
+
+def number(name: str, value: Any) -> Number:
+    """Give a setting as Python's number; a truth value or a text is none.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if isinstance(value, (bool, np.bool_)):
+        value = None
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    message = f"{name} is a number, not {value!r}"
+    raise SettingsError(message)
+
+
+def double(name: str, value: Any) -> Number:
+    """Give a setting that float64 holds.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such number, or not finite.
+    """
+    known = number(name, value)
+    if not _is_double(known):
+        message = f"{name} is a finite number that float64 holds, not {value!r}"
+        raise SettingsError(message)
+    return known
+
+
+def is_finite(known: Number) -> bool:
+    """Tell whether a number is finite; it may be larger than what `math` takes."""
+    return isinstance(known, int) or math.isfinite(known)
+
+
+def _is_double(known: Number) -> bool:
+    try:
+        return is_finite(known) and float(known) == known
+    except OverflowError:
+        return False
