@@ -17,8 +17,9 @@ import numpy as np
 
 from tiffin.corrections.alike import difference_of
 from tiffin.corrections.arithmetic import average, prepare_dark, subtract
+from tiffin.corrections.before import latest_before
 from tiffin.corrections.nearest import Nearest, find_nearest
-from tiffin.corrections.numbers import double
+from tiffin.corrections.numbers import check_text, double
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ class DarkSubtract:
             message = f"a dark comes from one place, not from {' and '.join(chosen)}"
             raise SettingsError(message)
         wanted: Any = self.run
+        if wanted is not None and not isinstance(wanted, (str, Mapping, Nearest)):
+            message = f"run is the uid of a run, or Nearest(...), not {wanted!r}"
+            raise SettingsError(message)
         if isinstance(wanted, Mapping):
             message = f"run={wanted!r} is no uid; to search for it: Nearest({wanted!r})"
             raise SettingsError(message)
@@ -113,6 +117,11 @@ class DarkSubtract:
         if self.constant is not None:
             object.__setattr__(self, "constant", double("constant", self.constant))
         object.__setattr__(self, "pedestal", double("pedestal", self.pedestal))
+        if self.pedestal < 0:
+            message = f"pedestal={self.pedestal} would raise the dark: 0 or more"
+            raise SettingsError(message)
+        for name in ("key", "stream", "file"):
+            check_text(name, getattr(self, name))
         given: Any = self.allow
         if not isinstance(given, (str, tuple, list, set, frozenset)):
             message = f"allow names what may differ, as in ('exposure',), not {given!r}"
@@ -122,7 +131,7 @@ class DarkSubtract:
         if self.file is not None:
             object.__setattr__(self, "file", str(self.file))
         if self.dtype is not None:
-            object.__setattr__(self, "dtype", np.dtype(self.dtype))
+            object.__setattr__(self, "dtype", _result_dtype(self.dtype))
 
     def __str__(self) -> str:
         default = {"missing": "error", "pedestal": 0, "allow": ()}
@@ -146,6 +155,19 @@ class DarkSubtract:
 SOURCES = ("key", "stream", "file", "constant", "run")
 
 
+def _result_dtype(given: Any) -> np.dtype:
+    """Give the dtype asked for, if it can hold differences at all."""
+    dtype: np.dtype[Any]
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "iu" and dtype.name not in ("float32", "float64"):
+        message = f"dtype={given!r} holds no differences: ask for float32 or an integer"
+        raise SettingsError(message)
+    return dtype
+
+
 class BoundDark:
     """A dark subtraction of one run. Safe in threads.
 
@@ -161,6 +183,7 @@ class BoundDark:
         self._found: dict[Any, Sequence[Reference]] = {}
         self._why: dict[Any, str] = {}
         self._prepared: OrderedDict[Any, _Prepared] = OrderedDict()
+        self._checked: set[Any] = set()
         self._lock = threading.RLock()
 
     def __str__(self) -> str:
@@ -177,14 +200,19 @@ class BoundDark:
         step = self._step
         if step.stream is not None and frame.stream == step.stream:
             return "dark"
-        if step.key is not None and self._run.start.get(step.key) is True:
+        start = self._run.start
+        if any(_is_true(start.get(key)) for key in (step.key, "dark_frame") if key):
             return "dark"
         if isinstance(step.run, Nearest) and step.run.matches(self._run.start):
             return "dark"
         if step.constant is not None:
             return "sub"
         with self._lock:
-            if self._references(frame):
+            darks = self._references(frame)
+            # The dark that others are given is not one's own.
+            if step.stream is None and any(dark.run == frame.run for dark in darks):
+                return "dark"
+            if darks:
                 return "sub"
         if step.missing == "raw":
             return "light"
@@ -205,8 +233,9 @@ class BoundDark:
         if step.constant is not None:
             notes.used.append({"constant": step.constant})
             dark = prepare_dark(
-                np.full(image.shape, step.constant, np.float64),
+                np.full(image.shape, step.constant),
                 image.dtype,
+                step.dtype,
                 pedestal=step.pedestal,
             )
             return subtract(image, dark, step.dtype)
@@ -225,10 +254,13 @@ class BoundDark:
         with self._lock:
             references = self._references(frame)
             key = (tuple(id(r) for r in references), dtype.str)
-            if key not in self._prepared:
+            checked = (key, frame.descriptor.get("uid"))  # of another setting: again
+            if checked not in self._checked:
                 for reference in references:
                     self._check(frame, reference)
-                self._prepared[key] = _prepare(references, dtype, self._step.pedestal)
+                self._checked.add(checked)
+            if key not in self._prepared:
+                self._prepared[key] = _prepare(references, dtype, self._step)
             self._prepared.move_to_end(key)
             while len(self._prepared) > PREPARED:
                 self._prepared.popitem(last=False)
@@ -251,9 +283,7 @@ class BoundDark:
     def _latest(self, frame: Frame) -> Sequence[Reference]:
         """Find the latest dark before a light, in the same run."""
         darks = self._run.of_stream(str(self._step.stream), frame.field)
-        time = float(frame.event.get("time", 0.0))
-        before = [dark for dark in darks if dark.time <= time]
-        return before[-1:]
+        return latest_before(frame, darks, "dark")
 
     def _look_up(self, frame: Frame) -> Sequence[Reference]:
         step = self._step
@@ -262,13 +292,10 @@ class BoundDark:
         if isinstance(step.run, Nearest):
             return self._search(step.run, frame)
         uids: Any = step.run if step.key is None else self._run.start.get(step.key)
-        if uids is None or uids is False or uids == "":
-            return []
-        several = [uids] if isinstance(uids, str) else list(uids)
         return [
             reference
-            for uid in several
-            for reference in self._run.of_run(str(uid), frame.field, step.catalog)
+            for uid in uids_in(uids)
+            for reference in self._run.of_run(uid, frame.field, step.catalog)
         ]
 
     def _search(self, query: Nearest, frame: Frame) -> Sequence[Reference]:
@@ -292,7 +319,8 @@ class BoundDark:
             )
             raise CorrectionError(message)
         images = frame.pixels.shape if frame.pixels is not None else None
-        single = images is not None and int(np.prod(images[:-2])) == 1
+        lead = -3 if frame.pixels is not None and frame.pixels.colour else -2
+        single = images is not None and int(np.prod(images[:lead])) == 1
         if single and "images" not in self._step.allow:
             shape = dark.read().shape
             if shape[0] > 1:
@@ -327,14 +355,41 @@ class _Prepared:
 
 
 def _prepare(
-    references: Sequence[Reference], dtype: np.dtype, pedestal: float
+    references: Sequence[Reference], dtype: np.dtype, step: DarkSubtract
 ) -> _Prepared:
     """Average several darks, once, and tell which they were."""
     mean = mean_of(references)
     told = [_told(reference) for reference in references]
     name = references[0].name + (f" and {len(references) - 1} more" * (len(told) > 1))
-    ready = prepare_dark(mean, dtype, pedestal=pedestal)
+    ready = prepare_dark(mean, dtype, step.dtype, pedestal=step.pedestal)
     return _Prepared(ready, mean.shape, name, told)
+
+
+def uids_in(given: Any) -> list[str]:
+    """Give the uids of runs that a start document names: one, several, or none.
+
+    Raises
+    ------
+    CorrectionError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> uids_in("7f3a"), uids_in(("7f3a", "b481")), uids_in(None)
+    (['7f3a'], ['7f3a', 'b481'], [])
+    """
+    if given is None or (isinstance(given, (bool, np.bool_, str)) and not given):
+        return []
+    several = [given] if isinstance(given, str) else given
+    is_list = isinstance(several, (list, tuple, np.ndarray))
+    if not is_list or not all(isinstance(uid, str) for uid in several):
+        message = f"{given!r} is no uid of a run, nor several"
+        raise CorrectionError(message)
+    return [str(uid) for uid in several]
+
+
+def _is_true(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_)) and bool(value)
 
 
 def mean_of(references: Sequence[Reference]) -> np.ndarray:
@@ -364,7 +419,7 @@ def _told(reference: Reference) -> dict[str, Any]:
     return {
         "run": reference.run,
         "stream": reference.stream,
-        "seq_num": reference.seq_num,
+        "seq_num": None if reference.seq_num is None else int(reference.seq_num),
         "name": reference.name,
         "checksum": fingerprint(reference.read()),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.corrections.arithmetic import divide, prepare_flat
-from tiffin.corrections.dark import fingerprint, mean_of
+from tiffin.corrections.before import latest_before
+from tiffin.corrections.dark import fingerprint, mean_of, uids_in
+from tiffin.corrections.numbers import check_text, double
 from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:
@@ -63,8 +66,13 @@ class FlatField:
                 f"not from {' and '.join(chosen) or 'nowhere'}"
             )
             raise SettingsError(message)
+        for name in ("key", "stream", "file"):
+            check_text(name, getattr(self, name))
         if self.file is not None:
             object.__setattr__(self, "file", str(self.file))
+        dark: Any = self.dark
+        if dark is not None and not isinstance(dark, (str, os.PathLike)):
+            object.__setattr__(self, "dark", double("dark", dark))
 
     def __str__(self) -> str:
         names = (*SOURCES, "dark")
@@ -120,13 +128,11 @@ class BoundFlat:
         if step.file is not None:
             found = [self._file(step.file)]
         elif step.stream is not None:
-            time = float(frame.event.get("time", 0.0))
             flats = self._run.of_stream(step.stream, frame.field)
-            found = [flat for flat in flats if flat.time <= time][-1:]
+            found = latest_before(frame, flats, "flat field")
         else:
-            uids = self._run.start.get(str(step.key)) or ()
-            several = [uids] if isinstance(uids, str) else list(uids)
-            found = [r for uid in several for r in self._of_run(str(uid), frame)]
+            uids = uids_in(self._run.start.get(str(step.key)))
+            found = [r for uid in uids for r in self._of_run(uid, frame)]
         if not found:
             message = f"there is no flat field for {frame} ({step})"
             raise CorrectionError(message)
@@ -146,6 +152,14 @@ class BoundFlat:
         references: Sequence[Reference] = self._prepared[key][0]
         return references
 
+    def _dark(self, file: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Read what the flat field itself is to be rid of."""
+        dark = np.asarray(mean_of([self._run.of_file(file)]), np.float64)
+        if dark.shape != shape:
+            message = f"the flat field has shape {shape}, its dark {dark.shape}"
+            raise CorrectionError(message)
+        return dark
+
     def _prepare(
         self, references: Sequence[Reference], dtype: np.dtype
     ) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
@@ -154,9 +168,11 @@ class BoundFlat:
         if isinstance(dark, (int, float)):
             mean = mean - dark
         elif dark is not None:
-            mean = mean - np.asarray(
-                mean_of([self._run.of_file(str(dark))]), np.float64
-            )
+            mean = mean - self._dark(str(dark), mean.shape)
+        below = int(np.count_nonzero(mean < 0))
+        if below:
+            message = f"the flat field has {below} pixels below zero, less its dark"
+            raise CorrectionError(message)
         usable = mean[np.isfinite(mean) & (mean > 0)]
         if not usable.size:
             message = "the flat field has no pixel above zero"

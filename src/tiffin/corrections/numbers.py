@@ -1,15 +1,16 @@
-"""Numbers in the settings of corrections, checked when they are given."""
+"""Numbers and texts in the settings of corrections, checked when they are given."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 
 from tiffin.errors import SettingsError
 
-__all__ = ["Number", "double", "is_finite", "number"]
+__all__ = ["Number", "check_text", "double", "is_finite", "number"]
 
 Number = int | float
 
@@ -44,6 +45,19 @@ def double(name: str, value: Any) -> Number:
         message = f"{name} is a finite number that float64 holds, not {value!r}"
         raise SettingsError(message)
     return known
+
+
+def check_text(name: str, value: Any) -> None:
+    """Refuse what is no text or path, or an empty one; None is no setting.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value)):
+        return
+    message = f"{name} is a text, not {value!r}"
+    raise SettingsError(message)
 
 
 def is_finite(known: Number) -> bool:

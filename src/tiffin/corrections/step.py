@@ -56,7 +56,9 @@ class Reference:
     run, stream : str or None
     seq_num : int or None
     time : float
-        Of its event [s since 1970].
+        Of its event, or else of its stream [s since 1970].
+    is_timed : bool
+        Whether that is its event's.
     configuration : mapping
         Of the device that gave it, by key.
     name : str
@@ -70,6 +72,7 @@ class Reference:
     stream: str | None = None
     seq_num: int | None = None
     time: float = 0.0
+    is_timed: bool = True
     configuration: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     frame: Frame | None = None

@@ -21,6 +21,7 @@ from tiffin.corrections import (
     configuration_of,
     correct,
 )
+from tiffin.corrections.before import time_of
 from tiffin.corrections.dark import BoundDark
 from tiffin.errors import SourceError
 from tiffin.export.joined import Joined
@@ -64,6 +65,8 @@ class Correcting:
         Finds another run's documents, given a catalogue and a uid.
     roots : RootMap, optional
         For files recorded on another mount.
+    colour : iterable of str
+        Fields whose last axis holds the samples of a colour.
     """
 
     def __init__(
@@ -71,8 +74,10 @@ class Correcting:
         steps: Sequence[Correction],
         find_run: FindRun | None = None,
         roots: RootMap | None = None,
+        colour: Iterable[str] = (),
     ) -> None:
         self._steps = steps
+        self._colour = tuple(colour)
         self.joins = tuple(step for step in steps if isinstance(step, Joining))
         """What makes one frame of several, in order."""
         self._find_run = find_run
@@ -83,7 +88,9 @@ class Correcting:
         self.streams = tuple(s for step in steps for s in getattr(step, "streams", ()))
         """Those that give darks and flat fields."""
         self._assembler = (
-            Assembler(fields=None, streams=self.streams, roots=roots)
+            Assembler(
+                fields=None, streams=self.streams, roots=roots, colour=self._colour
+            )
             if self.streams
             else None
         )
@@ -171,7 +178,9 @@ class Correcting:
     def _view(self, frame: Frame) -> _View:
         with self._lock:
             if frame.run not in self._views:
-                self._views[frame.run] = _View(frame.start, self._find_run, self._roots)
+                self._views[frame.run] = _View(
+                    frame.start, self._find_run, self._roots, self._colour
+                )
             return self._views[frame.run]
 
 
@@ -183,7 +192,9 @@ class _View:
         start: Mapping[str, Any],
         find_run: FindRun | None,
         roots: RootMap | None,
+        colour: tuple[str, ...],
     ) -> None:
+        self._colour = colour
         self._start = start
         self._find_run = find_run
         self._roots = roots
@@ -219,7 +230,11 @@ class _View:
             raise SourceError(message)
         fields = None if field is None else (field,)
         assembler = Assembler(
-            fields=fields, streams=None, dtypes=ListDtypes(), roots=self._roots
+            fields=fields,
+            streams=None,
+            dtypes=ListDtypes(),
+            roots=self._roots,
+            colour=self._colour,
         )
         found: dict[int, Reference] = {}
         for name, doc in self._find_run(catalog, uid):
@@ -245,14 +260,18 @@ def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
         return read[0]
 
     place = f"stream {frame.stream!r}, event {frame.seq_num}"
+    time, is_timed = time_of(frame)
     reference = Reference(
         read=images,
         run=frame.run,
         stream=frame.stream,
         seq_num=frame.seq_num,
-        time=float(frame.event.get("time", 0.0)),
+        time=time,
+        is_timed=is_timed,
         configuration=configuration_of(frame.descriptor, frame.field),
         name=f"run {frame.run[:8]}, {place}",
         frame=frame,
     )
-    return (frame.stream, frame.seq_num), frame.field, reference
+    # A plan that was rewound takes an event of the same number again.
+    event = (frame.seq_num, frame.event.get("uid"))
+    return event, frame.field, reference

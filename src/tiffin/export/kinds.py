@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tiffin.errors import TiffinError
+from tiffin.errors import CorrectionError, TiffinError
 from tiffin.export.gathering import Gathering, announced_after, is_left_alone
 
 if TYPE_CHECKING:
@@ -89,11 +89,17 @@ class Kinds:
         first = group[0]
         if first.problem is not None or first.pixels is None:
             return group
+        problem: TiffinError
         try:
             kind = self._correcting.kind(first)
         except TiffinError as error:
-            return [replace(frame, pixels=None, problem=error) for frame in group]
-        return [replace(frame, kind=kind) for frame in group]
+            problem = error
+        except Exception as error:  # noqa: BLE001 (documents are what they are; recorded)
+            problem = CorrectionError(f"{first}: {type(error).__name__}: {error}")
+            problem.__cause__ = error
+        else:
+            return [replace(frame, kind=kind) for frame in group]
+        return [replace(frame, pixels=None, problem=problem) for frame in group]
 
     def _lanes(self, first: Frame) -> list[str]:
         """Tell as which kinds an event is wanted; what fails is told once."""
@@ -117,7 +123,8 @@ class Kinds:
 
     def _is_new(self, dark: Frame) -> bool:
         """Whether a dark has not been given yet: lights share it, its run has it."""
-        who = (dark.run, dark.stream, dark.field, dark.seq_num)
+        event = dark.event.get("uid")
+        who = (dark.run, dark.stream, dark.field, dark.seq_num, event)
         if who in self._saved:
             return False
         self._saved.add(who)

@@ -92,7 +92,9 @@ class Pipeline:
             submit = partial(self._pool.submit, 0)
             self._later = Later(settings.asset_timeout, submit)
         self._journal = Journal(settings)
-        self._correcting = Correcting(settings.corrections, find_run, settings.roots)
+        self._correcting = Correcting(
+            settings.corrections, find_run, settings.roots, settings.colour
+        )
         self._kinds = Kinds(self._correcting, settings)
         self._worker = Worker(
             settings,
