@@ -6,7 +6,7 @@ from event_model import compose_run
 
 import tiffin
 from tiffin import ImageExporter, LiveTiffExporter
-from tiffin.corrections import DarkSubtract, FlatField
+from tiffin.corrections import Average, DarkSubtract, FlatField
 from tiffin.errors import SettingsError
 from tiffin.testing import run_of
 
@@ -118,6 +118,24 @@ def test_a_dark_whose_number_comes_again_counts(tmp_path, read):
     assert levels(report, read) == [("sub", 90.0), ("sub", 80.0)]
     (told,) = live.reports.values()
     assert levels(told, read) == levels(report, read)
+
+
+@pytest.mark.parametrize("save", [("sub",), ("sub", "light")])
+def test_a_difference_that_can_not_be_joined_is_told(tmp_path, save):
+    """One light has a dark and one has none: no mean of both, and no silence."""
+    run = Run()
+    run.describe("dark")
+    run.describe("primary")
+    run.take("primary", 100)
+    run.take("dark", 10)
+    run.take("primary", 100)
+    steps = [DarkSubtract(stream="dark", missing="raw"), Average(2)]
+
+    report = exported(run.end(), tmp_path, *steps, save=save)
+
+    (failed,) = report.failed
+    assert "some have none" in str(failed.error)
+    assert [r.kind for r in report.written] == ["light"] * (len(save) - 1)
 
 
 @pytest.mark.parametrize("time", [None, "noon", float("nan")])

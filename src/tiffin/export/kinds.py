@@ -113,7 +113,9 @@ class Kinds:
 
     def _is_other_lane_s(self, lane: str, group: list[Frame]) -> bool:
         """Tell of lights without a dark, which the lane of lights gives already."""
-        return lane == "sub" and group[0].kind == "light" and "light" in self._save
+        first = group[0]
+        is_told = first.kind == "light" and "light" in self._save
+        return lane == "sub" and is_told and first.problem is None
 
     def _darks(self, light: Frame) -> Iterator[list[Frame]]:
         """Give the darks that a light is corrected with, each once."""
