@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tiffin.errors import ReadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -199,9 +201,25 @@ class Frame:
         ndarray, shape (rows, columns) [counts]
             In its own dtype. Not to be written to.
         """
-        if self.pixels is None or self.i is None:
+        if self.i is None:
             raise self.problem or ValueError("this frame has no pixels")
-        return np.asarray(images_in(self.pixels.open(), self.pixels)[self.i])
+        return np.asarray(self.images()[self.i])
+
+    def images(self) -> Images:
+        """Open all images of the frame's event and field; none is read yet.
+
+        Raises
+        ------
+        ReadError
+            If what is there has no rows and columns.
+        """
+        if self.pixels is None:
+            raise self.problem or ValueError("this frame has no pixels")
+        array = self.pixels.open()
+        if len(array.shape) < 2:
+            message = f"{self} is no image: its shape is {list(array.shape)}"
+            raise ReadError(message)
+        return images_in(array, self.pixels)
 
 
 def images_in(array: Any, pixels: Pixels | None = None) -> Images:

@@ -134,11 +134,12 @@ class Report:
     @property
     def records(self) -> tuple[Record, ...]:
         """One a frame, in frame order."""
-        make, self._record = self._record, None
+        make = self._record
         if make is not None:
             self._kept = tuple(
                 kept if isinstance(kept, Record) else make(kept) for kept in self._kept
             )
+            self._record = None  # last: another thread may be asking too
         return cast("tuple[Record, ...]", self._kept)
 
     @property

@@ -120,6 +120,42 @@ def test_a_dark_whose_number_comes_again_counts(tmp_path, read):
     assert levels(told, read) == levels(report, read)
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path, read):
+    """A device's plan may count in them: names, manifest and note tell them all."""
+    run = Run()
+    run.describe("dark")
+    run.describe("primary")
+    run.take("dark", 10, seq_num=np.int64(1), time=np.float32(1))
+    run.take("primary", 100, seq_num=np.int64(1), time=np.float32(2))
+
+    report = exported(run.end(), tmp_path, DarkSubtract(stream="dark"))
+
+    assert report.ok, report.failed[0].error
+    assert levels(report, read) == [("sub", 90.0)]
+
+
+@pytest.mark.parametrize("constant", [8, 0.5, 10**22])
+@pytest.mark.parametrize("pedestal", [0, 3])
+def test_a_number_is_subtracted_from_every_pixel(tmp_path, read, constant, pedestal):
+    """As an image of that number would be."""
+    light = run_of({"img": image(100)[np.newaxis]}, scan_id=1)
+    step = DarkSubtract(constant=constant, pedestal=pedestal)
+
+    report = exported(light, tmp_path, step)
+
+    assert report.ok, report.failed[0].error
+    expected = np.float32(100 - max(constant - pedestal, 0))
+    assert (read(report.written[0].path) == expected).all()
+
+
+def test_a_class_is_no_correction(tmp_path):
+    """Its brackets were forgotten: said at once, and how it is written."""
+    light = run_of({"img": image(100)[np.newaxis]}, scan_id=1)
+
+    with pytest.raises(SettingsError, match=r"DarkSubtract\(\.\.\.\)"):
+        exported(light, tmp_path, DarkSubtract)
+
+
 @pytest.mark.parametrize("save", [("sub",), ("sub", "light")])
 def test_a_difference_that_can_not_be_joined_is_told(tmp_path, save):
     """One light has a dark and one has none: no mean of both, and no silence."""

@@ -44,7 +44,7 @@ def frames_of(
         "run": run.uid,
         "stream": stream,
         "field": name,
-        "seq_num": event["seq_num"],
+        "seq_num": int(event["seq_num"]),  # numpy's are no JSON
         "start": run.start,
         "descriptor": descriptor,
         "event": event,

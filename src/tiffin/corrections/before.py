@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import CorrectionError
@@ -63,5 +64,5 @@ def latest_before(
 
 
 def _number(time: Any) -> float | None:
-    is_real = isinstance(time, (int, float)) and not isinstance(time, bool)
+    is_real = isinstance(time, Real) and not isinstance(time, bool)
     return float(time) if is_real and math.isfinite(time) else None

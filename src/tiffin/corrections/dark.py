@@ -7,7 +7,6 @@ chosen by the light's dtype and never by its values.
 from __future__ import annotations
 
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from tiffin.corrections.alike import difference_of
-from tiffin.corrections.arithmetic import average, prepare_dark, subtract
+from tiffin.corrections.arithmetic import prepare_dark, subtract
 from tiffin.corrections.before import latest_before
 from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.corrections.numbers import check_text, double
+from tiffin.corrections.references import mean_of, told_of, uids_in
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -232,12 +232,7 @@ class BoundDark:
         step = self._step
         if step.constant is not None:
             notes.used.append({"constant": step.constant})
-            dark = prepare_dark(
-                np.full(image.shape, step.constant),
-                image.dtype,
-                step.dtype,
-                pedestal=step.pedestal,
-            )
+            dark = self._constant(image.dtype)
             return subtract(image, dark, step.dtype)
         ready = self._ready(frame, image.dtype)
         if ready.shape != image.shape:
@@ -248,6 +243,14 @@ class BoundDark:
             raise CorrectionError(message)
         notes.used += ready.told
         return subtract(image, ready.dark, step.dtype)
+
+    def _constant(self, dtype: np.dtype) -> np.ndarray:
+        """Give a number ready for images of a dtype: of no dimension."""
+        step = self._step
+        known = np.asarray(step.constant)
+        if known.dtype.kind not in "if":  # a whole number beyond int64
+            known = np.asarray(step.constant, np.float64)
+        return prepare_dark(known, dtype, step.dtype, pedestal=step.pedestal)
 
     def _ready(self, frame: Frame, dtype: np.dtype) -> _Prepared:
         """Give the dark of a frame ready for images of a dtype; made once."""
@@ -359,67 +362,11 @@ def _prepare(
 ) -> _Prepared:
     """Average several darks, once, and tell which they were."""
     mean = mean_of(references)
-    told = [_told(reference) for reference in references]
+    told = [told_of(reference) for reference in references]
     name = references[0].name + (f" and {len(references) - 1} more" * (len(told) > 1))
     ready = prepare_dark(mean, dtype, step.dtype, pedestal=step.pedestal)
     return _Prepared(ready, mean.shape, name, told)
 
 
-def uids_in(given: Any) -> list[str]:
-    """Give the uids of runs that a start document names: one, several, or none.
-
-    Raises
-    ------
-    CorrectionError
-        If it is anything else.
-
-    Examples
-    --------
-    >>> uids_in("7f3a"), uids_in(("7f3a", "b481")), uids_in(None)
-    (['7f3a'], ['7f3a', 'b481'], [])
-    """
-    if given is None or (isinstance(given, (bool, np.bool_, str)) and not given):
-        return []
-    several = [given] if isinstance(given, str) else given
-    is_list = isinstance(several, (list, tuple, np.ndarray))
-    if not is_list or not all(isinstance(uid, str) for uid in several):
-        message = f"{given!r} is no uid of a run, nor several"
-        raise CorrectionError(message)
-    return [str(uid) for uid in several]
-
-
 def _is_true(value: Any) -> bool:
     return isinstance(value, (bool, np.bool_)) and bool(value)
-
-
-def mean_of(references: Sequence[Reference]) -> np.ndarray:
-    """Average all images of some references; a single one stays as it is.
-
-    Raises
-    ------
-    CorrectionError
-        If they have several shapes.
-    """
-    stacks = [reference.read() for reference in references]
-    shapes = {stack.shape[1:] for stack in stacks}
-    if len(shapes) > 1:
-        message = f"images of several shapes have no mean: {sorted(shapes)}"
-        raise CorrectionError(message)
-    images = [image for stack in stacks for image in stack]
-    return images[0] if len(images) == 1 else average(images)
-
-
-def fingerprint(array: np.ndarray) -> str:
-    """Give a checksum of pixels, by which it can be told what was used."""
-    return f"crc32:{zlib.crc32(np.ascontiguousarray(array).data.cast('B')):08x}"
-
-
-def _told(reference: Reference) -> dict[str, Any]:
-    """Tell which dark was used, so that it can be found and checked again."""
-    return {
-        "run": reference.run,
-        "stream": reference.stream,
-        "seq_num": None if reference.seq_num is None else int(reference.seq_num),
-        "name": reference.name,
-        "checksum": fingerprint(reference.read()),
-    }

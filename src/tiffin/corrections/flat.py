@@ -11,8 +11,8 @@ import numpy as np
 
 from tiffin.corrections.arithmetic import divide, prepare_flat
 from tiffin.corrections.before import latest_before
-from tiffin.corrections.dark import fingerprint, mean_of, uids_in
 from tiffin.corrections.numbers import check_text, double
+from tiffin.corrections.references import fingerprint, mean_of, uids_in
 from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:

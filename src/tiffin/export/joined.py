@@ -16,7 +16,7 @@ import numpy as np
 from tiffin.corrections import Joining, Notes, check_alike
 from tiffin.corrections.sums import Running, real
 from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
-from tiffin.frames import Frame, Images, images_in
+from tiffin.frames import Frame, Images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +160,7 @@ class Joined:
             frame, announced = self._left[0]
             try:
                 if opened is None or opened[0].pixels is not frame.pixels:
-                    opened = frame, _images_of(frame)
+                    opened = frame, frame.images()
                 if announced is None:
                     self._expect_all(frame, opened[1].shape[0])
                     continue
@@ -223,15 +223,6 @@ def _held(frame: Frame) -> int:
 
 def _who(frame: Frame) -> Mapping[str, int | None]:
     return {"seq_num": frame.seq_num, "i": frame.i}
-
-
-def _images_of(frame: Frame) -> Images:
-    assert frame.pixels is not None  # noqa: S101 (frames without have a problem)
-    array = frame.pixels.open()
-    if len(array.shape) < 2:
-        message = f"{frame} is no image: its shape is {list(array.shape)}"
-        raise ReadError(message)
-    return images_in(array, frame.pixels)
 
 
 def _check_count(frame: Frame, announced: int, found: int) -> None:

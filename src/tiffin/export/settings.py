@@ -301,6 +301,9 @@ def _corrections(corrections: Any) -> list[Correction]:
     if isinstance(corrections, Iterable) and not callable(corrections):
         steps = list(corrections)
     for step in steps:
+        if isinstance(step, type):
+            message = f"corrections have settings: {step.__name__}(...), not the class"
+            raise SettingsError(message)
         if not callable(step) and not isinstance(step, Step):
             message = (
                 f"corrections are those of tiffin.corrections, or callables "

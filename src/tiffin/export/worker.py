@@ -25,7 +25,6 @@ from tiffin.export.content import Content, ImageContent, StripContent
 from tiffin.export.naming import Named, Outcome, record_of
 from tiffin.export.presence import Presence
 from tiffin.export.provenance import provenance
-from tiffin.frames import Frame, Images, images_in
 from tiffin.writers import Written, clear_leftovers, publish
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.export.settings import Export
+    from tiffin.frames import Frame, Images
 
 __all__ = ["Group", "Worker"]
 
@@ -187,7 +187,7 @@ class Worker:
             if not items:
                 return []
         try:
-            images = _open(items[0].frame)
+            images = items[0].frame.images()
         except NotYetError as error:
             return [(item, error) for item in items]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
@@ -388,12 +388,3 @@ def _caused(error: E, cause: BaseException) -> E:
     error.errno = getattr(cause, "errno", None)
     error.__cause__ = cause
     return error
-
-
-def _open(frame: Frame) -> Images:
-    assert frame.pixels is not None  # noqa: S101 (such frames have no name)
-    array = frame.pixels.open()
-    if len(array.shape) < 2:
-        message = f"{frame} is no image: its shape is {list(array.shape)}"
-        raise ReadError(message)
-    return images_in(array, frame.pixels)
