@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiffin.corrections import Correction
-    from tiffin.export import Existing, Fsync, OnError, OnFull
+    from tiffin.export import Existing, FileTime, Fsync, OnError, OnFull
     from tiffin.records import Report
     from tiffin.template import Template
 
@@ -48,7 +48,7 @@ class ImageExporter:
         Which fields; all that hold images by default.
     streams : str or iterable of str, optional
         Which streams; None means all.
-    existing : {"error", "skip", "replace", "resume"}
+    existing : {"error", "skip", "replace", "unique", "resume"}
         What to do where a file is there already. With ``"resume"``, what the manifest
         lists and is whole stays, and only what is missing or damaged is written.
     dry_run : bool
@@ -92,6 +92,9 @@ class ImageExporter:
         of a run at its end.
     mode : int or str, optional
         The files' permissions, such as ``0o640``; else what the umask leaves.
+    file_time : {"written", "event"}
+        The files' time of modification: when they were written, or when their event
+        was taken.
     on_full : {"stop", "wait"}
         When the disk is full: fail what is left, or wait for room.
     memory : int, optional
@@ -143,6 +146,7 @@ class ImageExporter:
         checksum: str = "crc32",
         fsync: Fsync = "none",
         mode: int | str | None = None,
+        file_time: FileTime = "written",
         on_full: OnFull = "stop",
         memory: int | None = None,
         asset_timeout: float = 20,
@@ -170,6 +174,7 @@ class ImageExporter:
             checksum=checksum,
             fsync=fsync,
             mode=mode,
+            file_time=file_time,
             on_full=on_full,
             memory=memory,
             asset_timeout=asset_timeout,

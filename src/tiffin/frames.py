@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -157,6 +158,17 @@ class Frame:
             return 0
         return math.prod(self.shape) * self.dtype.itemsize
 
+    def taken(self) -> tuple[float, bool]:
+        """Tell when the image was taken [s since 1970], and whether its event says so.
+
+        In a fly scan only the descriptor has a time, which all of its frames share.
+        Where nothing tells, that is 0.
+        """
+        time = _finite(self.event.get("time"))
+        if time is not None:
+            return time, True
+        return _finite(self.descriptor.get("time")) or 0.0, False
+
     def names(self) -> dict[str, Any]:
         """Give what a template may speak of."""
         return {
@@ -272,3 +284,8 @@ class _SideBySide:
         if len(self._lead) == 1:
             return (int(i),)
         return tuple(int(n) for n in np.unravel_index(i, self._lead))
+
+
+def _finite(time: Any) -> float | None:
+    is_real = isinstance(time, Real) and not isinstance(time, bool)
+    return float(time) if is_real and math.isfinite(time) else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
 
     from tiffin.corrections import Correction
-    from tiffin.export import Existing, Fsync, OnError, OnFull
+    from tiffin.export import Existing, FileTime, Fsync, OnError, OnFull
     from tiffin.frames import Pixels
     from tiffin.records import Report
     from tiffin.template import Template
@@ -51,6 +51,7 @@ def export(
     checksum: str = "crc32",
     fsync: Fsync = "none",
     mode: int | str | None = None,
+    file_time: FileTime = "written",
     on_full: OnFull = "stop",
     memory: int | None = None,
     via: Via = "auto",
@@ -75,9 +76,11 @@ def export(
         Which fields; all that hold images by default.
     streams : str or iterable of str, optional
         Which streams; None means all.
-    existing : {"error", "skip", "replace", "resume"}
-        What to do where a file is there already. With ``"resume"``, what the manifest
-        lists and is whole stays, and only what is missing or damaged is written.
+    existing : {"error", "skip", "replace", "unique", "resume"}
+        What to do where a file is there already. With ``"unique"`` the new file gets a
+        number behind its name, as in ``7_001-2.tif``. With ``"resume"``, what the
+        manifest lists and is whole stays, and only what is missing or damaged is
+        written.
     dry_run : bool
         Make names, write nothing, read no pixel.
     on_error : {"raise", "report"}
@@ -119,6 +122,9 @@ def export(
         of a run at its end.
     mode : int or str, optional
         The files' permissions, such as ``0o640``; else what the umask leaves.
+    file_time : {"written", "event"}
+        The files' time of modification: when they were written, or when their event
+        was taken.
     on_full : {"stop", "wait"}
         When the disk is full: fail what is left, or wait for room.
     memory : int, optional
@@ -171,6 +177,7 @@ def export(
         checksum=checksum,
         fsync=fsync,
         mode=mode,
+        file_time=file_time,
         on_full=on_full,
         memory=memory,
     )

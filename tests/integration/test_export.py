@@ -12,7 +12,6 @@ from tiffin.errors import (
     CollisionError,
     CorrectionError,
     DtypeError,
-    ExistsError,
     FieldError,
     MissingKeyError,
     SettingsError,
@@ -125,53 +124,6 @@ def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held)
     assert len(report.written) == len(images)
     for record in report.written:
         np.testing.assert_array_equal(read(record.path), images[record.i])
-
-
-def test_an_existing_file_stops_a_replay_before_the_first_write(
-    run, tmp_path, names_in
-):
-    """S31, error: nothing is written and nothing of the file changes."""
-    (tmp_path / "7_2.tif").write_bytes(b"precious")
-
-    with pytest.raises(ExistsError, match=r"7_2\.tif") as caught:
-        tiffin.export(run, NAME, directory=tmp_path)
-
-    assert isinstance(caught.value, FileExistsError)
-    assert names_in(tmp_path) == ["7_2.tif"]
-    assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
-
-
-def test_an_existing_file_fails_alone_when_reporting(run, tmp_path):
-    """S31, error: with on_error='report' the others are written."""
-    (tmp_path / "7_2.tif").write_bytes(b"precious")
-
-    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
-
-    assert [record.status for record in report.records] == [
-        "written",
-        "failed",
-        "written",
-    ]
-    assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
-
-
-def test_an_existing_file_is_skipped_or_replaced_when_asked(run, tmp_path, read):
-    """S31, skip and replace."""
-    (tmp_path / "7_2.tif").write_bytes(b"old")
-
-    skipped = tiffin.export(run, NAME, directory=tmp_path, existing="skip")
-    left = (tmp_path / "7_2.tif").read_bytes()
-    replaced = tiffin.export(run, NAME, directory=tmp_path, existing="replace")
-
-    assert [record.status for record in skipped.records] == [
-        "written",
-        "skipped",
-        "written",
-    ]
-    assert skipped.ok
-    assert left == b"old"
-    assert len(replaced.written) == 3
-    np.testing.assert_array_equal(read(tmp_path / "7_2.tif"), IMAGES[1])
 
 
 def test_the_same_export_twice_gives_the_same_bytes(run, tmp_path, names_in):

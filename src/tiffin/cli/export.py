@@ -89,7 +89,7 @@ def export(
     stream: Streams = None,
     all_streams: AllStreams = False,
     existing: Annotated[
-        Literal["error", "skip", "replace", "resume"],
+        Literal["error", "skip", "replace", "unique", "resume"],
         typer.Option(help="What to do where a file is there already."),
     ] = "error",
     compression: Annotated[
@@ -109,6 +109,10 @@ def export(
     mode: Annotated[
         str | None, typer.Option(help="The files' permissions, such as 640.")
     ] = None,
+    file_time: Annotated[
+        Literal["written", "event"],
+        typer.Option(help="The files' time: that of writing, or their event's."),
+    ] = "written",
     on_full: Annotated[
         Literal["stop", "wait"], typer.Option(help="What to do when the disk is full.")
     ] = "stop",
@@ -197,6 +201,7 @@ def export(
                 checksum=checksum,
                 fsync=fsync,
                 mode=mode,
+                file_time=file_time,
                 on_full=on_full,
                 workers=workers,
                 memory=None if memory is None else memory * 10**6,

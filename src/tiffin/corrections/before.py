@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tiffin.errors import CorrectionError
 
@@ -14,18 +12,7 @@ if TYPE_CHECKING:
     from tiffin.corrections.step import Reference
     from tiffin.frames import Frame
 
-__all__ = ["latest_before", "time_of"]
-
-
-def time_of(frame: Frame) -> tuple[float, bool]:
-    """Tell when a frame was taken [s since 1970], and whether its event says so.
-
-    In a fly scan only the descriptor has a time, which all of its frames share.
-    """
-    time = _number(frame.event.get("time"))
-    if time is not None:
-        return time, True
-    return _number(frame.descriptor.get("time")) or 0.0, False
+__all__ = ["latest_before"]
 
 
 def latest_before(
@@ -52,7 +39,7 @@ def latest_before(
         If there are several, and it can't be told which was the latest before it: they
         or the frame share the time of their stream.
     """
-    time, is_own = time_of(frame)
+    time, is_own = frame.taken()
     before = [reference for reference in references if reference.time <= time]
     if len(before) > 1 and not (is_own and all(r.is_timed for r in before)):
         message = (
@@ -61,8 +48,3 @@ def latest_before(
         )
         raise CorrectionError(message)
     return before[-1:]
-
-
-def _number(time: Any) -> float | None:
-    is_real = isinstance(time, Real) and not isinstance(time, bool)
-    return float(time) if is_real and math.isfinite(time) else None

@@ -35,6 +35,7 @@ class Claims:
     def __init__(self) -> None:
         self._owners: dict[str, Hashable] = {}
         self._contested: set[str] = set()
+        self._stands_for: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def take(self, name: str, owner: Hashable) -> None:
@@ -57,6 +58,21 @@ class Claims:
             )
             raise CollisionError(message)
 
+    def take_instead(self, other: str, name: str, owner: Hashable) -> bool:
+        """Claim another name beside a frame's own, for what stands there already.
+
+        Returns
+        -------
+        bool
+            Whether it was free. It is contested where `name` is.
+        """
+        key = _same(other)
+        with self._lock:
+            if self._owners.setdefault(key, owner) != owner:
+                return False
+            self._stands_for[key] = _same(name)
+        return True
+
     @property
     def any_contested(self) -> bool:
         """Whether more than one frame wanted any name."""
@@ -64,7 +80,10 @@ class Claims:
 
     def is_contested(self, name: str) -> bool:
         """Whether more than one frame wanted this name."""
-        return bool(self._contested) and _same(name) in self._contested
+        if not self._contested:
+            return False
+        key = _same(name)
+        return self._stands_for.get(key, key) in self._contested
 
 
 def _same(name: str) -> str:

@@ -11,7 +11,7 @@ from tiffin.errors import SourceError, TiffinError
 from tiffin.export.content import ImageContent
 from tiffin.export.naming import record_of
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.settings import Existing, Export, Fsync, OnError, OnFull
+from tiffin.export.settings import Existing, Export, FileTime, Fsync, OnError, OnFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Existing",
     "Export",
+    "FileTime",
     "Fsync",
     "ImageContent",
     "OnError",

@@ -21,7 +21,6 @@ from tiffin.corrections import (
     configuration_of,
     correct,
 )
-from tiffin.corrections.before import time_of
 from tiffin.corrections.dark import BoundDark
 from tiffin.errors import SourceError
 from tiffin.export.joined import Joined
@@ -260,7 +259,7 @@ def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
         return read[0]
 
     place = f"stream {frame.stream!r}, event {frame.seq_num}"
-    time, is_timed = time_of(frame)
+    time, is_timed = frame.taken()
     reference = Reference(
         read=images,
         run=frame.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections import Counter
@@ -19,7 +20,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.records import Record
-from tiffin.template import indistinct
+from tiffin.template import indistinct, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -263,11 +264,18 @@ class Namer:
         except TemplateError as error:
             return error
 
+    def another(self, item: Named) -> Named:
+        """Give a frame another name, for something stands under its own by now."""
+        owner = _Owner.of(item.frame, item.place)
+        return item._replace(name=self._free(str(item.name), owner))
+
     def _settle(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if error is None:
+            if self._settings.existing == "unique":
+                name = self._free(str(name), _Owner.of(frame, place))
             named = Named(frame, place, str(name))
             self.ledger.plan(place, named)
             return named
@@ -298,7 +306,19 @@ class Namer:
             self._claims.take(name, _Owner.of(frame, place))
         except CollisionError as error:
             return error
-        return self._in_the_way(f"{self._root}/{name}")
+        unique = self._settings.existing == "unique"
+        return None if unique else self._in_the_way(f"{self._root}/{name}")
+
+    def _free(self, name: str, owner: _Owner) -> str:
+        """Give a name, or where something is there already, the next that is free."""
+        if self._in_the_way(f"{self._root}/{name}") is None:
+            return name
+        for n in itertools.count(2):
+            other = numbered(name, n)
+            in_the_way = self._in_the_way(f"{self._root}/{other}")
+            if not in_the_way and self._claims.take_instead(other, name, owner):
+                break
+        return other
 
     def _in_the_way(self, path: str) -> Exception | None:
         """Look at the disk, once, for something of that name."""

@@ -21,9 +21,10 @@ from tiffin.writers import WRITABLE, SeriesWriter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Existing", "Export", "Fsync", "OnError", "OnFull"]
+__all__ = ["Existing", "Export", "FileTime", "Fsync", "OnError", "OnFull"]
 
-Existing = Literal["error", "skip", "replace", "resume"]
+Existing = Literal["error", "skip", "replace", "unique", "resume"]
+FileTime = Literal["written", "event"]
 Fsync = Literal["none", "file", "run"]
 OnFull = Literal["stop", "wait"]
 OnError = Literal["raise", "report"]
@@ -44,7 +45,7 @@ class Export:
         Absolute.
     fields, streams : tuple of str or None
         None means all.
-    existing : {"error", "skip", "replace", "resume"}
+    existing : {"error", "skip", "replace", "unique", "resume"}
     dry_run : bool
     on_error : {"raise", "report"}
     dtype : numpy.dtype or None
@@ -66,6 +67,8 @@ class Export:
         end.
     mode : int or None
         The permissions of files; None for what the umask leaves.
+    file_time : {"written", "event"}
+        Whether a file's time is that of its writing or of its event.
     on_full : {"stop", "wait"}
         What to do when the disk is full.
     compare : bool
@@ -93,6 +96,7 @@ class Export:
     writer: SeriesWriter = dataclasses.field(default_factory=SeriesWriter)
     fsync: Fsync = "none"
     mode: int | None = None
+    file_time: FileTime = "written"
     on_full: OnFull = "stop"
     compare: bool = False
     catalog: Any = None
@@ -123,6 +127,7 @@ class Export:
         checksum: str = "crc32",
         fsync: Fsync = "none",
         mode: int | str | None = None,
+        file_time: FileTime = "written",
         on_full: OnFull = "stop",
         memory: int | None = None,
         compare: bool = False,
@@ -164,6 +169,7 @@ class Export:
             ),
             fsync=_choice("fsync", fsync, get_args(Fsync)),
             mode=_mode(mode),
+            file_time=_choice("file_time", file_time, get_args(FileTime)),
             on_full=_choice("on_full", on_full, get_args(OnFull)),
             compare=compare,
             catalog=catalog,
@@ -187,7 +193,12 @@ class Export:
 
     @property
     def needs_events(self) -> bool:
-        """Whether a name or a correction asks for more than an event's number."""
+        """Whether more is asked for than an event's number.
+
+        By a name, a correction, or the time of a file.
+        """
+        if self.file_time == "event":
+            return True
         asks = any(
             reference.root in ("time", "motors")
             or (reference.root == "event" and reference.keys[0] != "seq_num")

@@ -25,7 +25,7 @@ from tiffin.export.content import Content, ImageContent, StripContent
 from tiffin.export.naming import Named, Outcome, record_of
 from tiffin.export.presence import Presence
 from tiffin.export.provenance import provenance
-from tiffin.writers import Written, clear_leftovers, publish
+from tiffin.writers import Written, clear_leftovers, dated, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,9 @@ logger = logging.getLogger("tiffin")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 E = TypeVar("E", bound=OSError)
+
+LATEST = 2.0**33
+"""In 2242, well inside what file systems take as a file's time [s]."""
 
 LOOK_AGAIN = 1.0
 """How often a full disk is looked at, where it is waited for [s]."""
@@ -275,7 +278,17 @@ class Worker:
         else:
             self._clear(name)
             replaced = state == "damaged" or self._replaces
-            done = self._publish(path, content.write, replace=replaced)
+            write = self._write_of(frame, content)
+            try:
+                done = self._publish(path, write, replace=replaced)
+            except ExistsError:
+                renamed = item
+                if self._settings.existing == "unique":
+                    renamed = self._namer.another(item)
+                if renamed.name == item.name:
+                    raise
+                self._put(renamed, images, lines)
+                return
         if self._journal.on:
             place = item.place
             lines[place[1]] = self._journal.line(frame, outcome, name, done, notes)
@@ -295,6 +308,11 @@ class Worker:
             message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
             raise CorrectionError(message)
         return ImageContent(self._writer, image, provenance(notes))
+
+    def _write_of(self, frame: Frame, content: Content) -> Callable[[int], Written]:
+        """Give what writes a file, and dates it if that was asked for."""
+        time, _ = frame.taken() if self._settings.file_time == "event" else (0.0, False)
+        return dated(content.write, time) if 0 < time < LATEST else content.write
 
     def _publish(
         self, path: str, write: Callable[[int], Written], *, replace: bool

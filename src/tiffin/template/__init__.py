@@ -7,7 +7,17 @@ or leave the root.
 
 from tiffin.template.checks import indistinct
 from tiffin.template.grammar import ROOTS, Field, Reference, Segment
+from tiffin.template.portable import numbered
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 
-__all__ = ["ROOTS", "Field", "Reference", "Segment", "Style", "Template", "indistinct"]
+__all__ = [
+    "ROOTS",
+    "Field",
+    "Reference",
+    "Segment",
+    "Style",
+    "Template",
+    "indistinct",
+    "numbered",
+]

@@ -129,6 +129,21 @@ def safe_component(component: str) -> str:
     return mended if _length(mended) <= LONGEST_COMPONENT else _cut(mended)
 
 
+def numbered(name: str, n: int) -> str:
+    """Put a number behind the stem of a name, for where the name itself is taken.
+
+    Examples
+    --------
+    >>> numbered("Ni foil/7_001.tif", 2)
+    'Ni foil/7_001-2.tif'
+    """
+    folder, slash, component = name.rpartition("/")
+    stem, dot, suffix = component.rpartition(".")
+    if not dot or not stem:
+        stem, suffix = component, ""
+    return folder + slash + safe_component(f"{stem}-{n}{dot}{suffix}")
+
+
 def check_length(path: str) -> None:
     """Refuse a path that no file system would take."""
     if _length(path) > LONGEST_PATH:

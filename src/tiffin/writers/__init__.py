@@ -7,7 +7,7 @@
 from tiffin.writers.checksums import Buffer, Checksum, Written, checksum_of, same_bytes
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
-from tiffin.writers.publish import publish
+from tiffin.writers.publish import dated, publish
 from tiffin.writers.series import (
     WRITABLE,
     SeriesWriter,
@@ -29,6 +29,7 @@ __all__ = [
     "clear_leftovers",
     "file_size",
     "is_leftover",
+    "dated",
     "publish",
     "same_bytes",
 ]

@@ -20,7 +20,7 @@ from tiffin.writers.naming import link_descriptor, name_temporary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["publish", "write_error"]
+__all__ = ["dated", "publish", "write_error"]
 
 T = TypeVar("T")
 
@@ -105,6 +105,31 @@ def publish(
         message = f"{path!r} can't be written: {error}"
         raise WriteError(message) from error
     return result
+
+
+def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
+    """Give a file another time of modification than now.
+
+    Parameters
+    ----------
+    write : callable
+        As `publish` takes it.
+    seconds : float
+        Since 1970, UTC [s]. Kept to the microsecond, which is what a float64 tells.
+
+    Returns
+    -------
+    callable
+        To be given to `publish` in place of `write`.
+    """
+    stamp = round(seconds * 10**6) * 1000
+
+    def write_dated(descriptor: int) -> T:
+        result = write(descriptor)
+        os.utime(descriptor, ns=(stamp, stamp))
+        return result
+
+    return write_dated
 
 
 def write_error(path: str, error: OSError) -> WriteError:

@@ -20,13 +20,13 @@ NUMBERS = {
         "fdatasync": 75, "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84,
         "link": 86, "unlink": 87, "fchmod": 91, "getdents64": 217, "openat": 257,
         "mkdirat": 258, "newfstatat": 262, "unlinkat": 263, "renameat": 264,
-        "linkat": 265, "pwritev": 296, "renameat2": 316,
+        "linkat": 265, "utimensat": 280, "pwritev": 296, "renameat2": 316,
     },
     "aarch64": {
         "flock": 32, "mkdirat": 34, "unlinkat": 35, "linkat": 37, "renameat": 38,
         "ftruncate": 46, "fchmod": 52, "openat": 56, "close": 57, "getdents64": 61,
         "read": 63, "write": 64, "writev": 66, "pread64": 67, "pwrite64": 68,
-        "pwritev": 70, "newfstatat": 79, "fsync": 82, "fdatasync": 83,
+        "pwritev": 70, "newfstatat": 79, "fsync": 82, "fdatasync": 83, "utimensat": 88,
         "renameat2": 276,
     },
 }.get(platform.machine(), {})  # fmt: skip
@@ -46,6 +46,7 @@ KINDS = {
     "sync": ("fsync", "fdatasync"),
     "cut": ("ftruncate",),
     "chmod": ("fchmod",),
+    "date": ("utimensat",),
     "mkdir": ("mkdir", "mkdirat"),
     "unlink": ("unlink", "unlinkat", "rmdir"),
     "link": ("link", "linkat"),
@@ -64,6 +65,7 @@ KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 DESCRIPTOR = {
     "read", "pread64", "write", "pwrite64", "writev", "pwritev", "close", "flock",
     "fsync", "fdatasync", "ftruncate", "fchmod", "getdents64",
+    "utimensat",
 }  # fmt: skip
 TWO = {"link", "rename", "linkat", "renameat", "renameat2"}
 

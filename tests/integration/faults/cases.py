@@ -28,7 +28,8 @@ WAYS = {
     "unlinked": Way({}, [UNNAMED, LINKED], ("open", "write", "rename", "close")),
     "replace": Way({"existing": "replace"}, [], ("open", "write", "rename", "close")),
     "safe": Way(
-        {"fsync": "file", "mode": "640"}, [], ("chmod", "sync", "look"), ("sync",)
+        {"fsync": "file", "mode": "640", "file_time": "event"}, [],
+        ("chmod", "date", "sync", "look"), ("sync",),
     ),
     "run": Way({"fsync": "run"}, [], ("sync", "look")),
     "resume": Way(
@@ -68,7 +69,7 @@ class Case(NamedTuple):
     @property
     def must_fail(self):
         """Whether a frame can't have its file, or not as safe as asked."""
-        kinds = ("nameless", "open", "write", "link", "rename", "chmod", "sync")
+        kinds = ("nameless", "open", "write", "link", "rename", "chmod", "sync", "date")
         does = self.code is not None
         return does and self.where == "files" and self.kind in kinds
 
