@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 
+import h5py
 import numpy as np
 import pytest
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.plans import count, scan
-from ophyd.sim import SynSignal, motor
+from ophyd.sim import NullStatus, SynSignal, motor
 
 import tiffin
 from tiffin import ImageExporter
@@ -90,6 +91,75 @@ def test_external_files_are_read_live(
     ):
         np.testing.assert_array_equal(read(record.path), image)
         assert record.dtype == np.uint16
+
+
+class GrowingFile:
+    """A detector whose file, in SWMR mode, has an image more at each trigger."""
+
+    name, parent = "img", None
+
+    def __init__(self, folder, spec, images):
+        self._path, self._spec, self._images = folder / "a.h5", spec, images
+
+    def stage(self):
+        self._file = h5py.File(self._path, "w", libver="latest")
+        shape = self._images.shape[1:]
+        self._data = self._file.create_dataset(
+            "/entry/data/data", (0, *shape), "u2", maxshape=(None, *shape), chunks=True
+        )
+        self._file.swmr_mode = True
+        self._documents = [("resource", {
+            "uid": "a.h5", "spec": self._spec, "root": str(self._path.parent),
+            "resource_path": "a.h5", "resource_kwargs": {"frame_per_point": 1},
+            "path_semantics": "posix",
+        })]  # fmt: skip
+        return [self]
+
+    def unstage(self):
+        self._file.close()
+        return [self]
+
+    def trigger(self):
+        number = len(self._data)
+        self._data.resize(number + 1, axis=0)
+        self._data[number] = self._images[number]
+        self._data.flush()
+        datum = {"datum_id": f"a.h5/{number}", "resource": "a.h5"}
+        datum["datum_kwargs"] = {"point_number": number}
+        self._documents.append(("datum", datum))
+        return NullStatus()
+
+    def read(self):
+        return {"img": {"value": f"a.h5/{len(self._data) - 1}", "timestamp": 1.0}}
+
+    def describe(self):
+        shape = [1, *self._images.shape[1:]]
+        return {"img": {
+            "source": "SIM", "dtype": "array", "shape": shape, "external": "FILESTORE:",
+        }}  # fmt: skip
+
+    def describe_configuration(self):
+        return {}
+
+    read_configuration = describe_configuration
+
+    def collect_asset_docs(self):
+        documents, self._documents = self._documents, []
+        yield from documents
+
+
+@pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
+def test_a_file_that_grows_with_the_scan_costs_no_waiting(RE, tmp_path, read, spec):
+    """S40: what is readable by the stop document is there when the engine returns."""
+    images = np.arange(20 * 6 * 9, dtype="u2").reshape(20, 6, 9)
+    exporter = ImageExporter(NAME, directory=tmp_path / "out")
+
+    RE(count([GrowingFile(tmp_path, spec, images)], 20), exporter)
+
+    (report,) = exporter.reports.values()
+    assert str(report) == "20 written, 0 skipped, 0 failed"
+    for record, image in zip(report.written, images, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
 
 
 def test_scan_values_are_in_the_names(RE, img, tmp_path, names_in):

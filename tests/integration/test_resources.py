@@ -14,7 +14,7 @@ import zarr
 
 import tiffin
 from tests.integration.test_streams import FRAMES, NAME, check, feed, hdf5, stream_run
-from tiffin import ImageExporter
+from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.errors import SettingsError
 from tiffin.readers import RootMap
 
@@ -141,6 +141,51 @@ def test_a_handlers_file_that_grows_is_waited_for(tmp_path, read):
     timer.join()
     (report,) = exporter.reports.values()
     check(report, FRAMES, read)
+
+
+class Growing:
+    """An HDF5 file in SWMR mode that gets an event's rows before each event."""
+
+    def __init__(self, path, each=3):
+        self._file = h5py.File(path, "w", libver="latest")
+        self._data = self._file.create_dataset(
+            DATASET, (0, 6, 9), "u2", maxshape=(None, 6, 9), chunks=(1, 6, 9)
+        )
+        self._file.swmr_mode = True
+        self._each = each
+
+    def feed(self, run, *exporters):
+        """Hand documents over, and write what each event tells of before it."""
+        for name, doc in run:
+            if name == "datum":
+                have = self._data.shape[0]
+                self._data.resize(have + self._each, axis=0)
+                self._data[have:] = FRAMES[have : have + self._each]
+                self._data.flush()
+            for exporter in exporters:
+                exporter(name, doc)
+                if isinstance(exporter, ImageExporter) and name == "event":
+                    assert exporter.wait(20)
+
+    def close(self):
+        self._file.close()
+
+
+@pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
+def test_a_handler_that_saw_a_shorter_file_is_made_anew_at_once(tmp_path, read, spec):
+    """S40: what is readable at its event is read then, not when it is tried again."""
+    path = tmp_path / "a.h5"
+    growing = Growing(path)
+    save = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0)
+    old = LiveTiffExporter("img", f"{tmp_path}/old/{NAME}")
+
+    growing.feed(datum_run(path, spec=spec), save, old)
+    save.close()
+    growing.close()
+
+    for exporter in (save, old):
+        (report,) = exporter.reports.values()
+        check_whole(report, FRAMES, read, 3)
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 0), (0, 0, 0), (3, None, None), (6, 9, 3)])

@@ -1,10 +1,11 @@
 """The pool, the claims and the ledger."""
 
 import threading
+import time
 
 import pytest
 
-from tiffin.engine import Claims, Ledger, Pool
+from tiffin.engine import Claims, Later, Ledger, Pool
 from tiffin.errors import CollisionError, ReadError
 from tiffin.records import Record
 
@@ -114,3 +115,75 @@ def test_records_come_in_frame_order_and_causes_are_said_once(caplog):
 
     assert [record.seq_num for record in ledger.report().records] == [1, 2, 3]
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 1
+
+
+class Attempts:
+    """Attempts of a `Later`, each run in a thread of its own, as a pool would."""
+
+    def __init__(self, timeout=20):
+        self.later = Later(timeout, self._submit)
+        self._threads = []
+
+    def _submit(self, job):
+        self._threads.append(threading.Thread(target=job))
+        self._threads[-1].start()
+
+    def end(self):
+        assert self.later.wait(5)
+        for thread in self._threads:
+            thread.join(5)
+
+
+def test_what_can_be_done_at_the_end_of_a_run_is_done_when_it_returns():
+    """S40: a file that is whole by the stop document costs no waiting for it."""
+    attempts, is_there, tried = Attempts(), threading.Event(), []
+
+    def attempt(last):
+        tried.append(is_there.is_set())
+        return is_there.is_set()
+
+    attempts.later.postpone("run", attempt)
+    while not tried:
+        time.sleep(0.01)
+    is_there.set()
+    left = attempts.later.end_run("run")
+
+    assert not left
+    assert tried[-1]
+    attempts.end()
+
+
+def test_an_attempt_that_began_before_the_end_of_a_run_does_not_count():
+    """S40: it may have looked before the file was whole; one more is made at once."""
+    attempts, began, go_on = Attempts(), threading.Event(), threading.Event()
+    tried = []
+
+    def attempt(last):
+        tried.append(last)
+        began.set()
+        go_on.wait(5)
+        return len(tried) > 1
+
+    attempts.later.postpone("run", attempt)
+    assert began.wait(5)
+    timer = threading.Timer(0.1, go_on.set)
+    timer.start()
+    left = attempts.later.end_run("run")
+
+    timer.join()
+    assert not left
+    assert tried == [False, False]
+    attempts.end()
+
+
+def test_a_file_that_only_the_caller_can_close_is_not_waited_for():
+    """S40: the end of a run returns after one try, and the rest goes on behind it."""
+    attempts, closed = Attempts(), threading.Event()
+
+    attempts.later.postpone("run", lambda last: closed.is_set())
+    left = attempts.later.end_run("run")
+    closed.set()
+
+    assert left
+    attempts.end()
+    assert not attempts.later.end_run("run")

@@ -6,7 +6,6 @@ import heapq
 import itertools
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,8 @@ class _Task:
     run: str = field(compare=False)
     attempt: Callable[[bool], bool] = field(compare=False)
     pause: float = field(compare=False)
+    owes: bool = field(compare=False, default=False)
+    """Whether its run has ended, and it was not tried since."""
 
 
 class Later:
@@ -57,7 +58,7 @@ class Later:
         """Begin with nothing postponed: in a forked process, that is its parent's."""
         self._tasks: list[_Task] = []
         self._ends: dict[str, float] = {}
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, dict[int, _Task]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -71,8 +72,9 @@ class Later:
             Told whether it is the last time; gives whether it is done.
         """
         with self._changed:
-            self._open[run] += 1
-            self._push(run, attempt, FIRST_PAUSE)
+            task = _Task(0.0, next(self._numbers), run, attempt, FIRST_PAUSE)
+            self._open.setdefault(run, {})[task.number] = task
+            self._push(task)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._work, name="tiffin-later", daemon=True
@@ -80,7 +82,10 @@ class Later:
                 self._thread.start()
 
     def end_run(self, run: str, timeout: float | None = None) -> bool:
-        """Begin a run's last seconds, and try its postponed now.
+        """Begin a run's last seconds, and try its postponed once more now.
+
+        What can be done by now is done when this returns: an attempt that looked at a
+        file while it grew is not to cost the caller a frame.
 
         Parameters
         ----------
@@ -91,20 +96,12 @@ class Later:
         Returns
         -------
         bool
-            Whether it has anything postponed.
+            Whether it still has anything postponed.
         """
         with self._changed:
-            now = time.monotonic()
-            if not self._open[run]:
-                return False
-            self._ends[run] = now + (self._timeout if timeout is None else timeout)
-            for task in self._tasks:
-                if task.run == run:
-                    task.due = now
-                    task.pause = FIRST_PAUSE
-            heapq.heapify(self._tasks)
-            self._changed.notify_all()
-            return True
+            self._end(run, timeout)
+            self._changed.wait_for(lambda: not self._owing(run))
+            return run in self._open
 
     def end_all(self, timeout: float | None = None) -> None:
         """Begin the last seconds of every run that has something postponed.
@@ -119,8 +116,8 @@ class Later:
             runs = set(self._open)
             if timeout is None:
                 runs -= self._ends.keys()
-        for run in runs:
-            self.end_run(run, timeout)
+            for run in runs:
+                self._end(run, timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is postponed, at most so long [s].
@@ -136,17 +133,34 @@ class Later:
             self._changed.wait_for(lambda: not self._open.keys() & self._ends.keys())
             return not self._open
 
-    def _close(self, run: str) -> None:
-        """Count one less; a run of which nothing is left needs no end."""
-        self._open[run] -= 1
-        if not self._open[run]:
-            del self._open[run]
-            self._ends.pop(run, None)
-
-    def _push(self, run: str, attempt: Callable[[bool], bool], pause: float) -> None:
+    def _end(self, run: str, timeout: float | None) -> None:
         now = time.monotonic()
-        due = min(now + pause, self._ends.get(run, float("inf")))
-        task = _Task(max(due, now), next(self._numbers), run, attempt, pause)
+        tasks = self._open.get(run, {}).values()
+        if tasks:
+            self._ends[run] = now + (self._timeout if timeout is None else timeout)
+        for task in tasks:
+            task.due = now
+            task.pause = FIRST_PAUSE
+            task.owes = True
+        heapq.heapify(self._tasks)
+        self._changed.notify_all()
+
+    def _owing(self, run: str) -> bool:
+        return any(task.owes for task in self._open.get(run, {}).values())
+
+    def _close(self, task: _Task) -> None:
+        """Forget a task; a run of which nothing is left needs no end."""
+        del self._open[task.run][task.number]
+        if not self._open[task.run]:
+            del self._open[task.run]
+            self._ends.pop(task.run, None)
+        self._changed.notify_all()
+
+    def _push(self, task: _Task) -> None:
+        now = time.monotonic()
+        pause = 0.0 if task.owes else task.pause
+        due = min(now + pause, self._ends.get(task.run, float("inf")))
+        task.due = max(due, now)
         heapq.heappush(self._tasks, task)
         self._changed.notify_all()
 
@@ -164,15 +178,17 @@ class Later:
             self._submit(lambda task=task: self._attempt(task))  # type: ignore[misc]
 
     def _attempt(self, task: _Task) -> None:
-        last = time.monotonic() >= self._ends.get(task.run, float("inf"))
+        with self._changed:
+            last = time.monotonic() >= self._ends.get(task.run, float("inf"))
+            owed = task.owes  # else, and its run ends meanwhile, this does not count
         done = True
         try:
             done = task.attempt(last) or last
         finally:
             with self._changed:
+                task.owes = task.owes and not owed
                 if done:
-                    self._close(task.run)
-                    self._changed.notify_all()
+                    self._close(task)
                 else:
-                    pause = min(task.pause * GROWTH, LONGEST_PAUSE)
-                    self._push(task.run, task.attempt, pause)
+                    task.pause = min(task.pause * GROWTH, LONGEST_PAUSE)
+                    self._push(task)

@@ -76,16 +76,23 @@ class Handlers:
         with self._lock:
             opened = self._opened(resource)
             try:
-                lacking = opened.lacking(datum_kwargs)
-                return np.asarray(opened.handler(**datum_kwargs)), lacking
+                return opened.read(datum_kwargs)
             except Exception as error:
-                self.forget(resource)
+                if self.forget(resource):
+                    return self.read(resource, datum_kwargs)
                 raise self._unreadable(resource, error) from error
 
-    def forget(self, resource: Mapping[str, Any]) -> None:
-        """Close a handler; it is made anew: the file may have grown by then."""
+    def forget(self, resource: Mapping[str, Any]) -> bool:
+        """Close a handler; it is made anew: the file may have grown by then.
+
+        Returns
+        -------
+        bool
+            Whether it had been asked before, so that a new one may know more by now.
+        """
         with self._lock:
-            self._open.forget(resource["uid"])
+            opened = self._open.forget(resource["uid"])
+            return opened is not None and opened.asked > 1
 
     def close(self) -> None:
         """Close every handler that can be closed."""
@@ -134,6 +141,14 @@ class DatumPixels:
 
         Those that are announced and not there, or not written, are not there yet.
         """
+        while True:
+            images = self._read()
+            if not isinstance(images, PartlyThere):
+                return images
+            if not self.handlers.forget(self.resource):
+                return images
+
+    def _read(self) -> Any:
         array, lacking = self.handlers.read(self.resource, self.datum_kwargs)
         dimensions = 3 if self.colour and array.ndim > 2 else 2
         if array.ndim < dimensions:
@@ -146,7 +161,6 @@ class DatumPixels:
             absent |= dict.fromkeys(range(found, announced), reason)
         if not absent:
             return array
-        self.handlers.forget(self.resource)
         flat = array.reshape(found, *array.shape[-dimensions:])
         where = f"{self.resource['spec']} at {self.resource['resource_path']}"
         return PartlyThere(flat, max(found, announced), absent, where)
@@ -206,9 +220,18 @@ class _Opened:
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
+        self.asked = 0
         self._written: Written | None = None
 
-    def lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
+    def read(
+        self, datum_kwargs: Mapping[str, Any]
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """Give what the handler gives for a datum, and which rows the file lacks."""
+        self.asked += 1
+        lacking = self._lacking(datum_kwargs)
+        return np.asarray(self.handler(**datum_kwargs)), lacking
+
+    def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
         """Say which rows of a datum were never written: HDF5 would make them up.
 
         Only handlers that slice one dataset are known, by what all of them have.

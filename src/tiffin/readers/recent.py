@@ -44,10 +44,11 @@ class Recent(Generic[T]):
             _close(self._open.popitem(last=False)[1])
         return self._open[key]
 
-    def forget(self, key: Hashable) -> None:
-        """Close one; it is made anew when it is asked for."""
-        if key in self._open:
-            _close(self._open.pop(key))
+    def forget(self, key: Hashable) -> T | None:
+        """Close one, which is made anew when it is asked for; give it, if there was."""
+        thing = self._open.pop(key, None)
+        _close(thing)
+        return thing
 
     def close(self) -> None:
         """Close all."""
