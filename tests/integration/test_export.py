@@ -399,6 +399,8 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"source": 3}, SourceError, "a int is no source"),
         ({"source": {"a": 1}}, SourceError, "a dict"),
         ({"source": "no/such.jsonl"}, SourceError, "does not exist"),
+        ({"source": "http://localhost:1/a"}, SourceError, r"from_uri\('http://local"),
+        ({"source": "https://host"}, SourceError, "an address, which the shell takes"),
         ({"source": [3]}, SourceError, "a int is no source"),
     ],
 )
@@ -435,17 +437,66 @@ def test_a_file_of_documents_is_a_source(run, tmp_path, read, form):
 
 @pytest.mark.parametrize("torn", [True, False])
 def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, torn):
-    """A torn last line is left out and said; nonsense is a failed record."""
+    """A torn last line may have been a frame: it is a failure, as nonsense is."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
     path.write_text("\n".join([*lines[:3], lines[3][:40] + ("" if torn else "\n")]))
+    into = {"directory": tmp_path / "out"}
 
-    report = tiffin.export(path, NAME, directory=tmp_path / "out", on_error="report")
+    report = tiffin.export(path, NAME, **into, on_error="report")
+    with pytest.raises(SourceError, match="line 4") as caught:
+        tiffin.export(path, NAME, **into, existing="replace")
 
-    assert [record.seq_num for record in report.written] == [1]
-    assert len(report.failed) == (0 if torn else 1)
-    if not torn:
-        assert "line 4" in str(report.failed[0].error)
+    for told in (report, caught.value.report):
+        assert [record.seq_num for record in told.written] == [1]
+        (failed,) = told.failed
+        assert isinstance(failed.error, SourceError)
+        assert ("breaks off in line 4" in str(failed.error)) == torn
+        assert not told.ok
+
+
+def test_what_breaks_off_behind_the_stop_document_is_no_frame(run, tmp_path, caplog):
+    """Nothing of the run is missing: it is said, once, and all is well."""
+    path = tmp_path / "run.jsonl"
+    lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
+    path.write_text("\n".join([*lines, lines[0][:40]]))
+
+    report = tiffin.export(path, NAME, directory=tmp_path / "out")
+
+    assert report.ok
+    assert len(report.written) == 3
+    assert caplog.text.count("breaks off in line 7") == 1
+
+
+def test_a_byte_order_mark_is_no_document(run, tmp_path):
+    """As editors of Windows put it before the first line."""
+    path = tmp_path / "run.jsonl"
+    lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+
+    report = tiffin.export(path, NAME, directory=tmp_path / "out")
+
+    assert len(report.written) == 3
+
+
+@pytest.mark.parametrize("empty", ["[]", "iterator", "file"])
+def test_a_source_without_a_run_is_told_by_every_door(tmp_path, empty):
+    """S16: export, process and get_images say the same."""
+    path = tmp_path / "empty.jsonl"
+    path.write_text("")
+    exporter = tiffin.ImageExporter(NAME, directory=tmp_path)
+
+    def source():
+        return {"[]": [], "iterator": iter([]), "file": path}[empty]
+
+    for door in (
+        lambda: tiffin.export(source(), NAME, directory=tmp_path),
+        lambda: tiffin.process(source(), exporter),
+        lambda: tiffin.process(source(), lambda name, doc: None),
+        lambda: tiffin.get_images(source(), "img"),
+    ):
+        with pytest.raises(SourceError, match="holds no run"):
+            door()
 
 
 def test_a_generator_is_a_source(run, tmp_path):

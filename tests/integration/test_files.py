@@ -12,8 +12,9 @@ import yaml
 
 import tiffin
 from tests.integration.test_streams import stream_run
+from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import SourceError
-from tiffin.sources import Documents, Selection, only
+from tiffin.sources import Documents, Selection, only, open_source
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num}.tif"
@@ -60,16 +61,21 @@ def test_bluesky_json_and_jsonl_writers(run, tmp_path, read):
     check(tiffin.export(tmp_path / "a.jsonl", NAME, directory=tmp_path / "2"), read)
 
 
-def test_a_json_array_that_breaks_off(run, tmp_path):
-    """The recorder died: what is there is exported."""
-    text = "[\n" + ",\n".join(
-        json.dumps({"name": n, "doc": d}) for n, d in as_json(run)[:4]
-    )
-    (tmp_path / "a.json").write_text(text + ",\n")
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_json_array_that_breaks_off(run, tmp_path, torn):
+    """The recorder died: what is there is exported; half a document is a failure."""
+    lines = [json.dumps({"name": n, "doc": d}) + ",\n" for n, d in as_json(run)]
+    begun = lines[4][:30] if torn else ""
+    (tmp_path / "a.json").write_text("".join(["[\n", *lines[:4], begun]))
 
-    report = tiffin.export(tmp_path / "a.json", NAME, directory=tmp_path / "out")
+    report = tiffin.export(
+        tmp_path / "a.json", NAME, directory=tmp_path / "out", on_error="report"
+    )
 
     assert len(report.written) == 2
+    reasons = [str(record.error) for record in report.failed]
+    assert reasons == ([f"{tmp_path}/a.json breaks off in line 6"] if torn else [])
+    assert report.ok == (not torn)
 
 
 def test_msgpack_keeps_dtypes(run, tmp_path, read):
@@ -81,18 +87,77 @@ def test_msgpack_keeps_dtypes(run, tmp_path, read):
     check(tiffin.export(tmp_path / "a.msgpack", NAME, directory=tmp_path / "out"), read)
 
 
-def test_a_msgpack_that_breaks_off(run, tmp_path, caplog):
-    """Its last document is left out, and that is said."""
+def test_a_msgpack_that_breaks_off(run, tmp_path):
+    """Half a document is a failure: it may have been a frame."""
+    write_msgpack(run[:4], tmp_path / "begun.msgpack")
     write_msgpack(run, tmp_path / "a.msgpack")
     whole = (tmp_path / "a.msgpack").read_bytes()
-    (tmp_path / "a.msgpack").write_bytes(whole[: len(whole) - 200])
+    begun = (tmp_path / "begun.msgpack").stat().st_size
+    (tmp_path / "a.msgpack").write_bytes(whole[: begun + 30])
 
     report = tiffin.export(
         tmp_path / "a.msgpack", NAME, directory=tmp_path / "out", on_error="report"
     )
 
-    assert len(report.written) >= 2
-    assert "breaks off" in caplog.text
+    assert len(report.written) == 2
+    (failed,) = report.failed
+    assert "a.msgpack breaks off in document 5" in str(failed.error)
+
+
+def test_a_file_of_a_pack_that_breaks_off_does_not_end_the_others(tmp_path):
+    """One failure; the runs of the other files are exported."""
+    source = {"metadata": {"relative_paths": ["documents/*.jsonl"]}}
+    one, two = (run_of({"img": IMAGES}, scan_id=n) for n in (1, 2))
+    folder = pack(tmp_path / "pack", one, source)
+    torn = (folder / "documents/a.jsonl").read_text()[:-400]
+    (folder / "documents/a.jsonl").write_text(torn)
+    lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in two]
+    (folder / "documents/b.jsonl").write_text("\n".join(lines) + "\n")
+
+    report = tiffin.export(folder, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert [r.path.name for r in report.written][-3:] == [
+        "2_1.tif",
+        "2_2.tif",
+        "2_3.tif",
+    ]
+    (failed,) = report.failed
+    assert "a.jsonl breaks off" in str(failed.error)
+
+
+def test_a_run_chosen_from_a_file_that_breaks_off(tmp_path):
+    """What is missing is told where the run itself had not ended."""
+    one, two = (run_of({"img": IMAGES}, scan_id=n) for n in (1, 2))
+    lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in [*one, *two]]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:50])
+    opened = open_source(tmp_path / "a.jsonl")
+
+    def exported(run):
+        chosen = Documents(lambda: only(opened, [run[0][1]["uid"]]))
+        into = {"directory": tmp_path / "out", "on_error": "report"}
+        return tiffin.export(chosen, NAME, **into)
+
+    assert exported(one).ok
+    broken = exported(two)
+    assert len(broken.written) == 2
+    assert "breaks off in line 11" in str(broken.failed[0].error)
+
+
+@pytest.mark.parametrize("asked", [{"key": "dark"}, {"run": Nearest({"is_dark": 1})}])
+def test_a_dark_of_a_file_that_breaks_off_is_found(tmp_path, read, asked):
+    """What is torn behind its stop document is no part of it."""
+    dark = run_of({"img": np.full((1, 6, 9), 3, "u2")}, scan_id=1, is_dark=1)
+    light = run_of({"img": IMAGES}, scan_id=2, dark=dark[0][1]["uid"])
+    pairs = [*dark, *run_of({"img": IMAGES}, scan_id=3)[:2]]
+    lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in pairs]
+    (tmp_path / "darks.jsonl").write_text("\n".join(lines)[:-50])
+
+    report = tiffin.export(
+        light, NAME, directory=tmp_path / "out", catalog=tmp_path / "darks.jsonl",
+        corrections=[DarkSubtract(**asked)],
+    )  # fmt: skip
+
+    np.testing.assert_array_equal(read(report.written[2].path), IMAGES[2] - 3.0)
 
 
 def pack(folder, documents, source, form="jsonl"):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 import warnings
 from pathlib import Path
 
@@ -172,6 +173,52 @@ def test_a_server_that_does_not_answer_is_an_error(tmp_path):
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize("options", [(), ("--run", "-1")])
+def test_a_file_that_breaks_off_gives_status_1(documents, tmp_path, names_in, options):
+    """It may lack a frame: what it holds is exported, and the reason said once."""
+    documents.write_text(documents.read_text()[:-400])
+
+    told = tiffin(
+        "export", documents, *options, "-t", NAME, "-d", tmp_path / "out"
+    )
+
+    assert told.returncode == 1
+    assert told.stderr.count("breaks off in line") == 1
+    assert "2 written, 0 skipped, 1 failed" in told.stderr
+    assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif"]
+
+
+def test_a_last_line_that_is_no_frame_is_said_once(documents, tmp_path):
+    """Behind the stop document nothing of the run can be missing."""
+    with documents.open("a") as file:
+        file.write('{"name": "start", "doc": {"ui')
+
+    told = tiffin("export", documents, "-r", "7", "-t", NAME, "-d", tmp_path / "out")
+
+    assert told.returncode == 0
+    assert told.stderr.count("breaks off in line 7") == 1
+
+
+def test_nonsense_is_said_where_no_run_can_be_chosen(documents, tmp_path):
+    """Why there is none, not only that there is none."""
+    documents.write_text("nonsense\n")
+
+    told = tiffin("export", documents, "-r", "-1", "-t", NAME, "-d", tmp_path / "out")
+
+    assert told.returncode == 1
+    assert "line 1: no JSON" in told.stderr
+
+
+def test_a_template_is_shown_with_what_a_broken_file_holds(documents):
+    """Its first image is there."""
+    documents.write_text(documents.read_text()[:-400])
+
+    told = tiffin("template", NAME, "--example", documents)
+
+    assert told.returncode == 0
+    assert "example   7_1.tif" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "status"), [(["--run", "-1"], 0), (["--query", "scan_id=8"], 1)]
 )
@@ -200,11 +247,12 @@ def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, name
         from bluesky_tiled_plugins import TiledWriter
 
         RE.subscribe(TiledWriter(tiled, batch_size=1))
-    RE(count([img], 2))
+    mark = str(uuid.uuid4())  # other tests' runs may be later
+    RE(count([img], 2), mark=mark)
 
     told = tiffin(
-        "export", tiled_server.uri, "--run", "-1", "--field", "img", "-t", NAME,
-        "-d", tmp_path / "out",
+        "export", tiled_server.uri, "--run", "-1", "--query", f"mark={mark}",
+        "--field", "img", "-t", NAME, "-d", tmp_path / "out",
     )  # fmt: skip
 
     assert told.returncode == 0, told.stderr

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tiffin.errors import SettingsError
+from tiffin.errors import SettingsError, SourceError
 from tiffin.sources import (
+    ADDRESSES,
     Documents,
     Selection,
     connect,
@@ -19,7 +20,7 @@ from tiffin.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AllStreams",
@@ -121,10 +122,28 @@ def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
     if _is_server(source):
         return find_runs(_client(source, api_key), selection)
     opened = _documents(source)
-    if not selection:
-        return opened
-    uids = selection.choose([doc for name, doc in opened if name == "start"])
-    return Documents(lambda: only(opened, uids))
+    return _chosen(opened, selection) if selection else opened
+
+
+def _chosen(opened: Documents, selection: Selection) -> Documents:
+    """Choose runs of a file, or of each file of a pack; a broken one has some, too."""
+    starts: list[list[Mapping[str, Any]]] = []
+    reason = None
+    for part in opened.parts:
+        starts.append([])
+        try:
+            starts[-1].extend(doc for name, doc in part if name == "start")
+        except SourceError as error:  # told by the export, if these runs lack anything
+            reason = reason or error
+    if reason is not None and not any(starts):
+        raise reason
+    uids = selection.choose([start for each in starts for start in each])
+    chosen = []
+    for part, each in zip(opened.parts, starts, strict=True):
+        here = {str(start["uid"]) for start in each} & set(uids)
+        if here:
+            chosen.append(Documents(partial(only, part, here)))
+    return Documents.of(chosen)
 
 
 def catalog_of(source: str, api_key: str | None) -> Any:
@@ -134,7 +153,7 @@ def catalog_of(source: str, api_key: str | None) -> Any:
 
 def is_address(source: str) -> bool:
     """Whether a source is a server, by its name."""
-    return source.startswith(("http://", "https://"))
+    return source.startswith(ADDRESSES)
 
 
 def _is_server(source: str) -> bool:

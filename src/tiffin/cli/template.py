@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +25,9 @@ from tiffin.sources import Selection, open_source
 from tiffin.template import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from tiffin.sources import Documents
 
 __all__ = ["template"]
 
@@ -85,7 +88,7 @@ def _invertible(made: Template) -> str:
 def _first_frame(source: Any) -> Mapping[str, Any]:
     """Give what a template may speak of, for the first image of a run."""
     documents = open_source(source)
-    foresight = Foresight.of(documents)
+    foresight = Foresight.of(_unbroken(documents))
     assembler = Assembler(
         fields=None, streams=None, join_events=True, foresight=foresight
     )
@@ -98,3 +101,9 @@ def _first_frame(source: Any) -> Mapping[str, Any]:
             return frame.names()
     message = "the run of the example holds no image"
     raise SourceError(message)
+
+
+def _unbroken(documents: Documents) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give what comes before a source breaks off: its first image may be there."""
+    with suppress(SourceError):
+        yield from documents

@@ -5,13 +5,14 @@ them, documents) and gives an iterable of ``(name, document)`` that can be gone 
 twice. All sniffing of versions and types is here.
 """
 
-from tiffin.sources.kinds import Documents, open_source
+from tiffin.sources.kinds import ADDRESSES, Documents, open_source
 from tiffin.sources.look_up import RunFinder, run_documents
 from tiffin.sources.select import Selection, only
 from tiffin.sources.tiled import connect, find_runs
 from tiffin.sources.tiled_run import Via
 
 __all__ = [
+    "ADDRESSES",
     "Documents",
     "RunFinder",
     "Selection",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ from tiffin.errors import MissingLibraryError, ReadError, SourceError
 from tiffin.readers import RootMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Pair = tuple[str, Mapping[str, Any]]
 
-__all__ = ["documents", "is_pack"]
+__all__ = ["TornError", "documents", "is_pack", "parts"]
 
 logger = logging.getLogger("tiffin")
 
@@ -23,29 +24,71 @@ CATALOGUE = "catalog.yml"
 """What databroker-pack calls the file that describes a folder of its."""
 
 
-def documents(path: Path) -> Iterator[Pair]:
-    """Go through the documents of a file, or of a packed folder.
+class TornError(SourceError):
+    """A file that ends within a document."""
+
+
+def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
+    """Go through the documents of a file.
 
     Parameters
     ----------
     path : pathlib.Path
         ``.jsonl``: a line is ``{"name": …, "doc": …}`` or ``["name", {…}]``; a JSON
         array with one of these a line, as bluesky's JSONWriter writes it, is read as
-        well. ``.msgpack``: as suitcase-msgpack writes it. A folder: as databroker-pack
-        writes it. What breaks off at the end (the recorder died) is left out, and that
-        is said.
+        well. ``.msgpack``: as suitcase-msgpack writes it.
+    said : set of str, optional
+        Warnings that have been given, and are not given again.
 
     Raises
     ------
     SourceError
-        With the line's number.
+        With the line's number. What a file that ends within a document lacks may have
+        been a frame: it is an error, behind all that can be read. Where all runs have
+        had their stop documents, nothing of them is missing: that is only said.
     """
-    if path.is_dir():
-        yield from _packed(path)
-    elif path.suffix == ".msgpack":
-        yield from _msgpack(path)
-    else:
-        yield from _json_lines(path)
+    read = _msgpack if path.suffix == ".msgpack" else _json_lines
+    going: dict[str, bool] = {}
+    empty = True
+    try:
+        for name, doc in read(path):
+            empty = False
+            if name == "start":
+                going[str(doc.get("uid"))] = True
+            elif name == "stop":
+                going[str(doc.get("run_start"))] = False
+            yield name, doc
+    except TornError as error:
+        if any(going.values()) or not going:
+            raise
+        _warn(f"{error}, behind the end of its runs", set() if said is None else said)
+    if empty:
+        message = f"{path} holds no run"
+        raise SourceError(message)
+
+
+def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
+    """Give what goes through each file: of a packed folder, or the file that it is.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file, or a folder as databroker-pack writes it.
+
+    Raises
+    ------
+    SourceError
+        If a folder does not say what is in it.
+    """
+    said: set[str] = set()
+    if not path.is_dir():
+        return [partial(documents, path, said=said)]
+    folder = path.absolute()  # a relative one would end in no file URI
+    packed = [(file, roots) for files, roots in _catalogue(folder) for file in files]
+    if not packed:
+        message = f"{folder / CATALOGUE} names no file of documents"
+        raise SourceError(message)
+    return [partial(_relocated, file, roots, said) for file, roots in packed]
 
 
 def is_pack(path: Path) -> bool:
@@ -55,28 +98,25 @@ def is_pack(path: Path) -> bool:
 
 def _json_lines(path: Path) -> Iterator[Pair]:
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if len(line) < 4 and line.strip() in ("", "[", "]"):
                     continue
-                document = _document(line, number, path)
-                if document is None:
-                    return
-                yield document
+                yield _document(line, number, path)
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error
 
 
-def _document(line: str, number: int, path: Path) -> Pair | None:
+def _document(line: str, number: int, path: Path) -> Pair:
     try:
         # A line of a JSON array ends in a comma; most lines are of no array.
         whole = line.endswith(("}\n", "]\n"))
         found = json.loads(line if whole else line.rstrip().removesuffix(","))
     except (ValueError, RecursionError) as error:
         if not line.endswith("\n"):
-            logger.warning("%s breaks off in line %d, which is left out", path, number)
-            return None
+            message = f"{path} breaks off in line {number}"
+            raise TornError(message) from None
         message = f"{path}, line {number}: no JSON ({error})"
         raise SourceError(message) from None
     return _pair(found, path, f"line {number}")
@@ -109,20 +149,15 @@ def _msgpack(path: Path) -> Iterator[Pair]:
             unpacker = msgpack.Unpacker(
                 file, object_hook=msgpack_numpy.decode, max_buffer_size=0
             )
+            number = 0
             for number, found in enumerate(unpacker, 1):
                 yield _pair(found, path, f"document {number}")
-            if unpacker.tell() < path.stat().st_size:
-                logger.warning("%s breaks off, its last document is left out", path)
+            if unpacker.tell() < file.tell():
+                message = f"{path} breaks off in document {number + 1}"
+                raise TornError(message)
     except (OSError, ValueError, msgpack.exceptions.UnpackException) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error
-
-
-def _packed(folder: Path) -> Iterator[Pair]:
-    folder = folder.absolute()  # a relative one would end in no file URI
-    for paths, roots in _catalogue(folder):
-        for path in paths:
-            yield from _relocated(documents(path), roots)
 
 
 def _catalogue(folder: Path) -> list[tuple[list[Path], RootMap]]:
@@ -165,9 +200,9 @@ def _found(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) or [folder / pattern]
 
 
-def _relocated(pairs: Iterator[Pair], roots: RootMap) -> Iterator[Pair]:
-    """Say where the files of a pack's resources are."""
-    for name, doc in pairs:
+def _relocated(path: Path, roots: RootMap, said: set[str]) -> Iterator[Pair]:
+    """Go through a file of a pack, and say where the files of its resources are."""
+    for name, doc in documents(path, said=said):
         if name == "resource" or (name == "stream_resource" and "root" in doc):
             yield name, {**doc, "root": str(roots.path(str(doc.get("root", ""))))}
         elif name == "stream_resource" and "uri" in doc:
@@ -183,3 +218,9 @@ def _relocated_uri(uri: str, roots: RootMap) -> str:
         return uri
     slash = "/" if uri.endswith("/") else ""  # a template goes on where the URI ends
     return f"file://localhost{path}{slash}" if path.is_absolute() else uri
+
+
+def _warn(message: str, said: set[str]) -> None:
+    if message not in said:
+        said.add(message)
+        logger.warning("%s", message)

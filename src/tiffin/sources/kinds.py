@@ -17,7 +17,7 @@ from tiffin.sources import tiled_run as tiled
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
 
-__all__ = ["Documents", "guarded", "open_source"]
+__all__ = ["ADDRESSES", "Documents", "guarded", "open_source"]
 
 Pair = tuple[str, Mapping[str, Any]]
 
@@ -26,6 +26,9 @@ WANTED = (
     ".jsonl, .json or .msgpack file of documents or a folder of databroker-pack's, or "
     "an iterable of (name, document)"
 )
+
+ADDRESSES = ("http://", "https://")
+"""What a server's address begins with."""
 
 
 class Documents:
@@ -110,6 +113,12 @@ def open_source(
     """
     if isinstance(source, Documents):
         return source
+    if isinstance(source, str) and source.startswith(ADDRESSES):
+        message = (
+            f"{source!r} is an address, which the shell takes: give a run, as "
+            f"in tiled.client.from_uri({source!r})[uid]"
+        )
+        raise SourceError(message)
     if isinstance(source, (str, os.PathLike)):
         return _file(Path(source), twice=twice)
     if tiled.is_run(source):
@@ -131,7 +140,10 @@ def open_source(
 
 def _file(path: Path, *, twice: bool) -> Documents:
     if path.is_file() or files.is_pack(path):
-        return Documents(lambda: files.documents(path))
+        try:
+            return Documents.of(map(Documents, files.parts(path)))
+        except SourceError as error:
+            return _failing(error)
     if path.is_fifo() or path.is_char_device():  # as /dev/stdin is
         return _once(files.documents(path), twice=twice)
     what = "is a folder without catalog.yml" if path.is_dir() else "does not exist"
@@ -192,7 +204,7 @@ def _several(source: Iterable[Any], *, twice: bool, **how: Any) -> Documents:
     try:
         first = next(items)
     except StopIteration:
-        return Documents(lambda: iter(()))
+        return _failing(SourceError("the source holds no run"))
     except SourceError as error:
         return _failing(error)
     items = chain([first], items)

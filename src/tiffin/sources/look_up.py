@@ -118,6 +118,8 @@ def _documents(catalog: Any) -> Documents | None:
     if isinstance(catalog, Iterator):
         message = "a catalogue is asked more than once: give a list, not what runs dry"
         raise SourceError(message)
+    if isinstance(catalog, (list, tuple)) and not catalog:
+        return Documents(lambda: iter(()))
     if isinstance(catalog, (str, os.PathLike, list, tuple, Documents)):
         return open_source(catalog)
     if isinstance(catalog, Mapping) and not hasattr(catalog, "search"):

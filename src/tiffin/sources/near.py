@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tiffin.sources.files import TornError
 from tiffin.sources.kinds import Documents, guarded
 from tiffin.sources.tiled import holding, is_sql
 from tiffin.starts import begun
@@ -24,8 +26,15 @@ MARGIN = 1.0
 
 
 def starts_in(documents: Documents) -> Iterator[Start]:
-    """Give the start documents that stand among others, of which none is kept."""
-    return (doc for name, doc in documents if name == "start" and "uid" in doc)
+    """Give the start documents that stand among others, of which none is kept.
+
+    What a file that ends within a document lacks is no whole run.
+    """
+    for part in documents.parts:
+        with suppress(TornError):
+            for name, doc in part:
+                if name == "start" and "uid" in doc:
+                    yield doc
 
 
 def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:

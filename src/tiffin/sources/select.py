@@ -11,7 +11,7 @@ from tiffin.errors import SettingsError, SourceError
 from tiffin.starts import begun, is_same, item_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     Pair = tuple[str, Mapping[str, Any]]
 
@@ -127,8 +127,23 @@ class Selection:
 
 
 def only(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
-    """Leave out the documents of other runs; those that name no run stay."""
-    wanted = set(uids)
+    """Leave out the documents of other runs; those that name no run stay.
+
+    A source that breaks off behind the stop documents of all these runs lacks nothing
+    of them: it has then just come to its end.
+    """
+    going = set(uids)
+    try:
+        for name, doc in _of(pairs, frozenset(going)):
+            if name == "stop":
+                going.discard(str(doc.get("run_start")))
+            yield name, doc
+    except SourceError:
+        if going:
+            raise
+
+
+def _of(pairs: Iterable[Pair], wanted: Container[str]) -> Iterator[Pair]:
     descriptors: set[str] = set()
     for name, doc in pairs:
         run = doc.get("uid") if name == "start" else doc.get("run_start")
