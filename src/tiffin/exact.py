@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOATING",
+    "MAKE_REAL",
     "TIE",
     "TIE_BITS",
     "WHOLE",
     "cast_exactly",
     "float_for",
+    "fractional",
+    "holders",
     "limits_of",
     "may_tie",
     "nearest",
@@ -34,6 +37,12 @@ __all__ = [
 WHOLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
 FLOATING = ("float32", "float64")
 """With `WHOLE`, the dtypes that a TIFF holds and that readers agree on."""
+
+MAKE_REAL = (
+    "make real numbers of them by a correction, as in "
+    "corrections=[lambda image, frame: abs(image)]"
+)
+"""What to do with complex numbers."""
 
 TIE_BITS = 0x1FFFFFFF
 TIE = 0x10000000
@@ -66,7 +75,8 @@ def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return array.astype(dtype, copy=False)
     if array.dtype.kind not in "biuf" or dtype.kind not in "iuf":
         message = f"{array.dtype} can't become {dtype}: only real numbers can be cast"
-        raise DtypeError(message)
+        advice = f"; {MAKE_REAL}" if array.dtype.kind == "c" else ""
+        raise DtypeError(message + advice)
     if dtype.kind == "f":
         return _to_float(array, dtype)
     if array.dtype.kind == "f":
@@ -80,8 +90,16 @@ def _check_whole(array: np.ndarray, dtype: np.dtype) -> None:
         message = f"the image holds NaN or infinity, which {dtype} can't"
         raise DtypeError(message)
     if (np.rint(array) != array).any():
-        message = f"the image holds fractions, which {dtype} can't: ask for float32"
+        message = (
+            f"the image holds fractions, which {dtype} can't: "
+            f"ask for {fractional(array.dtype)}"
+        )
         raise DtypeError(message)
+
+
+def fractional(dtype: np.dtype) -> str:
+    """Name the float that keeps the fractions of another, as far as a TIFF has one."""
+    return "float32" if dtype.itemsize <= 4 else "float64"
 
 
 def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
@@ -102,23 +120,46 @@ def _to_float(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if array.dtype.kind == "f":
         if (np.isinf(cast) & np.isfinite(array)).any():
             message = f"{dtype} can't hold {np.abs(array[np.isinf(cast)]).max()}"
-            raise DtypeError(message)
+            advice = ": ask for float64" if array.dtype == np.float64 else ""
+            raise DtypeError(message + advice)
         return cast
-    exact = 2 ** (np.finfo(dtype).nmant + 1)
-    if array.dtype.kind != "b" and max(-int(array.min()), int(array.max())) > exact:
-        # Rare and large: compare as Python's integers, which never round.
-        large = (
-            (array > exact) | (array < -exact)
-            if array.dtype.kind == "i"
-            else array > exact
-        )
-        for count, rounded in zip(
-            array[large].tolist(), cast[large].tolist(), strict=True
-        ):
-            if int(rounded) != count:
-                message = f"{dtype} would round {count}: ask for float64 or an integer"
-                raise DtypeError(message)
+    count = _rounded(array, cast)
+    if count is not None:
+        names = " or ".join(holders(array)[::-1])
+        message = f"{dtype} would round {count}"
+        raise DtypeError(f"{message}: ask for {names}" if names else message + NONE)
     return cast
+
+
+NONE = ", and no dtype that a TIFF holds has all values exactly"
+
+
+def _rounded(whole: np.ndarray, cast: np.ndarray) -> int | None:
+    """Find a whole number that a cast to floats has changed."""
+    exact = 2 ** (np.finfo(cast.dtype).nmant + 1)
+    if whole.dtype.kind == "b" or max(-int(whole.min()), int(whole.max())) <= exact:
+        return None
+    # Rare and large: compare as Python's integers, which never round.
+    large = whole > exact
+    if whole.dtype.kind == "i":
+        large |= whole < -exact
+    pairs = zip(whole[large].tolist(), cast[large].tolist(), strict=True)
+    return next((count for count, rounded in pairs if int(rounded) != count), None)
+
+
+def holders(whole: np.ndarray) -> list[str]:
+    """Name which of the largest dtypes of a TIFF hold all of some whole numbers.
+
+    Examples
+    --------
+    >>> holders(np.array([1, 2**31])), holders(np.array([-1, 2**53 + 1]))
+    (['uint32', 'float64'], [])
+    """
+    low, high = int(whole.min()), int(whole.max())
+    limits = {name: limits_of(np.dtype(name)) for name in ("uint32", "int32")}
+    names = [n for n, (least, most) in limits.items() if least <= low and high <= most]
+    exact = _rounded(whole, whole.astype(np.float64)) is None
+    return [*names, *(["float64"] if exact else [])]
 
 
 def limits_of(dtype: np.dtype) -> tuple[int, int]:

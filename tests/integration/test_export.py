@@ -1,6 +1,7 @@
 """One call: a source in, files and a report out."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -259,13 +260,81 @@ def test_a_file_that_vanished_fails_alone(sample, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("dtype", ["i8", "c8", "?"])
-def test_a_dtype_without_a_tiff_says_what_to_ask_for(tmp_path, dtype):
-    """Wrong or unsupported dtype: a clear error."""
-    with pytest.raises(DtypeError, match="dtype="):
-        tiffin.export(
-            run_of({"img": np.ones((1, 6, 9), dtype)}), "x.tif", directory=tmp_path
-        )
+def advice(images, tmp_path, **settings):
+    """Export what can't be, and give what the error says to ask for."""
+    with pytest.raises(DtypeError) as caught:
+        tiffin.export(run_of({"img": images}), NUMBER, directory=tmp_path, **settings)
+    told = str(caught.value)
+    asked = [f"{name}={value}" for name, value in re.findall(ASKED, told)]
+    return told, eval(f"dict({', '.join(asked)})")  # noqa: S307 (our own)
+
+
+NUMBER = "{event.seq_num}.tif"
+ASKED = r"(dtype|corrections)=(\[.*?\]|'\w+')"
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8", "?", "f2", "g", "c8", "c16"])
+def test_a_dtype_without_a_tiff_says_what_to_ask_for(tmp_path, read, dtype):
+    """It names the dtype; and what it says to do works."""
+    images = np.ones((1, 6, 9), dtype)
+
+    told, settings = advice(images, tmp_path)
+    run = run_of({"img": images})
+    report = tiffin.export(run, NUMBER, directory=tmp_path, **settings)
+
+    assert str(np.dtype(dtype)) in told
+    assert (read(report.written[0].path) == 1).all()
+
+
+def test_a_cast_of_complex_numbers_says_how_to_make_them_real(tmp_path, read):
+    """No dtype alone does; a correction before it does."""
+    images = np.full((1, 6, 9), 3 + 4j, "c8")
+
+    _, settings = advice(images, tmp_path, dtype="uint16")
+    settings["dtype"] = "uint16"
+    report = tiffin.export(
+        run_of({"img": images}), NUMBER, directory=tmp_path, **settings
+    )
+
+    assert (read(report.written[0].path) == 5).all()
+
+
+@pytest.mark.parametrize("dtype", ["O", "U3", "S3", "M8[s]", "m8[s]", "i4,f4", "V4"])
+@pytest.mark.parametrize("asked", [{}, {"dtype": "int32"}])
+def test_what_no_tiff_holds_is_told_without_advice(tmp_path, dtype, asked):
+    """Text, times, records and objects are no numbers: no setting helps."""
+    told, settings = advice(np.zeros((1, 6, 9), dtype), tmp_path, **asked)
+
+    assert str(np.dtype(dtype)) in told
+    assert settings == {}
+
+
+def test_complex_numbers_in_lists_are_made_real_likewise(tmp_path, read):
+    """They stay complex until a correction has seen them."""
+    run = run_of({"img": [[[3 + 4j, 1]]]}, dtype_numpy=False)
+
+    with pytest.raises(DtypeError, match="corrections=") as caught:
+        tiffin.export(run, NUMBER, directory=tmp_path)
+    report = tiffin.export(
+        run,
+        NUMBER,
+        directory=tmp_path,
+        corrections=[lambda image, frame: abs(image)],
+    )
+
+    assert "complex128" in str(caught.value)
+    assert read(report.written[0].path).tolist() == [[5, 1]]
+
+
+def test_lists_of_true_and_false_are_no_numbers(tmp_path, read):
+    """It is said, and what dtype= makes of them."""
+    run = run_of({"img": [[[True, False]]]}, dtype_numpy=False)
+
+    with pytest.raises(DtypeError, match=r"true and false; dtype='uint8' makes 1"):
+        tiffin.export(run, NUMBER, directory=tmp_path)
+    report = tiffin.export(run, NUMBER, directory=tmp_path, dtype="uint8")
+
+    assert read(report.written[0].path).tolist() == [[1, 0]]
 
 
 def test_a_cast_that_holds_every_value_is_made(tmp_path, read):
@@ -306,6 +375,45 @@ def test_lists_without_dtype_become_one_dtype(tmp_path, read, caplog, lists, dty
     said = [r.getMessage() for r in caplog.records if "without dtype_numpy" in r.msg]
     assert len(said) == 1
     assert dtype in said[0]
+
+
+@pytest.mark.parametrize("declared", ["<x9", "", "(3", 7, [["a", "<u2"]]])
+def test_a_dtype_numpy_that_is_none_is_told(tmp_path, caplog, declared):
+    """S15: the rule holds, and the warning says what stood there."""
+    run = run_of({"img": [[[1, 2]]]}, dtype_numpy=False)
+    run[1][1]["data_keys"]["img"]["dtype_numpy"] = declared
+
+    report = tiffin.export(run, NUMBER, directory=tmp_path)
+
+    assert report.written[0].dtype == np.int32
+    assert f"dtype_numpy={declared!r} is no dtype" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "wanted"),
+    [
+        ([-1, 2**31], None, "float64"),
+        ([-1, 70000], "uint16", "int32"),
+        ([0, 70000], "int16", "uint32"),
+        ([0, 2**53 + 1], None, None),
+        ([0, 2**53 + 1], "float64", None),
+    ],
+)
+def test_lists_that_do_not_fit_name_a_dtype_that_holds_them(
+    tmp_path, read, values, asked, wanted
+):
+    """S15: or say that none does."""
+    run = run_of({"img": [[values]]}, dtype_numpy=False)
+
+    with pytest.raises(DtypeError) as caught:
+        tiffin.export(run, NUMBER, directory=tmp_path, dtype=asked)
+    if wanted is None:
+        assert "no dtype that a TIFF holds" in str(caught.value)
+        return
+    assert f"dtype='{wanted}'" in str(caught.value)
+    report = tiffin.export(run, NUMBER, directory=tmp_path, dtype=wanted)
+
+    assert read(report.written[0].path).tolist() == [values]
 
 
 def test_lists_out_of_range_fail_and_name_dtype(tmp_path, read):
@@ -417,6 +525,13 @@ def test_wrong_arguments_raise_whatever_on_error_says(
 
     with pytest.raises(error, match=says):
         tiffin.export(**(given | arguments))
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, -1, True, "5"])
+def test_a_time_that_is_none_is_refused_at_once(tmp_path, seconds):
+    """Nobody waits for ever: a file that never comes would hang who closes."""
+    with pytest.raises(SettingsError, match="asset_timeout is a number of seconds"):
+        tiffin.ImageExporter(NAME, directory=tmp_path, asset_timeout=seconds)
 
 
 @pytest.mark.parametrize("form", ["object", "pair"])

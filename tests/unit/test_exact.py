@@ -1,6 +1,7 @@
 """Casts: the same numbers, or a refusal."""
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -68,9 +69,46 @@ def test_floats_become_whole_numbers_only_if_they_are(data, target):
         assert [int(v) for v in array.ravel()] == cast.ravel().tolist()
 
 
+@given(
+    data=st.data(),
+    source=st.sampled_from(INTEGERS),
+    target=st.sampled_from(["f4", "f8"]),
+)
+def test_what_is_advised_in_place_of_rounding_holds_every_value(data, source, target):
+    """Each dtype that the error names; where it names none, there is none."""
+    array = data.draw(hnp.arrays(source, (2, 3)))
+    refused = refusal(array, target)
+    named = re.findall(r"(?:ask for|or) (\w+)", refused or "")
+
+    assert all(refusal(array, name) is None for name in named)
+    if refused and not named:
+        assert "no dtype that a TIFF holds" in refused
+        assert all(refusal(array, name) for name in ("uint32", "int32", "float64"))
+
+
+def refusal(array, dtype):
+    try:
+        cast_exactly(array, np.dtype(dtype))
+    except DtypeError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_fractions_are_advised_a_dtype_that_keeps_them(dtype):
+    """float32 would round those of float64."""
+    array = np.array([1 / 3], dtype)
+
+    with pytest.raises(DtypeError, match="fractions") as caught:
+        cast_exactly(array, np.dtype("u2"))
+    (name,) = re.findall(r"ask for (\w+)", str(caught.value))
+
+    assert cast_exactly(array, np.dtype(name)) == array
+
+
 def test_a_float_too_large_for_float32_is_refused():
     """A finite value never becomes infinity; infinity stays."""
-    with pytest.raises(DtypeError, match="1e\\+300"):
+    with pytest.raises(DtypeError, match="1e\\+300: ask for float64"):
         cast_exactly(np.array([1e300]), np.dtype("f4"))
 
     assert cast_exactly(np.array([np.inf]), np.dtype("f4"))[0] == np.inf

@@ -13,7 +13,7 @@ import numpy as np
 from tiffin.assemble.documents import held_bytes
 from tiffin.assemble.handover import Shared
 from tiffin.errors import DtypeError, ReadError
-from tiffin.exact import cast_exactly
+from tiffin.exact import cast_exactly, holders
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -71,6 +71,7 @@ class ListDtypes:
         self._surveying = False
         self._dtypes: dict[Hashable, np.dtype] = {}
         self._said: set[Hashable] = set()
+        self._wrong: dict[Hashable, object] = {}
 
     @contextmanager
     def survey(self) -> Iterator[None]:
@@ -81,7 +82,9 @@ class ListDtypes:
         finally:
             self._surveying = False
 
-    def see(self, where: tuple[Hashable, ...], values: Any) -> None:
+    def see(
+        self, where: tuple[Hashable, ...], values: Any, wrong: object = None
+    ) -> None:
         """Let a list have its say.
 
         Parameters
@@ -90,11 +93,15 @@ class ListDtypes:
             Run, stream and field.
         values : nested list
             One event's; they are looked at only while that can change something.
+        wrong : object
+            What stands as their dtype and is none.
         """
         if self.chosen is not None:
             return
         decided = self._dtypes.get(where)
         if decided is None or (self._surveying and decided != OTHER):
+            if wrong is not None:
+                self._wrong[where] = wrong
             decided = _wider(decided, _dtype_of_list(values))
             if decided is not None:
                 self._dtypes[where] = decided
@@ -106,11 +113,13 @@ class ListDtypes:
         decided = self._dtypes.get(where)
         if decided is not None and not self._surveying and where not in self._said:
             self._said.add(where)
+            wrong = self._wrong.get(where)
             logger.warning(
-                "run %s: field %r came as lists without dtype_numpy, so its images "
+                "run %s: field %r came as lists without dtype_numpy%s, so its images "
                 "become %s (dtype= chooses another)",
                 str(where[0])[:8],
                 where[-1],
+                "" if wrong is None else f" (dtype_numpy={wrong!r} is no dtype)",
                 decided,
             )
         return decided
@@ -147,8 +156,18 @@ class ListPixels:
             if self.declared:
                 message = f"the descriptor says {dtype}, but {error}"
             else:
-                message = f"{error}: name the detector's own, as in dtype='uint32'"
+                message = f"{error}{_advice(array, dtype)}"
             raise DtypeError(message) from None
+
+
+def _advice(array: np.ndarray, dtype: np.dtype) -> str:
+    """Name a dtype that holds whole numbers which another does not."""
+    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return ""
+    (name, *_) = [*holders(array), ""]
+    if not name:
+        return "; no dtype that a TIFF holds has all of them exactly"
+    return f": name the detector's own, as in dtype={name!r}"
 
 
 def inline_shape(value: object) -> tuple[int, ...] | None:
@@ -195,7 +214,7 @@ def inline_pixels(
         return ArrayPixels(np.stack(value))
     declared = declared_dtype(data_key)
     if declared is None:
-        dtypes.see(where, value)
+        dtypes.see(where, value, data_key.get("dtype_numpy"))
     return ListPixels(value, inline_shape(value), declared, dtypes, where)
 
 
@@ -206,7 +225,7 @@ def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
         return None
     try:
         return np.dtype(declared)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # numpy's parser is of many minds
         return None
 
 
@@ -218,14 +237,15 @@ def _dtype_of_list(values: Any) -> np.dtype | None:
         return None
     if not array.size:
         return None
-    return {"i": WHOLE, "u": WHOLE, "b": array.dtype}.get(array.dtype.kind, OTHER)
+    own = {"i": WHOLE, "u": WHOLE, "b": array.dtype, "c": array.dtype}
+    return own.get(array.dtype.kind, OTHER)
 
 
 def _wider(one: np.dtype | None, other: np.dtype | None) -> np.dtype | None:
-    """Give the dtype that holds both of bool, int32 and float64."""
+    """Give the dtype that holds both of bool, int32, float64 and complex numbers."""
     if one is None or other is None:
         return one or other
-    return max(one, other, key=lambda dtype: "bif".index(dtype.kind))
+    return max(one, other, key=lambda dtype: "bifc".index(dtype.kind))
 
 
 def _array_of_list(values: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tiffin.corrections.sums import row_blocks
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
-from tiffin.exact import FLOATING, WHOLE, cast_exactly, limits_of
+from tiffin.exact import FLOATING, WHOLE, cast_exactly, fractional, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +178,10 @@ def _rounded(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
         image = image.astype(np.float32)  # whose range has room for the limits
     if rounding == "none":
         if (np.trunc(image) != image).any():
-            message = f"the image holds fractions, which {dtype} can't: ask for float32"
+            message = (
+                f"the image holds fractions, which {dtype} can't: "
+                f"ask for {fractional(image.dtype)}"
+            )
             raise DtypeError(message)
         return image
     return _ROUND[rounding](image)

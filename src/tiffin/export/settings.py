@@ -32,6 +32,9 @@ OnError = Literal["raise", "report"]
 LARGEST_BUDGET = 2**30
 """How much may wait for the workers at most, unless it is asked for [bytes]."""
 
+LONGEST = 366 * 86400
+"""What may be waited for a file at most [s]."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -57,7 +60,7 @@ class Export:
     roots : RootMap
         For files recorded on another mount.
     asset_timeout : float
-        How long a live export looks for a file that is not there yet [s].
+        How long a live export looks for a file that is not there yet: 0 to a year [s].
     budget : int
         How much may wait for the workers, or be in work [bytes].
     writer : SeriesWriter
@@ -394,11 +397,12 @@ def _mode(mode: Any) -> int | None:
 
 
 def _seconds(setting: str, seconds: Any) -> float:
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, (int, float))
-        or seconds < 0
-    ):
-        message = f"{setting} is a number of seconds from 0, not {seconds!r}"
+    """Check a time: infinity is none, for what never comes would be waited for."""
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not number or not 0 <= seconds <= LONGEST:
+        message = (
+            f"{setting} is a number of seconds from 0 to {LONGEST} (a year), "
+            f"not {seconds!r}"
+        )
         raise SettingsError(message)
     return float(seconds)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from tiffin.errors import DtypeError, ReadError
+from tiffin.exact import MAKE_REAL, fractional
 from tiffin.writers.checksums import (
     Buffer,
     Checksum,
@@ -262,11 +263,7 @@ def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
 def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
     """Check that such an image fits a plain TIFF; give the dtype that it has there."""
     if dtype.name not in WRITABLE:
-        message = (
-            f"pixels of dtype {dtype} have no TIFF that readers agree on: "
-            f"ask for one of {', '.join(WRITABLE)}, as in dtype={_advice(dtype)!r}"
-        )
-        raise DtypeError(message)
+        raise DtypeError(_refusal(dtype))
     nbytes = math.prod(shape) * dtype.itemsize
     if not nbytes:
         message = f"an image of shape {shape} has no pixel"
@@ -289,5 +286,20 @@ def _begins_as_zlib(strip: memoryview) -> bool:
     return len(first) == 2 and first[0] & 15 == 8 and int.from_bytes(first) % 31 == 0
 
 
-def _advice(dtype: np.dtype) -> str:
-    return {"c": "float32", "f": "float64", "b": "uint8"}.get(dtype.kind, "int32")
+def _refusal(dtype: np.dtype) -> str:
+    """Say why there is no TIFF of such pixels, and what to do where that helps."""
+    if dtype.kind not in "biufc":
+        return f"no TIFF holds pixels of dtype {dtype}"
+    told = f"pixels of dtype {dtype} have no TIFF that readers agree on"
+    if dtype.kind == "c":
+        return f"{told}: {MAKE_REAL}"
+    if dtype.kind == "b":
+        return f"{told}: they are true and false; dtype='uint8' makes 1 and 0 of them"
+    if dtype.kind == "f":
+        rounds = "holds" if dtype.itemsize < 4 else "rounds"
+        return f"{told}: dtype={fractional(dtype)!r} {rounds} their values"
+    name = "uint32" if dtype.kind == "u" else "int32"
+    return (
+        f"{told}: ask for one that holds every value, as in dtype={name!r}; there are "
+        f"{', '.join(WRITABLE)}"
+    )
