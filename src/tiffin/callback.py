@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import HandOver, held_bytes
 from tiffin.engine import Pool
-from tiffin.errors import SourceError
+from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Export, Pipeline, raise_first
 from tiffin.sources import RunFinder
 
@@ -49,15 +49,18 @@ class ImageExporter:
     streams : str or iterable of str, optional
         Which streams; None means all.
     existing : {"error", "skip", "replace", "unique", "resume"}
-        What to do where a file is there already. With ``"resume"``, what the manifest
-        lists and is whole stays, and only what is missing or damaged is written.
+        What to do where a file is there already, of an earlier run too. With
+        ``"unique"`` the new file gets a number behind its name. With ``"resume"``, what
+        the manifest lists and is whole stays, and only what is missing or damaged is
+        written.
     dry_run : bool
         Make names, write nothing.
     on_error : {"report", "raise"}
         With ``"report"``, no exception of tiffin's reaches the RunEngine, which would
         abort the plan: failures are in the report, and logged once a run and cause.
         With ``"raise"``, a start document that the template does not fit raises at
-        once, anything else at the end of the run.
+        once, anything else at the end of the run; what fails later, because its file
+        never came, is raised by `wait` or `close`.
     dtype : dtype-like, optional
         Cast to it, where it holds every value.
     corrections : iterable
@@ -195,7 +198,8 @@ class ImageExporter:
         )
         self._taken = HandOver()
         self._errors: dict[str, Exception] = {}
-        self._raised: set[str] = set()
+        # With on_error="raise": runs of which the caller has not been told the end.
+        self._untold: set[str] = set()
         # An interpreter that exits, or an exporter let go, still writes what it has.
         self._finalizer = weakref.finalize(self, _let_go, self._mailbox, self._pipeline)
 
@@ -210,6 +214,11 @@ class ImageExporter:
             Not changed, and not kept: what others change in it later does not show in
             the files. Where they change the pixels themselves, that frame fails.
         """
+        given: object = doc
+        if not isinstance(given, Mapping):
+            message = f"a {name} document is a mapping, not {type(given).__name__}"
+            self._fail(name, doc, SourceError(message))
+            return
         try:
             copy = self._taken(name, doc)
             held = held_bytes(copy.get("data", ()))
@@ -252,6 +261,7 @@ class ImageExporter:
         """
         self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
         self._mailbox.drain()
+        self._raise_late()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every frame handed over so far has its file or its failure.
@@ -270,21 +280,30 @@ class ImageExporter:
         if not self._mailbox.drain(timeout):
             return False
         left = None if timeout is None else timeout - (time.monotonic() - begun)
-        return self._pipeline.wait(left)
+        done = self._pipeline.wait(left)
+        self._raise_late(ended_only=True)
+        return done
 
     def close(self) -> None:
         """Finish what has been handed over, end runs that never stopped, free threads.
 
         A document that comes later starts anew.
         """
+        self._close()
+        self._raise_late()
+
+    def _close(self) -> None:
         self._mailbox.submit(0, self._pipeline.finish)
         _close(self._mailbox, self._pipeline)
 
     def __enter__(self) -> ImageExporter:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:  # what is under way already is not to be hidden
+            self._close()
 
     # ---- in the exporter's own thread
 
@@ -309,12 +328,29 @@ class ImageExporter:
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
         """Raise what the run is to be ended with, once."""
         run = str(doc["uid"] if name == "start" else doc["run_start"])
-        if name != "stop" and doc["uid"] in self._errors:
-            self._raised.add(run)
-            raise self._errors.pop(doc["uid"])
-        if name == "stop" and run not in self._raised:
-            raise_first(self._pipeline.report(run))
-        self._raised.discard(run)
+        if name == "start":
+            self._untold.add(run)
+        error = self._errors.pop(str(doc["uid"]), None) if name != "stop" else None
+        if error is not None:
+            self._untold.discard(run)
+            if isinstance(error, TiffinError):
+                error.report = self._pipeline.report(run)
+            raise error
+        if name == "stop" and run in self._untold:
+            self._raise_of(run)
+
+    def _raise_of(self, run: str) -> None:
+        """Raise the first failure of a run; the end of one that waits is told later."""
+        report = self._pipeline.report(run)
+        if not report.planned or report.failed or self.settings.dry_run:
+            self._untold.discard(run)
+        raise_first(report)
+
+    def _raise_late(self, *, ended_only: bool = False) -> None:
+        """Raise what has failed since its run's end, because its file never came."""
+        for run in sorted(self._untold):
+            if not (ended_only and self._pipeline.is_open(run)):
+                self._raise_of(run)
 
 
 def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:

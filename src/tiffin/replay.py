@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args, overload
@@ -10,7 +11,7 @@ import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
-from tiffin.errors import SettingsError
+from tiffin.errors import ReadError, SettingsError, TiffinError
 from tiffin.export import Export, replay
 from tiffin.sources import RunFinder, Via, open_source
 
@@ -154,6 +155,8 @@ def export(
     ...     print(export(run, "{start.scan_id}_{event.seq_num:03d}.tif", directory=out))
     2 written, 0 skipped, 0 failed
     """
+    if progress is not None:
+        _check_callable("progress", progress, "(frames finished, frames known)")
     settings = Export.of(
         template,
         directory=directory,
@@ -193,6 +196,12 @@ def _via(via: Via) -> Via:
     return via
 
 
+def _check_callable(name: str, given: object, arguments: str) -> None:
+    if not callable(given):
+        message = f"{name} is called with {arguments}; {given!r} can't be called"
+        raise SettingsError(message)
+
+
 def process(
     headers: Any, exporter: Callable[[str, Mapping[str, Any]], object]
 ) -> dict[str, Report] | None:
@@ -204,7 +213,8 @@ def process(
         Whatever `export` takes as its source.
     exporter : callable
         Called with (name, document): an exporter of tiffin's, or any callback made for
-        a RunEngine. Nothing is filled for the latter.
+        a RunEngine. Nothing is filled for the latter. The files of a Tiled run are
+        looked for with the `root_map` of an `ImageExporter`.
 
     Returns
     -------
@@ -220,8 +230,11 @@ def process(
     event
     stop
     """
+    _check_callable("exporter", exporter, "(name, document)")
     prepare = getattr(exporter, "prepare", None)
-    source = open_source(headers, twice=callable(prepare))
+    ours = getattr(exporter, "settings", None)
+    roots = ours.roots if isinstance(ours, Export) else None
+    source = open_source(headers, twice=callable(prepare), roots=roots)
     if callable(prepare):
         prepare(getattr(source, "parts", (source,)))
     runs = [""]  # what belongs to no run that is known
@@ -239,7 +252,13 @@ def process(
 
 
 def get_images(
-    header: Any, field: str, stream: str | None = "primary", *, dtype: Any = None
+    header: Any,
+    field: str,
+    stream: str | None = "primary",
+    *,
+    dtype: Any = None,
+    root_map: Mapping[str, str] | None = None,
+    via: Via = "auto",
 ) -> ImageSequence:
     """Give the images of a run as arrays.
 
@@ -253,6 +272,10 @@ def get_images(
         Which stream; None means all.
     dtype : dtype-like, optional
         Of images that come as lists without a dtype.
+    root_map : mapping of str to str, optional
+        Recorded beginning of paths → beginning here, for files of another mount.
+    via : {"auto", "http", "files"}
+        How a Tiled run's external images are read.
 
     Returns
     -------
@@ -262,6 +285,8 @@ def get_images(
 
     Raises
     ------
+    SettingsError
+        If `field` is not the name of one field.
     FieldError
         If the run has no such images; it lists those that it has.
 
@@ -272,44 +297,69 @@ def get_images(
     >>> len(images), images[0].shape, images[0].dtype
     (2, (6, 9), dtype('uint16'))
     """
-    settings = Export.of("{frame}", fields=field, streams=stream, dtype=dtype)
+    given: object = field
+    if not isinstance(given, str):
+        message = f"field is the name of one field, not {given!r}"
+        raise SettingsError(message)
+    settings = Export.of(
+        "{frame}", fields=field, streams=stream, dtype=dtype, root_map=root_map
+    )
     dtypes = ListDtypes(settings.dtype)
-    source = open_source(header)
+    source = open_source(header, via=_via(via), roots=settings.roots)
     with dtypes.survey():
-        _events(source, settings, dtypes)
-    return ImageSequence(_events(source, settings, dtypes))
+        _events(source, _assembler(settings, dtypes))
+    assembler = _assembler(settings, dtypes)
+    return ImageSequence(_events(source, assembler), close=assembler.close)
+
+
+def _assembler(settings: Export, dtypes: ListDtypes) -> Assembler:
+    return Assembler(
+        fields=settings.fields,
+        streams=settings.streams,
+        dtypes=dtypes,
+        roots=settings.roots,
+    )
 
 
 def _events(
-    source: Iterable[tuple[str, Mapping[str, Any]]],
-    settings: Export,
-    dtypes: ListDtypes,
+    source: Iterable[tuple[str, Mapping[str, Any]]], assembler: Assembler
 ) -> list[Pixels | Exception]:
     """Give what each event holds: its pixels, or why there are none."""
-    fields, streams = settings.fields, settings.streams
-    assembler = Assembler(fields=fields, streams=streams, dtypes=dtypes)
     events: dict[int, Pixels | Exception] = {}
+    problem = None
     frames = (f for name, doc in source for f in assembler(name, doc))
     for frame in chain(frames, assembler.finish()):
         if frame.problem is not None and frame.seq_num is None:
-            raise frame.problem
+            # Raised behind the last document: some stores can't be left before.
+            problem = problem or frame.problem
         told = frame.pixels or frame.problem
         if told is not None:
             events[id(told)] = told
+    if problem is not None:
+        raise problem
     return list(events.values())
 
 
 class ImageSequence(Sequence[np.ndarray]):
     """Arrays of images, one an event, read when asked for.
 
+    The files that it reads are closed when nobody has it any more.
+
     Parameters
     ----------
     events : list
         Of `Pixels`, or of the exception that says why there are none.
+    close : callable, optional
+        Closes what they are read from.
     """
 
-    def __init__(self, events: list[Pixels | Exception]) -> None:
+    def __init__(
+        self, events: list[Pixels | Exception], close: Callable[[], None] | None = None
+    ) -> None:
         self._events = events
+        self._parent: ImageSequence | None = None
+        if close is not None:
+            weakref.finalize(self, close)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -320,13 +370,27 @@ class ImageSequence(Sequence[np.ndarray]):
     def __getitem__(self, key: slice) -> ImageSequence: ...
 
     def __getitem__(self, key: int | slice) -> np.ndarray | ImageSequence:
-        """Read the images of one event, or choose some."""
+        """Read the images of one event, into an array of one's own; or choose some.
+
+        Raises
+        ------
+        ReadError
+            If they can't be read.
+        """
         if isinstance(key, slice):
-            return ImageSequence(self._events[key])
+            chosen = ImageSequence(self._events[key])
+            chosen._parent = self  # its files stay open as long
+            return chosen
         event = self._events[key]
         if isinstance(event, Exception):
             raise event
-        return np.asarray(event.open())
+        try:
+            return np.array(event.open())
+        except TiffinError:
+            raise
+        except Exception as error:
+            message = f"image {key} can't be read: {type(error).__name__}: {error}"
+            raise ReadError(message) from error
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[k] for k in range(len(self)))

@@ -202,6 +202,8 @@ def test_a_handlers_array_is_the_truth_about_its_layout(tmp_path, read, shape):
     ("root", "path", "roots"),
     [
         ("C:\\data", "sub\\a.h5", {"c:/Data": "{here}"}),
+        ("C:\\data", "C:\\data\\sub\\a.h5", {"c:/Data": "{here}"}),
+        ("D:\\", "\\\\srv\\share\\sub\\a.h5", {"\\\\SRV\\share": "{here}"}),
         ("\\\\srv\\share", "sub\\a.h5", {"\\\\SRV\\share": "{here}"}),
         ("Z:\\", "sub\\a.h5", {"Z:\\": "{here}"}),
         ("/", "old/sub/a.h5", {"/old/": "{here}"}),

@@ -15,6 +15,7 @@ from PIL import Image as Picture
 
 import tiffin
 from tiffin import ImageExporter, get_images, process
+from tiffin.errors import ReadError
 from tiffin.testing import run_of
 
 from .conftest import Counter, Image
@@ -525,3 +526,25 @@ def test_stacks_of_three_are_no_colour(store, tmp_path, read):
         )
 
         check(report, FRAMES, read)
+
+
+def test_files_that_have_moved_are_found_by_every_way_of_reading(store, tmp_path, read):
+    """S43: `process` takes the exporter's root_map, `get_images` one of its own."""
+    (tmp_path / "old").mkdir()
+    uri = hdf5(tmp_path / "old" / "a.h5", FRAMES[:4])
+    parameters = {"dataset": "/entry/data/data", "chunk_shape": [1, 6, 9]}
+    resource = ("application/x-hdf5", uri, parameters, [(0, 4, 1)])
+    run = store(streamed([resource]))
+    (tmp_path / "old").rename(tmp_path / "new")
+    roots = {str(tmp_path / "old"): str(tmp_path / "new")}
+
+    with ImageExporter(NAME, directory=tmp_path / "out", root_map=roots) as exporter:
+        (report,) = process(run, exporter).values()
+    images = get_images(run, "img", root_map=roots)
+    away = get_images(run, "img", via="http")
+
+    check(report, FRAMES[:4], read)
+    assert len(images) == 4
+    np.testing.assert_array_equal(images[2].squeeze(), FRAMES[2])
+    with pytest.raises(ReadError):
+        away[0]

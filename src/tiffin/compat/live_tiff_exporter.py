@@ -152,7 +152,7 @@ class LiveTiffExporter:
         self._ledger = Ledger()
         self._writer = SeriesWriter()
         self._starts: dict[str, Mapping[str, Any]] = {}
-        self._claims = Claims()
+        self._claims: Claims[tuple[Any, ...]] = Claims()
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
         self._note = ""

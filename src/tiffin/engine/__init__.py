@@ -1,6 +1,6 @@
 """Carry work out: workers under a byte budget, names claimed, records kept in order."""
 
-from tiffin.engine.claims import Claims
+from tiffin.engine.claims import Claims, folded
 from tiffin.engine.interrupts import Interrupts
 from tiffin.engine.later import Later
 from tiffin.engine.ledger import Ledger
@@ -14,6 +14,7 @@ __all__ = [
     "Later",
     "Ledger",
     "Pool",
+    "folded",
     "manifests_in",
     "read_manifest",
 ]

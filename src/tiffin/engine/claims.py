@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tiffin.errors import CollisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "folded"]
+
+Owner = TypeVar("Owner")
 
 
-class Claims:
+class Claims(Generic[Owner]):
     """Which frame has which name.
 
     Names that differ only in case or in the composition of their letters are the same
-    name, as they are on the disks of Windows and macOS.
+    name, as they are on the disks of Windows and macOS. What is a folder in one name is
+    no file of another.
 
     Examples
     --------
@@ -33,21 +36,29 @@ class Claims:
     """
 
     def __init__(self) -> None:
-        self._owners: dict[str, Hashable] = {}
+        self._owners: dict[str, Owner] = {}
+        self._folders: dict[str, Owner] = {}
         self._contested: set[str] = set()
         self._stands_for: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def take(self, name: str, owner: Hashable) -> None:
+    def take(self, name: str, owner: Owner) -> None:
         """Claim a name; claiming one's own again is allowed.
 
         Raises
         ------
         CollisionError
-            If another has it.
+            If another has it, or a folder of that name, or a file of a folder's.
         """
-        key = _same(name)
+        key = folded(name)
         with self._lock:
+            self._take_folders(name, key, owner)
+            if key in self._folders:
+                self._contested.add(key)
+                message = (
+                    f"{name!r} is also a folder's name, that of {self._folders[key]}"
+                )
+                raise CollisionError(message)
             holder = self._owners.setdefault(key, owner)
             if holder != owner:
                 self._contested.add(key)
@@ -58,7 +69,7 @@ class Claims:
             )
             raise CollisionError(message)
 
-    def take_instead(self, other: str, name: str, owner: Hashable) -> bool:
+    def take_instead(self, other: str, name: str, owner: Owner) -> bool:
         """Claim another name beside a frame's own, for what stands there already.
 
         Returns
@@ -66,12 +77,31 @@ class Claims:
         bool
             Whether it was free. It is contested where `name` is.
         """
-        key = _same(other)
+        key = folded(other)
         with self._lock:
-            if self._owners.setdefault(key, owner) != owner:
+            if key in self._folders or self._owners.setdefault(key, owner) != owner:
                 return False
-            self._stands_for[key] = _same(name)
+            self._stands_for[key] = folded(name)
         return True
+
+    def release(self, is_over: Callable[[Owner], bool]) -> None:
+        """Forget the claims of some owners, whose files are written, or never will be.
+
+        Parameters
+        ----------
+        is_over : callable
+            Told an owner, whether its claims are to be forgotten.
+        """
+        with self._lock:
+            left = {key: who for key, who in self._owners.items() if not is_over(who)}
+            self._owners = left
+            self._folders = {
+                folder: who for key, who in left.items() for folder in _above(key)
+            }
+            self._contested &= left.keys()
+            self._stands_for = {
+                key: name for key, name in self._stands_for.items() if key in left
+            }
 
     @property
     def any_contested(self) -> bool:
@@ -79,14 +109,51 @@ class Claims:
         return bool(self._contested)
 
     def is_contested(self, name: str) -> bool:
-        """Whether more than one frame wanted this name."""
+        """Whether more than one frame wanted this name, or one of its folders'."""
         if not self._contested:
             return False
-        key = _same(name)
-        return self._stands_for.get(key, key) in self._contested
+        key = folded(name)
+        key = self._stands_for.get(key, key)
+        return key in self._contested or any(
+            folder in self._contested for folder in _above(key)
+        )
+
+    def _take_folders(self, name: str, key: str, owner: Owner) -> None:
+        parent = key.rpartition("/")[0]
+        if not parent or parent in self._folders:
+            return  # as nearly always: those above it are known with it
+        for folder in _above(key):
+            if folder in self._owners:
+                self._contested.add(folder)
+                message = (
+                    f"{name!r} lies in a folder that has the name of a file, that of "
+                    f"{self._owners[folder]}"
+                )
+                raise CollisionError(message)
+            self._folders.setdefault(folder, owner)
 
 
-def _same(name: str) -> str:
+def folded(name: str) -> str:
+    """Give what all names have in common that some disks take for one.
+
+    Canonical caseless matching (Unicode 16.0, 3.13.5, D145), and capitals of which
+    there are fewer than small letters (as of a dotless i).
+
+    Examples
+    --------
+    >>> folded("Straße/É.tif") == folded("STRASSE/E\N{COMBINING ACUTE ACCENT}.TIF")
+    True
+    """
     if name.isascii():
         return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    for change in (str.upper, str.casefold, str):
+        name = unicodedata.normalize("NFD", change(unicodedata.normalize("NFD", name)))
+    return name
+
+
+def _above(key: str) -> Iterator[str]:
+    """Give the folders of a name, the nearest first."""
+    folder = key.rpartition("/")[0]
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]

@@ -103,6 +103,10 @@ class Later:
             self._changed.wait_for(lambda: not self._owing(run))
             return run in self._open
 
+    def has(self, run: str) -> bool:
+        """Whether anything of a run is postponed."""
+        return run in self._open
+
     def end_all(self, timeout: float | None = None) -> None:
         """Begin the last seconds of every run that has something postponed.
 

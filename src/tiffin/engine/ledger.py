@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tiffin.engine.forks import renew_in_child
+from tiffin.errors import NoImageError
 from tiffin.records import Record, Report
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Ledger:
         self._record = record
         self._records: dict[Place, Kept] = {}
         self._runs: dict[str, None] = {}
+        self._without_images: dict[str, bool] = {}
         self._said: set[tuple[str | None, ...]] = set()
         self.renew_in_child()
         renew_in_child(self)
@@ -88,6 +90,10 @@ class Ledger:
             self._runs.setdefault(record.run)
             if record.status != "planned":
                 self.finished += 1
+                if isinstance(record.error, NoImageError):
+                    self._without_images.setdefault(record.run, True)
+                else:
+                    self._without_images[record.run] = False
         if record.status == "failed" and record.error is not None:
             self.say(record.run, record.error, record.field)
         if self._progress is not None:
@@ -109,6 +115,21 @@ class Ledger:
     def has(self, place: Place) -> bool:
         """Whether there is a record at a place."""
         return place in self._records
+
+    def forget(self, run: str) -> None:
+        """Forget a run's records, and what was said of it: it comes once more."""
+        with self._lock:
+            self._records = {
+                place: kept
+                for place, kept in self._records.items()
+                if kept.run != run or kept.status == "planned"
+            }
+            self._without_images.pop(run, None)
+            self._said = {cause for cause in self._said if cause[0] != run}
+
+    def is_empty(self, run: str) -> bool:
+        """Whether all that is known of a run is that its events hold no image."""
+        return self._without_images.get(run, False)
 
     def withdraw(self, place: Place) -> None:
         """Take back the record of a frame that was announced and does not exist."""

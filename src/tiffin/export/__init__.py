@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export.content import ImageContent
-from tiffin.export.naming import record_of
+from tiffin.export.outcome import record_of
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.settings import Existing, Export, FileTime, Fsync, OnError, OnFull
 

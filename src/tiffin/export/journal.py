@@ -28,7 +28,7 @@ from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
     from tiffin.corrections import Notes
-    from tiffin.export.naming import Outcome
+    from tiffin.export.outcome import Outcome
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Record
@@ -98,6 +98,10 @@ class Journal:
             path = self._path(run)
             self._known[run] = read_manifest(path) if path.is_file() else None
         return self._known[run]
+
+    def forget(self, run: str) -> None:
+        """Read a run's manifest anew, the next time it is asked for."""
+        self._known.pop(run, None)
 
     def refusal(self, run: str) -> ResumeError | ReadError | None:
         """Say why an export of a run can't be resumed with these settings."""

@@ -7,7 +7,6 @@ import os
 import stat
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import Claims, Ledger
@@ -19,105 +18,24 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
+from tiffin.export.outcome import Named, Outcome, record_of
+from tiffin.export.siblings import Siblings
 from tiffin.records import Record
 from tiffin.template import indistinct, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
 
     from tiffin.assemble import Announced
     from tiffin.engine.ledger import Place
-    from tiffin.export.content import Content
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Status
 
-__all__ = ["Named", "Namer", "Outcome", "record_of"]
-
-
-class Named(NamedTuple):
-    """A frame with its place in the ledger, and the name to write it to, if it may be.
-
-    Attributes
-    ----------
-    frame : Frame
-    place : (int, int)
-    name : str or None
-        Relative to the root. None where the frame's record says already why nothing is
-        to be written.
-    """
-
-    frame: Frame
-    place: Place
-    name: str | None
-
-    @property
-    def status(self) -> Status:
-        """It is still to be written."""
-        return "planned"
-
-    @property
-    def error(self) -> None:
-        """None yet."""
-
-    @property
-    def clipped(self) -> int:
-        """None yet."""
-        return 0
-
-    @property
-    def run(self) -> str:
-        """The run's uid."""
-        return self.frame.run
-
-    @property
-    def field(self) -> str | None:
-        """The frame's field."""
-        return self.frame.field
-
-
-class Outcome(NamedTuple):
-    """The record of a file that was written, before anyone asks for it.
-
-    Its `path` is a str, the rest is a `Record`'s. It lets go of the frame's documents.
-    """
-
-    path: str
-    run: str
-    stream: str | None
-    field: str | None
-    seq_num: int | None
-    i: int | None
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    event: str | None
-    kind: str | None
-    clipped: int
-    status: Status = "written"
-    error: Exception | None = None
-
-    @classmethod
-    def of(cls, frame: Frame, path: str, content: Content, clipped: int = 0) -> Outcome:
-        """Tell of a frame whose file has been written."""
-        return cls(
-            path,
-            frame.run,
-            frame.stream,
-            frame.field,
-            frame.seq_num,
-            frame.i,
-            content.shape,
-            content.dtype,
-            frame.event.get("uid"),
-            frame.kind,
-            clipped,
-        )
-
-    def record(self) -> Record:
-        """Make the record."""
-        return Record(**{**self._asdict(), "path": Path(self.path)})
+__all__ = ["Namer"]
 
 
 class Namer:
@@ -136,14 +54,16 @@ class Namer:
         self._settings = settings
         self.ledger = Ledger(progress, self.record)
         """Where every frame has its record."""
-        self._claims = Claims()
+        self._claims: Claims[_Owner] = Claims()
         self._root = os.fspath(settings.root)
+        self._siblings = Siblings(self._root)
         self.planning = False
         """Whether nothing is written meanwhile: a folder that is not there stays so."""
         self._is_there = lru_cache(256)(os.path.isdir)
         self._folders: dict[str, Path] = {}
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
+        self._first_refusals: dict[str, TiffinError] = {}
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
@@ -154,9 +74,20 @@ class Namer:
             return error
         return None
 
+    def begin_run(self, run: str) -> None:
+        """Know nothing yet of a run, and look at the folders anew."""
+        self._refused.pop((run, None), None)
+        self._first_refusals.pop(run, None)
+        self._siblings.forget()
+
+    def release(self, run: str) -> None:
+        """Give a run's names free: of what is on the disk, `existing` decides."""
+        self._claims.release(lambda owner: owner.run == run)
+
     def refuse_run(self, run: str, error: TiffinError) -> None:
         """Give no name to any frame of a run."""
         self._refused[run, None] = error
+        self._first_refusals.setdefault(run, error)
         self.ledger.say(run, error)
 
     def check_descriptor(
@@ -176,6 +107,7 @@ class Namer:
                     self._check_distinct(start, images, len(announced.images))
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
+                self._first_refusals.setdefault(str(start["uid"]), error)
                 self.ledger.say(str(start["uid"]), error, field)
                 found = found or error
         return found
@@ -273,6 +205,8 @@ class Namer:
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
+        if frame.seq_num is None:  # a run without images: it may have been refused
+            error = self._first_refusals.get(frame.run, error)
         if error is None:
             if self._settings.existing == "unique":
                 name = self._free(str(name), _Owner.of(frame, place))
@@ -307,21 +241,29 @@ class Namer:
         except CollisionError as error:
             return error
         unique = self._settings.existing == "unique"
-        return None if unique else self._in_the_way(f"{self._root}/{name}")
+        return None if unique else self._in_the_way(name)
 
     def _free(self, name: str, owner: _Owner) -> str:
         """Give a name, or where something is there already, the next that is free."""
-        if self._in_the_way(f"{self._root}/{name}") is None:
+        if self._in_the_way(name) is None:
             return name
         for n in itertools.count(2):
             other = numbered(name, n)
-            in_the_way = self._in_the_way(f"{self._root}/{other}")
+            in_the_way = self._in_the_way(other)
             if not in_the_way and self._claims.take_instead(other, name, owner):
                 break
         return other
 
-    def _in_the_way(self, path: str) -> Exception | None:
+    def _in_the_way(self, name: str) -> Exception | None:
         """Look at the disk, once, for something of that name."""
+        path = f"{self._root}/{name}"
+        twin = self._siblings.twin(name)
+        if twin is not None:
+            message = (
+                f"{path} and {twin!r}, which is there already, are one name on the "
+                f"disks of Windows and macOS: tell them apart in the template"
+            )
+            return CollisionError(message)
         if self.planning and not self._is_there(path.rpartition("/")[0]):
             return None
         try:
@@ -353,45 +295,3 @@ class _Owner(NamedTuple):
             f"event {self.seq_num} of field {self.field!r}, stream {self.stream!r}, "
             f"run {self.run[:8]}"
         )
-
-
-def record_of(
-    frame: Frame,
-    status: Status,
-    *,
-    path: Path | None = None,
-    error: Exception | None = None,
-    written: Content | None = None,
-    clipped: int = 0,
-) -> Record:
-    """Begin a record with what the frame tells of itself.
-
-    Parameters
-    ----------
-    frame : Frame
-    status : {"written", "skipped", "failed", "planned"}
-    path : pathlib.Path, optional
-    error : Exception, optional
-    written : Content, optional
-        What was written, whose shape and dtype then count.
-    clipped : int
-        Pixels whose value could not be kept.
-    """
-    shape, dtype = frame.shape, frame.dtype
-    if written is not None:
-        shape, dtype = written.shape, written.dtype
-    return Record(
-        status=status,
-        path=path,
-        run=frame.run,
-        stream=frame.stream,
-        field=frame.field,
-        seq_num=frame.seq_num,
-        i=frame.i,
-        shape=shape,
-        dtype=dtype,
-        error=error,
-        event=frame.event.get("uid"),
-        kind=frame.kind,
-        clipped=clipped,
-    )

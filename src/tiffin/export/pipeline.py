@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.engine import Later, Pool
-from tiffin.engine.ledger import Place
 from tiffin.errors import (
     CollisionError,
     ExistsError,
     FieldError,
+    NoImageError,
     NoRoomError,
     ResumeError,
     SourceError,
@@ -34,7 +33,8 @@ from tiffin.export.correcting import Correcting, FindRun
 from tiffin.export.durable import sync_files
 from tiffin.export.journal import Journal
 from tiffin.export.kinds import Kinds
-from tiffin.export.naming import Named, Namer
+from tiffin.export.naming import Namer
+from tiffin.export.plan import Plan
 from tiffin.export.room import check_room
 from tiffin.export.worker import Group, Worker
 from tiffin.records import Record
@@ -42,6 +42,7 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tiffin.export.outcome import Named
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Report
@@ -49,11 +50,6 @@ if TYPE_CHECKING:
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
 __all__ = ["Pipeline"]
-
-T = TypeVar("T")
-Who = tuple[str, str | None, str | None, int | None, int | None, str | None]
-Planned = tuple[Who, Place, str | None]
-"""Which frame has which place in the ledger, and which name, if any."""
 
 LATE = frozenset({"stop", "baseline"})
 """What a name may ask for that documents may tell only behind the frames."""
@@ -110,9 +106,10 @@ class Pipeline:
         self._dtypes = ListDtypes(settings.dtype, cast_later=later)
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
-        self._plan: deque[list[Planned]] = deque()
-        self._kept: deque[list[Named]] = deque()
+        self._plan = Plan(self._namer)
         self._runs: dict[str, str] = {}
+        self._late: set[str] = set()
+        self._over: set[str] = set()
 
     def prepare(self, parts: Iterable[Documents]) -> None:
         """Look ahead for what a replay's names ask for, and its documents tell late.
@@ -147,47 +144,21 @@ class Pipeline:
             Whether to keep the frames for `write`: of documents that stand in memory
             anyway, images too.
         """
-        assembler = self._new_assembler()
+        # Pixels of frames that are kept are closed with the assembler that gave them.
+        assembler = self._assembler if keep else self._new_assembler()
         self._namer.planning = True
         self._kinds.plan(keep=keep)
         with self._dtypes.survey():
             for group in self._groups_of(assembler, parts):
-                named = self._namer.name(group)
-                if keep:
-                    self._kept.append(named)
-                else:
-                    self._plan.append([self._without_images(item) for item in named])
+                self._plan.add(self._namer.name(group), keep=keep)
         self._namer.planning = False
         self._kinds.forget()
-        if not self._namer.any_contested:
-            return
-        for planned in self._plan:
-            planned[:] = [self._unless_contested(*item) for item in planned]
-        for named in self._kept:
-            named[:] = [
-                Named(item.frame, *self._unless_contested(*item)[1:]) for item in named
-            ]
+        self._plan.settle()
 
     def write(self) -> None:
         """Hand the frames over that the plan has kept."""
-        while self._kept:
-            self._hand_named(self._kept.popleft())
-
-    def _without_images(self, item: Named) -> Planned:
-        """Keep the name only: a plan of a whole run must not hold the run's images."""
-        if item.name is not None:
-            self._ledger.put(item.place, self._namer.record(item))
-        return _who(item.frame), item.place, item.name
-
-    def _unless_contested(
-        self, who: T, place: Place, name: str | None
-    ) -> tuple[T, Place, str | None]:
-        """Take the name from a frame if another wanted it too."""
-        error = self._namer.is_contested(name) if name is not None else None
-        if error is None:
-            return who, place, name
-        self._ledger.settle(place, "failed", error)
-        return who, place, None
+        for named in self._plan.kept():
+            self._hand_named(named)
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> TiffinError | None:
         """Take one document: hand what it completes to the workers.
@@ -198,6 +169,8 @@ class Pipeline:
             What every name of the run or stream would fail with, told by a start
             document or a descriptor.
         """
+        if name == "start":
+            self._begin_run(str(doc["uid"]))
         self._note_run(name, doc)
         self._correcting.feed(name, doc)
         try:
@@ -230,6 +203,28 @@ class Pipeline:
             return None
         return self._namer.check_descriptor(self._kinds.announced(announced), live=live)
 
+    def _begin_run(self, run: str) -> None:
+        """Let go of the runs that are over; one that comes again begins anew."""
+        for late in list(self._late):
+            if self._later is None or not self._later.has(late):
+                self._close_run(late)
+        if run in self._over:
+            self._over.discard(run)
+            self._ledger.forget(run)
+            self._journal.forget(run)
+        self._namer.begin_run(run)
+
+    def _close_run(self, run: str) -> None:
+        """Close what a run opened, and give its names free: they are on the disk."""
+        self._late.discard(run)
+        self._over.add(run)
+        self._say_empty(run)
+        self._sync(run)
+        self._synced.discard(run)
+        self._close_manifests(run)
+        self._correcting.end_run(run)
+        self._namer.release(run)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
         begun = time.monotonic()
@@ -250,9 +245,9 @@ class Pipeline:
         self._assembler.close()
         self._runs = {d: of for d, of in self._runs.items() if of != run}
         if self._later is None or not self._later.end_run(run):
-            self._sync(run)
-            self._close_manifests(run)
-            self._correcting.end_run(run)
+            self._close_run(run)
+        else:
+            self._late.add(run)
 
     def finish(self, *, patient: bool = True) -> None:
         """End the runs that never stopped, and wait for all frames.
@@ -271,11 +266,7 @@ class Pipeline:
             self._later.end_all(None if patient else 0)
             self._later.wait()
         self._assembler.close()
-        while self._plan:
-            message = "the source changed while it was exported: this frame is gone"
-            for _, place, name in self._plan.popleft():
-                if name is not None:
-                    self._ledger.settle(place, "failed", SourceError(message))
+        self._plan.fail_rest()
         self._close_journal()
 
     def refuse_without_room(self) -> NoRoomError | None:
@@ -307,6 +298,7 @@ class Pipeline:
 
     def _close_journal(self) -> None:
         for run in self._ledger.runs:
+            self._say_empty(run)
             self._sync(run)
         self._close_manifests()
 
@@ -319,6 +311,12 @@ class Pipeline:
             refused.errno = error.errno
             if self._ledger.report(run).written:
                 self.record_failure(refused, run or "")
+
+    def _say_empty(self, run: str) -> None:
+        """Say it aloud, once, where no event of a run held an image."""
+        if self._ledger.is_empty(run):
+            message = "no image was exported: no event of the run holds any"
+            self._ledger.say(run, NoImageError(message))
 
     def _sync(self, run: str) -> None:
         """Force the files of a run to the disk, once, if that was asked for."""
@@ -348,6 +346,10 @@ class Pipeline:
     def naming_error(self) -> Exception | None:
         """Give the first of what the plan found wrong with names and fields."""
         return self._ledger.first_error(NAMING_ERRORS)
+
+    def is_open(self, run: str) -> bool:
+        """Whether a run has not ended yet."""
+        return run not in self._over and run not in self._late
 
     @property
     def has_records(self) -> bool:
@@ -406,7 +408,7 @@ class Pipeline:
 
     def _hand_over(self, groups: Iterable[list[Frame]]) -> None:
         for group in groups:
-            self._hand_named(self._planned(group) or self._namer.name(group))
+            self._hand_named(self._plan.names_of(group) or self._namer.name(group))
 
     def _hand_named(self, named: list[Named]) -> None:
         if self._settings.dry_run:
@@ -415,13 +417,6 @@ class Pipeline:
         if any(item.name is not None for item in named):
             self._journal.expect(group.run, group.number)
         self._batches.add(group, _cost(named))
-
-    def _planned(self, group: list[Frame]) -> list[Named] | None:
-        """Find the names that the plan gave; None if these frames are not in it."""
-        if not self._plan or [p[0] for p in self._plan[0]] != [*map(_who, group)]:
-            return None  # live, or the source has grown since it was planned
-        pairs = zip(group, self._plan.popleft(), strict=True)
-        return [Named(frame, place, name) for frame, (_, place, name) in pairs]
 
 
 def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -442,8 +437,3 @@ def _cost(named: list[Named]) -> int:
     first = named[0].frame
     held = first.pixels.held if first.pixels else 0
     return held or first.nbytes * len(named)
-
-
-def _who(frame: Frame) -> Who:
-    who = (frame.run, frame.stream, frame.field, frame.seq_num, frame.i)
-    return *who, frame.kind

@@ -22,7 +22,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export.content import Content, ImageContent, StripContent
-from tiffin.export.naming import Named, Outcome, record_of
+from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.presence import Presence
 from tiffin.export.provenance import provenance
 from tiffin.writers import Written, clear_leftovers, dated, publish

@@ -7,6 +7,7 @@ A handler is found by the resource's spec in the entry-point group
 from __future__ import annotations
 
 import math
+import ntpath
 import os
 import threading
 from dataclasses import dataclass, field
@@ -113,10 +114,12 @@ class Handlers:
 
     def _path(self, resource: Mapping[str, Any]) -> str:
         root, path = str(resource.get("root", "")), str(resource["resource_path"])
-        if resource.get("path_semantics") == "windows":
-            root, path = root.replace("\\", "/"), path.replace("\\", "/")
         # Joined as databroker joins them: an absolute path stands for itself.
-        return str(self._roots.path(os.path.join(root, path)))  # noqa: PTH118
+        if resource.get("path_semantics") == "windows":
+            joined = ntpath.join(root, path).replace("\\", "/")
+        else:
+            joined = os.path.join(root, path)  # noqa: PTH118
+        return str(self._roots.path(joined))
 
     def _unreadable(self, resource: Mapping[str, Any], error: Exception) -> TiffinError:
         kind, path = type(error).__name__, self._path(resource)
@@ -283,8 +286,9 @@ def registered(spec: str) -> Any:
     found = _entry_points().get(spec)
     if found is None:
         message = (
-            f"no handler is registered for spec {spec!r}: install the package that "
-            f"brings it, or register one in the entry-point group {GROUP!r}"
+            f"no handler is registered for spec {spec!r}: pip install 'tiffin[all]' "
+            f"brings those of area detectors and ophyd; others come with their own "
+            f"package, or register one in the entry-point group {GROUP!r}"
         )
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:

@@ -1,0 +1,69 @@
+"""What stands in the folders already, as disks see it that know no case."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tiffin.engine import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Siblings"]
+
+
+class Siblings:
+    """Finds files and folders that some systems would take for another's.
+
+    Folders are listed once, and again after `forget`.
+
+    Parameters
+    ----------
+    root : str
+        What names are relative to.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._listed: dict[str, Mapping[str, set[str]]] = {}
+
+    def twin(self, name: str) -> str | None:
+        """Give what is there and differs from a name in case or composition only.
+
+        Parameters
+        ----------
+        name : str
+            Relative to the root.
+
+        Returns
+        -------
+        str or None
+            A path relative to the root: of the file, or of a folder that it lies in.
+            None where there is none, or the very same name is there.
+        """
+        folder = ""
+        for part in name.split("/"):
+            there = self._there(folder).get(folded(part))
+            if there is None:
+                return None
+            if part not in there:
+                return folder + min(there)
+            folder += part + "/"
+        return None
+
+    def forget(self) -> None:
+        """Look again: others may have written meanwhile."""
+        self._listed.clear()
+
+    def _there(self, folder: str) -> Mapping[str, set[str]]:
+        if folder not in self._listed:
+            names = defaultdict(set)
+            try:
+                for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208
+                    names[folded(name)].add(name)
+            except OSError:
+                pass  # not there, or no folder: the write will say what is wrong
+            self._listed[folder] = dict(names)
+        return self._listed[folder]

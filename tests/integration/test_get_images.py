@@ -1,0 +1,53 @@
+"""Images as arrays, and documents for any callback."""
+
+import gc
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+from tiffin import get_images, process
+from tiffin.errors import FieldError, SettingsError
+from tiffin.testing import run_of
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def test_get_images_gives_arrays_of_ones_own():
+    """S30: what is written into them goes into no document, and no later export."""
+    run = run_of({"img": np.ones((2, 6, 9), "u2")})
+    images = get_images(run, "img")
+
+    images[0][:] = 99
+
+    np.testing.assert_array_equal(images[0], np.ones((6, 9)))
+    np.testing.assert_array_equal(run[2][1]["data"]["img"], np.ones((6, 9)))
+
+
+def test_a_field_that_a_run_lacks_is_all_that_is_said(RE, broker, img, capsys):
+    """S17: no traceback of a store's generator behind it."""
+    RE.subscribe(broker.v1.insert)
+    (uid,) = RE(count([img], 2))
+
+    with pytest.raises(FieldError, match="imgg"):
+        get_images(broker[uid], "imgg")
+    gc.collect()
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("field", [None, ["img"], 3])
+def test_get_images_is_of_one_field(field):
+    """Arrays of several fields could not be told apart."""
+    with pytest.raises(SettingsError, match="name of one field"):
+        get_images(run_of({"img": np.ones((2, 6, 9), "u2")}), field)
+
+
+@pytest.mark.parametrize("callback", [None, 3, "exporter"])
+def test_process_wants_what_can_be_called(callback):
+    """Said before the source is looked at."""
+    with pytest.raises(SettingsError, match=r"called with \(name, document\)"):
+        process(run_of({"x": [1]}), callback)
