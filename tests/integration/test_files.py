@@ -302,6 +302,26 @@ def test_a_run_chosen_twice_is_exported_once(tmp_path):
     assert chosen == [starts[1]["uid"], starts[0]["uid"]]
 
 
+def named(name, starts):
+    return Selection.of(runs=[name]).choose(starts)
+
+
+def test_a_mistyped_scan_id_is_no_uid():
+    """The beginning of a uid has four characters, or six where all are digits."""
+    uids = ["0123456e-1", "beef00e5-2", "ab"]
+    starts = [{"uid": uid, "scan_id": n, "time": n} for n, uid in enumerate(uids, 7)]
+
+    assert named("7", starts) == named("007", starts) == uids[:1]
+    assert named("012345", starts) == uids[:1]
+    assert named("beef", starts) == uids[1:2]
+    assert named("ab", starts) == uids[2:]  # a whole one is no beginning
+    for name in ("0", "01234", "b", "bee", "10"):
+        with pytest.raises(
+            SourceError, match=r"0 runs match .* 4 characters .*6 where"
+        ):
+            named(name, starts)
+
+
 @pytest.mark.parametrize("name", ["-0", "", "-x", "²", "9" * 5000])
 def test_what_names_no_run_of_a_file_is_refused(name):
     """As on a server."""

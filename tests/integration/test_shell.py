@@ -76,6 +76,22 @@ def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
     assert "0 written, 0 skipped, 3 failed" in told.stderr
 
 
+def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
+    """Settings are options here, wherever they are spoken of."""
+    tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
+    exists = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
+    wrong = tiffin("export", documents, "-t", NAME, "--dtype", "int64")
+    listed = tiffin("names", documents, "-t", NAME, "-s", "dark", "-f", "img")
+
+    assert "--existing skip leaves it, --existing replace" in exists.stderr
+    assert "--dtype int64 is none that a TIFF holds" in wrong.stderr
+    assert "ask for --stream primary" in listed.stdout
+    for told in (exists, wrong, listed):
+        assert "existing=" not in told.stderr
+        assert "dtype=" not in told.stderr
+        assert "streams=" not in told.stderr + told.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -178,9 +194,7 @@ def test_a_file_that_breaks_off_gives_status_1(documents, tmp_path, names_in, op
     """It may lack a frame: what it holds is exported, and the reason said once."""
     documents.write_text(documents.read_text()[:-400])
 
-    told = tiffin(
-        "export", documents, *options, "-t", NAME, "-d", tmp_path / "out"
-    )
+    told = tiffin("export", documents, *options, "-t", NAME, "-d", tmp_path / "out")
 
     assert told.returncode == 1
     assert told.stderr.count("breaks off in line") == 1
@@ -257,6 +271,41 @@ def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, name
 
     assert told.returncode == 0, told.stderr
     assert names_in(tmp_path / "out") == ["1_1.tif", "1_2.tif"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_key_in_the_address_counts(tiled_server, monkeypatch, tmp_path):
+    """Whatever key stands elsewhere; and it is shown to nobody."""
+    monkeypatch.setenv("TILED_API_KEY", "wrong")
+    assert "api_key=" in tiled_server.uri
+
+    told = tiffin("export", tiled_server.uri, "-r", "nosuch", "-t", NAME)
+    also = tiffin("export", tiled_server.uri, "-r", "no", "-t", NAME, "--api-key", "x")
+    dead = tiffin("export", "http://127.0.0.1:9/?api_key=secret", "-t", NAME)
+
+    assert "0 runs match 'nosuch'" in told.stderr
+    assert "0 runs match 'no'" in also.stderr
+    assert "secret" not in dead.stderr
+
+
+@pytest.mark.parametrize("command", ["export", "names"])
+def test_ctrl_c_while_a_server_is_opened(command):
+    """130, though the server never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        arguments = [*TIFFIN, command, address, "-t", NAME]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as child:
+            mute.settimeout(60)
+            asked, _ = mute.accept()
+            with asked:
+                asked.recv(4096)
+                child.send_signal(signal.SIGINT)
+                _, errors = child.communicate(timeout=60)
+
+    assert child.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
 
 
 def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):

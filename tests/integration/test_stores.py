@@ -323,6 +323,36 @@ def test_a_run_is_found_by_place_number_or_uid(catalogue):
     assert found(client, str(SCAN + 1)) == [uids[1]]
 
 
+def renamed(run, uid):
+    """Give a run's documents another uid."""
+    run[0][1]["uid"] = uid
+    for name, doc in run:
+        if name in ("descriptor", "stop"):
+            doc["run_start"] = uid
+    return run
+
+
+def test_a_mistyped_scan_id_is_no_uid(catalogue, request):
+    """The beginning of a uid has four characters, or six where all are digits."""
+    client, marked, _ = catalogue
+    rest = str(uuid.uuid4())[8:]
+    begins = ["12345678", "abcdef12"]
+    for begin in begins:
+        run = renamed(run_of({"x": [1.0]}, **marked, scan_id=SCAN + 9), begin + rest)
+        if client is request.getfixturevalue("tiled"):
+            write(client, run)
+        else:
+            insert(request.getfixturevalue("broker"), run)
+
+    for begin, long in zip(begins, (6, 4), strict=True):
+        query = [f"mark={marked['mark']}"]
+        assert found(client, begin[:long], query=query) == [begin + rest]
+        with pytest.raises(
+            SourceError, match=r"0 runs match .* 4 characters .*6 where"
+        ):
+            found(client, begin[: long - 1], query=query)
+
+
 def test_a_run_named_twice_is_found_once(catalogue):
     """By whatever names."""
     client, _, uids = catalogue

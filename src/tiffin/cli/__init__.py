@@ -19,9 +19,13 @@ from tiffin.cli.export import export
 from tiffin.cli.names import names
 from tiffin.cli.template import template
 from tiffin.cli.verify import checksums, verify
+from tiffin.cli.wording import ShellFormatter, in_shell
 from tiffin.errors import TiffinError
 
 __all__ = ["app", "main"]
+
+INTERRUPTED = 130
+"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
 
 app = typer.Typer(
     name="tiffin",
@@ -59,9 +63,14 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 100)
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_time=False, show_path=False)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
+    handler.setFormatter(ShellFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            console.print("interrupted: no file is half written", style="yellow")
+        raise
     except TiffinError as error:
         console.print(f"[bold red]error:[/] {_plain(error)}", soft_wrap=True)
         for note in getattr(error, "__notes__", ()):
@@ -71,4 +80,4 @@ def main() -> None:
 
 def _plain(error: Exception) -> str:
     """Keep square brackets in a message from being read as markup."""
-    return str(error).replace("[", "\\[")
+    return in_shell(str(error)).replace("[", "\\[")

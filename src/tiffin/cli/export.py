@@ -71,9 +71,6 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-INTERRUPTED = 130
-"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
-
 
 def export(
     context: typer.Context,
@@ -187,41 +184,37 @@ def export(
     )
     opened = chosen_runs(source, selection, api_key)
     console = Console(stderr=True)
-    try:
-        with _progress(console) as progress:
-            report = export_images(
-                opened,
-                template,
-                directory=directory,
-                fields=field or None,
-                streams=streams_of(stream, every=every),
-                existing=existing,
-                compression=compression,
-                level=level,
-                checksum=checksum,
-                fsync=fsync,
-                mode=mode,
-                file_time=file_time,
-                on_full=on_full,
-                workers=workers,
-                memory=None if memory is None else memory * 10**6,
-                dry_run=dry_run,
-                on_error="report",
-                dtype=None if cast else dtype,
-                corrections=steps,
-                catalog=catalog_of(catalog or source, api_key) if steps else None,
-                save=words(save) or ("sub",),
-                via=via,
-                root_map=mapping("--root-map", root_map),
-                colour=colour or (),
-                timezone=timezone,
-                name_policy=name_policy,
-                replacements=mapping("--replace", replace),
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        console.print("interrupted: no file is half written", style="yellow")
-        raise typer.Exit(INTERRUPTED) from None
+    with _progress(console) as progress:
+        report = export_images(
+            opened,
+            template,
+            directory=directory,
+            fields=field or None,
+            streams=streams_of(stream, every=every),
+            existing=existing,
+            compression=compression,
+            level=level,
+            checksum=checksum,
+            fsync=fsync,
+            mode=mode,
+            file_time=file_time,
+            on_full=on_full,
+            workers=workers,
+            memory=None if memory is None else memory * 10**6,
+            dry_run=dry_run,
+            on_error="report",
+            dtype=None if cast else dtype,
+            corrections=steps,
+            catalog=catalog_of(catalog or source, api_key) if steps else None,
+            save=words(save) or ("sub",),
+            via=via,
+            root_map=mapping("--root-map", root_map),
+            colour=colour or (),
+            timezone=timezone,
+            name_policy=name_policy,
+            replacements=mapping("--replace", replace),
+            progress=progress,
+        )
     _show(report, console)
     raise typer.Exit(0 if report.ok else 1)
 

@@ -31,6 +31,7 @@ from tiffin.cli.options import (
     mapping,
     streams_of,
 )
+from tiffin.cli.wording import in_shell
 from tiffin.errors import ExistsError
 from tiffin.replay import export as export_images
 from tiffin.sources import Selection
@@ -100,7 +101,7 @@ def _print(report: Report) -> None:
         state = (
             "exists" if exists else "" if record.status == "planned" else record.status
         )
-        shown = os.fspath(record.path) if record.path else str(record.error)
+        shown = os.fspath(record.path) if record.path else in_shell(str(record.error))
         lines.append(f"{'?' if size is None else size:>12}  {state:7}  {shown}\n")
     sys.stdout.writelines(lines)
     Console(stderr=True).print(

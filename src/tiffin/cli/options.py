@@ -62,7 +62,9 @@ Directory = Annotated[
 Runs = Annotated[
     list[str] | None,
     typer.Option(
-        "--run", "-r", help="-1 (the last), a scan_id, or a uid; may be repeated."
+        "--run",
+        "-r",
+        help="-1 (the last), a scan_id, or a uid or its beginning; may be repeated.",
     ),
 ]
 Queries = Annotated[
@@ -111,7 +113,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         envvar="TILED_API_KEY",
-        help="For the Tiled server.",
+        help="For the Tiled server; one in its address counts before.",
         show_default=False,
     ),
 ]

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from tiffin.cli.options import ApiKey, Runs, chosen_runs
+from tiffin.cli.wording import in_shell
 from tiffin.sources import Selection
 from tiffin.verify import WRONG
 from tiffin.verify import checksums as checksums_of
@@ -61,7 +62,7 @@ def _tell(found: Verification) -> None:
 
 def _tell_comparison(report: Report) -> bool:
     for record in report.failed:
-        sys.stdout.write(f"{'differs':10}  {record.error}\n")
+        sys.stdout.write(f"{'differs':10}  {in_shell(str(record.error))}\n")
     same = len(report.skipped)
     text = f"against the source: {same} the same, {len(report.failed)} not"
     _sum_up(text, ok=report.ok)

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 
     Pair = tuple[str, Mapping[str, Any]]
 
-__all__ = ["Selection", "Typed", "is_number", "no_such_run", "only", "place_from_last"]
+__all__ = [
+    "Selection",
+    "Typed",
+    "is_number",
+    "may_begin_uid",
+    "no_such_run",
+    "only",
+    "place_from_last",
+]
 
 LARGEST = 2**63 - 1
 """Of the numbers that catalogues can look for."""
+
+LEAST, LEAST_DIGITS = 4, 6
+"""How much of a uid is taken for one; and where it could be a scan_id as well."""
 
 
 class Typed(str):
@@ -48,8 +59,8 @@ class Selection:
     Attributes
     ----------
     runs : tuple of str
-        ``"-1"`` (the last), ``"-2"``…, a scan_id, a uid or its beginning; none for all
-        that the rest leaves.
+        ``"-1"`` (the last), ``"-2"``…, a scan_id, a uid or its beginning (see
+        `may_begin_uid`); none for all that the rest leaves.
     query : mapping
         Key of the start document → value; a `Typed` one may be any of its readings.
     since, until : float or None
@@ -178,11 +189,25 @@ def place_from_last(name: str) -> int | None:
     return int(name[1:]) - 1 if int(name[1:]) else None
 
 
+def may_begin_uid(name: str) -> bool:
+    """Whether a run's name is long enough for the beginning of a uid.
+
+    A mistyped scan_id must not lead to whichever run's uid begins so.
+
+    Examples
+    --------
+    >>> [may_begin_uid(name) for name in ("7f3", "7f3a", "12345", "123456")]
+    [False, True, False, True]
+    """
+    return len(name) >= (LEAST_DIGITS if name.isdigit() else LEAST)
+
+
 def no_such_run(name: str, found: int | str) -> SourceError:
     """Say that a run's name does not lead to one run."""
     message = (
         f"{found} runs match {name!r}; wanted -1 (the last), a scan_id, or as much of "
-        f"a uid as tells it apart"
+        f"a uid as tells it apart: {LEAST} characters at least, {LEAST_DIGITS} where "
+        f"all are digits"
     )
     return SourceError(message)
 
@@ -192,8 +217,11 @@ def _named(newest: list[Mapping[str, Any]], name: str) -> str:
     if place is not None:
         found = newest[place : place + 1]
     else:
-        found = [start for start in newest if str(start.get("scan_id")) == name][:1]
-        found = found or [s for s in newest if name and str(s["uid"]).startswith(name)]
+        scans = {name, str(int(name))} if is_number(name) else {name}
+        found = [start for start in newest if str(start.get("scan_id")) in scans][:1]
+        found = found or [start for start in newest if str(start["uid"]) == name][:1]
+        if not found and may_begin_uid(name):
+            found = [start for start in newest if str(start["uid"]).startswith(name)]
     if len(found) != 1:
         raise no_such_run(name, len(found))
     return str(found[0]["uid"])

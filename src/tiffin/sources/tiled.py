@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError, TiffinError
 from tiffin.sources.select import (
     LARGEST,
     Typed,
     is_number,
+    may_begin_uid,
     no_such_run,
     place_from_last,
 )
@@ -26,6 +28,13 @@ __all__ = ["connect", "find_runs", "holding", "is_sql"]
 def connect(address: str, *, api_key: str | None = None) -> Any:
     """Open the root of a Tiled server.
 
+    Parameters
+    ----------
+    address : str
+        A key that stands in it, as ``?api_key=…``, counts.
+    api_key : str, optional
+        Without such a one.
+
     Raises
     ------
     MissingLibraryError
@@ -40,13 +49,21 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         message = f"Tiled needs its client ({error}): pip install 'tiffin[tiled]'"
         raise MissingLibraryError(message) from error
     try:
+        url = urlsplit(address)
+    except ValueError as error:
+        message = f"{address!r} is no address: {error}"
+        raise SourceError(message) from error
+    if "api_key" in parse_qs(url.query):
+        api_key = None  # the client takes no two
+    shown = urlunsplit(url._replace(query=""))  # a key is nobody else's
+    try:
         return from_uri(address, api_key=api_key)
     except RuntimeError as error:  # what the client raises where a key is wanted
         reason = str(error).splitlines()[0]
-        message = f"{address}: {reason} (--api-key, or TILED_API_KEY)"
+        message = f"{shown}: {reason} (--api-key, or TILED_API_KEY)"
         raise SourceError(message) from error
     except (HTTPError, OSError, ValueError) as error:
-        message = f"no Tiled server answers at {address} as it should: {error}"
+        message = f"no Tiled server answers at {shown} as it should: {error}"
         raise SourceError(message) from error
 
 
@@ -158,12 +175,14 @@ def _find_run(newest: Any, name: str) -> Any:
 
 
 def _beginning(newest: Any, name: str) -> Any:
-    """Give the runs whose uids begin so."""
-    from tiled.queries import Like, Regex
+    """Give the runs whose uids begin so, or are so where that is too little."""
+    from tiled.queries import Key, Like, Regex
 
-    if is_sql(newest):
+    if not may_begin_uid(name):
+        query: Any = Key("start.uid") == name
+    elif is_sql(newest):
         # What LIKE takes for a wildcard, or an escape, is looked at here.
-        query: Any = Like("start.uid", re.sub(r"[%_\\]", "_", name) + "%")
+        query = Like("start.uid", re.sub(r"[%_\\]", "_", name) + "%")
     else:
         query = Regex("start.uid", f"^{re.escape(name)}")
     for run in newest.search(query).values():
