@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bluesky.plans import count
 
+from tests.integration.test_resources import datum_run
 from tiffin import LiveTiffExporter, get_images, process
 from tiffin.errors import ExistsError, MissingKeyError, TemplateError
 from tiffin.testing import run_of
@@ -318,3 +319,53 @@ def test_subtraction_as_in_the_recipe_with_files(
             pixels = read(tmp_path / folder / f"2_step{n}.tif")
             np.testing.assert_array_equal(pixels, light - dark)
     assert reports[uids[0]].ok
+
+
+def test_a_dry_run_reads_no_pixel(tmp_path):
+    """S36: names are made of documents, though the detector's files are gone."""
+    template = "{start.scan_id}_{event.seq_num}_{i}.tif"
+    exporter = LiveTiffExporter("img", f"{tmp_path}/{template}", dryrun=True)
+
+    process(list(datum_run(tmp_path / "gone.h5")), exporter)
+
+    (report,) = exporter.reports.values()
+    assert len(report.planned) == 12
+    assert report.ok
+    names = [f"{tmp_path}/7_{n}_{i}.tif" for n in (1, 2, 3, 4) for i in (0, 1, 2)]
+    assert exporter.filenames == names
+
+
+def test_a_dry_run_shows_pixels_to_the_hooks_of_a_subclass(run, tmp_path):
+    """Its own event may name by what it sees."""
+    seen = []
+
+    class Looking(LiveTiffExporter):
+        def event(self, doc):
+            seen.append(doc["data"][self.field].sum())
+            super().event(doc)
+
+    exporter = Looking("img", f"{tmp_path}{NAME}", dryrun=True)
+    process(run, exporter)
+
+    assert seen == [image.sum() for image in IMAGES]
+    (report,) = exporter.reports.values()
+    assert len(report.planned) == 3
+
+
+def test_what_an_error_says_to_ask_for_works(tmp_path, read):
+    """int64: `dtype=` casts, as everywhere; an existing file: `overwrite=True`."""
+    run = run_of({"img": IMAGES.astype("i8")}, scan_id=7)
+    refusing = LiveTiffExporter("img", f"{tmp_path}{NAME}")
+    casting = LiveTiffExporter("img", f"{tmp_path}{NAME}", dtype="int32")
+    again = LiveTiffExporter("img", f"{tmp_path}{NAME}", dtype="int32")
+
+    for exporter in (refusing, casting, again):
+        process(run, exporter)
+
+    failed = [next(iter(e.reports.values())).failed for e in (refusing, casting, again)]
+    assert [len(records) for records in failed] == [3, 0, 3]
+    assert "dtype='int32'" in str(failed[0][0].error)
+    assert "overwrite=True" in str(failed[2][0].error)
+    assert "existing=" not in str(failed[2][0].error)
+    for name, image in zip(casting.filenames, IMAGES, strict=True):
+        np.testing.assert_array_equal(read(name), image)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes, own_copy
+from tiffin.compat.accounts import Accounts
 from tiffin.corrections import Joining, Notes
-from tiffin.engine import Claims, Ledger
 from tiffin.errors import (
     CollisionError,
     ExistsError,
@@ -33,16 +33,15 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export import Export, ImageContent, record_of
+from tiffin.export import Export
 from tiffin.export.correcting import Correcting
 from tiffin.export.provenance import provenance
 from tiffin.frames import Frame, images_in
-from tiffin.records import Record
 from tiffin.sources import RunFinder
 from tiffin.writers import SeriesWriter, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tiffin.corrections import Correction
     from tiffin.export import OnError
@@ -77,7 +76,8 @@ class LiveTiffExporter:
         existing file as the OSError that it was. What a subclass's own hooks raise
         always propagates.
     dtype : dtype-like, optional
-        Of images that come as lists without a dtype.
+        Cast to it in the end, where it holds every value. Images that come as lists
+        without a dtype have it from the beginning.
 
     Attributes
     ----------
@@ -148,26 +148,26 @@ class LiveTiffExporter:
         self._assembler = Assembler(
             fields=(field,), streams=None, dtypes=self._dtypes, join_events=True
         )
-        self._correcting = Correcting(_steps(self._settings), RunFinder(db))
-        self._ledger = Ledger()
+        _check_steps(self._settings)
+        self._correcting = Correcting(self._settings.corrections, RunFinder(db))
         self._writer = SeriesWriter()
+        raising = self._settings.on_error == "raise"
+        self._accounts = Accounts(self._writer, raising=raising)
         self._starts: dict[str, Mapping[str, Any]] = {}
-        self._claims: Claims[tuple[Any, ...]] = Claims()
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
         self._note = ""
-        self._failure: Exception | None = None
 
     @property
     def reports(self) -> dict[str, Report]:
         """Run uid → report, of all runs so far; ``""`` for what belongs to none."""
-        return {run: self._ledger.report(run) for run in self._ledger.runs}
+        return self._accounts.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
         understood = False
         frames: list[Frame] = []
-        with self._our_own(doc):
+        with self._accounts.our_own(doc):
             frames = list(self._assembler(name, _document(name, doc)))
             self._correcting.feed(name, doc)
             understood = True
@@ -210,9 +210,9 @@ class LiveTiffExporter:
         """Begin a run; names are made of this document."""
         self.filenames = []
         if not self._starts:
-            self._claims = Claims()  # a later run may overwrite, one beside it not
+            self._accounts.free_names()  # a later run may overwrite, one beside it not
         self._starts[doc["uid"]] = doc
-        with self._our_own(doc):
+        with self._accounts.our_own(doc):
             self._settings.template.check_start(doc)
 
     def descriptor(self, doc: dict[str, Any]) -> None:
@@ -235,7 +235,7 @@ class LiveTiffExporter:
         if array.ndim < 2 or not array.size:
             kind = FieldError if array.ndim < 2 else NoImageError
             message = f"{frame}: no image, its shape is {list(array.shape)}"
-            self._record(frame, error=kind(message))
+            self._fail(frame, kind(message))
             return
         if frame.stream in self._correcting.streams:
             return
@@ -244,7 +244,7 @@ class LiveTiffExporter:
             told = self._told(frame, doc)
         except TiffinError as error:  # a light without a dark, say
             for i in range(images.shape[0]):
-                self._record(frame.with_index(i), error=error)
+                self._fail(frame.with_index(i), error)
             return
         items = [self._named(told.with_index(i)) for i in range(images.shape[0])]
         names = [name for _, name in items]
@@ -271,7 +271,8 @@ class LiveTiffExporter:
         """
         path = Path(filename)
         if not self.overwrite and os.path.lexists(path):
-            raise ExistsError.at(path)
+            message = f"there is already a file at {path}: overwrite=True replaces it"
+            raise ExistsError(message)
         if not self.dryrun:
             image = np.asarray(image)
             write = partial(self._writer.write, image=image, note=self._note)
@@ -281,55 +282,92 @@ class LiveTiffExporter:
     # ---- what the hooks stand on
 
     def _begin(self, run: str) -> None:
-        self._ledger.note(run)
+        self._accounts.begin(run)
         if len(self._starts) > MOST_OPEN_RUNS:
             for never_stopped in self._starts:
                 self._correcting.end_run(never_stopped)
             self._starts.clear()
 
     def _hand_events(self, frames: list[Frame]) -> None:
-        for frame in _first_of_each_event(frames):
-            self._hand_event(frame)
+        for event in _by_event(frames):
+            if self._only_names:
+                self._plan(event)
+            else:
+                self._hand_event(event[0])
+
+    @property
+    def _only_names(self) -> bool:
+        """Whether nobody is to see pixels: a dry run, whose hooks are not one's own."""
+        hooks = (type(self).event, type(self)._save_image)  # noqa: SLF001 (a subclass's)
+        theirs = (LiveTiffExporter.event, LiveTiffExporter._save_image)
+        return self.dryrun and hooks == theirs
+
+    def _plan(self, event: list[Frame]) -> None:
+        """Name the images of an event as announced."""
+        if event[0].problem is not None:
+            self._fail(event[0], event[0].problem)
+            return
+        if event[0].stream in self._correcting.streams:
+            return
+        items = [self._named(self._seen(frame, frame.event)) for frame in event]
+        names = [name for _, name in items]
+        for frame, name in items:
+            path = self._path_of(frame, name, shared=names.count(name) > 1)
+            if path is not None:
+                self.filenames.append(str(path))
+                self._accounts.planned(frame, path)
+        self._accounts.raise_failure()
 
     def _hand_event(self, frame: Frame) -> None:
         """Call the event hook with a filled copy."""
         if frame.problem is not None or frame.pixels is None:
-            self._record(frame, error=frame.problem)
+            self._fail(frame, frame.problem)
             return
         try:
             array = np.array(frame.pixels.open())  # a copy, writable
         except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
             message = f"{frame}: {type(error).__name__}: {error}"
             ours = error if isinstance(error, TiffinError) else ReadError(message)
-            self._record(frame, error=ours)
+            self._fail(frame, ours)
             return
         event = own_copy(frame.event)
         field = str(frame.field)
         event["data"][field] = array
         event["filled"] = {**event.get("filled", {}), field: True}
         self._frame = frame
-        self._failure = None
         try:
             self.event(event)
         finally:
             self._frame = None
-        self._raise_failure()
+        self._accounts.raise_failure()
+
+    def _fail(
+        self, frame: Frame, error: Exception | None, path: Path | None = None
+    ) -> None:
+        """Record a failure; raise it at once where no event is under way."""
+        self._accounts.failed(frame, error, path)
+        if self._frame is None:
+            self._accounts.raise_failure()
+
+    def _seen(self, frame: Frame, event: Mapping[str, Any]) -> Frame:
+        """See a frame with the documents that the hooks have passed on."""
+        descriptor = str(event.get("descriptor"))
+        return replace(
+            frame,
+            start=self._starts.get(frame.run, frame.start),
+            descriptor=self._descriptors.get(descriptor, frame.descriptor),
+            event=event,
+        )
 
     def _told(self, frame: Frame, event: Mapping[str, Any]) -> Frame:
-        """See a frame with the documents that the hooks have passed on, and its kind.
+        """See a frame as `_seen`, and its kind.
 
         Raises
         ------
         TiffinError
             If its dark is not to be had.
         """
-        descriptor = str(event.get("descriptor"))
-        told = replace(
-            frame,
-            start=self._starts.get(frame.run, frame.start),
-            descriptor=self._descriptors.get(descriptor, frame.descriptor),
-            event=event,
-        )
+        told = self._seen(frame, event)
         if not self._correcting.subtracts:
             return told
         return replace(told, kind=self._correcting.kind(told))
@@ -341,104 +379,47 @@ class LiveTiffExporter:
             return frame, error
         return frame, str(self._settings.root / name)
 
-    def _export(
-        self, frame: Frame, name: str | Exception, image: np.ndarray, *, shared: bool
-    ) -> None:
+    def _path_of(
+        self, frame: Frame, name: str | Exception, *, shared: bool
+    ) -> Path | None:
+        """Give where an image is to go, or record why nowhere."""
         if isinstance(name, Exception):
-            self._record(frame, error=name)
-        elif shared or not self._claim(frame, name):
+            self._fail(frame, name)
+            return None
+        if shared or not self._accounts.claim(frame, name):
             message = (
                 f"several images of {self.field!r} have the name {name!r}: tell them "
                 f"apart in the template, as with {{event.seq_num}} or {{i}}"
             )
-            self._record(frame, path=Path(name), error=CollisionError(message))
-        else:
-            saved, notes = len(self.filenames), Notes()
-            try:
-                image = self._correcting(image, frame, notes)
-                self._note = provenance(notes)  # for the hook, whose arguments are old
-                self._save_image(image, name)
-            except TiffinError as error:
-                self._record(frame, path=Path(name), error=error)
-            else:
-                # A subclass may have saved it under another name.
-                name = self.filenames[-1] if len(self.filenames) > saved else name
-                self._record(frame, path=Path(name), image=image, notes=notes)
+            self._fail(frame, CollisionError(message), Path(name))
+            return None
+        return Path(name)
 
-    def _claim(self, frame: Frame, name: str) -> bool:
-        try:
-            self._claims.take(name, (frame.run, frame.number, frame.stream))
-        except CollisionError:
-            return False
-        return True
-
-    def _record(
-        self,
-        frame: Frame,
-        *,
-        path: Path | None = None,
-        image: np.ndarray | None = None,
-        error: Exception | None = None,
-        notes: Notes | None = None,
+    def _export(
+        self, frame: Frame, name: str | Exception, image: np.ndarray, *, shared: bool
     ) -> None:
-        """Record a frame; keep its failure, to be raised if that was asked for."""
-        status: Any = "planned" if self.dryrun else "written"
-        if error is not None:
-            skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
-            status = "skipped" if skip else "failed"
-        notes = notes or Notes()
-        content = None
-        if image is not None:
-            content = ImageContent(self._writer, image, provenance(notes))
-        record = record_of(
-            frame,
-            status,
-            path=path,
-            error=error,
-            written=content,
-            clipped=notes.clipped,
-        )
-        self._ledger.put((self._ledger.new_group(), 0), record)
-        if status == "failed" and error is not None:
-            self._failure = self._failure or error
-            if self._frame is None:
-                self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        """Raise the first failure of an event, once all of it has been tried."""
-        failure, self._failure = self._failure, None
-        if failure is not None and self._raising:
-            if isinstance(failure, TiffinError):
-                failure.report = self._ledger.report()
-            raise failure
-
-    @property
-    def _raising(self) -> bool:
-        return self._settings.on_error == "raise"
-
-    @contextmanager
-    def _our_own(self, doc: Mapping[str, Any]) -> Iterator[None]:
-        """Keep a failure of ours from the RunEngine, unless raising was asked for."""
+        path = self._path_of(frame, name, shared=shared)
+        if path is None:
+            return
+        saved, notes = len(self.filenames), Notes()
         try:
-            yield
+            image = self._correcting(image, frame, notes)
+            self._note = provenance(notes)  # for the hook, whose arguments are old
+            self._save_image(image, str(path))
         except TiffinError as error:
-            if self._raising:
-                raise
-            run = _run_of(doc)
-            if isinstance(error, TemplateError):
-                self._ledger.say(run, error)  # its frames' records will tell
-                return
-            record = Record(status="failed", path=None, run=run, error=error)
-            self._ledger.put((self._ledger.new_group(), 0), record)
+            self._fail(frame, error, path)
+        else:
+            # A subclass may have saved it under another name.
+            if len(self.filenames) > saved:
+                path = Path(self.filenames[-1])
+            self._accounts.done(frame, path, image, notes, dry=self.dryrun)
 
 
-def _steps(settings: Export) -> Sequence[Correction]:
-    """Give the corrections; the dtype is of lists here, and no image is cast to it."""
+def _check_steps(settings: Export) -> None:
     for step in settings.corrections:
         if isinstance(step, Joining):
             message = f"{step} joins frames of several events: use an ImageExporter"
             raise SettingsError(message)
-    return settings.corrections[: -1 if settings.dtype is not None else None]
 
 
 def _check_field(field: object) -> None:
@@ -454,15 +435,9 @@ def _document(name: str, doc: object) -> dict[str, Any]:
     return dict(doc)
 
 
-def _run_of(doc: object) -> str:
-    """Tell a document's run, as far as it says."""
-    told = doc if isinstance(doc, Mapping) else {}
-    return str(told.get("run_start") or told.get("uid") or "")
-
-
-def _first_of_each_event(frames: list[Frame]) -> Iterator[Frame]:
-    seen: set[int] = set()
+def _by_event(frames: list[Frame]) -> list[list[Frame]]:
+    """Take together what shares its pixels: the images of one event."""
+    events: dict[int, list[Frame]] = {}
     for frame in frames:
-        if id(frame.pixels or frame) not in seen:
-            seen.add(id(frame.pixels or frame))
-            yield frame
+        events.setdefault(id(frame.pixels or frame), []).append(frame)
+    return list(events.values())

@@ -1,0 +1,120 @@
+"""What became of the images that are exported one by one, in the caller's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tiffin.engine import Claims, Ledger
+from tiffin.errors import CollisionError, NoImageError, TemplateError, TiffinError
+from tiffin.export import ImageContent, record_of
+from tiffin.export.provenance import provenance
+from tiffin.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from tiffin.corrections import Notes
+    from tiffin.frames import Frame
+    from tiffin.records import Report
+    from tiffin.writers import SeriesWriter
+
+__all__ = ["Accounts"]
+
+
+class Accounts:
+    """Records images, and keeps the first failure of an event until it may be raised.
+
+    Parameters
+    ----------
+    writer : SeriesWriter
+        What writes them.
+    raising : bool
+        Whether failures are raised, beside being recorded.
+    """
+
+    def __init__(self, writer: SeriesWriter, *, raising: bool) -> None:
+        self._writer = writer
+        self._raising = raising
+        self._claims: Claims[tuple[Any, ...]] = Claims()
+        self._ledger = Ledger()
+        self._failure: Exception | None = None
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """Run uid → report; ``""`` for what belongs to none."""
+        return {run: self._ledger.report(run) for run in self._ledger.runs}
+
+    def begin(self, run: str) -> None:
+        """Know a run, before it has a record."""
+        self._ledger.note(run)
+
+    def free_names(self) -> None:
+        """Forget all claims: what was claimed are files, or never will be."""
+        self._claims = Claims()
+
+    def claim(self, frame: Frame, name: str) -> bool:
+        """Take a name for a frame; tell whether no other has it."""
+        try:
+            self._claims.take(name, (frame.run, frame.number, frame.stream))
+        except CollisionError:
+            return False
+        return True
+
+    def done(
+        self, frame: Frame, path: Path, image: np.ndarray, notes: Notes, *, dry: bool
+    ) -> None:
+        """Record an image that was written, or would have been."""
+        content = ImageContent(self._writer, image, provenance(notes))
+        status: Any = "planned" if dry else "written"
+        clipped = notes.clipped
+        self._put(record_of(frame, status, path=path, written=content, clipped=clipped))
+
+    def planned(self, frame: Frame, path: Path) -> None:
+        """Record an image that nobody has looked at."""
+        self._put(record_of(frame, "planned", path=path))
+
+    def failed(
+        self, frame: Frame, error: Exception | None, path: Path | None = None
+    ) -> None:
+        """Record why an image is not exported, and keep the failure, if it is one."""
+        skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
+        status: Any = "skipped" if skip else "failed"
+        self._put(record_of(frame, status, path=path, error=error))
+        if not skip:
+            self._failure = self._failure or error
+
+    def raise_failure(self) -> None:
+        """Raise the first failure since the last time, if that is wanted."""
+        failure, self._failure = self._failure, None
+        if failure is not None and self._raising:
+            if isinstance(failure, TiffinError):
+                failure.report = self._ledger.report()
+            raise failure
+
+    @contextmanager
+    def our_own(self, doc: object) -> Iterator[None]:
+        """Keep a failure of ours from the RunEngine, unless raising was asked for."""
+        try:
+            yield
+        except TiffinError as error:
+            if self._raising:
+                raise
+            run = _run_of(doc)
+            if isinstance(error, TemplateError):
+                self._ledger.say(run, error)  # its frames' records will tell
+                return
+            self._put(Record(status="failed", path=None, run=run, error=error))
+
+    def _put(self, record: Record) -> None:
+        self._ledger.put((self._ledger.new_group(), 0), record)
+
+
+def _run_of(doc: object) -> str:
+    """Tell a document's run, as far as it says."""
+    told = doc if isinstance(doc, Mapping) else {}
+    return str(told.get("run_start") or told.get("uid") or "")
