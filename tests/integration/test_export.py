@@ -901,3 +901,48 @@ def test_what_a_killed_export_left_is_gone_after_the_next(run, tmp_path, names_i
     tiffin.export(run, NAME, directory=tmp_path)
 
     assert names_in(tmp_path) == ["7_1.tif", "7_2.tif", "7_3.tif"]
+
+
+@pytest.fixture(params=["file", "dangling", "folder"])
+def link(request, tmp_path):
+    """A symlink where the second image is to go: to a file, to nothing, to a folder."""
+    aim = tmp_path / "elsewhere"
+    if request.param == "file":
+        aim.write_bytes(b"precious")
+    elif request.param == "folder":
+        aim.mkdir()
+    (tmp_path / "out").mkdir()
+    link = tmp_path / "out/7_2.tif"
+    link.symlink_to(aim)
+    return link
+
+
+def test_a_symlink_is_a_file_that_exists(run, tmp_path, link):
+    """S31, error: dangling, too; nothing is written through it."""
+    aimed = link.readlink()
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert [r.status for r in report.records] == ["written", "failed", "written"]
+    assert isinstance(report.failed[0].error, OSError)
+    assert link.readlink() == aimed
+    assert not aimed.is_file() or aimed.read_bytes() == b"precious"
+
+
+def test_a_symlink_is_replaced_itself(run, tmp_path, read, link):
+    """S31, replace: what it leads to stays; one to a folder is a folder in the way."""
+    aimed = link.readlink()
+    was = aimed.read_bytes() if aimed.is_file() else None
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path / "out", existing="replace", on_error="report"
+    )
+
+    if aimed.is_dir():
+        assert [r.status for r in report.records] == ["written", "failed", "written"]
+        assert link.is_symlink()
+        return
+    assert report.ok
+    assert not link.is_symlink()
+    np.testing.assert_array_equal(read(link), IMAGES[1])
+    assert was == (aimed.read_bytes() if aimed.is_file() else None)

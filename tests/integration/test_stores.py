@@ -89,6 +89,32 @@ def test_export_takes_a_header(recorded, broker, img, external, images, tmp_path
     check(report, images.taken(4), read)
 
 
+def test_search_results_are_a_source(recorded, broker, img, images, tmp_path, read):
+    """db(plan_name=…): its headers, one after the other, by every door."""
+    recorded(count([img], 1))
+    recorded(scan([img], motor, 0, 1, 2))
+    recorded(count([img], 1))
+    exporter = ImageExporter("live_" + NAME, directory=tmp_path)
+
+    report = tiffin.export(broker(plan_name="count"), NAME, directory=tmp_path)
+    reports = process(broker(plan_name="count"), exporter)
+    arrays = get_images(broker(plan_name="count"), "img")
+
+    wanted = [images.taken(4)[0], images.taken(1)[0]]
+    runs = sorted(report.written, key=lambda record: record.path)  # newest first
+    for record, image in zip(runs, wanted, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
+    assert {record.run for record in report.written} == set(reports)
+    assert all(told.ok for told in reports.values())
+    assert sorted(a[0, 0] for a in arrays) == sorted(image[0, 0] for image in wanted)
+
+
+def test_a_search_that_finds_nothing_is_a_source_of_no_run(broker, tmp_path):
+    """S16: it is told."""
+    with pytest.raises(SourceError, match="holds no run"):
+        tiffin.export(broker(plan_name="nosuch"), NAME, directory=tmp_path)
+
+
 def test_export_takes_a_v2_entry(recorded, broker, img, images, tmp_path, read):
     """Databroker's v2 interface, whose runs give documents too."""
     (uid,) = recorded(count([img], 2))
