@@ -45,6 +45,26 @@ def subtract(dark):
     return subtracted
 
 
+HINT = """
+To have a catalogue in place of the file of documents:
+
+    pip install 'tiled[all]' bluesky-tiled-plugins
+    tiled serve catalog --temp --api-key secret
+
+Then, in Python, before a scan is run:
+
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.client import from_uri
+    RE.subscribe(TiledWriter(from_uri("http://localhost:8000?api_key=secret")))
+
+And in the shell, afterwards:
+
+    tiffin export "http://localhost:8000?api_key=secret" --run -1 \\
+        --template "{start.scan_id}_{event.seq_num}.tif" --directory out
+
+The manual's page 'Export from a catalogue' says more."""
+
+
 def heating_scan(folder):
     """Take a dark frame and a scan of five temperatures; export them as they come."""
     RE = RunEngine({"scan_id": 40})
@@ -57,6 +77,7 @@ def heating_scan(folder):
     (dark_uid,) = RE(count([pe1c]), darks, **SAMPLE)
     shctl1.put(1)
     (dark,) = darks.reports[dark_uid].written
+    tell("dark", darks.reports[dark_uid])
 
     lights = tiffin.ImageExporter(NAMES % "light", directory=folder, fields="pe1_image")
     subtracted = tiffin.ImageExporter(
@@ -68,8 +89,8 @@ def heating_scan(folder):
     plan = list_scan([pe1c], furnace, [300, 500, 700, 900, 1100])
     both = {"all": [lights, subtracted]}
     (uid,) = RE(plan, both, dark_frame=dark_uid, **SAMPLE)
-    for exporter in (lights, subtracted):
-        print(f"   {exporter.reports[uid]}")
+    tell("light", lights.reports[uid])
+    tell("subtracted", subtracted.reports[uid])
     return uid
 
 
@@ -83,7 +104,7 @@ def export_later(folder, uid):
         directory=folder / "again",
         fields=["pe1_image"],
     )
-    print(f"   {report}")
+    tell("light", report)
     same = all(
         record.path.read_bytes()
         == (folder / record.path.relative_to(folder / "again")).read_bytes()
@@ -91,6 +112,11 @@ def export_later(folder, uid):
     )
     print("   byte for byte the same files" if same else "   THE FILES DIFFER")
     return same
+
+
+def tell(what, report):
+    """Say what became of the images."""
+    print(f"   {what + ':':12}{report}")
 
 
 def only_run(path, uid):
@@ -112,8 +138,10 @@ def read_tiff(path):
 
 
 def show_tree(folder, indent="   "):
-    """Print folders and files."""
+    """Print folders and files, but for tiffin's own."""
     for path in sorted(folder.iterdir()):
+        if path.name == ".tiffin":
+            continue
         size = "" if path.is_dir() else f"  {path.stat().st_size / 1000:.0f} kB"
         print(f"{indent}{path.name}{'/' if path.is_dir() else size}")
         if path.is_dir():
@@ -131,11 +159,9 @@ def main():
     print(f"3. What is there now, in {folder}")
     show_tree(folder)
     print(
-        "\nFor a catalogue instead of the file: pip install 'tiffin[tiled]', then\n"
-        "   tiled serve catalog --temp\n"
-        "and RE.subscribe(TiledWriter(client)) from bluesky_tiled_plugins; the\n"
-        "manual's page 'Export from a catalogue' goes through it."
+        "   and in .tiffin what was written of which run, which `tiffin verify` reads"
     )
+    print(HINT)
     return 0 if same else 1
 
 

@@ -1,8 +1,10 @@
 """From the shell, as a user types it."""
 
+import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -385,6 +387,24 @@ def test_the_cookbook_runs(tmp_path, read):
         np.testing.assert_array_equal(floats, read(folder / name))
 
 
+def test_the_cookbook_is_the_recipe_of_2016():
+    """Letter by letter, but for the two lines that its docstring tells of."""
+    text = (EXAMPLES / "cookbook.py").read_text()
+    _, recipe, _ = re.split(r"^# fmt: o[nf]+\n", text, flags=re.MULTILINE)
+    lines = [line for line in recipe.splitlines() if line.strip()]
+    (folder,) = (line for line in lines if ".replace(" in line)
+    closing = lines.index('    """', lines.index('    """') + 1)
+
+    del lines[closing]
+    lines.remove(folder)
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == RECIPE
+
+
+RECIPE = "e3b4af661f63e8cea74feecad78c39b4c230c5fc69b7952bdc8d283c8c9e8009"
+"""Of the lines of code of bluesky's page "Export images as TIFF files", without blank
+ones: those of its subclass and of the usage example behind it."""
+
+
 def test_the_demo_runs(tmp_path, read):
     """Light, dark and subtracted, in a tree of well-named files."""
     told = subprocess.run(
@@ -400,6 +420,10 @@ def test_the_demo_runs(tmp_path, read):
     subtracted = sorted((sample / "subtracted").iterdir())
     (dark,) = (sample / "dark").iterdir()
     assert "byte for byte the same files" in told.stdout
+    for label, images in (("dark", 1), ("light", 5), ("subtracted", 5)):
+        assert f"   {label + ':':12}{images} written, 0 skipped" in told.stdout
+    assert ".tiffin/" not in told.stdout
+    assert "pip install 'tiled[all]' bluesky-tiled-plugins" in told.stdout
     assert [path.name for path in light] == [path.name for path in subtracted]
     assert light[0].name == "0042_001_T300K.tif"
     difference = read(light[0]).astype("i8") - read(dark)

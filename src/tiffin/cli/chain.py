@@ -148,7 +148,9 @@ def _text(name: str, value: Any) -> str:
 
 def _path(_name: str, value: Any) -> Any:
     # A shell expands no ~ behind a colon, and nobody does in a file.
-    return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+    if not isinstance(value, str):
+        return value
+    return os.path.expanduser(value)  # noqa: PTH111 (a user unknown here is no error)
 
 
 def _run(_name: str, value: Any) -> Any:
