@@ -60,7 +60,8 @@ def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
             yield name, doc
     except TornError as error:
         if any(going.values()) or not going:
-            raise
+            message = f"{error}: what is torn may have been a frame"
+            raise TornError(message) from None
         _warn(f"{error}, behind the end of its runs", set() if said is None else said)
     if empty:
         message = f"{path} holds no run"
@@ -100,12 +101,18 @@ def _json_lines(path: Path) -> Iterator[Pair]:
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
-                if len(line) < 4 and line.strip() in ("", "[", "]"):
+                if len(line) < 4 and _is_bracket(line):
                     continue
                 yield _document(line, number, path)
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error
+
+
+def _is_bracket(line: str) -> bool:
+    """Whether a line holds nothing, or begins or ends an array; not half a pair."""
+    inner = line.strip()
+    return inner in ("", "]") or (inner == "[" and line.endswith("\n"))
 
 
 def _document(line: str, number: int, path: Path) -> Pair:
@@ -149,12 +156,15 @@ def _msgpack(path: Path) -> Iterator[Pair]:
             unpacker = msgpack.Unpacker(
                 file, object_hook=msgpack_numpy.decode, max_buffer_size=0
             )
-            number = 0
+            number = end = 0
             for number, found in enumerate(unpacker, 1):
+                end = unpacker.tell()  # of what is whole; later, what is torn counts
                 yield _pair(found, path, f"document {number}")
-            if unpacker.tell() < file.tell():
+            if end < file.tell():
                 message = f"{path} breaks off in document {number + 1}"
                 raise TornError(message)
+    except SourceError:  # which is a ValueError, too
+        raise
     except (OSError, ValueError, msgpack.exceptions.UnpackException) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tiffin.errors import SourceError, TiffinError
-from tiffin.sources import files
+from tiffin.sources import databroker, files
 from tiffin.sources import tiled_run as tiled
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def open_source(
             source, lambda: tiled.documents(source, via=via, roots=roots, said=said)
         )
     if callable(getattr(source, "documents", None)):
-        return _stored(source, lambda: iter(source.documents()))
+        return _stored(source, lambda: databroker.documents(source))
     if isinstance(source, Mapping):
         keys = ", ".join(map(str, list(source)[:3]))
         message = f"a {type(source).__name__} ({keys}, …) is no source; wanted {WANTED}"
