@@ -89,9 +89,13 @@ def tiled_server(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tiled.server import SimpleTiledServer
+        from tiled.server.settings import get_settings
 
         base = tmp_path_factory.getbasetemp()
-        server = SimpleTiledServer(readable_storage=[str(base)])
+        # All servers of a process share their settings: another key than the one that
+        # databroker's have already would lock these out.
+        key = get_settings().single_user_api_key
+        server = SimpleTiledServer(readable_storage=[str(base)], api_key=key)
         yield server
         server.close()
 

@@ -7,7 +7,6 @@ be missing; they are made anew from the arrays that the same run has.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from tiffin.sources.ahead import AheadArray
 from tiffin.sources.remote import TiledImages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["documents"]
 
@@ -49,71 +48,88 @@ def _never_stopped(source: Any) -> bool:
 
 
 def _with_last_events(run: Any) -> Iterator[Pair]:
-    seen: dict[str, set[int]] = defaultdict(set)
-    descriptors: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    streams: dict[str, str] = {}
+    streams: dict[str, _Stream] = {}
+    of_descriptor: dict[str, _Stream] = {}
     for name, doc in run.documents():
         if name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            descriptors[doc["name"]].append(doc)
+            stream = streams.setdefault(doc["name"], _Stream(doc["name"]))
+            stream.descriptors.append(doc)
+            of_descriptor[doc["uid"]] = stream
         elif name == "event_page":
-            seen[streams[doc["descriptor"]]] |= set(doc["seq_num"])
-        elif name == "event":
-            seen[streams[doc["descriptor"]]].add(doc["seq_num"])
+            of_descriptor[doc["descriptor"]].note(doc)
         yield name, doc
-    for stream, of_stream in descriptors.items():
-        yield from _last_events(run, stream, of_stream, seen[stream])
+    for stream in streams.values():
+        yield from stream.last_events(run)
 
 
-def _last_events(
-    run: Any, stream: str, descriptors: list[Mapping[str, Any]], seen: set[int]
-) -> Iterator[Pair]:
-    """Give the events of a stream that were not seen, scalars and images as arrays."""
-    data = run[stream]["data"]
-    times = data["time"].read()
-    missing = [k for k in range(len(times)) if k + 1 not in seen]
-    if not missing:
-        return
-    data_keys = descriptors[-1]["data_keys"]
-    columns = {
-        key: _column(data[key], missing[0], data_keys[key])
-        for key in data
-        if key in data_keys
-    }
-    for k in missing:
-        time = float(times[k])
-        begun = [d for d in descriptors if d["time"] <= time] or descriptors[:1]
-        keys = [key for key in begun[-1]["data_keys"] if key in columns]
-        yield (
-            "event",
-            {
-                "uid": f"{begun[-1]['uid']}/{k + 1}",
-                "descriptor": begun[-1]["uid"],
-                "seq_num": k + 1,
-                "time": time,
-                "data": {key: columns[key](k) for key in keys},
-                "timestamps": dict.fromkeys(keys, time),
-                "filled": dict.fromkeys(keys, True),
-            },
+class _Stream:
+    """What a stream's documents have told, and the rest of it as documents."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.descriptors: list[Mapping[str, Any]] = []
+        self._seen: set[int] = set()
+        self._whole: set[str] = set()
+
+    def note(self, page: Mapping[str, Any]) -> None:
+        """Note which events a page has, and which of its numbers are whole ones."""
+        self._seen.update(page["seq_num"])
+        self._whole.update(
+            key for key, values in page["data"].items() if type(values[-1]) is int
         )
 
+    def last_events(self, run: Any) -> Iterator[Pair]:
+        """Make the events that no page had."""
+        data = run[self._name]["data"]
+        times = data["time"].read()
+        missing = [k for k in range(len(times)) if k + 1 not in self._seen]
+        if not missing:
+            return
+        data_keys = self.descriptors[-1]["data_keys"]
+        columns = {
+            key: self._column(data[key], missing[0], key)
+            for key in data
+            if key in data_keys
+        }
+        for k in missing:
+            yield "event", self._event(k, float(times[k]), columns)
 
-def _column(node: Any, first: int, data_key: Mapping[str, Any]) -> Any:
-    """Give what gives an event's value: an image when it is read, the rest at once.
+    def _event(
+        self, k: int, time: float, columns: Mapping[str, Callable[[int], Any]]
+    ) -> Mapping[str, Any]:
+        begun = [d for d in self.descriptors if d["time"] <= time]
+        descriptor = (begun or self.descriptors[:1])[-1]
+        keys = [key for key in descriptor["data_keys"] if key in columns]
+        return {
+            "uid": f"{descriptor['uid']}/{k + 1}",
+            "descriptor": descriptor["uid"],
+            "seq_num": k + 1,
+            "time": time,
+            "data": {key: columns[key](k) for key in keys},
+            "timestamps": dict.fromkeys(keys, time),
+            "filled": dict.fromkeys(keys, True),
+        }
 
-    In-line images whose dtype nobody has declared are lists, as in the other events.
-    """
-    if len(node.shape) < 3:
-        values = node[first:]
+    def _column(self, node: Any, first: int, key: str) -> Callable[[int], Any]:
+        """Give what gives an event's value: an image when it is read, others at once.
+
+        What nobody has declared the dtype of comes as in JSON, as in the other events.
+        """
+        data_key = self.descriptors[-1]["data_keys"][key]
+        declared = data_key.get("dtype_numpy") or data_key.get("external")
+        if len(node.shape) > 2:
+            rows = AheadArray(node)
+            if declared:
+                return lambda k: TiledImages(rows, k, k + 1, whole=True)
+            return lambda k: _listed(rows.row(k))
+        values = np.asarray(node[first:])
+        if key in self._whole or data_key.get("dtype") == "integer":
+            return lambda k: _listed(values[k - first])
         return lambda k: values[k - first].tolist()
-    rows = AheadArray(node)
-    if data_key.get("dtype_numpy") or data_key.get("external"):
-        return lambda k: TiledImages(rows, k, k + 1, whole=True)
-    return lambda k: _listed(rows.row(k))
 
 
 def _listed(array: np.ndarray) -> Any:
-    """Give numbers as JSON had them: whole ones came without a point."""
+    """Give numbers as JSON had them: whole ones without a point."""
     whole = array.dtype.kind == "f" and np.array_equal(array, np.trunc(array))
     if whole and np.abs(array).max(initial=0) < 2**53:
         return array.astype("i8").tolist()
