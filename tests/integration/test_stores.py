@@ -15,6 +15,7 @@ import tiffin
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.sources import Selection, find_runs, open_source
+from tiffin.sources.tiled import holding
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
@@ -412,9 +413,23 @@ def test_runs_are_searched(catalogue):
     assert found(client, query=[mark]) == uids
     assert found(client, query=[mark, "n=1"]) == [uids[1]]
     assert found(client, query=[mark], limit=2) == uids[1:]
+    assert found(client, "-1", "-2", "-3", limit=2) == uids[:0:-1]
     assert found(client, query=[mark], since=begun[1]) == uids[1:]
     assert found(client, query=[mark], until=begun[1]) == uids[:1]
     assert found(client, "-1", query=[mark], until=begun[2]) == [uids[1]]
+
+
+def test_no_run_is_told_with_what_was_asked_for(catalogue):
+    """Not only that there is none."""
+    with pytest.raises(SourceError, match="no run fits --query mark=nosuch --since 20"):
+        found(catalogue[0], query=["mark=nosuch"], since="2026-11-22")
+
+
+def test_a_catalogue_is_no_source(catalogue):
+    """Nor is what a search found, which may be all of it: one says which runs."""
+    client, marked, _ = catalogue
+    with pytest.raises(SourceError, match=r"source\.values\(\) are all"):
+        open_source(holding(client, marked))
 
 
 def test_a_query_finds_numbers_and_text(catalogue):

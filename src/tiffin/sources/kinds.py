@@ -131,6 +131,8 @@ def open_source(
     if isinstance(source, Mapping):
         keys = ", ".join(map(str, list(source)[:3]))
         message = f"a {type(source).__name__} ({keys}, …) is no source; wanted {WANTED}"
+        if not isinstance(source, dict):  # a catalogue, or what a search in it found
+            message += "; source[uid] is one of its runs, source.values() are all"
         raise SourceError(message)
     if not isinstance(source, Iterable):
         message = f"a {type(source).__name__} is no source; wanted {WANTED}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
@@ -27,6 +27,9 @@ __all__ = [
 
 LARGEST = 2**63 - 1
 """Of the numbers that catalogues can look for."""
+
+LONGEST_TOLD = 300
+"""How much of what was asked for a message tells."""
 
 LEAST, LEAST_DIGITS = 4, 6
 """How much of a uid is taken for one; and where it could be a scan_id as well."""
@@ -97,7 +100,7 @@ class Selection:
             raise SettingsError(message)
         return cls(
             runs=tuple(runs),
-            query=dict(_key_and_value(text) for text in query),
+            query=_query(query),
             since=_time("--since", since),
             until=_time("--until", until),
             limit=limit,
@@ -105,6 +108,21 @@ class Selection:
 
     def __bool__(self) -> bool:
         return self != Selection()
+
+    def __str__(self) -> str:
+        """Tell what is asked for, as it is typed.
+
+        Examples
+        --------
+        >>> print(Selection.of(query=["sample=Ni"], since="2026-11-22T08:30+01:00"))
+        --query sample=Ni --since 2026-11-22T07:30:00+00:00
+        """
+        told = [f"--run {name}" for name in self.runs]
+        told += [f"--query {key}={value}" for key, value in self.query.items()]
+        for option, time in (("--since", self.since), ("--until", self.until)):
+            if time is not None:
+                told.append(f"{option} {datetime.fromtimestamp(time, UTC).isoformat()}")
+        return " ".join(told)
 
     def allows(self, start: Mapping[str, Any]) -> bool:
         """Whether query and times allow a run."""
@@ -121,8 +139,8 @@ class Selection:
         Raises
         ------
         SourceError
-            If a run that was asked for by name is not there, or not the only one; or if
-            a start document lacks its uid.
+            If no run is chosen; if one that was asked for by name is not there, or not
+            the only one; or if a start document lacks its uid.
         """
         for start in starts:
             if "uid" not in start:
@@ -130,15 +148,27 @@ class Selection:
                 raise SourceError(message)
         allowed = [start for start in starts if self.allows(start)]
         newest = sorted(allowed, key=lambda start: -begun(start))
+        uids = [str(start["uid"]) for start in starts]
         if self.runs:  # each once, by however many names
-            return list(dict.fromkeys(_named(newest, name) for name in self.runs))
+            uids = [_named(newest, name) for name in self.runs]
+            newest = [start for start in newest if str(start["uid"]) in uids]
+        if not newest:
+            raise self.none_found()
         chosen = {str(start["uid"]) for start in newest[: self.limit]}
-        uids = (str(start["uid"]) for start in starts)
         return list(dict.fromkeys(uid for uid in uids if uid in chosen))
+
+    def none_found(self) -> SourceError:
+        """Say that there is no run as asked for."""
+        asked = str(self)
+        asked = asked if len(asked) <= LONGEST_TOLD else asked[:LONGEST_TOLD] + "…"
+        return SourceError(f"no run fits {asked}" if asked else "there is no run")
 
 
 def only(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
     """Leave out the documents of other runs; those that name no run stay.
+
+    Resources stay, whatever run they name: a detector that is staged once for several
+    runs tells of its file in the first of them.
 
     A source that breaks off behind the stop documents of all these runs lacks nothing
     of them: it has then just come to its end.
@@ -158,7 +188,8 @@ def _of(pairs: Iterable[Pair], wanted: Container[str]) -> Iterator[Pair]:
     descriptors: set[str] = set()
     for name, doc in pairs:
         run = doc.get("uid") if name == "start" else doc.get("run_start")
-        if run is not None and str(run) not in wanted:
+        is_shared = name in ("resource", "stream_resource")
+        if run is not None and str(run) not in wanted and not is_shared:
             continue
         if name == "descriptor":
             descriptors.add(str(doc.get("uid")))
@@ -230,6 +261,19 @@ def _named(newest: list[Mapping[str, Any]], name: str) -> str:
 def _fits(held: Any, wanted: Any) -> bool:
     readings = wanted.readings if isinstance(wanted, Typed) else (wanted,)
     return any(is_same(held, reading) for reading in readings)
+
+
+def _query(texts: Iterable[str]) -> dict[str, Any]:
+    query: dict[str, Any] = {}
+    for text in texts:
+        key, value = _key_and_value(text)
+        if query.setdefault(key, value) != value:
+            message = (
+                f"--query {key}={query[key]} and --query {key}={value}: a run has one "
+                f"{key}; ask for one of them"
+            )
+            raise SettingsError(message)
+    return query
 
 
 def _key_and_value(text: str) -> tuple[str, Any]:

@@ -16,6 +16,7 @@ from tiffin.sources.select import (
     no_such_run,
     place_from_last,
 )
+from tiffin.starts import begun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,10 +128,16 @@ def _found(client: Any, selection: Selection) -> list[Any]:
     # A catalogue in Mongo sorts start documents, one in SQL what holds them.
     newest = found.sort(("start.time" if is_sql(client) else "time", -1))
     if selection.runs:  # each once, by however many names
-        runs = [_find_run(newest, name) for name in selection.runs]
-        return list({run.metadata["start"]["uid"]: run for run in runs}.values())
+        found_runs = [_find_run(newest, name) for name in selection.runs]
+        named = {run.metadata["start"]["uid"]: run for run in found_runs}
+        by_time = sorted(named, key=lambda uid: -begun(named[uid].metadata["start"]))
+        latest = by_time[: selection.limit]
+        return [run for uid, run in named.items() if uid in latest]
     limit = selection.limit if selection else 1
-    return list(newest.values()[:limit])[::-1]
+    runs = list(newest.values()[:limit])[::-1]
+    if not runs:
+        raise selection.none_found()
+    return runs
 
 
 def is_sql(client: Any) -> bool:
