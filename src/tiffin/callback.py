@@ -104,7 +104,8 @@ class ImageExporter:
         How much may wait for the workers; by default the smaller of 1 GiB and a quarter
         of what is free [bytes].
     asset_timeout : float
-        How long to look for a file that is not there yet, in the background [s].
+        How long to look for a file that is not there yet, in the background, behind
+        the end of its run; a year at most [s].
 
     Raises
     ------

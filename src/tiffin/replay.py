@@ -11,7 +11,7 @@ import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
-from tiffin.errors import ReadError, SettingsError, TiffinError
+from tiffin.errors import ReadError, SettingsError, SourceError, TiffinError
 from tiffin.export import Export, replay
 from tiffin.sources import RunFinder, Via, open_source
 
@@ -221,6 +221,12 @@ def process(
     dict or None
         Run uid → `Report`, from an exporter of tiffin's.
 
+    Raises
+    ------
+    SourceError
+        If the source can't be read, or breaks off; then what came before is exported,
+        and stands in the exporter's reports.
+
     Examples
     --------
     >>> from tiffin.testing import run_of
@@ -237,14 +243,20 @@ def process(
     source = open_source(headers, twice=callable(prepare), roots=roots)
     if callable(prepare):
         prepare(getattr(source, "parts", (source,)))
+    finish = getattr(exporter, "finish", None)
     runs = [""]  # what belongs to no run that is known
-    with Interrupts() as interrupts:
-        for name, doc in interrupts.between(source):
-            if name == "start":
-                runs.append(str(doc.get("uid")))
-            exporter(name, doc)
-    if callable(getattr(exporter, "finish", None)):
-        exporter.finish()  # type: ignore[attr-defined]
+    try:
+        with Interrupts() as interrupts:
+            for name, doc in interrupts.between(source):
+                if name == "start":
+                    runs.append(str(doc.get("uid")))
+                exporter(name, doc)
+    except SourceError:  # it breaks off: what came before is exported
+        if callable(finish):
+            finish()
+        raise
+    if callable(finish):
+        finish()
     reports = getattr(exporter, "reports", None)
     if not isinstance(reports, Mapping):
         return None

@@ -1,13 +1,15 @@
 """Images as arrays, and documents for any callback."""
 
 import gc
+import json
 
+import msgpack
 import numpy as np
 import pytest
 from bluesky.plans import count
 
-from tiffin import get_images, process
-from tiffin.errors import FieldError, SettingsError
+from tiffin import ImageExporter, get_images, process
+from tiffin.errors import FieldError, SettingsError, SourceError
 from tiffin.testing import run_of
 
 pytestmark = [
@@ -51,3 +53,23 @@ def test_process_wants_what_can_be_called(callback):
     """Said before the source is looked at."""
     with pytest.raises(SettingsError, match=r"called with \(name, document\)"):
         process(run_of({"x": [1]}), callback)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "msgpack"])
+def test_what_came_before_a_source_broke_off_is_exported(tmp_path, kind):
+    """`process` raises why, when the exporter has written what it was given."""
+    path = tmp_path / f"run.{kind}"
+    run = run_of({"img": np.ones((3, 6, 9), "u2").tolist()}, dtype_numpy=False)
+    if kind == "jsonl":
+        path.write_text("\n".join(map(json.dumps, run)))
+    else:
+        path.write_bytes(b"".join(map(msgpack.packb, run)))
+    path.write_bytes(path.read_bytes()[:-300])
+    exporter = ImageExporter("{event.seq_num}.tif", directory=tmp_path / "out")
+
+    with pytest.raises(SourceError):
+        process(path, exporter)
+
+    (report,) = exporter.reports.values()
+    assert len(report.written) == len(list((tmp_path / "out").glob("*.tif"))) > 0
+    exporter.close()
