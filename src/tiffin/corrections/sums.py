@@ -277,7 +277,7 @@ class Running:
 
     def _add_lost(self, more: np.ndarray, rows: Any) -> None:
         assert self._second is not None  # noqa: S101 (floats are carried as two)
-        assert self._inexact is not None  # noqa: S101
+        assert self._inexact is not None  # noqa: S101 (with it)
         self._second[rows], dropped = two_sum(self._second[rows], more)
         self._inexact[rows] |= dropped != 0
 

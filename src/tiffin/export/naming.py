@@ -270,7 +270,7 @@ class Namer:
             mode = os.lstat(path).st_mode
         except (OSError, ValueError):
             return None  # nothing there; or the write will say what is wrong
-        if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112
+        if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112 (a Path costs as much)
             return WriteError(f"{path} is a folder: no file can have that name")
         if self._settings.existing in ("replace", "resume") or self._settings.compare:
             return None  # looked at when it is written

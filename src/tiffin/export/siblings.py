@@ -61,7 +61,7 @@ class Siblings:
         if folder not in self._listed:
             names = defaultdict(set)
             try:
-                for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208
+                for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208 (names are all that is wanted)
                     names[folded(name)].add(name)
             except OSError:
                 pass  # not there, or no folder: the write will say what is wrong

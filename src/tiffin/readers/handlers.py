@@ -118,7 +118,7 @@ class Handlers:
         if resource.get("path_semantics") == "windows":
             joined = ntpath.join(root, path).replace("\\", "/")
         else:
-            joined = os.path.join(root, path)  # noqa: PTH118
+            joined = os.path.join(root, path)  # noqa: PTH118 (as databroker does)
         return str(self._roots.path(joined))
 
     def _unreadable(self, resource: Mapping[str, Any], error: Exception) -> TiffinError:

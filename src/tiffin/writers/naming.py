@@ -71,7 +71,7 @@ def name_temporary(temporary: str, target: str) -> None:
     except FileExistsError:
         # NFS may have made the link and lost the answer: a second name tells, see
         # O_EXCL in open(2).
-        if os.stat(temporary).st_nlink != 2:  # noqa: PTH116
+        if os.stat(temporary).st_nlink != 2:  # noqa: PTH116 (a Path costs as much)
             raise
     except OSError as error:
         if error.errno not in _NO_LINKS:
@@ -79,7 +79,7 @@ def name_temporary(temporary: str, target: str) -> None:
         _rename(temporary, target)
         return
     with suppress(OSError):  # the file has its name; the next export clears the other
-        os.unlink(temporary)  # noqa: PTH108
+        os.unlink(temporary)  # noqa: PTH108 (a Path costs as much)
 
 
 def _rename(temporary: str, target: str) -> None:
@@ -99,7 +99,7 @@ def _rename_after_look(temporary: str, target: str) -> None:
     """
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    os.rename(temporary, target)  # noqa: PTH104
+    os.rename(temporary, target)  # noqa: PTH104 (a Path costs as much)
 
 
 def _rename_no_replace(temporary: str, target: str) -> None:

@@ -25,7 +25,7 @@ __all__ = ["dated", "publish", "write_error"]
 T = TypeVar("T")
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
-_NAMELESS = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112
+_NAMELESS = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112 (a Path costs as much)
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 """What file systems (NFS, FAT) and kernels without ``O_TMPFILE`` answer to it."""
 
@@ -180,7 +180,7 @@ def _by_temporary(
         name(temporary, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary)  # noqa: PTH108 (a Path costs as much)
         raise
     return result
 
@@ -226,7 +226,7 @@ def _make_folders(folder: str, sync: bool) -> None:
         above = _folder_of(above)
     for path in missing[::-1] or [folder]:
         try:
-            os.mkdir(path)  # noqa: PTH102
+            os.mkdir(path)  # noqa: PTH102 (a Path costs as much)
         except FileExistsError as error:
             # Made by another thread meanwhile, as a rule.
             if not _is_folder(path):
@@ -239,7 +239,7 @@ def _make_folders(folder: str, sync: bool) -> None:
 def _is_folder(path: str) -> bool:
     """Tell, or raise what keeps the system from telling (`os.path.isdir` says no)."""
     try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 (a Path costs as much)
     except FileNotFoundError:  # a link that leads nowhere
         return False
 
