@@ -7,7 +7,7 @@ float64 too, and a result rounded *to odd* can be rounded again without harm.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "limits_of",
     "may_tie",
     "nearest",
+    "refuse_masked",
     "to_odd",
     "two_product",
     "two_sum",
@@ -325,3 +326,33 @@ def nearest(value: Fraction, dtype: np.dtype) -> float:
     odd = to_odd(np.array([rounded]), np.array([(lost > 0) - (lost < 0)]))
     with np.errstate(over="ignore", under="ignore"):
         return float(odd.astype(np.float32)[0])
+
+
+def refuse_masked(image: Any) -> None:
+    """Refuse masked pixels: no TIFF has a mask, and what is behind it counts nothing.
+
+    Parameters
+    ----------
+    image : array-like
+
+    Raises
+    ------
+    DtypeError
+        If any pixel is masked.
+
+    Examples
+    --------
+    >>> refuse_masked(np.ma.masked_less([[1, 2]], 2))
+    Traceback (most recent call last):
+      ...
+    tiffin.errors.DtypeError: 1 pixels are masked, and a TIFF has no mask: say what \
+stands there, as with image.filled(0)
+    """
+    if isinstance(image, np.ma.MaskedArray):
+        masked = int(np.count_nonzero(np.ma.getmaskarray(image)))
+        if masked:
+            message = (
+                f"{masked} pixels are masked, and a TIFF has no mask: say what stands "
+                f"there, as with image.filled(0)"
+            )
+            raise DtypeError(message)

@@ -369,3 +369,16 @@ def test_what_an_error_says_to_ask_for_works(tmp_path, read):
     assert "existing=" not in str(failed[2][0].error)
     for name, image in zip(casting.filenames, IMAGES, strict=True):
         np.testing.assert_array_equal(read(name), image)
+
+
+def test_a_run_in_a_run_keeps_the_names_of_both(tmp_path):
+    """S21, S37: a nested run's start does not make those of the outer one vanish."""
+    outer, inner = (run_of({"img": IMAGES[:2]}, scan_id=n) for n in (1, 2))
+    exporter = LiveTiffExporter("img", f"{tmp_path}{NAME}")
+
+    feed(exporter, [*outer[:3], *inner, *outer[3:]])
+
+    names = [Path(name).name for name in exporter.filenames]
+    assert names == ["1_step1.tif", "2_step1.tif", "2_step2.tif", "1_step2.tif"]
+    feed(exporter, run_of({"img": IMAGES[:1]}, scan_id=3))
+    assert [Path(name).name for name in exporter.filenames] == ["3_step1.tif"]

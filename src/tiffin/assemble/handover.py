@@ -127,7 +127,7 @@ class HandOver:
         return copy
 
     def _taken(self, stream: Any, key: str, value: Any) -> Any:
-        if not isinstance(value, np.ndarray) or value.nbytes < LARGE:
+        if type(value) is not np.ndarray or value.nbytes < LARGE:
             return own_copy(value)
         habit = self._habits.get((stream, key))
         if habit is None:

@@ -13,7 +13,7 @@ import numpy as np
 from tiffin.assemble.documents import held_bytes
 from tiffin.assemble.handover import Shared
 from tiffin.errors import DtypeError, ReadError
-from tiffin.exact import cast_exactly, holders
+from tiffin.exact import cast_exactly, holders, refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -202,8 +202,14 @@ def inline_pixels(
         Asked where `value` is a list and the data key does not declare ``dtype_numpy``.
     where : tuple
         Run, stream and field.
+
+    Raises
+    ------
+    DtypeError
+        If pixels are masked.
     """
     if not isinstance(value, (list, tuple)):
+        refuse_masked(value)
         return ArrayPixels(value)
     if value and isinstance(value[0], np.ndarray):
         kinds = {(np.shape(item), getattr(item, "dtype", None)) for item in value}

@@ -83,7 +83,7 @@ class LiveTiffExporter:
     ----------
     field : str
     filenames : list of str
-        Of the run in progress, or the last one.
+        Of the run in progress, or the last one; of several, where runs are nested.
     corrections : correction, or sequence of corrections
         For a subclass to name: what is done to each image after its ``event``, before
         ``_save_image``. Of `tiffin.corrections`; in a sequence, functions ``(image,
@@ -208,8 +208,8 @@ class LiveTiffExporter:
 
     def start(self, doc: dict[str, Any]) -> None:
         """Begin a run; names are made of this document."""
-        self.filenames = []
-        if not self._starts:
+        if not self._starts:  # else a run in a run: both have their names
+            self.filenames = []
             self._accounts.free_names()  # a later run may overwrite, one beside it not
         self._starts[doc["uid"]] = doc
         with self._accounts.our_own(doc):

@@ -31,6 +31,7 @@ from tiffin.corrections.step import (
 )
 from tiffin.corrections.values import Mask, Scale, Threshold
 from tiffin.errors import CorrectionError, TiffinError
+from tiffin.exact import refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,6 +104,7 @@ def correct(
         if changed is guarded:  # left as it is: nothing to tell
             continue
         notes.steps.append(described(correction))
+        refuse_masked(changed)
         image = np.asarray(changed)
         if image.ndim != 2 and image.ndim != guarded.ndim:
             message = (

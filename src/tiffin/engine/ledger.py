@@ -174,7 +174,11 @@ class Ledger:
             is_new = not causes & self._said
             self._said |= causes
         if is_new:
-            logger.error("run %s: %s", run[:8], error)
+            told = str(error)
+            of_run = f"run {run[:8]}" if run else ""
+            if of_run and not told.startswith(of_run):
+                told = f"{of_run}: {told}"
+            logger.error("%s", told)
 
     def _as_record(self, kept: Kept) -> Record:
         if isinstance(kept, Record):
