@@ -8,6 +8,7 @@ import threading
 import h5py
 import numpy as np
 import pytest
+import tifffile
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.plans import count, scan
@@ -146,6 +147,53 @@ class GrowingFile:
     def collect_asset_docs(self):
         documents, self._documents = self._documents, []
         yield from documents
+
+
+class TiffFiles(GrowingFile):
+    """A detector that writes a TIFF at each trigger, as EPICS' TIFF plugin does."""
+
+    def stage(self):
+        self._data = []
+        self._documents = [("resource", {
+            "uid": "a.h5", "spec": self._spec, "root": "/",
+            "resource_path": str(self._path.parent).lstrip("/"),
+            "path_semantics": "posix", "resource_kwargs": {
+                "template": "%s%s_%6.6d.tiff", "filename": "ad", "frame_per_point": 1,
+            },
+        })]  # fmt: skip
+        return [self]
+
+    def unstage(self):
+        return [self]
+
+    def trigger(self):
+        number = len(self._data)
+        self._data.append(number)
+        path = self._path.with_name(f"ad_{number:06d}.tiff")
+        tifffile.imwrite(path, self._images[number])
+        datum = {"datum_id": f"a.h5/{number}", "resource": "a.h5"}
+        datum["datum_kwargs"] = {"point_number": number}
+        self._documents.append(("datum", datum))
+        return NullStatus()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_files_of_ad_tiff_are_exported_live(RE, broker, tmp_path, read, first):
+    """S40: subscribed before or after the catalogue's insert."""
+    images = np.arange(5 * 6 * 9, dtype="u2").reshape(5, 6, 9)
+    (tmp_path / "raw").mkdir()
+    detector = TiffFiles(tmp_path / "raw", "AD_TIFF", images)
+    exporter = ImageExporter(NAME, directory=tmp_path / "out")
+    callbacks = [exporter, broker.v1.insert]
+    for callback in callbacks if first else callbacks[::-1]:
+        RE.subscribe(callback)
+
+    (uid,) = RE(count([detector], 5))
+
+    report = exporter.reports[uid]
+    assert str(report) == "5 written, 0 skipped, 0 failed"
+    for record, image in zip(report.written, images, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)
 
 
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])

@@ -115,7 +115,7 @@ def test_a_subclass_may_save_in_its_own_way(run, tmp_path):
 
 
 def test_all_hooks_are_called(run, tmp_path):
-    """S46: start, descriptor, event, stop."""
+    """S46: start, descriptor, event and _save_image for each, stop."""
     called = []
 
     class Hooked(LiveTiffExporter):
@@ -127,13 +127,24 @@ def test_all_hooks_are_called(run, tmp_path):
             called.append("descriptor")
             super().descriptor(doc)
 
+        def event(self, doc):
+            called.append(f"event {doc['seq_num']}")
+            super().event(doc)
+
+        def _save_image(self, image, filename):
+            called.append(f"save {Path(filename).name}")
+            super()._save_image(image, filename)
+
         def stop(self, doc):
             called.append("stop")
             super().stop(doc)
 
     feed(Hooked("img", f"{tmp_path}{NAME}"), run)
 
-    assert called == ["start", "descriptor", "stop"]
+    of_events = [
+        word for n in (1, 2, 3) for word in (f"event {n}", f"save 7_step{n}.tif")
+    ]
+    assert called == ["start", "descriptor", *of_events, "stop"]
 
 
 def test_what_a_hook_raises_is_the_users_word(RE, img, tmp_path):

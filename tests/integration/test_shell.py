@@ -123,7 +123,9 @@ def test_wrong_usage_gives_status_2(documents, tmp_path, arguments, says):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_tiled_serve_with_an_api_key(RE, img, tmp_path, names_in, monkeypatch):
+def test_tiled_serve_with_an_api_key(
+    RE, img, images, tmp_path, read, names_in, monkeypatch
+):
     """A real `tiled serve` process; without the key it is an error."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -165,6 +167,10 @@ def test_tiled_serve_with_an_api_key(RE, img, tmp_path, names_in, monkeypatch):
     assert "Traceback" not in refused.stderr
     assert told.returncode == 0, told.stderr
     assert names_in(tmp_path / "out") == ["1_1.tif", "1_2.tif"]
+    for number, image in enumerate(images.taken(2), 1):
+        found = read(tmp_path / "out" / f"1_{number}.tif")
+        np.testing.assert_array_equal(found, image)
+        assert found.dtype == image.dtype
 
 
 def connected(address):

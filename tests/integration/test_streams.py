@@ -26,7 +26,7 @@ from ophyd_async.sim import PatternGenerator, SimBlobDetector, SimMotor
 from PIL import Image
 
 import tiffin
-from tiffin import ImageExporter
+from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.errors import CollisionError, MissingKeyError, UnknownFormatError
 
 FRAMES = np.arange(12 * 6 * 9, dtype="u2").reshape(12, 6, 9)
@@ -617,6 +617,21 @@ def test_ophyd_async_is_exported_live(RE, devices, tmp_path, read, names_in):
     report = exporter.reports[uid]
     assert names_in(tmp_path / "out") == ["1_-1.0.tif", "2_0.0.tif", "3_1.0.tif"]
     check(report, stored_frames(tmp_path / "detector"), read)
+
+
+def test_ophyd_async_through_the_old_exporter(RE, devices, tmp_path, read):
+    """S41, S46: in the caller's thread, while the writer holds the file."""
+    blob, mot = devices
+    exporter = LiveTiffExporter(
+        "blob", f"{tmp_path}/out/{{event.seq_num}}_{{event.data.mot:.1f}}.tif"
+    )
+
+    (uid,) = RE(scan([blob], mot, -1, 1, 3), exporter)
+
+    frames = stored_frames(tmp_path / "detector")
+    names = [Path(name).name for name in exporter.filenames]
+    assert names == ["1_-1.0.tif", "2_0.0.tif", "3_1.0.tif"]
+    check(exporter.reports[uid], frames, read)
 
 
 @pytest.fixture
