@@ -6,7 +6,7 @@ from event_model import compose_run
 
 import tiffin
 from tiffin import ImageExporter, LiveTiffExporter
-from tiffin.corrections import Average, DarkSubtract, FlatField
+from tiffin.corrections import Average, DarkSubtract, FlatField, Mask
 from tiffin.errors import SettingsError
 from tiffin.testing import run_of
 
@@ -267,8 +267,11 @@ class Subtracted(LiveTiffExporter):
 @pytest.mark.parametrize(
     ("flat", "dark", "told"),
     [
-        ([[2, 4]], 3, "below zero"),
-        ([[-2, 4]], None, "below zero"),
+        ([[2, 4]], 3, "pixels: 1, such as -1 at row 0, column 0"),
+        ([[-2, 4]], None, "pixels: 1, such as -2 at row 0, column 0"),
+        ([[4, 0]], None, "pixels: 1, such as 0 at row 0, column 1"),
+        ([[4, np.nan]], None, "dead='keep'"),
+        ([[0, -1]], None, "no pixel above zero"),
         ([[2, 4]], [[1]], "its dark"),
     ],
 )
@@ -285,6 +288,23 @@ def test_a_flat_field_that_would_falsify_is_refused(tmp_path, flat, dark, told):
 
     (record,) = report.failed
     assert told in str(record.error)
+
+
+@pytest.mark.parametrize("dead", [0, -3, np.nan, np.inf])
+def test_dead_pixels_of_a_flat_field_can_be_kept(tmp_path, read, dead):
+    """As counted, and not in the mean; a mask behind replaces them, as is advised."""
+    np.save(tmp_path / "flat.npy", np.array([[1, 3, dead]], float))
+    light = run_of({"img": np.full((1, 1, 3), 100, "u2")}, scan_id=1)
+    step = FlatField(file=tmp_path / "flat.npy", dead="keep")
+    masked = [step, Mask(array=np.array([[0, 0, 1]]), fill=-1)]
+
+    kept = exported(light, tmp_path / "kept", step)
+    replaced = exported(light, tmp_path / "masked", *masked)
+
+    pixels = [read(report.written[0].path).tolist() for report in (kept, replaced)]
+    assert pixels[0] == [[200, np.float32(100 / 1.5), 100]]
+    assert pixels[1] == [[200, np.float32(100 / 1.5), -1]]
+    assert "dead='keep'" in str(step)
 
 
 def test_whole_numbers_of_64_bits_are_subtracted_exactly(tmp_path):

@@ -209,7 +209,7 @@ def prepare_flat(
     Traceback (most recent call last):
       ...
     tiffin.errors.CorrectionError: the flat field has 1 pixel that is zero or not \
-finite, such as 0 at row 0, column 1: mask it, as in Mask(file=..., fill=0)
+finite, such as 0 at row 0, column 1: give a mask of it
     >>> prepare_flat(np.array([[2, 0]]), "uint16", mask=np.array([[0, 1]]))
     array([[2., 1.]], dtype=float32)
     """
@@ -478,8 +478,8 @@ def _refuse_zeros(flat: np.ndarray) -> None:
     message = (
         f"the flat field has {count} pixel{'s' * (count > 1)} that "
         f"{'are' if count > 1 else 'is'} zero or not finite, such as "
-        f"{flat[at].item()}{where}: mask {'them' if count > 1 else 'it'}, "
-        f"as in Mask(file=..., fill=0)"
+        f"{flat[at].item()}{where}: give a "
+        f"mask of {'them' if count > 1 else 'it'}"
     )
     raise CorrectionError(message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class FlatField:
         What is taken off the flat field first: a file, or a number [counts].
     catalog : object, optional
         Where runs are looked up; see `DarkSubtract`.
+    dead : {"error", "keep"}
+        What becomes of an image where the flat field is zero, below zero, or no number:
+        it fails, or those pixels stay as they were counted; a `Mask` behind replaces
+        them.
 
     Examples
     --------
@@ -57,6 +61,7 @@ class FlatField:
     key: str | None = None
     dark: Any = None
     catalog: Any = None
+    dead: Literal["error", "keep"] = "error"
 
     def __post_init__(self) -> None:
         chosen = [name for name in SOURCES if getattr(self, name) is not None]
@@ -70,6 +75,9 @@ class FlatField:
             check_text(name, getattr(self, name))
         if self.file is not None:
             object.__setattr__(self, "file", str(self.file))
+        if self.dead not in ("error", "keep"):
+            message = f"dead is 'error' or 'keep', not {self.dead!r}"
+            raise SettingsError(message)
         dark: Any = self.dark
         if dark is not None and not isinstance(dark, (str, os.PathLike)):
             object.__setattr__(self, "dark", double("dark", dark))
@@ -79,6 +87,8 @@ class FlatField:
         told = [
             f"{n}={getattr(self, n)!r}" for n in names if getattr(self, n) is not None
         ]
+        if self.dead != "error":
+            told.append(f"dead={self.dead!r}")
         return f"FlatField({', '.join(told)})"
 
     @property
@@ -169,13 +179,26 @@ class BoundFlat:
             mean = mean - dark
         elif dark is not None:
             mean = mean - self._dark(str(dark), mean.shape)
-        below = int(np.count_nonzero(mean < 0))
-        if below:
-            message = f"the flat field has {below} pixels below zero, less its dark"
-            raise CorrectionError(message)
-        usable = mean[np.isfinite(mean) & (mean > 0)]
-        if not usable.size:
+        alive = np.isfinite(mean) & (mean > 0)
+        if not alive.any():
             message = "the flat field has no pixel above zero"
             raise CorrectionError(message)
-        told = {"flat": references[0].name, "checksum": fingerprint(mean)}
-        return prepare_flat(mean / usable.mean(), dtype), mean.shape, told
+        told: dict[str, Any] = {"flat": references[0].name}
+        told["checksum"] = fingerprint(mean)
+        if not alive.all():
+            self._refuse_dead(mean, alive)
+            told["dead"] = int(np.count_nonzero(~alive))
+        flat = np.where(alive, mean / mean[alive].mean(), 1)
+        return prepare_flat(flat, dtype), mean.shape, told
+
+    def _refuse_dead(self, mean: np.ndarray, alive: np.ndarray) -> None:
+        if self._step.dead == "keep":
+            return
+        row, column = np.argwhere(~alive)[0]
+        message = (
+            f"the flat field, less its dark, is not above zero everywhere (pixels: "
+            f"{np.count_nonzero(~alive)}, such as {mean[row, column]:g} at row {row}, "
+            f"column {column}): dead='keep' leaves the images there as they were "
+            f"counted, and a Mask behind it replaces that"
+        )
+        raise CorrectionError(message)
