@@ -258,8 +258,11 @@ def numbered(doc, n):
     }
 
 
-def test_ended_runs_leave_nothing_behind(tmp_path):
-    """S45: one run that never stops does not make the others stay."""
+def test_ended_runs_leave_little_behind(tmp_path):
+    """S45: one run that never stops does not make the others stay.
+
+    Resources and datums stay a while: see test_staged_once.
+    """
     exporter = ImageExporter(NAME, directory=tmp_path, existing="replace")
     for name, doc in without_stop()[:2]:
         exporter(name, doc)
@@ -268,9 +271,6 @@ def test_ended_runs_leave_nothing_behind(tmp_path):
             exporter(name, numbered(doc, n))
         exporter("stop", {"uid": "s", "run_start": f"run-{n}", "time": 1})
 
-    referenced = exporter._pipeline._assembler._referenced
-    assert not referenced.resources
-    assert not referenced.datums
     assert set(exporter._pipeline._runs.values()) == {"run-1"}
     exporter.finish()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.run import announced_images
+from tiffin.assemble.announced import MOST_IMAGES, announced_images
+from tiffin.assemble.understood import whole
 from tiffin.errors import NoImageError, TiffinError
 from tiffin.frames import Frame, Pixels
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.run import OpenRun
 
-__all__ = ["frames_of"]
+__all__ = ["frames_of", "take_numbers"]
 
 
 def frames_of(
@@ -23,6 +24,7 @@ def frames_of(
     event: Mapping[str, Any],
     name: str | None,
     pixels: Pixels | TiffinError,
+    numbers: range | None = None,
 ) -> Iterator[Frame]:
     """Give the frames of one event and field, or the one that says why not.
 
@@ -35,16 +37,17 @@ def frames_of(
         The field, where it is known.
     pixels : Pixels or TiffinError
         Where its images come from, or why there are none.
+    numbers : range, optional
+        Their running numbers, where they have been taken before.
     """
     if name is not None:
         absent = isinstance(pixels, NoImageError)
         (run.absent if absent else run.seen).add(name)
-    stream = str(descriptor["name"])
     context: dict[str, Any] = {
         "run": run.uid,
-        "stream": stream,
+        "stream": descriptor["name"],
         "field": name,
-        "seq_num": int(event["seq_num"]),  # numpy's are no JSON
+        "seq_num": whole(event["seq_num"]),  # numpy's are no JSON
         "start": run.start,
         "descriptor": descriptor,
         "event": event,
@@ -54,18 +57,39 @@ def frames_of(
     if isinstance(pixels, TiffinError):
         yield Frame(problem=pixels, **context)
         return
-    shape = pixels.shape
-    if shape is not None and not math.prod(shape):
-        message = (
-            f"event {event['seq_num']} holds no image of {name!r}: shape {list(shape)}"
-        )
+    if _is_empty(pixels):
+        shape = list(pixels.shape or ())
+        message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
         yield Frame(problem=NoImageError(message), **context)
         return
-    if shape is None:
+    if numbers is None:
+        numbers = take_numbers(run, descriptor, name, pixels)
+    for i, number in enumerate(numbers):
+        yield Frame(pixels=pixels, i=i, number=number, **context)
+
+
+def take_numbers(
+    run: OpenRun,
+    descriptor: Mapping[str, Any],
+    name: str | None,
+    pixels: Pixels | TiffinError,
+) -> range:
+    """Take the running numbers of an event's frames.
+
+    There is one at least, unless nothing is there: what an event turns out to hold
+    besides is found when it is read.
+    """
+    if isinstance(pixels, TiffinError) or _is_empty(pixels):
+        return range(0)
+    if pixels.shape is None:
         data_key = descriptor["data_keys"].get(name, {})
         count = announced_images(data_key, colour=pixels.colour)
     else:
-        count = math.prod(shape[: -3 if pixels.colour else -2])
-    first = run.number(stream, str(name), count)
-    for i in range(count):
-        yield Frame(pixels=pixels, i=i, number=first + i, **context)
+        count = math.prod(pixels.shape[: -3 if pixels.colour else -2])
+    return run.take_numbers(
+        descriptor["name"], str(name), count if count <= MOST_IMAGES else 1
+    )
+
+
+def _is_empty(pixels: Pixels) -> bool:
+    return pixels.shape is not None and not math.prod(pixels.shape)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_event_page
+
+from tiffin.assemble.understood import WILD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,15 +41,16 @@ class Foresight:
         baselines: dict[str, Mapping[str, Any]] = {}
         runs: dict[str, str] = {}
         for name, doc in documents:
-            if name == "stop" and "run_start" in doc:
-                stops[doc["run_start"]] = doc
-            elif name == "descriptor" and doc.get("name") == BASELINE:
-                runs[str(doc.get("uid"))] = str(doc.get("run_start"))
-            elif name in ("event", "event_page", "bulk_events"):
-                for event in events_in(name, doc):
-                    run = runs.get(str(event.get("descriptor")))
-                    if run is not None:
-                        baselines.setdefault(run, event["data"])
+            with suppress(*WILD):  # the assembler says so when it comes to it
+                if name == "stop" and "run_start" in doc:
+                    stops[doc["run_start"]] = doc
+                elif name == "descriptor" and doc.get("name") == BASELINE:
+                    runs[str(doc.get("uid"))] = str(doc.get("run_start"))
+                elif name in ("event", "event_page", "bulk_events"):
+                    for event in events_in(name, doc):
+                        run = runs.get(str(event.get("descriptor")))
+                        if run is not None:
+                            baselines.setdefault(run, event["data"])
         return cls(stops, baselines)
 
 

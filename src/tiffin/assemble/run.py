@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tiffin.assemble.announced import announced_images, is_colour, is_image
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "Announced",
-    "OpenRun",
-    "announced_images",
-    "announced_shape",
-    "is_colour",
-    "is_image",
-]
+__all__ = ["OpenRun", "announced_images", "is_colour"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,11 +61,11 @@ class OpenRun:
         """The run's uid."""
         return str(self.start["uid"])
 
-    def number(self, stream: str, name: str, frames: int) -> int:
-        """Give the running number of the first of so many new frames."""
+    def take_numbers(self, stream: str, name: str, frames: int) -> range:
+        """Give the running numbers of so many new frames."""
         first = self.counts[stream, name]
         self.counts[stream, name] += frames
-        return first
+        return range(first, first + frames)
 
     def missing(
         self, fields: tuple[str, ...] | None, streams: tuple[str, ...] | None
@@ -150,7 +143,8 @@ class OpenRun:
         stream, data_key = next(iter(selected.items()))
         if is_image(data_key):
             return f"run {self.uid[:8]} has no event with field {name!r} in {stream!r}"
-        shape = list(data_key.get("shape") or ())
+        shape = data_key.get("shape")
+        shape = [] if shape is None else [*shape] if isinstance(shape, tuple) else shape
         return (
             f"field {name!r} of run {self.uid[:8]} is no image: its shape is {shape}, "
             f"an image has two dimensions or more; {self._choices()}"
@@ -165,52 +159,3 @@ class OpenRun:
 
     def _all_images(self) -> list[str]:
         return [name for names in self.image_fields().values() for name in names]
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What a descriptor promises of the fields that are exported.
-
-    Attributes
-    ----------
-    start, descriptor : mapping
-        The documents.
-    images : mapping
-        Image field → how many images an event holds.
-    """
-
-    start: Mapping[str, Any]
-    descriptor: Mapping[str, Any]
-    images: Mapping[str, int]
-
-
-def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Read a data key's shape; None where it is no image's or not all known.
-
-    A zero is no shape that a detector has: it was not known when it was announced.
-    """
-    shape = data_key.get("shape") or ()
-    if len(shape) < 2 or not all(shape):
-        return None
-    return tuple(int(n) for n in shape)
-
-
-def announced_images(data_key: Mapping[str, Any], *, colour: bool) -> int:
-    """Count the images that an event is announced to hold; 1 where that is unknown."""
-    shape = data_key.get("shape") or ()
-    lead = shape[: -3 if colour else -2]
-    return math.prod(int(n) for n in lead) if all(lead) else 1
-
-
-COLOUR_AXES = {"c", "color", "colour", "rgb", "rgba", "channel", "channels", "sample"}
-
-
-def is_colour(data_key: Mapping[str, Any]) -> bool:
-    """Whether a data key's ``dims`` say that the last axis is a colour's samples."""
-    dims = list(data_key.get("dims") or ())
-    return bool(dims) and str(dims[-1]).lower() in COLOUR_AXES
-
-
-def is_image(data_key: Mapping[str, Any]) -> bool:
-    """Whether a data key announces two or more dimensions."""
-    return len(data_key.get("shape") or ()) >= 2

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from tiffin.errors import ReadError
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from tiffin.frames import Frame
 
-__all__ = ["WaitingRoom"]
+__all__ = ["NotDescribed", "WaitingRoom"]
+
+
+class NotDescribed(ReadError):
+    """A document that others refer to has not come (yet).
+
+    Attributes
+    ----------
+    uid : str
+        What it will be known by.
+    """
+
+    def __init__(self, message: str, uid: str) -> None:
+        super().__init__(message)
+        self.uid = uid
 
 
 class Maker(Protocol):

@@ -6,19 +6,17 @@ n·k to n·(k+1)-1 of its dataset, or of its sequence of files.
 
 from __future__ import annotations
 
-import math
+import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tiffin.errors import ReadError, TiffinError, UnknownFormatError, did_you_mean
+from tiffin.errors import NotYetError, ReadError, TiffinError
+from tiffin.readers.event_rows import EventPart, EventRows
+from tiffin.readers.formats import opener
 from tiffin.readers.layout import Span, datum_shape, span_of_event
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
@@ -28,21 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tiffin.frames import Encoded
-    from tiffin.readers.rows import Opener, Rows, Stored
+    from tiffin.readers.rows import Rows, Stored
 
 __all__ = ["AssetPixels", "Assets", "opener"]
 
-GROUP = "tiffin.readers"
+logger = logging.getLogger("tiffin")
 
-OWN = {
-    "application/x-hdf5": "tiffin.readers.hdf5:hdf5_rows",
-    "image/tiff": "tiffin.readers.sequences:tiff_rows",
-    "image/jpeg": "tiffin.readers.sequences:jpeg_rows",
-    "application/x-npy": "tiffin.readers.sequences:npy_rows",
-    "application/x-zarr": "tiffin.readers.zarr:ZarrRows",
-    "application/zarr": "tiffin.readers.zarr:ZarrRows",
-}
-"""Mimetype, without ``multipart/related;type=`` → reader."""
+T = TypeVar("T")
+
+MOST_ROWS = 10**7
+"""A detector at 10 kHz takes as many in a quarter of an hour; no event has more."""
 
 
 class Assets:
@@ -61,6 +54,7 @@ class Assets:
         self._roots = roots or RootMap()
         self._open: Recent[_Opened] = Recent()
         self._lock = threading.RLock()
+        self._said: set[str] = set()
 
     def event(
         self, resource: Mapping[str, Any], index: int, announced: tuple[int, ...]
@@ -74,36 +68,40 @@ class Assets:
         ReadError
             If they can't be read.
         """
-        with self._lock:
-            opened = self._opened(resource, announced)
-            datum = datum_shape(announced, resource.get("parameters", {}))
-            try:
-                span, row_shape = opened.span(datum, index)
-            except TiffinError:
-                self.forget(resource)
-                raise
-            colour = opened.rows.colour
-        source = _Source(self, resource, announced)
-        if span.part is not None:
-            return EventPart(source, span, row_shape)
-        return EventRows(source, span.first, (span.rows, *row_shape), colour=colour)
+        if index < 0:
+            message = f"{resource.get('uri')}: no event has the index {index}"
+            raise ReadError(message)
+        with self._closing(resource):
+            return self._looking_again(
+                resource, lambda: self._event(resource, index, announced)
+            )
 
     def read(
         self,
         resource: Mapping[str, Any],
         announced: tuple[int, ...],
         where: tuple[int, ...],
+        shape: tuple[int, ...],
     ) -> np.ndarray:
-        """Read one row, or a part of one."""
+        """Read one row, or a part of one.
+
+        Parameters
+        ----------
+        resource : mapping
+        announced : tuple of int
+            The shape that the descriptor announces for an event.
+        where : tuple of int
+            The row, and what is meant within it.
+        shape : tuple of int
+            That its reader has said it has.
+        """
         with self._closing(resource):
-            stored = self._stored(resource, announced, where)
-            image = stored.read() if stored is not None else None
-            if image is not None:
-                return image
-            with self._lock:
-                row = self._opened(resource, announced).rows.read(where[0])
-                part: np.ndarray = row[where[1:]]
-                return part
+            image = self._looking_again(
+                resource, lambda: np.asarray(self._read(resource, announced, where))
+            )
+            if image.shape != shape:
+                self._note_shape(resource, image.shape, shape)
+            return image
 
     def encoded(
         self,
@@ -117,15 +115,92 @@ class Assets:
             stored = self._stored(resource, announced, where, takes)
             return stored.encoded() if stored is not None else None
 
-    def forget(self, resource: Mapping[str, Any]) -> None:
-        """Close a resource; it is opened anew when it is asked for."""
+    def forget(self, resource: Mapping[str, Any]) -> bool:
+        """Close a resource; it is opened anew when it is asked for.
+
+        Returns
+        -------
+        bool
+            Whether it had been asked before, so that it may have grown by now.
+        """
         with self._lock:
-            self._open.forget(resource["uid"])
+            opened = self._open.forget(resource["uid"])
+            return opened is not None and opened.asked > 1
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
             self._open.close()
+            self._said.clear()
+
+    def _event(
+        self, resource: Mapping[str, Any], index: int, announced: tuple[int, ...]
+    ) -> EventRows | EventPart:
+        with self._lock:
+            opened = self._opened(resource, announced)
+            datum = datum_shape(announced, _parameters(resource))
+            span, row_shape = opened.span(datum, index)
+            # Some know it only once they have looked into a file.
+            colour = bool(getattr(opened.rows, "colour", False))
+        if span.rows > MOST_ROWS:
+            message = (
+                f"{resource['uri']}: an event of {span.rows} rows, as its parameters "
+                f"have it, is none"
+            )
+            raise ReadError(message)
+        source = _Source(self, resource, announced)
+        if span.part is not None:
+            return EventPart(source, span, row_shape)
+        shape = (span.rows, *row_shape)
+        return EventRows(source, span.first, shape, colour=colour)
+
+    def _read(
+        self,
+        resource: Mapping[str, Any],
+        announced: tuple[int, ...],
+        where: tuple[int, ...],
+    ) -> Any:
+        stored = self._stored(resource, announced, where)
+        image = stored.read() if stored is not None else None
+        if image is not None:
+            return image
+        with self._lock:
+            row = self._opened(resource, announced).rows.read(where[0])
+            return np.asarray(row)[where[1:]]
+
+    def _looking_again(self, resource: Mapping[str, Any], look: Callable[[], T]) -> T:
+        """Look; what is not there in what was open, look for in what is there now."""
+        try:
+            return look()
+        except NotYetError:
+            if not self.forget(resource):
+                raise
+            return look()
+
+    def _note_shape(
+        self, resource: Mapping[str, Any], found: tuple[int, ...], said: tuple[int, ...]
+    ) -> None:
+        """Refuse what is no image; say once where sizes are others than a reader said.
+
+        The array is right: files of a sequence may differ.
+        """
+        if len(found) != len(said):
+            message = (
+                f"{resource['uri']}: where an image of shape {[*said]} should be, its "
+                f"reader gives something of shape {[*found]}"
+            )
+            raise ReadError(message)
+        with self._lock:
+            is_new = resource["uid"] not in self._said
+            self._said.add(resource["uid"])
+        if is_new:
+            logger.warning(
+                "%s: an image has shape %s, where its reader said %s: the image is "
+                "right",
+                resource["uri"],
+                [*found],
+                [*said],
+            )
 
     @contextmanager
     def _closing(self, resource: Mapping[str, Any]) -> Iterator[None]:
@@ -137,7 +212,7 @@ class Assets:
             raise
         except Exception as error:
             self.forget(resource)
-            message = f"{resource['uri']}: {type(error).__name__}: {error}"
+            message = f"{resource.get('uri')}: {type(error).__name__}: {error}"
             raise ReadError(message) from error
 
     def _stored(
@@ -158,10 +233,12 @@ class Assets:
             open_asset = opener(resource["mimetype"])
             return _Opened(open_asset(self._asset(resource, announced)))
 
-        return self._open.get(resource["uid"], open_anew)
+        opened = self._open.get(resource["uid"], open_anew)
+        opened.asked += 1
+        return opened
 
     def _asset(self, resource: Mapping[str, Any], announced: tuple[int, ...]) -> Asset:
-        parameters = resource.get("parameters", {})
+        parameters = _parameters(resource)
         return Asset(
             mimetype=resource["mimetype"],
             uri=resource["uri"],
@@ -177,6 +254,7 @@ class _Opened:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
+        self.asked = 0
         self.storing = rows if isinstance(rows, Storing) else None
         self._spanning = rows if isinstance(rows, Spanning) else None
 
@@ -184,11 +262,11 @@ class _Opened:
         """Find an event's rows, and the shape of one. The first must be there."""
         if self._spanning is not None:
             first, count = self._spanning.span(index)
-            return Span(first=first, rows=count), self.rows.row_shape(first)
+            return Span(first=first, rows=count), self._row_shape(first)
         looked_at, shape = self._look_at(index)
         span = span_of_event(datum, shape, index)
         if span.first != looked_at:
-            shape = self.rows.row_shape(span.first)
+            shape = self._row_shape(span.first)
         return span, shape
 
     def close(self) -> None:
@@ -197,9 +275,12 @@ class _Opened:
 
     def _look_at(self, index: int) -> tuple[int, tuple[int, ...]]:
         try:
-            return index, self.rows.row_shape(index)
+            return index, self._row_shape(index)
         except TiffinError:
-            return 0, self.rows.row_shape(0)
+            return 0, self._row_shape(0)
+
+    def _row_shape(self, row: int) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.rows.row_shape(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,85 +291,13 @@ class _Source:
     resource: Mapping[str, Any]
     announced: tuple[int, ...]
 
-    def read(self, where: tuple[int, ...]) -> np.ndarray:
-        return self.assets.read(self.resource, self.announced, where)
+    def read(self, where: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+        return self.assets.read(self.resource, self.announced, where, shape)
 
     def encoded(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool]
     ) -> Encoded | None:
         return self.assets.encoded(self.resource, self.announced, where, takes)
-
-
-class EventRows:
-    """The images of one event, each read when asked for."""
-
-    def __init__(
-        self, source: _Source, first: int, shape: tuple[int, ...], *, colour: bool
-    ) -> None:
-        self._source = source
-        self._first = first
-        self.shape = shape
-        self.colour = colour
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Read a part; the first index chooses the row."""
-        keys = key if isinstance(key, tuple) else (key,)
-        if not isinstance(keys[0], int):
-            part: np.ndarray = np.asarray(self)[key]
-            return part
-        numbers = tuple(takewhile(lambda k: isinstance(k, int), keys))
-        numbers = numbers[: max(len(self.shape) - 2, 1)]
-        return self._source.read(self._where(numbers))[keys[len(numbers) :]]
-
-    def encoded(
-        self, where: tuple[int, ...], takes: Callable[[str | None], bool]
-    ) -> Encoded | None:
-        """Give an image as it is stored, where that is in a codec that is taken."""
-        return self._source.encoded(self._where(where), takes)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Read all of it."""
-        array = np.stack([self[k] for k in range(self.shape[0])])
-        return np.array(array, dtype=dtype or array.dtype, copy=copy)
-
-    def _where(self, where: tuple[int, ...]) -> tuple[int, ...]:
-        return (self._first + where[0], *where[1:])
-
-
-class EventPart:
-    """The images of one event, in rows that hold other events' images too."""
-
-    def __init__(self, source: _Source, span: Span, row_shape: tuple[int, ...]) -> None:
-        self._source = source
-        self._first = span.first
-        self._before, images = span.part or (0, span.rows)
-        self._lead = row_shape[: -span.image_axes]
-        self.shape = (images, *row_shape[-span.image_axes :])
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Read a part; the first index chooses the image."""
-        keys = key if isinstance(key, tuple) else (key,)
-        if not isinstance(keys[0], int):
-            part: np.ndarray = np.asarray(self)[key]
-            return part
-        return self._source.read(self._where(keys[0]))[keys[1:]]
-
-    def encoded(
-        self, where: tuple[int, ...], takes: Callable[[str | None], bool]
-    ) -> Encoded | None:
-        """Give an image as it is stored, where that is in a codec that is taken."""
-        return self._source.encoded((*self._where(where[0]), *where[1:]), takes)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Read all of it."""
-        array = np.stack([self[k] for k in range(self.shape[0])])
-        return np.array(array, dtype=dtype or array.dtype, copy=copy)
-
-    def _where(self, image: int) -> tuple[int, ...]:
-        """Find the row that an image is in, and its place there."""
-        row, inside = divmod(self._before + image, math.prod(self._lead))
-        places = np.unravel_index(inside, self._lead) if self._lead else ()
-        return (self._first + row, *map(int, places))
 
 
 @dataclass(slots=True, eq=False)
@@ -309,42 +318,8 @@ class AssetPixels:
         return self.assets.event(self.resource, self.index, self.datum_shape)
 
 
-def opener(mimetype: str) -> Opener:
-    """Find the reader of a mimetype: a plug-in's, or our own.
-
-    Raises
-    ------
-    UnknownFormatError
-        Naming the mimetype and the entry-point group.
-    """
-    plain = mimetype.removeprefix("multipart/related;").strip().removeprefix("type=")
-    for wanted in (mimetype, plain):
-        plug_in = _plug_ins().get(wanted)
-        if plug_in is not None:
-            return _loaded(plug_in, mimetype)
-        if wanted in OWN:
-            module, _, name = OWN[wanted].partition(":")
-            own: Opener = getattr(import_module(module), name)
-            return own
-    message = (
-        f"no reader for mimetype {mimetype!r}: register one in the entry-point group "
-        f"{GROUP!r}"
-    )
-    near = did_you_mean(plain, [*OWN, *_plug_ins()])
-    raise UnknownFormatError(message + near)
-
-
-def _loaded(plug_in: Any, mimetype: str) -> Opener:
-    try:
-        loaded: Opener = plug_in.load()
-    except Exception as error:
-        message = (
-            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {error}"
-        )
-        raise UnknownFormatError(message) from error
-    return loaded
-
-
-@cache
-def _plug_ins() -> dict[str, Any]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _parameters(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read what is said besides; raise what tells that it is no mapping."""
+    parameters: Mapping[str, Any] = resource.get("parameters") or {}
+    parameters.keys()
+    return parameters

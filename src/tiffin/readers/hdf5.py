@@ -12,6 +12,7 @@ import numpy as np
 from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.hdf5_raw import LARGEST_BLOCK, raw_rows
 from tiffin.readers.hdf5_written import Written, open_hdf5
+from tiffin.readers.rows import refuse_negative
 from tiffin.readers.sequences import FileSequence
 from tiffin.readers.slices import parsed_slice
 
@@ -154,8 +155,9 @@ class Hdf5Rows:
 
     def _need(self, row: int) -> None:
         """Make sure that a row is in the dataset, looking again if it has grown."""
-        if row < len(self._range):
+        if 0 <= row < len(self._range):
             return
+        refuse_negative(row, self._path)
         with suppress(Exception):  # a dataset that can't be refreshed is as it was
             self._dataset.refresh()
         self._measure()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingLibraryError, NotYetError
+from tiffin.readers.places import not_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,8 @@ def open_hdf5(path: Path) -> Any:
     except ImportError as error:
         message = f"HDF5 needs h5py: pip install 'tiffin[hdf5]' ({error})"
         raise MissingLibraryError(message) from error
+    if not path.exists():
+        raise not_there(path)
     # Plainly first: only so is a truncated file refused. One that another process is
     # writing to opens as SWMR only.
     try:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-from tiffin.errors import ReadError, SettingsError
+from tiffin.errors import NotYetError, ReadError, SettingsError
 
-__all__ = ["RootMap"]
+__all__ = ["RootMap", "not_there"]
 
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.I | re.DOTALL)
+_ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
 _DRIVE = re.compile(r"^/?[A-Za-z]:")
 
 
@@ -61,9 +62,9 @@ class RootMap:
         return Path(path) if mapped is None else mapped
 
     def locate(self, uri: str) -> Path:
-        """Give the path here of a file URI.
+        """Give the path here of a file URI, or of an absolute path in its place.
 
-        The raw path is tried first and its percent-decoded form only if that is
+        A URI's raw path is tried first and its percent-decoded form only if that is
         absent: some writers encode, and some don't.
 
         Raises
@@ -72,6 +73,8 @@ class RootMap:
             If the URI is none of a file.
         """
         found = _FILE_URI.fullmatch(uri)
+        if found is None and _ABSOLUTE.match(uri):
+            return self.path(uri)
         if found is None:
             message = f"{uri!r} is no file URI: only files can be read"
             raise ReadError(message)
@@ -91,6 +94,14 @@ class RootMap:
             if _begins(path, old):
                 return Path(new) / path[len(old) :].lstrip("/")
         return None
+
+
+def not_there(path: Path, why: str = "") -> NotYetError:
+    """Give the error that says where a file was looked for, and what may help."""
+    return NotYetError(
+        f"{path} is not there (yet){why}: root_map= can tell where files of another "
+        f"mount lie here"
+    )
 
 
 def _pair(old: object, new: object) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from tiffin.errors import ReadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -13,7 +15,15 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Encoded
 
-__all__ = ["Asset", "Opener", "Rows", "Spanning", "Stored", "Storing"]
+__all__ = [
+    "Asset",
+    "Opener",
+    "Rows",
+    "Spanning",
+    "Stored",
+    "Storing",
+    "refuse_negative",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,3 +163,16 @@ class Opener(Protocol):
             If its file is not there (yet).
         """
         ...
+
+
+def refuse_negative(row: int, path: Path) -> None:
+    """Refuse a row before the first: libraries would count it from the end.
+
+    Raises
+    ------
+    ReadError
+        If it is one.
+    """
+    if row < 0:
+        message = f"{path} has no row {row}"
+        raise ReadError(message)

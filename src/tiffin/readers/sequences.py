@@ -10,8 +10,9 @@ from tiffin.errors import NotYetError, ReadError, TiffinError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.layout import files_an_event, images_an_event
 from tiffin.readers.numbered import numbered
+from tiffin.readers.places import not_there
 from tiffin.readers.recent import Recent
-from tiffin.readers.rows import Storing
+from tiffin.readers.rows import Storing, refuse_negative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +84,7 @@ class OneFile:
         self._pages.close()
 
     def _need(self, row: int) -> None:
+        refuse_negative(row, self._path)
         if row >= len(self._pages):
             message = (
                 f"{self._path} holds {len(self._pages)} image(s), number {row + 1} is "
@@ -217,11 +219,21 @@ class FileSequence:
     def _present(self, number: int) -> Path:
         path = self._path(number)
         if not path.is_file():
-            message = f"{path} is not there (yet)"
-            raise NotYetError(message)
+            raise not_there(path, self._why(path))
         return path
 
+    def _why(self, path: Path) -> str:
+        """Explain a place that nobody may have meant."""
+        uri = self._asset.uri
+        if self._uris or uri.endswith("/") or path.parent == self._asset.path:
+            return ""
+        return (
+            f"; the URI {uri!r} has no '/' at its end, so that the template "
+            f"{self._template!r} goes on with its last name"
+        )
+
     def _path(self, number: int) -> Path:
+        refuse_negative(number, self._asset.path)
         locate = self._asset.locate
         if self._uris:
             if number >= len(self._uris):
@@ -232,6 +244,12 @@ class FileSequence:
             return locate(self._uris[number]) if locate else Path(self._uris[number])
         filename = str(self._asset.parameters.get("filename") or "")
         name = numbered(self._template, number, filename)
+        if number and name == numbered(self._template, 0, filename):
+            message = (
+                f"the template {self._template!r} has no number: it names one file, "
+                f"which can't be the image of every event"
+            )
+            raise ReadError(message)
         if locate is None:
             return self._asset.path / name.lstrip("/")
         # The template may continue the URI's last component, as in "…/uid" + "_1.npy".
@@ -267,8 +285,7 @@ def _rows(asset: Asset, open_file: Callable[[Path], Pages]) -> Rows:
     if is_numbered(asset):
         return FileSequence(asset, open_file)
     if not asset.path.is_file():
-        message = f"{asset.path} is not there (yet)"
-        raise NotYetError(message)
+        raise not_there(asset.path)
     return OneFile(asset.path, open_file(asset.path))
 
 

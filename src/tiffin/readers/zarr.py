@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.readers.places import not_there
+from tiffin.readers.rows import refuse_negative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,8 @@ class ZarrRows:
             message = f"Zarr needs its library: pip install 'tiffin[all]' ({error})"
             raise MissingLibraryError(message) from error
         self._path = asset.path
+        if not asset.path.exists():
+            raise not_there(asset.path)
         name = str(
             asset.parameters.get("dataset") or asset.parameters.get("path") or ""
         )
@@ -75,6 +79,7 @@ class ZarrRows:
         return (1, *shape) if len(shape) == 2 else shape
 
     def _need(self, row: int) -> None:
+        refuse_negative(row, self._path)
         if row >= self._shape()[0]:
             message = (
                 f"{self._path} holds {self._shape()[0]} rows, number {row + 1} is not "

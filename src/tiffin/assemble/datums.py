@@ -1,0 +1,121 @@
+"""Resources and datums: what an event refers to by a datum's id."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tiffin.assemble.announced import announced_dtype, announced_shape
+from tiffin.assemble.event_frames import frames_of
+from tiffin.assemble.kept import Kept
+from tiffin.assemble.understood import understood
+from tiffin.assemble.waiting import NotDescribed
+from tiffin.readers import DatumPixels, Handlers, RootMap
+from tiffin.readers.handlers import registered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiffin.assemble.run import OpenRun
+    from tiffin.assemble.waiting import WaitingRoom
+    from tiffin.assemble.wanted import Wanted
+    from tiffin.frames import Frame
+
+__all__ = ["Datums"]
+
+
+class Datums:
+    """Knows resources and datums, and owns the files that reading them opens.
+
+    Parameters
+    ----------
+    wanted : Wanted
+    waiting : WaitingRoom
+    roots : RootMap, optional
+        For files recorded on another mount.
+    """
+
+    def __init__(
+        self, wanted: Wanted, waiting: WaitingRoom, roots: RootMap | None = None
+    ) -> None:
+        self._wanted = wanted
+        self._waiting = waiting
+        self._handlers = Handlers(roots)
+        self.resources = Kept()
+        self.datums = Kept(once=True)
+
+    def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Take a resource of an open run; give the frames that waited for it."""
+        self.resources.add(doc["uid"], doc, run)
+        yield from self._waiting.arrived(doc["uid"])
+
+    def datum(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Take a datum, of its resource's run or else this one."""
+        run = self.resources.run_of(doc["resource"]) or run
+        self.datums.add(doc["datum_id"], doc, run)
+        yield from self._waiting.arrived(doc["datum_id"])
+
+    def frames(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        event: Mapping[str, Any],
+        name: str,
+        *,
+        last: bool,
+    ) -> Iterator[Frame]:
+        """Give the images of a datum, once datum and resource are known."""
+        datum_id = str(event["data"][name])
+        data_key = descriptor["data_keys"].get(name, {})
+        pixels = understood(
+            f"what describes datum {datum_id!r}",
+            partial(self._pixels, datum_id, name, data_key),
+        )
+        if isinstance(pixels, NotDescribed) and not last:
+            again = partial(self.frames, run, descriptor, event, name)
+            self._waiting.wait(run.uid, pixels.uid, again)
+            return
+        checked = self._wanted.checked(pixels, announced=True)
+        yield from frames_of(run, descriptor, event, name, checked)
+
+    def end_run(self, run: str) -> None:
+        """Let go of what an ended run alone refers to."""
+        self.resources.end(run)
+        self.datums.end(run)
+
+    def close(self) -> None:
+        """Close the files that are open; what is asked for later opens them anew."""
+        self._handlers.close()
+
+    def _pixels(
+        self, datum_id: str, name: str, data_key: Mapping[str, Any]
+    ) -> DatumPixels:
+        """See a datum as pixels.
+
+        Raises
+        ------
+        NotDescribed
+            If it, or its resource, is not known yet.
+        UnknownFormatError
+            If nobody can read its spec.
+        """
+        datum = self.datums.get(datum_id)
+        if datum is None:
+            message = f"no document described datum {datum_id!r}"
+            raise NotDescribed(message, datum_id)
+        uid = datum["resource"]
+        resource = self.resources.get(uid)
+        if resource is None:
+            message = f"no document described resource {uid!r} of datum {datum_id!r}"
+            raise NotDescribed(message, uid)
+        self.datums.use(datum_id)
+        self.resources.use(uid)
+        registered(resource["spec"])
+        return DatumPixels(
+            handlers=self._handlers,
+            resource=resource,
+            datum_kwargs=datum["datum_kwargs"],
+            shape=announced_shape(data_key),
+            dtype=announced_dtype(data_key),
+            colour=self._wanted.is_colour(name, data_key),
+        )

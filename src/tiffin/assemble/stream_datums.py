@@ -1,0 +1,250 @@
+"""Stream resources and stream datums: images that no event speaks of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tiffin.assemble.announced import (
+    announced_dtype,
+    announced_shape,
+    announced_sizes,
+)
+from tiffin.assemble.event_frames import frames_of, take_numbers
+from tiffin.assemble.events import without_images
+from tiffin.assemble.kept import Kept
+from tiffin.assemble.older import today_s_stream_resource
+from tiffin.assemble.understood import WILD, not_understood, understood, whole
+from tiffin.assemble.waiting import NotDescribed
+from tiffin.errors import SourceError, TiffinError
+from tiffin.readers import AssetPixels, Assets, RootMap
+from tiffin.readers.formats import opener
+from tiffin.readers.layout import datum_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiffin.assemble.run import OpenRun
+    from tiffin.assemble.waiting import WaitingRoom
+    from tiffin.assemble.wanted import Wanted
+    from tiffin.frames import Frame, Pixels
+
+__all__ = ["StreamDatums"]
+
+MOST_EVENTS = 10**7
+"""A stream datum that tells of more is damaged: none is the size of a run of weeks."""
+
+MOST_SEEN = 1000
+"""So many stream resources are remembered as they are seen, to be quick."""
+
+
+class StreamDatums:
+    """Knows stream resources, and owns the files that reading them opens.
+
+    Parameters
+    ----------
+    wanted : Wanted
+    waiting : WaitingRoom
+    join_events : bool
+        Whether a stream datum waits for its event.
+    roots : RootMap, optional
+        For files recorded on another mount.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        waiting: WaitingRoom,
+        *,
+        join_events: bool,
+        roots: RootMap | None = None,
+    ) -> None:
+        self._wanted = wanted
+        self._waiting = waiting
+        self._join_events = join_events
+        self._assets = Assets(roots)
+        self._seen: dict[str, _Seen] = {}
+        self.resources = Kept()
+
+    def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Take a stream resource of an open run; give the frames that waited for it."""
+        self.resources.add(doc["uid"], today_s_stream_resource(doc), run)
+        yield from self._waiting.arrived(doc["uid"])
+
+    def datum(
+        self, run: OpenRun, descriptor: Mapping[str, Any], doc: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        """Give the images that a stream datum tells of.
+
+        Raises
+        ------
+        SourceError
+            If it does not tell which.
+        """
+        indices, seq_nums = _range_in(doc, "indices"), _range_in(doc, "seq_nums")
+        if len(indices) != len(seq_nums):
+            message = (
+                f"stream datum {doc.get('uid')!r} has {len(indices)} indices for "
+                f"{len(seq_nums)} seq_nums"
+            )
+            raise SourceError(message)
+        run.numbers[descriptor["name"]].update(seq_nums)
+        for index, seq_num in zip(indices, seq_nums, strict=True):
+            uid = doc["stream_resource"]
+            yield from self._frames(run, descriptor, uid, index, seq_num, last=False)
+
+    def event(
+        self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        """Take an event to be joined with; give the frames that waited for it."""
+        if not self._join_events:
+            return
+        place = (descriptor["name"], whole(event["seq_num"]))
+        run.events[place] = without_images(event)
+        yield from self._waiting.arrived((run.uid, *place))
+
+    def end_run(self, run: str) -> None:
+        """Let go of what an ended run alone refers to."""
+        self.resources.end(run)
+
+    def close(self) -> None:
+        """Close the files that are open; what is asked for later opens them anew."""
+        self._assets.close()
+        self._seen.clear()
+
+    def _frames(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        uid: str,
+        index: int,
+        seq_num: int,
+        *,
+        last: bool,
+    ) -> Iterator[Frame]:
+        """Give the images of one index, once its stream resource is known."""
+        resource = understood(
+            f"what describes stream resource {uid!r}", partial(self._described, uid)
+        )
+        if isinstance(resource, NotDescribed) and not last:
+            again = partial(self._frames, run, descriptor, uid, index, seq_num)
+            self._waiting.wait(run.uid, resource.uid, again)
+            return
+        if isinstance(resource, TiffinError):
+            alone = _event_alone(descriptor, seq_num)
+            yield from frames_of(run, descriptor, alone, None, resource)
+            return
+        name = resource["data_key"]
+        data_key = descriptor["data_keys"].get(name, {})
+        if not self._wanted.has_streamed(name, data_key):
+            return
+        run.told[descriptor["name"], name].add(seq_num)
+        pixels = understood(
+            f"stream resource {uid!r}",
+            partial(self._pixels, resource, index, name, data_key),
+        )
+        checked = self._wanted.checked(pixels, announced=True)
+        # Before the event is waited for: numbers are not to depend on who waits.
+        numbers = take_numbers(run, descriptor, name, checked)
+        yield from self._joined(
+            run, descriptor, name, seq_num, checked, numbers, last=last
+        )
+
+    def _joined(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        name: str,
+        seq_num: int,
+        pixels: Pixels | TiffinError,
+        numbers: range,
+        *,
+        last: bool,
+    ) -> Iterator[Frame]:
+        """Give the images of one index, joined with its event."""
+        place = (descriptor["name"], seq_num)
+        event = run.events.get(place)
+        if event is None and self._join_events and not last:
+            again = partial(
+                self._joined, run, descriptor, name, seq_num, pixels, numbers
+            )
+            self._waiting.wait(run.uid, (run.uid, *place), again)
+            return
+        event = event or _event_alone(descriptor, seq_num)
+        yield from frames_of(run, descriptor, event, name, pixels, numbers)
+
+    def _described(self, uid: str) -> Mapping[str, Any]:
+        resource = self.resources.get(uid)
+        if resource is None:
+            message = f"no document described stream resource {uid!r}"
+            raise NotDescribed(message, uid)
+        self.resources.use(uid)
+        hash(resource["data_key"])  # what names no field is refused here
+        return resource
+
+    def _pixels(
+        self,
+        resource: Mapping[str, Any],
+        index: int,
+        name: str,
+        data_key: Mapping[str, Any],
+    ) -> AssetPixels:
+        """See one index of a stream resource as pixels.
+
+        Raises
+        ------
+        UnknownFormatError
+            If nobody reads its mimetype.
+        """
+        uid = resource["uid"]
+        seen = self._seen.get(uid)
+        if seen is None or seen.resource is not resource or seen.of is not data_key:
+            opener(resource["mimetype"])
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.clear()
+            seen = self._seen[uid] = _Seen(resource, data_key)
+        return AssetPixels(
+            assets=self._assets,
+            resource=resource,
+            index=index,
+            shape=seen.shape,
+            dtype=seen.dtype,
+            datum_shape=seen.datum_shape,
+            colour=self._wanted.is_colour(name, data_key),
+        )
+
+
+class _Seen:
+    """What is the same for all indices of a stream resource."""
+
+    def __init__(
+        self, resource: Mapping[str, Any], data_key: Mapping[str, Any]
+    ) -> None:
+        self.resource, self.of = resource, data_key
+        self.dtype = announced_dtype(data_key)
+        sizes = announced_sizes(data_key) or ()
+        self.datum_shape = sizes if len(sizes) >= 2 else ()
+        shape = announced_shape(data_key)
+        parameters = resource.get("parameters") or {}
+        self.shape = None if shape is None else datum_shape(shape, parameters)
+
+
+def _range_in(doc: Mapping[str, Any], name: str) -> range:
+    """Read a half-open range of a stream datum."""
+    said = doc[name]
+    try:
+        start, stop = whole(said["start"]), whole(said["stop"])
+    except WILD as error:
+        raise not_understood(f"{name} {said!r} of a stream datum", error) from error
+    if not 0 <= start <= stop <= start + MOST_EVENTS:
+        message = (
+            f"{name} {said!r} of stream datum {doc.get('uid')!r} are no range: from 0 "
+            f"or more upwards, and not over {MOST_EVENTS} events"
+        )
+        raise SourceError(message)
+    return range(start, stop)
+
+
+def _event_alone(descriptor: Mapping[str, Any], seq_num: int) -> dict[str, Any]:
+    """Stand in for an event: a fly scan has none, and its descriptor's time only."""
+    return {"seq_num": seq_num, "time": descriptor.get("time"), "data": {}}

@@ -1,0 +1,101 @@
+"""Which of a run's images are asked for, and how they are to be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tiffin.assemble.announced import is_colour, is_image, may_be_image
+from tiffin.assemble.inline import inline_shape
+from tiffin.errors import DtypeError, TiffinError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.frames import Pixels
+
+__all__ = ["Wanted", "is_2d"]
+
+REAL = "biuf"
+"""Kinds of numbers that a TIFF holds, or that a cast may mend."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Wanted:
+    """What is asked for; see `Assembler`.
+
+    Attributes
+    ----------
+    fields, streams : tuple of str or None
+        None means every one.
+    colour : tuple of str
+    corrected : bool
+    """
+
+    fields: tuple[str, ...] | None
+    streams: tuple[str, ...] | None
+    colour: tuple[str, ...] = ()
+    corrected: bool = True
+
+    def has_stream(self, name: str) -> bool:
+        """Whether a stream is asked for."""
+        return self.streams is None or name in self.streams
+
+    def fields_in(
+        self, data: Mapping[str, Any], data_keys: Mapping[str, Any]
+    ) -> list[str]:
+        """Give the fields of an event that are asked for, announced or there."""
+        if self.fields is not None:
+            return [name for name in self.fields if name in data_keys or name in data]
+        names = [name for name, data_key in data_keys.items() if is_image(data_key)]
+        return [
+            *names,
+            *(n for n, value in data.items() if n not in names and is_2d(value)),
+        ]
+
+    def announces(self, name: str, data_key: Mapping[str, Any]) -> bool:
+        """Whether a field is asked for, and announced as images."""
+        return is_image(data_key) and (self.fields is None or name in self.fields)
+
+    def has_streamed(self, name: str, data_key: Mapping[str, Any]) -> bool:
+        """Whether a field that stream datums tell of is asked for, and may be images.
+
+        What is asked for and is none is said at the end of the run.
+        """
+        if self.fields is None:
+            return is_image(data_key)
+        return name in self.fields and may_be_image(data_key)
+
+    def is_colour(self, name: str, data_key: Mapping[str, Any]) -> bool:
+        """Whether the last axis holds the samples of a colour, as far as told."""
+        return name in self.colour or is_colour(data_key)
+
+    def checked(
+        self, pixels: Pixels | TiffinError, *, announced: bool = False
+    ) -> Pixels | TiffinError:
+        """Refuse an event's images, all at once, if no TIFF can ever hold them.
+
+        Parameters
+        ----------
+        pixels : Pixels or TiffinError
+        announced : bool
+            Whether their dtype is a descriptor's word alone. Text may then be what a
+            reference is, and is not believed; nobody announces complex numbers for
+            nothing.
+        """
+        if self.corrected or isinstance(pixels, TiffinError):
+            return pixels
+        dtype = pixels.dtype
+        if dtype is None or dtype.kind in REAL or (announced and dtype.kind != "c"):
+            return pixels
+        message = (
+            f"pixels of dtype {dtype} have no TIFF: a correction has to make real "
+            f"numbers of them"
+        )
+        return DtypeError(message)
+
+
+def is_2d(value: object) -> bool:
+    """Whether a value in an event has rows and columns."""
+    shape = inline_shape(value)
+    return shape is not None and len(shape) >= 2
