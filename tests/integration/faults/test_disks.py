@@ -182,7 +182,7 @@ def test_a_disk_without_hard_links(source, whole, existing, tmp_path):
 
 
 def test_a_name_in_other_letters_is_there_already(tmp_path):
-    """FAT: `a.tif` and `A.tif` are one file, which is not replaced (S31)."""
+    """FAT: `a.tif` and `A.tif` are one file, which is not replaced (S10, S31)."""
     documents = run_of({"img": images(1)}, scan_id=7)
     with without_links(tmp_path / "disk") as disk:
         tiffin.export(documents, "a.tif", directory=disk)
@@ -190,7 +190,7 @@ def test_a_name_in_other_letters_is_there_already(tmp_path):
         report = tiffin.export(documents, "A.tif", directory=disk, on_error="report")
 
         assert [type(record.error).__name__ for record in report.failed] == [
-            "ExistsError"
+            "CollisionError"
         ]
         assert tiffs(disk) == before
 
