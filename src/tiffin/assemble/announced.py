@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tiffin.assemble.inline import declared_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
 __all__ = [
     "MOST_IMAGES",
@@ -72,7 +72,7 @@ def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     shape = data_key.get("shape")
     if shape is None:
         return ()
-    if not isinstance(shape, (list, tuple, np.ndarray)):
+    if not isinstance(shape, (list, tuple)):
         return None
     sizes = tuple(map(_size, shape))
     if math.prod(sizes[:-2]) > MOST_IMAGES:
@@ -115,10 +115,10 @@ def is_image(data_key: Mapping[str, Any]) -> bool:
 
     What is outside the event and has no shape that can be read is looked at.
     """
-    sizes = announced_sizes(data_key)
-    if sizes is None:
-        return bool(data_key.get("external"))
-    return len(sizes) >= 2
+    shape = data_key.get("shape")
+    if isinstance(shape, (list, tuple)):
+        return len(shape) >= 2
+    return shape is not None and bool(data_key.get("external"))
 
 
 def may_be_image(data_key: Mapping[str, Any]) -> bool:

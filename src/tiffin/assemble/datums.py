@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble.announced import announced_dtype, announced_shape
 from tiffin.assemble.event_frames import frames_of
 from tiffin.assemble.kept import Kept
-from tiffin.assemble.understood import understood
+from tiffin.assemble.understood import AMISS, not_understood
 from tiffin.assemble.waiting import NotDescribed
 from tiffin.readers import DatumPixels, Handlers, RootMap
 from tiffin.readers.handlers import registered
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tiffin.assemble.run import OpenRun
     from tiffin.assemble.waiting import WaitingRoom
     from tiffin.assemble.wanted import Wanted
-    from tiffin.frames import Frame
+    from tiffin.errors import TiffinError
+    from tiffin.frames import Frame, Pixels
 
 __all__ = ["Datums"]
 
@@ -67,14 +68,15 @@ class Datums:
         """Give the images of a datum, once datum and resource are known."""
         datum_id = str(event["data"][name])
         data_key = descriptor["data_keys"].get(name, {})
-        pixels = understood(
-            f"what describes datum {datum_id!r}",
-            partial(self._pixels, datum_id, name, data_key),
-        )
-        if isinstance(pixels, NotDescribed) and not last:
-            again = partial(self.frames, run, descriptor, event, name)
-            self._waiting.wait(run.uid, pixels.uid, again)
-            return
+        pixels: Pixels | TiffinError
+        try:
+            pixels = self._pixels(datum_id, name, data_key)
+        except AMISS as error:
+            if isinstance(error, NotDescribed) and not last:
+                again = partial(self.frames, run, descriptor, event, name)
+                self._waiting.wait(run.uid, error.uid, again)
+                return
+            pixels = not_understood(f"what describes datum {datum_id!r}", error)
         checked = self._wanted.checked(pixels, announced=True)
         yield from frames_of(run, descriptor, event, name, checked)
 

@@ -57,13 +57,12 @@ def frames_of(
     if isinstance(pixels, TiffinError):
         yield Frame(problem=pixels, **context)
         return
-    if _is_empty(pixels):
+    if numbers is None:
+        numbers = take_numbers(run, descriptor, name, pixels)
+    if not numbers:
         shape = list(pixels.shape or ())
         message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
         yield Frame(problem=NoImageError(message), **context)
-        return
-    if numbers is None:
-        numbers = take_numbers(run, descriptor, name, pixels)
     for i, number in enumerate(numbers):
         yield Frame(pixels=pixels, i=i, number=number, **context)
 
@@ -79,17 +78,16 @@ def take_numbers(
     There is one at least, unless nothing is there: what an event turns out to hold
     besides is found when it is read.
     """
-    if isinstance(pixels, TiffinError) or _is_empty(pixels):
+    if isinstance(pixels, TiffinError):
         return range(0)
-    if pixels.shape is None:
+    shape = pixels.shape
+    if shape is None:
         data_key = descriptor["data_keys"].get(name, {})
         count = announced_images(data_key, colour=pixels.colour)
+    elif not math.prod(shape):
+        return range(0)
     else:
-        count = math.prod(pixels.shape[: -3 if pixels.colour else -2])
+        count = math.prod(shape[: -3 if pixels.colour else -2])
     return run.take_numbers(
         descriptor["name"], str(name), count if count <= MOST_IMAGES else 1
     )
-
-
-def _is_empty(pixels: Pixels) -> bool:
-    return pixels.shape is not None and not math.prod(pixels.shape)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.announced import is_image
 from tiffin.assemble.event_frames import frames_of
 from tiffin.assemble.inline import inline_pixels, inline_shape
-from tiffin.assemble.understood import understood
+from tiffin.assemble.understood import AMISS, not_understood
 from tiffin.assemble.wanted import is_2d
 from tiffin.errors import FieldError, NoImageError
 
@@ -71,10 +70,11 @@ class Events:
             yield from self._datums.frames(run, descriptor, event, name, last=False)
         elif shape is not None and (len(shape) >= 2 or (announced and shape == (0,))):
             where = (run.uid, descriptor["name"], name)
-            what = f"event {event['seq_num']}: {name!r}"
-            pixels = understood(what, partial(self._pixels, value, data_key, where))
-            checked = self._wanted.checked(pixels)
-            yield from frames_of(run, descriptor, event, name, checked)
+            try:
+                pixels = self._wanted.checked(self._pixels(value, data_key, where))
+            except AMISS as error:
+                pixels = not_understood(f"event {event['seq_num']}: {name!r}", error)
+            yield from frames_of(run, descriptor, event, name, pixels)
         elif announced or name in run.seen:
             held = type(value).__name__ if shape is None else f"shape {list(shape)}"
             message = f"event {event['seq_num']}: {name!r} is no image here ({held})"

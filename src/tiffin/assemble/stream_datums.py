@@ -14,7 +14,7 @@ from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.events import without_images
 from tiffin.assemble.kept import Kept
 from tiffin.assemble.older import today_s_stream_resource
-from tiffin.assemble.understood import WILD, not_understood, understood, whole
+from tiffin.assemble.understood import AMISS, WILD, not_understood, whole
 from tiffin.assemble.waiting import NotDescribed
 from tiffin.errors import SourceError, TiffinError
 from tiffin.readers import AssetPixels, Assets, RootMap
@@ -123,26 +123,27 @@ class StreamDatums:
         last: bool,
     ) -> Iterator[Frame]:
         """Give the images of one index, once its stream resource is known."""
-        resource = understood(
-            f"what describes stream resource {uid!r}", partial(self._described, uid)
-        )
-        if isinstance(resource, NotDescribed) and not last:
-            again = partial(self._frames, run, descriptor, uid, index, seq_num)
-            self._waiting.wait(run.uid, resource.uid, again)
-            return
-        if isinstance(resource, TiffinError):
+        try:
+            resource = self._described(uid)
+        except AMISS as error:
+            if isinstance(error, NotDescribed) and not last:
+                again = partial(self._frames, run, descriptor, uid, index, seq_num)
+                self._waiting.wait(run.uid, error.uid, again)
+                return
+            problem = not_understood(f"what describes stream resource {uid!r}", error)
             alone = _event_alone(descriptor, seq_num)
-            yield from frames_of(run, descriptor, alone, None, resource)
+            yield from frames_of(run, descriptor, alone, None, problem)
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
         if not self._wanted.has_streamed(name, data_key):
             return
         run.told[descriptor["name"], name].add(seq_num)
-        pixels = understood(
-            f"stream resource {uid!r}",
-            partial(self._pixels, resource, index, name, data_key),
-        )
+        pixels: Pixels | TiffinError
+        try:
+            pixels = self._pixels(resource, index, name, data_key)
+        except AMISS as error:
+            pixels = not_understood(f"stream resource {uid!r}", error)
         checked = self._wanted.checked(pixels, announced=True)
         # Before the event is waited for: numbers are not to depend on who waits.
         numbers = take_numbers(run, descriptor, name, checked)
@@ -238,8 +239,8 @@ def _range_in(doc: Mapping[str, Any], name: str) -> range:
         raise not_understood(f"{name} {said!r} of a stream datum", error) from error
     if not 0 <= start <= stop <= start + MOST_EVENTS:
         message = (
-            f"{name} {said!r} of stream datum {doc.get('uid')!r} are no range: from 0 "
-            f"or more upwards, and not over {MOST_EVENTS} events"
+            f"{name} {said!r} of stream datum {doc.get('uid')!r} are none: they go "
+            f"from 0 or more upwards, over {MOST_EVENTS} at most"
         )
         raise SourceError(message)
     return range(start, stop)

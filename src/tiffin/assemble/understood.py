@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from tiffin.errors import SourceError, TiffinError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["WILD", "not_understood", "understood", "whole"]
-
-T = TypeVar("T")
+__all__ = ["AMISS", "WILD", "not_understood", "whole"]
 
 WILD = (
     LookupError,
@@ -23,31 +18,24 @@ WILD = (
 )
 """What comes of documents that lack what they must have, or hold something else."""
 
+AMISS = (*WILD, TiffinError)
+"""The same, and what we say of it ourselves."""
+
 
 def not_understood(what: str, error: Exception) -> TiffinError:
-    """Give the error to record: one of ours as it is, else what it was about."""
+    """Give the error to record: one of ours as it is, else with what it was about.
+
+    Parameters
+    ----------
+    what : str
+        What was read, as the beginning of a sentence.
+    error : Exception
+    """
     if isinstance(error, TiffinError):
         return error
     told = SourceError(f"{what} can't be understood: {type(error).__name__}: {error}")
     told.__cause__ = error
     return told
-
-
-def understood(what: str, read: Callable[[], T]) -> T | TiffinError:
-    """Read something in documents; or give the error that says why that can't be.
-
-    Parameters
-    ----------
-    what : str
-        What is read, as the beginning of a sentence.
-    read : callable
-    """
-    try:
-        return read()
-    except WILD as error:
-        return not_understood(what, error)
-    except TiffinError as error:
-        return error
 
 
 def whole(said: Any) -> int:
