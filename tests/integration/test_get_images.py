@@ -9,7 +9,7 @@ import pytest
 from bluesky.plans import count
 
 from tiffin import ImageExporter, get_images, process
-from tiffin.errors import FieldError, SettingsError, SourceError
+from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.testing import run_of
 
 pytestmark = [
@@ -39,6 +39,22 @@ def test_a_field_that_a_run_lacks_is_all_that_is_said(RE, broker, img, capsys):
     gc.collect()
 
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_store_raises_is_a_read_error():
+    """Whatever reads an image lazily may fail in its own words."""
+
+    class Broken:
+        shape, dtype, ndim = (6, 9), np.dtype("u2"), 2
+
+        def __array__(self, *args, **kwargs):
+            raise ConnectionResetError("the server went away")
+
+    run = run_of({"img": np.ones((1, 6, 9), "u2")})
+    run[2][1]["data"]["img"] = Broken()
+
+    with pytest.raises(ReadError, match="image 0 can't be read: .*went away"):
+        get_images(run, "img")[0]
 
 
 @pytest.mark.parametrize("field", [None, ["img"], 3])
