@@ -53,7 +53,7 @@ def test_what_a_store_raises_is_a_read_error():
     run = run_of({"img": np.ones((1, 6, 9), "u2")})
     run[2][1]["data"]["img"] = Broken()
 
-    with pytest.raises(ReadError, match="image 0 can't be read: .*went away"):
+    with pytest.raises(ReadError, match=r"image 0 can't be read: .*went away"):
         get_images(run, "img")[0]
 
 
