@@ -37,6 +37,8 @@ class Record:
         The event's number in its stream, from 1.
     i : int or None
         The frame's index inside its event, from 0.
+    number : int or None
+        The frame's running number inside its run, stream and field, from 0.
     shape : tuple of int or None
         (rows, columns) of the frame as written; as announced where it was not read.
     dtype : numpy.dtype or None
@@ -58,6 +60,7 @@ class Record:
     field: str | None = None
     seq_num: int | None = None
     i: int | None = None
+    number: int | None = None
     shape: tuple[int, ...] | None = None
     dtype: np.dtype | None = None
     error: Exception | None = None
@@ -80,8 +83,18 @@ class Kept(Protocol):
         ...
 
     @property
+    def stream(self) -> str | None:
+        """The frame's stream."""
+        ...
+
+    @property
     def field(self) -> str | None:
         """The frame's field."""
+        ...
+
+    @property
+    def number(self) -> int | None:
+        """The frame's running number inside run, stream and field."""
         ...
 
     @property

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import tiffin
 from tests.integration.test_same_run import in_datums, in_events
 from tests.integration.test_streams import hdf5, stream_run
+from tiffin import ImageExporter, process
 from tiffin.assemble import Assembler
 from tiffin.errors import DtypeError
 
@@ -28,14 +30,14 @@ def frames_of(run, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stack_that_no_tiff_holds_is_one_failure_an_event(kind):
-    """It names the dtype, and what would have to be done."""
+    """It names the dtype, and what can be done, if anything can."""
     frames = frames_of(in_events(KINDS[kind]), corrected=False)
 
     assert [frame.seq_num for frame in frames] == [1, 2, 3]
     for frame in frames:
         assert isinstance(frame.problem, DtypeError)
         assert kind in str(frame.problem)
-        assert "correction" in str(frame.problem)
+        assert ("corrections=" in str(frame.problem)) == kind.startswith("complex")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,3 +87,36 @@ def test_what_is_announced_as_text_may_be_the_reference(tmp_path, dtype):
 
         assert len(frames) == 12
         assert all(frame.problem is None for frame in frames)
+
+
+NAME = "{event.seq_num}_{i}.tif"
+
+
+@pytest.mark.parametrize("way", ["export", "live", "dry run", "dtype"])
+def test_an_export_has_one_failed_record_an_event(tmp_path, way):
+    """The contract's: one failed record an event, which names the dtype."""
+    run = in_events(KINDS["complex64"])
+    if way == "live":
+        with ImageExporter(NAME, directory=tmp_path) as exporter:
+            (report,) = process(run, exporter).values()
+    else:
+        more = {"dry run": {"dry_run": True}, "dtype": {"dtype": "float32"}}
+        report = tiffin.export(
+            run, NAME, directory=tmp_path, on_error="report", **more.get(way, {})
+        )
+
+    assert [record.seq_num for record in report.failed] == [1, 2, 3]
+    assert len(report.records) == 3
+    assert all("complex64" in str(record.error) for record in report.failed)
+
+
+def test_a_correction_makes_images_of_complex_numbers(tmp_path):
+    """What the message advises works."""
+    report = tiffin.export(
+        in_events(KINDS["complex64"]),
+        NAME,
+        directory=tmp_path,
+        corrections=[lambda image, frame: abs(image)],
+    )
+
+    assert len(report.written) == 12

@@ -194,19 +194,20 @@ def test_frame_counts_stream_datums_not_events(tmp_path, order, missing, shape):
 
 
 def test_frame_does_not_depend_on_the_order_of_events(tmp_path, names_in):
-    """Events that come backwards, each with the number of its stream datum."""
+    """Events that come backwards: each has its stream datum's number, and its place."""
     run = stream_run(
         hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, data=[0.5, 1.5, 2.5]
     )
     events = [pair for pair in run if pair[0] == "event"]
     rest = [pair for pair in run if pair[0] != "event"]
 
-    tiffin.export(
+    report = tiffin.export(
         [*rest[:-1], *events[::-1], rest[-1]],
         "{frame}_{event.data.x}.tif",
         directory=tmp_path / "out",
     )
 
+    assert [record.number for record in report.records] == [0, 1, 2]
     assert names_in(tmp_path / "out") == ["0_0.5.tif", "1_1.5.tif", "2_2.5.tif"]
 
 

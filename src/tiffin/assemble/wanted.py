@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble.announced import is_colour, is_image, may_be_image
 from tiffin.assemble.inline import inline_shape
 from tiffin.errors import DtypeError, TiffinError
+from tiffin.exact import MAKE_REAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,11 +89,9 @@ class Wanted:
         dtype = pixels.dtype
         if dtype is None or dtype.kind in REAL or (announced and dtype.kind != "c"):
             return pixels
-        message = (
-            f"pixels of dtype {dtype} have no TIFF: a correction has to make real "
-            f"numbers of them"
-        )
-        return DtypeError(message)
+        if dtype.kind == "c":
+            return DtypeError(f"pixels of dtype {dtype} have no TIFF: {MAKE_REAL}")
+        return DtypeError(f"no TIFF holds pixels of dtype {dtype}")
 
 
 def is_2d(value: object) -> bool:

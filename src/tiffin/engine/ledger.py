@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tiffin.engine.forks import renew_in_child
 from tiffin.errors import NoImageError
@@ -140,7 +140,8 @@ class Ledger:
         """Sum up: all records, or those of one run."""
         with self._lock:
             ordered = sorted(self._records.items(), key=itemgetter(0))
-        kept = (kept for _, kept in ordered if run is None or kept.run == run)
+        kept = [kept for _, kept in ordered if run is None or kept.run == run]
+        _order_frames(kept)
         return Report(kept, waits, record=self._record)
 
     def waiting(self) -> list[Kept]:
@@ -188,3 +189,21 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._records)
+
+
+def _order_frames(records: list[Kept]) -> None:
+    """Bring the frames of a run, stream and field into order, in their places.
+
+    Those that had to wait for their events came later than they were taken.
+    """
+    places: dict[tuple[str, str | None, str | None], list[tuple[int, Kept]]] = {}
+    for place, kept in enumerate(records):
+        if kept.number is not None:
+            of = (kept.run, kept.stream, kept.field)
+            places.setdefault(of, []).append((place, kept))
+    for numbered in places.values():
+        numbers = [kept.number for _, kept in numbered]
+        ordered = sorted(numbered, key=lambda pair: cast("int", pair[1].number))
+        if numbers != [kept.number for _, kept in ordered]:
+            for (place, _), (_, kept) in zip(numbered, ordered, strict=True):
+                records[place] = kept

@@ -87,14 +87,14 @@ class Manifest:
         """Make a new lock: a thread of a forked process's parent may have held it."""
         self._lock = threading.Lock()
 
-    def expect(self, group: Hashable) -> None:
+    def expect(self, group: Hashable, *, writes: bool = True) -> None:
         """Keep a place for the lines of a group, behind those expected before.
 
-        Until a first group is expected there is no file: of what was refused before
-        anything was to be written, no folder need tell.
+        Until a group is expected that `writes` there is no file: of what was refused
+        before anything was to be written, no folder need tell.
         """
         with self._lock:
-            self._wanted = True
+            self._wanted = self._wanted or writes
             self._groups[group] = None
 
     def add(self, lines: Iterable[tuple[Hashable, str]]) -> None:

@@ -71,10 +71,10 @@ class Journal:
         self.on = not settings.dry_run and not settings.compare
         """Whether lines are wanted."""
 
-    def expect(self, run: str, group: int) -> None:
+    def expect(self, run: str, group: int, *, writes: bool) -> None:
         """Keep a group's place among the lines of its run."""
         if self.on:
-            self._manifest(run).expect(group)
+            self._manifest(run).expect(group, writes=writes)
 
     def add(self, run: str, lines: list[tuple[int, str]]) -> None:
         """Give the lines of groups of a run."""

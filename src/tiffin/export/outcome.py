@@ -54,9 +54,19 @@ class Named(NamedTuple):
         return self.frame.run
 
     @property
+    def stream(self) -> str | None:
+        """The frame's stream."""
+        return self.frame.stream
+
+    @property
     def field(self) -> str | None:
         """The frame's field."""
         return self.frame.field
+
+    @property
+    def number(self) -> int | None:
+        """The frame's running number."""
+        return self.frame.number
 
 
 class Outcome(NamedTuple):
@@ -71,6 +81,7 @@ class Outcome(NamedTuple):
     field: str | None
     seq_num: int | None
     i: int | None
+    number: int | None
     shape: tuple[int, ...]
     dtype: np.dtype
     event: str | None
@@ -89,6 +100,7 @@ class Outcome(NamedTuple):
             frame.field,
             frame.seq_num,
             frame.i,
+            frame.number,
             content.shape,
             content.dtype,
             frame.event.get("uid"),
@@ -134,6 +146,7 @@ def record_of(
         field=frame.field,
         seq_num=frame.seq_num,
         i=frame.i,
+        number=frame.number,
         shape=shape,
         dtype=dtype,
         error=error,

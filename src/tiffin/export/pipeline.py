@@ -102,8 +102,8 @@ class Pipeline:
         )
         self._batches = Batches(self._pool, self._worker)
         self._synced: set[str] = set()
-        later = any(not isinstance(step, Cast) for step in settings.corrections)
-        self._dtypes = ListDtypes(settings.dtype, cast_later=later)
+        self._corrected = any(not isinstance(s, Cast) for s in settings.corrections)
+        self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
         self._plan = Plan(self._namer)
@@ -365,6 +365,7 @@ class Pipeline:
             colour=self._settings.colour,
             roots=self._settings.roots,
             foresight=self._foresight,
+            corrected=self._corrected,
         )
 
     def _groups_of(
@@ -399,12 +400,14 @@ class Pipeline:
 
     def run_of(self, name: str, doc: Mapping[str, Any]) -> str:
         """Find the run of any document, as far as it can be known; else ``""``."""
-        run = doc.get("run_start") or self._runs.get(str(doc.get("descriptor")))
-        return str((doc.get("uid") if name == "start" else run) or "")
+        told = doc.get("uid" if name == "start" else "run_start")
+        if not isinstance(told, str):
+            told = self._runs.get(str(doc.get("descriptor")))
+        return told or ""
 
     def _note_run(self, name: str, doc: Mapping[str, Any]) -> None:
         if name == "descriptor" and "uid" in doc:
-            self._runs[doc["uid"]] = str(doc.get("run_start"))
+            self._runs[str(doc["uid"])] = str(doc.get("run_start"))
 
     def _hand_over(self, groups: Iterable[list[Frame]]) -> None:
         for group in groups:
@@ -414,8 +417,8 @@ class Pipeline:
         if self._settings.dry_run:
             return
         group = Group(named[0].place[0], named)
-        if any(item.name is not None for item in named):
-            self._journal.expect(group.run, group.number)
+        writes = any(item.name is not None for item in named)
+        self._journal.expect(group.run, group.number, writes=writes)
         self._batches.add(group, _cost(named))
 
 

@@ -124,6 +124,8 @@ class Handlers:
     def _unreadable(self, resource: Mapping[str, Any], error: Exception) -> TiffinError:
         kind, path = type(error).__name__, self._path(resource)
         message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
+        if isinstance(error, FileNotFoundError):
+            message += "; root_map= can tell where files of another mount are here"
         return NotYetError(message)
 
 

@@ -65,7 +65,7 @@ class Behind:
     @property
     def is_sequence(self) -> bool:
         """Whether each file is an image, or a few pages of a series."""
-        return "multipart" in self.mimetype
+        return "multipart" in self.mimetype.lower()
 
     @cached_property
     def seen(self) -> Seen | None:
