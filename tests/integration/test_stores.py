@@ -152,7 +152,7 @@ def test_get_images_says_which_file_vanished(recorded, broker, external, tmp_pat
 
     images = get_images(broker[uid], "ext")
 
-    with pytest.raises(ReadError, match="NPY_SEQ.*root_map="):
+    with pytest.raises(ReadError, match=r"NPY_SEQ.*root_map="):
         images[0]
 
 
