@@ -17,6 +17,7 @@ from bench import (
     from_hdf5,
     large_frames,
     live,
+    names,
     report,
     small_frames,
     tiled_http,
@@ -30,6 +31,7 @@ WORKLOADS = {
     **{key: partial(from_hdf5.workload, key) for key in ("D1", "D2", "D3", "D4")},
     "E": live.workload,
     "F": tiled_http.workload,
+    "N": names.workload,
 }
 """Key → `workload(tiny=...)`, a context manager that gives a `Workload`."""
 

@@ -225,6 +225,44 @@ def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
     }
     assert "3 frames" in told.stderr
     assert "1 exist already" in told.stderr
+    assert "ERROR" not in told.stderr  # what is there already is what was asked for
+
+
+def test_the_shell_prints_why_a_name_fails(documents, tmp_path):
+    """`tiffin names`: the reason stands in the frame's line, behind its path."""
+    told = subprocess.run(
+        [*TIFFIN, "names", documents, "-t", "{start.sample}.tif", "-d", tmp_path / "o"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    lines = told.stdout.splitlines()
+    assert told.returncode == 1
+    assert len(lines) == 3
+    assert all("UO2.tif: " in line and "{event.seq_num}" in line for line in lines)
+
+
+def test_the_shell_shows_what_an_example_lacks(documents):
+    """`tiffin template --example`: in the part's row, and why it has no name."""
+    template = "{start.sampel}<_{start.none}>_{event.seq_num}.tif"
+
+    told = subprocess.run(
+        [*TIFFIN, "template", template, "--explain", "--example", documents],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"COLUMNS": "200", "PATH": "", "TZ": "UTC"},
+    )
+
+    (row,) = [line for line in told.stdout.splitlines() if "'sampel' of" in line]
+    assert "did you mean 'sample'" in row
+    assert "(no value)" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith("example   none: ")
+    assert told.stderr == ""
+    assert told.returncode == 1
 
 
 def test_the_shell_explains_a_template(documents):

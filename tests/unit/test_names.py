@@ -1,16 +1,20 @@
 """The language of names: alternatives, defaults, segments, times, motors, policies."""
 
+import enum
 import re
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tiffin import Template
 from tiffin.errors import MissingKeyError, SettingsError, TemplateError
+from tiffin.template import indistinct
 
 TIME = 1795529389.5  # 2026-11-24 14:09:49.5 UTC
 
@@ -176,6 +180,11 @@ def test_whole_numbers_stored_as_floats_format_when_exact():
         ("{start.a|}/{i}", 1, "vanishes"),
         ("{i}/.hidden{i}", 5, "hidden"),
         ("{start.a}./{i}", 1, "ends with a dot"),
+        ("a_<{start.a}/><q{i}>/e.tif", 15, "vanishes"),
+        ("a<{i}/></{i}>b", 9, "no folder"),
+        ("{start.a}//{i}", 11, "no folder"),
+        ("<{start.a}/>/{i}", 13, "no folder"),
+        ("{start.a}/./{i}", 11, "no folder"),
     ],
 )
 def test_what_the_language_refuses_has_its_column(text, column, says):
@@ -237,158 +246,264 @@ def test_a_name_is_never_empty_by_accident(value):
         Template("{start.a}").render({"start": {"a": value}})
 
 
-class Evil(dict):
-    """What runs code when it is formatted or asked."""
-
-    def __format__(self, specification):
-        raise AssertionError
+# ---- what a specification can't do
 
 
-def test_no_users_code_is_run():
-    """Items of plain types only: an object's own formatting is never called."""
+def test_a_number_can_not_become_a_character():
+    """`c` would make a '/' of 47: refused in the constructor."""
+    with pytest.raises(TemplateError, match="formatted as 'c'") as caught:
+        Template("x{event.data.n:c}.tif")
 
-    class EvilFloat(float):
-        def __format__(self, specification):
-            raise AssertionError
-
-    assert Template("{start.v:.1f}").render({"start": {"v": EvilFloat(2)}}) == "2.0"
-    for value in (Evil(), object(), {1, 2}, b"bytes", print):
-        with pytest.raises(TemplateError):
-            Template("{start.v}").render({"start": {"v": value}})
+    assert caught.value.column == 16
 
 
-# ---- backwards
+@pytest.mark.parametrize("fill", ["<", ">", ":", "*", "\\", "/", "\u202e", "\u0301"])
+def test_a_fill_that_no_name_can_hold_is_refused(fill):
+    """In the constructor, with the column: Windows' own, marks of direction."""
+    with pytest.raises(TemplateError, match="can't fill") as caught:
+        Template(f"x{{i:{fill}<5d}}.tif")
+
+    assert caught.value.column == 5
 
 
-def test_a_name_gives_its_values_back():
-    """Typed where the specification tells, as text elsewhere."""
-    template = Template(
-        "{start.sample_name}/{start.scan_id:05d}_{start.time:%Y%m%d-%H%M%S}"
-        "<_T{event.data.T:.1f}K>_{event.data.Q:.2e|none}_{event.seq_num}_{i:03d}.tif",
-        timezone="UTC",
-    )
-
-    values = template.parse_name(template.render(NAMES))
-
-    assert values == {
-        "start.sample_name": "Ni foil",
-        "start.scan_id": 42,
-        "start.time": datetime(2026, 11, 24, 14, 9, 49, tzinfo=ZoneInfo("UTC")),
-        "event.data.T": 300.2,
-        "event.data.Q": None,
-        "event.seq_num": 7,
-        "i": 3,
-    }
+def test_a_fill_stays_within_the_policy():
+    """What a format gives is cleaned like any text."""
+    assert name("x{i:~>4d}.tif") == "x~~~3.tif"
+    assert name("x{i:~>4d}.tif", policy="strict") == "x___3.tif"
+    assert name("x{event.data.step:,.1f}.tif", replacements={".": "~"}) == "x12~0.tif"
 
 
 @pytest.mark.parametrize(
-    "text", ["{start.a}{start.b}", "{start.a}<{start.b}>", "{start.a}<_{start.b}>{i}"]
+    "specification",
+    ["1" * 5000 + "d", ".99999999999999999999f", "\u0664d", ",x", "=5s"],
 )
-def test_fields_without_a_separator_can_not_be_told_apart(text):
-    """A template that can't be inverted says so."""
-    with pytest.raises(TemplateError, match="without a separator"):
-        Template(text).parse_name("ab")
+def test_a_specification_that_no_value_fits_is_refused(specification):
+    """In the constructor, not at the first frame."""
+    with pytest.raises(TemplateError) as caught:
+        Template(f"{{i:{specification}}}.tif")
+
+    assert caught.value.column == 4
+    assert len(str(caught.value)) < 300
 
 
-def test_a_name_that_can_be_read_in_two_ways_is_not_guessed():
-    """No wrong value, ever: the two readings are shown."""
-    template = Template("{start.sample}_{start.run}.tif")
-
-    assert template.parse_name("Ni_7.tif") == {"start.sample": "Ni", "start.run": "7"}
-    with pytest.raises(TemplateError, match="no way to tell"):
-        template.parse_name("Ni_foil_7.tif")
+@pytest.mark.parametrize("replacements", [5, "ab", ["ab"], [("a", "b")]])
+def test_replacements_are_a_mapping(replacements):
+    """Anything else is a SettingsError that says what is wanted."""
+    with pytest.raises(SettingsError, match="mapping"):
+        Template("{i}", replacements=replacements)
 
 
-def test_a_foreign_name_is_refused():
-    """And an absolute path that ends in a name of its is read."""
-    template = Template("{start.sample}/{i:03d}.tif")
-
-    assert template.parse_name("/data/raw/Ni/007.tif")["i"] == 7
-    with pytest.raises(TemplateError, match="no name of template"):
-        template.parse_name("Ni/x.tif")
+# ---- times
 
 
-def test_the_same_field_twice_has_one_value():
-    """A name in which they differ is none of the template's."""
-    template = Template("{start.a}/{start.a}_{i}.tif")
-
-    assert template.parse_name("x/x_1.tif") == {"start.a": "x", "i": 1}
-    with pytest.raises(TemplateError, match="no name of template"):
-        template.parse_name("x/y_1.tif")
-
-
-PIECES = st.lists(
-    st.sampled_from(
-        [
-            "{start.a}",
-            "{start.b:>8}",
-            "{start.n:04d}",
-            "{start.n}",
-            "{start.f:.2f}",
-            "{start.f:.3e}",
-            "{start.f:g}",
-            "{start.n:x}",
-            "{start.p:.1%}",
-            "{start.t:%Y%m%d-%H%M%S}",
-            "{start.t:%F}",
-            "{start.none:d|-}",
-            "{i:03d}",
-            "<q{start.none}>",
-            "<T{start.f:.1f}K>",
-        ]
-    ),
-    min_size=1,
-    max_size=5,
-    unique_by=lambda piece: re.search(r"\w+(?:\.\w+)?(?=[}:|])", piece)[0],
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{start.time:%Y%%b}", "2026%b"),
+        ("{start.time:%%F%%%Y}", "%F%2026"),
+        ("{start.time:%I%p}", "02PM"),
+        (
+            "{start.time:%j %U %W %u %G-W%V %y %A %B}",
+            "328 47 47 2 2026-W48 26 Tuesday November",
+        ),
+        ("{start.time:%Y/%m/%d}/{i}", "2026/11/24/3"),
+        ("{start.time:%Y/raw%m}-{i}", "2026/raw11-3"),
+        ("<{start.nothing:%Y/%m}/>{i}", "3"),
+        ("<{start.time:%Y/%m}/>{i}", "2026/11/3"),
+    ],
 )
-SEPARATORS = st.sampled_from(["_", "-", "/", ".", "_s", "~", " x", "=", "__"])
-TEXTS = st.text(min_size=1, max_size=12)
+def test_directives_are_read_from_left_to_right(text, expected):
+    """`%%b` is a '%' and a 'b'; a '/' of the author's makes folders, as elsewhere."""
+    assert name(text) == expected
 
 
-@settings(max_examples=400)
-@given(
-    pieces=PIECES,
-    separators=st.lists(SEPARATORS, min_size=6, max_size=6),
-    a=TEXTS,
-    b=TEXTS,
-    n=st.integers(-(10**6), 10**6),
-    f=st.floats(-1e9, 1e9),
-    t=st.integers(0, 4 * 10**9),
+def test_years_have_four_digits():
+    """So that names of times sort, and can be read back."""
+    early = {"start": {"time": -6e10}}
+
+    assert (
+        Template("{start.time:%Y-%m-%d}", timezone="UTC").render(early) == "0068-09-03"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "says"),
+    [
+        ("{start.time:/%Y}", 13, "no directive"),
+        ("{start.time:%Y/}/{i}", 16, "no directive"),
+        ("{start.time:raw/%Y}", 13, "no directive"),
+        ("{start.time:%Y/%m|never}", 15, "default"),
+        ("a{start.time:%Y/../%m}", 17, "no directive"),
+    ],
 )
-def test_names_go_round(pieces, separators, a, b, n, f, t):
-    """Read back and rendered again, a name is the same: no value was read wrongly."""
-    glued = [x for pair in zip(pieces, separators, strict=False) for x in pair]
-    start = {"a": a, "b": b, "n": n, "f": f, "p": f / 1e9, "t": t}
-    try:
-        template = Template("n" + "".join(glued) + "e.tif", timezone="UTC")
-        made = template.render({"start": start, "i": abs(n)})
-        values = template.parse_name(made)
-    except TemplateError as refusal:
-        # Blank values, ambiguous or cut names: refused, not guessed.
-        told = "blank|no way to tell|has been cut|is not in|vanishes"
-        if not re.search(told, str(refusal)):
-            raise
+def test_folders_of_a_time_are_checked_as_others_are(text, column, says):
+    """With the column of what is wrong."""
+    with pytest.raises(TemplateError, match=re.escape(says)) as caught:
+        Template(text)
+
+    assert caught.value.column == column
+
+
+# ---- values
+
+
+class Sample(str, enum.Enum):  # noqa: UP042 (as most have it)
+    """As a plan may put it into metadata."""
+
+    NICKEL = "Ni"
+
+
+class Hutch(enum.IntEnum):
+    """Likewise."""
+
+    B = 2
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Sample.NICKEL, "Ni"),
+        (Hutch.B, "2"),
+        (np.float32(0.1), "0.1"),
+        (np.float16(0.1), "0.1"),
+        (np.array(np.float32(0.1)), "0.1"),
+        (np.longdouble(0.5), "0.5"),
+        (np.str_("q"), "q"),
+        (np.bool_(True), "True"),
+        (np.int8(-3), "-3"),
+    ],
+)
+def test_values_are_written_as_json_has_them(value, expected):
+    """An enumeration by its value; a float32 in as few digits as tell it."""
+    assert Template("{start.v}").render({"start": {"v": value}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (np.datetime64("2026-11-24T12:00:00", "ns"), "a datetime64 .* ISO 8601"),
+        (date(2026, 1, 2), "a date .* ISO 8601"),
+        (np.timedelta64(5, "s"), "a timedelta64"),
+        (Decimal("1.5"), "a Decimal .* as a number or a text"),
+        (Fraction(1, 2), "a Fraction .* as a number or a text"),
+        (Path("a/b"), "PosixPath|WindowsPath"),
+        (UUID(int=5), "a UUID .* as a number or a text"),
+        (b"x", "a bytes .* as a number or a text"),
+    ],
+)
+@pytest.mark.parametrize("text", ["{start.v}", "{start.v:%Y}", "{start.v:.1f}"])
+def test_a_value_that_is_no_plain_one_says_what_is_wanted(value, says, text):
+    """Never its own idea of a text."""
+    with pytest.raises(TemplateError, match=says):
+        Template(text).render({"start": {"v": value}})
+
+
+@pytest.mark.parametrize(
+    "value", ["\u00ad", "\u180e", "\u2061\u2064", "\u206a\u206f", "\u200d.", "\u3164"]
+)
+def test_a_value_of_which_nothing_is_seen_is_blank(value):
+    """And beside letters what is not seen is replaced, but what joins letters."""
+    with pytest.raises(MissingKeyError, match="blank"):
+        Template("{start.v}").render({"start": {"v": value}})
+
+    seen = Template("a{start.v}").render({"start": {"v": f"b{value}c"}})
+    assert seen in ("ab_c", "ab__c", "ab\u200d.c", "ab\u3164c")
+
+
+def test_a_mark_does_not_join_the_letter_before_a_value():
+    """Else a name would not be what its parts are, nor match its pattern."""
+    template = Template("e{start.v}.tif")
+
+    assert template.render({"start": {"v": "\u0301x"}}) == "e_\u0301x.tif"
+    with pytest.raises(TemplateError, match="joins") as caught:
+        Template("{start.v}\u0301.tif")
+    assert caught.value.column == 10
+
+
+@pytest.mark.parametrize("motor", [None, [1.5], b"x", {"a": 1}])
+def test_motors_are_not_made_up(motor):
+    """`{motors}` without a value is as `{motors[0]}` is: missing, or refused."""
+    names = {"start": {"uid": "u", "motors": ["x"]}, "event": {"data": {"x": motor}}}
+
+    for text in ("{motors}", "{motors[0]}"):
+        with pytest.raises(TemplateError):
+            Template(text).render(names)
+    if motor is None:
+        assert Template("{motors|none}").render(names) == "none"
+        assert Template("a<_{motors}>").render(names) == "a"
+
+
+def test_a_configuration_key_with_one_value_in_two_devices_is_no_question():
+    """Only where they differ one must be named."""
+    devices = {"a": {"data": {"gain": 0.5}}, "b": {"data": {"gain": 1.0 / 2}}}
+    names = {"descriptor": {"configuration": devices}, "field": "img"}
+
+    assert Template("{config.gain}").render(names) == "0.5"
+
+
+def test_the_nearest_key_may_differ_in_case():
+    """`{start.UID}` is told of `uid`."""
+    for wrong in ("UID", "Sample_Name", "sampleName"):
+        with pytest.raises(MissingKeyError, match=r"did you mean '(uid|sample_name)'"):
+            Template(f"{{start.{wrong}}}").check_start(NAMES["start"])
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("con/{i}", 1),
+        ("a/{start.a}/Nul.tif", 13),
+        ("{i}/COM1.{i}", 5),
+        ("aux.{i}", 1),
+        ("x/aux<{start.a}>.tif", 3),
+        ("<{start.a}>con.{i}", 1),
+        ("{start.a|}prn", 1),
+    ],
+)
+def test_a_name_that_windows_keeps_is_refused(text, column):
+    """In the template's own text, its first folders too, or what stays of it."""
+    with pytest.raises(TemplateError, match="keeps") as caught:
+        Template(text)
+
+    assert caught.value.column == column
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("x" * 255, True),
+        ("x" * 256, False),
+        ("x" * 246 + "{i}", True),
+        ("x" * 247 + "{i}", False),
+        ("x" * 130 + "<{i}/>" + "y" * 126, False),
+        ("x" * 130 + "<{i}/>" + "y" * 110, True),
+    ],
+)
+def test_a_names_own_text_leaves_room_for_its_values(text, fits):
+    """For a hash at least; without an optional folder its neighbours are one name."""
+    if fits:
+        Template(text)
         return
 
-    again = {k.removeprefix("start."): v for k, v in values.items() if v is not None}
-    assert template.render({"start": again, "i": values.get("i")}) == made
+    with pytest.raises(TemplateError, match="255 bytes"):
+        Template(text)
 
 
-@settings(max_examples=200)
-@given(pieces=PIECES, separators=st.lists(SEPARATORS, min_size=6, max_size=6), a=TEXTS)
-def test_the_glob_matches_every_name(pieces, separators, a, tmp_path_factory):
-    """`Template.glob` gives the pattern of its names."""
-    from pathlib import PurePosixPath
+def test_what_is_too_long_is_cut_where_it_is_long():
+    """The values of a name over 255 bytes are cut, the longest first: it keeps its
+    number, its ending, and its place in an order.
+    """
+    template = Template("{start.a}_{start.b}_raw_{i:04d}.tif")
 
-    glued = [x for pair in zip(pieces, separators, strict=False) for x in pair]
-    start = {"a": a, "b": a, "n": 12, "f": 1.5, "p": 0.5, "t": 0}
-    try:
-        template = Template("[n]" + "".join(glued) + "e.tif", timezone="UTC")
-        made = template.render({"start": start, "i": 3})
-    except TemplateError:
-        return
+    made = [
+        template.render({"start": {"a": "a" * 400 + end, "b": "b"}, "i": i})
+        for end in "xy"
+        for i in (7, 8)
+    ]
 
-    assert PurePosixPath(made).match(template.glob())
+    assert len(set(made)) == 4
+    assert all(re.fullmatch(r"a+~[0-9a-f]{8}_b_raw_000[78]\.tif", n) for n in made)
+    assert all(len(n) == 255 for n in made)
 
 
 # ---- before there is a frame
@@ -439,3 +554,111 @@ def test_a_descriptor_is_checked():
         "{event.data.comment:.10}",
     ):
         Template(fits).check_descriptor(descriptor, {})
+
+
+# ---- whether names can differ
+
+START = {"uid": "7f3a1c2e-1", "sample": "Ni", "x": 1}
+DESCRIPTOR = {"name": "primary", "data_keys": {"img": {}, "T": {}}}
+
+
+def lacks(text, **told):
+    given = {"events": 3, "images": 1, "fields": 1, "streams": 1, **told}
+    return indistinct(
+        Template(text).fields, start=START, descriptor=DESCRIPTOR, **given
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{start.sample}.tif",
+        "{start.sample}_{i}.tif",
+        "{event.descriptor}.tif",
+        "{event.data.Q|none}.tif",
+        "a<_{event.data.Q}>.tif",
+        "{start.x,event.seq_num}.tif",
+        "{event.data.Q,start.x,event.seq_num}.tif",
+        "{start.time:%Y}_{time:%Y-%m-%d}.tif",
+        "{motors|none}.tif",
+    ],
+)
+def test_what_is_the_same_for_all_events_does_not_tell_them_apart(text):
+    """S09: for many events, and where nobody says how many; one event needs nothing.
+
+    A plan may write anything into num_points: only the whole number 1 is one.
+    """
+    for events in (3, None, "3", 3.0, "1", 1.0, True, np.int64(3)):
+        assert lacks(text, events=events) == "{event.seq_num}"
+    for events in (1, np.int64(1)):
+        assert lacks(text, events=events) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{event.seq_num}.tif",
+        "{frame}.tif",
+        "{event.uid}.tif",
+        "{event.data.T}.tif",
+        "{start.y,event.seq_num}.tif",
+        "{event.data.T,start.x}.tif",
+        "a<_{event.data.T}>.tif",
+        "{time:%H%M}.tif",
+        "{event.timestamps.T}.tif",
+    ],
+)
+def test_what_can_differ_between_events_is_let_pass(text):
+    """S09 refuses what collides for sure, not what might."""
+    for events in (1, 3, None):
+        assert lacks(text, events=events) is None
+
+
+def test_several_streams_must_be_told_apart():
+    """Events are numbered from 1 in each stream."""
+    for text in (
+        "{event.seq_num}.tif",
+        "{frame}.tif",
+        "{start.sample}_{event.seq_num}",
+    ):
+        assert lacks(text, streams=2) == "{stream}"
+        assert lacks(text, streams=1) is None
+    for text in ("{stream}", "{event.uid}", "{descriptor.name}", "{time:%H%M%S}"):
+        assert lacks(text + "_{event.seq_num}.tif", streams=2) is None
+    assert lacks("{start.x,stream}_{event.seq_num}.tif", streams=2) == "{stream}"
+
+
+def test_images_and_fields_must_be_told_apart():
+    """`{i}` for stacks, `{field}` for several detectors; an alternative may hide it."""
+    assert lacks("{event.seq_num}.tif", images=2) == "{i}"
+    assert lacks("{event.seq_num}_{start.x,i}.tif", images=2) == "{i}"
+    assert lacks("{event.seq_num}_{i0}.tif", images=2) is None
+    assert lacks("{frame}.tif", images=2, fields=2) == "{field}"
+    assert lacks("{frame}_{field}.tif", images=2, fields=2) is None
+
+
+def test_without_documents_only_roots_are_looked_at():
+    """As the first version of the check did."""
+    fields = Template("{start.sample}.tif").fields
+
+    assert indistinct(fields, events=None, images=1, fields=1) is None
+    assert indistinct(fields, events=2, images=1, fields=1) == "{event.seq_num}"
+
+
+def test_a_scanned_field_may_stand_without_a_list():
+    """A dimension of the hints is a list of fields, or the name of one."""
+    start = {"uid": "u", "hints": {"dimensions": [["theta", "primary"]]}}
+    names = {"start": start, "event": {"data": {"theta": 1.5}}}
+
+    assert Template("{motors}").render(names) == "theta_1.5"
+
+
+def test_configuration_of_several_devices_is_checked_for_an_image():
+    """The image's own device is meant; without an image nobody can say."""
+    template = Template("{config.exposure:.1f}_{i}")
+    descriptor, start = NAMES["descriptor"], NAMES["start"]
+
+    template.check_descriptor(descriptor, start)
+    template.check_descriptor(descriptor, start, field="pe1_image")
+    with pytest.raises(TemplateError, match="pe1 and pe2"):
+        template.check_descriptor(descriptor, start, field="sum")

@@ -78,18 +78,21 @@ def names(
         timezone=timezone,
         name_policy=name_policy,
         replacements=mapping("--replace", replace),
+        existing="skip",  # what is there already is no error here
         dry_run=True,
         on_error="report",
     )
     _print(report)
     gc.freeze()
-    failed = [r for r in report.failed if not isinstance(r.error, ExistsError)]
-    raise typer.Exit(0 if report.records and not failed else 1)
+    raise typer.Exit(0 if report.records and not report.failed else 1)
 
 
 def _print(report: Report) -> None:
-    """Print a line a frame: its size, what there is to say, and its path."""
-    lines, total, exist, failed = [], 0, 0, 0
+    """Print a line a frame: its size, what there is to say, and its path.
+
+    Why one fails stands behind its path.
+    """
+    lines, total, exist = [], 0, 0
     size_of = lru_cache(64)(file_size)
     for record in report.records:
         known = record.shape is not None and record.dtype is not None
@@ -97,17 +100,18 @@ def _print(report: Report) -> None:
         total += size or 0
         exists = isinstance(record.error, ExistsError)
         exist += exists
-        failed += record.status == "failed" and not exists
         state = (
             "exists" if exists else "" if record.status == "planned" else record.status
         )
-        shown = os.fspath(record.path) if record.path else in_shell(str(record.error))
+        shown = os.fspath(record.path) if record.path else ""
+        if record.error is not None and not exists:
+            shown += (": " if shown else "") + in_shell(str(record.error))
         lines.append(f"{'?' if size is None else size:>12}  {state:7}  {shown}\n")
     sys.stdout.writelines(lines)
     Console(stderr=True).print(
         f"{len(report.records)} frames, {total / 1e6:.1f} MB; {exist} exist already, "
-        f"{len(report.skipped)} without an image, {failed} failed",
-        style="red" if failed or not lines else "green",
+        f"{len(report.skipped) - exist} without an image, {len(report.failed)} failed",
+        style="red" if report.failed or not lines else "green",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -63,8 +63,18 @@ def template(
         console.print(_table(made, names))
     console.print(Text(f"pattern   {made.glob()}"))
     console.print(Text(f"readable  {_invertible(made)}"))
-    if names is not None:
-        console.print(Text(f"example   {made.render(names)}"))
+    if names is not None and not _shown(console, made, names):
+        raise typer.Exit(1)
+
+
+def _shown(console: Console, made: Template, names: Mapping[str, Any]) -> bool:
+    """Show the name of the example, or why it has none; tell whether it has."""
+    try:
+        name, is_there = made.render(names), True
+    except TemplateError as error:
+        name, is_there = f"none: {error}", False
+    console.print(Text(f"example   {name}"))
+    return is_there
 
 
 def _table(made: Template, names: Mapping[str, Any] | None) -> Table:

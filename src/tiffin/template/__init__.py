@@ -5,7 +5,7 @@ them, nothing else: no attribute is read, no code is run, and no value can add a
 or leave the root.
 """
 
-from tiffin.template.checks import indistinct
+from tiffin.template.distinct import indistinct
 from tiffin.template.grammar import ROOTS, Field, Reference, Segment
 from tiffin.template.portable import numbered
 from tiffin.template.style import Style

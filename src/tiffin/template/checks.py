@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import MissingKeyError, TemplateError, did_you_mean
+from tiffin.errors import MissingKeyError, TemplateError
+from tiffin.template.distinct import EVENT_KEYS, announced
 from tiffin.template.grammar import Field, Part, Segment, fields_of
-from tiffin.template.lookup import MISSING, find, motor_names, nowhere
+from tiffin.template.items import follow, item, nearest, plain, shortened, shown
+from tiffin.template.lookup import (
+    MISSING,
+    Ambiguous,
+    find,
+    motor_names,
+    nowhere,
+    run_of,
+)
 from tiffin.template.text import step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tiffin.template.grammar import Reference
     from tiffin.template.style import Style
 
-__all__ = ["check_descriptor", "check_start", "indistinct"]
+__all__ = ["check_descriptor", "check_start"]
 
 OF_THE_START = frozenset({"start", "run"})
 OF_THE_DESCRIPTOR = frozenset({"start", "run", "descriptor", "config"})
-
-EVENT_KEYS = ("seq_num", "time", "uid", "data", "timestamps", "filled", "descriptor")
-"""What an event document holds."""
-
-OF_EACH_EVENT = frozenset({"event", "time", "frame", "motors"})
-"""Roots that can tell the events of a stream apart."""
-
-OF_EACH_IMAGE = frozenset({"i", "frame", *(f"i{axis}" for axis in range(6))})
-"""Roots that can tell the images of an event apart."""
 
 TEXT_TYPES = "s"
 NUMBER_TYPES = "bcdeEfFgGnoxX%"
 
 
-def check_start(
-    parts: tuple[Part, ...], start: Mapping[str, Any], style: Style
-) -> None:
+def check_start(parts: tuple[Part, ...], start: Any, style: Style) -> None:
     """Raise what every name of a run would fail with."""
-    where = f"run {str(start.get('uid', '?'))[:8]}"
+    where = run_of(start)
     for field, optional in _all(parts):
         _check_values(field, {"start": start}, OF_THE_START, style, optional, where)
         if field.references[-1].root == "motors" and _must_be(field, optional):
@@ -46,62 +44,30 @@ def check_start(
 
 def check_descriptor(
     parts: tuple[Part, ...],
-    descriptor: Mapping[str, Any],
-    start: Mapping[str, Any],
+    descriptor: Any,
+    start: Any,
     style: Style,
+    image: str | None = None,
 ) -> None:
-    """Raise what every name of a stream would fail with."""
-    names = {"start": start, "descriptor": descriptor}
-    where = f"the descriptor of stream {descriptor.get('name')!r}"
+    """Raise what every name of a stream would fail with; of one image field, if given.
+
+    Without one nobody can say whose configuration is meant where several have a key.
+    """
+    names = {"start": start, "descriptor": descriptor, "field": image}
+    where = f"the descriptor of {_stream(descriptor)}"
     for field, optional in _all(parts):
-        if any(r.root in ("descriptor", "config") for r in field.references):
-            shown = None if field.references[-1].root == "config" else where
-            _check_values(field, names, OF_THE_DESCRIPTOR, style, optional, shown)
-        known = [r for r in field.references if _announced(r, descriptor)]
+        ambiguous = any(type(find(r, names)) is Ambiguous for r in field.references)
+        if any(r.root in ("descriptor", "config") for r in field.references) and not (
+            ambiguous and image is None
+        ):
+            place = None if field.references[-1].root == "config" else where
+            _check_values(field, names, OF_THE_DESCRIPTOR, style, optional, place)
+        known = [r for r in field.references if announced(r, descriptor)]
         of_events = all(r.root == "event" for r in field.references)
         if of_events and not known and _must_be(field, optional):
             raise _not_announced(field, descriptor)
         for reference in known:
             _check_format(field, reference, descriptor)
-
-
-def indistinct(
-    parts_of: Iterable[Field], *, events: int | None, images: int, fields: int
-) -> str | None:
-    """Tell which field a template lacks to tell a run's frames apart.
-
-    Parameters
-    ----------
-    parts_of : iterable of Field
-        The template's.
-    events : int or None
-        How many a stream will have, where that is known.
-    images : int
-        How many an event announces for a field.
-    fields : int
-        How many fields of a stream are exported.
-
-    Returns
-    -------
-    str or None
-        What would mend it, such as ``"{i}"``; None if names can differ.
-
-    Examples
-    --------
-    >>> from tiffin.template.grammar import parse
-    >>> fields = fields_of(parse("{start.scan_id}.tif"))
-    >>> indistinct(fields, events=3, images=1, fields=1)
-    '{event.seq_num}'
-    >>> indistinct(fields, events=1, images=1, fields=1)
-    """
-    roots = {reference.root for field in parts_of for reference in field.references}
-    if events is not None and events > 1 and not roots & OF_EACH_EVENT:
-        return "{event.seq_num}"
-    if images > 1 and not roots & OF_EACH_IMAGE:
-        return "{i}"
-    if fields > 1 and "field" not in roots:
-        return "{field}"
-    return None
 
 
 def _all(parts: tuple[Part, ...]) -> Iterable[tuple[Field, bool]]:
@@ -119,7 +85,7 @@ def _must_be(field: Field, optional: bool) -> bool:
 
 def _check_values(
     field: Field,
-    names: Mapping[str, Any],
+    names: dict[str, Any],
     roots: frozenset[str],
     style: Style,
     optional: bool,
@@ -136,52 +102,39 @@ def _check_values(
         raise nowhere(field, names, where)
 
 
-def _check_motors(field: Field, start: Mapping[str, Any], where: str) -> None:
+def _check_motors(field: Field, start: Any, where: str) -> None:
     if not motor_names(start):
         message = (
-            f"template field '{field}': {where} names no scanned motor in its hints; "
+            f"{_told(field)}: {where} names no scanned motor in its hints; "
             f"a default, as in '{{motors|}}', or '<…>' around it leaves it out"
         )
         raise MissingKeyError(message, column=field.column)
 
 
-def _announced(reference: Reference, descriptor: Mapping[str, Any]) -> bool:
-    """Whether events of a descriptor will have what a reference asks for."""
-    if reference.root != "event":
-        return False
-    first, *rest = reference.keys
-    if first in ("data", "timestamps", "filled") and rest:
-        return rest[0] in (descriptor.get("data_keys") or {})
-    return first in EVENT_KEYS
-
-
-def _not_announced(field: Field, descriptor: Mapping[str, Any]) -> MissingKeyError:
+def _not_announced(field: Field, descriptor: Any) -> MissingKeyError:
     keys = field.references[-1].keys
     if keys[0] in EVENT_KEYS and len(keys) > 1:
-        wrong, choices = keys[1], tuple(descriptor.get("data_keys") or {})
+        near = nearest(keys[1], item(descriptor, "data_keys"))
     else:
-        wrong, choices = keys[0], EVENT_KEYS
-    message = (
-        f"template field '{field}' is not in the events of stream "
-        f"{descriptor.get('name')!r}" + did_you_mean(wrong, choices)
-    )
+        near = nearest(keys[0], EVENT_KEYS)
+    message = f"{_told(field)} is not in the events of {_stream(descriptor)}{near}"
     return MissingKeyError(message, column=field.column)
 
 
-def _check_format(
-    field: Field, reference: Reference, descriptor: Mapping[str, Any]
-) -> None:
+def _check_format(field: Field, reference: Reference, descriptor: Any) -> None:
     """Refuse a number's format for a text, and the reverse; an array as a whole."""
     keys = reference.keys
     if keys[0] != "data" or len(keys) < 2:
         return
-    data_key = (descriptor.get("data_keys") or {}).get(keys[1]) or {}
-    dtype = data_key.get("dtype")
-    if dtype == "array" and len(keys) == 2 and data_key.get("shape") not in ([], ()):
+    dtype = plain(follow(descriptor, "data_keys", keys[1], "dtype"))
+    shape = follow(descriptor, "data_keys", keys[1], "shape")
+    if type(dtype) is not str:
+        return
+    empty = issubclass(type(shape), (list, tuple)) and item(shape, "0") is MISSING
+    if dtype == "array" and len(keys) == 2 and not empty:
         message = (
-            f"template field '{field}' is an array of shape "
-            f"{list(data_key.get('shape') or ())}: choose one item of it, as in "
-            f"'{{{reference}[0]}}'"
+            f"{_told(field)} is an array of shape {_sizes(shape)}: choose one item of "
+            f"it, as in '{{{reference}[0]}}'"
         )
         raise TemplateError(message, column=field.column)
     is_text, is_number = dtype == "string", dtype in ("number", "integer")
@@ -190,7 +143,20 @@ def _check_format(
     )
     if wrong and len(keys) == 2:
         message = (
-            f"template field '{field}': {keys[1]!r} is a {dtype}, and "
+            f"{_told(field)}: {shortened(keys[1], quoted=True)} is a {dtype}, and "
             f"'{field.specification}' is not for a {dtype}"
         )
         raise TemplateError(message, column=field.column)
+
+
+def _told(field: Field) -> str:
+    return f"template field '{shortened(str(field))}'"
+
+
+def _stream(descriptor: Any) -> str:
+    return f"stream {shown(item(descriptor, 'name'))}"
+
+
+def _sizes(shape: Any) -> str:
+    sizes = (item(shape, str(axis)) for axis in range(4))
+    return "[" + ", ".join(shown(size) for size in sizes if size is not MISSING) + "]"

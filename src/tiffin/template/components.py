@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from typing import TypeGuard
 from unicodedata import is_normalized
 
 from tiffin.errors import TemplateError
 from tiffin.template.grammar import Field, Part, Segment
-from tiffin.template.portable import LONGEST_COMPONENT, check_length, safe_component
+from tiffin.template.items import shortened
+from tiffin.template.portable import (
+    CUT_MARK,
+    LONGEST_COMPONENT,
+    REPLACEMENT,
+    check_length,
+    is_reserved,
+    length_of,
+    safe_component,
+    split_suffix,
+)
 
-__all__ = ["check_components", "is_plain", "lead_of", "mended"]
+__all__ = [
+    "Piece",
+    "check_components",
+    "fitted",
+    "is_fit",
+    "is_plain",
+    "lead_of",
+    "mended",
+    "tidied",
+]
+
+Piece = tuple[str, bool]
+"""A part of a name: its text, and whether that is a value's and so may be cut."""
+
+FOR_VALUES = len(CUT_MARK) + 8
+"""Bytes that values have at least, for the hash of what was cut."""
 
 _FEW = LONGEST_COMPONENT // 4
 """So many characters fit into a component whatever they are."""
@@ -25,6 +50,23 @@ def lead_of(parts: tuple[Part, ...]) -> str:
     return literal[: literal.rfind("/") + 1]
 
 
+def tidied(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Leave out of the leading folders what `mended` leaves out of names.
+
+    Examples
+    --------
+    >>> tidied(("a//./b/c_",))
+    ('a/b/c_',)
+    """
+    lead = lead_of(parts)
+    if not lead:
+        return parts
+    folders = lead.split("/")
+    kept = [f for n, f in enumerate(folders[:-1]) if f not in ("", ".") or n == 0]
+    literal = "/".join([*kept, str(parts[0])[len(lead) :]])
+    return (literal, *parts[1:])
+
+
 def check_components(parts: tuple[Part, ...], text: str) -> None:
     """Refuse a template that ends without a name, or goes where it should not.
 
@@ -35,14 +77,20 @@ def check_components(parts: tuple[Part, ...], text: str) -> None:
     shape, at = _shape(parts)
     lead = len(lead_of(parts))
     if shape[shape.rfind("/") + 1 :] in ("", ".", ".."):
-        message = f"template {text!r} ends without a file name"
+        message = f"template {_told(text)} ends without a file name"
         raise TemplateError(message, column=max(len(text), 1))
+    for component in shape[:lead].split("/"):
+        if is_reserved(component):
+            place = shape.index(component)
+            message = f"template {_told(text)}, column {at[place]}: "
+            message += _reason_against(component)
+            raise TemplateError(message, column=at[place])
     place = lead
     for component in shape[lead:].split("/"):
         reason = _reason_against(component)
         if reason:
             column = at[min(place, len(at) - 1)]
-            message = f"template {text!r}, column {column}: {reason}"
+            message = f"template {_told(text)}, column {column}: {reason}"
             raise TemplateError(message, column=column)
         place += len(component) + 1
     if any(_may_vanish(part) for part in parts):
@@ -65,11 +113,77 @@ def mended(path: str, parts: tuple[Part, ...], text: str) -> str:
         if part not in ("", ".") or (n == 0 and lead)
     ]
     if not components[-1] or not all(made[lead:]):
-        message = f"template {text!r} gives an empty name here: {path!r}"
+        message = f"template {_told(text)} gives an empty name here: {_told(path)}"
         raise TemplateError(message)
     whole = "/".join(made)
     check_length(whole)
     return whole
+
+
+def is_fit(path: str) -> bool:
+    """Whether no component is too long, or one that Windows keeps."""
+    return not any(
+        length_of(component) > LONGEST_COMPONENT or is_reserved(component)
+        for component in path.split("/")
+    )
+
+
+def fitted(pieces: list[Piece]) -> str:
+    """Change values so that each component is one that can be.
+
+    One that is too long has its values cut, the longest first, and a hash of all of it
+    keeps names apart; one that Windows keeps gets a mark. What the template's author
+    wrote stays, and so do numbers and endings.
+
+    Examples
+    --------
+    >>> fitted([("raw/x", False), ("a" * 300, True), ("_", False), ("7", True)])[-13:]
+    'aa~53ea9e6c_7'
+    >>> fitted([("co", True), ("n.tif", False)])
+    'co_n.tif'
+    """
+    components: list[list[Piece]] = [[]]
+    for text, is_value in pieces:
+        first, *rest = (text,) if is_value else text.split("/")
+        components[-1].append((first, is_value))
+        components += [[(piece, False)] for piece in rest]
+    return "/".join(map(_fitted, components))
+
+
+def _fitted(component: list[Piece]) -> str:
+    if is_reserved("".join(text for text, _ in component)):
+        component = _marked(component)
+    texts = [text for text, _ in component]
+    whole = "".join(texts)
+    if length_of(whole) <= LONGEST_COMPONENT:
+        return whole
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    mark = CUT_MARK + digest
+    over = length_of(whole) + len(mark) - LONGEST_COMPONENT
+    values = [n for n, (_, is_value) in enumerate(component) if is_value]
+    for n in sorted(values, key=lambda n: -length_of(texts[n])):
+        stem, suffix = split_suffix(texts[n])
+        kept = stem.encode("utf-8")[: max(length_of(stem) - over, 0)]
+        cut = kept.decode("utf-8", "ignore")
+        over -= length_of(stem) - length_of(cut)
+        texts[n], mark = cut + mark + suffix, ""
+        if over <= 0:
+            break
+    return "".join(texts)
+
+
+def _marked(component: list[Piece]) -> list[Piece]:
+    """Put a mark behind the last value of what Windows reads: up to the first dot."""
+    whole = "".join(text for text, _ in component)
+    stem = len(whole.partition(".")[0].rstrip(" "))
+    begin = place = at = 0
+    for n, (text, is_value) in enumerate(component):
+        if is_value and begin < stem:
+            place, at = n, min(len(text), stem - begin)
+        begin += len(text)
+    text, is_value = component[place]
+    marked = (text[:at] + REPLACEMENT + text[at:], is_value)
+    return [*component[:place], marked, *component[place + 1 :]]
 
 
 def is_plain(path: str) -> bool:
@@ -79,48 +193,128 @@ def is_plain(path: str) -> bool:
             return False
     elif len(path) > _FEW or not is_normalized("NFC", path):
         return False
-    if path[0] in "./ " or path[-1] in ". /" or "/." in path or "./" in path:
-        return False
-    if "//" in path or " /" in path or "/ " in path:
+    if path[0] in "./ " or path[-1] in ". /":
         return False
     if "/" not in path:
         return path[:3].lower() not in _RESERVED_BEGIN
-    return all(part[:3].lower() not in _RESERVED_BEGIN for part in path.split("/"))
+    if "/." in path or "./" in path or "//" in path or " /" in path or "/ " in path:
+        return False
+    for part in path.split("/"):  # noqa: SIM110 (all() takes twice as long)
+        if part[:3].lower() in _RESERVED_BEGIN:
+            return False
+    return True
+
+
+def _told(text: str) -> str:
+    return shortened(text, quoted=True)
 
 
 def _reason_against(component: str) -> str:
-    literal = component.replace("\0", "")
     if component == "..":
         return "'..' goes up behind a field"
-    if component == ".":
-        return ""
+    if component in ("", "."):
+        return f"{component + '/'!r} is no folder behind one"
     if component.startswith("."):
         return "a name that begins with a dot is hidden"
     if component.startswith(" "):
         return "a name that begins with a space"
+    if is_reserved(component):
+        return f"Windows keeps {component.partition('.')[0]!r} for a device"
     if component.endswith((".", " ")):
         return "Windows takes no name that ends with a dot or a space"
-    if len(literal.encode()) > LONGEST_COMPONENT:
-        return f"{literal[:20]!r}… alone has more than {LONGEST_COMPONENT} bytes"
-    return ""
+    return _reason_by_length(component)
+
+
+def _reason_by_length(component: str) -> str:
+    literal = component.replace("\0", "")
+    length = length_of(literal)
+    if length <= LONGEST_COMPONENT - (FOR_VALUES if literal != component else 0):
+        return ""
+    return (
+        f"{literal[:20]!r}… alone has {length} bytes: a name may have "
+        f"{LONGEST_COMPONENT} bytes, with its values"
+    )
 
 
 def _check_what_stays(parts: tuple[Part, ...], text: str) -> None:
-    """Refuse a folder, or a name, that may vanish and leave its '/' or '.' behind.
-
-    Every part that may be empty is left out, and what is left is looked at.
-    """
+    """Refuse what can be no name when values vanish, any of them."""
+    here = tuple(part for part in parts if not _is_folder(part))
+    longest = max(_shape(here)[0].split("/"), key=len)
+    if _reason_by_length(longest):
+        message = f"template {_told(text)}: without its folders, "
+        raise TemplateError(message + _reason_by_length(longest))
     stays, at = _shape(parts, vanishing=True)
-    for found in re.finditer(r"(?:^|/)(?=/|[. ]|$)|[. ](?=/|$)", stays):
-        place = found.start() + found[0].startswith("/")
-        if place < len(lead_of(parts)):
-            continue
-        column = at[min(place, len(at) - 1)]
+    place = len(lead_of(parts))
+    for component in stays[place:].split("/"):
+        if is_reserved(component):
+            column = at[min(place, len(at) - 1)]
+            message = f"template {_told(text)}, column {column}: without its value, "
+            raise TemplateError(message + _reason_against(component), column=column)
+        place += len(component) + 1
+    try:
+        _check_ends(parts, len(lead_of(parts)))
+    except _NoName as found:
+        (column,) = found.args
         message = (
-            f"template {text!r}, column {column}: no name is left here when its value "
-            f"vanishes; a folder takes its '/' along, as in '<…/>'"
+            f"template {_told(text)}, column {column}: no name is left here when its "
+            f"value vanishes; a folder takes its '/' along, as in '<…/>'"
         )
-        raise TemplateError(message, column=column)
+        raise TemplateError(message, column=column) from None
+
+
+class _NoName(Exception):
+    """A component can be nothing, or end with a dot or blank: at a column."""
+
+
+_NOTHING, _LOOSE, _NAME = "nothing", "loose", "name"
+
+_Ends = dict[str, int]
+"""How a component can stand so far: as nothing, with a dot or blank at its end, or as a
+name; each with the column to blame, 0 for the one that is reached."""
+
+
+def _check_ends(parts: tuple[Part, ...], lead: int) -> None:
+    """Go through all ways in which parts can be there or not, side by side."""
+    first = str(parts[0])[lead:] if lead else ""
+    rest = (first, *parts[1:]) if lead else parts
+    ends, column = _ends_behind(rest, {_NOTHING: 0}, lead + 1)
+    _check_end(ends, column)
+
+
+def _ends_behind(
+    parts: tuple[Part, ...], ends: _Ends, column: int
+) -> tuple[_Ends, int]:
+    for part in parts:
+        if isinstance(part, str):
+            for character in part:
+                ends = _ends_with(character, ends, column)
+                column += 1
+            continue
+        there = {_NAME: part.column}
+        if isinstance(part, Segment):
+            there, _ = _ends_behind(part.parts, ends, part.column + 1)
+        if _may_vanish(part):
+            without = {kind: blamed or part.column for kind, blamed in ends.items()}
+            there = {**there, **without}
+        ends, column = there, part.end
+    return ends, column
+
+
+def _ends_with(character: str, ends: _Ends, column: int) -> _Ends:
+    if character == "/":
+        _check_end(ends, column)
+        return {_NOTHING: 0}
+    if character in ". ":
+        if _NOTHING in ends:
+            raise _NoName(ends[_NOTHING] or column)
+        return {_LOOSE: column}
+    return {_NAME: column}
+
+
+def _check_end(ends: _Ends, column: int) -> None:
+    for kind in (_NOTHING, _LOOSE):
+        if kind in ends:
+            raise _NoName(ends[kind] or column)
 
 
 def _shape(
@@ -145,6 +339,13 @@ def _shape(
             columns += range(column, column + len(part))
             column += len(part)
     return shape, columns or [1]
+
+
+def _is_folder(part: Part) -> bool:
+    """Whether a part may vanish and take a slash with it."""
+    return isinstance(part, Segment) and any(
+        isinstance(inner, str) and "/" in inner for inner in part.parts
+    )
 
 
 def _may_vanish(part: Part) -> TypeGuard[Segment | Field]:

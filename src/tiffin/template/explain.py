@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
 from tiffin.template.grammar import Field, Part, Segment
+from tiffin.template.lookup import nowhere
 from tiffin.template.text import step_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ _TYPES = {
     "o": "an octal number",
     "b": "a binary number",
     "n": "a number",
-    "c": "a character",
     "%": "per cent",
 }
 
@@ -65,16 +65,24 @@ def explain(
             told.append(
                 ("<", "left out, up to '>', where a value in it is missing", "")
             )
-            told += explain(part.parts, style, names)
+            told += [_told(inner, style, names, optional=True) for inner in part.parts]
             told.append((">", "the end of what may be left out", ""))
-        elif isinstance(part, Field):
-            told.append(
-                (str(part), _meaning(part, style), _example(part, style, names))
-            )
         else:
-            folders = ", folders and all" if "/" in part else ""
-            told.append((part, f"stands as it is{folders}", part))
+            told.append(_told(part, style, names))
     return told
+
+
+def _told(
+    part: str | Field,
+    style: Style,
+    names: Mapping[str, Any] | None,
+    *,
+    optional: bool = False,
+) -> tuple[str, str, str]:
+    if isinstance(part, Field):
+        return str(part), _meaning(part, style), _example(part, style, names, optional)
+    folders = ", folders and all" if "/" in part else ""
+    return part, f"stands as it is{folders}", part
 
 
 def _meaning(field: Field, style: Style) -> str:
@@ -100,11 +108,15 @@ def _of(reference: Reference) -> str:
     return " in ".join([repr(key) for key in reversed(reference.keys)]) + f" of {where}"
 
 
-def _example(field: Field, style: Style, names: Mapping[str, Any] | None) -> str:
+def _example(
+    field: Field, style: Style, names: Mapping[str, Any] | None, optional: bool
+) -> str:
     if names is None:
         return ""
     try:
         text = step_of(field, style)(names)
     except TemplateError as error:
         return f"error: {error}"
+    if text is None and not optional:
+        return f"error: {nowhere(field, names)}"
     return "(no value)" if text is None else text

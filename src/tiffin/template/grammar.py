@@ -10,8 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from tiffin.errors import TemplateError, did_you_mean
-from tiffin.template.portable import check_literal
+from tiffin.errors import did_you_mean
+from tiffin.template.items import shortened
+from tiffin.template.portable import check_literal, joins
+from tiffin.template.specification import (
+    LARGEST_WIDTH,
+    Layout,
+    check_specification,
+    is_strftime,
+    layout_of,
+    refusal,
+)
 
 __all__ = ["ROOTS", "Field", "Part", "Reference", "Segment", "fields_of", "parse"]
 
@@ -23,19 +32,6 @@ PLAIN = ("stream", "field", "i", "frame", "run", "time", "kind", *AXES)
 """Roots that are one value: there are no keys."""
 
 ROOTS = (*DOCUMENTS, "motors", *PLAIN)
-
-LARGEST_WIDTH = 64
-"""No width or precision above this: a name is for people, and memory is finite."""
-
-_SPECIFICATION = re.compile(
-    r"(?:(?P<fill>.)?[<>=^])?[-+ ]?z?#?0?(?P<width>\d+)?[_,]?(?:\.(?P<precision>\d+))?"
-    r"(?P<type>[bcdeEfFgGnosxX%]?)",
-    re.DOTALL,
-)
-"""Python's format specification mini-language (docs.python.org, string)."""
-
-_DIRECTIVES = "YmdHMSfjybBaApIzZFTUWuGV"
-_DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 
 _KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|!]*)|\[(?P<bracketed>[^\[\]{}]*)\]")
 _ROOT = re.compile(r"[^.\[\]{}:,|!]*")
@@ -96,8 +92,12 @@ class Field:
     @property
     def type(self) -> str:
         """The letter at the end of the specification, such as ``"d"``; or ``""``."""
-        matched = _SPECIFICATION.fullmatch(self.specification)
-        return matched["type"] if matched and not self.is_time else ""
+        return self.layout.type
+
+    @property
+    def layout(self) -> Layout:
+        """The specification's parts; those of none where it is one of strftime."""
+        return layout_of(self.specification)
 
     def __str__(self) -> str:
         colon = f":{self.specification}" if self.specification else ""
@@ -167,7 +167,7 @@ def parse(text: str) -> tuple[Part, ...]:
     reader = _Reader(text)
     parts = reader.parts()
     if reader.at < len(text):
-        raise _refusal("a '>' without its '<'", reader.at + 1)
+        raise refusal("a '>' without its '<'", reader.at + 1)
     return parts
 
 
@@ -185,47 +185,51 @@ class _Reader:
         parts: list[Part] = []
         literal: list[str] = []
         while self.at < len(self._text) and self._text[self.at] != ">":
-            part = self._next(inside=segment is not None)
-            if isinstance(part, str):
-                literal.append(part)
-                continue
-            if literal:
-                parts.append("".join(literal))
-                literal = []
-            parts.append(part)
+            at = self.at
+            for part in self._next(inside=segment is not None):
+                if isinstance(part, str):
+                    if parts and not literal and joins(part[0]):
+                        message = f"{part[0]!r} joins the letter before it: a value's"
+                        raise refusal(message, at + 1)
+                    literal.append(part)
+                    continue
+                if literal:
+                    parts.append("".join(literal))
+                    literal = []
+                parts.append(part)
         if literal:
             parts.append("".join(literal))
         return tuple(parts)
 
-    def _next(self, *, inside: bool) -> Part:
+    def _next(self, *, inside: bool) -> tuple[Part, ...]:
         text, at = self._text, self.at
         pair = text[at : at + 2]
         if pair in ("{{", "}}"):
             self.at += 2
-            return pair[0]
+            return (pair[0],)
         if text[at] == "{":
             end = _closing(text, at)
             self.at = end + 1
-            return _field(text[at + 1 : end], at + 1)
+            return _folders_of(_field(text[at + 1 : end], at + 1))
         if text[at] == "<":
             if inside:
-                raise _refusal("a segment inside a segment", at + 1)
-            return self._segment()
+                raise refusal("a segment inside a segment", at + 1)
+            return (self._segment(),)
         if text[at] == "}":
             message = "a '}' without its '{' (write '}}' for a bracket in the name)"
-            raise _refusal(message, at + 1)
+            raise refusal(message, at + 1)
         refused = check_literal(text[at])
         if refused and not (text[at] == ":" and at < self._root_ends):
-            raise _refusal(refused, at + 1)
+            raise refusal(refused, at + 1)
         self.at += 1
-        return text[at]
+        return (text[at],)
 
     def _segment(self) -> Segment:
         opening = self.at
         self.at += 1
         parts = self.parts(segment=opening)
         if self.at >= len(self._text):
-            raise _refusal("a '<' without its '>'", opening + 1)
+            raise refusal("a '<' without its '>'", opening + 1)
         self.at += 1
         fields = fields_of(parts)
         if not fields:
@@ -233,11 +237,12 @@ class _Reader:
                 "a segment '<…>' without a field would never vanish; '<' and '>' "
                 "can't stand in a name"
             )
-            raise _refusal(message, opening + 1)
+            raise refusal(message, opening + 1)
         for inner in fields:
             if inner.default is not None:
-                message = f"'{inner}' has a default, and so never makes '<…>' vanish"
-                raise _refusal(message, inner.column)
+                told = shortened(str(inner))
+                message = f"'{told}' has a default, and so never makes '<…>' vanish"
+                raise refusal(message, inner.column)
         return Segment(parts, opening + 1, self.at + 1)  # type: ignore[arg-type]
 
 
@@ -247,9 +252,9 @@ def _closing(text: str, opening: int) -> int:
             return at
         if text[at] == "{":
             message = "a field inside a field: widths and keys are written out"
-            raise _refusal(message, at + 1)
+            raise refusal(message, at + 1)
     message = "a '{' without its '}' (write '{{' for a bracket in the name)"
-    raise _refusal(message, opening + 1)
+    raise refusal(message, opening + 1)
 
 
 def _field(inside: str, column: int) -> Field:
@@ -261,12 +266,38 @@ def _field(inside: str, column: int) -> Field:
         references.append(_reference(alternative.strip(" "), at + lead, column))
         at += len(alternative) + 1
     if colon:
-        _check_specification(specification, column + 1 + len(expression) + 1)
+        check_specification(specification, column + 1 + len(expression) + 1)
     if bar:
         _check_default(default, column + 1 + len(before) + 1)
     end = column + len(inside) + 2
     text = default if bar else None
     return Field(tuple(references), specification, text, column, end)
+
+
+def _folders_of(field: Field) -> tuple[Part, ...]:
+    """Take a time apart where its author wrote a slash: it parts folders, as any."""
+    if not field.is_time or "/" not in field.specification:
+        return (field,)
+    at = field.end - 1 - len(field.specification)
+    if field.default is not None:
+        at -= len(field.default) + 1
+        message = "a time of several folders has no default: put '<…>' around it"
+        raise refusal(message, at + field.specification.index("/"))
+    parts: list[Part] = []
+    begin = field.column
+    for text in field.specification.split("/"):
+        if not is_strftime(text):
+            message = (
+                f"{text + '/'!r} in a time has no directive: write it beside the "
+                f"brackets"
+            )
+            raise refusal(message, at)
+        at += len(text) + 1
+        one = replace(field, specification=text, column=begin, end=at - 1)
+        parts += [one, "/"]
+        begin = at
+    parts[-2:] = [replace(one, end=field.end)]
+    return tuple(parts)
 
 
 def _split(text: str, mark: str) -> list[str]:
@@ -298,10 +329,10 @@ def _reference(expression: str, at: int, column: int) -> Reference:
         message = (
             f"'{{{root}}}' is a whole document: name a key, as in '{{{root}.uid}}'"
         )
-        raise _refusal(message, column)
+        raise refusal(message, column)
     if root in PLAIN and keys:
         message = f"'{{{root}}}' is a plain value and has no keys"
-        raise _refusal(message, column)
+        raise refusal(message, column)
     return Reference(root, keys)
 
 
@@ -311,9 +342,10 @@ def _check_root(root: str, column: int) -> None:
     if not root or root.isdigit():
         message = "an empty or numbered field: name what goes here"
     else:
-        message = f"'{root}' is no root"
-    message += did_you_mean(root, ROOTS) if root else "; there are: " + ", ".join(ROOTS)
-    raise _refusal(message, column)
+        message = f"'{shortened(root)}' is no root"
+    near = did_you_mean(root[:LARGEST_WIDTH], ROOTS)
+    message += near if root else "; there are: " + ", ".join(ROOTS)
+    raise refusal(message, column)
 
 
 def _keys(expression: str, at: int, start: int) -> tuple[str, ...]:
@@ -324,74 +356,33 @@ def _keys(expression: str, at: int, start: int) -> tuple[str, ...]:
         if matched is None:
             message = f"{expression[at : at + 2]!r} is not expected here"
             if expression[at] == "!":
-                message = f"a conversion ({expression[at:]!r}) is refused"
-            raise _refusal(message, here)
+                told = shortened(expression[at:], quoted=True)
+                message = f"a conversion ({told}) is refused"
+            raise refusal(message, here)
         key = matched.group("dotted")
         if key is None:
             key = matched.group("bracketed").strip("'\"")
         if not key:
-            raise _refusal("a key is empty", here)
+            raise refusal("a key is empty", here)
         if key.startswith("__"):
-            message = f"'{key}' looks like an attribute; a template looks up items only"
-            raise _refusal(message, here)
+            message = (
+                f"'{shortened(key)}' looks like an attribute; a template looks up "
+                f"items only"
+            )
+            raise refusal(message, here)
         keys.append(key)
         at = matched.end()
     return tuple(keys)
 
 
-def is_strftime(specification: str) -> bool:
-    """Whether a specification is one for times: it holds a directive such as ``%Y``."""
-    return any(
-        letter in _DIRECTIVES for letter in _DIRECTIVE.findall(specification) if letter
-    )
-
-
-def _check_specification(specification: str, column: int) -> None:
-    if is_strftime(specification):
-        _check_strftime(specification, column)
-        return
-    matched = _SPECIFICATION.fullmatch(specification)
-    if matched is None:
-        message = (
-            f"{specification!r} is no format specification, such as '04d', '.2f' or "
-            f"'%Y%m%d'"
-        )
-        raise _refusal(message, column)
-    for name in ("width", "precision"):
-        digits = matched[name]
-        if digits and int(digits) > LARGEST_WIDTH:
-            message = f"a {name} of {digits} is over {LARGEST_WIDTH}"
-            raise _refusal(message, column)
-    refused = check_literal(matched["fill"] or "") or ("/" in (matched["fill"] or ""))
-    if refused:
-        message = f"{matched['fill']!r} can't fill a name"
-        raise _refusal(message, column)
-
-
-def _check_strftime(specification: str, column: int) -> None:
-    if len(specification) > LARGEST_WIDTH:
-        message = f"a specification of {len(specification)} is over {LARGEST_WIDTH}"
-        raise _refusal(message, column)
-    for found in _DIRECTIVE.finditer(specification):
-        if found[1] not in (*_DIRECTIVES, "%") or not found[1]:
-            message = (
-                f"'%{found[1]}' is no directive for a time; there are: "
-                + " ".join(f"%{letter}" for letter in _DIRECTIVES)
-            )
-            raise _refusal(message, column + found.start())
-
-
 def _check_default(default: str, column: int) -> None:
     if "/" in default:
-        message = f"a default is a part of a name, {default!r} has a '/'"
-        raise _refusal(message, column + default.index("/"))
+        told = shortened(default, quoted=True)
+        message = f"a default is a part of a name, {told} has a '/'"
+        raise refusal(message, column + default.index("/"))
     for at, character in enumerate(default):
         refused = check_literal(character) or (
             f"{character!r} can't stand in a name" if character in "<>:" else ""
         )
         if refused:
-            raise _refusal(refused, column + at)
-
-
-def _refusal(message: str, column: int) -> TemplateError:
-    return TemplateError(f"template, column {column}: {message}", column=column)
+            raise refusal(refused, column + at)

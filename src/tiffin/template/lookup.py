@@ -1,30 +1,47 @@
-"""Find a field's value in the documents.
-
-Items only: mappings by key, lists by index. Nothing is called, no attribute is read.
-"""
+"""Find a field's value in the documents, by keys and indices only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import MissingKeyError, TemplateError, did_you_mean
+from tiffin.errors import MissingKeyError, TemplateError
+from tiffin.template.items import (
+    MISSING,
+    elements,
+    follow,
+    item,
+    kind_of,
+    label,
+    nearest,
+    plain,
+    shortened,
+    shown,
+    texts_in,
+)
+from tiffin.template.portable import is_blank
 
 if TYPE_CHECKING:
     from tiffin.template.grammar import Field, Reference
 
-__all__ = ["MISSING", "Ambiguous", "find", "motor_names", "nowhere", "units_of"]
-
-MISSING: Any = object()
-"""What `find` gives where there is no value: looking up must not cost an exception."""
+__all__ = [
+    "MISSING",
+    "Ambiguous",
+    "find",
+    "is_missing",
+    "motor_names",
+    "nowhere",
+    "run_of",
+    "units_of",
+]
 
 SHORT_UID = 8
 """Characters of a uid that `{run}` gives."""
 
 
-def find(reference: Reference, names: Mapping[str, Any]) -> Any:
+def find(reference: Reference, names: Any) -> Any:
     """Find the value that a reference speaks of, or `MISSING`.
 
     Parameters
@@ -33,28 +50,10 @@ def find(reference: Reference, names: Mapping[str, Any]) -> Any:
     names : mapping
         What each root stands for.
     """
-    value = root_of(reference.root, names)
-    if value is MISSING:
-        return MISSING
-    for key in reference.keys:
-        try:
-            value = _item(value, key)
-        except (LookupError, TypeError, ValueError):
-            return MISSING
-    return value
+    return _follow(reference, names)[0]
 
 
-def root_of(root: str, names: Mapping[str, Any]) -> Any:
-    """Find what a root stands for: given, or made of the documents; or `MISSING`."""
-    value = names.get(root)
-    if value is None and root in _MADE:
-        value = _MADE[root](names)
-    return MISSING if value is None else value
-
-
-def nowhere(
-    field: Field, names: Mapping[str, Any], where: str | None = None
-) -> MissingKeyError:
+def nowhere(field: Field, names: Any, where: str | None = None) -> MissingKeyError:
     """Say that a field has no value, and what its nearest keys are.
 
     Parameters
@@ -65,78 +64,58 @@ def nowhere(
         What to call the document in the error.
     """
     reference = field.references[-1]
-    told, choices = _furthest(reference, names)
-    if not reference.keys:
-        message = f"template field '{field}' has no value for this frame"
-    elif told == len(reference.keys):
-        value = find(reference, names)
-        message = f"template field '{field}' is blank here ({value!r})"
+    value, told, last = _follow(reference, names)
+    message = f"template field '{shortened(str(field))}' "
+    if reference.root == "motors" and not reference.keys:
+        message += f"has no value for this frame{_without(names)}"
+    elif not reference.keys:
+        message += "has no value for this frame"
+    elif value is not MISSING:
+        message += f"is blank here ({shown(value)})"
     else:
-        inside = "".join(f"[{key}]" for key in reference.keys[:told])
+        inside = "".join(f"[{shortened(key)}]" for key in reference.keys[:told])
         place = where or _place(reference.root, names)
-        message = f"template field '{field}' is not in {place}{inside}"
-        message += did_you_mean(reference.keys[told], choices)
+        message += f"is not in {place}{inside}"
+        choices = _keys_of(reference.root, last, names) if told == 0 else last
+        near = nearest(reference.keys[told], choices)
+        if told and not near and not _is_looked_into(last):
+            message += (
+                f": {shortened(reference.keys[told - 1], quoted=True)} is "
+                f"{kind_of(last)}, and only dicts, lists and arrays are looked into"
+            )
+        message += near
     return MissingKeyError(message, column=field.column)
 
 
-def motor_names(start: Mapping[str, Any]) -> list[str]:
+def motor_names(start: Any) -> list[str]:
     """Give the fields that a run scans, as its hints say; else the motors it names."""
     found: list[str] = []
-    hints = start.get("hints")
-    dimensions = hints.get("dimensions") if isinstance(hints, Mapping) else None
-    for dimension in dimensions or ():
-        fields = dimension[0] if len(dimension) else ()
-        found += [name for name in fields if isinstance(name, str) and name != "time"]
+    for dimension in _listed(follow(start, "hints", "dimensions")):
+        for fields in _listed(dimension)[:1]:
+            # One field may stand without a list around it.
+            named = texts_in([fields]) or texts_in(_listed(fields))
+            found += [name for name in named if name != "time"]
     if not found:
-        found = [name for name in start.get("motors") or () if isinstance(name, str)]
+        found = texts_in(_listed(item(start, "motors")))
     return list(dict.fromkeys(found))
 
 
-def units_of(name: str, names: Mapping[str, Any]) -> str:
+def units_of(name: str, names: Any) -> str:
     """Give the units that the descriptor tells of a field; ``""`` if it tells none."""
-    data_keys = (names.get("descriptor") or {}).get("data_keys") or {}
-    return str((data_keys.get(name) or {}).get("units") or "")
+    units = follow(names, "descriptor", "data_keys", name, "units")
+    units = plain(units)
+    return units if type(units) is str else ""
 
 
-# ---- roots that are made of the documents
-
-
-def _run(names: Mapping[str, Any]) -> str | None:
-    uid = (names.get("start") or {}).get("uid")
-    return None if uid is None else str(uid)[:SHORT_UID]
-
-
-def _time(names: Mapping[str, Any]) -> Any:
-    return (names.get("event") or {}).get("time")
-
-
-def _config(names: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """See the configurations of all devices as one mapping."""
-    descriptor = names.get("descriptor") or {}
-    devices = descriptor.get("configuration")
-    if not isinstance(devices, Mapping):
-        return None
-    found: dict[str, Any] = {}
-    shared: dict[str, list[str]] = {}
-    for device, configuration in devices.items():
-        for key, value in (configuration.get("data") or {}).items():
-            shared.setdefault(key, []).append(device)
-            found[key] = value
-    for key, owners in shared.items():
-        if len(owners) > 1:
-            # The device that gave the image is meant.
-            own = [d for d in owners if _gives(descriptor, d, names.get("field"))]
-            if len(own) == 1:
-                found[key] = devices[own[0]]["data"][key]
-            elif any(devices[d]["data"][key] is not found[key] for d in owners):
-                found[key] = Ambiguous(key, tuple(owners))
-    return found
+def run_of(start: Any) -> str:
+    """Name a run in a message."""
+    return f"run {label(item(start, 'uid'), SHORT_UID)}"
 
 
 class Ambiguous:
     """A configuration's key that several devices have."""
 
-    def __init__(self, key: str, owners: tuple[str, ...]) -> None:
+    def __init__(self, key: str, owners: list[str]) -> None:
         self.key = key
         self.owners = owners
 
@@ -144,75 +123,154 @@ class Ambiguous:
         """Say which devices, and how one of them is named."""
         path = f"descriptor[configuration][{self.owners[0]}][data][{self.key}]"
         message = (
-            f"template field '{field}' is in the configuration of "
-            f"{' and '.join(self.owners)}: name one, as in '{{{path}}}'"
+            f"template field '{shortened(str(field))}' is in the configuration of "
+            f"{' and '.join(map(shortened, self.owners[:4]))}: name one, as in "
+            f"'{{{path[:200]}}}'"
         )
         return TemplateError(message, column=field.column)
 
 
-def _gives(descriptor: Mapping[str, Any], device: str, field: Any) -> bool:
-    keys = (descriptor.get("object_keys") or {}).get(device) or ()
-    return field in keys
+# ---- roots that are made of the documents
 
 
-def _motors(names: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _run(names: Any) -> Any:
+    uid = plain(follow(names, "start", "uid"))
+    return uid[:SHORT_UID] if type(uid) is str else uid
+
+
+def _time(names: Any) -> Any:
+    return follow(names, "event", "time")
+
+
+def _motors(names: Any) -> Any:
     """Give the scanned motors with their values in this event."""
-    start, event = names.get("start") or {}, names.get("event") or {}
-    data = event.get("data") or {}
-    wanted = motor_names(start)
-    if not wanted or any(name not in data for name in wanted):
-        return None
-    return Motors((name, data[name]) for name in wanted)
+    data = follow(names, "event", "data")
+    found = {}
+    for name in motor_names(item(names, "start")):
+        found[name] = value = item(data, name)
+        if value is MISSING:
+            return MISSING
+    return found or MISSING
 
 
-class Motors(dict[str, Any]):
-    """The scanned motors and their values, also to be had by place."""
-
-
-_MADE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+_MADE: dict[str, Callable[[Any], Any]] = {
     "run": _run,
     "time": _time,
-    "config": _config,
     "motors": _motors,
 }
 
 
-# ---- items
-
-
-def _item(value: Any, key: str) -> Any:
-    if isinstance(value, Mapping):
-        if key in value:
-            return value[key]
-        if isinstance(value, Motors):
-            return list(value.values())[int(key)]
-        return value[int(key)]
-    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
-        return value[int(key)]
-    raise TypeError(key)
-
-
-def _furthest(
-    reference: Reference, names: Mapping[str, Any]
-) -> tuple[int, tuple[str, ...]]:
-    """Tell how many keys can be followed, and the choices where they end."""
-    value = root_of(reference.root, names)
-    for depth, key in enumerate(reference.keys):
-        try:
-            inner = _item(value, key)
-        except (LookupError, TypeError, ValueError):
-            choices = value.keys() if isinstance(value, Mapping) else ()
-            return depth, tuple(map(str, choices))
+def _follow(reference: Reference, names: Any) -> tuple[Any, int, Any]:
+    """Give the value or `MISSING`, how many keys led on, and what is there."""
+    value = item(names, reference.root)
+    if value is None or value is MISSING:
+        if reference.root == "config":
+            return _configured(reference, names)
+        made = _MADE.get(reference.root)
+        value = made(names) if made else MISSING
+        if value is None:
+            value = MISSING
+    for told, key in enumerate(reference.keys):
+        inner = item(value, key)
+        if inner is MISSING and reference.root == "motors" and not told:
+            inner = item(list(value.values()), key) if type(value) is dict else MISSING
+        if inner is MISSING:
+            return MISSING, told, value
         value = inner
-    return len(reference.keys), ()
+    return value, len(reference.keys), value
 
 
-def _place(root: str, names: Mapping[str, Any]) -> str:
-    document = names.get(root)
-    if root == "start" and isinstance(document, Mapping):
-        return f"run {str(document.get('uid', '?'))[:SHORT_UID]}"
-    if root == "event" and isinstance(document, Mapping):
-        return f"event {document.get('seq_num', '?')}"
+def _configured(reference: Reference, names: Any) -> tuple[Any, int, Any]:
+    """Find a key in the configurations of all devices."""
+    devices = follow(names, "descriptor", "configuration")
+    key, *rest = reference.keys
+    found = {
+        device: value
+        for device in texts_in(devices)
+        if (value := follow(devices, device, "data", key)) is not MISSING
+    }
+    if not found:
+        return MISSING, 0, MISSING
+    owners = list(found)
+    if len(found) > 1:
+        # The device that gave the image is meant.
+        own = [device for device in owners if _gives(device, names)]
+        if len(own) == 1:
+            owners = own
+        elif not all(_same(found[device], found[owners[0]]) for device in owners):
+            return Ambiguous(key, owners), len(reference.keys), MISSING
+    value = found[owners[0]]
+    for told, inner in enumerate(rest, start=1):
+        following = item(value, inner)
+        if following is MISSING:
+            return MISSING, told, value
+        value = following
+    return value, len(reference.keys), value
+
+
+def _gives(device: str, names: Any) -> bool:
+    field = plain(item(names, "field"))
+    return type(field) is str and field in texts_in(
+        follow(names, "descriptor", "object_keys", device)
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are one, as far as plain ones can be compared."""
+    if one is other:
+        return True
+    one, other = plain(one), plain(other)
+    comparable = type(one) in (str, int, float, bool)
+    return comparable and type(one) is type(other) and bool(one == other)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Give what a list or tuple holds; of a mapping nothing."""
+    kind = type(value)
+    return elements(value) if kind is list or not issubclass(kind, Mapping) else []
+
+
+def _keys_of(root: str, document: Any, names: Any) -> Any:
+    """Give what a first key can be."""
+    if root != "config" or document is not MISSING:
+        return document
+    devices = follow(names, "descriptor", "configuration")
+    return [
+        key
+        for device in texts_in(devices)
+        for key in texts_in(follow(devices, device, "data"))
+    ]
+
+
+def _without(names: Any) -> str:
+    """Name the motors that an event has no value of."""
+    data = follow(names, "event", "data")
+    values = {n: item(data, n) for n in motor_names(item(names, "start"))}
+    absent = [
+        shortened(name, quoted=True)
+        for name, value in values.items()
+        if value is MISSING or is_missing(plain(value))
+    ]
+    return f": {_place('event', names)} has none of {', '.join(absent[:8])}" * bool(
+        absent
+    )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a plain value counts as missing."""
+    return value is None or (type(value) is str and is_blank(value))
+
+
+def _is_looked_into(value: Any) -> bool:
+    kinds = (dict, list, tuple, np.ndarray)
+    return issubclass(type(value), kinds) or bool(elements(value))
+
+
+def _place(root: str, names: Any) -> str:
+    if root == "start":
+        return run_of(item(names, "start"))
+    if root == "event":
+        return f"event {label(follow(names, 'event', 'seq_num'))}"
     known = {
         "config": "the descriptor's configurations",
         "baseline": "the run's baseline",

@@ -18,9 +18,15 @@ __all__ = [
     "POLICIES",
     "Policy",
     "check_literal",
+    "is_blank",
+    "is_reserved",
+    "joins",
+    "length_of",
     "portable",
     "safe_component",
+    "split_suffix",
     "strict",
+    "without_mark",
 ]
 
 Policy = Literal["portable", "strict"]
@@ -46,11 +52,17 @@ _UNSEEN = frozenset(["Cc", "Cs", "Cn", "Co", "Zl", "Zp"])
 """Categories of characters that no name should hold: control, half, unassigned, private
 and line separators."""
 
-_DIRECTION = frozenset(
-    "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060"
-    "\u2066\u2067\u2068\u2069\ufeff"
+_UNREADABLE = frozenset(
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060"
+    "\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d"
+    "\u206e\u206f\ufeff\ufff9\ufffa\ufffb"
 )
-"""Marks of direction, and spaces without width: a name would not read as it is."""
+"""Marks of direction, and what has no width: a name would not read as it is."""
+
+_EMPTY = re.compile(
+    "[.\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What shows nothing, though its category is a letter's or a mark's; and dots."""
 
 _LEADING_DOTS = re.compile(r"^\.+")
 
@@ -60,6 +72,10 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 """Names of devices; Windows takes them for these whatever follows the first dot."""
+
+_MARKED = re.compile(
+    _RESERVED.pattern.replace("(?= *", f"{REPLACEMENT}(?= *"), re.IGNORECASE
+)
 
 
 def portable(value: str) -> str:
@@ -74,6 +90,8 @@ def portable(value: str) -> str:
     text = _NOT_PORTABLE.sub(REPLACEMENT, text)
     if not text.isascii():
         text = "".join(map(_seen, text))
+        if joins(text[0]):
+            return REPLACEMENT + text
     return _LEADING_DOTS.sub(REPLACEMENT, text)
 
 
@@ -88,6 +106,26 @@ def strict(value: str) -> str:
     plain = unicodedata.normalize("NFKD", value)
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     return _LEADING_DOTS.sub(REPLACEMENT, _NOT_STRICT.sub(REPLACEMENT, plain))
+
+
+def is_blank(value: str) -> bool:
+    """Whether nothing of a text is seen but dots.
+
+    Examples
+    --------
+    >>> is_blank(" . "), is_blank("\u200b"), is_blank("-")
+    (True, True, False)
+    """
+    if value.isascii():
+        return not value.strip(" .\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")
+    return not any(map(_is_visible, value))
+
+
+def joins(character: str) -> bool:
+    """Whether a character joins the letter before it, as an accent does."""
+    if unicodedata.category(character).startswith("M"):
+        return True
+    return "\u1161" <= character <= "\u1175" or "\u11a8" <= character <= "\u11c2"
 
 
 def check_literal(character: str) -> str:
@@ -126,7 +164,34 @@ def safe_component(component: str) -> str:
     reserved = _RESERVED.match(mended)
     if reserved:
         mended = mended[: reserved.end()] + REPLACEMENT + mended[reserved.end() :]
-    return mended if _length(mended) <= LONGEST_COMPONENT else _cut(mended)
+    return mended if length_of(mended) <= LONGEST_COMPONENT else _cut(mended)
+
+
+def is_reserved(component: str) -> bool:
+    """Whether Windows takes a name for that of a device."""
+    return _RESERVED.match(component) is not None
+
+
+def without_mark(component: str) -> str | None:
+    """Give the reserved name that got a mark; None if there is none.
+
+    Examples
+    --------
+    >>> without_mark("aux_.tif"), without_mark("auxx_.tif")
+    ('aux.tif', None)
+    """
+    marked = _MARKED.match(component)
+    if marked is None:
+        return None
+    return component[: marked.end() - 1] + component[marked.end() :]
+
+
+def split_suffix(component: str) -> tuple[str, str]:
+    """Part the ending of a name, its dot with it, from the rest."""
+    stem, dot, suffix = component.rpartition(".")
+    if not dot or not 0 < len(suffix) <= 8 or not suffix.isalnum():
+        return component, ""
+    return stem, dot + suffix
 
 
 def numbered(name: str, n: int) -> str:
@@ -146,30 +211,34 @@ def numbered(name: str, n: int) -> str:
 
 def check_length(path: str) -> None:
     """Refuse a path that no file system would take."""
-    if _length(path) > LONGEST_PATH:
+    if length_of(path) > LONGEST_PATH:
         message = (
-            f"the name {path[:40]!r}… has {_length(path)} bytes; a path may have "
+            f"the name {path[:40]!r}… has {length_of(path)} bytes; a path may have "
             f"{LONGEST_PATH}: shorten its values, as in '{{start.comment:.40}}'"
         )
         raise TemplateError(message)
 
 
 def _cut(component: str) -> str:
-    stem, dot, suffix = component.rpartition(".")
-    if not dot or not 0 < len(suffix) <= 8 or not suffix.isalnum():
-        stem, suffix = component, ""
+    stem, suffix = split_suffix(component)
     digest = hashlib.sha256(component.encode("utf-8")).hexdigest()[:8]
-    tail = CUT_MARK + digest + (f".{suffix}" if suffix else "")
-    room = LONGEST_COMPONENT - _length(tail)
-    head = stem.encode("utf-8")[:room].decode("utf-8", "ignore")
-    return head.rstrip(". ") + tail
+    tail = CUT_MARK + digest + suffix
+    room = LONGEST_COMPONENT - length_of(tail)
+    return stem.encode("utf-8")[:room].decode("utf-8", "ignore") + tail
 
 
 def _seen(character: str) -> str:
-    if character in _DIRECTION or unicodedata.category(character) in _UNSEEN:
+    if character in _UNREADABLE or unicodedata.category(character) in _UNSEEN:
         return REPLACEMENT
     return character
 
 
-def _length(text: str) -> int:
+def _is_visible(character: str) -> bool:
+    if unicodedata.category(character) in ("Cc", "Cf", "Zs", "Zl", "Zp"):
+        return False
+    return not _EMPTY.match(character)
+
+
+def length_of(text: str) -> int:
+    """Give how many bytes a text takes on a disk."""
     return len(text.encode("utf-8", "surrogatepass"))

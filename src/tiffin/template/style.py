@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timezone, tzinfo
 from functools import lru_cache
@@ -12,15 +14,29 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.template.portable import POLICIES, Policy, portable, strict
+from tiffin.template.items import shown
+from tiffin.template.portable import (
+    CUT_MARK,
+    POLICIES,
+    Policy,
+    is_blank,
+    portable,
+    strict,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-__all__ = ["Style", "strftime"]
+__all__ = ["Style"]
 
 MEMORY = 4096
 """How many different values are remembered with what became of them."""
+
+_COMPOSED = "_K;`"
+"""Characters of ASCII that the policy makes of others, by NFC or in their stead."""
+
+LONGEST_VALUE = 1024
+"""Characters of a value that are looked at; a component of a path has 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +63,12 @@ class Style:
     replacements: tuple[tuple[str, str], ...] = ()
     timezone: str | None = None
     _cleaned: Callable[[str], str] = field(init=False, repr=False, compare=False)
+    _replace: Callable[[str], str] = field(init=False, repr=False, compare=False)
     _zone: tzinfo | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_cleaned", lru_cache(MEMORY)(self._clean))
+        object.__setattr__(self, "_replace", _replacer(dict(self.replacements)))
         object.__setattr__(self, "_zone", _zone(self.timezone))
 
     @classmethod
@@ -70,12 +88,20 @@ class Style:
         if policy not in POLICIES:
             message = f"policy={policy!r} is none of {', '.join(map(repr, POLICIES))}"
             raise SettingsError(message)
-        pairs = dict(replacements or {}).items()
+        table: object = {} if replacements is None else replacements
+        if not isinstance(table, Mapping):
+            message = (
+                f"replacements are a mapping of texts, such as {{' ': '-'}}, not "
+                f"{shown(table)}"
+            )
+            raise SettingsError(message)
+        pairs = dict(table).items()
         for old, new in pairs:
             texts = all(isinstance(text, str) for text in (old, new))
             if not texts or not old:
                 message = (
-                    f"replacements give a text for a text, not {new!r} for {old!r}"
+                    f"replacements give a text for a text, not {shown(new)} for "
+                    f"{shown(old)}"
                 )
                 raise SettingsError(message)
         longest_first = sorted(pairs, key=lambda pair: -len(pair[0]))
@@ -96,16 +122,28 @@ class Style:
 
     def clean(self, text: str) -> str:
         """Make a value's text fit for a name; ``""`` if nothing of it is left."""
-        return self._cleaned(text)
+        return self._cleaned(text if len(text) <= LONGEST_VALUE else _cut(text))
+
+    def fits(self, text: str) -> bool:
+        """Whether a text can be what became of a value."""
+        if not text or any(old in text for old in self._never):
+            return False
+        return self._policed(text) == text
 
     def _clean(self, text: str) -> str:
-        if not text.strip().strip("."):
-            return ""  # blank, or nothing but dots
-        if self.replacements:
-            table = dict(self.replacements)
-            pattern = "|".join(re.escape(old) for old in table)
-            text = re.sub(pattern, lambda found: table[found[0]], text)
+        return "" if is_blank(text) else self._policed(self._replace(text))
+
+    def _policed(self, text: str) -> str:
         return strict(text) if self.policy == "strict" else portable(text)
+
+    @property
+    def _never(self) -> list[str]:
+        """What is replaced, and comes of nothing else."""
+        if self.policy == "strict":
+            return []  # nearly all may come of a letter that looks like it
+        made = _COMPOSED + "".join(new for _, new in self.replacements)
+        single = [old for old, _ in self.replacements if len(old) == 1]
+        return [old for old in single if old.isascii() and old not in made]
 
     def time(self, value: Any) -> datetime:
         """See a number of seconds, or a text in ISO 8601, as a time in the zone.
@@ -131,61 +169,21 @@ class Style:
         return naive.replace(tzinfo=self._zone)
 
 
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-_ENGLISH = {
-    "b": [month[:3] for month in _MONTHS],
-    "B": _MONTHS,
-    "a": [day[:3] for day in _DAYS],
-    "A": _DAYS,
-    "p": ["AM", "PM"],
-}
-
-EXPANDED = {"F": "%Y-%m-%d", "T": "%H:%M:%S"}
+def _replacer(table: Mapping[str, str]) -> Callable[[str], str]:
+    """Prepare what replaces; the longest of what could be meant counts."""
+    if not table:
+        return str
+    pattern = re.compile("|".join(map(re.escape, table)))
+    return lambda text: pattern.sub(lambda found: table[found[0]], text)
 
 
-def expanded(specification: str) -> str:
-    """Write the directives out that stand for several."""
-    for letter, directives in EXPANDED.items():
-        specification = specification.replace(f"%{letter}", directives)
-    return specification
+def _cut(text: str) -> str:
+    """Cut a text of which no name could hold the most, with a hash of all of it.
 
-
-def strftime(time: datetime, specification: str) -> str:
-    """Format a time as strftime does, in English whatever the program's locale is.
-
-    A screen program may have set a locale, and a name must not depend on it.
-
-    Examples
-    --------
-    >>> strftime(datetime(2026, 11, 22, tzinfo=UTC), "%d %b %Y")
-    '22 Nov 2026'
+    To put marks into their order takes time by the square of how many there are.
     """
-    places = {
-        "b": time.month - 1,
-        "B": time.month - 1,
-        "a": time.weekday(),
-        "A": time.weekday(),
-        "p": time.hour // 12,
-    }
-    for letter, place in places.items():
-        if f"%{letter}" in specification:
-            word = _ENGLISH[letter][place]
-            specification = specification.replace(f"%{letter}", word)
-    return time.strftime(expanded(specification))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text[:LONGEST_VALUE] + CUT_MARK + digest[:8]
 
 
 def _local_zone() -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
 from tiffin.template.checks import check_descriptor, check_start
-from tiffin.template.components import check_components, is_plain, lead_of, mended
+from tiffin.template.components import (
+    check_components,
+    fitted,
+    is_fit,
+    is_plain,
+    lead_of,
+    mended,
+    tidied,
+)
 from tiffin.template.explain import explain
 from tiffin.template.grammar import Field, Part, Segment, fields_of, parse, shifted
 from tiffin.template.inverse import Inverse
 from tiffin.template.lookup import nowhere
+from tiffin.template.pattern import glob_of
 from tiffin.template.style import Style
-from tiffin.template.text import segment_of, step_of
+from tiffin.template.text import pieces_of, segment_of, step_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
+    from tiffin.template.components import Piece
     from tiffin.template.text import Step
 
 __all__ = ["Template"]
@@ -61,7 +71,7 @@ class Template:
     {'start.sample_name': 'a_b', 'event.seq_num': 7}
     """
 
-    __slots__ = ("_inverse", "_parts", "_steps", "style", "text")
+    __slots__ = ("_inverse", "_literals", "_parts", "_steps", "style", "text")
 
     def __init__(
         self,
@@ -98,8 +108,11 @@ class Template:
         return template
 
     def _prepare(self) -> None:
-        self._steps: list[tuple[str, Step | None, Field | None]] = [
-            _step(part, self.style) for part in self._parts
+        self._literals = [p if isinstance(p, str) else "" for p in self._parts]
+        self._steps = [
+            (n, _step(part, self.style))
+            for n, part in enumerate(self._parts)
+            if not isinstance(part, str)
         ]
         self._inverse: Inverse | None = None
 
@@ -162,18 +175,28 @@ class Template:
         TemplateError
             If a value can't be formatted as asked.
         """
-        texts = []
-        for literal, step, field in self._steps:
-            if step is None:
-                texts.append(literal)
-                continue
+        texts = self._literals.copy()
+        for n, step in self._steps:
             text = step(names)
             if text is None:
-                assert field is not None  # noqa: S101 (segments give a text)
+                field = self._parts[n]
+                assert isinstance(field, Field)  # noqa: S101 (segments give a text)
                 raise nowhere(field, names)
-            texts.append(text)
+            texts[n] = text
         path = "".join(texts)
-        return path if is_plain(path) else mended(path, self._parts, self.text)
+        if is_plain(path):
+            return path
+        if not is_fit(path):
+            path = fitted(self._pieces(names))
+        return mended(path, self._parts, self.text)
+
+    def _pieces(self, names: Mapping[str, Any]) -> list[Piece]:
+        """Give a name in pieces, of which values may be changed."""
+        return [
+            piece
+            for part in self._parts
+            for piece in pieces_of(part, self.style, names)
+        ]
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Raise what every name of a run would fail with, as far as its start tells.
@@ -185,18 +208,28 @@ class Template:
         check_start(self._parts, start, self.style)
 
     def check_descriptor(
-        self, descriptor: Mapping[str, Any], start: Mapping[str, Any]
+        self,
+        descriptor: Mapping[str, Any],
+        start: Mapping[str, Any],
+        field: str | None = None,
     ) -> None:
         """Raise what every name of a stream would fail with.
 
         Every ``event.data`` key must be one of the descriptor's data keys and its
         dtype must fit the format; configuration and units must be there.
 
+        Parameters
+        ----------
+        descriptor, start : mapping
+        field : str, optional
+            Whose images are named: of configuration keys that several devices have, its
+            own device's is meant.
+
         Raises
         ------
         TemplateError
         """
-        check_descriptor(self._parts, descriptor, start, self.style)
+        check_descriptor(self._parts, descriptor, start, self.style, field)
 
     def explain(
         self, names: Mapping[str, Any] | None = None
@@ -236,21 +269,32 @@ class Template:
 
     # ---- backwards
 
-    def parse_name(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+    def parse_name(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        root: str | os.PathLike[str] | None = None,
+    ) -> dict[str, Any]:
         """Read the values back that a name was made of.
 
         Parameters
         ----------
         path : str or path
-            As `render` gave it; or an absolute path that ends so.
+            As `render` gave it; or with more folders in front, as a record has it, if
+            it is certain how many of them are the template's.
+        root : str or path, optional
+            Where names begin, as an export's ``directory``: the path is taken from
+            there.
 
         Returns
         -------
         dict
             Field → value, such as ``{"start.scan_id": "42", "event.seq_num": 7}``: a
-            number or a time where the specification tells, else text, as it stands in
-            the name. A field that has no value there, or its default, is None. One that
-            stands twice, in another format, is there as ``"start.time:%H%M"`` as well.
+            number or a time where the specification tells it whole, else text, as it
+            stands in the name. A field without a value, in a segment that vanished, is
+            None; so is a number or a time in whose place its default stands, while a
+            text may be the value as well as the default. A field that stands twice, in
+            another format, is there as ``"start.time:%H%M"`` as well.
 
         Raises
         ------
@@ -263,8 +307,11 @@ class Template:
         >>> template = Template("{run}_{time:%Y%m%d}<_{event.data.T:.1f}K>.tif")
         >>> template.parse_name("7f3a1c2e_20261122_300.5K.tif")["event.data.T"]
         300.5
+        >>> template = Template("<{start.project}/>{start.sample}_{i}.tif")
+        >>> template.parse_name("/data/Fe/x_3.tif", root="/data")["start.project"]
+        'Fe'
         """
-        return self._inverted().read(os.fspath(path))
+        return self._inverted().read(path, root)
 
     def check_invertible(self) -> None:
         """Raise what `parse_name` would say of every name.
@@ -272,9 +319,10 @@ class Template:
         Raises
         ------
         TemplateError
-            If fields follow each other without a separator.
+            If fields follow each other without a separator, or replacements take away
+            what tells a number.
         """
-        self._inverted().check_separate()
+        self._inverted().check_invertible()
 
     def glob(self) -> str:
         """Give the pattern of the names, for `pathlib.Path.glob`.
@@ -284,20 +332,18 @@ class Template:
         >>> Template("{start.sample}/[a]_{event.seq_num:04d}.tif").glob()
         '*/[[]a]_*.tif'
         """
-        return self._inverted().glob()
+        return glob_of(tidied(self._parts))
 
     def _inverted(self) -> Inverse:
         if self._inverse is None:
-            self._inverse = Inverse(self._parts, self.text, self.style)
+            self._inverse = Inverse(tidied(self._parts), self.text, self.style)
         return self._inverse
 
 
-def _step(part: Part, style: Style) -> tuple[str, Step | None, Field | None]:
-    if isinstance(part, str):
-        return part, None, None
-    if isinstance(part, Segment):
-        return "", segment_of(part, style), None
-    return "", step_of(part, style), part
+def _step(part: Field | Segment, style: Style) -> Step:
+    return (
+        segment_of(part, style) if isinstance(part, Segment) else step_of(part, style)
+    )
 
 
 def _escaped(literal: str) -> str:
