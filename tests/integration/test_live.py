@@ -368,8 +368,8 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
     """Contract: the others fail, and lose nothing but their name."""
     images = np.stack([np.full((6, 9), n, "u2") for n in (1, 2, 3)])
 
-    with ImageExporter("{start.scan_id}.tif", directory=tmp_path) as exporter:
-        for name, doc in run_of({"img": images}, scan_id=1):
+    with ImageExporter("{event.data.x}.tif", directory=tmp_path) as exporter:
+        for name, doc in run_of({"img": images, "x": [1, 1, 1]}):
             exporter(name, doc)
 
     (report,) = exporter.reports.values()
@@ -379,6 +379,44 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
         "failed",
     ]
     assert read(tmp_path / "1.tif")[0, 0] == 1
+
+
+@pytest.mark.parametrize("points", [None, 3, "3", 1])
+def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, points):
+    """S09: live, at the descriptor, unless the plan says that there is one event."""
+    run = run_of({"img": np.zeros((3, 6, 9), "u2")}, scan_id=1)
+    if points is not None:
+        run[0][1]["num_points"] = points
+    events = run[:3] if points == 1 else run
+
+    with ImageExporter("{start.scan_id}.tif", directory=tmp_path) as exporter:
+        for name, doc in events:
+            exporter(name, doc)
+
+    (report,) = exporter.reports.values()
+    if points == 1:
+        assert names_in(tmp_path) == ["1.tif"]
+    else:
+        assert names_in(tmp_path) == []
+        assert "add {event.seq_num}" in str(report.failed[0].error)
+
+
+def test_streams_that_a_name_can_not_tell_apart_are_told(tmp_path, names_in):
+    """S09, S18: at the second stream's descriptor, with the field that would mend it."""
+    start, descriptor, *events, stop = run_of({"img": np.zeros((2, 6, 9), "u2")})
+    dark = run_of({"img": np.zeros((2, 6, 9), "u2")}, stream="dark")
+    dark[1][1]["run_start"] = start[1]["uid"]
+
+    with ImageExporter(
+        "{event.seq_num}.tif", directory=tmp_path, streams=None
+    ) as exporter:
+        for name, doc in [start, descriptor, *events, *dark[1:-1], stop]:
+            exporter(name, doc)
+
+    (report,) = exporter.reports.values()
+    assert names_in(tmp_path) == ["1.tif", "2.tif"]
+    assert len(report.failed) == 2
+    assert "streams dark and primary: add {stream}" in str(report.failed[0].error)
 
 
 def test_a_dry_run_names_live_what_would_be_written(RE, img, tmp_path, names_in):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -140,9 +141,8 @@ class Ledger:
         """Sum up: all records, or those of one run."""
         with self._lock:
             ordered = sorted(self._records.items(), key=itemgetter(0))
-        kept = [kept for _, kept in ordered if run is None or kept.run == run]
-        _order_frames(kept)
-        return Report(kept, waits, record=self._record)
+        items = [item for item in ordered if run is None or item[1].run == run]
+        return Report(_in_frame_order(items), waits, record=self._record)
 
     def waiting(self) -> list[Kept]:
         """Give what is still to be done."""
@@ -191,19 +191,23 @@ class Ledger:
         return len(self._records)
 
 
-def _order_frames(records: list[Kept]) -> None:
-    """Bring the frames of a run, stream and field into order, in their places.
+def _in_frame_order(items: list[tuple[Place, Kept]]) -> list[Kept]:
+    """Bring the events of a run, stream and field into order, in their places.
 
-    Those that had to wait for their events came later than they were taken.
+    Those that had to wait for a document came later than they were taken. The images of
+    an event stay together: it may hold more than there were numbers for.
     """
-    places: dict[tuple[str, str | None, str | None], list[tuple[int, Kept]]] = {}
-    for place, kept in enumerate(records):
+    places: dict[tuple[str, str | None, str | None], list[int]] = {}
+    for n, (_, kept) in enumerate(items):
         if kept.number is not None:
-            of = (kept.run, kept.stream, kept.field)
-            places.setdefault(of, []).append((place, kept))
-    for numbered in places.values():
-        numbers = [kept.number for _, kept in numbered]
-        ordered = sorted(numbered, key=lambda pair: cast("int", pair[1].number))
-        if numbers != [kept.number for _, kept in ordered]:
-            for (place, _), (_, kept) in zip(numbered, ordered, strict=True):
-                records[place] = kept
+            places.setdefault((kept.run, kept.stream, kept.field), []).append(n)
+    records = [kept for _, kept in items]
+    for indices in places.values():
+        events: dict[int, list[Kept]] = {}
+        for n in indices:
+            (event, _), kept = items[n]
+            events.setdefault(event, []).append(kept)
+        ordered = sorted(events.values(), key=lambda of: cast("int", of[0].number))
+        for n, kept in zip(indices, chain.from_iterable(ordered), strict=True):
+            records[n] = kept
+    return records

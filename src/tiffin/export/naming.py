@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +64,7 @@ class Namer:
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
         self._first_refusals: dict[str, TiffinError] = {}
+        self._streams: defaultdict[str, set[str]] = defaultdict(set)
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
@@ -78,11 +79,13 @@ class Namer:
         """Know nothing yet of a run, and look at the folders anew."""
         self._refused.pop((run, None), None)
         self._first_refusals.pop(run, None)
+        self._streams.pop(run, None)
         self._siblings.forget()
 
     def release(self, run: str) -> None:
         """Give a run's names free: of what is on the disk, `existing` decides."""
         self._claims.release(lambda owner: owner.run == run)
+        self._streams.pop(run, None)
 
     def refuse_run(self, run: str, error: TiffinError) -> None:
         """Give no name to any frame of a run."""
@@ -99,12 +102,14 @@ class Namer:
         replay knows the frames themselves.
         """
         descriptor, start = announced.descriptor, announced.start
+        if announced.images:
+            self._streams[str(start["uid"])].add(str(descriptor["name"]))
         found: TemplateError | None = None
         for field, images in announced.images.items():
             try:
                 self._settings.template.check_descriptor(descriptor, start)
                 if live:
-                    self._check_distinct(start, images, len(announced.images))
+                    self._check_distinct(announced, images)
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
                 self._first_refusals.setdefault(str(start["uid"]), error)
@@ -112,22 +117,27 @@ class Namer:
                 found = found or error
         return found
 
-    def _check_distinct(
-        self, start: Mapping[str, Any], images: int, fields: int
-    ) -> None:
-        template = self._settings.template
-        events = start.get("num_points")
-        if not isinstance(events, int):
-            events = None
-        mend = indistinct(template.fields, events=events, images=images, fields=fields)
+    def _check_distinct(self, announced: Announced, images: int) -> None:
+        template, start = self._settings.template, announced.start
+        streams = self._streams[str(start["uid"])]
+        mend = indistinct(
+            template.fields,
+            events=start.get("num_points"),
+            images=images,
+            fields=len(announced.images),
+            streams=len(streams),
+            start=start,
+            descriptor=announced.descriptor,
+        )
         if mend is not None:
             many = {
                 "{i}": f"the {images} images of an event",
-                "{field}": f"the images of {fields} fields",
+                "{field}": f"the images of {len(announced.images)} fields",
+                "{stream}": f"the images of streams {' and '.join(sorted(streams))}",
             }
             message = (
                 f"template {template.text!r} gives one name to "
-                f"{many.get(mend, f'all {events} events')}: add {mend}"
+                f"{many.get(mend, 'all events of a run')}: add {mend}"
             )
             raise TemplateError(message)
 
