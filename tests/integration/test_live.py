@@ -381,7 +381,7 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
     assert read(tmp_path / "1.tif")[0, 0] == 1
 
 
-@pytest.mark.parametrize("points", [None, 3, "3", 1])
+@pytest.mark.parametrize("points", [None, 3, "3", 1], ids=repr)
 def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, points):
     """S09: live, at the descriptor, unless the plan says that there is one event."""
     run = run_of({"img": np.zeros((3, 6, 9), "u2")}, scan_id=1)
@@ -402,7 +402,7 @@ def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, 
 
 
 def test_streams_that_a_name_can_not_tell_apart_are_told(tmp_path, names_in):
-    """S09, S18: at the second stream's descriptor, with the field that would mend it."""
+    """S09, S18: at the second stream's descriptor, with the field that mends it."""
     start, descriptor, *events, stop = run_of({"img": np.zeros((2, 6, 9), "u2")})
     dark = run_of({"img": np.zeros((2, 6, 9), "u2")}, stream="dark")
     dark[1][1]["run_start"] = start[1]["uid"]

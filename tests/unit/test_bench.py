@@ -38,7 +38,7 @@ def a_workload(ticks, **changes):
     return measure.Workload(**{**settings, **changes})
 
 
-@pytest.mark.parametrize("key", ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "F"])
+@pytest.mark.parametrize("key", ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "F", "N"])
 def test_each_workload_runs_and_its_files_are_right(key):
     """Every contender of a workload writes files that pass the workload's check."""
     bench("run").try_once(key)

@@ -107,7 +107,7 @@ class Namer:
         found: TemplateError | None = None
         for field, images in announced.images.items():
             try:
-                self._settings.template.check_descriptor(descriptor, start)
+                self._settings.template.check_descriptor(descriptor, start, field)
                 if live:
                     self._check_distinct(announced, images)
             except TemplateError as error:
