@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -294,13 +294,19 @@ def registered(spec: str) -> Any:
         )
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:
-        return found.load()
+        return _loaded(found)
     except Exception as error:
         message = (
             f"the handler for spec {spec!r} ({found.value}) can't be loaded: {error}; "
             f"pip install 'tiffin[all]' brings what most handlers need"
         )
         raise UnknownFormatError(message) from error
+
+
+@cache
+def _loaded(entry: EntryPoint) -> Any:
+    """Import what an entry point names, once: it is asked for at each datum."""
+    return entry.load()
 
 
 @cache
