@@ -236,3 +236,72 @@ def test_a_run_whose_events_hold_no_image_is_told_of(tmp_path, caplog):
         f"run {run[0][1]['uid'][:8]}: no image was exported: no event of the run "
         f"holds any"
     ) == 2
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_number_does_not_tell_folders_apart(tmp_path, live):
+    """S10, S31: with existing="unique" too, a folder of another case is a collision."""
+    (tmp_path / "cu").mkdir()
+    template = "{start.s}/{event.seq_num}.tif"
+    settings = {"directory": tmp_path, "existing": "unique", "on_error": "report"}
+    run = run_of({"img": IMAGES}, s="Cu")
+
+    if live:
+        with ImageExporter(template, **settings) as exporter:
+            (report,) = process(run, exporter).values()
+    else:
+        report = tiffin.export(run, template, **settings)
+
+    assert len(report.failed) == 3
+    assert all(isinstance(record.error, CollisionError) for record in report.failed)
+
+
+def test_a_dry_run_tells_of_collisions_between_runs(tmp_path):
+    """S36: a later run meets nothing on the disk; the same run may come again."""
+    first, second = (run_of({"img": IMAGES}) for _ in range(2))
+    with ImageExporter(
+        "{event.seq_num}.tif", directory=tmp_path, dry_run=True
+    ) as exporter:
+        process(first, exporter)
+        process(second, exporter)
+        process(first, exporter)
+
+    reports = list(exporter.reports.values())
+    assert [len(report.planned) for report in reports] == [3, 0]
+    assert len(reports[1].failed) == 3
+
+
+def test_a_file_that_came_just_in_time_is_closed_at_the_stop(tmp_path, read):
+    """S40: also where it was read by the last attempt before the engine goes on."""
+    *documents, stop = datum_run(tmp_path / "a.h5")
+    with ImageExporter(
+        "{event.seq_num}_{i}.tif", directory=tmp_path / "out", asset_timeout=20
+    ) as exporter:
+        for name, doc in documents:
+            exporter(name, doc)
+        hdf5(tmp_path / "a.h5")
+        exporter(*stop)
+
+        (report,) = exporter.reports.values()
+        assert len(report.written) == 12
+        with h5py.File(tmp_path / "a.h5", "a"):
+            pass
+
+
+def test_the_configuration_of_two_devices_tells_their_images_apart(tmp_path, names_in):
+    """S04, S19: live as replayed, {config…} is that of the field's own device."""
+    run = run_of({"one": IMAGES, "two": IMAGES})
+    descriptor = run[1][1]
+    descriptor["object_keys"] = {"a": ["one"], "b": ["two"]}
+    descriptor["configuration"] = {
+        device: {"data": {"serial": f"{device}7"}, "timestamps": {}, "data_keys": {}}
+        for device in "ab"
+    }
+    template = "{config.serial}_{event.seq_num}.tif"
+
+    with ImageExporter(template, directory=tmp_path / "live") as exporter:
+        process(run, exporter)
+    tiffin.export(run, template, directory=tmp_path / "later")
+
+    names = [f"{device}7_{n}.tif" for device in "ab" for n in (1, 2, 3)]
+    assert names_in(tmp_path / "live") == names_in(tmp_path / "later") == names

@@ -224,7 +224,9 @@ HOSTILE = st.one_of(
     VALUES,
     st.sampled_from([10**5000, -(10**5000), 10**400, 1e308, True, 5, "x" * 100_000]),
     st.sampled_from([{"data": [1]}, {"data": None}, [5], [[5]], [[["x"]]], [None]]),
-    st.sampled_from([np.zeros(3), np.array("x"), np.datetime64("NaT", "s"), np.void(b"ab")]),
+    st.sampled_from(
+        [np.zeros(3), np.array("x"), np.datetime64("NaT", "s"), np.void(b"ab")]
+    ),
     st.sampled_from([object(), print, Exception, {10**5000: 1}, {"x": 10**5000}]),
     st.sampled_from([collections.defaultdict(list), range(3), iter([1]), 1j]),
 )

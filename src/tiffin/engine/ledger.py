@@ -121,9 +121,7 @@ class Ledger:
         """Forget a run's records, and what was said of it: it comes once more."""
         with self._lock:
             self._records = {
-                place: kept
-                for place, kept in self._records.items()
-                if kept.run != run or kept.status == "planned"
+                place: kept for place, kept in self._records.items() if kept.run != run
             }
             self._without_images.pop(run, None)
             self._said = {cause for cause in self._said if cause[0] != run}

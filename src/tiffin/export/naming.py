@@ -82,10 +82,16 @@ class Namer:
         self._streams.pop(run, None)
         self._siblings.forget()
 
-    def release(self, run: str) -> None:
-        """Give a run's names free: of what is on the disk, `existing` decides."""
-        self._claims.release(lambda owner: owner.run == run)
+    def release(self, run: str, *, again: bool = False) -> None:
+        """Give a run's names free: of what is on the disk, `existing` decides.
+
+        A dry run puts nothing there, and so keeps its claims, unless the run comes
+        `again`.
+        """
         self._streams.pop(run, None)
+        if self._settings.dry_run and not again:
+            return
+        self._claims.release(lambda owner: owner.run == run)
 
     def refuse_run(self, run: str, error: TiffinError) -> None:
         """Give no name to any frame of a run."""
@@ -209,7 +215,8 @@ class Namer:
     def another(self, item: Named) -> Named:
         """Give a frame another name, for something stands under its own by now."""
         owner = _Owner.of(item.frame, item.place)
-        return item._replace(name=self._free(str(item.name), owner))
+        free = self._free(str(item.name), owner)
+        return item if isinstance(free, TiffinError) else item._replace(name=free)
 
     def _settle(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
@@ -217,9 +224,12 @@ class Namer:
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if frame.seq_num is None:  # a run without images: it may have been refused
             error = self._first_refusals.get(frame.run, error)
+        if error is None and self._settings.existing == "unique":
+            free = self._free(str(name), _Owner.of(frame, place))
+            name, error = (
+                (name, free) if isinstance(free, TiffinError) else (free, None)
+            )
         if error is None:
-            if self._settings.existing == "unique":
-                name = self._free(str(name), _Owner.of(frame, place))
             named = Named(frame, place, str(name))
             self.ledger.plan(place, named)
             return named
@@ -253,10 +263,16 @@ class Namer:
         unique = self._settings.existing == "unique"
         return None if unique else self._in_the_way(name)
 
-    def _free(self, name: str, owner: _Owner) -> str:
-        """Give a name, or where something is there already, the next that is free."""
-        if self._in_the_way(name) is None:
+    def _free(self, name: str, owner: _Owner) -> str | TiffinError:
+        """Give a name, or where something is there already, the next that is free.
+
+        A number tells files apart, not the folders that they lie in.
+        """
+        in_the_way = self._in_the_way(name)
+        if in_the_way is None:
             return name
+        if self._siblings.twin(name.rpartition("/")[0]) is not None:
+            return in_the_way
         for n in itertools.count(2):
             other = numbered(name, n)
             in_the_way = self._in_the_way(other)
@@ -264,7 +280,7 @@ class Namer:
                 break
         return other
 
-    def _in_the_way(self, name: str) -> Exception | None:
+    def _in_the_way(self, name: str) -> TiffinError | None:
         """Look at the disk, once, for something of that name."""
         path = f"{self._root}/{name}"
         twin = self._siblings.twin(name)

@@ -211,6 +211,7 @@ class Pipeline:
         if run in self._over:
             self._over.discard(run)
             self._ledger.forget(run)
+            self._namer.release(run, again=True)
             self._journal.forget(run)
         self._namer.begin_run(run)
 
@@ -218,6 +219,7 @@ class Pipeline:
         """Close what a run opened, and give its names free: they are on the disk."""
         self._late.discard(run)
         self._over.add(run)
+        self._assembler.close()  # what was tried once more may have opened a file
         self._say_empty(run)
         self._sync(run)
         self._synced.discard(run)

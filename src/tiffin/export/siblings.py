@@ -58,12 +58,13 @@ class Siblings:
         self._listed.clear()
 
     def _there(self, folder: str) -> Mapping[str, set[str]]:
-        if folder not in self._listed:
+        listed = self._listed.get(folder)
+        if listed is None:  # others may forget it meanwhile
             names = defaultdict(set)
             try:
                 for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208 (names are all that is wanted)
                     names[folded(name)].add(name)
             except OSError:
                 pass  # not there, or no folder: the write will say what is wrong
-            self._listed[folder] = dict(names)
-        return self._listed[folder]
+            listed = self._listed[folder] = dict(names)
+        return listed

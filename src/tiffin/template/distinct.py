@@ -27,7 +27,9 @@ OF_EACH_KEY = ("data", "timestamps", "filled")
 OF_EACH_EVENT = frozenset({"event", "time", "frame", "motors"})
 """Roots that can tell the events of a stream apart."""
 
-OF_EACH_STREAM = frozenset({"stream", "descriptor", "event", "time", "motors"})
+OF_EACH_STREAM = frozenset(
+    {"stream", "descriptor", "config", "event", "time", "motors"}
+)
 """Roots that can tell the streams of a run apart."""
 
 OF_EACH_IMAGE = frozenset({"i", "frame", *AXES})
@@ -106,7 +108,8 @@ def indistinct(
         return "{event.seq_num}"
     if images > 1 and not any_can(lambda _, of: of.root in OF_EACH_IMAGE):
         return "{i}"
-    if fields > 1 and not any_can(lambda _, of: of.root == "field"):
+    # A field's configuration is its own device's.
+    if fields > 1 and not any_can(lambda _, of: of.root in ("field", "config")):
         return "{field}"
     if streams > 1 and not any_can(_of_each_stream):
         return "{stream}"
