@@ -29,7 +29,12 @@ def stored(request, broker):
     return store
 
 
-@pytest.mark.parametrize("events", [1, 24, 25, 26, 60])
+LONG = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "events", [1, 26, *(pytest.param(n, marks=LONG) for n in (24, 25, 60))]
+)
 @pytest.mark.parametrize("declared", [True, False])
 def test_every_event_is_exported(stored, tmp_path, read, events, declared):
     """S45: databroker leaves out the last page, of up to 25 events."""
