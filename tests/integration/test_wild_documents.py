@@ -244,7 +244,7 @@ ALL = (
     "event", "event_page", "stop",
 )  # fmt: skip
 THESE = settings(
-    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

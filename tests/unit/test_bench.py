@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SERVER = pytest.mark.slow  # it starts a Tiled server of its own
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,10 @@ def a_workload(ticks, **changes):
     return measure.Workload(**{**settings, **changes})
 
 
-@pytest.mark.parametrize("key", ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "F", "N"])
+@pytest.mark.parametrize(
+    "key",
+    ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "N", pytest.param("F", marks=SERVER)],
+)
 def test_each_workload_runs_and_its_files_are_right(key):
     """Every contender of a workload writes files that pass the workload's check."""
     bench("run").try_once(key)

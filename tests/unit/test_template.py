@@ -625,7 +625,7 @@ def a_template(pieces, separators, **options):
     return Template("n" + "".join(glued) + "e.tif", **options)
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=PIECES,
     separators=st.lists(SEPARATORS, min_size=6, max_size=6),
@@ -704,7 +704,7 @@ def matches(path, pattern):
     )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=PIECES,
     separators=st.lists(SEPARATORS, min_size=6, max_size=6),

@@ -99,7 +99,7 @@ def check(value, other):
             assert unicodedata.is_normalized("NFC", component)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(value=VALUES, other=VALUES)
 def test_no_value_makes_an_unsafe_name(value, other):
     """S07: any text, dots, NUL, emoji, marks of direction, nested things, NaN."""
@@ -318,7 +318,7 @@ def put(documents, place, value):
     return documents
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(place=st.sampled_from(PLACES), value=HOSTILE)
 def test_whatever_a_document_holds_only_template_errors_are_raised(place, value):
     """Any value at any place: a name, or a TemplateError of bearable length."""
