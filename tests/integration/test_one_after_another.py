@@ -305,3 +305,17 @@ def test_the_configuration_of_two_devices_tells_their_images_apart(tmp_path, nam
 
     names = [f"{device}7_{n}.tif" for device in "ab" for n in (1, 2, 3)]
     assert names_in(tmp_path / "live") == names_in(tmp_path / "later") == names
+
+
+def test_what_one_field_is_refused_for_is_not_said_of_another(tmp_path):
+    """S16, S17: a field that the run lacks is told as that, not as a wrong template."""
+    run = run_of({"img": np.zeros((2, 3, 6, 9), "u2")})
+    settings = {"directory": tmp_path, "fields": ["img", "nosuch"]}
+
+    with ImageExporter("{field}_{event.seq_num}.tif", **settings) as exporter:
+        (report,) = process(run, exporter).values()
+
+    told = {record.field: str(record.error) for record in report.failed}
+    assert "add {i}" in told["img"]
+    assert "'nosuch'" in told["nosuch"]
+    assert "add {i}" not in told["nosuch"]

@@ -518,3 +518,22 @@ def test_a_handlers_truncated_tiff_is_no_frame(tmp_path):
     report = export(run, tmp_path / "out")
 
     assert [record.seq_num for record in report.failed] == [2]
+
+
+def test_frame_does_not_depend_on_the_order_of_datums(tmp_path, read):
+    """Datums behind their events, and backwards: images have their events' numbers."""
+    hdf5(tmp_path / "a.h5")
+    run = list(datum_run(tmp_path / "a.h5"))
+    datums = [pair for pair in run if pair[0] == "datum"]
+    rest = [pair for pair in run if pair[0] != "datum"]
+
+    report = tiffin.export(
+        [*rest[:-1], *datums[::-1], rest[-1]],
+        "{frame:02d}_{event.seq_num}_{i}.tif",
+        directory=tmp_path / "out",
+    )
+
+    expected = [f"{n:02d}_{n // 3 + 1}_{n % 3}.tif" for n in range(12)]
+    assert [record.path.name for record in report.records] == expected
+    for record, image in zip(report.records, FRAMES, strict=True):
+        np.testing.assert_array_equal(read(record.path), image)

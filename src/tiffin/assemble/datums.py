@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.announced import announced_dtype, announced_shape
-from tiffin.assemble.event_frames import frames_of
+from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.kept import Kept
 from tiffin.assemble.understood import AMISS, not_understood
 from tiffin.assemble.waiting import NotDescribed
@@ -62,10 +62,14 @@ class Datums:
         descriptor: Mapping[str, Any],
         event: Mapping[str, Any],
         name: str,
+        numbers: range | None = None,
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Give the images of a datum, once datum and resource are known."""
+        """Give the images of a datum, once datum and resource are known.
+
+        Their running numbers are taken when the event comes, not when these do.
+        """
         datum_id = str(event["data"][name])
         data_key = descriptor["data_keys"].get(name, {})
         pixels: Pixels | TiffinError
@@ -73,12 +77,16 @@ class Datums:
             pixels = self._pixels(datum_id, name, data_key)
         except AMISS as error:
             if isinstance(error, NotDescribed) and not last:
-                again = partial(self.frames, run, descriptor, event, name)
+                if numbers is None:
+                    colour = self._wanted.is_colour(name, data_key)
+                    shape = announced_shape(data_key)
+                    numbers = take_numbers(run, descriptor, name, shape, colour=colour)
+                again = partial(self.frames, run, descriptor, event, name, numbers)
                 self._waiting.wait(run.uid, error.uid, again)
                 return
             pixels = not_understood(f"what describes datum {datum_id!r}", error)
         checked = self._wanted.checked(pixels, announced=True)
-        yield from frames_of(run, descriptor, event, name, checked)
+        yield from frames_of(run, descriptor, event, name, checked, numbers)
 
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""

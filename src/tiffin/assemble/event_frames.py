@@ -58,7 +58,9 @@ def frames_of(
         yield Frame(problem=pixels, **context)
         return
     if numbers is None:
-        numbers = take_numbers(run, descriptor, name, pixels)
+        numbers = take_numbers(
+            run, descriptor, name, pixels.shape, colour=pixels.colour
+        )
     if not numbers:
         shape = list(pixels.shape or ())
         message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
@@ -71,23 +73,22 @@ def take_numbers(
     run: OpenRun,
     descriptor: Mapping[str, Any],
     name: str | None,
-    pixels: Pixels | TiffinError,
+    shape: tuple[int, ...] | None,
+    *,
+    colour: bool,
 ) -> range:
-    """Take the running numbers of an event's frames.
+    """Take the running numbers of an event's frames, whose array has a shape.
 
     There is one at least, unless nothing is there: what an event turns out to hold
     besides is found when it is read.
     """
-    if isinstance(pixels, TiffinError):
-        return range(0)
-    shape = pixels.shape
     if shape is None:
         data_key = descriptor["data_keys"].get(name, {})
-        count = announced_images(data_key, colour=pixels.colour)
+        count = announced_images(data_key, colour=colour)
     elif not math.prod(shape):
         return range(0)
     else:
-        count = math.prod(shape[: -3 if pixels.colour else -2])
+        count = math.prod(shape[: -3 if colour else -2])
     return run.take_numbers(
         descriptor["name"], str(name), count if count <= MOST_IMAGES else 1
     )

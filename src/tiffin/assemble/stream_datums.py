@@ -146,7 +146,11 @@ class StreamDatums:
             pixels = not_understood(f"stream resource {uid!r}", error)
         checked = self._wanted.checked(pixels, announced=True)
         # Before the event is waited for: numbers are not to depend on who waits.
-        numbers = take_numbers(run, descriptor, name, checked)
+        numbers = range(0)
+        if not isinstance(checked, TiffinError):
+            numbers = take_numbers(
+                run, descriptor, name, checked.shape, colour=checked.colour
+            )
         yield from self._joined(
             run, descriptor, name, seq_num, checked, numbers, last=last
         )

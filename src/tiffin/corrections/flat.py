@@ -188,8 +188,8 @@ class BoundFlat:
         if not alive.all():
             self._refuse_dead(mean, alive)
             told["dead"] = int(np.count_nonzero(~alive))
-        flat = np.where(alive, mean / mean[alive].mean(), 1)
-        return prepare_flat(flat, dtype), mean.shape, told
+        flat = prepare_flat(mean / mean[alive].mean(), dtype, mask=~alive)
+        return flat, mean.shape, told
 
     def _refuse_dead(self, mean: np.ndarray, alive: np.ndarray) -> None:
         if self._step.dead == "keep":

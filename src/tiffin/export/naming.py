@@ -63,7 +63,7 @@ class Namer:
         self._folders: dict[str, Path] = {}
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
-        self._first_refusals: dict[str, TiffinError] = {}
+        self._first_refusals: dict[tuple[str, str | None], TiffinError] = {}
         self._streams: defaultdict[str, set[str]] = defaultdict(set)
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
@@ -77,10 +77,14 @@ class Namer:
 
     def begin_run(self, run: str) -> None:
         """Know nothing yet of a run, and look at the folders anew."""
-        self._refused.pop((run, None), None)
-        self._first_refusals.pop(run, None)
-        self._streams.pop(run, None)
+        self._forget(run)
         self._siblings.forget()
+
+    def _forget(self, run: str) -> None:
+        self._refused.pop((run, None), None)
+        for refused in [key for key in self._first_refusals if key[0] == run]:
+            del self._first_refusals[refused]
+        self._streams.pop(run, None)
 
     def release(self, run: str, *, again: bool = False) -> None:
         """Give a run's names free: of what is on the disk, `existing` decides.
@@ -88,7 +92,7 @@ class Namer:
         A dry run puts nothing there, and so keeps its claims, unless the run comes
         `again`.
         """
-        self._streams.pop(run, None)
+        self._forget(run)
         if self._settings.dry_run and not again:
             return
         self._claims.release(lambda owner: owner.run == run)
@@ -96,7 +100,7 @@ class Namer:
     def refuse_run(self, run: str, error: TiffinError) -> None:
         """Give no name to any frame of a run."""
         self._refused[run, None] = error
-        self._first_refusals.setdefault(run, error)
+        self._first_refusals.setdefault((run, None), error)
         self.ledger.say(run, error)
 
     def check_descriptor(
@@ -118,7 +122,7 @@ class Namer:
                     self._check_distinct(announced, images)
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
-                self._first_refusals.setdefault(str(start["uid"]), error)
+                self._first_refusals.setdefault((str(start["uid"]), field), error)
                 self.ledger.say(str(start["uid"]), error, field)
                 found = found or error
         return found
@@ -218,12 +222,19 @@ class Namer:
         free = self._free(str(item.name), owner)
         return item if isinstance(free, TiffinError) else item._replace(name=free)
 
+    def _refusal_of(self, run: str, field: str | None) -> TiffinError | None:
+        """Give what was refused of a run; of another field's it says nothing."""
+        for (of, refused), error in self._first_refusals.items():
+            if of == run and (None in (refused, field) or refused == field):
+                return error
+        return None
+
     def _settle(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
         error = frame.problem or self._refusal(frame, place, name, shared=shared)
         if frame.seq_num is None:  # a run without images: it may have been refused
-            error = self._first_refusals.get(frame.run, error)
+            error = self._refusal_of(frame.run, frame.field) or error
         if error is None and self._settings.existing == "unique":
             free = self._free(str(name), _Owner.of(frame, place))
             name, error = (
