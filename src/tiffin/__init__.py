@@ -7,8 +7,9 @@ Documents in, files out, nothing lost on the way: `ImageExporter` does it live,
 from tiffin.callback import ImageExporter
 from tiffin.compat import LiveTiffExporter
 from tiffin.errors import TiffinError
+from tiffin.images import get_images
 from tiffin.records import Record, Report
-from tiffin.replay import export, get_images, process
+from tiffin.replay import export, process
 from tiffin.template import Template
 from tiffin.verify import verify
 

@@ -1,17 +1,12 @@
-"""Export afterwards: in one call, through a callback, or as arrays."""
+"""Export afterwards: in one call, or through a callback."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tiffin.assemble import Assembler, ListDtypes
 from tiffin.engine import Interrupts
-from tiffin.errors import ReadError, SettingsError, SourceError, TiffinError
+from tiffin.errors import SettingsError, SourceError
 from tiffin.export import Export, replay
 from tiffin.sources import RunFinder, Via, open_source
 
@@ -20,11 +15,10 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Correction
     from tiffin.export import Existing, FileTime, Fsync, OnError, OnFull
-    from tiffin.frames import Pixels
     from tiffin.records import Report
     from tiffin.template import Template
 
-__all__ = ["ImageSequence", "export", "get_images", "process"]
+__all__ = ["export", "process"]
 
 
 def export(
@@ -148,7 +142,7 @@ def export(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, numpy as np
     >>> from tiffin.testing import run_of
     >>> run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7)
     >>> with tempfile.TemporaryDirectory() as out:
@@ -184,16 +178,9 @@ def export(
         on_full=on_full,
         memory=memory,
     )
-    documents = open_source(source, via=_via(via), roots=settings.roots)
+    documents = open_source(source, via=via, roots=settings.roots)
     find_run = RunFinder(settings.catalog, also=documents)
     return replay(settings, documents, progress=progress, find_run=find_run)
-
-
-def _via(via: Via) -> Via:
-    if via not in get_args(Via):
-        message = f"via={via!r} is none of {', '.join(map(repr, get_args(Via)))}"
-        raise SettingsError(message)
-    return via
 
 
 def _check_callable(name: str, given: object, arguments: str) -> None:
@@ -261,151 +248,3 @@ def process(
     if not isinstance(reports, Mapping):
         return None
     return {run: reports[run] for run in runs if run in reports}
-
-
-def get_images(
-    header: Any,
-    field: str,
-    stream: str | None = "primary",
-    *,
-    dtype: Any = None,
-    root_map: Mapping[str, str] | None = None,
-    via: Via = "auto",
-) -> ImageSequence:
-    """Give the images of a run as arrays.
-
-    Parameters
-    ----------
-    header : object
-        Whatever `export` takes as its source.
-    field : str
-        Which field.
-    stream : str or None
-        Which stream; None means all.
-    dtype : dtype-like, optional
-        Of images that come as lists without a dtype.
-    root_map : mapping of str to str, optional
-        Recorded beginning of paths → beginning here, for files of another mount.
-    via : {"auto", "http", "files"}
-        How a Tiled run's external images are read.
-
-    Returns
-    -------
-    ImageSequence
-        One array an event, shape (rows, columns) or (images, rows, columns) [counts],
-        each read when it is asked for.
-
-    Raises
-    ------
-    SettingsError
-        If `field` is not the name of one field.
-    FieldError
-        If the run has no such images; it lists those that it has.
-
-    Examples
-    --------
-    >>> from tiffin.testing import run_of
-    >>> images = get_images(run_of({"img": np.ones((2, 6, 9), "u2")}), "img")
-    >>> len(images), images[0].shape, images[0].dtype
-    (2, (6, 9), dtype('uint16'))
-    """
-    given: object = field
-    if not isinstance(given, str):
-        message = f"field is the name of one field, not {given!r}"
-        raise SettingsError(message)
-    settings = Export.of(
-        "{frame}", fields=field, streams=stream, dtype=dtype, root_map=root_map
-    )
-    dtypes = ListDtypes(settings.dtype)
-    source = open_source(header, via=_via(via), roots=settings.roots)
-    with dtypes.survey():
-        _events(source, _assembler(settings, dtypes))
-    assembler = _assembler(settings, dtypes)
-    return ImageSequence(_events(source, assembler), close=assembler.close)
-
-
-def _assembler(settings: Export, dtypes: ListDtypes) -> Assembler:
-    return Assembler(
-        fields=settings.fields,
-        streams=settings.streams,
-        dtypes=dtypes,
-        roots=settings.roots,
-    )
-
-
-def _events(
-    source: Iterable[tuple[str, Mapping[str, Any]]], assembler: Assembler
-) -> list[Pixels | Exception]:
-    """Give what each event holds: its pixels, or why there are none."""
-    events: dict[int, Pixels | Exception] = {}
-    problem = None
-    frames = (f for name, doc in source for f in assembler(name, doc))
-    for frame in chain(frames, assembler.finish()):
-        if frame.problem is not None and frame.seq_num is None:
-            # Raised behind the last document: some stores can't be left before.
-            problem = problem or frame.problem
-        told = frame.pixels or frame.problem
-        if told is not None:
-            events[id(told)] = told
-    if problem is not None:
-        raise problem
-    return list(events.values())
-
-
-class ImageSequence(Sequence[np.ndarray]):
-    """Arrays of images, one an event, read when asked for.
-
-    The files that it reads are closed when nobody has it any more.
-
-    Parameters
-    ----------
-    events : list
-        Of `Pixels`, or of the exception that says why there are none.
-    close : callable, optional
-        Closes what they are read from.
-    """
-
-    def __init__(
-        self, events: list[Pixels | Exception], close: Callable[[], None] | None = None
-    ) -> None:
-        self._events = events
-        self._parent: ImageSequence | None = None
-        if close is not None:
-            weakref.finalize(self, close)
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    @overload
-    def __getitem__(self, key: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, key: slice) -> ImageSequence: ...
-
-    def __getitem__(self, key: int | slice) -> np.ndarray | ImageSequence:
-        """Read the images of one event, into an array of one's own; or choose some.
-
-        Raises
-        ------
-        ReadError
-            If they can't be read.
-        """
-        if isinstance(key, slice):
-            chosen = ImageSequence(self._events[key])
-            chosen._parent = self  # its files stay open as long
-            return chosen
-        event = self._events[key]
-        if isinstance(event, Exception):
-            raise event
-        try:
-            return np.array(event.open())
-        except TiffinError:
-            raise
-        except Exception as error:
-            message = f"image {key} can't be read: {type(error).__name__}: {error}"
-            raise ReadError(message) from error
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[k] for k in range(len(self)))
-
-    def __repr__(self) -> str:
-        return f"<the images of {len(self)} events>"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from tiffin.errors import SourceError, TiffinError
+from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.sources import databroker, files
 from tiffin.sources import tiled_run as tiled
 
@@ -108,9 +108,14 @@ def open_source(
 
     Raises
     ------
+    SettingsError
+        If there is no such `via`.
     SourceError
         Saying what was got and what is wanted.
     """
+    if via not in get_args(tiled.Via):
+        message = f"via={via!r} is none of {', '.join(map(repr, get_args(tiled.Via)))}"
+        raise SettingsError(message)
     if isinstance(source, Documents):
         return source
     if isinstance(source, str) and source.startswith(ADDRESSES):
