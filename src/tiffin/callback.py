@@ -106,6 +106,13 @@ class ImageExporter:
     asset_timeout : float
         How long to look for a file that is not there yet, in the background, behind
         the end of its run; a year at most [s].
+    stop_timeout : float, optional
+        How long a stop document may wait for the run's files, and an event for memory.
+        Then the RunEngine goes on with its plan, and the export in the background;
+        `wait` waits for it. None: without limit [s].
+    keep_reports : int, optional
+        Of how many runs that are over the records are kept; of older ones there are
+        counts. None: of all.
 
     Raises
     ------
@@ -154,6 +161,8 @@ class ImageExporter:
         on_full: OnFull = "stop",
         memory: int | None = None,
         asset_timeout: float = 20,
+        stop_timeout: float | None = 60,
+        keep_reports: int | None = 100,
     ) -> None:
         self.settings = Export.of(
             template,
@@ -182,6 +191,8 @@ class ImageExporter:
             on_full=on_full,
             memory=memory,
             asset_timeout=asset_timeout,
+            stop_timeout=stop_timeout,
+            keep_reports=keep_reports,
         )
         self.settings.refuse_later_roots()
         self._begin()
@@ -234,13 +245,14 @@ class ImageExporter:
                 self._raise(name, copy)
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> Mapping[str, Report]:
         """Run uid → report, of all runs so far; running ones as far as they are.
 
-        What belongs to no run that is known, as documents whose start document never
-        came, is under ``""``.
+        Each is made when it is asked for. Of runs before the newest `keep_reports` that
+        are over there are counts, and no records. What belongs to no run that is known,
+        as documents whose start document never came, is under ``""``.
         """
-        return {run: self._pipeline.report(run) for run in self._pipeline.runs}
+        return self._pipeline.reports
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
         """Look ahead at the documents of a replay that is to come.
@@ -252,6 +264,7 @@ class ImageExporter:
             comes late, and fields that come as lists without a dtype get one that fits
             all of their frames.
         """
+        self._pipeline.keep_reports(None)  # who asks for all of them gets all
         self._pipeline.prepare(parts)
         self._pipeline.survey(parts)
 
@@ -262,6 +275,7 @@ class ImageExporter:
         """
         self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
         self._mailbox.drain()
+        self._pipeline.keep_reports(self.settings.keep_reports)
         self._raise_late()
 
     def wait(self, timeout: float | None = None) -> bool:

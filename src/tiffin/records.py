@@ -7,16 +7,18 @@ of them in frame order. Nothing is lost silently: every frame seen has its recor
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
 
-__all__ = ["Kept", "Record", "Report", "Status"]
+__all__ = ["Kept", "Record", "Report", "Reports", "Status", "Totals"]
 
 Status = Literal["written", "skipped", "failed", "planned"]
 
@@ -108,6 +110,27 @@ class Kept(Protocol):
         ...
 
 
+class Totals(NamedTuple):
+    """How many frames there were of each status, and how many pixels were replaced."""
+
+    written: int = 0
+    skipped: int = 0
+    failed: int = 0
+    planned: int = 0
+    clipped: int = 0
+
+    @classmethod
+    def of(cls, records: Iterable[Kept]) -> Totals:
+        """Count records."""
+        some = list(records)
+        counts: Counter[str] = Counter(kept.status for kept in some)
+        return cls(clipped=sum(kept.clipped for kept in some), **dict(counts))
+
+    def plus(self, other: Totals) -> Totals:
+        """Add others."""
+        return Totals(*map(sum, zip(self, other, strict=True)))
+
+
 class Report:
     """All records of an export, in frame order.
 
@@ -119,10 +142,16 @@ class Report:
     record : callable, optional
         Makes records of what was given instead of them, once anyone asks: most exports
         are ok, and nobody does.
+    dry_run : bool
+        Whether nothing was to be written, so that what is planned stays so.
+    totals : Totals, optional
+        Of frames whose records are no longer there: an exporter keeps those of its
+        newest runs (`keep_reports`). They count, and have no `Record`.
 
     Attributes
     ----------
     waits : int
+    dry_run : bool
 
     Examples
     --------
@@ -131,7 +160,7 @@ class Report:
     (False, '0 written, 0 skipped, 1 failed')
     """
 
-    __slots__ = ("_kept", "_record", "waits")
+    __slots__ = ("_kept", "_record", "_totals", "dry_run", "waits")
 
     def __init__(
         self,
@@ -139,9 +168,13 @@ class Report:
         waits: int = 0,
         *,
         record: Callable[[Any], Record] | None = None,
+        dry_run: bool = False,
+        totals: Totals | None = None,
     ) -> None:
         self._kept: tuple[Kept, ...] = tuple(records)
         self._record = record
+        self._totals = totals
+        self.dry_run = dry_run
         self.waits = waits
 
     @property
@@ -172,46 +205,108 @@ class Report:
 
     @property
     def planned(self) -> tuple[Record, ...]:
-        """The records of a dry run."""
+        """The records of a dry run, or of frames that are still under way."""
         return self._with("planned")
 
     @property
     def ok(self) -> bool:
-        """Whether something was seen, and nothing failed."""
-        return bool(self._kept) and not self.counts().get("failed")
+        """Whether something was seen, nothing failed, and nothing is under way."""
+        counts = self.counts()
+        if counts.get("failed") or (counts.get("planned") and not self.dry_run):
+            return False
+        return any(counts.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every frame that counts has its record here."""
+        return self._totals is None
 
     @property
     def clipped(self) -> int:
         """How many pixels were replaced, because their value could not be kept."""
-        return sum(kept.clipped for kept in self._kept)
+        before = 0 if self._totals is None else self._totals.clipped
+        return before + sum(kept.clipped for kept in self._kept)
 
     def counts(self) -> Mapping[str, int]:
-        """How many records there are of each status."""
-        return Counter(kept.status for kept in self._kept)
+        """How many frames there are of each status."""
+        counts: Counter[str] = Counter(kept.status for kept in self._kept)
+        if self._totals is not None:
+            before = self._totals._asdict()
+            counts.update({status: before[status] for status in get_args(Status)})
+        return counts
 
     def _with(self, status: Status) -> tuple[Record, ...]:
         if not self.counts().get(status):
             return ()
         return tuple(record for record in self.records if record.status == status)
 
+    def _all(self) -> tuple[Any, ...]:
+        return self.records, self.waits, self.dry_run, self._totals
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Report):
             return NotImplemented
-        return (self.records, self.waits) == (other.records, other.waits)
+        return self._all() == other._all()
 
     def __hash__(self) -> int:
-        return hash((self.records, self.waits))
+        return hash(self._all())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the records to another process, however they were to be made."""
-        return Report, (self.records, self.waits)
+        make = partial(Report, dry_run=self.dry_run, totals=self._totals)
+        return make, (self.records, self.waits)
 
     def __repr__(self) -> str:
-        return f"Report({self.records!r}, waits={self.waits})"
+        return f"<Report: {self}>"
 
     def __str__(self) -> str:
         counts = self.counts()
         shown = ["written", "skipped", "failed"]
-        if counts.get("planned"):
-            shown = ["planned", "skipped", "failed"]
-        return ", ".join(f"{counts.get(status, 0)} {status}" for status in shown)
+        planned = counts.get("planned")
+        if planned and self.dry_run:
+            shown[0] = "planned"
+        told = ", ".join(f"{counts.get(status, 0)} {status}" for status in shown)
+        if planned and not self.dry_run:
+            told += f", {planned} under way"
+        return told if self.is_whole else f"{told} (the records are gone)"
+
+
+class Reports(Mapping[str, Report]):
+    """Run uid → `Report`, each made when it is asked for.
+
+    Parameters
+    ----------
+    runs : callable
+        Gives the uids.
+    report : callable
+        Gives the report of a uid.
+    knows : callable
+        Tells whether there is a report of a uid.
+    """
+
+    def __init__(
+        self,
+        runs: Callable[[], tuple[str, ...]],
+        report: Callable[[str], Report],
+        knows: Callable[[object], bool],
+    ) -> None:
+        self._runs = runs
+        self._report = report
+        self._knows = knows
+
+    def __getitem__(self, run: str) -> Report:
+        if run not in self:
+            raise KeyError(run)
+        return self._report(run)
+
+    def __contains__(self, run: object) -> bool:
+        return self._knows(run)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs())
+
+    def __len__(self) -> int:
+        return len(self._runs())
+
+    def __repr__(self) -> str:
+        return repr(dict(self))

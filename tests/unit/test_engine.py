@@ -111,7 +111,7 @@ def test_records_come_in_frame_order_and_causes_are_said_once(caplog):
         record = Record(
             status="failed", path=None, run="r", field="f", seq_num=group, error=error
         )
-        ledger.put((group, 0), record)
+        ledger.put(("r", group, 0), record)
 
     assert [record.seq_num for record in ledger.report().records] == [1, 2, 3]
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 1

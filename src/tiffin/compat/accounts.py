@@ -10,7 +10,7 @@ from tiffin.engine import Claims, Ledger
 from tiffin.errors import CollisionError, NoImageError, TemplateError, TiffinError
 from tiffin.export import ImageContent, record_of
 from tiffin.export.provenance import provenance
-from tiffin.records import Record
+from tiffin.records import Record, Reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Notes
     from tiffin.frames import Frame
-    from tiffin.records import Report
     from tiffin.writers import SeriesWriter
 
 __all__ = ["Accounts"]
+
+KEEP_REPORTS = 100
+"""Of so many runs that are over the records stay, of the others there are counts."""
 
 
 class Accounts:
@@ -35,23 +37,39 @@ class Accounts:
         What writes them.
     raising : bool
         Whether failures are raised, beside being recorded.
+    dry_run : bool
+        Whether nothing is written.
     """
 
-    def __init__(self, writer: SeriesWriter, *, raising: bool) -> None:
+    def __init__(
+        self, writer: SeriesWriter, *, raising: bool, dry_run: bool = False
+    ) -> None:
         self._writer = writer
         self._raising = raising
         self._claims: Claims[tuple[Any, ...]] = Claims()
-        self._ledger = Ledger()
+        self._ledger = Ledger(dry_run=dry_run, keep=KEEP_REPORTS)
         self._failure: Exception | None = None
+        self._failed = ""
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> Reports:
         """Run uid → report; ``""`` for what belongs to none."""
-        return {run: self._ledger.report(run) for run in self._ledger.runs}
+        ledger = self._ledger
+        return Reports(lambda: ledger.runs, ledger.report, ledger.knows)
+
+    def keep_reports(self, runs: int | None) -> None:
+        """Set of how many runs that are over the records stay; None for all."""
+        self._ledger.keep = runs
 
     def begin(self, run: str) -> None:
         """Know a run, before it has a record."""
-        self._ledger.note(run)
+        if self._ledger.is_over(run):
+            self._ledger.forget(run)
+        self._ledger.begin(run)
+
+    def end(self, run: str) -> None:
+        """End a run; of the oldest ones there are counts only."""
+        self._ledger.end(run)
 
     def free_names(self) -> None:
         """Forget all claims: what was claimed are files, or never will be."""
@@ -85,15 +103,15 @@ class Accounts:
         skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
         status: Any = "skipped" if skip else "failed"
         self._put(record_of(frame, status, path=path, error=error))
-        if not skip:
-            self._failure = self._failure or error
+        if not skip and self._failure is None:
+            self._failure, self._failed = error, frame.run
 
     def raise_failure(self) -> None:
         """Raise the first failure since the last time, if that is wanted."""
         failure, self._failure = self._failure, None
         if failure is not None and self._raising:
             if isinstance(failure, TiffinError):
-                failure.report = self._ledger.report()
+                failure.report = self._ledger.report(self._failed)
             raise failure
 
     @contextmanager
@@ -111,7 +129,7 @@ class Accounts:
             self._put(Record(status="failed", path=None, run=run, error=error))
 
     def _put(self, record: Record) -> None:
-        self._ledger.put((self._ledger.new_group(), 0), record)
+        self._ledger.put((record.run, self._ledger.new_group(), 0), record)
 
 
 def _run_of(doc: object) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes, own_copy
-from tiffin.compat.accounts import Accounts
+from tiffin.compat.accounts import KEEP_REPORTS, Accounts
 from tiffin.corrections import Joining, Notes
 from tiffin.errors import (
     CollisionError,
@@ -152,15 +152,18 @@ class LiveTiffExporter:
         self._correcting = Correcting(self._settings.corrections, RunFinder(db))
         self._writer = SeriesWriter()
         raising = self._settings.on_error == "raise"
-        self._accounts = Accounts(self._writer, raising=raising)
+        self._accounts = Accounts(self._writer, raising=raising, dry_run=dryrun)
         self._starts: dict[str, Mapping[str, Any]] = {}
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
         self._note = ""
 
     @property
-    def reports(self) -> dict[str, Report]:
-        """Run uid → report, of all runs so far; ``""`` for what belongs to none."""
+    def reports(self) -> Mapping[str, Report]:
+        """Run uid → report, of all runs so far; ``""`` for what belongs to none.
+
+        Of runs before the newest 100 that are over there are counts, and no records.
+        """
         return self._accounts.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -181,7 +184,7 @@ class LiveTiffExporter:
         self._hand_events(frames)
         if name == "stop":
             self.stop(own_copy(doc))
-            self._correcting.end_run(str(doc["run_start"]))
+            self._end(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
         """Look ahead at a replay: at lists without a dtype, and at darks in streams.
@@ -191,6 +194,7 @@ class LiveTiffExporter:
         parts : iterable of iterables of (name, document)
             Gone through once now.
         """
+        self._accounts.keep_reports(None)  # who asks for all of them gets all
         ahead = Assembler(fields=(self.field,), streams=None, dtypes=self._dtypes)
         with self._dtypes.survey():
             for part in parts:
@@ -203,6 +207,7 @@ class LiveTiffExporter:
     def finish(self) -> None:
         """End the runs that never stopped, at the end of a replay."""
         self._hand_events(list(self._assembler.finish()))
+        self._accounts.keep_reports(KEEP_REPORTS)
 
     # ---- the hooks
 
@@ -285,8 +290,18 @@ class LiveTiffExporter:
         self._accounts.begin(run)
         if len(self._starts) > MOST_OPEN_RUNS:
             for never_stopped in self._starts:
-                self._correcting.end_run(never_stopped)
+                self._end(never_stopped)
             self._starts.clear()
+
+    def _end(self, run: str) -> None:
+        """Let go of what was kept for a run, but for its report."""
+        self._descriptors = {
+            uid: doc
+            for uid, doc in self._descriptors.items()
+            if doc.get("run_start") != run
+        }
+        self._correcting.end_run(run)
+        self._accounts.end(run)
 
     def _hand_events(self, frames: list[Frame]) -> None:
         for event in _by_event(frames):

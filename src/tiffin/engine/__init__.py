@@ -3,6 +3,7 @@
 from tiffin.engine.claims import Claims, folded
 from tiffin.engine.interrupts import Interrupts
 from tiffin.engine.later import Later
+from tiffin.engine.lean import lean
 from tiffin.engine.ledger import Ledger
 from tiffin.engine.manifest import FOLDER, manifests_in, read_manifest
 from tiffin.engine.pool import Pool
@@ -15,6 +16,7 @@ __all__ = [
     "Ledger",
     "Pool",
     "folded",
+    "lean",
     "manifests_in",
     "read_manifest",
 ]

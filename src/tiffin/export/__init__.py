@@ -101,13 +101,14 @@ def _few_collections() -> Iterator[None]:
 
 def raise_first(report: Report) -> None:
     """Raise the first failure of a report, with the report on it; or do nothing."""
-    if not report.failed:
+    failed = report.counts().get("failed")
+    if not failed:
         return
-    error = report.failed[0].error
+    error = report.failed[0].error if report.failed else None
     if not isinstance(error, TiffinError):
-        error = TiffinError(str(error))
+        error = TiffinError(str(error or report))
     error.report = report
-    if len(report.failed) > 1 or report.written:
+    if failed > 1 or report.written:
         error.add_note(f"tiffin: {report}; the exception's .report has every frame")
     raise error
 

@@ -52,7 +52,12 @@ class Namer:
         self, settings: Export, progress: Callable[[int, int], object] | None = None
     ) -> None:
         self._settings = settings
-        self.ledger = Ledger(progress, self.record)
+        self.ledger = Ledger(
+            progress,
+            self.record,
+            dry_run=settings.dry_run,
+            keep=settings.keep_reports,
+        )
         """Where every frame has its record."""
         self._claims: Claims[_Owner] = Claims()
         self._root = os.fspath(settings.root)
@@ -153,13 +158,14 @@ class Namer:
 
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
-        first = self.ledger.new_group()
+        run, first = group[0].run, self.ledger.new_group()
         if len(group) == 1:
-            return [self.name_one(group[0], (first, 0))]
+            return [self.name_one(group[0], (run, first, 0))]
         rendered = [self._render(frame) for frame in group]
         times = Counter(name for name in rendered if isinstance(name, str))
+        shared = {name for name, count in times.items() if count > 1}
         return [
-            self._settle(frame, (first, n), name, shared=times.get(str(name), 0) > 1)
+            self._settle(frame, (run, first, n), name, shared=name in shared)
             for n, (frame, name) in enumerate(zip(group, rendered, strict=True))
         ]
 
@@ -176,7 +182,7 @@ class Namer:
 
     def sizes(self) -> Iterator[tuple[tuple[int, ...] | None, np.dtype | None, str]]:
         """Give (shape, dtype, path) of all that is still to be written."""
-        for thing in self.ledger.waiting():
+        for _, thing in self.ledger.waiting():
             if isinstance(thing, Named):
                 frame = thing.frame
                 yield frame.shape, frame.dtype, f"{self._root}/{thing.name}"
@@ -242,7 +248,7 @@ class Namer:
             )
         if error is None:
             named = Named(frame, place, str(name))
-            self.ledger.plan(place, named)
+            self.ledger.put(place, named)
             return named
         path = None if isinstance(name, TiffinError) else self.path(name)
         status: Status = "failed"

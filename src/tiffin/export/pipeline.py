@@ -37,7 +37,7 @@ from tiffin.export.naming import Namer
 from tiffin.export.plan import Plan
 from tiffin.export.room import check_room
 from tiffin.export.worker import Group, Worker
-from tiffin.records import Record
+from tiffin.records import Record, Reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -109,7 +109,6 @@ class Pipeline:
         self._plan = Plan(self._namer)
         self._runs: dict[str, str] = {}
         self._late: set[str] = set()
-        self._over: set[str] = set()
 
     def prepare(self, parts: Iterable[Documents]) -> None:
         """Look ahead for what a replay's names ask for, and its documents tell late.
@@ -181,7 +180,7 @@ class Pipeline:
         if not self._plan:
             self._batches.flush()  # live: nothing is to wait for company
         if name == "start":
-            self._ledger.note(str(doc["uid"]))
+            self._ledger.begin(str(doc["uid"]))
             return None if self._plan else self._check_start(doc)
         if name == "descriptor" and not self._plan:
             return self._check_descriptor(self._assembler, doc, live=True)
@@ -208,8 +207,7 @@ class Pipeline:
         for late in list(self._late):
             if self._later is None or not self._later.has(late):
                 self._close_run(late)
-        if run in self._over:
-            self._over.discard(run)
+        if self._ledger.is_over(run):
             self._ledger.forget(run)
             self._namer.release(run, again=True)
             self._journal.forget(run)
@@ -218,7 +216,6 @@ class Pipeline:
     def _close_run(self, run: str) -> None:
         """Close what a run opened, and give its names free: they are on the disk."""
         self._late.discard(run)
-        self._over.add(run)
         self._assembler.close()  # what was tried once more may have opened a file
         self._say_empty(run)
         self._sync(run)
@@ -226,6 +223,8 @@ class Pipeline:
         self._close_manifests(run)
         self._correcting.end_run(run)
         self._namer.release(run)
+        self._journal.forget(run)
+        self._ledger.end(run)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what has been fed, at most so long [s], files that are late too."""
@@ -275,7 +274,7 @@ class Pipeline:
         """Refuse all that is planned if the disk has no room for it; say why."""
         error = check_room(self._settings, self._namer.sizes())
         if error is not None:
-            for place in self._ledger.planned():
+            for place, _ in self._ledger.waiting():
                 self._ledger.settle(place, "failed", error)
         return error
 
@@ -299,7 +298,7 @@ class Pipeline:
         self._worker.stop_waiting()
 
     def _close_journal(self) -> None:
-        for run in self._ledger.runs:
+        for run in self._ledger.unfinished:
             self._say_empty(run)
             self._sync(run)
         self._close_manifests()
@@ -331,15 +330,23 @@ class Pipeline:
 
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that is no frame's."""
-        place = (self._ledger.new_group(), 0)
+        place = (run, self._ledger.new_group(), 0)
         self._ledger.put(
             place, Record(status="failed", path=None, run=run, error=error)
         )
 
     @property
-    def runs(self) -> tuple[str, ...]:
-        """The uids of the runs that there is something to tell of, in order."""
-        return self._ledger.runs
+    def reports(self) -> Reports:
+        """Run uid → report, of all runs that there is something to tell of, in order.
+
+        Each is made when it is asked for.
+        """
+        ledger = self._ledger
+        return Reports(lambda: ledger.runs, self.report, ledger.knows)
+
+    def keep_reports(self, runs: int | None) -> None:
+        """Set of how many runs that are over the records stay; None for all."""
+        self._ledger.keep = runs
 
     def report(self, run: str | None = None) -> Report:
         """Sum up what has become of the frames so far."""
@@ -351,7 +358,7 @@ class Pipeline:
 
     def is_open(self, run: str) -> bool:
         """Whether a run has not ended yet."""
-        return run not in self._over and run not in self._late
+        return self._ledger.is_open(run) and run not in self._late
 
     @property
     def has_records(self) -> bool:
@@ -418,7 +425,7 @@ class Pipeline:
     def _hand_named(self, named: list[Named]) -> None:
         if self._settings.dry_run:
             return
-        group = Group(named[0].place[0], named)
+        group = Group(named[0].place[1], named)
         writes = any(item.name is not None for item in named)
         self._journal.expect(group.run, group.number, writes=writes)
         self._batches.add(group, _cost(named))

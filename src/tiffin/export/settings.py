@@ -61,6 +61,11 @@ class Export:
         For files recorded on another mount.
     asset_timeout : float
         How long a live export looks for a file that is not there yet: 0 to a year [s].
+    stop_timeout : float or None
+        How long a live export waits where nothing happens: at a run's end, and while
+        the budget is full; None for no limit [s].
+    keep_reports : int or None
+        Of how many runs that are over the records stay; None for all.
     budget : int
         How much may wait for the workers, or be in work [bytes].
     writer : SeriesWriter
@@ -95,6 +100,8 @@ class Export:
     colour: tuple[str, ...] = ()
     roots: RootMap = dataclasses.field(default_factory=RootMap)
     asset_timeout: float = 0
+    stop_timeout: float | None = None
+    keep_reports: int | None = None
     budget: int = LARGEST_BUDGET
     writer: SeriesWriter = dataclasses.field(default_factory=SeriesWriter)
     fsync: Fsync = "none"
@@ -122,6 +129,8 @@ class Export:
         colour: str | Iterable[str] = (),
         root_map: Mapping[str, str] | None = None,
         asset_timeout: float = 0,
+        stop_timeout: float | None = None,
+        keep_reports: int | None = None,
         timezone: str | None = None,
         name_policy: str | None = None,
         replacements: Mapping[str, str] | None = None,
@@ -164,6 +173,10 @@ class Export:
             colour=_names("colour", colour) or () if colour else (),
             roots=RootMap(root_map),
             asset_timeout=_seconds("asset_timeout", asset_timeout),
+            stop_timeout=(
+                None if stop_timeout is None else _seconds("stop_timeout", stop_timeout)
+            ),
+            keep_reports=_keep(keep_reports),
             budget=_budget(memory),
             writer=SeriesWriter(
                 compression=compression,  # type: ignore[arg-type]
@@ -368,6 +381,15 @@ def _budget(memory: Any) -> int:
         message = f"memory is a number of bytes from 1, not {memory!r}"
         raise SettingsError(message)
     return memory
+
+
+def _keep(keep: Any) -> int | None:
+    if keep is not None and (
+        isinstance(keep, bool) or not isinstance(keep, int) or keep < 1
+    ):
+        message = f"keep_reports is a number of runs from 1, or None, not {keep!r}"
+        raise SettingsError(message)
+    return keep
 
 
 def available_memory() -> int:

@@ -57,7 +57,7 @@ class Group(NamedTuple):
     Attributes
     ----------
     number : int
-        The first half of their places in the ledger.
+        What their places in the ledger have in common, beside the run.
     named : list of Named
         All that were announced, those without a name too; they share their pixels.
     """
@@ -204,7 +204,7 @@ class Worker:
         missing = []
         for item in items:
             late = None
-            if item.place[1] < found:
+            if item.place[2] < found:
                 late = self._write(item, images, lines)
             if late is not None:
                 missing.append((item, late))
@@ -236,12 +236,12 @@ class Worker:
         first, announced = items[0], len(group.named)
         self._say_surprise(first.frame, announced, found)
         for item in items:
-            if item.place[1] >= found:
+            if item.place[2] >= found:
                 self._ledger.withdraw(item.place)
         if not found:
             self._put_empty(first)
         for i in range(announced, found):
-            place = (group.number, i)
+            place = (group.run, group.number, i)
             if not self._ledger.has(place):  # on a second try it has
                 named = self._namer.name_one(first.frame.with_index(i), place)
                 if named.name is None:
@@ -290,8 +290,7 @@ class Worker:
                 self._put(renamed, images, lines)
                 return
         if self._journal.on:
-            place = item.place
-            lines[place[1]] = self._journal.line(frame, outcome, name, done, notes)
+            lines[item.place[2]] = self._journal.line(frame, outcome, name, done, notes)
         self._ledger.put(item.place, outcome)
 
     def _content(self, frame: Frame, images: Images, notes: Notes | None) -> Content:
@@ -363,7 +362,7 @@ class Worker:
 
     def _line(self, group: Group, i: int) -> str:
         """Make the line of a frame that was not written."""
-        place = (group.number, i)
+        place = (group.run, group.number, i)
         if not self._ledger.has(place):
             return ""
         record = self._ledger.at(place)

@@ -1,0 +1,78 @@
+"""Make errors let go of images: a record stays for as long as its exporter."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from tiffin.errors import TiffinError
+
+__all__ = ["lean"]
+
+LONGEST = 10_000
+"""Text and bytes that an error may keep [characters]."""
+
+SMALL = (bool, int, float, complex, PurePath, type(None))
+
+
+def lean(error: BaseException) -> None:
+    """Drop what an error holds beside its message: tracebacks, arrays, other objects.
+
+    The same is done with its causes, its contexts and the members of a group; they may
+    refer to each other in circles.
+
+    Examples
+    --------
+    >>> error = ValueError(bytearray(10**6), "too large")
+    >>> lean(error)
+    >>> [len(str(argument)) for argument in error.args]
+    [10001, 9]
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        left += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+        one.__traceback__ = None
+        if not isinstance(one, BaseExceptionGroup):
+            one.args = tuple(map(_small, one.args))
+        if not isinstance(one, TiffinError):
+            _empty(one)
+
+
+def _empty(error: BaseException) -> None:
+    """Take from somebody else's error whatever else is not small."""
+    for name in [n for n, value in vars(error).items() if not _is_small(value)]:
+        if name != "__notes__":
+            del vars(error)[name]
+    if isinstance(error, OSError):
+        for name in ("filename", "filename2"):
+            if not _is_small(getattr(error, name)):  # None would show in the message
+                setattr(error, name, _small(getattr(error, name)))
+    if isinstance(error, AttributeError):
+        error.obj = None  # it may be an image
+    if isinstance(error, StopIteration):
+        error.value = None
+    if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)):
+        error.object = error.object[:LONGEST]
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, (str, bytes)):
+        return len(value) <= LONGEST
+    return isinstance(value, SMALL)
+
+
+def _small(value: Any) -> Any:
+    if _is_small(value):
+        return value
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 (somebody else's object; its type is enough)
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

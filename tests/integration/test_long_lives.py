@@ -1,0 +1,84 @@
+"""An exporter that lives for months: what it keeps is bounded, nothing gets slower."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tiffin import ImageExporter, process
+from tiffin.compat import LiveTiffExporter
+from tiffin.testing import run_of
+
+IMAGES = np.ones((2, 6, 9), "u2")
+
+
+def exporters(folder):
+    yield ImageExporter("{start.scan_id}_{event.seq_num}.tif", directory=folder / "a")
+    template = str(folder / "b" / "{start.scan_id}_{event.seq_num}.tif")
+    yield LiveTiffExporter("img", template)
+
+
+def feed(exporter, runs, first=0, images=IMAGES):
+    uids = []
+    for scan_id in range(first, first + runs):
+        for name, doc in run_of({"img": images}, scan_id=scan_id):
+            exporter(name, doc)
+            if name == "start":
+                uids.append(doc["uid"])
+    return uids
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_the_reports_of_older_runs_are_counts(tmp_path, door):
+    """C15: the records of the newest 100 runs stay, the counts of older ones too."""
+    exporter = [*exporters(tmp_path)][door]
+
+    uids = feed(exporter, 120)
+
+    reports = exporter.reports
+    assert [*reports] == uids
+    assert len(reports) == 120
+    assert all(reports[uid].ok for uid in uids)
+    assert all(reports[uid].counts()["written"] == 2 for uid in uids)
+    assert [len(reports[uid].records) for uid in uids] == [0] * 20 + [2] * 100
+    assert "nothing" not in reports
+    assert reports.get("nothing") is None
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_a_replay_of_many_runs_has_all_of_its_records(tmp_path, door):
+    """C15: who asks for the reports of 120 runs in one call gets them whole."""
+    exporter = [*exporters(tmp_path)][door]
+    runs = [[*run_of({"img": IMAGES}, scan_id=n)] for n in range(120)]
+
+    reports = process([pair for run in runs for pair in run], exporter)
+
+    assert len(reports) == 120
+    assert all(len(report.written) == 2 for report in reports.values())
+
+
+@pytest.mark.parametrize("on_error", ["report", "raise"])
+def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
+    """C15: neither its report nor its stop document looks at earlier runs."""
+    exporter = ImageExporter(
+        "{start.scan_id}_{event.seq_num}.tif",
+        directory=tmp_path,
+        dry_run=True,
+        on_error=on_error,
+        keep_reports=None,
+    )
+
+    def cost(first):
+        took = []
+        for n in range(first, first + 9):
+            begun = time.perf_counter()
+            (uid,) = feed(exporter, 1, first=n)
+            assert exporter.reports[uid].ok
+            took.append(time.perf_counter() - begun)
+        return sorted(took)[4]
+
+    before = cost(0)
+    feed(exporter, 20, first=100, images=np.ones((500, 6, 9), "u2"))
+    after = cost(1000)
+
+    assert after < 5 * before + 0.01
