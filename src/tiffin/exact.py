@@ -145,7 +145,7 @@ def _rounded(whole: np.ndarray, cast: np.ndarray) -> int | None:
     if whole.dtype.kind == "i":
         large |= whole < -exact
     pairs = zip(whole[large].tolist(), cast[large].tolist(), strict=True)
-    return next((count for count, rounded in pairs if int(rounded) != count), None)
+    return next((count for count, rounded in pairs if rounded != count), None)
 
 
 def holders(whole: np.ndarray) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -151,17 +150,22 @@ class ListPixels:
         if dtype is None:
             return array
         try:
-            return cast_exactly(array, dtype)
+            cast = cast_exactly(array, dtype)
+            if array.dtype.kind == dtype.kind == "f" and dtype.itemsize < 8:
+                _check_no_rounding(self.values, array, dtype)
         except DtypeError as error:
             if self.declared:
                 message = f"the descriptor says {dtype}, but {error}"
             else:
                 message = f"{error}{_advice(array, dtype)}"
             raise DtypeError(message) from None
+        return cast
 
 
 def _advice(array: np.ndarray, dtype: np.dtype) -> str:
-    """Name a dtype that holds whole numbers which another does not."""
+    """Name a dtype that holds the numbers which another does not."""
+    if array.dtype.kind == "f" and dtype.kind in "iu":
+        return "; dtype='float64' holds them"
     if array.dtype.kind not in "iu" or dtype.kind not in "iu":
         return ""
     (name, *_) = [*holders(array), ""]
@@ -243,6 +247,9 @@ def _dtype_of_list(values: Any) -> np.dtype | None:
         return None
     if not array.size:
         return None
+    large = array.dtype.kind == "f" and (np.abs(array) >= 2.0**63).any()
+    if large and all(isinstance(value, int) for value in _leaves(values)):
+        return WHOLE  # of more than 64 bits
     own = {"i": WHOLE, "u": WHOLE, "b": array.dtype, "c": array.dtype}
     return own.get(array.dtype.kind, OTHER)
 
@@ -258,23 +265,48 @@ def _array_of_list(values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
         if array.dtype == object:  # JSON's null among numbers is a NaN
+            _check_numbers(array)
             array = np.asarray(values, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError) as error:
+    except OverflowError as error:
+        message = f"the lists hold a number that no dtype= of a TIFF can hold: {error}"
+        raise DtypeError(message) from None
+    except (ValueError, TypeError) as error:
         message = f"the lists are no image: {error}"
         raise ReadError(message) from None
     if array.dtype.kind in "US":
         raise ReadError("the lists hold text, no image")
-    large = 2**sys.float_info.mant_dig
-    if array.dtype.kind == "f" and (np.abs(array) > large).any():
-        _check_no_rounding(values)
+    if array.dtype.kind == "f":
+        _check_no_rounding(values, array, OTHER)
     return array
 
 
-def _check_no_rounding(values: Any) -> None:
-    """Refuse whole numbers that numpy turned into floating-point ones by rounding."""
+def _check_numbers(array: np.ndarray) -> None:
+    """Refuse lists with anything but numbers and null in them: no text is a number."""
+    for value in array.flat:
+        if value is not None and not isinstance(value, (int, float, np.number)):
+            message = f"the lists hold {type(value).__name__}, no image"
+            raise ReadError(message)
+
+
+def _check_no_rounding(values: Any, array: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse whole numbers that a dtype of floats would round, beside fractions."""
+    if not (np.abs(array) >= 2.0 ** (np.finfo(dtype).nmant + 1)).any():
+        return
+    for value in _leaves(values):
+        if isinstance(value, int) and float(dtype.type(value)) != value:
+            other = "no dtype= of a TIFF can hold all of them"
+            if float(value) == value:
+                other = "dtype='float64' can hold all of them"
+            message = f"{dtype} would round {value}, one of the numbers listed: {other}"
+            raise DtypeError(message)
+
+
+def _leaves(values: Any) -> Iterator[Any]:
+    """Give what nested lists hold, as Python's numbers."""
+    if isinstance(values, (np.ndarray, np.number)):
+        values = values.tolist()
     if isinstance(values, (list, tuple)):
         for value in values:
-            _check_no_rounding(value)
-    elif isinstance(values, int) and abs(values) > 2**sys.float_info.mant_dig:
-        message = f"the lists hold {values}, which no dtype here holds exactly"
-        raise DtypeError(message)
+            yield from _leaves(value)
+    else:
+        yield values

@@ -19,7 +19,7 @@ from tiffin.corrections.arithmetic import prepare_dark, subtract
 from tiffin.corrections.before import latest_before
 from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.corrections.numbers import check_text, double
-from tiffin.corrections.references import mean_of, told_of, uids_in
+from tiffin.corrections.references import check_alive, mean_of, told_of, uids_in
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = ["DarkSubtract", "Kind"]
 
 Kind = Literal["light", "dark", "sub"]
 Missing = Literal["error", "raw", "skip"]
+Dead = Literal["error", "keep"]
 
 PREPARED = 4
 """So many darks are kept ready: one a detector, and the next."""
@@ -77,6 +78,9 @@ class DarkSubtract:
         Differences between light and dark that are allowed: ``"exposure"``, ``"gain"``,
         ``"binning"``, ``"images"`` (a stack for single images), or the key of a
         configuration.
+    dead : {"error", "keep"}
+        What becomes of an image where the dark is NaN or infinite: it fails, or those
+        pixels stay as they were counted; a `Mask` behind replaces them.
 
     Examples
     --------
@@ -96,6 +100,7 @@ class DarkSubtract:
     pedestal: float = 0
     dtype: Any = None
     allow: tuple[str, ...] = ()
+    dead: Dead = "error"
 
     def __post_init__(self) -> None:
         chosen = [name for name in SOURCES if getattr(self, name) is not None]
@@ -113,6 +118,9 @@ class DarkSubtract:
             raise SettingsError(message)
         if self.missing not in get_args(Missing):
             message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
+            raise SettingsError(message)
+        if self.dead not in get_args(Dead):
+            message = f"dead is 'error' or 'keep', not {self.dead!r}"
             raise SettingsError(message)
         if self.constant is not None:
             object.__setattr__(self, "constant", double("constant", self.constant))
@@ -134,10 +142,10 @@ class DarkSubtract:
             object.__setattr__(self, "dtype", _result_dtype(self.dtype))
 
     def __str__(self) -> str:
-        default = {"missing": "error", "pedestal": 0, "allow": ()}
+        default = {"missing": "error", "pedestal": 0, "allow": (), "dead": "error"}
         told = [
             f"{name}={str(value) if name == 'dtype' else value!r}"
-            for name in (*SOURCES, "missing", "pedestal", "dtype", "allow")
+            for name in (*SOURCES, "missing", "pedestal", "dtype", "allow", "dead")
             if (value := getattr(self, name)) is not None and value != default.get(name)
         ]
         return f"DarkSubtract({', '.join(told)})"
@@ -364,6 +372,11 @@ def _prepare(
     mean = mean_of(references)
     told = [told_of(reference) for reference in references]
     name = references[0].name + (f" and {len(references) - 1} more" * (len(told) > 1))
+    alive = np.isfinite(mean)
+    dead = check_alive(mean, alive, f"the dark ({name}) is NaN or infinite", step.dead)
+    if dead:
+        mean = np.where(alive, mean, 0)
+        told[0] = {**told[0], "dead": dead}
     ready = prepare_dark(mean, dtype, step.dtype, pedestal=step.pedestal)
     return _Prepared(ready, mean.shape, name, told)
 

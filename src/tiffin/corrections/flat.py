@@ -12,7 +12,12 @@ import numpy as np
 from tiffin.corrections.arithmetic import divide, prepare_flat
 from tiffin.corrections.before import latest_before
 from tiffin.corrections.numbers import check_text, double
-from tiffin.corrections.references import fingerprint, mean_of, uids_in
+from tiffin.corrections.references import (
+    check_alive,
+    fingerprint,
+    mean_of,
+    uids_in,
+)
 from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["FlatField"]
 
 SOURCES = ("file", "stream", "key")
+
+HUGE = 900
+"""Flat fields beyond 2**900, or below 2**-900, are scaled by a power of two first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +172,7 @@ class BoundFlat:
 
     def _dark(self, file: str, shape: tuple[int, ...]) -> np.ndarray:
         """Read what the flat field itself is to be rid of."""
-        dark = np.asarray(mean_of([self._run.of_file(file)]), np.float64)
+        dark = mean_of([self._run.of_file(file)]).astype(np.float64)
         if dark.shape != shape:
             message = f"the flat field has shape {shape}, its dark {dark.shape}"
             raise CorrectionError(message)
@@ -173,7 +181,7 @@ class BoundFlat:
     def _prepare(
         self, references: Sequence[Reference], dtype: np.dtype
     ) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
-        mean = np.asarray(mean_of(references), np.float64)
+        mean = mean_of(references).astype(np.float64)
         dark = self._step.dark
         if isinstance(dark, (int, float)):
             mean = mean - dark
@@ -185,20 +193,18 @@ class BoundFlat:
             raise CorrectionError(message)
         told: dict[str, Any] = {"flat": references[0].name}
         told["checksum"] = fingerprint(mean)
-        if not alive.all():
-            self._refuse_dead(mean, alive)
-            told["dead"] = int(np.count_nonzero(~alive))
-        flat = prepare_flat(mean / mean[alive].mean(), dtype, mask=~alive)
+        why = "the flat field, less its dark, is not above zero everywhere"
+        dead = check_alive(mean, alive, why, self._step.dead)
+        if dead:
+            told["dead"] = dead
+        flat = prepare_flat(_relative(mean, alive), dtype, mask=~alive)
         return flat, mean.shape, told
 
-    def _refuse_dead(self, mean: np.ndarray, alive: np.ndarray) -> None:
-        if self._step.dead == "keep":
-            return
-        row, column = np.argwhere(~alive)[0]
-        message = (
-            f"the flat field, less its dark, is not above zero everywhere (pixels: "
-            f"{np.count_nonzero(~alive)}, such as {mean[row, column]:g} at row {row}, "
-            f"column {column}): dead='keep' leaves the images there as they were "
-            f"counted, and a Mask behind it replaces that"
-        )
-        raise CorrectionError(message)
+
+def _relative(mean: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """Scale a flat field so that its mean is 1."""
+    exponent = int(np.frexp(mean[alive].max())[1])
+    if abs(exponent) > HUGE:  # the sum would overflow, or the mean lose digits
+        mean = np.ldexp(mean, -exponent)
+    scaled: np.ndarray = mean / mean[alive].mean()
+    return scaled

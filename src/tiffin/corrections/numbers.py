@@ -27,7 +27,9 @@ def number(name: str, value: Any) -> Number:
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
-        return float(value)
+        known = float(value)
+        if known == value or math.isnan(known):  # numpy has longer ones
+            return known
     message = f"{name} is a number, not {value!r}"
     raise SettingsError(message)
 

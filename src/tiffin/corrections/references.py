@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.corrections.arithmetic import average
-from tiffin.errors import CorrectionError
+from tiffin.corrections.sums import real
+from tiffin.errors import CorrectionError, DtypeError
+from tiffin.exact import refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiffin.corrections.step import Reference
 
-__all__ = ["fingerprint", "mean_of", "told_of", "uids_in"]
+__all__ = ["check_alive", "fingerprint", "mean_of", "told_of", "uids_in"]
 
 
 def uids_in(given: Any) -> list[str]:
@@ -48,14 +50,55 @@ def mean_of(references: Sequence[Reference]) -> np.ndarray:
     ------
     CorrectionError
         If they have several shapes.
+    DtypeError
+        If they are no real numbers, or masked: it names the image and its dtype.
     """
-    stacks = [reference.read() for reference in references]
+    stacks = [_numbers_of(reference) for reference in references]
     shapes = {stack.shape[1:] for stack in stacks}
     if len(shapes) > 1:
         message = f"images of several shapes have no mean: {sorted(shapes)}"
         raise CorrectionError(message)
     images = [image for stack in stacks for image in stack]
     return images[0] if len(images) == 1 else average(images)
+
+
+def _numbers_of(reference: Reference) -> np.ndarray:
+    """Read the images of a reference: real numbers only, and none of them masked."""
+    try:
+        stack = reference.read()
+        refuse_masked(stack)
+        return real(stack)
+    except DtypeError as error:
+        message = f"{reference.name}: {error}"
+        raise DtypeError(message) from None
+
+
+def check_alive(mean: np.ndarray, alive: np.ndarray, why: str, dead: str) -> int:
+    """Count the pixels that can't be corrected; refuse them unless `dead` is "keep".
+
+    Parameters
+    ----------
+    mean : ndarray, shape (rows, columns) [counts]
+    alive : ndarray of bool, same shape
+    why : str
+        What is wrong with the others, for the message.
+    dead : {"error", "keep"}
+
+    Raises
+    ------
+    CorrectionError
+        Which gives the number of pixels and one of them.
+    """
+    count = int(np.count_nonzero(~alive))
+    if count and dead != "keep":
+        where = tuple(np.argwhere(~alive)[0])
+        message = (
+            f"{why} (pixels: {count}, such as {mean[where]:g} at row {where[0]}, "
+            f"column {where[1]}): dead='keep' leaves the images there as they were "
+            f"counted, and a Mask behind it replaces that"
+        )
+        raise CorrectionError(message)
+    return count
 
 
 def fingerprint(array: np.ndarray) -> str:

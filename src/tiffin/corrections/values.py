@@ -23,7 +23,7 @@ from tiffin.corrections.sums import (
     row_blocks,
 )
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
-from tiffin.exact import limits_of, to_odd, two_product, two_sum
+from tiffin.exact import limits_of, refuse_masked, to_odd, two_product, two_sum
 
 if TYPE_CHECKING:
     from tiffin.corrections.step import Bound, Notes, RunView
@@ -392,6 +392,7 @@ def _path(file: Any) -> str:
 
 
 def _marked(array: Any) -> np.ndarray:
+    refuse_masked(array)
     known = np.asarray(array)
     if known.ndim != 2 or known.dtype.kind not in "biuf":
         message = (

@@ -22,7 +22,8 @@ from tiffin.corrections import (
     correct,
 )
 from tiffin.corrections.dark import BoundDark
-from tiffin.errors import SourceError
+from tiffin.errors import NoImageError, SourceError
+from tiffin.exact import refuse_masked
 from tiffin.export.joined import Joined
 from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images
@@ -105,8 +106,9 @@ class Correcting:
             return
         groups: dict[int, list[Frame]] = {}
         for frame in self._assembler(name, doc):
-            if frame.pixels is not None:
-                groups.setdefault(id(frame.pixels), []).append(frame)
+            if frame.seq_num is not None and not _is_empty(frame):
+                source = frame.pixels or frame.problem
+                groups.setdefault(id(source), []).append(frame)
         for frames in groups.values():
             self._view(frames[0]).note(_reference(frames[0]))
 
@@ -240,22 +242,32 @@ class _View:
             for frame in assembler(name, doc):
                 if frame.problem is not None and frame.seq_num is None:
                     raise frame.problem
-                if frame.pixels is not None and frame.stream == "primary":
+                if frame.stream == "primary" and not _is_empty(frame):
+                    if frame.problem is not None:
+                        raise frame.problem
                     found.setdefault(id(frame.pixels), _reference(frame)[2])
         return list(found.values())
 
 
+def _is_empty(frame: Frame) -> bool:
+    """Whether an event has no image, which is no fault of a dark."""
+    return isinstance(frame.problem, NoImageError)
+
+
 def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
     """See the images of a frame's event as something to correct with."""
-    pixels = frame.pixels
-    assert pixels is not None  # noqa: S101 (asked by the callers)
+    pixels, problem = frame.pixels, frame.problem
     read: list[np.ndarray] = []
 
     def images() -> np.ndarray:
+        if pixels is None:
+            raise problem or ValueError("this frame has no pixels")
         if not read:
             side_by_side = images_in(pixels.open(), pixels)
-            count = side_by_side.shape[0]
-            read.append(np.stack([np.asarray(side_by_side[k]) for k in range(count)]))
+            found = [side_by_side[k] for k in range(side_by_side.shape[0])]
+            for image in found:
+                refuse_masked(image)
+            read.append(np.stack([np.asarray(image) for image in found]))
         return read[0]
 
     place = f"stream {frame.stream!r}, event {frame.seq_num}"
