@@ -8,14 +8,14 @@ for.
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble import HandOver, held_bytes
-from tiffin.engine import Pool
+from tiffin.assemble import HandOver, held_bytes, images_lost
+from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Export, Pipeline, raise_first
 from tiffin.sources import RunFinder
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["ImageExporter"]
 
 logger = logging.getLogger("tiffin")
+
+GRACE = 5.0
+"""After Ctrl-C, what is under way gets so long [s]."""
+
+LAST_WAIT = 60.0
+"""So long without progress, and an interpreter exits with frames under way [s]."""
 
 
 class ImageExporter:
@@ -209,6 +215,14 @@ class ImageExporter:
             workers=1, budget=self.settings.budget, name="tiffin-exporter"
         )
         self._taken = HandOver()
+        self._progress = partial(_progress, self._mailbox, self._pipeline)
+        megabytes = self.settings.budget / 1e6
+        self._crowded = f"{megabytes:.0f} MB of images (memory=) wait for the disk"
+        self._crowd = Patience(
+            stalls=self.settings.stop_timeout,
+            progress=self._progress,
+            say=partial(logger.warning, "an event waits: %s", self._crowded),
+        )
         self._errors: dict[str, Exception] = {}
         # With on_error="raise": runs of which the caller has not been told the end.
         self._untold: set[str] = set()
@@ -231,18 +245,51 @@ class ImageExporter:
             message = f"a {name} document is a mapping, not {type(given).__name__}"
             self._fail(name, doc, SourceError(message))
             return
+        raising = self.settings.on_error == "raise"
+        awaited = name == "stop" or (raising and name in ("start", "descriptor"))
         try:
             copy = self._taken(name, doc)
-            held = held_bytes(copy.get("data", ()))
+            if awaited:
+                self._hand_over_and_wait(name, copy)
+            else:
+                self._hand_over(name, copy)
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
             return
-        self._mailbox.submit(held, lambda: self._take(name, copy))
-        raising = self.settings.on_error == "raise"
-        if name == "stop" or (raising and name in ("start", "descriptor")):
-            self._mailbox.drain()
-            if raising:
-                self._raise(name, copy)
+        if awaited and raising:
+            self._raise(name, copy)
+
+    def _hand_over(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Pass a document on; without its images, where there is no memory for long."""
+        held = held_bytes(doc.get("data", ()))
+        if not self._mailbox.submit(held, partial(self._take, name, doc), self._crowd):
+            limit = self.settings.stop_timeout
+            reason = f"the image was not taken: {self._crowded} for {limit:g} s"
+            lost = images_lost(name, doc, reason)
+            self._mailbox.submit(0, partial(self._take, name, lost))
+
+    def _hand_over_and_wait(self, name: str, doc: Mapping[str, Any]) -> None:
+        run = self._pipeline.run_of(name, doc)
+        limit = self.settings.stop_timeout
+        patience = Patience.of(limit, partial(self._say, run))
+        # In its own thread nothing is said once more.
+        inner = replace(patience, say=None)
+        self._mailbox.submit(0, partial(self._take, name, doc, inner))
+        done = self._mailbox.drain(patience, all_jobs=False)
+        if name == "stop" and (not done or self._pipeline.hangs(run)):
+            logger.error(
+                "%s: the plan goes on, and so does the export, in the background; "
+                "exporter.wait() waits for it",
+                self._pipeline.left(run),
+            )
+
+    def _say(self, run: str | None = None) -> None:
+        """Say what is waited for: of all runs, or of one."""
+        limit = self.settings.stop_timeout
+        most = ""
+        if run is not None and limit is not None:
+            most = f" for {limit:g} s at most (stop_timeout=)"
+        logger.warning("waiting%s: %s", most, self._pipeline.left(run))
 
     @property
     def reports(self) -> Mapping[str, Report]:
@@ -274,7 +321,7 @@ class ImageExporter:
         For the end of a replay: what is not there by now will not come.
         """
         self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
-        self._mailbox.drain()
+        self._mailbox.drain(self._patience())
         self._pipeline.keep_reports(self.settings.keep_reports)
         self._raise_late()
 
@@ -284,55 +331,67 @@ class ImageExporter:
         Parameters
         ----------
         timeout : float, optional
-            At most so long [s].
+            At most so long [s]; without it, as long as it takes. Ctrl-C ends the
+            waiting, not the export.
 
         Returns
         -------
         bool
             Whether all is done.
         """
-        begun = time.monotonic()
-        if not self._mailbox.drain(timeout):
+        patience = Patience.of(timeout, self._say)
+        if not self._mailbox.drain(patience) or not self._pipeline.wait(patience):
             return False
-        left = None if timeout is None else timeout - (time.monotonic() - begun)
-        done = self._pipeline.wait(left)
+        self._mailbox.submit(0, self._pipeline.close_runs)
+        done = self._mailbox.drain(patience)
         self._raise_late(ended_only=True)
         return done
 
     def close(self) -> None:
         """Finish what has been handed over, end runs that never stopped, free threads.
 
-        A document that comes later starts anew.
+        A document that comes later starts anew. Where nothing is done any more for
+        `stop_timeout`, as on a disk that does not answer, this says so and returns.
         """
-        self._close()
+        self._close(self._patience())
         self._raise_late()
 
-    def _close(self) -> None:
+    def _close(self, patience: Patience) -> None:
         self._mailbox.submit(0, self._pipeline.finish)
-        _close(self._mailbox, self._pipeline)
+        if not _close(self._mailbox, self._pipeline, patience):
+            logger.error("%s: closed all the same", self._pipeline.left())
+
+    def _patience(self) -> Patience:
+        """Wait as long as anything is done."""
+        patience = self._pipeline.patience()
+        return replace(patience, progress=self._progress, say=self._say)
 
     def __enter__(self) -> ImageExporter:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
-        else:  # what is under way already is not to be hidden
-            self._close()
+        elif issubclass(kind, Exception):  # it is not to be hidden by another
+            self._close(self._patience())
+        else:  # Ctrl-C
+            self._close(Patience.of(GRACE))
 
     # ---- in the exporter's own thread
 
-    def _take(self, name: str, doc: Mapping[str, Any]) -> None:
+    def _take(
+        self, name: str, doc: Mapping[str, Any], patience: Patience | None = None
+    ) -> None:
         try:
             error = self._pipeline.feed(name, doc)
-            if error is not None:
+            if error is not None and self.settings.on_error == "raise":
                 self._errors[str(doc["uid"])] = error
             if name == "stop":
-                self._pipeline.end_run(doc["run_start"])
-        except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
+                self._pipeline.end_run(str(doc["run_start"]), patience)
+        except BaseException as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
 
-    def _fail(self, name: str, doc: object, error: Exception) -> None:
+    def _fail(self, name: str, doc: object, error: BaseException) -> None:
         """Record what went wrong with a whole document."""
         if not isinstance(error, SourceError):
             logger.error("a %s document failed", name, exc_info=error)
@@ -375,12 +434,26 @@ def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:
     return exporter
 
 
+def _progress(mailbox: Pool, pipeline: Pipeline) -> object:
+    return mailbox.done, pipeline.progress()
+
+
 def _let_go(mailbox: Pool, pipeline: Pipeline) -> None:
-    """Finish, but wait for no full disk: nobody is there any more to make room."""
+    """Finish, but wait for no full disk: nobody is there any more to make room.
+
+    Nor for ever: an interpreter is to end, whatever hangs.
+    """
     pipeline.stop_waiting()
-    _close(mailbox, pipeline)
+    patience = pipeline.patience()
+    if patience.stalls is None:
+        patience = replace(patience, stalls=LAST_WAIT)
+    _close(mailbox, pipeline, patience)
 
 
-def _close(mailbox: Pool, pipeline: Pipeline) -> None:
-    mailbox.close()
-    pipeline.close()
+def _close(mailbox: Pool, pipeline: Pipeline, patience: Patience) -> bool:
+    """Close in the exporter's own thread: what hangs there can be left alone."""
+    if mailbox.is_here:
+        pipeline.close()
+    else:
+        mailbox.submit(0, pipeline.close)
+    return mailbox.close(patience)

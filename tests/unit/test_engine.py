@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tiffin.engine import Claims, Later, Ledger, Pool
+from tiffin.engine import Claims, Later, Ledger, Patience, Pool
 from tiffin.errors import CollisionError, ReadError
 from tiffin.records import Record
 
@@ -129,7 +129,7 @@ class Attempts:
         self._threads[-1].start()
 
     def end(self):
-        assert self.later.wait(5)
+        assert self.later.wait(Patience.of(5))
         for thread in self._threads:
             thread.join(5)
 

@@ -8,7 +8,7 @@ documents: ``events`` (images in the event itself), ``datums`` (resources and da
 from tiffin.assemble.announced import Announced
 from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.foresight import Foresight
-from tiffin.assemble.handover import HandOver
+from tiffin.assemble.handover import HandOver, images_lost
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.router import Assembler
 
@@ -19,5 +19,6 @@ __all__ = [
     "HandOver",
     "ListDtypes",
     "held_bytes",
+    "images_lost",
     "own_copy",
 ]

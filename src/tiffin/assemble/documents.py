@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PLAIN", "held_bytes", "own_copy"]
+__all__ = ["PLAIN", "held_bytes", "inline_shape", "own_copy"]
 
 PLAIN = frozenset({int, float, str, bool, type(None)})
 """What nobody can change."""
@@ -65,3 +65,18 @@ def held_bytes(value: Any) -> int:
             return len(value) * held_bytes(first)  # rows of an image are alike
         return len(value) * NUMBER_IN_LIST
     return 0
+
+
+def inline_shape(value: object) -> tuple[int, ...] | None:
+    """Tell the shape of an array or nested list; None for anything else.
+
+    Examples
+    --------
+    >>> inline_shape([[[1, 2], [3, 4]]]), inline_shape([]), inline_shape("uid/0")
+    ((1, 2, 2), (0,), None)
+    """
+    if isinstance(value, (list, tuple)):
+        inner = inline_shape(value[0]) if value else None
+        return (len(value), *(inner or ()))
+    shape = getattr(value, "shape", None)
+    return tuple(shape) if isinstance(shape, tuple) else None

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.announced import is_image
+from tiffin.assemble.documents import inline_shape
 from tiffin.assemble.event_frames import frames_of
-from tiffin.assemble.inline import inline_pixels, inline_shape
+from tiffin.assemble.inline import inline_pixels
 from tiffin.assemble.understood import AMISS, not_understood
 from tiffin.assemble.wanted import is_2d
 from tiffin.errors import FieldError, NoImageError

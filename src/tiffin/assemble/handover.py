@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from tiffin.assemble.documents import PLAIN, own_copy
+from tiffin.assemble.documents import PLAIN, inline_shape, own_copy
 from tiffin.errors import ReadError
 
-__all__ = ["HandOver", "Shared"]
+__all__ = ["HandOver", "Lost", "Shared", "images_lost"]
 
 COPIED_FIRST = 2
 """Arrays of a field that are copied in any case: who reuses one shows it by then."""
@@ -79,6 +79,77 @@ class Shared:
             )
             raise ReadError(message)
         return self._array
+
+
+class Lost(Shared):
+    """Stands in an event for an array that could not be taken over.
+
+    Parameters
+    ----------
+    array : ndarray
+        Not kept.
+    reason : str
+        What reading it fails with.
+    """
+
+    __slots__ = ("_dtype", "_reason", "_shape")
+
+    def __init__(self, array: Any, reason: str) -> None:
+        self._shape = tuple(inline_shape(array) or ())
+        self._dtype = np.dtype(getattr(array, "dtype", float))
+        self._reason = reason
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the array."""
+        return self._dtype
+
+    @property
+    def nbytes(self) -> int:
+        """It takes no memory."""
+        return 0
+
+    def whole(self) -> np.ndarray:
+        """Say why there is nothing.
+
+        Raises
+        ------
+        ReadError
+        """
+        raise ReadError(self._reason)
+
+
+def images_lost(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Give a document whose images are `Lost`: its frames fail, each with its name.
+
+    Parameters
+    ----------
+    name : str
+        ``"event"`` or ``"event_page"``; others are given as they are.
+    doc : mapping
+    reason : str
+    """
+    data = doc.get("data")
+    if not isinstance(data, Mapping) or name not in ("event", "event_page"):
+        return dict(doc)
+    if name == "event":
+        return {
+            **doc,
+            "data": {key: _lost(value, reason) for key, value in data.items()},
+        }
+    pages = {key: [_lost(v, reason) for v in values] for key, values in data.items()}
+    return {**doc, "data": pages}
+
+
+def _lost(value: Any, reason: str) -> Any:
+    in_memory = isinstance(value, (np.ndarray, Shared, list, tuple))
+    is_image = in_memory and len(inline_shape(value) or ()) >= 2
+    return Lost(value, reason) if is_image else value
 
 
 @dataclass(slots=True)

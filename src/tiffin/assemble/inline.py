@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble.documents import held_bytes
+from tiffin.assemble.documents import held_bytes, inline_shape
 from tiffin.assemble.handover import Shared
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly, holders, refuse_masked
@@ -17,7 +17,7 @@ from tiffin.exact import cast_exactly, holders, refuse_masked
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
-__all__ = ["ArrayPixels", "ListDtypes", "ListPixels", "inline_pixels", "inline_shape"]
+__all__ = ["ArrayPixels", "ListDtypes", "ListPixels", "inline_pixels"]
 
 logger = logging.getLogger("tiffin")
 
@@ -172,21 +172,6 @@ def _advice(array: np.ndarray, dtype: np.dtype) -> str:
     if not name:
         return "; no dtype that a TIFF holds has all of them exactly"
     return f": name the detector's own, as in dtype={name!r}"
-
-
-def inline_shape(value: object) -> tuple[int, ...] | None:
-    """Tell the shape of an array or nested list; None for anything else.
-
-    Examples
-    --------
-    >>> inline_shape([[[1, 2], [3, 4]]]), inline_shape([]), inline_shape("uid/0")
-    ((1, 2, 2), (0,), None)
-    """
-    if isinstance(value, (list, tuple)):
-        inner = inline_shape(value[0]) if value else None
-        return (len(value), *(inner or ()))
-    shape = getattr(value, "shape", None)
-    return tuple(shape) if isinstance(shape, tuple) else None
 
 
 def inline_pixels(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.announced import is_colour, is_image, may_be_image
-from tiffin.assemble.inline import inline_shape
+from tiffin.assemble.documents import inline_shape
 from tiffin.errors import DtypeError, TiffinError
 from tiffin.exact import MAKE_REAL
 

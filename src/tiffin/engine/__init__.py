@@ -6,6 +6,7 @@ from tiffin.engine.later import Later
 from tiffin.engine.lean import lean
 from tiffin.engine.ledger import Ledger
 from tiffin.engine.manifest import FOLDER, manifests_in, read_manifest
+from tiffin.engine.patience import Patience
 from tiffin.engine.pool import Pool
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Interrupts",
     "Later",
     "Ledger",
+    "Patience",
     "Pool",
     "folded",
     "lean",

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "check_waiting"]
+
+_active: list[Interrupts] = []
 
 
 class Interrupts:
     """Holds Ctrl-C back until `check` is called; the second one is not held back.
+
+    Nor is the first where this thread only waits.
 
     Python raises `KeyboardInterrupt` between any two steps, also while a lock is held
     or a count is half made, and what waits for them then waits for ever.
@@ -61,6 +65,7 @@ class Interrupts:
         if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._hold)
             self._holds = True
+            _active.append(self)
         return self
 
     def __exit__(
@@ -70,6 +75,7 @@ class Interrupts:
         traceback: TracebackType | None,
     ) -> None:
         if self._holds:
+            _active.remove(self)
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if error is None:
             self.check()
@@ -78,3 +84,12 @@ class Interrupts:
         self._asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._then()
+
+
+def check_waiting() -> None:
+    """Raise what is held back, if this is the thread that is to be interrupted.
+
+    For places that only wait, where nothing is half done.
+    """
+    if _active and threading.current_thread() is threading.main_thread():
+        _active[-1].check()

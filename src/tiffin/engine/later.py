@@ -7,9 +7,11 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tiffin.engine.forks import renew_in_child
+from tiffin.engine.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,18 +72,29 @@ class Later:
         run : str
         attempt : callable
             Told whether it is the last time; gives whether it is done.
+
+        Raises
+        ------
+        RuntimeError
+            If the system has no thread to give.
         """
         with self._changed:
             task = _Task(0.0, next(self._numbers), run, attempt, FIRST_PAUSE)
-            self._open.setdefault(run, {})[task.number] = task
-            self._push(task)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._work, name="tiffin-later", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # it waits for what is held here
+                self._thread = thread
+            self._open.setdefault(run, {})[task.number] = task
+            self._push(task)
 
-    def end_run(self, run: str, timeout: float | None = None) -> bool:
+    def end_run(
+        self,
+        run: str,
+        timeout: float | None = None,
+        patience: Patience | None = None,
+    ) -> bool:
         """Begin a run's last seconds, and try its postponed once more now.
 
         What can be done by now is done when this returns: an attempt that looked at a
@@ -92,16 +105,22 @@ class Later:
         run : str
         timeout : float, optional
             How long to go on [s], if not as long as usual.
+        patience : Patience, optional
+            How long to wait here for the attempt that is made now.
 
         Returns
         -------
         bool
             Whether it still has anything postponed.
         """
+        self.begin_end(run, timeout)
+        (patience or Patience()).wait(self._changed, lambda: not self._owing(run))
+        return run in self._open
+
+    def begin_end(self, run: str, timeout: float | None = None) -> None:
+        """Do as `end_run`, and wait for nothing."""
         with self._changed:
             self._end(run, timeout)
-            self._changed.wait_for(lambda: not self._owing(run))
-            return run in self._open
 
     def has(self, run: str) -> bool:
         """Whether anything of a run is postponed."""
@@ -123,19 +142,18 @@ class Later:
             for run in runs:
                 self._end(run, timeout)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is postponed, at most so long [s].
+    def wait(self, patience: Patience | None = None) -> bool:
+        """Wait until nothing is postponed.
 
         What is postponed for a run that has not ended is waited for as long as if it
         ended now: it may be the caller who is to end it.
         """
-        with self._changed:
-            limit = self._timeout if timeout is None else timeout
-            done = self._changed.wait_for(lambda: not self._open, limit)
-            if done or timeout is not None:
-                return done
-            self._changed.wait_for(lambda: not self._open.keys() & self._ends.keys())
-            return not self._open
+        patience = patience or Patience()
+        usual = patience.at_most(self._timeout)
+        if not usual.wait(self._changed, lambda: not self._open):
+            ended = lambda: not self._open.keys() & self._ends.keys()  # noqa: E731
+            patience.wait(self._changed, ended)
+        return not self._open
 
     def _end(self, run: str, timeout: float | None) -> None:
         now = time.monotonic()
@@ -179,7 +197,7 @@ class Later:
                     self._changed.wait(pause)
                     continue
                 task = heapq.heappop(self._tasks)
-            self._submit(lambda task=task: self._attempt(task))  # type: ignore[misc]
+            self._submit(partial(self._attempt, task))
 
     def _attempt(self, task: _Task) -> None:
         with self._changed:

@@ -152,7 +152,15 @@ class Ledger:
         if error is not None and record.status == "failed":
             self.say(record.run, error, record.field)
         if self._progress is not None:
-            self._progress(self.finished, self._known)
+            self._tell_progress(self._progress)
+
+    def _tell_progress(self, progress: Callable[[int, int], object]) -> None:
+        try:
+            progress(self.finished, self._known)
+        except Exception:
+            # Somebody else's: it is to cost no frame, and is not called again.
+            self._progress = None
+            logger.exception("progress= raised an exception, and is not called again")
 
     def settle(
         self,
@@ -174,7 +182,9 @@ class Ledger:
 
     def is_planned(self, place: Place) -> bool:
         """Whether the frame at a place is still to be done."""
-        return self.has(place) and self.at(place).status == "planned"
+        book = self._books.get(place[0])
+        kept = None if book is None else book.records.get(place)
+        return kept is not None and kept.status == "planned"
 
     def is_empty(self, run: str) -> bool:
         """Whether all that is known of a run is that its events hold no image."""

@@ -221,6 +221,8 @@ class Namer:
             return self._settings.template.render(frame.names())
         except TemplateError as error:
             return error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (what documents bring)
+            return _unexpected(frame, error)
 
     def another(self, item: Named) -> Named:
         """Give a frame another name, for something stands under its own by now."""
@@ -238,7 +240,10 @@ class Namer:
     def _settle(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
-        error = frame.problem or self._refusal(frame, place, name, shared=shared)
+        try:
+            error = frame.problem or self._refusal(frame, place, name, shared=shared)
+        except (Exception, SystemExit) as unexpected:  # noqa: BLE001 (recorded)
+            error = _unexpected(frame, unexpected)
         if frame.seq_num is None:  # a run without images: it may have been refused
             error = self._refusal_of(frame.run, frame.field) or error
         if error is None and self._settings.existing == "unique":
@@ -318,6 +323,12 @@ class Namer:
         if self._settings.existing in ("replace", "resume") or self._settings.compare:
             return None  # looked at when it is written
         return ExistsError.at(path)
+
+
+def _unexpected(frame: Frame, error: BaseException) -> TiffinError:
+    told = TiffinError(f"{frame} has no name: {type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
 
 
 class _Owner(NamedTuple):

@@ -8,14 +8,13 @@ it comes.
 from __future__ import annotations
 
 import itertools
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
-from tiffin.engine import Later, Pool
+from tiffin.engine import Later, Patience, Pool
 from tiffin.errors import (
     CollisionError,
     ExistsError,
@@ -34,6 +33,7 @@ from tiffin.export.durable import sync_files
 from tiffin.export.journal import Journal
 from tiffin.export.kinds import Kinds
 from tiffin.export.naming import Namer
+from tiffin.export.outcome import Named
 from tiffin.export.plan import Plan
 from tiffin.export.room import check_room
 from tiffin.export.worker import Group, Worker
@@ -42,10 +42,9 @@ from tiffin.records import Record, Reports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiffin.export.outcome import Named
     from tiffin.export.settings import Export
     from tiffin.frames import Frame
-    from tiffin.records import Report
+    from tiffin.records import Kept, Report
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
@@ -204,19 +203,33 @@ class Pipeline:
 
     def _begin_run(self, run: str) -> None:
         """Let go of the runs that are over; one that comes again begins anew."""
-        for late in list(self._late):
-            if self._later is None or not self._later.has(late):
-                self._close_run(late)
+        self.close_runs()
         if self._ledger.is_over(run):
             self._ledger.forget(run)
             self._namer.release(run, again=True)
             self._journal.forget(run)
         self._namer.begin_run(run)
 
+    def close_runs(self) -> None:
+        """Let go of the runs that were late, or hung, and of which nothing is left."""
+        for run in list(self._late):
+            if not self._is_under_way(run):
+                self._close_run(run)
+
+    def _is_under_way(self, run: str) -> bool:
+        if self._later is not None and self._later.has(run):
+            return True
+        return not self._settings.dry_run and self._ledger.left(run) > 0
+
+    def _close_files(self) -> None:
+        """Close what was opened, unless a job hangs: it may hold a library's lock."""
+        if not self._pool.hangs:
+            self._assembler.close()
+
     def _close_run(self, run: str) -> None:
         """Close what a run opened, and give its names free: they are on the disk."""
         self._late.discard(run)
-        self._assembler.close()  # what was tried once more may have opened a file
+        self._close_files()  # what was tried once more may have opened a file
         self._say_empty(run)
         self._sync(run)
         self._synced.discard(run)
@@ -226,29 +239,41 @@ class Pipeline:
         self._journal.forget(run)
         self._ledger.end(run)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for what has been fed, at most so long [s], files that are late too."""
-        begun = time.monotonic()
-        self._batches.flush()
-        if not self._pool.drain(timeout):
-            return False
-        left = None if timeout is None else timeout - (time.monotonic() - begun)
-        return self._later is None or self._later.wait(left)
+    def progress(self) -> object:
+        """Give what changes while anything goes on; waiting for room is meant to."""
+        return self._ledger.finished, self._pool.done, self._worker.looked
 
-    def end_run(self, run: str) -> None:
+    def patience(self) -> Patience:
+        """Wait for as long as there is progress, late files included."""
+        limit = self._settings.stop_timeout
+        stalls = None if limit is None else limit + self._settings.asset_timeout
+        return Patience(stalls=stalls, progress=self.progress)
+
+    def wait(self, patience: Patience) -> bool:
+        """Wait for what has been fed, files that are late too."""
+        self._batches.flush()
+        return self._pool.drain(patience) and (
+            self._later is None or self._later.wait(patience)
+        )
+
+    def end_run(self, run: str, patience: Patience | None = None) -> None:
         """Wait for what can be read, and close what the run opened.
 
         Files that are not there yet are not waited for: it may be the caller who is
-        to close them.
+        to close them. Nor is what hangs, for longer than that.
         """
         self._batches.flush()
-        self._pool.drain()
-        self._assembler.close()
+        self._pool.drain(patience, all_jobs=False)
+        self._close_files()
         self._runs = {d: of for d, of in self._runs.items() if of != run}
-        if self._later is None or not self._later.end_run(run):
-            self._close_run(run)
-        else:
+        if self._later is not None and not self._pool.hangs:
+            self._later.end_run(run, patience=patience)
+        elif self._later is not None:
+            self._later.begin_end(run)
+        if self._is_under_way(run):
             self._late.add(run)
+        else:
+            self._close_run(run)
 
     def finish(self, *, patient: bool = True) -> None:
         """End the runs that never stopped, and wait for all frames.
@@ -262,11 +287,12 @@ class Pipeline:
         self._hand_over(self._kinds.of(_groups(self._assembler.finish())))
         self._hand_over(self._kinds.end())
         self._batches.flush()
-        self._pool.drain()
+        patience = self.patience()
+        done = self._pool.drain(patience)
         if self._later is not None:
             self._later.end_all(None if patient else 0)
-            self._later.wait()
-        self._assembler.close()
+            done = done and self._later.wait(patience)
+        self._close_files()
         self._plan.fail_rest()
         self._close_journal()
 
@@ -279,13 +305,13 @@ class Pipeline:
         return error
 
     def close(self) -> None:
-        """Wait for all frames and end the threads."""
-        if self._later is not None:
-            self._pool.drain()
+        """Wait for all frames, while there is progress, and end the threads."""
+        patience = self.patience()
+        if self._later is not None and self._pool.drain(patience):
             self._later.end_all()
-            self._later.wait()
-        self._pool.close()
-        self._assembler.close()
+            self._later.wait(patience)
+        self._pool.close(patience)
+        self._close_files()
         self._close_journal()
 
     def cancel(self) -> None:
@@ -307,9 +333,9 @@ class Pipeline:
         """Write what is left to be told; files that are not listed are not ok."""
         try:
             self._journal.close(run)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 (the end of a run; recorded)
             refused = WriteError(f"a manifest can't be written: {error}")
-            refused.errno = error.errno
+            refused.errno = getattr(error, "errno", None)
             if self._ledger.report(run).written:
                 self.record_failure(refused, run or "")
 
@@ -355,6 +381,20 @@ class Pipeline:
     def naming_error(self) -> Exception | None:
         """Give the first of what the plan found wrong with names and fields."""
         return self._ledger.first_error(NAMING_ERRORS)
+
+    def hangs(self, run: str) -> bool:
+        """Whether frames of a run were waited for in vain, and are still under way."""
+        return self._pool.hangs and self._ledger.left(run) > 0
+
+    def left(self, run: str | None = None) -> str:
+        """Tell what is still to be done: of all runs, or of one."""
+        waiting = self._ledger.waiting(run)
+        of = f"run {run[:8]}: " if run else ""
+        if not waiting or self._settings.dry_run:
+            return f"{of}documents are waited for"
+        first = waiting[0][1]
+        frames = "1 frame is" if len(waiting) == 1 else f"{len(waiting)} frames are"
+        return f"{of}{frames} under way, first {_told(first)}"
 
     def is_open(self, run: str) -> bool:
         """Whether a run has not ended yet."""
@@ -426,9 +466,14 @@ class Pipeline:
         if self._settings.dry_run:
             return
         group = Group(named[0].place[1], named)
-        writes = any(item.name is not None for item in named)
-        self._journal.expect(group.run, group.number, writes=writes)
-        self._batches.add(group, _cost(named))
+        try:
+            writes = any(item.name is not None for item in named)
+            self._journal.expect(group.run, group.number, writes=writes)
+            nbytes = _cost(named)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)
+            self._worker.fail(group, error)
+        else:
+            self._batches.add(group, nbytes)
 
 
 def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -442,6 +487,16 @@ def _groups(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
     """Take together the frames of one event and field, which share their pixels."""
     for _, group in itertools.groupby(frames, key=lambda f: id(f.pixels or f)):
         yield list(group)
+
+
+def _told(kept: Kept) -> str:
+    """Tell which frame it is, where it comes from and where it goes, in short."""
+    if not isinstance(kept, Named):
+        return f"number {kept.number} of {kept.field!r}"
+    resource: Mapping[str, Any] = getattr(kept.frame.pixels, "resource", None) or {}
+    source = resource.get("uri") or resource.get("resource_path")
+    comes = f" from {source}" if source else ""
+    return f"{kept.frame}{comes}, to {kept.name}"
 
 
 def _cost(named: list[Named]) -> int:

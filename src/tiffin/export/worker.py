@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from tiffin.corrections import Notes
+from tiffin.engine import lean
 from tiffin.errors import (
     CorrectionError,
     ExistsError,
@@ -46,6 +47,9 @@ E = TypeVar("E", bound=OSError)
 
 LATEST = 2.0**33
 """In 2242, well inside what file systems take as a file's time [s]."""
+
+LONGEST = 10_000
+"""Of what an error tells, which may be an array's bytes [characters]."""
 
 LOOK_AGAIN = 1.0
 """How often a full disk is looked at, where it is waited for [s]."""
@@ -113,6 +117,8 @@ class Worker:
         self._surprised: set[tuple[str, str | None, str | None]] = set()
         self._stopped: TiffinError | None = None
         self._cancelled = threading.Event()
+        self.looked = 0
+        """How often a full disk was looked at again, which it was asked to be."""
 
     def export(self, batch: list[Group]) -> None:
         """Write the images of events, and tell the manifests of them."""
@@ -123,6 +129,12 @@ class Worker:
                 told.setdefault(group.run, []).append((group.number, lines))
         for run, lines_of_run in told.items():
             self._tell(run, lines_of_run)
+
+    def fail(self, group: Group, error: BaseException) -> None:
+        """Fail what is still planned of a group."""
+        for item in group.named:
+            if item.name is not None and self._ledger.is_planned(item.place):
+                self._fail(item, error)
 
     def stop_waiting(self) -> None:
         """Wait no longer for room on a full disk."""
@@ -140,18 +152,25 @@ class Worker:
                     lines = []
                     continue
                 self._ledger.say(run, refused)
+            except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+                message = f"the manifest of run {run[:8]} can't be written: {error!r}"
+                self._ledger.say(run, WriteError(message))
             return
 
     def _export(self, group: Group) -> str | None:
         """Write one event's images; give the lines of it, None if it is late."""
         lines: dict[int, str] = {}  # of what was written, by index
         ready = [item for item in group.named if item.name is not None]
-        missing = self._try(group, ready, lines) if ready else []
-        if missing and self._later is not None:
-            self._postpone(group, missing, lines)
-            return None
-        self._give_up(missing)
-        return self._lines(group, lines)
+        try:
+            missing = self._try(group, ready, lines) if ready else []
+            if missing and self._later is not None:
+                self._postpone(group, missing, lines)
+                return None
+            self._give_up(missing)
+            return self._lines(group, lines)
+        except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
+            self.fail(group, error)
+            return "".join(lines.values())
 
     def _postpone(
         self,
@@ -162,10 +181,14 @@ class Worker:
         state = [missing]
 
         def again(last: bool) -> bool:
-            state[0] = self._try(group, [item for item, _ in state[0]], lines)
-            if last:
-                self._give_up(state[0])
-            done = last or not state[0]
+            try:
+                state[0] = self._try(group, [item for item, _ in state[0]], lines)
+                if last:
+                    self._give_up(state[0])
+                done = last or not state[0]
+            except BaseException as error:  # noqa: BLE001 (as above)
+                self.fail(group, error)
+                done = True
             if done:
                 self._tell(group.run, [(group.number, self._lines(group, lines))])
             return done
@@ -192,6 +215,7 @@ class Worker:
         try:
             images = items[0].frame.images()
         except NotYetError as error:
+            lean(error)  # it is kept, and would keep files open
             return [(item, error) for item in items]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             for item in items:
@@ -257,6 +281,7 @@ class Worker:
         try:
             self._put(item, images, lines)
         except NotYetError as error:
+            lean(error)
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(item, error)
@@ -336,6 +361,7 @@ class Worker:
         if self._settings.on_full == "wait":
             if self._stopped is None and not self._cancelled.is_set():
                 self._ledger.say("", WriteError(f"{error}: the export waits for room"))
+                self.looked += 1
                 return not self._cancelled.wait(LOOK_AGAIN)
             return False
         stopped = WriteError(f"stopped, because the disk is full: {error}")
@@ -346,7 +372,7 @@ class Worker:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
-            error = _caused(ReadError(message), error)
+            error = _caused(ReadError(message[:LONGEST]), error)
         self._ledger.settle(item.place, "skipped" if skip else "failed", error)
 
     def _lines(self, group: Group, lines: dict[int, str]) -> str:
