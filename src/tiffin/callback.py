@@ -36,6 +36,9 @@ logger = logging.getLogger("tiffin")
 GRACE = 5.0
 """After Ctrl-C, what is under way gets so long [s]."""
 
+MARGIN = 0.5
+"""Who waits for a thread that waits itself gives it so much longer [s]."""
+
 LAST_WAIT = 60.0
 """So long without progress, and an interpreter exits with frames under way [s]."""
 
@@ -217,7 +220,7 @@ class ImageExporter:
         self._taken = HandOver()
         self._progress = partial(_progress, self._mailbox, self._pipeline)
         megabytes = self.settings.budget / 1e6
-        self._crowded = f"{megabytes:.0f} MB of images (memory=) wait for the disk"
+        self._crowded = f"{megabytes:.3g} MB of images (memory=) wait for the disk"
         self._crowd = Patience(
             stalls=self.settings.stop_timeout,
             progress=self._progress,
@@ -271,10 +274,9 @@ class ImageExporter:
     def _hand_over_and_wait(self, name: str, doc: Mapping[str, Any]) -> None:
         run = self._pipeline.run_of(name, doc)
         limit = self.settings.stop_timeout
-        patience = Patience.of(limit, partial(self._say, run))
-        # In its own thread nothing is said once more.
-        inner = replace(patience, say=None)
-        self._mailbox.submit(0, partial(self._take, name, doc, inner))
+        most = None if limit is None else limit + MARGIN
+        self._mailbox.submit(0, partial(self._take, name, doc, Patience.of(limit)))
+        patience = Patience.of(most, partial(self._say, run))
         done = self._mailbox.drain(patience, all_jobs=False)
         if name == "stop" and (not done or self._pipeline.hangs(run)):
             logger.error(

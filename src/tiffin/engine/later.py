@@ -122,6 +122,11 @@ class Later:
         with self._changed:
             self._end(run, timeout)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is postponed."""
+        return bool(self._open)
+
     def has(self, run: str) -> bool:
         """Whether anything of a run is postponed."""
         return run in self._open

@@ -23,6 +23,9 @@ __all__ = ["Pool"]
 
 logger = logging.getLogger("tiffin")
 
+SHORT = 0.5
+"""What was waited for in vain already is waited for no longer than that [s]."""
+
 GRACE = 5.0
 """After `cancel`, what has begun is waited for so long [s]."""
 
@@ -142,7 +145,7 @@ class Pool:
         if all_jobs:
             return waiting.wait(self._changed, self._is_idle, self._tend)
         if self._is_jammed():
-            return False
+            waiting = waiting.at_most(SHORT)
         if not waiting.wait(self._changed, self._only_hangs, self._tend):
             self._give_up()
         return self._is_idle()

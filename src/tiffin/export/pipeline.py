@@ -108,6 +108,7 @@ class Pipeline:
         self._plan = Plan(self._namer)
         self._runs: dict[str, str] = {}
         self._late: set[str] = set()
+        self._closed: dict[str, str] = {}  # as _runs, of runs that `close` ended
 
     def prepare(self, parts: Iterable[Documents]) -> None:
         """Look ahead for what a replay's names ask for, and its documents tell late.
@@ -167,6 +168,8 @@ class Pipeline:
             What every name of the run or stream would fail with, told by a start
             document or a descriptor.
         """
+        if self._closed:
+            self._refuse_of_closed(name, doc)
         if name == "start":
             self._begin_run(str(doc["uid"]))
         self._note_run(name, doc)
@@ -184,6 +187,25 @@ class Pipeline:
         if name == "descriptor" and not self._plan:
             return self._check_descriptor(self._assembler, doc, live=True)
         return None
+
+    def _refuse_of_closed(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Refuse what comes of a run that `close` has ended.
+
+        Raises
+        ------
+        SourceError
+        """
+        if name == "stop":
+            run = doc.get("run_start")
+            self._closed = {d: of for d, of in self._closed.items() if of != run}
+        elif name == "descriptor":
+            self._closed.pop(str(doc.get("uid")), None)
+        elif str(doc.get("descriptor")) in self._closed:
+            message = (
+                f"{name} {doc.get('seq_num', doc.get('uid'))} came after the exporter "
+                f"was closed: close it when its runs are over"
+            )
+            raise SourceError(message)
 
     def _check_start(self, doc: Mapping[str, Any]) -> TiffinError | None:
         if self._settings.existing == "resume":
@@ -246,8 +268,9 @@ class Pipeline:
     def patience(self) -> Patience:
         """Wait for as long as there is progress, late files included."""
         limit = self._settings.stop_timeout
-        stalls = None if limit is None else limit + self._settings.asset_timeout
-        return Patience(stalls=stalls, progress=self.progress)
+        if limit is not None and self._later is not None and self._later.is_busy:
+            limit += self._settings.asset_timeout
+        return Patience(stalls=limit, progress=self.progress)
 
     def wait(self, patience: Patience) -> bool:
         """Wait for what has been fed, files that are late too."""
@@ -287,6 +310,7 @@ class Pipeline:
         self._hand_over(self._kinds.of(_groups(self._assembler.finish())))
         self._hand_over(self._kinds.end())
         self._batches.flush()
+        self._closed, self._runs = self._runs, {}
         patience = self.patience()
         done = self._pool.drain(patience)
         if self._later is not None:
@@ -451,7 +475,8 @@ class Pipeline:
         """Find the run of any document, as far as it can be known; else ``""``."""
         told = doc.get("uid" if name == "start" else "run_start")
         if not isinstance(told, str):
-            told = self._runs.get(str(doc.get("descriptor")))
+            of = str(doc.get("descriptor"))
+            told = self._runs.get(of) or self._closed.get(of)
         return told or ""
 
     def _note_run(self, name: str, doc: Mapping[str, Any]) -> None:
