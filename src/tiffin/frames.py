@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tiffin.errors import ReadError
+from tiffin.axes import Hints, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in"]
+__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in", "in_order"]
 
 
 class Encoded(NamedTuple):
@@ -69,19 +69,20 @@ class Pixels(Protocol):
     Attributes
     ----------
     shape : tuple of int or None
-        The shape of the whole array as announced, leading axes included.
+        The shape of the whole array as announced, with the axes that count images
+        first: (..., rows, columns), samples behind them if they are announced.
     dtype : numpy.dtype or None
         As announced.
     held : int
         Bytes of memory that waiting for these pixels costs [bytes].
-    colour : bool
-        Whether the last axis holds the samples of a colour, as announced.
+    hints : Hints
+        What is known of the array's axes.
     """
 
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     held: int
-    colour: bool
+    hints: Hints
 
     def open(self) -> Any:
         """Give the whole array, or something that can be sliced like it.
@@ -144,7 +145,7 @@ class Frame:
         """(rows, columns) as announced, samples behind them if colour; or None."""
         if self.pixels is None or self.pixels.shape is None:
             return None
-        return self.pixels.shape[-3 if self.pixels.colour else -2 :]
+        return self.pixels.shape[-len(self.pixels.hints.at) :]
 
     @property
     def dtype(self) -> np.dtype | None:
@@ -190,7 +191,7 @@ class Frame:
         pixels, i = self.pixels, self.i or 0
         if pixels is None or pixels.shape is None:
             return {"i0": i}
-        lead = pixels.shape[: -3 if pixels.colour else -2]
+        lead = pixels.shape[: -len(pixels.hints.at)]
         if len(lead) <= 1 or i >= math.prod(lead):
             return {"i0": i}
         where, rest = {}, i
@@ -223,32 +224,34 @@ class Frame:
         Raises
         ------
         ReadError
-            If what is there has no rows and columns.
+            If what is there has no rows and columns, or they can't be told.
         """
         if self.pixels is None:
             raise self.problem or ValueError("this frame has no pixels")
-        array = self.pixels.open()
-        if len(array.shape) < 2:
-            message = f"{self} is no image: its shape is {list(array.shape)}"
-            raise ReadError(message)
-        return images_in(array, self.pixels)
+        return images_in(self.pixels.open(), self.pixels.hints)
 
 
-def images_in(array: Any, pixels: Pixels | None = None) -> Images:
+def images_in(array: Any, hints: Hints | None = None) -> Images:
     """See an array of two or more dimensions as images side by side.
 
     Parameters
     ----------
     array : array-like, shape (..., rows, columns)
-        A numpy array, or anything with a shape that can be sliced like one.
-    pixels : Pixels, optional
-        Where it comes from, which may announce colour; so may the array itself.
+        A numpy array, or anything with a shape that can be sliced like one. It may
+        have an attribute ``colour``: whether its last axis holds samples.
+    hints : Hints, optional
+        What is known of its axes, which may be in another order.
 
     Returns
     -------
     Images, shape (images, rows, columns)
         With samples as a last axis if colour.
-        All leading axes counted in C order. No pixel is copied or read yet.
+        All other axes counted in C order. No pixel is copied or read yet.
+
+    Raises
+    ------
+    ReadError
+        If there are no rows and columns, or they can't be told.
 
     Examples
     --------
@@ -256,31 +259,66 @@ def images_in(array: Any, pixels: Pixels | None = None) -> Images:
     (6, 6, 9)
     >>> images_in(np.zeros((6, 9))).shape
     (1, 6, 9)
+    >>> images_in(np.zeros((2, 3, 6, 9)), Hints(names=("c", "y", "x"))).shape
+    (2, 6, 9, 3)
     """
-    colour = bool(getattr(array, "colour", False) or (pixels and pixels.colour))
-    return _SideBySide(array, 3 if colour and len(array.shape) >= 3 else 2)
+    shape = tuple(int(n) for n in array.shape)
+    colour = bool(getattr(array, "colour", False))
+    return _SideBySide(array, place(shape, hints or Hints(), last_is_colour=colour))
+
+
+def in_order(array: np.ndarray, hints: Hints, *, colour: bool = False) -> np.ndarray:
+    """Give an array with the axes of its images last: rows, columns and samples.
+
+    Raises
+    ------
+    ReadError
+        If there are no rows and columns, or they can't be told.
+    """
+    at = place(array.shape, hints, last_is_colour=colour)
+    lead = [k for k in range(array.ndim) if k not in at]
+    return array.transpose(*lead, *at)
 
 
 class _SideBySide:
-    """Leading axes seen as one; each image is sliced when asked for."""
+    """Leading axes seen as one; each image is sliced when asked for.
 
-    def __init__(self, array: Any, image_dimensions: int) -> None:
+    Parameters
+    ----------
+    array : array-like
+    at : tuple of int
+        Which of its axes are an image's.
+    """
+
+    def __init__(self, array: Any, at: tuple[int, ...]) -> None:
         self._array = array
+        self._at = at
         shape = tuple(int(n) for n in array.shape)
-        self._lead = shape[:-image_dimensions]
-        self.shape = (math.prod(self._lead), *shape[-image_dimensions:])
+        self._rest = tuple(k for k in range(len(shape)) if k not in at)
+        self._lead = tuple(shape[k] for k in self._rest)
+        self._in_order = (*self._rest, *at) == tuple(range(len(shape)))
+        self.shape = (math.prod(self._lead), *(shape[k] for k in at))
 
     def __getitem__(self, i: int, /) -> Any:
-        return self._array[self._where(i)] if self._lead else self._array
+        if self._in_order:
+            return self._array[self._where(i)] if self._lead else self._array
+        chosen: list[Any] = [slice(None)] * (len(self._rest) + len(self._at))
+        for axis, where in zip(self._rest, self._where(i), strict=True):
+            chosen[axis] = where
+        left = sorted(self._at)
+        image = np.asarray(self._array[tuple(chosen)])
+        return np.ascontiguousarray(image.transpose([left.index(k) for k in self._at]))
 
     def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
         stored = getattr(self._array, "encoded", None)
-        if stored is None or not self._lead:
+        if stored is None or not self._lead or not self._in_order:
             return None
         found: Encoded | None = stored(self._where(i), takes)
         return found
 
     def _where(self, i: int) -> tuple[int, ...]:
+        if not self._lead:
+            return ()
         if len(self._lead) == 1:
             return (int(i),)
         return tuple(int(n) for n in np.unravel_index(i, self._lead))

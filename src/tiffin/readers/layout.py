@@ -10,8 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tiffin.axes import place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tiffin.axes import Hints
 
 __all__ = ["Span", "datum_shape", "files_an_event", "images_an_event", "span_of_event"]
 
@@ -61,27 +65,32 @@ def datum_shape(
     )
 
 
-def span_of_event(datum: tuple[int, ...], row: tuple[int, ...], index: int) -> Span:
+def span_of_event(hints: Hints, row: tuple[int, ...], index: int) -> Span:
     """Find the rows of the event with this index.
 
     Parameters
     ----------
-    datum : tuple of int
-        The shape announced for an event; 0 for what is not known, () if nothing is.
+    hints : Hints
+        What is announced for an event.
     row : tuple of int
         The shape of a row.
     index : int
 
+    Raises
+    ------
+    ReadError
+        If rows and columns can't be told.
+
     Examples
     --------
-    >>> span_of_event((3, 6, 9), (6, 9), 2)
+    >>> span_of_event(Hints(sizes=(3, 6, 9)), (6, 9), 2)
     Span(first=6, rows=3, part=None, image_axes=2)
-    >>> span_of_event((3, 6, 9), (1, 6, 9), 2)
+    >>> span_of_event(Hints(sizes=(3, 6, 9)), (1, 6, 9), 2)
     Span(first=6, rows=3, part=None, image_axes=2)
-    >>> span_of_event((1, 6, 9), (4, 6, 9), 5)
+    >>> span_of_event(Hints(sizes=(1, 6, 9)), (4, 6, 9), 5)
     Span(first=1, rows=1, part=(1, 1), image_axes=2)
     """
-    announced, held, axes = _announced_and_held(datum, row)
+    announced, held, axes = _announced_and_held(hints, row)
     if not announced or not held:
         return Span(first=index)
     if announced % held == 0:
@@ -162,26 +171,31 @@ def _images_a_point(parameters: Mapping[str, Any]) -> int:
     return int(said)
 
 
-def _announced_and_held(
-    datum: tuple[int, ...], row: tuple[int, ...]
-) -> tuple[int, int, int]:
+def _announced_and_held(hints: Hints, row: tuple[int, ...]) -> tuple[int, int, int]:
     """Count an event's images as announced, those that a row holds, an image's axes."""
-    if not datum:
+    sizes = hints.sizes
+    if not sizes or len(row) < 2:
         return 0, 0, 2
-    colour = len(row) > 2 and row[-1] in (3, 4) and len(datum) > 2
-    if colour and _holds_samples(datum[-3:], row[-3:]):
-        return math.prod(datum[:-3]), math.prod(row[:-3]), 3
-    if len(row) == 2 or _agree(datum[-2:], row[-2:]):
-        return math.prod(datum[:-2]), math.prod(row[:-2]), 2
+    if len(row) == 2 or len(row) < len(hints.names):  # rows that are planes
+        image = hints.image
+        planes = math.prod(hints.lead) * (image[2] if len(image) > 2 else 1)
+        return planes, math.prod(row[:-2]), 2
+    at = place(row, hints)
+    found = tuple(row[k] for k in at)
+    held = math.prod(row) // (math.prod(found) or 1)
+    if len(at) > len(hints.at) and _holds_samples(sizes[-3:], found):
+        return math.prod(sizes[:-3]), held, len(at)
+    if len(at) > 2 or _agree(hints.image[:2], found):
+        return math.prod(hints.lead), held, len(at)
     # The announced sizes are wrong, so that only the number of axes can be trusted.
-    return math.prod(datum[: max(len(datum) - len(row), 0)]), 1, 2
+    return math.prod(sizes[: max(len(sizes) - len(row), 0)]), 1, 2
 
 
 def _holds_samples(announced: tuple[int, ...], image: tuple[int, ...]) -> bool:
     """Whether an announced shape is a colour image's, its samples on any axis."""
     rows, columns, samples = image
     orders = (image, (samples, rows, columns), (rows, samples, columns))
-    return any(_agree(announced, order) for order in orders)
+    return len(announced) == 3 and any(_agree(announced, order) for order in orders)
 
 
 def _agree(announced: tuple[int, ...], found: tuple[int, ...]) -> bool:
