@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tiffin.errors import NoImageError, ReadError, SettingsError
 
-__all__ = ["Axes", "Hints", "place"]
+__all__ = ["Axes", "AxesSetting", "Hints", "place"]
+
+AxisNames = str | Sequence[str]
+AxesSetting = AxisNames | Mapping[str, AxisNames] | None
 
 ROWS = {"y", "row", "rows"}
 COLUMNS = {"x", "col", "cols", "column", "columns"}
@@ -61,6 +64,12 @@ class Hints:
     asked: bool = False
     names: tuple[str, ...] = ()
 
+    @classmethod
+    def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:
+        """Give those of an array in the order of images, which have 2 or 3 axes."""
+        at = ORDERS[0] if axes > 2 else LAST
+        return cls(sizes=shape, at=at, colour=axes > 2)
+
     @property
     def lead(self) -> tuple[int, ...]:
         """The sizes that count images."""
@@ -100,7 +109,7 @@ class Axes:
     named: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, colour: Iterable[str] = (), axes: Any = None) -> Axes:
+    def of(cls, colour: Iterable[str] = (), axes: AxesSetting = None) -> Axes:
         """Check the settings ``colour`` and ``axes``.
 
         Raises
@@ -115,7 +124,7 @@ class Axes:
         """
         if axes is None:
             return cls(tuple(colour))
-        by_field = axes if isinstance(axes, Mapping) else {"": axes}
+        by_field: Mapping[Any, Any] = axes if isinstance(axes, Mapping) else {"": axes}
         named = {}
         for field, names in by_field.items():
             if not isinstance(field, str):
@@ -125,9 +134,9 @@ class Axes:
         return cls(tuple(colour), named)
 
     @property
-    def told(self) -> dict[str, str]:
-        """The names as text, for a manifest; "" is all fields."""
-        return {field: ",".join(names) for field, names in self.named.items()}
+    def told(self) -> dict[str, str] | None:
+        """The names as text, for a manifest; "" is all fields, None is no name."""
+        return {field: ",".join(names) for field, names in self.named.items()} or None
 
     def hints(
         self,
@@ -276,6 +285,10 @@ def _grey(found: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
         if is_plain or min(last) > SMALL:
             return LAST
         raise _contradiction(found, hints)
+    permuted = sorted(hints.sizes[-3:]) == sorted(found[-3:])
+    if last != image and permuted and _one_of_colour(found[-3:]):
+        # Planes are frames, where nobody says that they are a colour's.
+        return LAST if found[-3] in COLOURS else _guessed(found)
     if sorted(last) == sorted(image):
         return LAST
     for at in ORDERS:
@@ -284,9 +297,6 @@ def _grey(found: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
             if rest in (1, *COLOURS):
                 return at
             raise _contradiction(found, hints)
-    permuted = sorted(hints.sizes[-3:]) == sorted(found[-3:])
-    if permuted and _one_of_colour(found[-3:]):
-        return next(at for at in ORDERS if found[at[2]] in COLOURS)
     if min(last) <= SMALL < min(image):
         raise _contradiction(found, hints)
     return LAST

@@ -20,7 +20,7 @@ from tiffin.axes import Hints, place
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in", "in_order"]
+__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in", "whole"]
 
 
 class Encoded(NamedTuple):
@@ -267,17 +267,30 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
     return _SideBySide(array, place(shape, hints or Hints(), last_is_colour=colour))
 
 
-def in_order(array: np.ndarray, hints: Hints, *, colour: bool = False) -> np.ndarray:
-    """Give an array with the axes of its images last: rows, columns and samples.
+def whole(pixels: Pixels) -> tuple[np.ndarray, Hints]:
+    """Read all images of an event into an array of one's own.
+
+    Returns
+    -------
+    array : ndarray, shape (..., rows, columns) [counts]
+        With samples as a last axis if colour; less than two axes as it is.
+    hints : Hints
+        Of this array.
 
     Raises
     ------
     ReadError
-        If there are no rows and columns, or they can't be told.
+        If its rows and columns can't be told.
     """
-    at = place(array.shape, hints, last_is_colour=colour)
+    opened = pixels.open()
+    colour = bool(getattr(opened, "colour", False))
+    array = np.array(opened)
+    if array.ndim < 2:
+        return array, pixels.hints
+    at = place(array.shape, pixels.hints, last_is_colour=colour)
     lead = [k for k in range(array.ndim) if k not in at]
-    return array.transpose(*lead, *at)
+    array = np.ascontiguousarray(array.transpose(*lead, *at))
+    return array, Hints.of_images(array.shape, axes=len(at))
 
 
 class _SideBySide:

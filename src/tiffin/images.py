@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes
+from tiffin.axes import place
 from tiffin.errors import ReadError, SettingsError, TiffinError
 from tiffin.export import Export
+from tiffin.frames import whole
 from tiffin.sources import Via, open_source
 
 if TYPE_CHECKING:
+    from tiffin.axes import AxesSetting
     from tiffin.frames import Pixels
 
 __all__ = ["ImageSequence", "get_images"]
@@ -26,6 +29,8 @@ def get_images(
     stream: str | None = "primary",
     *,
     dtype: Any = None,
+    colour: bool = False,
+    axes: AxesSetting = None,
     root_map: Mapping[str, str] | None = None,
     via: Via = "auto",
 ) -> ImageSequence:
@@ -41,6 +46,11 @@ def get_images(
         Which stream; None means all.
     dtype : dtype-like, optional
         Of images that come as lists without a dtype.
+    colour : bool
+        Whether these are colour images, with 3 or 4 samples a pixel.
+    axes : str or sequence of str, optional
+        The names of an array's last axes, such as ``"yxc"``, ``"cyx"`` or ``"tyx"``;
+        see `export`.
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
     via : {"auto", "http", "files"}
@@ -50,7 +60,7 @@ def get_images(
     -------
     ImageSequence
         One array an event, shape (rows, columns) or (images, rows, columns) [counts],
-        each read when it is asked for.
+        with samples as a last axis if of colour, each read when it is asked for.
 
     Raises
     ------
@@ -71,7 +81,13 @@ def get_images(
         message = f"field is the name of one field, not {given!r}"
         raise SettingsError(message)
     settings = Export.of(
-        "{frame}", fields=field, streams=stream, dtype=dtype, root_map=root_map
+        "{frame}",
+        fields=field,
+        streams=stream,
+        dtype=dtype,
+        colour=field if colour else (),
+        axes=axes,
+        root_map=root_map,
     )
     dtypes = ListDtypes(settings.dtype)
     source = open_source(header, via=via, roots=settings.roots)
@@ -86,6 +102,7 @@ def _assembler(settings: Export, dtypes: ListDtypes) -> Assembler:
         fields=settings.fields,
         streams=settings.streams,
         dtypes=dtypes,
+        axes=settings.axes,
         roots=settings.roots,
     )
 
@@ -154,12 +171,14 @@ class ImageSequence(Sequence[np.ndarray]):
         if isinstance(event, Exception):
             raise event
         try:
-            return np.array(event.open())
+            array, hints = whole(event)
         except TiffinError:
             raise
         except Exception as error:
             message = f"image {key} can't be read: {type(error).__name__}: {error}"
             raise ReadError(message) from error
+        place(array.shape, hints)  # what has no rows and columns is no image
+        return array
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[k] for k in range(len(self)))

@@ -13,6 +13,7 @@ from tiffin.sources import RunFinder, Via, open_source
 if TYPE_CHECKING:
     import os
 
+    from tiffin.axes import AxesSetting
     from tiffin.corrections import Correction
     from tiffin.export import Existing, FileTime, Fsync, OnError, OnFull
     from tiffin.records import Report
@@ -37,6 +38,7 @@ def export(
     save: str | Iterable[str] = ("sub",),
     workers: int | None = None,
     colour: str | Iterable[str] = (),
+    axes: AxesSetting = None,
     root_map: Mapping[str, str] | None = None,
     timezone: str | None = None,
     name_policy: str | None = None,
@@ -96,7 +98,12 @@ def export(
     workers : int, optional
         How many threads write.
     colour : str or iterable of str
-        Fields whose last axis holds the samples of a colour (3 or 4).
+        Fields of colour images: 3 or 4 samples a pixel.
+    axes : str, sequence of str or mapping, optional
+        The names of an array's last axes, where its shape alone does not tell rows
+        from columns: ``"yxc"``, ``"cyx"``, ``"tyx"``, ``("t", "y", "x")``, or those by
+        field. `y` are rows, `x` columns, `c` samples of a colour; all others count
+        images.
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
     timezone : str, optional
@@ -165,6 +172,7 @@ def export(
         save=save,
         workers=workers,
         colour=colour,
+        axes=axes,
         root_map=root_map,
         timezone=timezone,
         name_policy=name_policy,

@@ -171,6 +171,7 @@ def compare(folder: str | os.PathLike[str], source: Any) -> Report:
         name_policy=told["name_policy"],
         replacements=told["replacements"],
         colour=told["colour"],
+        axes=told.get("axes"),
         on_error="report",
         compare=True,
     )

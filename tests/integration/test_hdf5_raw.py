@@ -14,6 +14,7 @@ import tifffile
 
 import tiffin
 from tests.integration.test_streams import FRAMES, NAME, check, hdf5, stream_run
+from tiffin.axes import Hints
 from tiffin.errors import NotYetError
 from tiffin.frames import images_in
 from tiffin.readers import Assets
@@ -35,7 +36,10 @@ def resource(path, **parameters):
 
 def image(assets, path, index, announced=(6, 9), **parameters):
     """The images of one event."""
-    return images_in(assets.event(resource(path, **parameters), index, announced))
+    hints = Hints(sizes=announced)
+    return images_in(
+        assets.event(resource(path, **parameters), index, announced, hints)
+    )
 
 
 def only(*codecs):

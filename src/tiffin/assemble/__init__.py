@@ -5,7 +5,7 @@ documents: ``events`` (images in the event itself), ``datums`` (resources and da
 ``stream_datums`` (stream resources and stream datums); `older` knows earlier layouts.
 """
 
-from tiffin.assemble.announced import Announced
+from tiffin.assemble.announced import Announced, hints_of
 from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.foresight import Foresight
 from tiffin.assemble.handover import HandOver, images_lost
@@ -19,6 +19,7 @@ __all__ = [
     "HandOver",
     "ListDtypes",
     "held_bytes",
+    "hints_of",
     "images_lost",
     "own_copy",
 ]

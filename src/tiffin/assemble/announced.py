@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from tiffin.axes import Axes, Hints
+
 __all__ = [
     "MOST_IMAGES",
     "Announced",
     "announced_dtype",
-    "announced_images",
-    "announced_shape",
     "announced_sizes",
-    "is_colour",
+    "hints_of",
+    "image_fields",
+    "is_doubtful",
     "is_image",
     "may_be_image",
 ]
@@ -36,7 +38,8 @@ are announced has a number that means nothing."""
 LARGEST = 2**32
 """No TIFF has as many rows or columns."""
 
-COLOUR_AXES = {"c", "color", "colour", "rgb", "rgba", "channel", "channels", "sample"}
+NO_ARRAY = ("number", "integer", "string", "boolean")
+"""The dtype of a data key that is not an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Announced:
 def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     """Read a data key's shape, 0 for each size that it does not know.
 
+    What ophyd once announced as (columns, rows, 0) is (rows, columns).
+
     Returns
     -------
     tuple of int or None
@@ -68,6 +73,8 @@ def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     --------
     >>> announced_sizes({"shape": [3, None, "9"]}), announced_sizes({"shape": "abc"})
     ((3, 0, 9), None)
+    >>> announced_sizes({"shape": [9, 6, 0]})
+    (6, 9)
     """
     shape = data_key.get("shape")
     if shape is None:
@@ -75,24 +82,12 @@ def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     if not isinstance(shape, (list, tuple)):
         return None
     sizes = tuple(map(_size, shape))
+    if len(sizes) > 2 and sizes[-2] and _is_zero(shape[-1]):
+        # ophyd before July 2019 announced (columns, rows, 0).
+        sizes = (*sizes[:-3], sizes[-2], sizes[-3])
     if math.prod(sizes[:-2]) > MOST_IMAGES:
         return (0,) * len(sizes[:-2]) + sizes[-2:]
     return sizes
-
-
-def announced_shape(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Read a data key's shape; None where it is no image's or not all known.
-
-    A zero is no shape that a detector has: it was not known when it was announced.
-    """
-    sizes = announced_sizes(data_key) or ()
-    return sizes if len(sizes) >= 2 and all(sizes) else None
-
-
-def announced_images(data_key: Mapping[str, Any], *, colour: bool) -> int:
-    """Count the images that an event is announced to hold; 1 where that is unknown."""
-    sizes = announced_sizes(data_key) or ()
-    return math.prod(sizes[: -3 if colour else -2]) or 1
 
 
 def announced_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
@@ -102,12 +97,17 @@ def announced_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
     return None
 
 
-def is_colour(data_key: Mapping[str, Any]) -> bool:
-    """Whether a data key's ``dims`` say that the last axis is a colour's samples."""
+def hints_of(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
+    """Tell what is known of the axes of a field's array."""
+    sizes = announced_sizes(data_key) or ()
+    sizes = sizes if len(sizes) > 1 else ()
     dims = data_key.get("dims")
-    if not isinstance(dims, (list, tuple)) or not dims:
-        return False
-    return str(dims[-1]).lower() in COLOUR_AXES
+    return axes.hints(name, sizes, dims, external=is_external(data_key))
+
+
+def is_external(data_key: Mapping[str, Any]) -> bool:
+    """Whether an array is outside the event."""
+    return str(data_key.get("external", "")) not in ("", "None", "False")
 
 
 def is_image(data_key: Mapping[str, Any]) -> bool:
@@ -118,12 +118,35 @@ def is_image(data_key: Mapping[str, Any]) -> bool:
     shape = data_key.get("shape")
     if isinstance(shape, (list, tuple)):
         return len(shape) >= 2
-    return shape is not None and bool(data_key.get("external"))
+    return shape is not None and is_external(data_key)
+
+
+def image_fields(data_keys: Mapping[str, Any]) -> list[str]:
+    """Give the fields that are announced as images.
+
+    Where a stream announces none, they are those that may be images all the same.
+    """
+    sure = [name for name, data_key in data_keys.items() if is_image(data_key)]
+    return sure or [name for name, key in data_keys.items() if is_doubtful(key)]
+
+
+def is_doubtful(data_key: Mapping[str, Any]) -> bool:
+    """Whether an array outside the event is announced with a shape of no image.
+
+    The handlers of some beamlines say so of images, and ``[]`` or ``[n]`` says little.
+    """
+    is_array = str(data_key.get("dtype")) not in NO_ARRAY
+    return is_array and is_external(data_key) and not is_image(data_key)
 
 
 def may_be_image(data_key: Mapping[str, Any]) -> bool:
     """Whether a field that is asked for may be images: nothing says that it is not."""
-    return data_key.get("shape") is None or is_image(data_key)
+    unknown = data_key.get("shape") is None or is_external(data_key)
+    return unknown or is_image(data_key)
+
+
+def _is_zero(said: Any) -> bool:
+    return isinstance(said, (int, float)) and said == 0
 
 
 def _size(said: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import announced_dtype, announced_shape
+from tiffin.assemble.announced import announced_dtype
 from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.kept import Kept
 from tiffin.assemble.understood import AMISS, not_understood
@@ -78,9 +78,8 @@ class Datums:
         except AMISS as error:
             if isinstance(error, NotDescribed) and not last:
                 if numbers is None:
-                    colour = self._wanted.is_colour(name, data_key)
-                    shape = announced_shape(data_key)
-                    numbers = take_numbers(run, descriptor, name, shape, colour=colour)
+                    hints = self._wanted.hints(name, data_key)
+                    numbers = take_numbers(run, descriptor, name, hints.shape, hints)
                 again = partial(self.frames, run, descriptor, event, name, numbers)
                 self._waiting.wait(run.uid, error.uid, again)
                 return
@@ -121,11 +120,12 @@ class Datums:
         self.datums.use(datum_id)
         self.resources.use(uid)
         registered(resource["spec"])
+        hints = self._wanted.hints(name, data_key)
         return DatumPixels(
             handlers=self._handlers,
             resource=resource,
             datum_kwargs=datum["datum_kwargs"],
-            shape=announced_shape(data_key),
+            shape=hints.shape,
             dtype=announced_dtype(data_key),
-            colour=self._wanted.is_colour(name, data_key),
+            hints=hints,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import MOST_IMAGES, announced_images
+from tiffin.assemble.announced import MOST_IMAGES
 from tiffin.assemble.understood import whole
 from tiffin.errors import NoImageError, TiffinError
 from tiffin.frames import Frame, Pixels
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiffin.assemble.run import OpenRun
+    from tiffin.axes import Hints
 
 __all__ = ["frames_of", "take_numbers"]
 
@@ -58,9 +59,7 @@ def frames_of(
         yield Frame(problem=pixels, **context)
         return
     if numbers is None:
-        numbers = take_numbers(
-            run, descriptor, name, pixels.shape, colour=pixels.colour
-        )
+        numbers = take_numbers(run, descriptor, name, pixels.shape, pixels.hints)
     if not numbers:
         shape = list(pixels.shape or ())
         message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
@@ -74,8 +73,7 @@ def take_numbers(
     descriptor: Mapping[str, Any],
     name: str | None,
     shape: tuple[int, ...] | None,
-    *,
-    colour: bool,
+    hints: Hints,
 ) -> range:
     """Take the running numbers of an event's frames, whose array has a shape.
 
@@ -83,12 +81,11 @@ def take_numbers(
     besides is found when it is read.
     """
     if shape is None:
-        data_key = descriptor["data_keys"].get(name, {})
-        count = announced_images(data_key, colour=colour)
+        count = hints.images
     elif not math.prod(shape):
         return range(0)
     else:
-        count = math.prod(shape[: -3 if colour else -2])
+        count = math.prod(shape[: -len(hints.at)])
     return run.take_numbers(
         descriptor["name"], str(name), count if count <= MOST_IMAGES else 1
     )

@@ -85,10 +85,10 @@ class Events:
     def _pixels(
         self, value: Any, data_key: Mapping[str, Any], where: tuple[str, str, str]
     ) -> Pixels:
-        pixels: Any = inline_pixels(value, data_key, self._dtypes, where)
-        pixels.colour = self._wanted.is_colour(where[-1], data_key)
-        made: Pixels = pixels
-        return made
+        hints = self._wanted.hints(where[-1], data_key)
+        made: Any = inline_pixels(value, data_key, self._dtypes, where, hints)
+        pixels: Pixels = made
+        return pixels
 
 
 def without_images(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.assemble.documents import held_bytes, inline_shape
 from tiffin.assemble.handover import Shared
+from tiffin.axes import Hints, place
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly, holders, refuse_masked
 
@@ -30,13 +31,14 @@ class ArrayPixels:
     """An array in the event, or something with a shape that gives one when sliced."""
 
     array: Any
-    colour: bool = False
+    hints: Hints
     shape: tuple[int, ...] | None = field(init=False)
     dtype: np.dtype | None = field(init=False)
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shape = tuple(int(n) for n in self.array.shape)
+        shape = tuple(int(n) for n in self.array.shape)
+        self.shape, self.hints = _placed(shape, self.hints)
         self.dtype = np.dtype(self.array.dtype)
         in_memory = isinstance(self.array, (np.ndarray, Shared))
         self.held = self.array.nbytes if in_memory else 0
@@ -129,14 +131,15 @@ class ListPixels:
     """Nested lists in the event; their dtype is declared, or asked of the rule."""
 
     values: Any
-    shape: tuple[int, ...] | None
+    hints: Hints
     declared: np.dtype | None
     rule: ListDtypes
     where: tuple[Hashable, ...]
-    colour: bool = False
+    shape: tuple[int, ...] | None = field(init=False)
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.shape, self.hints = _placed(inline_shape(self.values) or (), self.hints)
         self.held = held_bytes(self.values)
 
     @property
@@ -162,6 +165,26 @@ class ListPixels:
         return cast
 
 
+def _placed(
+    shape: tuple[int, ...], hints: Hints
+) -> tuple[tuple[int, ...] | None, Hints]:
+    """See the shape of an array that is there in the order of images.
+
+    Returns
+    -------
+    shape, hints
+        The hints say what has been found, so that the array is seen so, too.
+    """
+    if len(shape) < 2:
+        return shape, hints
+    at = place(shape, hints)
+    lead = (n for k, n in enumerate(shape) if k not in at)
+    found = tuple(k - len(shape) for k in at)
+    names = hints.names
+    hints = replace(hints, sizes=shape, at=found, colour=len(found) > 2, names=names)
+    return (*lead, *(shape[k] for k in at)), hints
+
+
 def _advice(array: np.ndarray, dtype: np.dtype) -> str:
     """Name a dtype that holds the numbers which another does not."""
     if array.dtype.kind == "f" and dtype.kind in "iu":
@@ -179,6 +202,7 @@ def inline_pixels(
     data_key: Mapping[str, Any],
     dtypes: ListDtypes,
     where: tuple[Hashable, ...],
+    hints: Hints,
 ) -> ArrayPixels | ListPixels:
     """See a value in an event as pixels.
 
@@ -191,26 +215,30 @@ def inline_pixels(
         Asked where `value` is a list and the data key does not declare ``dtype_numpy``.
     where : tuple
         Run, stream and field.
+    hints : Hints
+        What is known of the array's axes.
 
     Raises
     ------
     DtypeError
         If pixels are masked.
+    ReadError
+        If arrays are not alike, or their axes can't be told.
     """
     if not isinstance(value, (list, tuple)):
         refuse_masked(value)
-        return ArrayPixels(value)
+        return ArrayPixels(value, hints)
     if value and isinstance(value[0], np.ndarray):
         kinds = {(np.shape(item), getattr(item, "dtype", None)) for item in value}
         if len(kinds) > 1:
             told = " and ".join(f"{dtype}{list(shape)}" for shape, dtype in kinds)
             message = f"arrays of several shapes or dtypes are no stack: {told}"
             raise ReadError(message)
-        return ArrayPixels(np.stack(value))
+        return ArrayPixels(np.stack(value), hints)
     declared = declared_dtype(data_key)
     if declared is None:
         dtypes.see(where, value, data_key.get("dtype_numpy"))
-    return ListPixels(value, inline_shape(value), declared, dtypes, where)
+    return ListPixels(value, hints, declared, dtypes, where)
 
 
 def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page
 
-from tiffin.assemble.announced import Announced, announced_images
+from tiffin.assemble.announced import Announced
 from tiffin.assemble.datums import Datums
 from tiffin.assemble.events import Events, without_images
 from tiffin.assemble.foresight import BASELINE, Foresight, events_in
@@ -20,6 +20,7 @@ from tiffin.assemble.stream_datums import StreamDatums
 from tiffin.assemble.understood import WILD, not_understood, whole
 from tiffin.assemble.waiting import WaitingRoom
 from tiffin.assemble.wanted import Wanted
+from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.frames import Frame
 
@@ -48,9 +49,8 @@ class Assembler:
     join_events : bool
         Whether a stream datum waits for its event, because a name or a correction asks
         for the event's data.
-    colour : tuple of str
-        The fields whose last axis holds the samples of a colour, besides those whose
-        ``dims`` say so.
+    axes : Axes, optional
+        What the user says of arrays' axes.
     roots : RootMap, optional
         For files recorded on another mount.
     foresight : Foresight, optional
@@ -77,13 +77,13 @@ class Assembler:
         streams: tuple[str, ...] | None,
         dtypes: ListDtypes | None = None,
         join_events: bool = False,
-        colour: tuple[str, ...] = (),
+        axes: Axes | None = None,
         roots: RootMap | None = None,
         foresight: Foresight | None = None,
         corrected: bool = True,
     ) -> None:
         self._wanted = wanted = Wanted(
-            fields=fields, streams=streams, colour=colour, corrected=corrected
+            fields=fields, streams=streams, axes=axes or Axes(), corrected=corrected
         )
         self._foresight = foresight or Foresight()
         self._runs = Runs()
@@ -158,12 +158,10 @@ class Assembler:
         if found is None:
             return None
         run, _ = found
+        data_keys = descriptor["data_keys"]
         images = {
-            name: announced_images(
-                data_key, colour=self._wanted.is_colour(name, data_key)
-            )
-            for name, data_key in descriptor["data_keys"].items()
-            if self._wanted.announces(name, data_key)
+            name: self._wanted.hints(name, data_keys[name]).images
+            for name in self._wanted.announced(data_keys)
         }
         return Announced(run.start, descriptor, images)
 

@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import announced_images, is_colour, is_image
+from tiffin.assemble.announced import is_image
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["OpenRun", "announced_images", "is_colour"]
+__all__ = ["OpenRun"]
 
 
 @dataclass(slots=True, kw_only=True)

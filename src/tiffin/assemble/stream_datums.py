@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import (
-    announced_dtype,
-    announced_shape,
-    announced_sizes,
-)
+from tiffin.assemble.announced import announced_dtype
 from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.events import without_images
 from tiffin.assemble.kept import Kept
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from tiffin.assemble.run import OpenRun
     from tiffin.assemble.waiting import WaitingRoom
     from tiffin.assemble.wanted import Wanted
+    from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels
 
 __all__ = ["StreamDatums"]
@@ -136,7 +134,7 @@ class StreamDatums:
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
-        if not self._wanted.has_streamed(name, data_key):
+        if not self._wanted.has_streamed(name, descriptor["data_keys"]):
             return
         run.told[descriptor["name"], name].add(seq_num)
         pixels: Pixels | TiffinError
@@ -148,9 +146,8 @@ class StreamDatums:
         # Before the event is waited for: numbers are not to depend on who waits.
         numbers = range(0)
         if not isinstance(checked, TiffinError):
-            numbers = take_numbers(
-                run, descriptor, name, checked.shape, colour=checked.colour
-            )
+            shape, hints = checked.shape, checked.hints
+            numbers = take_numbers(run, descriptor, name, shape, hints)
         yield from self._joined(
             run, descriptor, name, seq_num, checked, numbers, last=last
         )
@@ -207,15 +204,16 @@ class StreamDatums:
             opener(resource["mimetype"])
             if len(self._seen) >= MOST_SEEN:
                 self._seen.clear()
-            seen = self._seen[uid] = _Seen(resource, data_key)
+            hints = self._wanted.hints(name, data_key)
+            seen = self._seen[uid] = _Seen(resource, data_key, hints)
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=seen.shape,
+            shape=seen.hints.shape,
             dtype=seen.dtype,
             datum_shape=seen.datum_shape,
-            colour=self._wanted.is_colour(name, data_key),
+            hints=seen.hints,
         )
 
 
@@ -223,15 +221,13 @@ class _Seen:
     """What is the same for all indices of a stream resource."""
 
     def __init__(
-        self, resource: Mapping[str, Any], data_key: Mapping[str, Any]
+        self, resource: Mapping[str, Any], data_key: Mapping[str, Any], hints: Hints
     ) -> None:
         self.resource, self.of = resource, data_key
         self.dtype = announced_dtype(data_key)
-        sizes = announced_sizes(data_key) or ()
-        self.datum_shape = sizes if len(sizes) >= 2 else ()
-        shape = announced_shape(data_key)
+        self.datum_shape = hints.sizes
         parameters = resource.get("parameters") or {}
-        self.shape = None if shape is None else datum_shape(shape, parameters)
+        self.hints = replace(hints, sizes=datum_shape(hints.sizes, parameters))
 
 
 def _range_in(doc: Mapping[str, Any], name: str) -> range:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import is_colour, is_image, may_be_image
+from tiffin.assemble.announced import hints_of, image_fields, may_be_image
 from tiffin.assemble.documents import inline_shape
+from tiffin.axes import Axes
 from tiffin.errors import DtypeError, TiffinError
 from tiffin.exact import MAKE_REAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tiffin.axes import Hints
     from tiffin.frames import Pixels
 
 __all__ = ["Wanted", "is_2d"]
@@ -29,13 +32,14 @@ class Wanted:
     ----------
     fields, streams : tuple of str or None
         None means every one.
-    colour : tuple of str
+    axes : Axes
+        What the user says of arrays' axes.
     corrected : bool
     """
 
     fields: tuple[str, ...] | None
     streams: tuple[str, ...] | None
-    colour: tuple[str, ...] = ()
+    axes: Axes = dataclasses.field(default_factory=Axes)
     corrected: bool = True
 
     def has_stream(self, name: str) -> bool:
@@ -48,28 +52,29 @@ class Wanted:
         """Give the fields of an event that are asked for, announced or there."""
         if self.fields is not None:
             return [name for name in self.fields if name in data_keys or name in data]
-        names = [name for name, data_key in data_keys.items() if is_image(data_key)]
+        names = image_fields(data_keys)
         return [
             *names,
             *(n for n, value in data.items() if n not in names and is_2d(value)),
         ]
 
-    def announces(self, name: str, data_key: Mapping[str, Any]) -> bool:
-        """Whether a field is asked for, and announced as images."""
-        return is_image(data_key) and (self.fields is None or name in self.fields)
+    def announced(self, data_keys: Mapping[str, Any]) -> list[str]:
+        """Give the fields that are asked for, and announced as images."""
+        names = image_fields(data_keys)
+        return [n for n in names if self.fields is None or n in self.fields]
 
-    def has_streamed(self, name: str, data_key: Mapping[str, Any]) -> bool:
+    def has_streamed(self, name: str, data_keys: Mapping[str, Any]) -> bool:
         """Whether a field that stream datums tell of is asked for, and may be images.
 
         What is asked for and is none is said at the end of the run.
         """
         if self.fields is None:
-            return is_image(data_key)
-        return name in self.fields and may_be_image(data_key)
+            return name in image_fields(data_keys)
+        return name in self.fields and may_be_image(data_keys.get(name, {}))
 
-    def is_colour(self, name: str, data_key: Mapping[str, Any]) -> bool:
-        """Whether the last axis holds the samples of a colour, as far as told."""
-        return name in self.colour or is_colour(data_key)
+    def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
+        """Tell what is known of the axes of a field's array."""
+        return hints_of(self.axes, name, data_key)
 
     def checked(
         self, pixels: Pixels | TiffinError, *, announced: bool = False

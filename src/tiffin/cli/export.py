@@ -40,6 +40,8 @@ from tiffin.cli.correcting import (
 from tiffin.cli.options import (
     AllStreams,
     ApiKey,
+    AxisNames,
+    Colour,
     Directory,
     Fields,
     Limit,
@@ -53,6 +55,7 @@ from tiffin.cli.options import (
     TemplateText,
     Timezone,
     Until,
+    axes_of,
     catalog_of,
     chosen_runs,
     mapping,
@@ -142,9 +145,8 @@ def export(
         list[str] | None,
         typer.Option(metavar="OLD=NEW", help="Where files of another mount are here."),
     ] = None,
-    colour: Annotated[
-        list[str] | None, typer.Option(help="A field of colour images; repeatable.")
-    ] = None,
+    colour: Colour = None,
+    axes: AxisNames = None,
     timezone: Timezone = None,
     name_policy: NamePolicy = "portable",
     replace: Replacements = None,
@@ -210,6 +212,7 @@ def export(
             via=via,
             root_map=mapping("--root-map", root_map),
             colour=colour or (),
+            axes=axes_of(axes),
             timezone=timezone,
             name_policy=name_policy,
             replacements=mapping("--replace", replace),

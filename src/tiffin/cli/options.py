@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AllStreams",
     "ApiKey",
+    "AxisNames",
+    "Colour",
     "Directory",
     "Fields",
     "Limit",
@@ -38,6 +40,7 @@ __all__ = [
     "TemplateText",
     "Timezone",
     "Until",
+    "axes_of",
     "catalog_of",
     "chosen_runs",
     "is_address",
@@ -90,6 +93,18 @@ AllStreams = Annotated[
     bool,
     typer.Option(
         "--all-streams/--no-all-streams", help="Every stream.", show_default=False
+    ),
+]
+Colour = Annotated[
+    list[str] | None,
+    typer.Option("--colour", help="A field of colour images; repeatable."),
+]
+AxisNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--axes",
+        metavar="[FIELD=]NAMES",
+        help="An array's last axes, such as yxc, tyx or img=cyx; repeatable.",
     ),
 ]
 Timezone = Annotated[
@@ -183,6 +198,12 @@ def _documents(path: str) -> Documents:
 def streams_of(streams: Sequence[str] | None, *, every: bool) -> tuple[str, ...] | None:
     """Tell which streams are meant; None for all."""
     return None if every else tuple(streams or ("primary",))
+
+
+def axes_of(given: Sequence[str] | None) -> dict[str, str] | None:
+    """Read names of axes: of a field, or, under "", of all others."""
+    split = (item.rpartition("=") for item in given or ())
+    return {field: names for field, _, names in split} or None
 
 
 def mapping(option: str, pairs: Sequence[str] | None) -> dict[str, str]:

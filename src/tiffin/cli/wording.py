@@ -22,6 +22,7 @@ OPTIONS = {
     "via": "--via",
     "root_map": "--root-map",
     "colour": "--colour",
+    "axes": "--axes",
     "timezone": "--timezone",
     "compression": "--compression",
 }

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes, own_copy
+from tiffin.axes import Hints
 from tiffin.compat.accounts import KEEP_REPORTS, Accounts
 from tiffin.corrections import Joining, Notes
 from tiffin.errors import (
@@ -36,7 +37,7 @@ from tiffin.errors import (
 from tiffin.export import Export
 from tiffin.export.correcting import Correcting
 from tiffin.export.provenance import provenance
-from tiffin.frames import Frame, images_in
+from tiffin.frames import Frame, images_in, whole
 from tiffin.sources import RunFinder
 from tiffin.writers import SeriesWriter, publish
 
@@ -156,6 +157,7 @@ class LiveTiffExporter:
         self._starts: dict[str, Mapping[str, Any]] = {}
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
+        self._hints = Hints()
         self._note = ""
 
     @property
@@ -244,7 +246,11 @@ class LiveTiffExporter:
             return
         if frame.stream in self._correcting.streams:
             return
-        images = images_in(array, frame.pixels)
+        try:
+            images = images_in(array, self._hints_of(array))
+        except ReadError as error:
+            self._fail(frame, error)
+            return
         try:
             told = self._told(frame, doc)
         except TiffinError as error:  # a light without a dark, say
@@ -317,6 +323,11 @@ class LiveTiffExporter:
         theirs = (LiveTiffExporter.event, LiveTiffExporter._save_image)
         return self.dryrun and hooks == theirs
 
+    def _hints_of(self, array: np.ndarray) -> Hints:
+        """See an array, which a hook may have changed, in the order of images."""
+        colour = self._hints.colour and array.shape[-1] in self._hints.image[2:]
+        return Hints.of_images(array.shape, axes=3 if colour else 2)
+
     def _plan(self, event: list[Frame]) -> None:
         """Name the images of an event as announced."""
         if event[0].problem is not None:
@@ -339,7 +350,7 @@ class LiveTiffExporter:
             self._fail(frame, frame.problem)
             return
         try:
-            array = np.array(frame.pixels.open())  # a copy, writable
+            array, self._hints = whole(frame.pixels)  # a copy, writable
         except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
             message = f"{frame}: {type(error).__name__}: {error}"
             ours = error if isinstance(error, TiffinError) else ReadError(message)
@@ -348,7 +359,7 @@ class LiveTiffExporter:
         event = own_copy(frame.event)
         field = str(frame.field)
         event["data"][field] = array
-        event["filled"] = {**event.get("filled", {}), field: True}
+        event["filled"] = {**(event.get("filled") or {}), field: True}
         self._frame = frame
         try:
             self.event(event)

@@ -330,8 +330,8 @@ class BoundDark:
             )
             raise CorrectionError(message)
         images = frame.pixels.shape if frame.pixels is not None else None
-        lead = -3 if frame.pixels is not None and frame.pixels.colour else -2
-        single = images is not None and int(np.prod(images[:lead])) == 1
+        axes = 2 if frame.pixels is None else len(frame.pixels.hints.at)
+        single = images is not None and int(np.prod(images[:-axes])) == 1
         if single and "images" not in self._step.allow:
             shape = dark.read().shape
             if shape[0] > 1:

@@ -31,6 +31,7 @@ from tiffin.readers import RootMap, read_images
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from tiffin.axes import Axes
     from tiffin.export.joined import Correct
     from tiffin.frames import Frame
 
@@ -65,8 +66,8 @@ class Correcting:
         Finds another run's documents, given a catalogue and a uid.
     roots : RootMap, optional
         For files recorded on another mount.
-    colour : iterable of str
-        Fields whose last axis holds the samples of a colour.
+    axes : Axes, optional
+        What the user says of arrays' axes.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class Correcting:
         steps: Sequence[Correction],
         find_run: FindRun | None = None,
         roots: RootMap | None = None,
-        colour: Iterable[str] = (),
+        axes: Axes | None = None,
     ) -> None:
         self._steps = steps
-        self._colour = tuple(colour)
+        self._axes = axes
         self.joins = tuple(step for step in steps if isinstance(step, Joining))
         """What makes one frame of several, in order."""
         self._find_run = find_run
@@ -88,9 +89,7 @@ class Correcting:
         self.streams = tuple(s for step in steps for s in getattr(step, "streams", ()))
         """Those that give darks and flat fields."""
         self._assembler = (
-            Assembler(
-                fields=None, streams=self.streams, roots=roots, colour=self._colour
-            )
+            Assembler(fields=None, streams=self.streams, roots=roots, axes=self._axes)
             if self.streams
             else None
         )
@@ -180,7 +179,7 @@ class Correcting:
         with self._lock:
             if frame.run not in self._views:
                 self._views[frame.run] = _View(
-                    frame.start, self._find_run, self._roots, self._colour
+                    frame.start, self._find_run, self._roots, self._axes
                 )
             return self._views[frame.run]
 
@@ -193,9 +192,9 @@ class _View:
         start: Mapping[str, Any],
         find_run: FindRun | None,
         roots: RootMap | None,
-        colour: tuple[str, ...],
+        axes: Axes | None,
     ) -> None:
-        self._colour = colour
+        self._axes = axes
         self._start = start
         self._find_run = find_run
         self._roots = roots
@@ -235,7 +234,7 @@ class _View:
             streams=None,
             dtypes=ListDtypes(),
             roots=self._roots,
-            colour=self._colour,
+            axes=self._axes,
         )
         found: dict[int, Reference] = {}
         for name, doc in self._find_run(catalog, uid):
@@ -263,7 +262,7 @@ def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
         if pixels is None:
             raise problem or ValueError("this frame has no pixels")
         if not read:
-            side_by_side = images_in(pixels.open(), pixels)
+            side_by_side = images_in(pixels.open(), pixels.hints)
             found = [side_by_side[k] for k in range(side_by_side.shape[0])]
             for image in found:
                 refuse_masked(image)

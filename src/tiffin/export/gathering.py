@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiffin.assemble.run import announced_images, is_colour
+from tiffin.assemble import hints_of
 from tiffin.errors import CorrectionError, NoImageError, TiffinError
 from tiffin.export.joined import Joined, blamed
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiffin.assemble import Announced
+    from tiffin.axes import Axes
     from tiffin.corrections import Joining
     from tiffin.export.correcting import Correcting
     from tiffin.export.settings import Export
@@ -45,7 +46,7 @@ class Gathering:
 
     def __init__(self, correcting: Correcting, settings: Export) -> None:
         self._stages = [
-            _Stage(step, number, correcting, settings.colour)
+            _Stage(step, number, correcting, settings.axes)
             for number, step in enumerate(correcting.joins)
         ]
         self._budget = min(KEPT, settings.budget)
@@ -141,10 +142,10 @@ class _Stage:
         step: Joining,
         number: int,
         correcting: Correcting,
-        colour: tuple[str, ...],
+        axes: Axes,
     ) -> None:
         self._step = step
-        self._colour = colour
+        self._axes = axes
         self._number = number
         self._correcting = correcting
         self.groups: dict[Lane, _Group] = {}
@@ -175,8 +176,7 @@ class _Stage:
         data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
         if data_key is None or self._number:  # a joined one stands for itself
             return 1
-        colour = frame.field in self._colour or is_colour(data_key)
-        return max(1, announced_images(data_key, colour=colour))
+        return hints_of(self._axes, str(frame.field), data_key).images
 
     def left(self, key: Lane) -> list[Frame]:
         """Give the frame that too few were joined to, which fails."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tiffin.axes import Hints
 from tiffin.corrections import Joining, Notes, check_alike
 from tiffin.corrections.sums import Running, real
 from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
@@ -42,7 +43,7 @@ class Joined:
 
     Attributes
     ----------
-    shape, dtype, colour
+    shape, dtype, hints
         As the first source announces them.
     held : int
         Memory that waiting for these pixels costs, and adding them up [bytes].
@@ -56,7 +57,8 @@ class Joined:
         pixels = first.pixels
         self.shape = None if pixels is None else pixels.shape
         self.dtype = None if pixels is None else pixels.dtype
-        self.colour = pixels is not None and pixels.colour
+        axes = 2 if pixels is None else len(pixels.hints.at)
+        self.hints = Hints.of_images(self.shape or (), axes=axes)
         self.count = 0
         # A sum is carried as two numbers of 8 bytes a pixel.
         itemsize = 1 if self.dtype is None else self.dtype.itemsize
@@ -207,7 +209,7 @@ class Joined:
         # What no dtype can hold is known before all the others are read.
         self._step.dtype(real(image).dtype, self._step.n or len(self._left))
         self._running = Running(image.shape, image.dtype)
-        self.colour = image.ndim == 3
+        self.hints = Hints.of_images(image.shape, axes=image.ndim)
 
     def _note(self, notes: Notes) -> None:
         """Keep what was said of a source: what is said of all of them, once."""

@@ -48,6 +48,7 @@ COMPARED = (
     "name_policy",
     "replacements",
     "colour",
+    "axes",
 )
 """The settings that must be the same for an export to be resumed."""
 
@@ -175,7 +176,8 @@ def settings_of(settings: Export) -> dict[str, Any]:
         "timezone": style.zone_name,
         "name_policy": style.policy,
         "replacements": dict(style.replacements),
-        "colour": settings.colour,
+        "colour": settings.axes.colour,
+        "axes": settings.axes.told,
     }
 
 

@@ -88,7 +88,7 @@ class Pipeline:
             self._later = Later(settings.asset_timeout, submit)
         self._journal = Journal(settings)
         self._correcting = Correcting(
-            settings.corrections, find_run, settings.roots, settings.colour
+            settings.corrections, find_run, settings.roots, settings.axes
         )
         self._kinds = Kinds(self._correcting, settings)
         self._worker = Worker(
@@ -435,7 +435,7 @@ class Pipeline:
             streams=self._settings.streams,
             dtypes=self._dtypes,
             join_events=self._settings.needs_events,
-            colour=self._settings.colour,
+            axes=self._settings.axes,
             roots=self._settings.roots,
             foresight=self._foresight,
             corrected=self._corrected,

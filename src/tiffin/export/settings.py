@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from tiffin.axes import Axes, AxesSetting
 from tiffin.corrections import Cast, Correction, DarkSubtract, Kind, Step
 from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
@@ -55,8 +56,8 @@ class Export:
     corrections : tuple of callable
         In the order in which they act; the cast to `dtype` comes last.
     workers : int
-    colour : tuple of str
-        Fields whose last axis holds the samples of a colour.
+    axes : Axes
+        Fields whose images have samples, and the names of arrays' axes.
     roots : RootMap
         For files recorded on another mount.
     asset_timeout : float
@@ -97,7 +98,7 @@ class Export:
     dtype: np.dtype | None
     corrections: tuple[Correction, ...]
     workers: int
-    colour: tuple[str, ...] = ()
+    axes: Axes = dataclasses.field(default_factory=Axes)
     roots: RootMap = dataclasses.field(default_factory=RootMap)
     asset_timeout: float = 0
     stop_timeout: float | None = None
@@ -127,6 +128,7 @@ class Export:
         corrections: Iterable[Correction] = (),
         workers: int | None = None,
         colour: str | Iterable[str] = (),
+        axes: AxesSetting = None,
         root_map: Mapping[str, str] | None = None,
         asset_timeout: float = 0,
         stop_timeout: float | None = None,
@@ -170,7 +172,7 @@ class Export:
             dtype=cast_to,
             corrections=steps,
             workers=_workers(workers),
-            colour=_names("colour", colour) or () if colour else (),
+            axes=Axes.of(_names("colour", colour) or () if colour else (), axes),
             roots=RootMap(root_map),
             asset_timeout=_seconds("asset_timeout", asset_timeout),
             stop_timeout=(

@@ -25,6 +25,7 @@ from tiffin.readers.rows import Asset, Spanning, Storing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tiffin.axes import Hints
     from tiffin.frames import Encoded
     from tiffin.readers.rows import Rows, Stored
 
@@ -57,7 +58,11 @@ class Assets:
         self._said: set[str] = set()
 
     def event(
-        self, resource: Mapping[str, Any], index: int, announced: tuple[int, ...]
+        self,
+        resource: Mapping[str, Any],
+        index: int,
+        announced: tuple[int, ...],
+        hints: Hints,
     ) -> EventRows | EventPart:
         """Give the images of one event.
 
@@ -73,7 +78,7 @@ class Assets:
             raise ReadError(message)
         with self._closing(resource):
             return self._looking_again(
-                resource, lambda: self._event(resource, index, announced)
+                resource, lambda: self._event(resource, index, announced, hints)
             )
 
     def read(
@@ -134,12 +139,15 @@ class Assets:
             self._said.clear()
 
     def _event(
-        self, resource: Mapping[str, Any], index: int, announced: tuple[int, ...]
+        self,
+        resource: Mapping[str, Any],
+        index: int,
+        announced: tuple[int, ...],
+        hints: Hints,
     ) -> EventRows | EventPart:
         with self._lock:
             opened = self._opened(resource, announced)
-            datum = datum_shape(announced, _parameters(resource))
-            span, row_shape = opened.span(datum, index)
+            span, row_shape = opened.span(hints, index)
             # Some know it only once they have looked into a file.
             colour = bool(getattr(opened.rows, "colour", False))
         if span.rows > MOST_ROWS:
@@ -150,7 +158,7 @@ class Assets:
             raise ReadError(message)
         source = _Source(self, resource, announced)
         if span.part is not None:
-            return EventPart(source, span, row_shape)
+            return EventPart(source, span, row_shape, colour=colour)
         shape = (span.rows, *row_shape)
         return EventRows(source, span.first, shape, colour=colour)
 
@@ -258,13 +266,14 @@ class _Opened:
         self.storing = rows if isinstance(rows, Storing) else None
         self._spanning = rows if isinstance(rows, Spanning) else None
 
-    def span(self, datum: tuple[int, ...], index: int) -> tuple[Span, tuple[int, ...]]:
+    def span(self, hints: Hints, index: int) -> tuple[Span, tuple[int, ...]]:
         """Find an event's rows, and the shape of one. The first must be there."""
         if self._spanning is not None:
             first, count = self._spanning.span(index)
             return Span(first=first, rows=count), self._row_shape(first)
         looked_at, shape = self._look_at(index)
-        span = span_of_event(datum, shape, index)
+        colour = bool(getattr(self.rows, "colour", False))
+        span = span_of_event(hints, shape, index, colour=colour)
         if span.first != looked_at:
             shape = self._row_shape(span.first)
         return span, shape
@@ -310,12 +319,14 @@ class AssetPixels:
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     datum_shape: tuple[int, ...]
-    colour: bool = False
+    hints: Hints
     held: int = field(default=0, init=False)
 
     def open(self) -> EventRows | EventPart:
         """Find the rows; they are read one by one."""
-        return self.assets.event(self.resource, self.index, self.datum_shape)
+        return self.assets.event(
+            self.resource, self.index, self.datum_shape, self.hints
+        )
 
 
 def _parameters(resource: Mapping[str, Any]) -> Mapping[str, Any]:

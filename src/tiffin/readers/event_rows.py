@@ -89,10 +89,15 @@ class EventPart:
     span : Span
         With a part.
     row_shape : tuple of int
+    colour : bool
+        Whether the last axis holds the samples of a colour.
     """
 
-    def __init__(self, source: Source, span: Span, row_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, source: Source, span: Span, row_shape: tuple[int, ...], *, colour: bool
+    ) -> None:
         self._source = source
+        self.colour = colour
         self._first = span.first
         self._before, images = span.part or (0, span.rows)
         self._lead = row_shape[: -span.image_axes]

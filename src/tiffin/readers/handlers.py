@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.axes import place
 from tiffin.errors import (
     NotYetError,
     TiffinError,
@@ -29,6 +30,8 @@ from tiffin.readers.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tiffin.axes import Hints
 
 __all__ = ["DatumPixels", "Handlers"]
 
@@ -138,7 +141,7 @@ class DatumPixels:
     datum_kwargs: Mapping[str, Any]
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
-    colour: bool = False
+    hints: Hints
     held: int = field(default=0, init=False)
 
     def open(self) -> Any:
@@ -155,10 +158,11 @@ class DatumPixels:
 
     def _read(self) -> Any:
         array, lacking = self.handlers.read(self.resource, self.datum_kwargs)
-        dimensions = 3 if self.colour and array.ndim > 2 else 2
-        if array.ndim < dimensions:
+        if array.ndim < 2:
             return array
-        found = math.prod(array.shape[:-dimensions])
+        at = place(array.shape, self.hints)
+        dimensions = len(at)
+        found = math.prod(array.shape) // (math.prod(array.shape[k] for k in at) or 1)
         announced = self._announced(array, dimensions)
         absent = _images_in_rows(lacking, array.shape[0], found)
         if found < announced:
@@ -166,6 +170,9 @@ class DatumPixels:
             absent |= dict.fromkeys(range(found, announced), reason)
         if not absent:
             return array
+        if at != tuple(range(array.ndim - dimensions, array.ndim)):
+            message = f"{self.resource['spec']} at {self.resource['resource_path']}"
+            raise NotYetError(f"{message}: {next(iter(absent.values()))}")
         flat = array.reshape(found, *array.shape[-dimensions:])
         where = f"{self.resource['spec']} at {self.resource['resource_path']}"
         return PartlyThere(flat, max(found, announced), absent, where)

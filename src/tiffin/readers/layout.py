@@ -65,7 +65,9 @@ def datum_shape(
     )
 
 
-def span_of_event(hints: Hints, row: tuple[int, ...], index: int) -> Span:
+def span_of_event(
+    hints: Hints, row: tuple[int, ...], index: int, *, colour: bool = False
+) -> Span:
     """Find the rows of the event with this index.
 
     Parameters
@@ -75,6 +77,8 @@ def span_of_event(hints: Hints, row: tuple[int, ...], index: int) -> Span:
     row : tuple of int
         The shape of a row.
     index : int
+    colour : bool
+        Whether the reader says that a row's last axis holds samples.
 
     Raises
     ------
@@ -83,6 +87,7 @@ def span_of_event(hints: Hints, row: tuple[int, ...], index: int) -> Span:
 
     Examples
     --------
+    >>> from tiffin.axes import Hints
     >>> span_of_event(Hints(sizes=(3, 6, 9)), (6, 9), 2)
     Span(first=6, rows=3, part=None, image_axes=2)
     >>> span_of_event(Hints(sizes=(3, 6, 9)), (1, 6, 9), 2)
@@ -90,7 +95,7 @@ def span_of_event(hints: Hints, row: tuple[int, ...], index: int) -> Span:
     >>> span_of_event(Hints(sizes=(1, 6, 9)), (4, 6, 9), 5)
     Span(first=1, rows=1, part=(1, 1), image_axes=2)
     """
-    announced, held, axes = _announced_and_held(hints, row)
+    announced, held, axes = _announced_and_held(hints, row, colour=colour)
     if not announced or not held:
         return Span(first=index)
     if announced % held == 0:
@@ -171,7 +176,9 @@ def _images_a_point(parameters: Mapping[str, Any]) -> int:
     return int(said)
 
 
-def _announced_and_held(hints: Hints, row: tuple[int, ...]) -> tuple[int, int, int]:
+def _announced_and_held(
+    hints: Hints, row: tuple[int, ...], *, colour: bool
+) -> tuple[int, int, int]:
     """Count an event's images as announced, those that a row holds, an image's axes."""
     sizes = hints.sizes
     if not sizes or len(row) < 2:
@@ -180,10 +187,14 @@ def _announced_and_held(hints: Hints, row: tuple[int, ...]) -> tuple[int, int, i
         image = hints.image
         planes = math.prod(hints.lead) * (image[2] if len(image) > 2 else 1)
         return planes, math.prod(row[:-2]), 2
-    at = place(row, hints)
+    at = place(row, hints, last_is_colour=colour)
+    if min(at) < len(row) - len(at):  # images lie across the row: it is one event's
+        return 0, 0, 2
     found = tuple(row[k] for k in at)
     held = math.prod(row) // (math.prod(found) or 1)
-    if len(at) > len(hints.at) and _holds_samples(sizes[-3:], found):
+    has_more = len(at) > len(hints.at)
+    same = sorted(sizes[-3:]) == sorted(found)
+    if has_more and (same or _holds_samples(sizes[-3:], found)):
         return math.prod(sizes[:-3]), held, len(at)
     if len(at) > 2 or _agree(hints.image[:2], found):
         return math.prod(hints.lead), held, len(at)

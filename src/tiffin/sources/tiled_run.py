@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiffin.assemble.run import is_colour
+from tiffin.assemble import hints_of
+from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
 from tiffin.sources.ahead import AheadArray
@@ -251,7 +252,7 @@ class Stream:
                     )
                 self._data_keys[key] = {**data_key, **files.told_by_file}
                 return field
-        if files.may_be_colour and not is_colour(data_key):
+        if files.may_be_colour and not hints_of(Axes(), key, data_key).colour:
             message = (
                 f"{key!r} is colour, or may be, which Tiled gives scrambled: read it "
                 f"from its files ({files.uris[0]}, …; via='files', root_map=)"
