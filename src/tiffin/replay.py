@@ -63,7 +63,8 @@ def export(
     ----------
     source : object
         A databroker header, a Tiled run (``client[uid]``), a list of those, a path to a
-        ``.jsonl`` file of documents, or an iterable of (name, document). A generator's
+        file of documents (``.jsonl``, ``.json`` or ``.msgpack``, or ``.gz`` of one) or
+        to a folder of such files, or an iterable of (name, document). A generator's
         documents are kept in memory.
     template : str or Template
         Of the files' names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.

@@ -450,7 +450,7 @@ def test_nested_brackets_without_end_are_an_error(tmp_path):
     """Whatever a file holds, it is a SourceError with the line's number."""
     (tmp_path / "a.jsonl").write_text("[" * 200_000 + "\n")
 
-    with pytest.raises(SourceError, match="line 1: no JSON"):
+    with pytest.raises(SourceError, match="line 1: nested too deeply"):
         tiffin.export(tmp_path / "a.jsonl", NAME, directory=tmp_path / "out")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingLibraryError, ReadError, SourceError
 from tiffin.readers import RootMap
+from tiffin.sources.contents import ACCEPTED, SUFFIXES, Contents, TornError
+from tiffin.sources.json_file import JsonFile
+from tiffin.sources.msgpack_file import is_msgpack, msgpack_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,19 +27,15 @@ CATALOGUE = "catalog.yml"
 """What databroker-pack calls the file that describes a folder of its."""
 
 
-class TornError(SourceError):
-    """A file that ends within a document."""
-
-
 def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
     """Go through the documents of a file.
 
     Parameters
     ----------
     path : pathlib.Path
-        ``.jsonl``: a line is ``{"name": …, "doc": …}`` or ``["name", {…}]``; a JSON
-        array with one of these a line, as bluesky's JSONWriter writes it, is read as
-        well. ``.msgpack``: as suitcase-msgpack writes it.
+        JSON: documents are ``{"name": …, "doc": …}`` or ``["name", {…}]``, one a line,
+        one after the other, or in an array. Or msgpack, as suitcase-msgpack writes it.
+        Either may be gzipped.
     said : set of str, optional
         Warnings that have been given, and are not given again.
 
@@ -47,11 +46,11 @@ def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
         been a frame: it is an error, behind all that can be read. Where all runs have
         had their stop documents, nothing of them is missing: that is only said.
     """
-    read = _msgpack if path.suffix == ".msgpack" else _json_lines
     going: dict[str, bool] = {}
     empty = True
     try:
-        for name, doc in read(path):
+        for found, where in _found_in(path):
+            name, doc = _pair(found, path, where)
             empty = False
             if name == "start":
                 going[str(doc.get("uid"))] = True
@@ -64,7 +63,7 @@ def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
             raise TornError(message) from None
         _warn(f"{error}, behind the end of its runs", set() if said is None else said)
     if empty:
-        message = f"{path} holds no run"
+        message = f"{path} holds no run; wanted {ACCEPTED}"
         raise SourceError(message)
 
 
@@ -74,7 +73,7 @@ def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
     Parameters
     ----------
     path : pathlib.Path
-        A file, or a folder as databroker-pack writes it.
+        A file, a folder as databroker-pack writes it, or one of such files.
 
     Raises
     ------
@@ -84,6 +83,8 @@ def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
     said: set[str] = set()
     if not path.is_dir():
         return [partial(documents, path, said=said)]
+    if not is_pack(path):
+        return [partial(documents, file, said=said) for file in files_in(path)]
     folder = path.absolute()  # a relative one would end in no file URI
     packed = [(file, roots) for files, roots in _catalogue(folder) for file in files]
     if not packed:
@@ -92,41 +93,33 @@ def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
     return [partial(_relocated, file, roots, said) for file, roots in packed]
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Give the files of documents in a folder, by name.
+
+    Raises
+    ------
+    SourceError
+        If there is none.
+    """
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+        and not path.name.startswith(".")
+        and path.is_file()
+    ]
+    if not found:
+        message = (
+            f"{folder} is a folder without catalog.yml, and without a file of "
+            f"documents; wanted {ACCEPTED}"
+        )
+        raise SourceError(message)
+    return found
+
+
 def is_pack(path: Path) -> bool:
     """Whether a folder was written by databroker-pack."""
     return (path / CATALOGUE).is_file()
-
-
-def _json_lines(path: Path) -> Iterator[Pair]:
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if len(line) < 4 and _is_bracket(line):
-                    continue
-                yield _document(line, number, path)
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} can't be read: {error}"
-        raise SourceError(message) from error
-
-
-def _is_bracket(line: str) -> bool:
-    """Whether a line holds nothing, or begins or ends an array; not half a pair."""
-    inner = line.strip()
-    return inner in ("", "]") or (inner == "[" and line.endswith("\n"))
-
-
-def _document(line: str, number: int, path: Path) -> Pair:
-    try:
-        # A line of a JSON array ends in a comma; most lines are of no array.
-        whole = line.endswith(("}\n", "]\n"))
-        found = json.loads(line if whole else line.rstrip().removesuffix(","))
-    except (ValueError, RecursionError) as error:
-        if not line.endswith("\n"):
-            message = f"{path} breaks off in line {number}"
-            raise TornError(message) from None
-        message = f"{path}, line {number}: no JSON ({error})"
-        raise SourceError(message) from None
-    return _pair(found, path, f"line {number}")
 
 
 def _pair(found: Any, path: Path, where: str) -> Pair:
@@ -144,28 +137,19 @@ def _pair(found: Any, path: Path, where: str) -> Pair:
     return name, doc
 
 
-def _msgpack(path: Path) -> Iterator[Pair]:
+def _found_in(path: Path) -> Iterator[tuple[Any, str]]:
+    """Give what stands in a file, with its place."""
     try:
-        import msgpack
-        import msgpack_numpy
-    except ImportError as error:
-        message = f"msgpack needs its libraries ({error}): pip install 'tiffin[files]'"
-        raise MissingLibraryError(message) from error
-    try:
-        with path.open("rb") as file:
-            unpacker = msgpack.Unpacker(
-                file, object_hook=msgpack_numpy.decode, max_buffer_size=0
-            )
-            number = end = 0
-            for number, found in enumerate(unpacker, 1):
-                end = unpacker.tell()  # of what is whole; later, what is torn counts
-                yield _pair(found, path, f"document {number}")
-            if end < file.tell():
-                message = f"{path} breaks off in document {number + 1}"
+        with Contents(path) as contents:
+            if contents.kind is not None:
+                message = f"{path} is {contents.kind}; wanted {ACCEPTED}"
+                raise SourceError(message)
+            read = msgpack_documents if is_msgpack(contents) else JsonFile
+            yield from read(contents)
+            if contents.torn:
+                message = f"{path} breaks off: its gzip data have no end"
                 raise TornError(message)
-    except SourceError:  # which is a ValueError, too
-        raise
-    except (OSError, ValueError, msgpack.exceptions.UnpackException) as error:
+    except (OSError, zlib.error) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -23,9 +24,12 @@ Pair = tuple[str, Mapping[str, Any]]
 
 WANTED = (
     "a databroker header, a Tiled run (client[uid]), a list of those, a path to a "
-    ".jsonl, .json or .msgpack file of documents or a folder of databroker-pack's, or "
-    "an iterable of (name, document)"
+    ".jsonl, .json or .msgpack file of documents (or .gz of one), a folder of such "
+    "files or of databroker-pack's, or an iterable of (name, document)"
 )
+
+LONGEST_PATH = 300
+"""How much of what can't be a path a message tells."""
 
 ADDRESSES = ("http://", "https://")
 """What a server's address begins with."""
@@ -146,15 +150,22 @@ def open_source(
 
 
 def _file(path: Path, *, twice: bool) -> Documents:
-    if path.is_file() or files.is_pack(path):
-        try:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             return Documents.of(map(Documents, files.parts(path)))
-        except SourceError as error:
-            return _failing(error)
-    if path.is_fifo() or path.is_char_device():  # as /dev/stdin is
+    except SourceError as error:
+        return _failing(error)
+    except (OSError, ValueError) as error:  # such as a name with a NUL, or too long
+        why = getattr(error, "strerror", None) or str(error)
+        why = "does not exist" if isinstance(error, FileNotFoundError) else why
+        name = repr(os.fspath(path))
+        name = name if len(name) <= LONGEST_PATH else f"{name[:LONGEST_PATH]}…"
+        message = f"{name} {why}; wanted {WANTED}"
+        raise SourceError(message) from error
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # as /dev/stdin is
         return _once(files.documents(path), twice=twice)
-    what = "is a folder without catalog.yml" if path.is_dir() else "does not exist"
-    message = f"{os.fspath(path)!r} {what}; wanted {WANTED}"
+    message = f"{os.fspath(path)!r} is no file; wanted {WANTED}"
     raise SourceError(message)
 
 

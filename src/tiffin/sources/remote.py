@@ -132,6 +132,9 @@ class Unreadable:
         self.shape = shape
         self.ndim = len(shape)
 
+    def __str__(self) -> str:
+        return self._reason
+
     @property
     def dtype(self) -> NoReturn:
         """Raise `ReadError`: so an export knows before any pixel is read."""
