@@ -82,6 +82,12 @@ class ImageExporter:
     save : str or iterable of {"sub", "light", "dark"}
         Which images are written where a dark is subtracted; `{kind}` tells their names
         apart.
+    frames : str, slice or iterable of int, optional
+        Which frames of each run, stream and field, by the number that `{frame}` has,
+        from 0: ``"::10"`` is every tenth, ``"100:200"`` the hundred from number 100.
+        Others are not read, and not in the report.
+    first : int
+        With which number `{frame}` and `{i}` begin in names: 0, or 1.
     workers : int, optional
         How many threads write.
     colour : str or iterable of str
@@ -161,6 +167,8 @@ class ImageExporter:
         corrections: Iterable[Correction] = (),
         catalog: Any = None,
         save: str | Iterable[str] = ("sub",),
+        frames: str | slice | Iterable[int] | None = None,
+        first: int = 0,
         workers: int | None = None,
         colour: str | Iterable[str] = (),
         axes: AxesSetting = None,
@@ -192,6 +200,8 @@ class ImageExporter:
             corrections=corrections,
             catalog=catalog,
             save=save,
+            frames=frames,
+            first=first,
             workers=workers,
             colour=colour,
             axes=axes,

@@ -170,8 +170,8 @@ class Frame:
             return time, True
         return _finite(self.descriptor.get("time")) or 0.0, False
 
-    def names(self) -> dict[str, Any]:
-        """Give what a template may speak of."""
+    def names(self, first: int = 0) -> dict[str, Any]:
+        """Give what a template may speak of; images are counted from `first`."""
         return {
             "start": self.start,
             "descriptor": self.descriptor,
@@ -180,10 +180,10 @@ class Frame:
             "stop": self.stop,
             "stream": self.stream,
             "field": self.field,
-            "i": self.i,
-            "frame": self.number,
+            "i": None if self.i is None else self.i + first,
+            "frame": None if self.number is None else self.number + first,
             "kind": self.kind or "light",
-            **self._axes(),
+            **{axis: index + first for axis, index in self._axes().items()},
         }
 
     def _axes(self) -> dict[str, int]:

@@ -172,6 +172,8 @@ def compare(folder: str | os.PathLike[str], source: Any) -> Report:
         replacements=told["replacements"],
         colour=told["colour"],
         axes=told.get("axes"),
+        first=told.get("first") or 0,
+        frames=told.get("frames"),
         on_error="report",
         compare=True,
     )

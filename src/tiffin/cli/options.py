@@ -29,6 +29,8 @@ __all__ = [
     "Colour",
     "Directory",
     "Fields",
+    "First",
+    "Frames",
     "Limit",
     "NamePolicy",
     "Queries",
@@ -106,6 +108,18 @@ AxisNames = Annotated[
         metavar="[FIELD=]NAMES",
         help="An array's last axes, such as yxc, tyx or img=cyx; repeatable.",
     ),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="SLICE",
+        help="Only these frames of each run, stream and field, by their running number "
+        "from 0: ::10, 100:200, or 0,5.",
+    ),
+]
+First = Annotated[
+    int, typer.Option("--first", help="With which number {frame} and {i} begin.")
 ]
 Timezone = Annotated[
     str | None,

@@ -180,6 +180,11 @@ class Ledger:
         book = self._books.get(place[0])
         return book is not None and place in book.records
 
+    def has_any(self, run: str) -> bool:
+        """Whether a run has a record."""
+        book = self._books.get(run)
+        return book is not None and bool(book.records)
+
     def is_planned(self, place: Place) -> bool:
         """Whether the frame at a place is still to be done."""
         book = self._books.get(place[0])

@@ -24,6 +24,7 @@ from tiffin.engine.manifest import (
     read_manifest,
 )
 from tiffin.errors import ReadError, ResumeError
+from tiffin.export.chosen import text_of
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ COMPARED = (
     "replacements",
     "colour",
     "axes",
+    "first",
 )
 """The settings that must be the same for an export to be resumed."""
 
@@ -178,6 +180,8 @@ def settings_of(settings: Export) -> dict[str, Any]:
         "replacements": dict(style.replacements),
         "colour": settings.axes.colour,
         "axes": settings.axes.told,
+        "first": settings.first or None,
+        "frames": text_of(settings.frames),
     }
 
 

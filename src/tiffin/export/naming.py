@@ -14,10 +14,12 @@ from tiffin.errors import (
     CollisionError,
     ExistsError,
     NoImageError,
+    SettingsError,
     TemplateError,
     TiffinError,
     WriteError,
 )
+from tiffin.export.chosen import text_of
 from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.siblings import Siblings
 from tiffin.records import Record
@@ -70,6 +72,7 @@ class Namer:
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
         self._first_refusals: dict[tuple[str, str | None], TiffinError] = {}
         self._streams: defaultdict[str, set[str]] = defaultdict(set)
+        self._passed: Counter[str] = Counter()
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
@@ -90,6 +93,7 @@ class Namer:
         for refused in [key for key in self._first_refusals if key[0] == run]:
             del self._first_refusals[refused]
         self._streams.pop(run, None)
+        self._passed.pop(run, None)
 
     def release(self, run: str, *, again: bool = False) -> None:
         """Give a run's names free: of what is on the disk, `existing` decides.
@@ -161,17 +165,43 @@ class Namer:
         run, first = group[0].run, self.ledger.new_group()
         if len(group) == 1:
             return [self.name_one(group[0], (run, first, 0))]
-        rendered = [self._render(frame) for frame in group]
+        rendered = [
+            self._render(frame) if self._is_chosen(frame) else None for frame in group
+        ]
         times = Counter(name for name in rendered if isinstance(name, str))
         shared = {name for name, count in times.items() if count > 1}
         return [
-            self._settle(frame, (run, first, n), name, shared=name in shared)
+            Named(frame, (run, first, n), None)
+            if name is None
+            else self._settle(frame, (run, first, n), name, shared=name in shared)
             for n, (frame, name) in enumerate(zip(group, rendered, strict=True))
         ]
 
     def name_one(self, frame: Frame, place: Place) -> Named:
         """Name a frame that stands alone, or turned up beside those of its event."""
+        if not self._is_chosen(frame):
+            return Named(frame, place, None)
         return self._settle(frame, place, self._render(frame), shared=False)
+
+    def _is_chosen(self, frame: Frame) -> bool:
+        """Whether a frame is to be exported; count those that are not."""
+        chosen = self._settings.frames
+        if chosen is None or frame.number is None or frame.number in chosen:
+            return True
+        self._passed[frame.run] += 1
+        return False
+
+    def account(self, run: str | None = None) -> None:
+        """Record of a run, or of all, that none of its frames was chosen."""
+        for uid in [u for u in self._passed if run in (None, u)]:
+            count = self._passed.pop(uid)
+            if not self.ledger.has_any(uid):
+                told = text_of(self._settings.frames)
+                message = f"frames={told!r} chooses none of the run's {count} frames"
+                error = SettingsError(message)
+                record = Record(status="skipped", path=None, run=uid, error=error)
+                self.ledger.put((uid, self.ledger.new_group(), 0), record)
+                self.ledger.say(uid, error)
 
     def record(self, kept: Named | Outcome) -> Record:
         """Make the record of a frame that is still to be written, or was."""
@@ -218,7 +248,7 @@ class Namer:
                 if whole in self._refused:
                     return self._refused[whole]
         try:
-            return self._settings.template.render(frame.names())
+            return self._settings.template.render(frame.names(self._settings.first))
         except TemplateError as error:
             return error
         except (Exception, SystemExit) as error:  # noqa: BLE001 (what documents bring)

@@ -152,6 +152,7 @@ class Pipeline:
                 self._plan.add(self._namer.name(group), keep=keep)
         self._namer.planning = False
         self._kinds.forget()
+        self._namer.account()
         self._plan.settle()
 
     def write(self) -> None:
@@ -289,6 +290,7 @@ class Pipeline:
         self._pool.drain(patience, all_jobs=False)
         self._close_files()
         self._runs = {d: of for d, of in self._runs.items() if of != run}
+        self._namer.account(run)
         if self._later is not None and not self._pool.hangs:
             self._later.end_run(run, patience=patience)
         elif self._later is not None:
@@ -318,6 +320,7 @@ class Pipeline:
             done = done and self._later.wait(patience)
         self._close_files()
         self._plan.fail_rest()
+        self._namer.account()
         self._close_journal()
 
     def refuse_without_room(self) -> NoRoomError | None:
@@ -488,7 +491,8 @@ class Pipeline:
             self._hand_named(self._plan.names_of(group) or self._namer.name(group))
 
     def _hand_named(self, named: list[Named]) -> None:
-        if self._settings.dry_run:
+        chosen = (item.name or self._ledger.has(item.place) for item in named)
+        if self._settings.dry_run or not any(chosen):
             return
         group = Group(named[0].place[1], named)
         try:

@@ -15,6 +15,7 @@ from tiffin.axes import Axes, AxesSetting
 from tiffin.corrections import Cast, Correction, DarkSubtract, Kind, Step
 from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
+from tiffin.export.chosen import Chosen, chosen_frames, first_number
 from tiffin.readers import RootMap
 from tiffin.template import Style, Template
 from tiffin.writers import WRITABLE, SeriesWriter
@@ -86,6 +87,10 @@ class Export:
         Where corrections look runs up.
     save : tuple of {"sub", "light", "dark"}
         Which kinds of images are written, where a dark is subtracted.
+    frames : range, frozenset of int, or None
+        The running numbers of the frames that are exported; None for all.
+    first : int
+        With which number `{frame}` and `{i}` begin in names.
     """
 
     template: Template
@@ -112,6 +117,8 @@ class Export:
     compare: bool = False
     catalog: Any = None
     save: tuple[str, ...] = ("sub",)
+    frames: Chosen | None = None
+    first: int = 0
 
     @classmethod
     def of(
@@ -147,6 +154,8 @@ class Export:
         compare: bool = False,
         catalog: Any = None,
         save: str | Iterable[str] = ("sub",),
+        frames: Any = None,
+        first: int = 0,
     ) -> Export:
         """Check what a user wrote, and settle what was left open.
 
@@ -192,6 +201,8 @@ class Export:
             compare=compare,
             catalog=catalog,
             save=_kinds(save, relative, steps),
+            frames=chosen_frames(frames),
+            first=first_number(first),
         )
 
     def refuse_later_roots(self) -> None:
