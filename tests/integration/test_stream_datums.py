@@ -1,6 +1,7 @@
 """Stream datums: which images they mean, and in which order frames are numbered."""
 
 import copy
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -125,12 +126,11 @@ def rows_of(kind, folder):
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "one file", "files", "uris"])
 def test_no_reader_counts_rows_from_the_end(tmp_path, kind):
     """Row -1 is no row: numpy and h5py would give the last."""
-    rows = rows_of(kind, tmp_path)
-
-    np.testing.assert_array_equal(rows.read(11), FRAMES[11])
-    for ask in (rows.row_shape, rows.read):
-        with pytest.raises(ReadError, match="-1"):
-            ask(-1)
+    with closing(rows_of(kind, tmp_path)) as rows:
+        np.testing.assert_array_equal(rows.read(11), FRAMES[11])
+        for ask in (rows.row_shape, rows.read):
+            with pytest.raises(ReadError, match="-1"):
+                ask(-1)
 
 
 @pytest.mark.parametrize("stored", [(12, 6, 9), (4, 3, 6, 9), (6, 2, 6, 9)], ids=str)

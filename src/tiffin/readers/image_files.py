@@ -1,18 +1,37 @@
-"""Files of images, read whole: TIFF, JPEG, NPY."""
+"""Files of images: TIFF, JPEG, NPY."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
+from tiffin.readers.regular import open_regular
+from tiffin.readers.room import check_room
+from tiffin.readers.tiff_checks import check_chain, check_page
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ArrayPages", "read_jpeg", "read_npy", "read_tiff"]
+__all__ = ["ArrayPages", "NpyPages", "TiffPages", "read_jpeg", "read_npy", "read_tiff"]
+
+FOREIGN = (
+    OSError,
+    ValueError,  # among them tifffile's own
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,  # among them the codecs'
+    EOFError,
+    SyntaxError,
+    struct.error,
+)
+"""What libraries raise of files that are broken."""
 
 
 class ArrayPages:
@@ -42,62 +61,188 @@ class ArrayPages:
         """Nothing is held open."""
 
 
-def read_tiff(path: Path) -> ArrayPages:
-    """Read a TIFF's pages."""
-    import tifffile
+class TiffPages:
+    """The pages of a TIFF, each read when it is asked for.
 
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            size = path.stat().st_size
-            for page in tiff.pages:
-                _check_whole(page, size, path)
-            pages = [np.asarray(page.asarray()) for page in tiff.pages]
-            first: Any = tiff.pages[0]
-            colour = first.photometric in (tifffile.PHOTOMETRIC.RGB, 6)
-            if colour and first.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-                pages = [np.moveaxis(page, 0, -1) for page in pages]
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError) as error:
-        message = f"{path} is no whole TIFF (yet): {error}"
-        raise NotYetError(message) from error
-    if len({page.shape for page in pages}) != 1:
-        message = f"{path}: its pages have several shapes"
-        raise ReadError(message)
-    return ArrayPages(np.stack(pages), colour=colour)
+    Parameters
+    ----------
+    file : file
+        Closed with these pages.
+    path : pathlib.Path
+        For messages.
+    announced : int
+        How many numbers the descriptor announces of an image; 0 if it does not.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
+        import tifffile
+
+        self._path, self._file, self._announced = path, file, announced
+        check_chain(file, path)
+        file.seek(0)
+        self._tiff = tifffile.TiffFile(file)
+        self._count = len(self._tiff.pages)
+        first: Any = self._tiff.pages[0]
+        check_page(first, file, path, announced)
+        self.colour = _is_colour(first)
+        self.shape: tuple[int, ...] = _in_order(first)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, page: int) -> np.ndarray:
+        """Read one page, in its own dtype."""
+        with _telling("TIFF", self._path):
+            found: Any = self._tiff.pages[page]
+            shape = _in_order(found)
+            if shape != self.shape:
+                message = (
+                    f"{self._path}: its pages have several shapes: page {page} has "
+                    f"{[*shape]}, the first {[*self.shape]}"
+                )
+                raise ReadError(message)
+            check_page(found, self._file, self._path, self._announced)
+            image = np.asarray(found.asarray())
+        return np.moveaxis(image, 0, -1) if image.shape != shape else image
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tiff.close()
+        self._file.close()
 
 
-def _check_whole(page: Any, size: int, path: Path) -> None:
-    """Refuse a page of which the file has not all bytes: it would read as zeros."""
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if not count or offset + count > size:
-            message = f"{path} breaks off: it is not whole (yet)"
-            raise NotYetError(message)
+class NpyPages:
+    """The images of an NPY file in C order, all leading axes as one.
+
+    Parameters
+    ----------
+    file : file
+        Closed with these pages.
+    shape : tuple of int
+        Of the whole array.
+    dtype : numpy.dtype
+    """
+
+    colour = False
+
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._file, self._dtype, self._first = file, dtype, file.tell()
+        self._count = math.prod(shape[:-2])
+        self.shape = shape[-2:]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, page: int) -> np.ndarray:
+        """Read one image."""
+        count = math.prod(self.shape)
+        self._file.seek(self._first + page * count * self._dtype.itemsize)
+        data = self._file.read(count * self._dtype.itemsize)
+        return np.frombuffer(data, self._dtype, count).reshape(self.shape)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
-def read_jpeg(path: Path) -> ArrayPages:
+def read_tiff(path: Path, announced: int = 0) -> TiffPages:
+    """Open a TIFF; `announced` numbers an image has, or 0."""
+    with _opening("TIFF", path) as file:
+        return TiffPages(file, path, announced)
+
+
+def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
     """Read a JPEG; of colour if it has samples."""
     try:
         from PIL import Image
     except ImportError as error:
         message = f"JPEG needs Pillow: pip install 'tiffin[all]' ({error})"
         raise MissingLibraryError(message) from error
-    try:
-        with Image.open(path) as image:
-            array = np.asarray(image)
-    except OSError as error:
-        message = f"{path} is no whole JPEG (yet): {error}"
-        raise NotYetError(message) from error
+    with (
+        _opening("JPEG", path) as file,
+        file,
+        # Pillow would also read other formats, some through other programs.
+        Image.open(file, formats=("JPEG", "MPO")) as image,
+    ):
+        shape = (image.height, image.width, len(image.getbands()))
+        check_room(path, shape, 1, path.stat().st_size, announced)
+        array = np.asarray(image)
     return ArrayPages(array[np.newaxis], colour=array.ndim == 3)
 
 
-def read_npy(path: Path) -> ArrayPages:
-    """Read an NPY file, all leading axes as one."""
+def read_npy(path: Path, announced: int = 0) -> ArrayPages | NpyPages:
+    """Open an NPY file, all leading axes as one."""
+    with _opening("NPY", path) as file:
+        shape, by_columns, dtype = _npy_header(file)
+        if len(shape) < 2 or dtype.hasobject or not dtype.itemsize:
+            message = f"{path} holds no image: its shape is {[*shape]} of {dtype}"
+            raise ReadError(message)
+        first = file.tell()
+        there, wanted = file.seek(0, 2) - first, math.prod(shape) * dtype.itemsize
+        if there != wanted:
+            message = (
+                f"{path}: its header says {[*shape]} of {dtype}, {wanted} bytes; "
+                f"{there} are there"
+            )
+            raise (NotYetError if there < wanted else ReadError)(message)
+        check_room(path, shape[-2:], dtype.itemsize, there, announced)
+        file.seek(first)
+        if not by_columns:
+            return NpyPages(file, shape, dtype)
+        check_room(path, shape, dtype.itemsize, there, announced)
+        with file:
+            array = np.frombuffer(file.read(wanted), dtype).reshape(shape, order="F")
+    return ArrayPages(array.reshape(-1, *shape[-2:]))
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read an NPY file's header: shape, whether columns come first, and dtype."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        header = np.lib.format.read_array_header_1_0(file)
+    else:
+        header = np.lib.format.read_array_header_2_0(file)
+    shape, by_columns, dtype = header
+    return shape, by_columns, dtype
+
+
+@contextmanager
+def _opening(kind: str, path: Path) -> Iterator[BinaryIO]:
+    """Open a file; close it if reading it fails."""
+    file = open_regular(path)
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        message = f"{path} is no whole NPY (yet): {error}"
+        with _telling(kind, path):
+            yield file
+    except BaseException:
+        file.close()
+        raise
+
+
+@contextmanager
+def _telling(kind: str, path: Path) -> Iterator[None]:
+    """Say which file a library could not read, and that it may not be whole yet."""
+    try:
+        yield
+    except TiffinError:
+        raise
+    except MemoryError as error:
+        message = f"{path}: memory is too short for what its header claims"
+        raise ReadError(message) from error
+    except FOREIGN as error:
+        message = f"{path} is no whole {kind} (yet): {type(error).__name__}: {error}"
         raise NotYetError(message) from error
-    if array.ndim < 2:
-        message = f"{path} holds no image: its shape is {list(array.shape)}"
-        raise ReadError(message)
-    lead = math.prod(array.shape[:-2])
-    return ArrayPages(array.reshape(lead, *array.shape[-2:]))
+
+
+def _is_colour(page: Any) -> bool:
+    import tifffile
+
+    return page.photometric in (tifffile.PHOTOMETRIC.RGB, 6)
+
+
+def _in_order(page: Any) -> tuple[int, ...]:
+    """Tell a page's shape, a colour's samples last."""
+    import tifffile
+
+    shape: tuple[int, ...] = page.shape
+    planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    return (*shape[1:], shape[0]) if planes and _is_colour(page) else shape

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiffin.errors import ReadError
 from tiffin.readers.hdf5_written import open_hdf5
-from tiffin.readers.image_files import ArrayPages, read_npy, read_tiff
+from tiffin.readers.image_files import read_npy, read_tiff
+
+if TYPE_CHECKING:
+    from tiffin.readers.sequences import Pages
 
 __all__ = ["read_images"]
 
@@ -45,8 +50,9 @@ def read_images(path: str) -> np.ndarray:
     raise ReadError(message)
 
 
-def _whole(pages: ArrayPages) -> np.ndarray:
-    return np.stack([pages.read(k) for k in range(len(pages))])
+def _whole(pages: Pages) -> np.ndarray:
+    with closing(pages):
+        return np.stack([pages.read(k) for k in range(len(pages))])
 
 
 def _read_hdf5(path: Path, dataset: str) -> np.ndarray:

@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_regular", "open_regular"]
 
-FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)  # opening a pipe waits for its other end without
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""Without the first, opening a pipe waits for its other end."""
 
 KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -57,16 +52,20 @@ def open_regular(path: Path, *, why: str = "") -> BinaryIO:
     """
     check_regular(path, why=why)
     try:
-        descriptor = os.open(path, FLAGS)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (opener=)
     except FileNotFoundError as error:
         raise not_there(path, why) from error
     try:
         # What is open is looked at again: it may be another by now.
-        _refuse_special(os.fstat(descriptor).st_mode, path)
-        return os.fdopen(descriptor, "rb")
+        _refuse_special(os.fstat(file.fileno()).st_mode, path)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | FLAGS)
 
 
 def check_regular(path: Path, *, why: str = "") -> None:

@@ -10,8 +10,8 @@ from tiffin.errors import NotYetError, ReadError, TiffinError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.layout import files_an_event, images_an_event
 from tiffin.readers.numbered import numbered
-from tiffin.readers.places import not_there
 from tiffin.readers.recent import Recent
+from tiffin.readers.regular import check_regular
 from tiffin.readers.rows import Storing, refuse_negative
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ class FileSequence:
 
     def _present(self, number: int) -> Path:
         path = self._path(number)
-        if not path.is_file():
-            raise not_there(path, self._why(path))
+        check_regular(path, why=self._why(path))
         return path
 
     def _why(self, path: Path) -> str:
@@ -277,15 +276,20 @@ def npy_rows(asset: Asset) -> Rows:
     """Open a sequence of NPY files."""
     one = asset.uri.endswith(".npy") or asset.path.is_file()
     if not one and not asset.parameters.get("uris"):
-        return FileSequence(asset, read_npy, NPY_TEMPLATE)
+        return _rows(asset, read_npy, NPY_TEMPLATE)
     return _rows(asset, read_npy)
 
 
-def _rows(asset: Asset, open_file: Callable[[Path], Pages]) -> Rows:
-    if is_numbered(asset):
-        return FileSequence(asset, open_file)
-    if not asset.path.is_file():
-        raise not_there(asset.path)
+def _rows(
+    asset: Asset, open_pages: Callable[[Path, int], Pages], template: str = ""
+) -> Rows:
+    announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
+
+    def open_file(path: Path) -> Pages:
+        return open_pages(path, announced)
+
+    if template or is_numbered(asset):
+        return FileSequence(asset, open_file, template)
     return OneFile(asset.path, open_file(asset.path))
 
 

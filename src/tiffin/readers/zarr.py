@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
 from tiffin.readers.places import not_there
+from tiffin.readers.regular import check_regular
+from tiffin.readers.room import check_room
 from tiffin.readers.rows import refuse_negative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tiffin.readers.rows import Asset
 
 __all__ = ["ZarrRows"]
+
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class ZarrRows:
@@ -36,6 +42,7 @@ class ZarrRows:
         name = str(
             asset.parameters.get("dataset") or asset.parameters.get("path") or ""
         )
+        _check_files(asset.path, name)
         try:
             found = zarr.open(str(asset.path), mode="r")
             node: Any = found
@@ -48,6 +55,7 @@ class ZarrRows:
             message = f"{asset.path} is a Zarr group: 'dataset' must name an array"
             raise ReadError(message)
         self._array = node
+        self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Tell the shape of one row."""
@@ -67,6 +75,7 @@ class ZarrRows:
                 f"write_empty_chunks=True"
             )
             raise NotYetError(message)
+        self._check_room(row)
         return np.asarray(
             self._array[()] if self._array.ndim == 2 else self._array[row]
         )
@@ -100,6 +109,18 @@ class ZarrRows:
             ranges[0] = range(first, first + 1)
         return map(array.metadata.encode_chunk_key, itertools.product(*ranges))
 
+    def _check_room(self, row: int) -> None:
+        """Refuse a row, or a chunk, too large for what is stored of it."""
+        array = self._array
+        if not self._path.is_dir():
+            return
+        folder = self._path / array.path
+        sizes = [(folder / key).stat().st_size for key in self._keys(row)]
+        itemsize = int(array.dtype.itemsize)
+        shape = self._shape()[1:]
+        check_room(self._path, shape, itemsize, sum(sizes), self._announced)
+        check_room(self._path, array.chunks, itemsize, max(sizes), self._announced)
+
     def _is_stored(self, key: str) -> bool:
         from zarr.core.sync import sync
         from zarr.storage import LocalStore
@@ -108,3 +129,16 @@ class ZarrRows:
         if isinstance(place.store, LocalStore):  # many times faster so
             return (place.store.root / place.path).is_file()
         return bool(sync(place.exists()))
+
+
+def _check_files(path: Path, name: str) -> None:
+    """Refuse what is neither folder nor file, and metadata that are no files."""
+    if not path.is_dir():
+        check_regular(path)
+        return
+    folders = [path]
+    for part in name.strip("/").split("/"):
+        folders.append(folders[-1] / part)
+    for folder, file in itertools.product(folders, METADATA):
+        if (folder / file).exists():
+            check_regular(folder / file)

@@ -1,0 +1,208 @@
+"""Image files made to harm: loops, pipes, headers and streams that lie."""
+
+import os
+import struct
+import zlib
+from contextlib import closing
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+import tiffin
+from tests.integration.test_streams import NAME, stream_run
+from tiffin.errors import ReadError
+from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
+
+TIFF = "image/tiff"
+MIMETYPES = {
+    "tif": TIFF,
+    "npy": "application/x-npy",
+    "jpg": "image/jpeg",
+    "zarr": "application/x-zarr",
+}
+BIG = 40_000
+BYTES = BIG * BIG
+
+
+def strip_tiff(path, data, *, rows=64, columns=100, compression=1):
+    """Write a TIFF of one strip that holds whatever is given."""
+    tags = [
+        (256, 4, columns), (257, 4, rows), (258, 3, 16), (259, 3, compression),
+        (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 4, rows), (279, 4, len(data)),
+    ]  # fmt: skip
+    data += b"\0" * (len(data) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+    return path
+
+
+def looped(path, back_to):
+    """Write a TIFF of 3 pages, the last of which leads back to another."""
+    with tifffile.TiffWriter(path) as tiff:
+        for _ in range(3):
+            tiff.write(np.zeros((8, 8), "u2"), contiguous=False, metadata=None)
+    data = bytearray(path.read_bytes())
+    at, directories = 4, []
+    while offset := struct.unpack_from("<I", data, at)[0]:
+        directories.append(offset)
+        at = offset + 2 + 12 * struct.unpack_from("<H", data, offset)[0]
+    struct.pack_into("<I", data, at, directories[back_to])
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("back_to", [0, 1, 2])
+def test_pages_that_lead_back_are_noticed(tmp_path, back_to):
+    """To the first page, to another, to itself."""
+    with pytest.raises(ReadError, match="leads back to an earlier one"):
+        read_tiff(looped(tmp_path / "a.tif", back_to))
+
+
+def test_a_chain_of_pages_that_leaves_the_file_is_not_whole(tmp_path):
+    """Pages behind a broken end are not left out without a word."""
+    path = looped(tmp_path / "a.tif", 0)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(data[4:8])] + struct.pack("<I", 10**6))
+
+    with pytest.raises(ReadError, match="breaks off"):
+        read_tiff(path)
+
+
+ENCODERS = {
+    8: zlib.compress,
+    5: imagecodecs.lzw_encode,
+    50000: imagecodecs.zstd_encode,
+    32773: imagecodecs.packbits_encode,
+    34925: imagecodecs.lzma_encode,
+}
+
+
+@pytest.mark.parametrize("size", [0, 100, 12_600, 13_000, 500_000])
+@pytest.mark.parametrize("compression", ENCODERS)
+def test_a_strip_of_another_size_than_its_header_says_fails(
+    tmp_path, compression, size
+):
+    """Neither cut, nor filled up, nor expanded, whatever the codec."""
+    data = ENCODERS[compression](b"\7" * size)
+    path = strip_tiff(tmp_path / "a.tif", data, compression=compression)
+
+    with pytest.raises(ReadError, match=r"a\.tif"), closing(read_tiff(path)) as pages:
+        pages.read(0)
+
+
+def test_a_jpeg_strip_larger_than_its_page_fails(tmp_path):
+    """The stream has a size of its own, which decoders follow."""
+    data = imagecodecs.jpeg_encode(np.zeros((900, 1000), "u1"))
+
+    with pytest.raises(ReadError, match="900 x 1000"):
+        read_tiff(strip_tiff(tmp_path / "a.tif", data, compression=7))
+
+
+def test_an_image_that_its_bytes_can_hardly_hold_is_not_expanded(tmp_path):
+    """Unless the descriptor announces so large a one: then it is an empty image."""
+    path = strip_tiff(
+        tmp_path / "a.tif", b"123", rows=BIG, columns=BIG, compression=50000
+    )
+
+    with pytest.raises(ReadError, match="is not expanded"):
+        read_tiff(path, 100)
+    read_tiff(path, BYTES).close()
+
+
+@pytest.mark.parametrize("extra", [-1, 1, 10**6])
+def test_an_npy_of_more_or_fewer_bytes_than_its_header_says_fails(tmp_path, extra):
+    """Memory is taken for what is there."""
+    np.save(tmp_path / "a.npy", np.zeros((2, 6, 9), "u2"))
+    size = (tmp_path / "a.npy").stat().st_size
+    os.truncate(tmp_path / "a.npy", size + extra)
+
+    with pytest.raises(ReadError, match=r"216 bytes; \d+ are there"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_an_npy_that_claims_a_terabyte_takes_none(tmp_path):
+    """A header is no promise."""
+    array = np.lib.stride_tricks.as_strided(np.zeros(1), (10**6, 10**6), (0, 0))
+    with (tmp_path / "a.npy").open("wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+
+    with pytest.raises(ReadError, match="0 are there"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_npy_files_of_either_order(tmp_path):
+    """Columns first, or rows first."""
+    images = np.arange(24, dtype=">u2").reshape(2, 3, 4)
+    for order in "CF":
+        np.save(tmp_path / "a.npy", np.array(images, order=order))
+
+        pages = read_npy(tmp_path / "a.npy")
+
+        np.testing.assert_array_equal([pages.read(k) for k in (0, 1)], images)
+        pages.close()
+
+
+def test_a_jpeg_is_read_as_nothing_else(tmp_path):
+    """Pillow knows many formats, some of which run other programs."""
+    Image.fromarray(np.zeros((6, 9), "u1")).save(tmp_path / "a.jpg", format="PNG")
+
+    with pytest.raises(ReadError, match="no whole JPEG"):
+        read_jpeg(tmp_path / "a.jpg")
+
+
+def test_pages_of_a_stack_are_read_one_at_a_time(tmp_path):
+    """A million pages that share one strip take the memory of one."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for k, kind in enumerate(("u2", "f4")):
+            tiff.write(np.full((8, 9), k, kind), contiguous=False, metadata=None)
+
+    pages = read_tiff(tmp_path / "a.tif")
+
+    assert [pages.read(k).dtype for k in (0, 1)] == ["u2", "f4"]
+    pages.close()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("template", ["", "a_{:d}"])
+@pytest.mark.parametrize("suffix", MIMETYPES)
+def test_what_is_no_file_is_never_waited_for(tmp_path, suffix, template):
+    """A pipe in a file's place fails its frames at once, and says so."""
+    if suffix == "zarr" and template:
+        zarr.create_group(tmp_path / "a.zarr")
+        (tmp_path / "a.zarr" / "zarr.json").unlink()
+        os.mkfifo(tmp_path / "a.zarr" / "zarr.json")
+    else:
+        os.mkfifo(tmp_path / f"a{'_0' * bool(template)}.{suffix}")
+    parameters = {"template": f"{template}.{suffix}"} if template else {}
+    uri = f"file://{tmp_path}/" + ("" if template else f"a.{suffix}")
+    if suffix == "zarr":
+        uri, parameters = f"file://{tmp_path}/a.zarr", {"dataset": "x"}
+    run = stream_run(uri, MIMETYPES[suffix], parameters, events=1)
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert "only regular files are read" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_zarr_chunk_that_claims_gigabytes_is_not_expanded(tmp_path, version):
+    """A small file, a huge chunk."""
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(1, BIG, BIG), chunks=(1, BIG, BIG), dtype="u1",
+        zarr_format=version,
+    )  # fmt: skip
+    chunk = tmp_path / "a.zarr" / array.metadata.encode_chunk_key((0, 0, 0))
+    chunk.parent.mkdir(parents=True, exist_ok=True)
+    chunk.write_bytes(b"1234")
+    run = stream_run(f"file://{tmp_path}/a.zarr", MIMETYPES["zarr"], {}, events=1)
+
+    report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert "is not expanded" in str(report.failed[0].error)
