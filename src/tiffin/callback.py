@@ -115,7 +115,15 @@ class ImageExporter:
         What is forced to the disk before it counts: nothing, each file, or all files
         of a run at its end.
     mode : int or str, optional
-        The files' permissions, such as ``0o640``; else what the umask leaves.
+        The permissions of files and manifests, such as ``0o640``; else what the umask
+        leaves.
+    directory_mode : int or str, optional
+        The permissions of folders that are made, such as ``0o2770``. By default they
+        follow from `mode`: whoever may read the files may enter their folder.
+    follow_links : bool
+        Whether folders below the root may be links. By default a link there is refused:
+        values name these folders, and a link leads files elsewhere. The root itself may
+        always be a link, a manifest never.
     file_time : {"written", "event"}
         The files' time of modification: when they were written, or when their event
         was taken.
@@ -181,6 +189,8 @@ class ImageExporter:
         checksum: str = "crc32",
         fsync: Fsync = "none",
         mode: int | str | None = None,
+        directory_mode: int | str | None = None,
+        follow_links: bool = False,
         file_time: FileTime = "written",
         on_full: OnFull = "stop",
         memory: int | None = None,
@@ -214,6 +224,8 @@ class ImageExporter:
             checksum=checksum,
             fsync=fsync,
             mode=mode,
+            directory_mode=directory_mode,
+            follow_links=follow_links,
             file_time=file_time,
             on_full=on_full,
             memory=memory,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiffin.engine import FOLDER, manifests_in, read_manifest
+from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
 from tiffin.errors import SourceError, VerifyError
 from tiffin.export import Export, replay
+from tiffin.folders import Folders
 from tiffin.sources import open_source
-from tiffin.writers import checksum_of, is_leftover
+from tiffin.writers import WRITABLE, checksum_of, difference, is_leftover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +22,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Verification", "checksums", "compare", "verify"]
 
-State = Literal["whole", "missing", "damaged", "unreadable", "foreign", "leftover"]
+State = Literal[
+    "whole", "missing", "damaged", "unreadable", "refused", "foreign", "leftover"
+]
 
-WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable")
-"""What no exported file should be."""
+WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable", "refused")
+"""What no exported file, and no line of a manifest, should be."""
+
+
+MOST = 10
+"""So many findings are told in one message."""
+
+LONGEST = 2**16
+"""Settings of more characters are not taken from a manifest."""
+
+TOLD: dict[str, tuple[type, ...]] = {
+    "template": (str,),
+    "fields": (list, type(None)),
+    "streams": (list, type(None)),
+    "corrections": (list,),
+    "dtype": (str, type(None)),
+    "compression": (str, type(None)),
+    "timezone": (str, type(None)),
+    "name_policy": (str,),
+    "replacements": (dict,),
+    "colour": (list,),
+    "axes": (dict, type(None)),
+    "first": (int, type(None)),
+    "frames": (str, type(None)),
+}
+"""The settings in a manifest that an export is named again with, and their types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +64,10 @@ class Finding:
         Absolute.
     state : str
         ``"whole"``: listed, and as it was written. ``"missing"``, ``"damaged"``,
-        ``"unreadable"``: listed, and not as it was. ``"foreign"``: no manifest lists
-        it. ``"leftover"``: begun by an export that died.
+        ``"unreadable"``: listed, and not as it was; or a manifest that can't be read.
+        ``"refused"``: a manifest with a line that can't be right, which `reason` tells
+        with its number. ``"foreign"``: no manifest lists it. ``"leftover"``: begun by
+        an export that died.
     reason : str
     """
 
@@ -80,16 +110,21 @@ class Verification:
         return counts + (f"; {len(self.failed)} never exported" if self.failed else "")
 
 
-def verify(folder: str | os.PathLike[str]) -> Verification:
+def verify(
+    folder: str | os.PathLike[str], *, follow_links: bool = False
+) -> Verification:
     """Check every file that the manifests of a folder list.
 
     Each must be there, have its size, and its checksum, which stands for its pixels and
-    everything else in it. What no manifest lists is told as well.
+    everything else in it. What no manifest lists is told as well. Only regular files
+    below the folder are read, whatever a manifest says.
 
     Parameters
     ----------
     folder : path
         The root of an export: it holds ``.tiffin``.
+    follow_links : bool
+        Whether files, and folders below this one, may be links.
 
     Returns
     -------
@@ -113,15 +148,17 @@ def verify(folder: str | os.PathLike[str]) -> Verification:
     1 whole, 1 damaged
     """
     root = Path(folder).absolute()
+    folders = Folders(os.fspath(root), follow_links)
     listed: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
+    findings: list[Finding] = []
     for path in _manifests(root):
-        manifest = read_manifest(path)
+        manifest = _read(path, findings)
         listed |= manifest.frames
         for line in manifest.failed:
             name = str(line.get("path") or f"event {line.get('seq_num')}")
             failed[name] = f"{name}: {line.get('error')}"
-    findings = [_checked(root, name, line) for name, line in listed.items()]
+    findings += [_checked(folders, name, line) for name, line in listed.items()]
     findings += _others(root, listed.keys())
     return Verification(
         tuple(findings),
@@ -129,7 +166,9 @@ def verify(folder: str | os.PathLike[str]) -> Verification:
     )
 
 
-def compare(folder: str | os.PathLike[str], source: Any) -> Report:
+def compare(
+    folder: str | os.PathLike[str], source: Any, *, follow_links: bool = False
+) -> Report:
     """Compare exported files with the run itself, byte for byte.
 
     The run is read and named again with the settings that the manifest tells, and
@@ -141,6 +180,8 @@ def compare(folder: str | os.PathLike[str], source: Any) -> Report:
         The root of the export.
     source : object
         Whatever `export` takes.
+    follow_links : bool
+        Whether files, and folders below this one, may be links.
 
     Returns
     -------
@@ -174,35 +215,57 @@ def compare(folder: str | os.PathLike[str], source: Any) -> Report:
         axes=told.get("axes"),
         first=told.get("first") or 0,
         frames=told.get("frames"),
+        follow_links=follow_links,
         on_error="report",
         compare=True,
     )
     return replay(settings, open_source(source))
 
 
-def checksums(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
-    """Give (SHA-256, path relative to the folder) of every listed file.
+def checksums(
+    folder: str | os.PathLike[str], *, follow_links: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Give (SHA-256, path relative to the folder) of every listed file that is whole.
+
+    Parameters
+    ----------
+    folder : path
+        The root of an export.
+    follow_links : bool
+        Whether files, and folders below this one, may be links.
 
     Raises
     ------
     SourceError
         If there is no manifest.
     VerifyError
-        If a file is no longer what was exported: its sum would vouch for damage.
+        At the end, if a file is no longer what was exported, for its sum would vouch
+        for damage; or if a manifest has a line that can't be right.
     """
     root = Path(folder).absolute()
+    folders = Folders(os.fspath(root), follow_links)
+    wrong: list[Finding] = []
     for path in _manifests(root):
-        for name, line in read_manifest(path).frames.items():
-            found = _checked(root, name, line)
+        for name, line in _read(path, wrong).frames.items():
+            found = _checked(folders, name, line)
             if found.state != "whole":
-                message = f"{found.path} is {found.state}: {found.reason}"
-                raise VerifyError(message)
-            done = checksum_of(str(root / name), "sha256")
+                wrong.append(found)
+                continue
+            done = checksum_of(folders.open_file(name), "sha256")
             yield done.checksum.partition(":")[2], name
+    if wrong:
+        message = "; ".join(f"{f.path} is {f.state}: {f.reason}" for f in wrong[:MOST])
+        if len(wrong) > MOST:
+            message += f"; and {len(wrong) - MOST} more, see tiffin verify"
+        raise VerifyError(message)
 
 
 def _manifests(root: Path) -> list[Path]:
-    found = manifests_in(root)
+    try:
+        found = manifests_in(root)
+    except OSError as error:
+        message = f"{root / FOLDER} can't be read: {error.strerror or error}"
+        raise SourceError(message) from error
     if not found:
         message = (
             f"{root} has no manifest ({FOLDER}/*.jsonl): nothing was exported here"
@@ -211,32 +274,68 @@ def _manifests(root: Path) -> list[Path]:
     return found
 
 
-def _last_settings(root: Path) -> Mapping[str, Any]:
-    """Give the settings that the manifests tell, if it is one set."""
-    told = [
-        settings
-        for path in _manifests(root)
-        for settings in list(read_manifest(path).settings.values())[-1:]
+def _read(path: Path, findings: list[Finding]) -> ManifestFile:
+    """Read a manifest, and tell of what can't be read of it."""
+    try:
+        manifest = read_manifest(path)
+    except OSError as error:
+        findings.append(Finding(path, "unreadable", str(error.strerror or error)))
+        return ManifestFile(path.stem)
+    findings += [
+        Finding(path, "refused", f"line {line.number}: {line.reason}")
+        for line in manifest.refused
     ]
+    return manifest
+
+
+def _last_settings(root: Path) -> Mapping[str, Any]:
+    """Give the settings that the manifests tell, if it is one set, and checked."""
+    told = []
+    for path in _manifests(root):
+        findings: list[Finding] = []
+        told += list(_read(path, findings).settings.values())[-1:]
+    if not told:
+        message = f"no manifest of {root} tells the settings of an export"
+        raise VerifyError(message)
     if any(settings != told[0] for settings in told):
         message = f"{root} holds exports of different settings: compare them one by one"
         raise VerifyError(message)
+    for key, kinds in TOLD.items():
+        value = told[0].get(key)
+        known = key != "dtype" or value in (None, *WRITABLE)
+        if not known or not _is_told(value, kinds):
+            message = (
+                f"the manifests of {root} tell no settings that can be used again: "
+                f"{key} is {reprlib.repr(value)}"
+            )
+            raise VerifyError(message)
     return told[0]
 
 
-def _checked(root: Path, name: str, line: Mapping[str, Any]) -> Finding:
-    path, wanted = root / name, str(line.get("checksum") or "")
+def _is_told(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, str):
+        return str in kinds and len(value) <= LONGEST
+    if isinstance(value, list):
+        return list in kinds and all(_is_told(item, (str,)) for item in value)
+    if type(value) is int:
+        return int in kinds
+    if isinstance(value, dict):
+        return dict in kinds and all(
+            _is_told(item, (str,)) for item in (*value, *value.values())
+        )
+    return value is None and type(None) in kinds
+
+
+def _checked(folders: Folders, name: str, line: Mapping[str, Any]) -> Finding:
+    path = Path(folders.root, name)
     try:
-        size = path.stat().st_size
-        if size != line.get("bytes"):
-            return Finding(path, "damaged", f"{size} bytes, not {line.get('bytes')}")
-        if wanted and checksum_of(str(path), wanted.split(":")[0]).checksum != wanted:
-            return Finding(path, "damaged", "its checksum is another")
+        descriptor = folders.open_file(name)
+        differs = difference(descriptor, line["bytes"], line.get("checksum") or "")
     except FileNotFoundError:
         return Finding(path, "missing", "it is not there")
     except OSError as error:
         return Finding(path, "unreadable", str(error.strerror or error))
-    return Finding(path, "whole")
+    return Finding(path, "damaged" if differs else "whole", differs)
 
 
 def _others(root: Path, listed: Any) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ CALLS = {
         "linkat": 265,
         "rename": 82,
         "unlink": 87,
+        "unlinkat": 263,
         "renameat": 264,
         "renameat2": 316,
     },
@@ -310,7 +311,7 @@ def test_a_folder_made_by_another_meanwhile_is_used(tmp_path, names_in, monkeypa
 def test_a_folder_that_can_not_be_looked_at_tells_its_cause(tmp_path, monkeypatch):
     """S32: nor is it called a file then, the cause is the system's."""
 
-    def refuse(path):
+    def refuse(path, **_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     monkeypatch.setattr(os, "mkdir", made_by_another(os.mkdir))
@@ -325,9 +326,9 @@ def test_a_folder_that_can_not_be_looked_at_tells_its_cause(tmp_path, monkeypatc
 def made_by_another(mkdir):
     """Give an `os.mkdir` that comes too late."""
 
-    def late(path):
-        mkdir(path)
-        mkdir(path)
+    def late(path, **where):
+        mkdir(path, **where)
+        mkdir(path, **where)
 
     return late
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tiffin.errors import DtypeError, ExistsError, WriteError
+from tiffin.folders import Folders
 from tiffin.writers import WRITABLE, SeriesWriter, clear_leftovers, publish
 from tiffin.writers.series import write_all
 
@@ -193,7 +194,7 @@ def test_a_killed_replacement_leaves_the_old_file(tmp_path, names_in):
     assert (tmp_path / kept).read_bytes() == b"old"
     assert left.startswith(".")
     assert not left.endswith((".tif", ".tiff"))
-    assert clear_leftovers(tmp_path) == 1
+    assert clear_leftovers(Folders(str(tmp_path))) == 1
     assert names_in(tmp_path) == ["x.tif"]
 
 
@@ -201,7 +202,7 @@ def test_what_living_processes_write_is_not_cleared(tmp_path, names_in):
     """Two exporters into one folder leave each other alone."""
 
     def look(descriptor):
-        assert clear_leftovers(tmp_path) == 0
+        assert clear_leftovers(Folders(str(tmp_path))) == 0
         os.write(descriptor, b"mine")
 
     publish(tmp_path / "x.tif", look, replace=False)

@@ -19,7 +19,7 @@ from tiffin.cli.export import export
 from tiffin.cli.names import names
 from tiffin.cli.template import template
 from tiffin.cli.verify import checksums, verify
-from tiffin.cli.wording import ShellFormatter, in_shell
+from tiffin.cli.wording import ShellFormatter, in_shell, shown
 from tiffin.errors import TiffinError
 
 __all__ = ["app", "main"]
@@ -74,10 +74,10 @@ def main() -> None:
     except TiffinError as error:
         console.print(f"[bold red]error:[/] {_plain(error)}", soft_wrap=True)
         for note in getattr(error, "__notes__", ()):
-            console.print(note, style="dim", markup=False, soft_wrap=True)
+            console.print(shown(note), style="dim", markup=False, soft_wrap=True)
         sys.exit(error.exit_status)
 
 
 def _plain(error: Exception) -> str:
-    """Keep square brackets in a message from being read as markup."""
-    return in_shell(str(error)).replace("[", "\\[")
+    """Escape a message; its square brackets are not to be read as markup."""
+    return shown(in_shell(str(error))).replace("[", "\\[")

@@ -45,6 +45,7 @@ from tiffin.cli.options import (
     Directory,
     Fields,
     First,
+    FollowLinks,
     Frames,
     Limit,
     NamePolicy,
@@ -63,6 +64,7 @@ from tiffin.cli.options import (
     mapping,
     streams_of,
 )
+from tiffin.cli.wording import shown
 from tiffin.replay import export as export_images
 from tiffin.sources import Selection
 from tiffin.template import Template
@@ -113,6 +115,11 @@ def export(
     mode: Annotated[
         str | None, typer.Option(help="The files' permissions, such as 640.")
     ] = None,
+    directory_mode: Annotated[
+        str | None,
+        typer.Option(help="The permissions of folders that are made, such as 2770."),
+    ] = None,
+    follow_links: FollowLinks = False,
     file_time: Annotated[
         Literal["written", "event"],
         typer.Option(help="The files' time: that of writing, or their event's."),
@@ -205,6 +212,8 @@ def export(
             checksum=checksum,
             fsync=fsync,
             mode=mode,
+            directory_mode=directory_mode,
+            follow_links=follow_links,
             file_time=file_time,
             on_full=on_full,
             workers=workers,
@@ -262,9 +271,9 @@ def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
 def _show(report: Report, console: Console) -> None:
     """Print the names of a dry run, each kind of failure once, and the sum."""
     for record in report.planned:
-        sys.stdout.write(f"{record.path}\n")
+        sys.stdout.write(f"{shown(record.path)}\n")
     folders = {record.path.parent for record in report.written if record.path}
-    where = f" in {next(iter(folders))}" if len(folders) == 1 else ""
+    where = f" in {shown(next(iter(folders)))}" if len(folders) == 1 else ""
     if report.waits:
         where += f"; waited {report.waits} times for room in memory"
     style = "green" if report.ok else "red"

@@ -36,7 +36,7 @@ from tiffin.cli.options import (
     mapping,
     streams_of,
 )
-from tiffin.cli.wording import in_shell
+from tiffin.cli.wording import in_shell, shown
 from tiffin.errors import ExistsError
 from tiffin.replay import export as export_images
 from tiffin.sources import Selection
@@ -116,10 +116,11 @@ def _print(report: Report) -> None:
         state = (
             "exists" if exists else "" if record.status == "planned" else record.status
         )
-        shown = os.fspath(record.path) if record.path else ""
+        told = os.fspath(record.path) if record.path else ""
         if record.error is not None and not exists:
-            shown += (": " if shown else "") + in_shell(str(record.error))
-        lines.append(f"{'?' if size is None else size:>12}  {state:7}  {shown}\n")
+            told += (": " if told else "") + in_shell(str(record.error))
+        size_told = "?" if size is None else size
+        lines.append(f"{size_told:>12}  {state:7}  {shown(told)}\n")
     sys.stdout.writelines(lines)
     Console(stderr=True).print(
         f"{len(report.records)} frames, {total / 1e6:.1f} MB; {exist} exist already, "

@@ -31,6 +31,7 @@ __all__ = [
     "Fields",
     "First",
     "Frames",
+    "FollowLinks",
     "Limit",
     "NamePolicy",
     "Queries",
@@ -86,6 +87,14 @@ Limit = Annotated[
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", "-f", help="Only this field; may be repeated."),
+]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        help="Enter folders below the directory that are links.",
+        show_default=False,
+    ),
 ]
 Streams = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ from tiffin.cli.options import (
     chosen_runs,
     mapping,
 )
+from tiffin.cli.wording import shown
 from tiffin.errors import SourceError, TemplateError
 from tiffin.sources import Selection, open_source
 from tiffin.template import Template
@@ -61,8 +62,8 @@ def template(
     console = Console(soft_wrap=True)
     if explain:
         console.print(_table(made, names))
-    console.print(Text(f"pattern   {made.glob()}"))
-    console.print(Text(f"readable  {_invertible(made)}"))
+    console.print(Text(f"pattern   {shown(made.glob())}"))
+    console.print(Text(f"readable  {shown(_invertible(made))}"))
     if names is not None and not _shown(console, made, names):
         raise typer.Exit(1)
 
@@ -73,7 +74,7 @@ def _shown(console: Console, made: Template, names: Mapping[str, Any]) -> bool:
         name, is_there = made.render(names), True
     except TemplateError as error:
         name, is_there = f"none: {error}", False
-    console.print(Text(f"example   {name}"))
+    console.print(Text(f"example   {shown(name)}"))
     return is_there
 
 
@@ -83,7 +84,7 @@ def _table(made: Template, names: Mapping[str, Any] | None) -> Table:
         table.add_column("example")
     for part, meaning, example in made.explain(names):
         cells = (part, meaning, example) if names is not None else (part, meaning)
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
 
 

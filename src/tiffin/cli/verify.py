@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tiffin.cli.options import ApiKey, Runs, chosen_runs
-from tiffin.cli.wording import in_shell
+from tiffin.cli.options import ApiKey, FollowLinks, Runs, chosen_runs
+from tiffin.cli.wording import in_shell, shown
 from tiffin.sources import Selection
 from tiffin.verify import WRONG
 from tiffin.verify import checksums as checksums_of
@@ -33,36 +33,45 @@ def verify(
         typer.Option(metavar="SOURCE", help="Compare with the runs themselves."),
     ] = None,
     run: Runs = None,
+    follow_links: FollowLinks = False,
     api_key: ApiKey = None,
 ) -> None:
     """Check that every exported file is there, whole, and as it was exported."""
-    found = verify_folder(folder)
+    found = verify_folder(folder, follow_links=follow_links)
     _tell(found)
     ok = found.ok
     if against is not None:
         source = chosen_runs(against, Selection.of(runs=run or ()), api_key)
-        ok = _tell_comparison(compare_with(folder, source)) and ok
+        compared = compare_with(folder, source, follow_links=follow_links)
+        ok = _tell_comparison(compared) and ok
     raise typer.Exit(0 if ok else 1)
 
 
-def checksums(folder: Folder) -> None:
+def checksums(folder: Folder, follow_links: FollowLinks = False) -> None:
     """Print the SHA-256 of every exported file, as sha256sum -c reads it."""
-    for digest, name in checksums_of(folder):
-        sys.stdout.write(f"{digest}  {name}\n")
+    for digest, name in checksums_of(folder, follow_links=follow_links):
+        sys.stdout.write(_sum_line(digest, name))
+
+
+def _sum_line(digest: str, name: str) -> str:
+    """Give a line as GNU sha256sum does, which marks a name with escapes in front."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"
 
 
 def _tell(found: Verification) -> None:
     for finding in found.of(*WRONG, "foreign", "leftover"):
         reason = f"  ({finding.reason})" if finding.reason else ""
-        sys.stdout.write(f"{finding.state:10}  {finding.path}{reason}\n")
+        told = shown(f"{finding.path}{reason}")
+        sys.stdout.write(f"{finding.state:10}  {told}\n")
     for text in found.failed:
-        sys.stdout.write(f"{'failed':10}  {text}\n")
+        sys.stdout.write(f"{'failed':10}  {shown(text)}\n")
     _sum_up(str(found), ok=found.ok)
 
 
 def _tell_comparison(report: Report) -> bool:
     for record in report.failed:
-        sys.stdout.write(f"{'differs':10}  {in_shell(str(record.error))}\n")
+        sys.stdout.write(f"{'differs':10}  {shown(in_shell(str(record.error)))}\n")
     same = len(report.skipped)
     text = f"against the source: {same} the same, {len(report.failed)} not"
     _sum_up(text, ok=report.ok)

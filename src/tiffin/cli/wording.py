@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+from typing import Any
 
-__all__ = ["ShellFormatter", "in_shell"]
+__all__ = ["ShellFormatter", "in_shell", "shown"]
 
 OPTIONS = {
     "existing": "--existing",
@@ -51,6 +52,7 @@ def in_shell(text: str) -> str:
     "missing='raw' (--dark-missing raw) exports it as it is"
     """
     said = SETTING.sub(_as_option, text)
+    said = said.replace("follow_links=True", "--follow-links")
     return said.replace("as in corrections=", "as Python takes with corrections=")
 
 
@@ -62,9 +64,39 @@ def _as_option(found: re.Match[str]) -> str:
     return f"{found[0]} ({said})" if name in ALSO and value else said
 
 
-class ShellFormatter(logging.Formatter):
-    """Puts warnings and errors into the words of the shell."""
+CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal obeys, what forges lines or their order, what no terminal takes."""
 
-    def format(self, record: logging.LogRecord) -> str:
+
+def shown(text: object, *, keep: str = "") -> str:
+    r"""Escape control characters: names and messages hold what others wrote.
+
+    Parameters
+    ----------
+    text : object
+        Shown as `str` gives it.
+    keep : str
+        Characters that are left as they are.
+
+    Examples
+    --------
+    >>> shown("7_\x1b[2J.tif")
+    '7_\\x1b[2J.tif'
+    """
+    return CONTROLS.sub(
+        lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], str(text)
+    )
+
+
+class ShellFormatter(logging.Formatter):
+    """Puts warnings and errors into the words of the shell, and escapes them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Give the message."""
-        return in_shell(super().format(record))
+        return shown(in_shell(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Give the traceback, on its lines."""
+        return shown(super().formatException(ei), keep="\n")

@@ -79,6 +79,9 @@ class LiveTiffExporter:
     dtype : dtype-like, optional
         Cast to it in the end, where it holds every value. Images that come as lists
         without a dtype have it from the beginning.
+    follow_links : bool, optional
+        Whether folders that the template makes may be links; else such a link is
+        refused. Its literal leading folders may always be links.
 
     Attributes
     ----------
@@ -126,6 +129,7 @@ class LiveTiffExporter:
         *,
         on_error: OnError = "report",
         dtype: Any = None,
+        follow_links: bool = False,
     ) -> None:
         _check_field(field)
         self._settings = Export.of(
@@ -136,6 +140,7 @@ class LiveTiffExporter:
             dry_run=dryrun,
             on_error=on_error,
             dtype=dtype,
+            follow_links=follow_links,
             corrections=self.corrections,  # type: ignore[arg-type]
         )
         self._settings.refuse_later_roots()
@@ -287,7 +292,11 @@ class LiveTiffExporter:
         if not self.dryrun:
             image = np.asarray(image)
             write = partial(self._writer.write, image=image, note=self._note)
-            publish(path, write, replace=self.overwrite)
+            root = self._settings.root
+            # A subclass may save it elsewhere: then its folder is the user's word.
+            below = path.is_relative_to(root) and ".." not in path.parts
+            folders = self._settings.folders if below else None
+            publish(path, write, replace=self.overwrite, folders=folders)
         self.filenames.append(filename)
 
     # ---- what the hooks stand on

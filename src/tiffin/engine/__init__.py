@@ -5,7 +5,7 @@ from tiffin.engine.interrupts import Interrupts
 from tiffin.engine.later import Later
 from tiffin.engine.lean import lean
 from tiffin.engine.ledger import Ledger
-from tiffin.engine.manifest import FOLDER, manifests_in, read_manifest
+from tiffin.engine.listed import FOLDER, ManifestFile, manifests_in, read_manifest
 from tiffin.engine.patience import Patience
 from tiffin.engine.pool import Pool
 
@@ -16,6 +16,7 @@ __all__ = [
     "Later",
     "Ledger",
     "Patience",
+    "ManifestFile",
     "Pool",
     "folded",
     "lean",

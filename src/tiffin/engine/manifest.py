@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
+import logging
 import os
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tiffin.engine.forks import renew_in_child
+from tiffin.engine.listed import FOLDER, lines_of
+from tiffin.folders import Folders, check_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Hashable, Iterable, Iterator
 
-__all__ = ["FOLDER", "Manifest", "ManifestFile", "manifests_in", "read_manifest"]
+__all__ = ["Manifest"]
 
-FOLDER = ".tiffin"
-"""The folder at the root that holds the manifests."""
+logger = logging.getLogger("tiffin")
 
 SCHEMA = 1
 """Of the lines. A reader leaves out kinds of lines that it does not know."""
@@ -35,44 +34,36 @@ WINDOW = 512
 """So many groups that are done may wait for one before them, then they go ahead."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestFile:
-    """What a manifest tells.
-
-    Attributes
-    ----------
-    run : str
-        The run's uid.
-    settings : mapping
-        Id → the settings of an export that wrote lines.
-    frames : mapping
-        Path, relative to the root → the last line that says it was written.
-    failed : tuple of mapping
-        The lines of frames that failed or were skipped.
-    """
-
-    run: str
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    failed: tuple[Mapping[str, Any], ...] = ()
-
-
 class Manifest:
     """Appends to the manifest of one run. Safe in threads, and beside other processes.
 
     Parameters
     ----------
-    path : pathlib.Path
+    folders : Folders
+        Of the root. The manifest, and its folder, are never reached through a link.
+    name : str
         Of the file. It is made, with its folder, when there is a first line.
     head : str
         The line of the settings, to stand before the first line that refers to it,
         unless the file has it already.
     sync : bool
         Whether each append is forced to the disk.
+    mode : int, optional
+        The permissions of the file, and those that let its owner append.
     """
 
-    def __init__(self, path: Path, head: str, *, sync: bool = False) -> None:
-        self._path = path
+    def __init__(
+        self,
+        folders: Folders,
+        name: str,
+        head: str,
+        *,
+        sync: bool = False,
+        mode: int | None = None,
+    ) -> None:
+        self._folders = Folders(folders.root, mode=folders.mode)
+        self._name = name
+        self._mode = None if mode is None else mode | 0o600
         self._head = head
         self._sync = sync
         self._groups: OrderedDict[Hashable, str | None] = OrderedDict()
@@ -162,22 +153,51 @@ class Manifest:
             os.close(descriptor)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        """Open the file; a link that has its name, or its folder's, is moved away."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, flags, 0o666)
+            return self._open_regular()
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            for name in (FOLDER, f"{FOLDER}/{self._name}"):
+                aside = self._folders.set_aside(name)
+                if aside is not None:
+                    message = "a manifest is never written through a link: it is now %s"
+                    logger.warning(message, aside)
+                    break
+        return self._open_regular()
+
+    def _open_regular(self) -> int:
+        try:
+            self._folders.make(FOLDER)
+            with self._folders.open(FOLDER) as folder:
+                descriptor = self._open_in(folder)
         except ValueError as error:  # a name that no system call takes
-            raise OSError(errno.EINVAL, str(error), repr(self._path)) from error
+            raise OSError(errno.EINVAL, str(error), repr(self._name)) from error
+        check_regular(descriptor, f"{self._folders.root}/{FOLDER}/{self._name}")
         try:
             with _locked(descriptor):
                 torn = _torn_bytes(descriptor)
                 if torn:
                     os.ftruncate(descriptor, os.fstat(descriptor).st_size - torn)
-                if not _has_line(self._path, self._head):
+                if not _has_line(descriptor, self._head):
                     write_whole(descriptor, self._head.encode())
         except BaseException:
             os.close(descriptor)
             raise
+        return descriptor
+
+    def _open_in(self, folder: int) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags |= getattr(os, "O_CLOEXEC", 0)
+        try:
+            return os.open(self._name, flags, dir_fd=folder)
+        except FileNotFoundError:
+            flags |= os.O_CREAT
+        descriptor = os.open(self._name, flags, 0o666, dir_fd=folder)
+        made_now = os.fstat(descriptor).st_uid == os.geteuid()  # or by another just now
+        if self._mode is not None and made_now:
+            os.fchmod(descriptor, self._mode)
         return descriptor
 
 
@@ -195,48 +215,11 @@ def write_whole(descriptor: int, data: bytes) -> None:
             raise
 
 
-def read_manifest(path: Path) -> ManifestFile:
-    """Read a manifest; a torn last line, and what is none of its lines, is left out.
-
-    Raises
-    ------
-    OSError
-        If it can't be read.
-    """
-    run = path.stem
-    settings: dict[str, Mapping[str, Any]] = {}
-    frames: dict[str, Mapping[str, Any]] = {}
-    failed = []
-    for line in _lines(path):
-        kind = line.get("kind")
-        if kind == "settings":
-            run = str(line.get("run", run))
-            settings[str(line.get("id"))] = line.get("settings") or {}
-        elif kind == "frame" and line.get("status") == "written":
-            frames[str(line.get("path"))] = line
-        elif kind == "frame":
-            failed.append(line)
-    return ManifestFile(run, settings, frames, tuple(failed))
-
-
-def manifests_in(root: Path) -> list[Path]:
-    """Give the manifests of a root, in order."""
-    return sorted((root / FOLDER).glob("*.jsonl"))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for line in file:
-            with suppress(ValueError):
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    yield found
-
-
-def _has_line(path: Path, line: str) -> bool:
+def _has_line(descriptor: int, line: str) -> bool:
     wanted = line.encode()
-    with path.open("rb") as file:
-        return any(found == wanted for found in file)
+    with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 (it is open already)
+        file.seek(0)
+        return any(found == wanted for _, found in lines_of(file, len(wanted)))
 
 
 def _torn_bytes(descriptor: int) -> int:

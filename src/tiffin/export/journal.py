@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 import threading
 from contextlib import ExitStack
 from functools import lru_cache
@@ -16,13 +17,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tiffin.corrections import described
-from tiffin.engine.manifest import (
-    FOLDER,
-    SCHEMA,
-    Manifest,
-    ManifestFile,
-    read_manifest,
-)
+from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
+from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError
 from tiffin.export.chosen import text_of
 from tiffin.template.portable import portable
@@ -98,8 +94,11 @@ class Journal:
     def known(self, run: str) -> ManifestFile | None:
         """Give what is known of a run from earlier exports; read once."""
         if run not in self._known:
-            path = self._path(run)
-            self._known[run] = read_manifest(path) if path.is_file() else None
+            path = self._settings.root / FOLDER / self._name(run)
+            try:
+                self._known[run] = read_manifest(path)
+            except FileNotFoundError:
+                self._known[run] = None
         return self._known[run]
 
     def forget(self, run: str) -> None:
@@ -111,7 +110,8 @@ class Journal:
         try:
             known = self.known(run)
         except OSError as error:
-            refused = ReadError(f"{self._path(run)} can't be read: {error}")
+            name = f"{self._settings.root}/{FOLDER}/{self._name(run)}"
+            refused = ReadError(f"{name} can't be read: {error.strerror or error}")
             refused.errno = error.errno
             return refused
         if known is None or not known.settings:
@@ -120,7 +120,7 @@ class Journal:
         ours = json.loads(json.dumps(self._told))
         for theirs in reversed(list(known.settings.values())):
             differences = [
-                f"{key} was {theirs.get(key)!r}, is {ours.get(key)!r}"
+                f"{key} was {_brief(theirs.get(key))}, is {_brief(ours.get(key))}"
                 for key in COMPARED
                 if theirs.get(key) != ours.get(key)
             ]
@@ -153,12 +153,23 @@ class Journal:
                     "settings": self._told,
                 }
                 text = json.dumps(head, ensure_ascii=False) + "\n"
-                sync = self._settings.fsync != "none"
-                self._open[run] = Manifest(self._path(run), text, sync=sync)
+                self._open[run] = Manifest(
+                    self._settings.folders,
+                    self._name(run),
+                    text,
+                    sync=self._settings.fsync != "none",
+                    mode=self._settings.mode,
+                )
             return self._open[run]
 
-    def _path(self, run: str) -> Any:
-        return self._settings.root / FOLDER / f"{portable(run) or '_'}.jsonl"
+    def _name(self, run: str) -> str:
+        return f"{portable(run) or '_'}.jsonl"
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 200
+_brief = _repr.repr
+"""What a manifest says is shown at a length and depth that are bounded."""
 
 
 def settings_of(settings: Export) -> dict[str, Any]:

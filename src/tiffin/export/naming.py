@@ -22,6 +22,7 @@ from tiffin.errors import (
 from tiffin.export.chosen import text_of
 from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.siblings import Siblings
+from tiffin.folders import link_refused
 from tiffin.records import Record
 from tiffin.template import indistinct, numbered
 
@@ -63,7 +64,7 @@ class Namer:
         """Where every frame has its record."""
         self._claims: Claims[_Owner] = Claims()
         self._root = os.fspath(settings.root)
-        self._siblings = Siblings(self._root)
+        self._siblings = Siblings(self._root, follow_links=settings.follow_links)
         self.planning = False
         """Whether nothing is written meanwhile: a folder that is not there stays so."""
         self._is_there = lru_cache(256)(os.path.isdir)
@@ -323,7 +324,8 @@ class Namer:
         in_the_way = self._in_the_way(name)
         if in_the_way is None:
             return name
-        if self._siblings.twin(name.rpartition("/")[0]) is not None:
+        folder = name.rpartition("/")[0]
+        if self._siblings.twin(folder) or self._siblings.link(folder):
             return in_the_way
         for n in itertools.count(2):
             other = numbered(name, n)
@@ -335,6 +337,9 @@ class Namer:
     def _in_the_way(self, name: str) -> TiffinError | None:
         """Look at the disk, once, for something of that name."""
         path = f"{self._root}/{name}"
+        link = self._siblings.link(name.rpartition("/")[0])
+        if link is not None:
+            return WriteError(f"{path} can't be written: {link_refused(link)}")
         twin = self._siblings.twin(name)
         if twin is not None:
             message = (

@@ -378,7 +378,8 @@ class Pipeline:
             return
         self._synced.add(run)
         written = self._ledger.report(run).written
-        for error in sync_files(r.path for r in written if r.path):
+        paths = [r.path for r in written if r.path]
+        for error in sync_files(self._settings.folders, paths):
             self.record_failure(error, run)
 
     def record_failure(self, error: Exception, run: str = "") -> None:

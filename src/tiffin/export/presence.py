@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiffin.errors import ExistsError, VerifyError
-from tiffin.writers import Written, checksum_of, same_bytes
+from tiffin.errors import ExistsError, ReadError, VerifyError
+from tiffin.folders import IrregularError
+from tiffin.writers import Written, checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,8 @@ class Presence:
         self._settings = settings
         self._journal = journal
         self._root = str(settings.root)
+        self._folders = settings.folders
+        self._sums = settings.writer.checksum
         self.looks = settings.existing == "resume" or settings.compare
         """Whether `state` need be asked: else the write will find out."""
 
@@ -48,15 +49,14 @@ class Presence:
         entry = self._entry(run, name)
         if entry is None:
             return False
-        path = f"{self._root}/{name}"
+        checksum = str(entry.get("checksum") or "")
+        if not checksum and self._sums != "none":
+            return False  # its size says little: the bytes are compared
         try:
-            if Path(path).stat().st_size != entry.get("bytes"):
-                return False
-        except FileNotFoundError:
+            descriptor = self._folders.open_file(name)
+        except (FileNotFoundError, IrregularError):
             return False
-        wanted = str(entry.get("checksum") or "")
-        kind = wanted.partition(":")[0] or "none"
-        return checksum_of(path, kind).checksum == wanted
+        return not difference(descriptor, entry["bytes"], checksum)
 
     def state(self, run: str, name: str, content: Content) -> State:
         """Tell what stands under the name of a file that is to be written.
@@ -75,13 +75,20 @@ class Presence:
             Comparing: if the file is another, or not there.
         """
         settings, path = self._settings, f"{self._root}/{name}"
-        if not os.path.lexists(path):
+        try:
+            if same_bytes(self._folders.open_file(name), content.buffers()):
+                return "held"
+        except (FileNotFoundError, NotADirectoryError):
             if settings.compare:
                 message = f"{path} is missing"
-                raise VerifyError(message)
+                raise VerifyError(message) from None
             return "absent"
-        if same_bytes(path, content.buffers()):
-            return "held"
+        except IrregularError as error:
+            if settings.compare:
+                raise VerifyError(str(error.strerror)) from None
+        except OSError as error:
+            message = f"{path} can't be read: {error.strerror or error}"
+            raise ReadError(message) from error
         if settings.compare:
             message = f"{path} is not what the run gives"
             raise VerifyError(message)
@@ -95,7 +102,7 @@ class Presence:
 
     def sum_of(self, name: str) -> Written:
         """Give size and checksum of a file."""
-        return checksum_of(f"{self._root}/{name}", self._settings.writer.checksum)
+        return checksum_of(self._folders.open_file(name), self._sums)
 
     def _entry(self, run: str, name: str) -> Mapping[str, Any] | None:
         known = self._journal.known(run)

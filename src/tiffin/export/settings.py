@@ -16,6 +16,7 @@ from tiffin.corrections import Cast, Correction, DarkSubtract, Kind, Step
 from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError, did_you_mean
 from tiffin.export.chosen import Chosen, chosen_frames, first_number
+from tiffin.folders import Folders
 from tiffin.readers import RootMap
 from tiffin.template import Style, Template
 from tiffin.writers import WRITABLE, SeriesWriter
@@ -76,7 +77,11 @@ class Export:
         What is forced to the disk: nothing, each file, or the files of a run at its
         end.
     mode : int or None
-        The permissions of files; None for what the umask leaves.
+        The permissions of files and manifests; None for what the umask leaves.
+    directory_mode : int or None
+        The permissions of folders that are made; None for what the umask leaves.
+    follow_links : bool
+        Whether folders below `root` may be links.
     file_time : {"written", "event"}
         Whether a file's time is that of its writing or of its event.
     on_full : {"stop", "wait"}
@@ -112,6 +117,8 @@ class Export:
     writer: SeriesWriter = dataclasses.field(default_factory=SeriesWriter)
     fsync: Fsync = "none"
     mode: int | None = None
+    directory_mode: int | None = None
+    follow_links: bool = False
     file_time: FileTime = "written"
     on_full: OnFull = "stop"
     compare: bool = False
@@ -148,6 +155,8 @@ class Export:
         checksum: str = "crc32",
         fsync: Fsync = "none",
         mode: int | str | None = None,
+        directory_mode: int | str | None = None,
+        follow_links: bool = False,
         file_time: FileTime = "written",
         on_full: OnFull = "stop",
         memory: int | None = None,
@@ -195,7 +204,9 @@ class Export:
                 checksum=checksum,  # type: ignore[arg-type]
             ),
             fsync=_choice("fsync", fsync, get_args(Fsync)),
-            mode=_mode(mode),
+            mode=_mode("mode", mode),
+            directory_mode=_mode("directory_mode", directory_mode, like=mode),
+            follow_links=_flag("follow_links", follow_links),
             file_time=_choice("file_time", file_time, get_args(FileTime)),
             on_full=_choice("on_full", on_full, get_args(OnFull)),
             compare=compare,
@@ -204,6 +215,11 @@ class Export:
             frames=chosen_frames(frames),
             first=first_number(first),
         )
+
+    @property
+    def folders(self) -> Folders:
+        """How folders below the root are opened and made."""
+        return Folders(os.fspath(self.root), self.follow_links, self.directory_mode)
 
     def refuse_later_roots(self) -> None:
         """Refuse a template that asks for what is not known before a run has ended.
@@ -289,6 +305,8 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
         message = f"directory is a path, not {type(directory).__name__}"
     except RuntimeError:
         message = f"{os.fspath(directory)!r} begins in the home of a user unknown here"
+    except OSError as error:  # the working directory is gone
+        message = f"{os.fspath(directory)!r} can't be made absolute: {error}"
     raise SettingsError(message) from None
 
 
@@ -328,7 +346,7 @@ def _dtype(dtype: Any) -> np.dtype | None:
         return None
     try:
         wanted: np.dtype | None = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
         wanted = None
     if wanted is None or wanted.name not in WRITABLE:
         message = f"dtype={dtype!r} is none that a TIFF holds: {', '.join(WRITABLE)}"
@@ -416,8 +434,16 @@ def available_memory() -> int:
         return LARGEST_BUDGET
 
 
-def _mode(mode: Any) -> int | None:
-    """Read permissions: a number, or text as chmod takes it, such as ``"640"``."""
+def _mode(setting: str, mode: Any, *, like: Any = None) -> int | None:
+    """Read permissions: a number, or text as chmod takes it, such as ``"640"``.
+
+    A folder's are `like` those of files where they are not given: whoever reads the
+    files may enter it.
+    """
+    if mode is None and like is not None:
+        files = _mode("mode", like) or 0
+        return files & 0o777 | 0o700 | (files & 0o444) >> 2
+    given = mode
     if isinstance(mode, str):
         try:
             mode = int(mode, 8)
@@ -427,7 +453,11 @@ def _mode(mode: Any) -> int | None:
         isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o7777
     ):
         return mode
-    message = f"mode is a file's permissions, such as 0o640 or '640', not {mode!r}"
+    of, example = ("a file", "640") if setting == "mode" else ("a folder", "750")
+    message = (
+        f"{setting} is {of}'s permissions, such as 0o{example} or '{example}', "
+        f"not {given!r}"
+    )
     raise SettingsError(message)
 
 

@@ -23,10 +23,14 @@ class Siblings:
     ----------
     root : str
         What names are relative to.
+    follow_links : bool
+        Whether folders may be links.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, follow_links: bool = False) -> None:
         self._root = root
+        self._links: dict[str, str | None] = {}
+        self._follow_links = follow_links
         self._listed: dict[str, Mapping[str, set[str]]] = {}
 
     def twin(self, name: str) -> str | None:
@@ -53,8 +57,26 @@ class Siblings:
             folder += part + "/"
         return None
 
+    def link(self, folder: str) -> str | None:
+        """Give the link that a folder is reached through, if it may not be.
+
+        Parameters
+        ----------
+        folder : str
+            Relative to the root.
+        """
+        if not folder or self._follow_links:
+            return None
+        if folder not in self._links:
+            found = self.link(folder.rpartition("/")[0])
+            path = f"{self._root}/{folder}"
+            is_link = os.path.islink(path)  # noqa: PTH114 (a Path costs as much)
+            self._links[folder] = found or (path if is_link else None)
+        return self._links[folder]
+
     def forget(self) -> None:
         """Look again: others may have written meanwhile."""
+        self._links.clear()
         self._listed.clear()
 
     def _there(self, folder: str) -> Mapping[str, set[str]]:

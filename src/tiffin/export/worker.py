@@ -111,6 +111,7 @@ class Worker:
         self._presence = Presence(settings, journal)
         self._writer = settings.writer
         self._root = str(settings.root)
+        self._folders = settings.folders
         self._corrected = bool(settings.corrections)
         self._replaces = settings.existing == "replace"
         self._cleared: set[str] = set()
@@ -344,7 +345,14 @@ class Worker:
         mode, sync = self._settings.mode, self._settings.fsync == "file"
         while True:
             try:
-                return publish(path, write, replace=replace, mode=mode, sync=sync)
+                return publish(
+                    path,
+                    write,
+                    replace=replace,
+                    mode=mode,
+                    sync=sync,
+                    folders=self._folders,
+                )
             except WriteError as error:
                 if error.errno not in FULL or not self._wait_for_room(error):
                     raise
@@ -354,7 +362,7 @@ class Worker:
         folder = name.rpartition("/")[0]
         if folder not in self._cleared:
             self._cleared.add(folder)
-            clear_leftovers(self._settings.root / folder)
+            clear_leftovers(self._folders, folder)
 
     def _wait_for_room(self, error: WriteError) -> bool:
         """Wait while the disk is full, if that was asked for; else stop the export."""

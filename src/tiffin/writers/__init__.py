@@ -4,7 +4,14 @@
 `same_bytes` and `checksum_of` look at what is there.
 """
 
-from tiffin.writers.checksums import Buffer, Checksum, Written, checksum_of, same_bytes
+from tiffin.writers.checksums import (
+    Buffer,
+    Checksum,
+    Written,
+    checksum_of,
+    difference,
+    same_bytes,
+)
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.publish import dated, publish
@@ -27,6 +34,7 @@ __all__ = [
     "check_writable",
     "checksum_of",
     "clear_leftovers",
+    "difference",
     "file_size",
     "is_leftover",
     "dated",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import reprlib
 import zlib
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_kind",
     "checksum_of",
     "checksum_over",
+    "difference",
     "same_bytes",
 ]
 
@@ -76,12 +78,13 @@ def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
     return f"crc32:{value:08x}"
 
 
-def checksum_of(path: str | os.PathLike[str], kind: str) -> Written:
+def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
     """Read a file and give its size and checksum.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or int
+        A descriptor is read from where it stands, and closed.
     kind : {"crc32", "sha256", "none"}
         With ``"none"`` nothing is read.
 
@@ -101,12 +104,41 @@ def checksum_of(path: str | os.PathLike[str], kind: str) -> Written:
     return Written(blocks.nbytes, checksum)
 
 
-def same_bytes(path: str | os.PathLike[str], buffers: list[Buffer]) -> bool:
+def difference(descriptor: int, nbytes: int, checksum: str) -> str:
+    """Tell how a file differs from what a manifest says of it.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the file; it is closed.
+    nbytes : int
+        The size that it should have [bytes].
+    checksum : str
+        Such as ``"crc32:9a3b01ff"``; ``""`` says nothing.
+
+    Returns
+    -------
+    str
+        ``""`` where it does not differ.
+    """
+    size = os.fstat(descriptor).st_size
+    kind = checksum.partition(":")[0] or "none"
+    if size != nbytes or kind not in CHECKSUMS:
+        os.close(descriptor)
+        if size != nbytes:
+            return f"{size} bytes, not {nbytes}"
+        return f"its checksum is of a kind that is not known, {reprlib.repr(kind)}"
+    same = checksum_of(descriptor, kind).checksum == checksum
+    return "" if same else "its checksum is another"
+
+
+def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> bool:
     """Tell whether a file holds exactly the bytes of some buffers.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or int
+        A descriptor is read from where it stands, and closed.
     buffers : list
         In their order in the file; as `SeriesWriter.buffers` gives them.
 

@@ -9,8 +9,10 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tiffin.folders import names_in
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tiffin.folders import Folders
 
 __all__ = ["clear_leftovers", "is_leftover", "temporary_name"]
 
@@ -33,13 +35,15 @@ def is_leftover(name: str) -> bool:
     return _LEFTOVER.fullmatch(name) is not None
 
 
-def clear_leftovers(folder: str | Path) -> int:
+def clear_leftovers(folders: Folders, folder: str = "") -> int:
     """Remove what processes that died left under temporary names.
 
     Parameters
     ----------
-    folder : str or pathlib.Path
-        Only this folder, not those in it. It need not exist.
+    folders : Folders
+        Of a root.
+    folder : str
+        Relative to the root. Only this folder, not those in it. It need not exist.
 
     Returns
     -------
@@ -49,12 +53,12 @@ def clear_leftovers(folder: str | Path) -> int:
     """
     removed = 0
     # Tidying is a courtesy: whatever hinders it is told by the write, if it matters.
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            found = _LEFTOVER.fullmatch(entry.name)
+    with suppress(OSError, ValueError), folders.open(folder) as above:
+        for name in names_in(above):
+            found = _LEFTOVER.fullmatch(name)
             if found and found["host"] == _HOST and not _alive(int(found["pid"])):
                 with suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108 (a Path costs as much)
+                    os.unlink(name, dir_fd=above)
                     removed += 1
     return removed
 
@@ -62,7 +66,7 @@ def clear_leftovers(folder: str | Path) -> int:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process has
         return False
     except PermissionError:
         return True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["link_descriptor", "name_temporary"]
+__all__ = ["link_descriptor", "name_temporary", "replace_by_temporary"]
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -26,12 +26,19 @@ _NO_LINKS = frozenset(
 _NO_FLAGS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What a system or file system without ``RENAME_NOREPLACE`` answers to it."""
 
-_AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
-def link_descriptor(descriptor: int, target: str) -> bool:
+def link_descriptor(descriptor: int, target: str, folder: int) -> bool:
     """Name an open file that has no name yet (``O_TMPFILE``).
+
+    Parameters
+    ----------
+    descriptor : int
+    target : str
+        In the folder.
+    folder : int
+        Its descriptor.
 
     Returns
     -------
@@ -46,9 +53,9 @@ def link_descriptor(descriptor: int, target: str) -> bool:
         If the system refuses.
     """
     try:
-        # Only with a descriptor does Python call linkat, which alone follows the link
-        # in /proc (open(2)); the path being absolute, its value does not matter.
-        os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+        # With a descriptor Python calls linkat, which follows the link in /proc
+        # (open(2)); that path being absolute, no folder's descriptor is needed for it.
+        os.link(f"/proc/self/fd/{descriptor}", target, dst_dir_fd=folder)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -56,8 +63,8 @@ def link_descriptor(descriptor: int, target: str) -> bool:
     return True
 
 
-def name_temporary(temporary: str, target: str) -> None:
-    """Move a file to its name, if no file has it.
+def name_temporary(temporary: str, target: str, folder: int) -> None:
+    """Move a file to its name in the same folder, if no file has it.
 
     Raises
     ------
@@ -67,46 +74,52 @@ def name_temporary(temporary: str, target: str) -> None:
         If the system refuses. The temporary file is then still there.
     """
     try:
-        os.link(temporary, target)
+        os.link(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         # NFS may have made the link and lost the answer: a second name tells, see
         # O_EXCL in open(2).
-        if os.stat(temporary).st_nlink != 2:  # noqa: PTH116 (a Path costs as much)
+        if os.stat(temporary, dir_fd=folder).st_nlink != 2:
             raise
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _rename(temporary, target)
+        _rename(temporary, target, folder)
         return
     with suppress(OSError):  # the file has its name; the next export clears the other
-        os.unlink(temporary)  # noqa: PTH108 (a Path costs as much)
+        os.unlink(temporary, dir_fd=folder)
 
 
-def _rename(temporary: str, target: str) -> None:
+def replace_by_temporary(temporary: str, target: str, folder: int) -> None:
+    """Move a file to its name in the same folder, over one that has it."""
+    os.replace(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _rename(temporary: str, target: str, folder: int) -> None:
     try:
-        _rename_no_replace(temporary, target)
+        _rename_no_replace(temporary, target, folder)
     except OSError as error:
         if error.errno not in _NO_FLAGS:
             raise
-        _rename_after_look(temporary, target)
+        _rename_after_look(temporary, target, folder)
 
 
-def _rename_after_look(temporary: str, target: str) -> None:
+def _rename_after_look(temporary: str, target: str, folder: int) -> None:
     """Rename where nothing better is there.
 
     A file that another program makes between the look and the rename, microseconds
     apart, is lost: the system offers no way to do both at once.
     """
-    if os.path.lexists(target):
+    with suppress(FileNotFoundError):
+        os.stat(target, dir_fd=folder, follow_symlinks=False)
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    os.rename(temporary, target)  # noqa: PTH104 (a Path costs as much)
+    os.rename(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _rename_no_replace(temporary: str, target: str) -> None:
+def _rename_no_replace(temporary: str, target: str, folder: int) -> None:
     if _renameat2 is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
     old, new = os.fsencode(temporary), os.fsencode(target)
-    if _renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE):
+    if _renameat2(folder, old, folder, new, _RENAME_NOREPLACE):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)
 

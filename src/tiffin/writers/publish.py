@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tiffin.errors import ExistsError, TiffinError, WriteError
+from tiffin.folders import Folders, sync_folder
 from tiffin.writers.leftovers import temporary_name
-from tiffin.writers.naming import link_descriptor, name_temporary
+from tiffin.writers.naming import (
+    link_descriptor,
+    name_temporary,
+    replace_by_temporary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +58,7 @@ def publish(
     replace: bool,
     mode: int | None = None,
     sync: bool = False,
+    folders: Folders | None = None,
 ) -> T:
     """Write a file and give it its name, whole.
 
@@ -70,6 +76,9 @@ def publish(
         is never changed, nor the group that a setgid folder gives.
     sync : bool
         Whether to wait until file and folder are on the disk (``fsync``).
+    folders : Folders, optional
+        Of the root that the target lies below: what lies between is opened as they
+        say. Without, the target's own folder is the root.
 
     Returns
     -------
@@ -85,16 +94,19 @@ def publish(
         where only the folder could not be synced: then the whole file is there.
     """
     path = os.fspath(target)
-    folder = _folder_of(path)
-    attempt = _replacing if replace else _adding
+    # A Path object for each file would cost as much again as naming the file.
+    if folders is None:
+        folders, relative = Folders(_folder_of(path)), path.rpartition("/")[2]
+    else:
+        relative = path.removeprefix(folders.root).lstrip("/")
+    folder, _, name = relative.rpartition("/")
+    attempt = partial(_attempt, folders, folder, name, write, replace, mode, sync)
     try:
         try:
-            result = attempt(path, folder, write, mode, sync)
+            return attempt()
         except FileNotFoundError:
-            _make_folders(folder, sync)
-            result = attempt(path, folder, write, mode, sync)
-        if sync:
-            _sync_folder(folder)
+            folders.make(folder, sync=sync)
+            return attempt()
     except TiffinError:
         raise
     except FileExistsError:
@@ -104,7 +116,6 @@ def publish(
     except ValueError as error:  # a name that no system call takes
         message = f"{path!r} can't be written: {error}"
         raise WriteError(message) from error
-    return result
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
@@ -142,45 +153,56 @@ def write_error(path: str, error: OSError) -> WriteError:
     return refused
 
 
-def _adding(
-    path: str, folder: str, write: Callable[[int], T], mode: int | None, sync: bool
+def _attempt(
+    folders: Folders,
+    folder: str,
+    name: str,
+    write: Callable[[int], T],
+    replace: bool,
+    mode: int | None,
+    sync: bool,
 ) -> T:
-    descriptor = _open_nameless(folder)
+    fill = partial(_fill, write=write, mode=mode, sync=sync)
+    with folders.open(folder) as above:
+        result = (_replacing if replace else _adding)(name, above, fill)
+        if sync:
+            sync_folder(".", above)
+    return result
+
+
+def _adding(name: str, above: int, fill: Callable[[int], T]) -> T:
+    descriptor = _open_nameless(above)
     if descriptor is None:
-        return _by_temporary(path, folder, write, mode, sync, name_temporary)
+        return _by_temporary(name, above, fill, name_temporary)
     try:
-        result = _fill(descriptor, write, mode, sync)
-        if link_descriptor(descriptor, path):
+        result = fill(descriptor)
+        if link_descriptor(descriptor, name, above):
             return result
     finally:
         os.close(descriptor)
-    return _by_temporary(path, folder, write, mode, sync, name_temporary)
+    return _by_temporary(name, above, fill, name_temporary)
 
 
-def _replacing(
-    path: str, folder: str, write: Callable[[int], T], mode: int | None, sync: bool
-) -> T:
-    return _by_temporary(path, folder, write, mode, sync, os.replace)
+def _replacing(name: str, above: int, fill: Callable[[int], T]) -> T:
+    return _by_temporary(name, above, fill, replace_by_temporary)
 
 
 def _by_temporary(
-    path: str,
-    folder: str,
-    write: Callable[[int], T],
-    mode: int | None,
-    sync: bool,
-    name: Callable[[str, str], None],
+    name: str,
+    above: int,
+    fill: Callable[[int], T],
+    give_name: Callable[[str, str, int], None],
 ) -> T:
-    temporary, descriptor = _open_temporary(folder)
+    temporary, descriptor = _open_temporary(above)
     try:
         try:
-            result = _fill(descriptor, write, mode, sync)
+            result = fill(descriptor)
         finally:
             os.close(descriptor)
-        name(temporary, path)
+        give_name(temporary, name, above)
     except BaseException:
         with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 (a Path costs as much)
+            os.unlink(temporary, dir_fd=above)
         raise
     return result
 
@@ -196,62 +218,26 @@ def _fill(
     return result
 
 
-def _open_nameless(folder: str) -> int | None:
+def _open_nameless(above: int) -> int | None:
     """Open a file without a name, or give None where the system has no such thing."""
     if not _NAMELESS:
         return None
     try:
-        return os.open(folder, os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666)
+        return os.open(".", os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666, dir_fd=above)
     except OSError as error:
         if error.errno not in _NO_NAMELESS:
             raise
         return None
 
 
-def _open_temporary(folder: str) -> tuple[str, int]:
+def _open_temporary(above: int) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC
     while True:
-        temporary = f"{folder}/{temporary_name()}"
+        temporary = temporary_name()
         # A process of the same number may have died here: the next name is free.
         with suppress(FileExistsError):
-            return temporary, os.open(temporary, flags, 0o666)
-
-
-def _make_folders(folder: str, sync: bool) -> None:
-    """Make a folder and those above it; `sync` each that got a new one."""
-    missing = []
-    above = folder
-    while above not in ("/", ".") and not os.path.lexists(above):
-        missing.append(above)
-        above = _folder_of(above)
-    for path in missing[::-1] or [folder]:
-        try:
-            os.mkdir(path)  # noqa: PTH102 (a Path costs as much)
-        except FileExistsError as error:
-            # Made by another thread meanwhile, as a rule.
-            if not _is_folder(path):
-                raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
-    if sync:
-        for made in missing:
-            _sync_folder(_folder_of(made))
-
-
-def _is_folder(path: str) -> bool:
-    """Tell, or raise what keeps the system from telling (`os.path.isdir` says no)."""
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 (a Path costs as much)
-    except FileNotFoundError:  # a link that leads nowhere
-        return False
+            return temporary, os.open(temporary, flags, 0o666, dir_fd=above)
 
 
 def _folder_of(path: str) -> str:
-    # A Path object for each file would cost as much again as naming the file.
     return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | _CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,214 @@
+"""What a manifest tells, read as input that anybody may have written.
+
+A line that can't be right is refused with its number and the reason, and the others
+count. A kind of line that is not known is left out: a later tiffin may have written it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import reprlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiffin.folders import Folders, names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import BinaryIO
+
+__all__ = [
+    "FOLDER",
+    "ManifestFile",
+    "RefusedLine",
+    "lines_of",
+    "manifests_in",
+    "read_manifest",
+]
+
+FOLDER = ".tiffin"
+"""The folder at the root that holds the manifests."""
+
+LONGEST = 2**22
+"""A line of more bytes is not read."""
+
+LARGEST = 2**63
+"""No file has so many bytes."""
+
+_FRAME: dict[str, tuple[type, ...]] = {
+    "path": (str,),
+    "status": (str,),
+    "bytes": (int, type(None)),
+    "checksum": (str, type(None)),
+    "error": (str, type(None)),
+    "seq_num": (int, type(None)),
+}
+_SETTINGS: dict[str, tuple[type, ...]] = {"id": (str,), "settings": (dict,)}
+
+
+class RefusedLine(NamedTuple):
+    """A line that can't be used."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """What a manifest tells.
+
+    Attributes
+    ----------
+    run : str
+        The run's uid.
+    settings : mapping
+        Id → the settings of an export that wrote lines.
+    frames : mapping
+        Path, relative to the root → the last line that says it was written.
+    failed : tuple of mapping
+        The lines of frames that failed or were skipped.
+    refused : tuple of RefusedLine
+        What was left out, and why.
+    """
+
+    run: str
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    failed: tuple[Mapping[str, Any], ...] = ()
+    refused: tuple[RefusedLine, ...] = ()
+
+
+def read_manifest(path: Path) -> ManifestFile:
+    """Read a manifest; a torn last line is left out.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``ROOT/.tiffin/NAME.jsonl``. Neither the file nor its folder may be a link.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, or is no regular file.
+    """
+    found = _Reading(path.stem)
+    folders = Folders(os.fspath(path.parent.parent))
+    descriptor = folders.open_file(f"{path.parent.name}/{path.name}")
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (it is open already)
+        for number, text in lines_of(file, LONGEST):
+            try:
+                found.take(_parsed(text))
+            except ValueError as error:
+                found.refused.append(RefusedLine(number, str(error)))
+    return ManifestFile(
+        found.run,
+        found.settings,
+        found.frames,
+        tuple(found.failed),
+        tuple(found.refused),
+    )
+
+
+def manifests_in(root: Path) -> list[Path]:
+    """Give the manifests of a root, in order.
+
+    Raises
+    ------
+    OSError
+        If its folder of manifests is there and can't be read, or is a link.
+    """
+    folders = Folders(os.fspath(root))
+    try:
+        with folders.open(FOLDER) as folder:
+            names = names_in(folder)
+    except FileNotFoundError:
+        return []
+    return [root / FOLDER / name for name in sorted(names) if name.endswith(".jsonl")]
+
+
+def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file with their numbers, from 1.
+
+    Of a line of more bytes than `longest`, one more than that is given.
+    """
+    number = 0
+    while line := file.readline(longest + 1):
+        number += 1
+        yield number, line
+        while len(line) > longest and not line.endswith(b"\n"):
+            line = file.readline(longest + 1)
+
+
+class _Reading:
+    """What has been read of a manifest."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.settings: dict[str, Mapping[str, Any]] = {}
+        self.frames: dict[str, Mapping[str, Any]] = {}
+        self.failed: list[Mapping[str, Any]] = []
+        self.refused: list[RefusedLine] = []
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Take a line, or raise a ValueError that says what is wrong with it."""
+        kind = line.get("kind")
+        if kind == "settings":
+            _check_types(line, _SETTINGS)
+            self.settings[line["id"]] = line["settings"]
+            self.run = str(line.get("run", self.run))
+        elif kind == "frame":
+            _check_types(line, _FRAME)
+            if line["status"] == "written":
+                _check_written(line)
+                self.frames[line["path"]] = line
+            else:
+                self.failed.append(line)
+
+
+def _parsed(text: bytes) -> Mapping[str, Any]:
+    if len(text) > LONGEST:
+        message = f"it has more than {LONGEST} bytes"
+        raise ValueError(message)
+    try:
+        line = json.loads(text.decode()) if text.strip() else {}
+    except RecursionError:
+        message = "it is nested too deep"
+        raise ValueError(message) from None
+    except ValueError:
+        if not text.endswith(b"\n"):
+            return {}  # torn by a crash
+        message = "it is no JSON"
+        raise ValueError(message) from None
+    if not isinstance(line, dict):
+        message = "it is no mapping"
+        raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
+    return line
+
+
+def _check_types(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, types in wanted.items():
+        value = line.get(key)
+        if not isinstance(value, types) or isinstance(value, bool):
+            message = f"its {key!r} is {reprlib.repr(value)}"
+            raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
+
+
+def _check_written(line: Mapping[str, Any]) -> None:
+    size = line.get("bytes")
+    if size is None or not 0 <= size < LARGEST:
+        message = f"its 'bytes' is {reprlib.repr(size)}"
+        raise ValueError(message)
+    path = line["path"]
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        message = f"its path {reprlib.repr(path)} does not lie below the folder"
+        raise ValueError(message)
+    try:
+        is_name = b"\0" not in path.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        is_name = False
+    if not is_name:
+        message = f"its path {reprlib.repr(path)} is no file's name"
+        raise ValueError(message)

@@ -1,0 +1,432 @@
+"""A manifest is input, not truth: anybody may have written it."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tiffin
+from tiffin.cli import app
+from tiffin.errors import SourceError, TiffinError, VerifyError
+from tiffin.testing import run_of
+from tiffin.verify import checksums, compare
+
+NAME = "{event.seq_num}.tif"
+TIMEOUT = 60
+
+
+def exported(root, **settings):
+    images = np.arange(3 * 6 * 9, dtype="u2").reshape(3, 6, 9)
+    run = run_of({"img": images}, scan_id=7)
+    tiffin.export(run, NAME, directory=root, **settings)
+    return run, root / ".tiffin" / f"{run[0][1]['uid']}.jsonl"
+
+
+def line(path, data=b"x", **other):
+    """Give the line of a file that is written, as an attacker would."""
+    told = {
+        "kind": "frame",
+        "status": "written",
+        "path": path,
+        "bytes": len(data),
+        "checksum": f"crc32:{zlib.crc32(data):08x}",
+    }
+    return json.dumps(told | other) + "\n"
+
+
+def manifest_of(root, *lines):
+    folder = root / ".tiffin"
+    folder.mkdir(exist_ok=True, parents=True)
+    path = folder / "r.jsonl"
+    path.write_bytes(b"".join(t if isinstance(t, bytes) else t.encode() for t in lines))
+    return path
+
+
+def shell(*arguments):
+    command = [sys.executable, "-m", "tiffin", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+
+
+@pytest.mark.parametrize("path", ["/SECRET", "../secret", "a/../../secret", "./a", ""])
+def test_a_path_that_leaves_the_folder_is_refused(tmp_path, path):
+    """Neither its bytes nor its size are told; the line and the file are."""
+    root, secret = tmp_path / "root", tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (root / "a").mkdir(parents=True)
+    (root / "b.tif").write_bytes(b"x")
+    outside = line(path.replace("/SECRET", str(secret)), b"secret")
+    manifest = manifest_of(root, outside, line("b.tif"))
+
+    found = tiffin.verify(root)
+
+    assert not found.ok
+    (refused,) = found.of("refused")
+    assert refused.path == manifest
+    assert refused.reason.startswith("line 1: its path")
+    assert [f.path.name for f in found.of("whole")] == ["b.tif"]
+    sums = checksums(root)
+    assert next(sums) == (hashlib.sha256(b"x").hexdigest(), "b.tif")
+    with pytest.raises(VerifyError, match="line 1: its path"):
+        next(sums)
+
+
+BAD_LINES = {
+    "no JSON": b"\xff\x00{\n",
+    "no mapping": "[1]\n",
+    "a number": "7\n",
+    "deep": "[" * 100_000 + "]" * 100_000 + "\n",
+    "deep inside": '{"kind": "frame", "x": ' + '{"a":' * 9000 + "0" + "}" * 9001 + "\n",
+    "NUL": line("a\0b"),
+    "half a surrogate": line("a\ud800b"),
+    "path is a list": line(["a"]),
+    "no path": json.dumps({"kind": "frame", "status": "written", "bytes": 1}) + "\n",
+    "status is a number": line("a", status=1),
+    "bytes is text": line("a", bytes="1"),
+    "bytes is true": line("a", bytes=True),
+    "bytes is infinite": line("a", bytes=float("inf")),
+    "bytes is huge": line("a", bytes=10**4000),
+    "more digits than Python reads": b'{"kind":"frame","bytes":' + b"9" * 9999 + b"}\n",
+    "bytes is negative": line("a", bytes=-1),
+    "checksum is a list": line("a", checksum=[]),
+    "error is a mapping": line("a", status="failed", error={"a": 1}),
+    "settings is a list": '{"kind": "settings", "id": "a", "settings": []}\n',
+    "id is a list": '{"kind": "settings", "id": [], "settings": {}}\n',
+}
+
+
+@pytest.mark.parametrize("bad", BAD_LINES.values(), ids=BAD_LINES)
+def test_a_bad_line_is_told_and_the_others_count(tmp_path, bad):
+    """Whatever it holds: its number is said, and verify goes on."""
+    (tmp_path / "b.tif").write_bytes(b"x")
+    manifest_of(tmp_path, line("b.tif"), bad, line("c.tif"))
+
+    found = tiffin.verify(tmp_path)
+
+    assert [f.reason[:7] for f in found.of("refused")] == ["line 2:"]
+    assert len(found.of("whole")) == len(found.of("missing")) == 1
+    assert not found.ok
+
+
+def test_a_line_of_many_megabytes_is_refused(tmp_path):
+    """It is not taken into memory, and the next one counts."""
+    (tmp_path / "b.tif").write_bytes(b"x")
+    manifest_of(tmp_path, b"x" * 9_000_000 + b"\n", line("b.tif"))
+
+    found = tiffin.verify(tmp_path)
+
+    assert [f.reason for f in found.of("refused")] == [
+        "line 1: it has more than 4194304 bytes"
+    ]
+    assert len(found.of("whole")) == 1
+
+
+def test_kinds_of_lines_of_a_later_tiffin_are_left_out(tmp_path):
+    """So is a line that was torn when its export died."""
+    (tmp_path / "b.tif").write_bytes(b"x")
+    manifest_of(tmp_path, line("b.tif"), '{"kind": "new"}\n', '{"kind": "fra')
+
+    assert tiffin.verify(tmp_path).ok
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+
+
+def bound(path):
+    here = Path.cwd()
+    os.chdir(path.parent)  # the address of a socket is short
+    try:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+IRREGULAR = [os.mkfifo, os.mkdir, device, bound]
+
+
+@pytest.mark.parametrize("make", IRREGULAR)
+def test_what_is_no_regular_file_is_not_read(tmp_path, make):
+    """A FIFO, a folder, a device, a socket under a listed name: no hang."""
+    make(tmp_path / "a.tif")
+    manifest_of(tmp_path, line("a.tif", b""))
+
+    (finding,) = tiffin.verify(tmp_path).of("unreadable")
+
+    assert "no regular file" in finding.reason
+    with pytest.raises(VerifyError, match="no regular file"):
+        list(checksums(tmp_path))
+
+
+def test_links_are_followed_only_where_that_is_asked(tmp_path):
+    """A listed file, or a folder on the way to it, may have become a link."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.tif").write_bytes(b"x")
+    root.mkdir()
+    (root / "folder").symlink_to(outside)
+    (root / "a.tif").symlink_to(outside / "a.tif")
+    manifest_of(root, line("folder/a.tif"), line("a.tif"))
+
+    assert len(tiffin.verify(root).of("unreadable")) == 2
+    assert tiffin.verify(root, follow_links=True).ok
+    assert CliRunner().invoke(app, ["verify", str(root)]).exit_code == 1
+    asked = ["verify", "--follow-links", str(root)]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    asked = ["checksums", "--follow-links", str(root)]
+    assert len(CliRunner().invoke(app, asked).stdout.splitlines()) == 2
+    with pytest.raises(VerifyError, match="unreadable"):
+        list(checksums(root))
+
+
+@pytest.mark.parametrize("make", IRREGULAR)
+def test_a_manifest_that_is_no_file_is_told(tmp_path, make):
+    """Verify names it, a resume is refused, another export says that it lists none."""
+    run, manifest = exported(tmp_path)
+    manifest.unlink()
+    make(manifest)
+
+    (unreadable,) = tiffin.verify(tmp_path).of("unreadable")
+    assert unreadable.path == manifest
+    for existing in ("resume", "replace"):
+        settings = {"directory": tmp_path, "existing": existing, "on_error": "report"}
+        if make is device and existing == "replace":
+            continue  # a link gives way
+        assert not tiffin.export(run, NAME, **settings).ok
+
+
+@pytest.mark.parametrize("what", [".tiffin", "the manifest"])
+def test_a_manifest_is_never_opened_through_a_link(tmp_path, what, caplog):
+    """Neither to read nor to write, with follow_links=True neither; it gives way."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    run, manifest = exported(root)
+    outside.mkdir()
+    if what == ".tiffin":
+        linked = manifest.parent
+        linked.rename(outside / "kept")
+        linked.symlink_to(outside / "kept")
+    else:
+        linked = manifest
+        linked.rename(outside / "kept")
+        linked.symlink_to(outside / "kept")
+    before = {p: p.read_bytes() for p in outside.rglob("*") if p.is_file()}
+
+    settings = {"directory": root, "follow_links": True, "on_error": "report"}
+    resumed = tiffin.export(run, NAME, existing="resume", **settings)
+    report = tiffin.export(run, NAME, existing="replace", **settings)
+
+    assert len(resumed.failed) == 3
+    assert "link" in str(resumed.failed[0].error)
+    assert {p: p.read_bytes() for p in outside.rglob("*") if p.is_file()} == before
+    assert report.ok
+    assert linked.with_name(linked.name + ".link").is_symlink()
+    assert "never written through a link" in caplog.text
+    assert tiffin.verify(root).ok
+
+
+def test_a_folder_of_manifests_that_is_a_link_is_not_read(tmp_path):
+    """Verify says so."""
+    exported(tmp_path / "other")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".tiffin").symlink_to(tmp_path / "other" / ".tiffin")
+
+    with pytest.raises(SourceError, match="is a link"):
+        tiffin.verify(root)
+
+
+# ---- resume
+
+
+def damaged(root):
+    path = root / "2.tif"
+    path.write_bytes(b"\0" * path.stat().st_size)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("crc32:", "crc33:"),
+        ("crc32:", ""),
+        ("crc32:", "sha256:"),
+        ('"checksum"', '"chequesum"'),
+        ('"crc32:', '"none:'),
+        ('"bytes":', '"bytes":1e'),
+        ('"bytes":', '"bytes":-'),
+        ('"kind":"frame"', '"kind":["frame"]'),
+        ('"path":"', '"path":"./'),
+        ('"status":"written"', '"status":null'),
+        ('{"kind":"frame"', '\xff{"kind":"frame"'),
+        ('"settings"', '"settingz"'),
+    ],
+)
+def test_a_resume_never_vouches_for_what_it_can_not_check(tmp_path, old, new):
+    """B8: an unknown checksum or a bad line means: look at the file, and mend it."""
+    run, manifest = exported(tmp_path)
+    good = (tmp_path / "2.tif").read_bytes()
+    path = damaged(tmp_path)
+    (tmp_path / "3.tif").unlink()
+    manifest.write_bytes(manifest.read_bytes().replace(old.encode(), new.encode()))
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path, existing="resume", on_error="report"
+    )
+
+    assert len(report.records) == 3
+    assert not report.planned
+    assert (tmp_path / "3.tif").exists()
+    assert path.read_bytes() == good or not report.ok
+
+
+def test_an_unknown_checksum_is_written_again(tmp_path):
+    """B8: and the damage is gone."""
+    run, manifest = exported(tmp_path)
+    good = (tmp_path / "2.tif").read_bytes()
+    path = damaged(tmp_path)
+    manifest.write_text(manifest.read_text().replace("crc32:", "crc33:"))
+
+    assert len(tiffin.verify(tmp_path).of("damaged")) == 3
+    report = tiffin.export(run, NAME, directory=tmp_path, existing="resume")
+
+    assert path.read_bytes() == good
+    assert (len(report.written), len(report.skipped)) == (1, 2)
+    assert tiffin.verify(tmp_path).ok
+
+
+def test_megabytes_of_settings_are_told_in_short(tmp_path):
+    """What a manifest says of its settings does not flood a message."""
+    run, manifest = exported(tmp_path)
+    manifest.write_text(manifest.read_text().replace(NAME, "x" * 1_000_000, 1))
+
+    with pytest.raises(TiffinError) as refused:
+        tiffin.export(run, NAME, directory=tmp_path, existing="resume")
+    assert len(str(refused.value)) < 2000
+    with pytest.raises(VerifyError) as refused:
+        compare(tmp_path, run)
+    assert len(str(refused.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("template", 7),
+        ("template", "../{event.seq_num}.tif"),
+        ("template", "/etc/{event.seq_num}.tif"),
+        ("template", ".tiffin/{event.seq_num}.tif"),
+        ("fields", {"a": 1}),
+        ("streams", [[["x"]]]),
+        ("corrections", None),
+        ("corrections", [1]),
+        ("dtype", "(2,"),
+        ("dtype", {"names": 3}),
+        ("compression", "no such"),
+        ("timezone", "../../etc/passwd"),
+        ("name_policy", []),
+        ("replacements", {"a": 1}),
+        ("colour", "x"),
+    ],
+)
+def test_settings_of_another_type_are_refused(tmp_path, key, value):
+    """Comparing takes no setting from a manifest that an export would not take."""
+    run, manifest = exported(tmp_path)
+    head, *rest = manifest.read_text().splitlines(keepends=True)
+    told = json.loads(head)
+    told["settings"][key] = value
+    manifest.write_text(json.dumps(told) + "\n" + "".join(rest))
+
+    with pytest.raises(TiffinError):
+        compare(tmp_path, run)
+
+
+def test_a_manifest_without_settings_is_refused_by_compare(tmp_path):
+    """No IndexError."""
+    run, _ = exported(tmp_path / "a")
+    manifest_of(tmp_path / "b", line("x"))
+
+    with pytest.raises(VerifyError, match="no manifest of"):
+        compare(tmp_path / "b", run)
+
+
+# ---- what is printed
+
+
+ODD = ["a\\b", "a\nb", "a\rb", "\\", "a\\nb", "ü.tif", "a\x1b[2Jb", " a ", "*a"]
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="needs GNU coreutils")
+def test_checksums_are_what_sha256sum_reads(tmp_path):
+    """Names with a backslash, a newline or a CR are escaped as GNU does."""
+    for name in ODD:
+        (tmp_path / name).write_bytes(b"x")
+    manifest_of(tmp_path, *map(line, ODD))
+    told = shell("checksums", tmp_path)
+    assert told.returncode == 0
+
+    of_gnu = subprocess.run(
+        ["sha256sum", "--", *ODD], cwd=tmp_path, capture_output=True, check=True
+    )
+    checked = subprocess.run(
+        ["sha256sum", "-c", "--strict"],
+        input=told.stdout,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+
+    assert told.stdout == of_gnu.stdout
+    assert checked.returncode == 0, checked
+
+
+def test_control_characters_are_escaped_in_what_is_printed(tmp_path):
+    """Names, reasons and errors of others neither forge lines nor move the cursor."""
+    evil = "a\x1b]0;owned\x07\nwhole      b\u202e\x9b"
+    (tmp_path / evil).write_bytes(b"x")
+    manifest_of(
+        tmp_path,
+        line("x.tif"),
+        line("f.tif", status="failed", error=evil),
+        line(evil, checksum="\x1b[2J:1"),
+        line("../" + evil),
+    )
+
+    told = shell("verify", tmp_path)
+    sums = shell("checksums", tmp_path)
+
+    assert told.returncode == sums.returncode == 1
+    for text in (told.stdout + told.stderr, sums.stdout + sums.stderr):
+        said = text.decode()
+        assert all(c == "\n" or c.isprintable() for c in said), repr(said)
+    assert len(told.stdout.splitlines()) == 4
+    assert b"\\x1b]0;owned" in told.stdout
+
+
+@pytest.mark.parametrize("command", ["names", "export"])
+def test_control_characters_of_documents_are_escaped_too(tmp_path, command):
+    """A scan's metadata are in error messages and logs; a folder has any name."""
+    run = run_of({"img": np.ones((1, 3, 4), "u2")}, scan_id=7, sample="x")
+    text = "".join(json.dumps([name, doc], default=_plain) + "\n" for name, doc in run)
+    source = tmp_path / "run.jsonl"
+    source.write_text(text.replace("img", r"i\u001b[2Jmg"))
+    root = tmp_path / "a\x1b[2J\nb"
+    (root / "1.tif").mkdir(parents=True)
+
+    told = shell(command, source, "-t", "1.tif", "-d", root)
+
+    said = (told.stdout + told.stderr).decode()
+    assert told.returncode == 1
+    assert "\\x1b[2J" in said
+    assert all(c == "\n" or c.isprintable() for c in said), repr(said)
+
+
+def _plain(value):
+    return value.tolist()
