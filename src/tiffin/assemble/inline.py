@@ -70,9 +70,9 @@ class ListDtypes:
         self.chosen = chosen
         self._cast_later = cast_later
         self._surveying = False
-        self._dtypes: dict[Hashable, np.dtype] = {}
-        self._said: set[Hashable] = set()
-        self._wrong: dict[Hashable, object] = {}
+        self._dtypes: dict[tuple[Hashable, ...], np.dtype] = {}
+        self._said: set[tuple[Hashable, ...]] = set()
+        self._wrong: dict[tuple[Hashable, ...], object] = {}
 
     @contextmanager
     def survey(self) -> Iterator[None]:
@@ -82,6 +82,13 @@ class ListDtypes:
             yield
         finally:
             self._surveying = False
+
+    def forget(self, run: Hashable) -> None:
+        """Forget what was decided for a run: it is over."""
+        for known in (self._dtypes, self._wrong):
+            for where in [where for where in known if where[0] == run]:
+                del known[where]
+        self._said = {where for where in self._said if where[0] != run}
 
     def see(
         self, where: tuple[Hashable, ...], values: Any, wrong: object = None

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from tiffin.assemble.documents import taken_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KEPT", "Kept"]
+__all__ = ["KEPT", "KEPT_BYTES", "Kept"]
 
 KEPT = 10_000
-"""So many are kept beyond their time, about 10 MB. A detector that is staged once for
-many runs tells its resource in the first alone, and one that is read again without a
-trigger gives a datum of the run before. Both are a few documents back, a few thousand
-at most in a day of nested runs; what is used again counts as new."""
+"""So many are kept beyond their time. A detector that is staged once for many runs
+tells its resource in the first alone, and one that is read again without a trigger
+gives a datum of the run before. Both are a few documents back, a few thousand at most
+in a day of nested runs; what is used again counts as new."""
+
+KEPT_BYTES = 10 * 2**20
+"""So much memory they may take, but for the newest [bytes]."""
 
 
 class Kept:
@@ -27,17 +32,23 @@ class Kept:
     ----------
     most : int
         How many stay beyond their time.
+    most_bytes : int
+        How much memory these may take; the newest stays whatever it takes [bytes].
     once : bool
         Whether a document's time is over when it has been used: few are twice, and a
         run may have millions.
     """
 
-    def __init__(self, most: int = KEPT, *, once: bool = False) -> None:
+    def __init__(
+        self, most: int = KEPT, most_bytes: int = KEPT_BYTES, *, once: bool = False
+    ) -> None:
         self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._once = once
         self._own: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._run_of: dict[str, str] = {}
-        self._left: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._left: OrderedDict[str, tuple[Mapping[str, Any], int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._run_of) + len(self._left)
@@ -62,7 +73,9 @@ class Kept:
     def get(self, uid: str) -> Mapping[str, Any] | None:
         """Give a document; None if there is none."""
         run = self._run_of.get(uid)
-        return self._left.get(uid) if run is None else self._own[run][uid]
+        if run is not None:
+            return self._own[run][uid]
+        return self._left[uid][0] if uid in self._left else None
 
     def use(self, uid: str) -> None:
         """Note that something refers to a document, and has all that it needs."""
@@ -85,9 +98,18 @@ class Kept:
 
     def _take(self, uid: str) -> Mapping[str, Any] | None:
         run = self._run_of.pop(uid, None)
-        return self._left.pop(uid, None) if run is None else self._own[run].pop(uid)
+        if run is not None:
+            return self._own[run].pop(uid)
+        document, nbytes = self._left.pop(uid, (None, 0))
+        self._bytes -= nbytes
+        return document
 
     def _leave(self, uid: str, document: Mapping[str, Any]) -> None:
-        self._left[uid] = document
-        while len(self._left) > self._most:
-            self._left.popitem(last=False)
+        nbytes = taken_bytes(document)
+        self._left[uid] = document, nbytes
+        self._bytes += nbytes
+        while len(self._left) > self._most or (
+            self._bytes > self._most_bytes and len(self._left) > 1
+        ):
+            _, (_, nbytes) = self._left.popitem(last=False)
+            self._bytes -= nbytes

@@ -34,6 +34,9 @@ __all__ = ["Assembler"]
 
 logger = logging.getLogger("tiffin")
 
+MOST_STRANGERS = 10_000
+"""Documents of which it was said once that they are left out."""
+
 
 class Assembler:
     """Turns documents into frames; runs may be interleaved.
@@ -242,6 +245,8 @@ class Assembler:
         """Say something once; tell whether this was the first time."""
         if key in self._strangers:
             return False
+        if len(self._strangers) >= MOST_STRANGERS:
+            self._strangers.clear()
         self._strangers.add(key)
         logger.warning("%s (%s)", message, str(key)[:8])
         return True

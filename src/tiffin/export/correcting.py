@@ -29,7 +29,7 @@ from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tiffin.axes import Axes
     from tiffin.export.joined import Correct
@@ -166,6 +166,13 @@ class Correcting:
         with self._lock:
             self._bound.pop(run, None)
             self._views.pop(run, None)
+
+    def end_runs(self, is_over: Callable[[str], bool]) -> None:
+        """Let go of what was kept for runs that are over, or gave a dark only."""
+        with self._lock:
+            for run in {*self._bound, *self._views}:
+                if is_over(run):
+                    self.end_run(run)
 
     def _of(self, frame: Frame) -> Sequence[Bound]:
         """Give the corrections bound to a frame's run; made once."""

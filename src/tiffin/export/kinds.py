@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Kinds"]
 
+MOST_SAVED = 10_000
+"""Darks of which it is known that they were given."""
+
 
 class Kinds:
     """Tells of each frame what is to come of it, before it has a name.
@@ -35,7 +38,7 @@ class Kinds:
     def __init__(self, correcting: Correcting, settings: Export) -> None:
         self._correcting = correcting
         self._save = settings.save
-        self._saved: set[tuple[object, ...]] = set()
+        self._saved: dict[tuple[object, ...], None] = {}
         self._gathering = Gathering(correcting, settings)
         if settings.dry_run:
             self._gathering.keep(0)
@@ -129,7 +132,9 @@ class Kinds:
         who = (dark.run, dark.stream, dark.field, dark.seq_num, event)
         if who in self._saved:
             return False
-        self._saved.add(who)
+        if len(self._saved) >= MOST_SAVED:
+            del self._saved[next(iter(self._saved))]
+        self._saved[who] = None
         return True
 
 

@@ -68,9 +68,10 @@ class Namer:
         self.planning = False
         """Whether nothing is written meanwhile: a folder that is not there stays so."""
         self._is_there = lru_cache(256)(os.path.isdir)
-        self._folders: dict[str, Path] = {}
+        self._folder = lru_cache(1024)(settings.root.joinpath)
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
+        self._refused_of: defaultdict[str, list[str]] = defaultdict(list)
         self._first_refusals: dict[tuple[str, str | None], TiffinError] = {}
         self._streams: defaultdict[str, set[str]] = defaultdict(set)
         self._passed: Counter[str] = Counter()
@@ -90,7 +91,10 @@ class Namer:
         self._siblings.forget()
 
     def _forget(self, run: str) -> None:
-        self._refused.pop((run, None), None)
+        uids = {run, *self._refused_of.pop(run, ())}
+        if self._refused:
+            for key in [key for key in self._refused if key[0] in uids]:
+                del self._refused[key]
         for refused in [key for key in self._first_refusals if key[0] == run]:
             del self._first_refusals[refused]
         self._streams.pop(run, None)
@@ -132,6 +136,7 @@ class Namer:
                     self._check_distinct(announced, images)
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
+                self._refused_of[str(start["uid"])].append(str(descriptor["uid"]))
                 self._first_refusals.setdefault((str(start["uid"]), field), error)
                 self.ledger.say(str(start["uid"]), error, field)
                 found = found or error
@@ -223,10 +228,7 @@ class Namer:
     def path(self, name: str) -> Path:
         """Give the absolute path of a name."""
         head, _, tail = name.rpartition("/")
-        folder = self._folders.get(head)
-        if folder is None:
-            folder = self._folders[head] = self._settings.root / head
-        return folder / tail
+        return self._folder(head) / tail
 
     @property
     def any_contested(self) -> bool:

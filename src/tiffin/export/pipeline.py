@@ -257,10 +257,12 @@ class Pipeline:
         self._sync(run)
         self._synced.discard(run)
         self._close_manifests(run)
-        self._correcting.end_run(run)
         self._namer.release(run)
         self._journal.forget(run)
+        self._worker.end_run(run)
+        self._dtypes.forget(run)
         self._ledger.end(run)
+        self._correcting.end_runs(lambda of: not self._ledger.is_open(of))
 
     def progress(self) -> object:
         """Give what changes while anything goes on; waiting for room is meant to."""

@@ -51,6 +51,9 @@ LATEST = 2.0**33
 LONGEST = 10_000
 """Of what an error tells, which may be an array's bytes [characters]."""
 
+MOST_FOLDERS = 10_000
+"""Folders that are known to be without leftovers."""
+
 LOOK_AGAIN = 1.0
 """How often a full disk is looked at, where it is waited for [s]."""
 
@@ -136,6 +139,10 @@ class Worker:
         for item in group.named:
             if item.name is not None and self._ledger.is_planned(item.place):
                 self._fail(item, error)
+
+    def end_run(self, run: str) -> None:
+        """Let go of what was said of a run."""
+        self._surprised = {key for key in self._surprised if key[0] != run}
 
     def stop_waiting(self) -> None:
         """Wait no longer for room on a full disk."""
@@ -361,6 +368,8 @@ class Worker:
         """Remove, once, what exports that died left beside a file."""
         folder = name.rpartition("/")[0]
         if folder not in self._cleared:
+            if len(self._cleared) >= MOST_FOLDERS:
+                self._cleared.clear()
             self._cleared.add(folder)
             clear_leftovers(self._folders, folder)
 
