@@ -99,6 +99,9 @@ class ImageExporter:
         images.
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
+    allow_external : list of path, optional
+        Folders in which raw files may lie that an HDF5 file takes its pixels from
+        (external raw storage). It is refused elsewhere, and without this setting.
     timezone : str, optional
         The IANA name of the zone of times in names; the machine's own by default.
     name_policy : {"portable", "strict"}
@@ -181,6 +184,7 @@ class ImageExporter:
         colour: str | Iterable[str] = (),
         axes: AxesSetting = None,
         root_map: Mapping[str, str] | None = None,
+        allow_external: Iterable[str | os.PathLike[str]] = (),
         timezone: str | None = None,
         name_policy: str | None = None,
         replacements: Mapping[str, str] | None = None,
@@ -216,6 +220,7 @@ class ImageExporter:
             colour=colour,
             axes=axes,
             root_map=root_map,
+            allow_external=allow_external,
             timezone=timezone,
             name_policy=name_policy,
             replacements=replacements,

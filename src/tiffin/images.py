@@ -17,6 +17,8 @@ from tiffin.frames import whole
 from tiffin.sources import Via, open_source
 
 if TYPE_CHECKING:
+    import os
+
     from tiffin.axes import AxesSetting
     from tiffin.frames import Pixels
 
@@ -32,6 +34,7 @@ def get_images(
     colour: bool = False,
     axes: AxesSetting = None,
     root_map: Mapping[str, str] | None = None,
+    allow_external: Iterable[str | os.PathLike[str]] = (),
     via: Via = "auto",
 ) -> ImageSequence:
     """Give the images of a run as arrays.
@@ -53,6 +56,9 @@ def get_images(
         see `export`.
     root_map : mapping of str to str, optional
         Recorded beginning of paths → beginning here, for files of another mount.
+    allow_external : list of path, optional
+        Folders in which raw files may lie that an HDF5 file takes its pixels from
+        (external raw storage). It is refused elsewhere, and without this setting.
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read.
 
@@ -88,6 +94,7 @@ def get_images(
         colour=field if colour else (),
         axes=axes,
         root_map=root_map,
+        allow_external=allow_external,
     )
     dtypes = ListDtypes(settings.dtype)
     source = open_source(header, via=via, roots=settings.roots)

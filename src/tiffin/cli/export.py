@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -156,6 +157,13 @@ def export(
         list[str] | None,
         typer.Option(metavar="OLD=NEW", help="Where files of another mount are here."),
     ] = None,
+    allow_external: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where raw files may lie that HDF5 takes pixels from; repeatable.",
+        ),
+    ] = None,
     colour: Colour = None,
     axes: AxisNames = None,
     timezone: Timezone = None,
@@ -226,6 +234,7 @@ def export(
             save=words(save) or ("sub",),
             via=via,
             root_map=mapping("--root-map", root_map),
+            allow_external=allow_external or (),
             colour=colour or (),
             axes=axes_of(axes),
             timezone=timezone,

@@ -22,6 +22,7 @@ OPTIONS = {
     "catalog": "--catalog",
     "via": "--via",
     "root_map": "--root-map",
+    "allow_external": "--allow-external",
     "colour": "--colour",
     "axes": "--axes",
     "timezone": "--timezone",

@@ -34,6 +34,7 @@ class _Task:
     pause: float = field(compare=False)
     owes: bool = field(compare=False, default=False)
     """Whether its run has ended, and it was not tried since."""
+    done: bool = field(compare=False, default=False)
 
 
 class Later:
@@ -45,11 +46,18 @@ class Later:
         How long to go on after a run's end [s]; until then there is no limit.
     submit : callable
         Runs an attempt where attempts are to be run.
+    release : callable, optional
+        Called when nothing of a run is postponed any more, before anybody is told:
+        closes what the attempts have opened.
     """
 
     def __init__(
-        self, timeout: float, submit: Callable[[Callable[[], None]], object]
+        self,
+        timeout: float,
+        submit: Callable[[Callable[[], None]], object],
+        release: Callable[[], object] | None = None,
     ) -> None:
+        self._release = release
         self._timeout = timeout
         self._submit = submit
         self._numbers = itertools.count()
@@ -204,6 +212,14 @@ class Later:
                 task = heapq.heappop(self._tasks)
             self._submit(partial(self._attempt, task))
 
+    def _release_after(self, task: _Task) -> None:
+        """Close what was opened, where this was the last task of its run."""
+        with self._changed:
+            task.done = True
+            last = all(other.done for other in self._open[task.run].values())
+        if last and self._release is not None:
+            self._release()
+
     def _attempt(self, task: _Task) -> None:
         with self._changed:
             last = time.monotonic() >= self._ends.get(task.run, float("inf"))
@@ -212,6 +228,8 @@ class Later:
         try:
             done = task.attempt(last) or last
         finally:
+            if done:
+                self._release_after(task)
             with self._changed:
                 task.owes = task.owes and not owed
                 if done:

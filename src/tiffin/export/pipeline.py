@@ -85,7 +85,11 @@ class Pipeline:
         self._later: Later | None = None
         if settings.asset_timeout:
             submit = partial(self._pool.submit, 0)
-            self._later = Later(settings.asset_timeout, submit)
+            self._later = Later(
+                settings.asset_timeout,
+                submit,
+                release=lambda: self._assembler.close(),  # it may be another by then
+            )
         self._journal = Journal(settings)
         self._correcting = Correcting(
             settings.corrections, find_run, settings.roots, settings.axes

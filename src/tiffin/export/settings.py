@@ -61,7 +61,7 @@ class Export:
     axes : Axes
         Fields whose images have samples, and the names of arrays' axes.
     roots : RootMap
-        For files recorded on another mount.
+        For files recorded on another mount, and the folders that HDF5 may reach into.
     asset_timeout : float
         How long a live export looks for a file that is not there yet: 0 to a year [s].
     stop_timeout : float or None
@@ -144,6 +144,7 @@ class Export:
         colour: str | Iterable[str] = (),
         axes: AxesSetting = None,
         root_map: Mapping[str, str] | None = None,
+        allow_external: Iterable[str | os.PathLike[str]] = (),
         asset_timeout: float = 0,
         stop_timeout: float | None = None,
         keep_reports: int | None = None,
@@ -191,7 +192,7 @@ class Export:
             corrections=steps,
             workers=_workers(workers),
             axes=Axes.of(_names("colour", colour) or () if colour else (), axes),
-            roots=RootMap(root_map),
+            roots=RootMap(root_map, allow_external),
             asset_timeout=_seconds("asset_timeout", asset_timeout),
             stop_timeout=(
                 None if stop_timeout is None else _seconds("stop_timeout", stop_timeout)

@@ -254,6 +254,7 @@ class Assets:
             parameters=parameters,
             datum_shape=datum_shape(announced, parameters),
             locate=self._roots.locate,
+            allow_external=self._roots.allow_external,
         )
 
 

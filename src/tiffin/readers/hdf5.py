@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.errors import NotYetError, ReadError
+from tiffin.readers.hdf5_files import Hdf5File
 from tiffin.readers.hdf5_raw import LARGEST_BLOCK, raw_rows
-from tiffin.readers.hdf5_written import Written, open_hdf5
+from tiffin.readers.hdf5_written import Written
 from tiffin.readers.rows import refuse_negative
 from tiffin.readers.sequences import FileSequence
 from tiffin.readers.slices import parsed_slice
@@ -33,13 +34,14 @@ def hdf5_rows(asset: Asset) -> Rows:
     name = str(asset.parameters.get("dataset") or asset.parameters.get("path") or "")
     said = asset.parameters.get("slice")
     if not asset.parameters.get("template"):
-        return Hdf5Rows(asset.path, name, parsed_slice(said))
+        return Hdf5Rows(asset.path, name, parsed_slice(said), asset.allow_external)
     if said:
         message = (
             f"{asset.uri}: a 'slice' of a dataset in several files is not understood"
         )
         raise ReadError(message)
-    return FileSequence(asset, lambda path: Hdf5Pages(path, name))
+    allowed = asset.allow_external
+    return FileSequence(asset, lambda path: Hdf5Pages(path, name, (), allowed))
 
 
 class Hdf5Rows:
@@ -55,18 +57,33 @@ class Hdf5Rows:
         Of the dataset.
     part : tuple of int, slice or Ellipsis, optional
         The part of the dataset that is meant, its rows first.
+    allowed : tuple of pathlib.Path, optional
+        The folders in which raw files may lie that it takes its numbers from.
     """
 
     colour = False
 
-    def __init__(self, path: Path, name: str, part: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        part: tuple[Any, ...] = (),
+        allowed: tuple[Path, ...] = (),
+    ) -> None:
         self._path = path
         self._name = name
         self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._file = open_hdf5(path)
-        self._dataset = self._find()
-        self._written = Written(self._dataset)
-        self._raw = raw_rows(self._dataset)
+        with ExitStack() as failing:
+            file = Hdf5File(path)
+            failing.callback(file.close)
+            self._dataset = file.dataset(name)
+            self._written = Written(self._dataset, allowed)
+            failing.callback(self._written.close)
+            self._look_at(part)
+            self._closing = failing.pop_all()
+
+    def _look_at(self, part: tuple[Any, ...]) -> None:
+        self._raw = raw_rows(self._dataset, self._written.filters)
         self._rows_a_block = _rows_a_block(self._dataset)
         self._one_image = self._dataset.ndim == 2
         of_rows = not self._one_image and isinstance(next(iter(part), ...), slice)
@@ -104,7 +121,7 @@ class Hdf5Rows:
         row = self._range[where[0]]
         if self._lacking(row, row + 1) is not None:
             return None
-        return self._raw.stored((row, *where[1:]))
+        return self._raw.stored((row, *where[1:]), whole=takes is not None)
 
     def _read_by_hdf5(self, row: int) -> np.ndarray:
         row = self._range[row]
@@ -121,8 +138,7 @@ class Hdf5Rows:
         """Close the file."""
         self._blocks.clear()
         with suppress(Exception):  # it is only let go
-            self._written.close()
-            self._file.close()
+            self._closing.close()
 
     def _within(self, row: np.ndarray) -> np.ndarray:
         if not self._part:
@@ -133,18 +149,6 @@ class Hdf5Rows:
             message = f"{self._path}: 'slice' does not fit {self._name!r}: {error}"
             raise ReadError(message) from error
         return part
-
-    def _find(self) -> Any:
-        dataset = self._file.get(self._name or "/")
-        if dataset is None:
-            self._file.close()
-            message = f"{self._path} has no dataset {self._name!r} (yet)"
-            raise NotYetError(message)
-        if not hasattr(dataset, "dtype"):
-            self._file.close()
-            message = f"{self._path}: {self._name!r} is a group, not a dataset"
-            raise ReadError(message)
-        return dataset
 
     def _measure(self) -> None:
         """Note the shape: asking HDF5 for each row would wait for other threads."""
@@ -178,6 +182,7 @@ class Hdf5Rows:
                 f"there (yet): {reason}"
             )
             raise NotYetError(message)
+        self._written.check(*self._whole(first, stop))
         try:
             return _read(self._dataset, first, stop)
         except OSError as error:
@@ -186,9 +191,11 @@ class Hdf5Rows:
 
     def _lacking(self, first: int, stop: int) -> str | None:
         """Say why rows are not all there; None if they are."""
-        if self._one_image:
-            first, stop = 0, self._shape[1]
-        return self._written.lacking(first, stop)
+        return self._written.lacking(*self._whole(first, stop))
+
+    def _whole(self, first: int, stop: int) -> tuple[int, int]:
+        """Give rows of the dataset: those of a single image are its own."""
+        return (0, self._shape[1]) if self._one_image else (first, stop)
 
     def _keep(self, first: int, block: np.ndarray) -> None:
         self._blocks[first] = block

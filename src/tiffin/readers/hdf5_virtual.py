@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import NotYetError
-from tiffin.readers.hdf5_written import Written, open_hdf5
+from tiffin.readers.hdf5_files import Hdf5File, linked
+from tiffin.readers.hdf5_written import Written
 from tiffin.readers.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Sources"]
 
@@ -71,15 +73,26 @@ class _Map:
         position, size = self.here.position(row), self.here.size
         if position is None:
             return None
-        file, dataset = self.file, self.dataset
-        if "%b" in file + dataset:  # one file a block, numbered
+        number = 0
+        if self._is_numbered:  # one file a block
             number, position = divmod(position, self.here.block)
             size = self.here.block
-            file, dataset = (
-                text.replace("%b", str(number)) for text in (file, dataset)
-            )
         same = self.there.size in (None, size)
-        return _Place(file, dataset, self.there.row(position) if same else None)
+        return self._block(number, self.there.row(position) if same else None)
+
+    def blocks(self) -> Iterator[_Place]:
+        """Give all sources: one, or numbered ones without end."""
+        numbers = itertools.count() if self._is_numbered else range(1)
+        return map(self._block, numbers)
+
+    def _block(self, number: int, row: int | None = None) -> _Place:
+        both = (self.file, self.dataset)
+        file, dataset = (text.replace("%b", str(number)) for text in both)
+        return _Place(file, dataset, row)
+
+    @property
+    def _is_numbered(self) -> bool:
+        return "%b" in self.file + self.dataset
 
 
 class Sources:
@@ -88,12 +101,16 @@ class Sources:
     Parameters
     ----------
     dataset : h5py.Dataset
+    allowed : tuple of pathlib.Path
+        The folders in which raw files may lie.
+    depth : int
+        How many virtual datasets it lies in.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, allowed: tuple[Path, ...], depth: int) -> None:
         self._file = dataset.file
         self._path = Path(dataset.file.filename)
-        self._axes = int(dataset.ndim)
+        self._allowed, self._depth = allowed, depth
         self._open: Recent[_Source] = Recent()
         self._long: list[_Map] = []
         self._single: dict[int, list[_Map]] = defaultdict(list)
@@ -103,84 +120,107 @@ class Sources:
                 self._single[found.here.start].append(found)
             else:
                 self._long.append(found)
+        try:
+            self._look_ahead()
+            self._axes = int(dataset.ndim)
+        except BaseException:
+            self.close()
+            raise
 
     def lacking(self, first: int, stop: int) -> str | None:
         """Say why rows are not all there; None if they are."""
         if self._axes < 3:  # between the parts of one image there may be gaps
-            every = [*self._long, *(m for maps in self._single.values() for m in maps)]
-            return self._first_lack([_Place(m.file, m.dataset) for m in every])
+            return self._first_lack(self._every())
         for row in range(first, stop):
-            maps = [*self._long, *self._single.get(row, ())]
-            found = [place for m in maps if (place := m.place(row)) is not None]
-            reason = self._first_lack(found)
+            reason = self._first_lack(self._places(row))
             if reason is not None:
                 return reason
         return None
+
+    def check(self, first: int, stop: int) -> None:
+        """Make sure that HDF5 gets of rows what their shape says."""
+        several = range(first, stop) if self._axes >= 3 else ()
+        places = [place for row in several for place in self._places(row)]
+        for place in places or self._every():
+            source = self._source(place)
+            source.check(place.row if source.axes == self._axes else None)
 
     def close(self) -> None:
         """Close the files."""
         self._open.close()
 
-    def _first_lack(self, places: list[_Place]) -> str | None:
+    def _look_ahead(self) -> None:
+        """Look at what HDF5 opens as soon as it is asked for the shape: no end."""
+        for found in self._long:
+            if found.here.size is None or found.there.size is None:
+                with suppress(NotYetError):
+                    for place in found.blocks():
+                        self._source(place)
+
+    def _every(self) -> list[_Place]:
+        every = [*self._long, *(m for maps in self._single.values() for m in maps)]
+        return [_Place(m.file, m.dataset) for m in every]
+
+    def _places(self, row: int) -> list[_Place]:
+        maps = [*self._long, *self._single.get(row, ())]
+        return [place for m in maps if (place := m.place(row)) is not None]
+
+    def _first_lack(self, places: Iterable[_Place]) -> str | None:
         if not places:
             return "in no file"
         lacks = map(self._lack, places)
         return next((lack for lack in lacks if lack is not None), None)
 
     def _lack(self, place: _Place) -> str | None:
-        key = (place.file, place.dataset)
         try:
-            source = self._open.get(key, lambda: self._opened(*key))
+            source = self._source(place)
             # With other axes than here, rows do not lie in rows.
             return source.lacking(place.row if source.axes == self._axes else None)
         except NotYetError as error:
             return str(error)
 
-    def _opened(self, name: str, dataset: str) -> _Source:
-        if name == ".":
-            return _Source(self._file, dataset, own=False)
-        path = next((p for p in self._candidates(name) if p.is_file()), None)
-        if path is None:
-            message = f"its source {name} is not there (yet)"
-            raise NotYetError(message)
-        return _Source(open_hdf5(path), dataset)
+    def _source(self, place: _Place) -> _Source:
+        key = (place.file, place.dataset)
+        return self._open.get(key, lambda: self._opened(*key))
 
-    def _candidates(self, name: str) -> Iterator[Path]:
-        """Give the places where HDF5 looks for a source."""
-        beside = Path(name).name if Path(name).is_absolute() else name
-        folder = self._path.parent
-        prefix = os.environ.get("HDF5_VDS_PREFIX", "")
-        if Path(name).is_absolute():
-            yield Path(name)
-        if prefix:
-            yield Path(prefix.replace("${ORIGIN}", str(folder))) / beside
-        yield folder / beside
-        yield Path(name)
-        yield self._path.resolve().parent / beside
+    def _opened(self, name: str, dataset: str) -> _Source:
+        own = name == "."
+        file = self._file if own else linked(self._path, name, "HDF5_VDS_PREFIX")
+        return _Source(Hdf5File(file), dataset, self._allowed, self._depth + 1)
 
 
 class _Source:
-    def __init__(self, file: Any, name: str, *, own: bool = True) -> None:
-        self._file = file if own else None
-        self._dataset = file.get(name)
-        if self._dataset is None:
-            self.close()
-            message = f"its source {file.filename} has no dataset {name!r} (yet)"
-            raise NotYetError(message)
-        self.axes = int(self._dataset.ndim)
-        self._written = Written(self._dataset)
+    def __init__(
+        self, file: Hdf5File, name: str, allowed: tuple[Path, ...], depth: int
+    ) -> None:
+        self._file = file
+        try:
+            self._dataset = file.dataset(name)
+            self._written = Written(self._dataset, allowed, depth)
+            self.axes = int(self._dataset.ndim)
+        except BaseException:
+            file.close()
+            raise
 
     def lacking(self, row: int | None) -> str | None:
-        rows = int(self._dataset.shape[0]) if self.axes else 1
-        first, stop = (0, rows) if row is None else (row, row + 1)
-        if stop > rows:
-            return f"its source {self._name()} holds {rows} rows only (yet)"
+        first, stop = self._rows(row)
+        if stop > self._count():
+            return f"its source {self._name()} holds {self._count()} rows only (yet)"
         reason = self._written.lacking(first, stop)
         return reason and f"its source {self._name()}: {reason}"
 
+    def check(self, row: int | None) -> None:
+        self._written.check(*self._rows(row))
+
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._written.close()
+        self._file.close()
+
+    def _rows(self, row: int | None) -> tuple[int, int]:
+        return (0, self._count()) if row is None else (row, row + 1)
+
+    def _count(self) -> int:
+        return int(self._dataset.shape[0]) if self.axes else 1
 
     def _name(self) -> str:
         return str(self._dataset.file.filename)

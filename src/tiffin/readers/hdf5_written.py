@@ -9,17 +9,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import MissingLibraryError, NotYetError
-from tiffin.readers.places import not_there
+from tiffin.errors import ReadError
+from tiffin.readers.hdf5_files import raw_files
+from tiffin.readers.hdf5_filters import Filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Written", "open_hdf5"]
+__all__ = ["Written"]
 
 PATIENCE = 32
 """So many chunks are looked up singly before all are counted: HDF5 searches a list for
@@ -27,38 +27,8 @@ each, and a list that grows is counted ever more seldom."""
 
 FEW_TILES = 4
 
-
-def open_hdf5(path: Path) -> Any:
-    """Open an HDF5 file to be read, also while it is written to.
-
-    Raises
-    ------
-    NotYetError
-        If it is not there, or not whole.
-    """
-    try:
-        import h5py
-
-        with suppress(ImportError):
-            import hdf5plugin  # noqa: F401 (registers the codecs of detectors)
-    except ImportError as error:
-        message = f"HDF5 needs h5py: pip install 'tiffin[hdf5]' ({error})"
-        raise MissingLibraryError(message) from error
-    if not path.exists():
-        raise not_there(path)
-    # Plainly first: only so is a truncated file refused. One that another process is
-    # writing to opens as SWMR only.
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        refusal = error
-    try:
-        if "truncated" not in str(refusal):
-            return h5py.File(path, "r", swmr=True)
-    except OSError:
-        pass
-    message = f"{path} can't be opened (yet): {refusal}"
-    raise NotYetError(message) from refusal
+DEEPEST = 8
+"""So many virtual datasets may lie in each other."""
 
 
 class Written:
@@ -70,9 +40,24 @@ class Written:
     Parameters
     ----------
     dataset : h5py.Dataset
+    allowed : tuple of pathlib.Path, optional
+        The folders in which raw files may lie that it takes its numbers from.
+    depth : int, optional
+        How many virtual datasets it lies in.
+
+    Raises
+    ------
+    ReadError
+        If it takes numbers from elsewhere, or its chunks are out of proportion.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(
+        self, dataset: Any, allowed: tuple[Path, ...] = (), depth: int = 0
+    ) -> None:
+        if depth > DEEPEST:
+            message = f"{dataset.file.filename}: virtual datasets lie in a circle"
+            raise ReadError(message)
+        self._raw_files = raw_files(dataset, allowed)
         self._dataset = dataset
         # A link may lead to another file than the one that was opened.
         self._path = Path(dataset.file.filename)
@@ -81,7 +66,9 @@ class Written:
         if dataset.is_virtual:
             from tiffin.readers.hdf5_virtual import Sources
 
-            self._sources = Sources(dataset)
+            self._sources = Sources(dataset, allowed, depth)
+        self.filters = None if dataset.chunks is None else Filters(dataset)
+        self._filtered = self.filters is not None and bool(self.filters.ids)
         self._until = 0
         self._tiles: Counter[int] = Counter()
         self._counted = False
@@ -111,6 +98,24 @@ class Written:
                 return "never written"
         return None
 
+    def check(self, first: int, stop: int) -> None:
+        """Make sure that HDF5 gets of rows what their shape says, no more or less.
+
+        Raises
+        ------
+        MissingLibraryError
+            If a filter is not installed.
+        ReadError
+            If a chunk would give other bytes.
+        """
+        if self._sources is not None:
+            self._sources.check(first, stop)
+        elif self.filters is not None and self._filtered:
+            step = int(self._dataset.chunks[0])
+            for number in range(first // step, -(-stop // step)):
+                for corner in self._corners(number):
+                    self.filters.check(corner)
+
     def close(self) -> None:
         """Close the files of a virtual dataset."""
         if self._sources is not None:
@@ -121,37 +126,32 @@ class Written:
         if not stored and math.prod(self._dataset.shape):
             return "never written"
         offset = self._dataset.id.get_offset()
-        if self._growing and offset is not None and offset + stored > self._size():
+        if offset is not None and offset + stored > self._end():
             return "behind the end of the file"
-        for name, start, size in self._dataset.external or ():
-            if self._is_short(name, start + min(size, stored)):
-                return f"{name} is not whole"
+        for path, size in self._raw_files:
+            if path.stat().st_size < min(size, stored):
+                return f"{path} is not whole"
         self._until = self._dataset.shape[0]
         return None
-
-    def _is_short(self, name: str, size: int) -> bool:
-        """Whether a file of raw numbers is too short; a missing one HDF5 refuses."""
-        places = (self._path.parent / name, Path(name))
-        sizes = [path.stat().st_size for path in places if path.is_file()]
-        return bool(sizes) and max(sizes) < size
 
     def _count(self) -> None:
         """Count the chunks: if all are there, no row need ever be looked at."""
         self._counted = True
         step, rows = int(self._dataset.chunks[0]), int(self._dataset.shape[0])
         total = -(-rows // step) * self._tiles_a_chunk_row()
-        if self._growing or self._dataset.id.get_num_chunks() != total:
+        some = self._growing or self._dataset.id.get_num_chunks() != total
+        if some or not self._filtered:  # what is not filtered has its full size
             self._survey()
         else:
             self._until = rows
 
     def _survey(self) -> None:
         step = int(self._dataset.chunks[0])
-        size = self._size() if self._growing else math.inf
+        end = self._end()
         tiles: Counter[int] = Counter()
 
         def note(info: Any) -> None:
-            if info.byte_offset + info.size <= size:
+            if self._is_whole(info, end):
                 tiles[info.chunk_offset[0] // step] += 1
 
         self._dataset.id.chunk_iter(note)
@@ -164,13 +164,17 @@ class Written:
         if tiles > FEW_TILES or self._lookups > self._patience:
             self._survey()
             return self._tiles[number] >= tiles
-        size = self._size() if self._growing else math.inf
+        end = self._end()
         for corner in self._corners(number):
             info = self._dataset.id.get_chunk_info_by_coord(corner)
-            if info.byte_offset is None or info.byte_offset + info.size > size:
+            if info.byte_offset is None or not self._is_whole(info, end):
                 return False
         self._tiles[number] = tiles
         return True
+
+    def _is_whole(self, info: Any, end: float) -> bool:
+        full = self.filters is None or info.size == self.filters.chunk_bytes
+        return (full or self._filtered) and info.byte_offset + info.size <= end
 
     def _corners(self, number: int) -> Iterator[tuple[int, ...]]:
         shape, chunks = self._dataset.shape[1:], self._dataset.chunks
@@ -181,5 +185,7 @@ class Written:
         shape, chunks = self._dataset.shape[1:], self._dataset.chunks[1:]
         return math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
 
-    def _size(self) -> int:
-        return self._path.stat().st_size
+    def _end(self) -> float:
+        """Tell where the file ends; a writer in this process may not be there yet."""
+        written_here = self._dataset.file.mode != "r"
+        return math.inf if written_here else self._path.stat().st_size

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.errors import ReadError
-from tiffin.readers.hdf5_written import open_hdf5
+from tiffin.readers.hdf5_files import Hdf5File
+from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import read_npy, read_tiff
 
 if TYPE_CHECKING:
@@ -59,10 +60,18 @@ def _read_hdf5(path: Path, dataset: str) -> np.ndarray:
     if not dataset:
         message = f"{path} is HDF5: name the dataset, as in '{path}:/entry/data'"
         raise ReadError(message)
-    with open_hdf5(path) as file:
-        found = file.get(dataset)
-        if found is None or not hasattr(found, "dtype") or found.ndim < 2:
-            message = f"{path} holds no images in {dataset!r}"
-            raise ReadError(message)
-        array = np.asarray(found[()])
+    with closing(Hdf5File(path)) as file:
+        found = file.dataset(dataset)
+        written = Written(found)
+        with closing(written):
+            if found.ndim < 2:
+                message = f"{path} holds no images in {dataset!r}"
+                raise ReadError(message)
+            rows = int(found.shape[0])
+            lacking = written.lacking(0, rows)
+            if lacking is not None:
+                message = f"{path}: images of {dataset!r} are not there: {lacking}"
+                raise ReadError(message)
+            written.check(0, rows)
+            array = np.asarray(found[()])
     return array.reshape(-1, *array.shape[-2:])

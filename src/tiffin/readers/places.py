@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from tiffin.errors import NotYetError, ReadError, SettingsError
@@ -25,6 +26,8 @@ class RootMap:
     roots : mapping of str to str, optional
         Recorded beginning → beginning here, as paths or as file URIs. Windows' paths
         may be written with either slash, in either case.
+    allow_external : iterable of path, optional
+        The folders in which raw files may lie that an HDF5 file names as its pixels.
 
     Raises
     ------
@@ -40,7 +43,12 @@ class RootMap:
     '/mnt/xf28/scan 1.h5'
     """
 
-    def __init__(self, roots: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        roots: Mapping[str, str] | None = None,
+        allow_external: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
+        self.allow_external = _folders(allow_external)
         said: object = {} if roots is None else roots
         if not isinstance(said, Mapping):
             message = f"root_map is a mapping of old beginnings to new, not {roots!r}"
@@ -50,10 +58,13 @@ class RootMap:
         self._roots.sort(key=lambda pair: -len(pair[0]))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RootMap) and other._roots == self._roots
+        return isinstance(other, RootMap) and other._all() == self._all()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._roots))
+        return hash(self._all())
+
+    def _all(self) -> tuple[object, ...]:
+        return tuple(self._roots), self.allow_external
 
     def path(self, recorded: str) -> Path:
         """Give the path here of a recorded path."""
@@ -102,6 +113,15 @@ def not_there(path: Path, why: str = "") -> NotYetError:
         f"{path} is not there (yet){why}: root_map= can tell where files of another "
         f"mount lie here"
     )
+
+
+def _folders(said: Any) -> tuple[Path, ...]:
+    folders = (said,) if isinstance(said, str | os.PathLike) else said
+    try:
+        return tuple(Path(folder).resolve() for folder in folders)
+    except (TypeError, ValueError) as error:
+        message = f"allow_external is a list of folders, not {said!r}"
+        raise SettingsError(message) from error
 
 
 def _pair(old: object, new: object) -> tuple[str, str]:

@@ -43,6 +43,8 @@ class Asset:
         The shape that the descriptor announces for an event; () if none.
     locate : callable
         Resolves a file beside `path`: gives the path for a URI.
+    allow_external : tuple of pathlib.Path
+        The folders in which raw files may lie that an HDF5 file names as its pixels.
     """
 
     mimetype: str
@@ -51,6 +53,7 @@ class Asset:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     datum_shape: tuple[int, ...] = ()
     locate: Callable[[str], Path] | None = None
+    allow_external: tuple[Path, ...] = ()
 
 
 class Rows(Protocol):

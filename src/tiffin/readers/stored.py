@@ -1,10 +1,9 @@
-"""An image's bytes in a file: how any thread reads, decodes, or passes them on."""
+"""Chunks in memory: how any thread decodes them, or passes them on."""
 
 from __future__ import annotations
 
 import math
-import os
-import weakref
+import threading
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,126 +18,120 @@ from tiffin.frames import Encoded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.readers.once import Once
+    Inflate: TypeAlias = Callable[[Any, int], bytes | None]
 
-    Inflate: TypeAlias = Callable[[bytes, int], bytes | None]
-
-__all__ = ["Chunk", "Deflated", "PartOfChunk", "Plain", "SharedFile"]
+__all__ = ["Chunk", "Deflated", "PartOfChunk", "Plain", "inflated"]
 
 
-class SharedFile:
-    """A file's bytes. It stays open for as long as somebody may want some.
+class Chunk:
+    """A deflated chunk, which is decoded once for all images in it.
 
     Parameters
     ----------
-    name : str
+    data : bytes-like
+    nbytes : int
+        How many bytes its shape says.
+    dtype : numpy.dtype
+    where : str
         For messages.
-    descriptor : int
-        Of the open file; may be closed afterwards.
+    shuffled : bool
+        Whether its numbers were shuffled before.
     """
 
-    def __init__(self, name: str, descriptor: int) -> None:
-        self._name = name
-        # Its name may lead to another file by now, so it is not opened again.
-        self._descriptor = os.dup(descriptor)
-        weakref.finalize(self, os.close, self._descriptor)
+    def __init__(
+        self, data: Any, nbytes: int, dtype: np.dtype, where: str, *, shuffled: bool
+    ) -> None:
+        self.data = data
+        self.dtype = dtype
+        self._nbytes = nbytes
+        self._where = where
+        self._shuffled = shuffled
+        self._lock = threading.Lock()
+        self._decoded: bytes | None = None
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Read so many bytes.
+    def decoded(self) -> bytes:
+        """Decode it.
 
         Raises
         ------
         NotYetError
-            If the file ends before.
+            If it does not give exactly the bytes of its shape.
         """
-        try:
-            data = os.pread(self._descriptor, size, offset)
-            while len(data) < size:  # the system gives 2 GiB at most
-                more = os.pread(self._descriptor, size - len(data), offset + len(data))
-                if not more:
-                    message = f"{self._name} is not whole (yet)"
-                    raise NotYetError(message)
-                data += more
-        except OSError as error:
-            message = f"{self._name} can't be read (yet): {error}"
-            raise NotYetError(message) from error
-        return data
+        with self._lock:
+            if self._decoded is None:
+                self._decoded = self._decode()
+            return self._decoded
+
+    def _decode(self) -> bytes:
+        decoded = inflated(self.data, self._nbytes)
+        if decoded is None:
+            message = (
+                f"{self._where} can't be decoded (yet): it does not give the "
+                f"{self._nbytes} bytes of its shape"
+            )
+            raise NotYetError(message)
+        if self._shuffled:
+            planes = np.frombuffer(decoded, "u1").reshape(self.dtype.itemsize, -1)
+            decoded = planes.T.tobytes()
+        return decoded
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """An image that is stored as it is."""
+    """An image that is a chunk, and stored as it is."""
 
-    raw: Callable[[], bytes]
+    data: Any
     shape: tuple[int, ...]
     dtype: np.dtype
 
     def encoded(self) -> Encoded:
         """Give its bytes."""
-        return Encoded(self.raw(), None, self.shape, self.dtype)
+        return Encoded(self.data, None, self.shape, self.dtype)
 
     def read(self) -> np.ndarray:
-        """Read it."""
-        return np.frombuffer(self.raw(), self.dtype).reshape(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A deflated chunk: how its bytes are to be had, and how many it inflates to."""
-
-    raw: Callable[[], bytes]
-    nbytes: int
-    dtype: np.dtype
-
-    def decoded(self) -> bytes | None:
-        """Decode it; None if it is no such stream."""
-        return _inflate()(self.raw(), self.nbytes)
+        """See its bytes as numbers."""
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Deflated:
-    """An image that is a chunk. A careful one is decoded before it is passed on."""
+    """An image that is a chunk."""
 
     chunk: Chunk
     shape: tuple[int, ...]
-    careful: bool = False
 
-    def encoded(self) -> Encoded | None:
-        """Give its zlib stream."""
-        data = self.chunk.raw()
-        if self.careful and _inflate()(data, self.chunk.nbytes) is None:
-            return None
-        return Encoded(data, "zlib", self.shape, self.chunk.dtype)
+    def encoded(self) -> Encoded:
+        """Give its zlib stream, which is known to hold the image and no more."""
+        self.chunk.decoded()
+        return Encoded(self.chunk.data, "zlib", self.shape, self.chunk.dtype)
 
-    def read(self) -> np.ndarray | None:
-        """Read and decode it; None if it is no such stream."""
+    def read(self) -> np.ndarray:
+        """Decode it."""
         data = self.chunk.decoded()
-        if data is None:
-            return None
         return np.frombuffer(data, self.chunk.dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class PartOfChunk:
-    """One image of several in a chunk, which is decoded once for all of them."""
+    """One image of several in a chunk."""
 
     chunk: Chunk
     shape: tuple[int, ...]
     start: int
-    decoded: Once[bytes | None]
-    number: int
 
     def encoded(self) -> None:
         """Give nothing: it can't be had without its neighbours."""
 
-    def read(self) -> np.ndarray | None:
-        """Read it, decoding the chunk if nobody has; None if that can't be."""
-        data = self.decoded.get(self.number, self.chunk.decoded)
-        if data is None:
-            return None
-        count = math.prod(self.shape)
+    def read(self) -> np.ndarray:
+        """Cut it out of the chunk."""
+        data, count = self.chunk.decoded(), math.prod(self.shape)
         image = np.frombuffer(data, self.chunk.dtype, count, self.start)
         return image.reshape(self.shape)
+
+
+def inflated(data: Any, size: int) -> bytes | None:
+    """Decode a zlib stream; None if it is none, or does not give `size` bytes."""
+    return _inflate()(data, size)
 
 
 def libdeflate() -> Inflate:
@@ -147,36 +140,37 @@ def libdeflate() -> Inflate:
 
     if not DEFLATE.available:
         raise ImportError("imagecodecs was built without libdeflate")
-    return partial(_inflated, DeflateError, lambda d, size: deflate_decode(d, out=size))
+
+    def inflate(data: Any, size: int) -> bytes | None:
+        try:
+            decoded: Any = deflate_decode(data, out=size)
+        except DeflateError:
+            return None
+        return decoded if len(decoded) == size else None
+
+    return inflate
 
 
 def isa_l() -> Inflate:
     """Give the decoder of the `isal` package: two thirds of zlib's time."""
-    from isal.isal_zlib import decompress, error
+    from isal.isal_zlib import decompressobj, error
 
-    # Into a buffer that the pixels just fill, it would grow it twice.
-    return partial(_inflated, error, lambda d, size: decompress(d, bufsize=size + 1))
+    return partial(_inflated, error, decompressobj)
 
 
 def plain_zlib() -> Inflate:
     """Give Python's own decoder."""
-    return partial(
-        _inflated, zlib.error, lambda d, size: zlib.decompress(d, bufsize=size)
-    )
+    return partial(_inflated, zlib.error, zlib.decompressobj)
 
 
-def _inflated(
-    bad: Any,
-    decode: Callable[[bytes, int], Any],
-    data: bytes,
-    size: int,
-) -> bytes | None:
-    """Decode a zlib stream beside other threads; None if it is not one of `size`."""
+def _inflated(bad: Any, decoder: Callable[[], Any], data: Any, size: int) -> Any:
+    """Decode a zlib stream, never to more than one byte too many."""
+    stream = decoder()
     try:
-        decoded: bytes = decode(data, size)
+        decoded = stream.decompress(data, size + 1)
     except bad:
         return None
-    return decoded if len(decoded) == size else None
+    return decoded if len(decoded) == size and stream.eof else None
 
 
 @cache

@@ -171,6 +171,7 @@ class Behind:
             parameters=parameters or self.parameters,
             datum_shape=self.shape,
             locate=self.roots.locate,
+            allow_external=self.roots.allow_external,
         )
         rows = opener(self.mimetype)(asset)
         try:
