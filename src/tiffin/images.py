@@ -136,7 +136,8 @@ def _events(
 class ImageSequence(Sequence[np.ndarray]):
     """Arrays of images, one an event, read when asked for.
 
-    The files that it reads are closed when nobody has it any more.
+    The files that it reads are closed by `close`, at the end of a ``with`` block, or
+    when nobody has it any more. What is read later opens them again.
 
     Parameters
     ----------
@@ -151,8 +152,22 @@ class ImageSequence(Sequence[np.ndarray]):
     ) -> None:
         self._events = events
         self._parent: ImageSequence | None = None
+        self._close = close
         if close is not None:
             weakref.finalize(self, close)
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        if self._parent is not None:
+            self._parent.close()
+        elif self._close is not None:
+            self._close()
+
+    def __enter__(self) -> ImageSequence:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return len(self._events)

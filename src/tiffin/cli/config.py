@@ -133,6 +133,9 @@ def _defaults(
             value = f"file:{_beside(folder, value.removeprefix('file:'))}"
         elif name in ("mask", "catalog"):
             value = _beside(folder, value.removeprefix("file:"))
+        elif name == "allow-external":
+            several = value if isinstance(value, list) else [value]
+            value = [_beside(folder, each) for each in several]
         single = option.several and not isinstance(value, list)
         yield option.name, [value] if single else value
 

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,12 @@ import numpy as np
 from tiffin.axes import place
 from tiffin.errors import (
     NotYetError,
+    ReadError,
     TiffinError,
     UnknownFormatError,
     did_you_mean,
 )
+from tiffin.readers.hdf5_reach import check_reach
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
@@ -49,6 +52,7 @@ class Handlers:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
+        self._external = self._roots.allow_external
         self._open: Recent[_Opened] = Recent()
         self._lock = threading.RLock()
 
@@ -107,9 +111,13 @@ class Handlers:
         factory = registered(resource["spec"])
 
         def make() -> _Opened:
-            options = resource.get("resource_kwargs", {})
+            options, allowed = resource.get("resource_kwargs", {}), self._external
             try:
-                return _Opened(factory(self._path(resource), **options))
+                path = self._path(resource)
+                check_reach(Path(path), allowed)
+                return _Opened(factory(path, **options), allowed)
+            except ReadError:
+                raise
             except Exception as error:
                 raise self._unreadable(resource, error) from error
 
@@ -230,8 +238,9 @@ class PartlyThere:
 class _Opened:
     """A handler, and what its file tells of rows never written, if it is HDF5."""
 
-    def __init__(self, handler: Any) -> None:
+    def __init__(self, handler: Any, allowed: tuple[Path, ...]) -> None:
         self.handler = handler
+        self._allowed = allowed
         self.asked = 0
         self._written: Written | None = None
 
@@ -256,12 +265,15 @@ class _Opened:
         if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
             return {}
         if self._written is None:
-            self._written = Written(file[key])
+            self._written = Written(file[key], self._allowed)
         first = number * point
         reasons = (
             self._written.lacking(first + k, first + k + 1) for k in range(number)
         )
-        return {k: reason for k, reason in enumerate(reasons) if reason is not None}
+        lacking = {k: reason for k, reason in enumerate(reasons) if reason is not None}
+        if not lacking:
+            self._written.check(first, first + number)
+        return lacking
 
     def close(self) -> None:
         if self._written is not None:

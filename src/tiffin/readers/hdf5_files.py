@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
-from tiffin.readers.places import not_there
+from tiffin.readers.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Hdf5File", "check_regular", "linked", "open_hdf5", "raw_files"]
+__all__ = ["Hdf5File", "linked", "open_hdf5", "raw_files"]
 
 MOST_LINKS = 16
 """As many as HDF5 itself follows one after another."""
@@ -220,21 +219,6 @@ def _raw_file(dataset: Any, name: str, allowed: tuple[Path, ...]) -> list[Path]:
             raise ReadError(message)
         check_regular(path)
     return found
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is no regular file: opening a pipe or a device can hang."""
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise not_there(path) from None
-    except OSError as error:
-        message = f"{path} can't be read (yet): {error}"
-        raise NotYetError(message) from error
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
-        message = f"{path} is {what}: HDF5 is read from regular files only"
-        raise ReadError(message)
 
 
 def _candidates(holder: Path, name: str, prefixes: str) -> Iterator[Path]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import NotYetError
-from tiffin.readers.hdf5_files import Hdf5File, check_regular, linked, raw_files
+from tiffin.readers.hdf5_files import Hdf5File, linked, raw_files
+from tiffin.readers.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -111,7 +111,7 @@ class Written:
         if self._sources is not None:
             self._sources.check(first, stop)
         elif self.filters is not None and self._filtered:
-            step = int(self._dataset.chunks[0])
+            step, stop = int(self._dataset.chunks[0]), min(stop, self._dataset.shape[0])
             for number in range(first // step, -(-stop // step)):
                 for corner in self._corners(number):
                     self.filters.check(corner)
