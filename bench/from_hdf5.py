@@ -18,7 +18,7 @@ FEW = 8
 
 PEER = {"loop": "imwrite(d[i])", "loop, level 1": "imwrite(d[i]), zlib level 1"}
 NOTES = {
-    "D1": ["tiffin passes the chunks on as they are; the loop decodes and encodes"],
+    "D1": ["tiffin checks the chunks and passes them on; the loop decodes and encodes"],
     "D3": ["the loop decodes each chunk eight times"],
 }
 

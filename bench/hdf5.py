@@ -26,7 +26,7 @@ RAM = Path("/dev/shm")
 DEFLATED = {"compression": "gzip", "compression_opts": 1}
 WORKLOADS = {
     # name: what, how it is stored, frames a chunk, output, peer, ratio wanted
-    "D1": ("deflate, passed on → zlib", DEFLATED, 1, "zlib", "loop, level 1", 35),
+    "D1": ("deflate, passed on → zlib", DEFLATED, 1, "zlib", "loop, level 1", 5),
     "D2": ("deflate → uncompressed", DEFLATED, 1, None, "loop", 3),
     "D3": ("deflate, 8 a chunk → uncompressed", DEFLATED, 8, None, "loop", 7),
     "D4": ("uncompressed → uncompressed", {}, 1, None, "bare writes", 0.8),
