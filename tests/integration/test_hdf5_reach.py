@@ -17,10 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 import tiffin
+from tests.integration.test_hdf5_raw import image
 from tests.integration.test_streams import FRAMES, NAME, check, stream_run
 from tiffin.cli import app
 from tiffin.errors import NotYetError, ReadError
-from tiffin.readers import read_images
+from tiffin.readers import Assets, read_images
 
 HDF5 = "application/x-hdf5"
 WHERE = {"dataset": "d"}
@@ -589,20 +590,14 @@ def test_no_file_stays_open(tmp_path, path, make, door):
 
 def test_retries_do_not_pile_up_open_files(tmp_path, path):
     """Each look at a file that grows closes what the last one opened."""
-    from tiffin.readers import Assets
-
     in_chunks(path)
-    resource = {
-        "uid": "r", "mimetype": HDF5, "parameters": WHERE,
-        "uri": f"file://localhost{path}",
-    }  # fmt: skip
     assets = Assets()
 
     errors = []
     with no_garbage_collection():
         for _ in range(50):
             with pytest.raises(NotYetError) as caught:
-                assets.event(resource, 99, (1, 6, 9))[0]
+                image(assets, path, 99, dataset="d")[0]
             errors.append(caught)
         left = open_files(tmp_path)
 
