@@ -165,20 +165,26 @@ def test_a_dark_from_the_future_is_taken_only_if_asked_for(
     night, mark, kept, tmp_path, read, kind
 ):
     """The rule: what began after the light is not asked, so that live is as later."""
-    light, darks = night((-600, 6, 0.1), (60, 1, 0.1))
+    light, darks = night((-20, 6, 0.1), (60, 1, 0.1), (90, 2, 0.1))
     catalog = kept(kind, [*darks, light])
     wanted = {"plan_name": "dark", "mark": mark}
 
+    after = export(
+        light, tmp_path / "c", DarkSubtract(run=Nearest(wanted), order="after"),
+        catalog=catalog,
+    )  # fmt: skip
     before = export(
         light, tmp_path / "a", DarkSubtract(run=Nearest(wanted)), catalog=catalog
     )
     either = export(
-        light, tmp_path / "b", DarkSubtract(run=Nearest(wanted, later=True)),
+        light, tmp_path / "b",
+        DarkSubtract(run=Nearest(wanted, within=70), order="nearest"),
         catalog=catalog,
     )  # fmt: skip
 
     assert subtracted(before, read) == [6, 6]
-    assert subtracted(either, read) == [1, 1]
+    assert subtracted(either, read) == [6, 6]
+    assert subtracted(after, read) == [1, 1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

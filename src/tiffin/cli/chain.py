@@ -157,7 +157,7 @@ def _run(_name: str, value: Any) -> Any:
     """Read a uid, or a table of what the start document of a run holds."""
     if not isinstance(value, dict):
         return value
-    how = {name: value[name] for name in ("within", "later") if name in value}
+    how = {name: value[name] for name in ("within", "later", "order") if name in value}
     check("later", how.get("later", False), bool)
     held = {name: value[name] for name in value if name not in how}
     return corrections.Nearest(held, **how)

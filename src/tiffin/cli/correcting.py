@@ -15,6 +15,7 @@ import typer
 from tiffin.cli.chain import Asked
 from tiffin.corrections.cast import Overflow, Rounding
 from tiffin.corrections.dark import Missing
+from tiffin.corrections.order import Order
 from tiffin.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ __all__ = [
     "Crop",
     "Dark",
     "DarkMissing",
+    "DarkOrder",
     "Flat",
+    "FlatOrder",
     "Mask",
     "MaskFill",
     "OverflowOption",
@@ -42,7 +45,7 @@ __all__ = [
 PANEL = "Corrections, which act in this order: dark, flat, mask, crop, bin, dtype"
 
 CHAIN = (
-    *("dark", "dark_missing", "allow", "flat"),
+    *("dark", "dark_missing", "dark_order", "allow", "flat", "flat_order"),
     *("mask", "mask_fill", "crop", "binning"),
 )
 """The parameters that make the chain, to which a dtype is always added last."""
@@ -64,6 +67,14 @@ DarkMissing = Annotated[
         "(raw), or left out (skip).",
     ),
 ]
+DarkOrder = Annotated[
+    Order | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        help="Which dark of a stream: the latest before a light (the default), the "
+        "nearest in time, or the first after it.",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(
@@ -79,6 +90,12 @@ Flat = Annotated[
         metavar="PLACE",
         rich_help_panel=PANEL,
         help="Divide by this flat field: start.KEY, stream:NAME, or file:PATH.",
+    ),
+]
+FlatOrder = Annotated[
+    Order | None,
+    typer.Option(
+        rich_help_panel=PANEL, help="Which flat field of a stream; as --dark-order."
     ),
 ]
 Mask = Annotated[
@@ -157,8 +174,10 @@ def asked_for(
     *,
     dark: str | None,
     dark_missing: str | None,
+    dark_order: str | None,
     allow: Iterable[str] | None,
     flat: str | None,
+    flat_order: str | None,
     mask: str | None,
     mask_fill: str | None,
     crop: str | None,
@@ -172,8 +191,8 @@ def asked_for(
         Naming the option.
     """
     return [
-        *_dark(dark, dark_missing, words(allow)),
-        *([] if flat is None else [_flat(flat)]),
+        *_dark(dark, dark_missing, dark_order, words(allow)),
+        *_flat(flat, flat_order),
         *_mask(mask, mask_fill),
         *([] if crop is None else [_crop(crop)]),
         *([] if binning is None else [_bin(binning)]),
@@ -212,20 +231,25 @@ def words(texts: Iterable[str] | None) -> list[str] | None:
 
 
 def _dark(
-    dark: str | None, missing: str | None, allow: list[str] | None
+    dark: str | None, missing: str | None, order: str | None, allow: list[str] | None
 ) -> Iterator[Asked]:
-    given = {"missing": missing, "allow": allow}
+    given = {"missing": missing, "order": order, "allow": allow}
     settings = {name: value for name, value in given.items() if value is not None}
     if dark is not None:
         place = _place("--dark", dark, DARKS)
         yield Asked(where="--dark", kind="dark", settings=place | settings)
     elif settings:
-        raise _alone("--allow" if missing is None else "--dark-missing", "--dark")
+        options = {"missing": "--dark-missing", "order": "--dark-order"}
+        raise _alone(options.get(next(iter(settings)), "--allow"), "--dark")
 
 
-def _flat(flat: str) -> Asked:
-    place = _place("--flat", flat, FLATS)
-    return Asked(where="--flat", kind="flat", settings=place)
+def _flat(flat: str | None, order: str | None) -> Iterator[Asked]:
+    if flat is not None:
+        settings = _place("--flat", flat, FLATS)
+        settings |= {} if order is None else {"order": order}
+        yield Asked(where="--flat", kind="flat", settings=settings)
+    elif order is not None:
+        raise _alone("--flat-order", "--flat")
 
 
 def _mask(mask: str | None, fill: str | None) -> Iterator[Asked]:

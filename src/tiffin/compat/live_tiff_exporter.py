@@ -208,7 +208,7 @@ class LiveTiffExporter:
                 with suppress(SourceError):
                     for name, doc in part:
                         with suppress(SourceError):
-                            self._correcting.feed(name, doc)
+                            self._correcting.look_ahead(name, doc)
                             list(ahead(name, doc))
 
     def finish(self) -> None:

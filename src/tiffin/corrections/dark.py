@@ -16,9 +16,9 @@ import numpy as np
 
 from tiffin.corrections.alike import difference_of
 from tiffin.corrections.arithmetic import prepare_dark, subtract
-from tiffin.corrections.before import latest_before
 from tiffin.corrections.nearest import Nearest, find_nearest
 from tiffin.corrections.numbers import check_text, double
+from tiffin.corrections.order import Order, check_order, taken_from_stream
 from tiffin.corrections.references import check_alive, mean_of, told_of, uids_in
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
@@ -33,6 +33,8 @@ __all__ = ["DarkSubtract", "Kind"]
 Kind = Literal["light", "dark", "sub"]
 Missing = Literal["error", "raw", "skip"]
 Dead = Literal["error", "keep"]
+
+SIDE = {"before": " before it", "nearest": "", "after": " after it"}
 
 PREPARED = 4
 """So many darks are kept ready: one a detector, and the next."""
@@ -52,7 +54,8 @@ class DarkSubtract:
         uids, whose images are averaged. A run in which it is True is itself a dark, and
         is left as it is.
     stream : str, optional
-        Stream of the same run. Each light takes the latest dark before it.
+        Stream of the same run. Each light takes the latest dark before it, unless
+        `order` says otherwise.
     file : path, optional
         TIFF, NPY, or ``file.h5:/path/of/dataset``.
     constant : float, optional
@@ -81,6 +84,10 @@ class DarkSubtract:
     dead : {"error", "keep"}
         What becomes of an image where the dark is NaN or infinite: it fails, or those
         pixels stay as they were counted; a `Mask` behind replaces them.
+    order : {"before", "nearest", "after"}
+        Which of a stream's darks, or of the runs that `Nearest` finds, a light takes:
+        the latest before it, the nearest in time, or the first after it. Darks that a
+        stream gives later are known to a replay only; live, such lights fail.
 
     Examples
     --------
@@ -101,6 +108,7 @@ class DarkSubtract:
     dtype: Any = None
     allow: tuple[str, ...] = ()
     dead: Dead = "error"
+    order: Order = "before"
 
     def __post_init__(self) -> None:
         chosen = [name for name in SOURCES if getattr(self, name) is not None]
@@ -119,6 +127,7 @@ class DarkSubtract:
         if self.missing not in get_args(Missing):
             message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
             raise SettingsError(message)
+        self._check_order()
         if self.dead not in get_args(Dead):
             message = f"dead is 'error' or 'keep', not {self.dead!r}"
             raise SettingsError(message)
@@ -141,11 +150,31 @@ class DarkSubtract:
         if self.dtype is not None:
             object.__setattr__(self, "dtype", _result_dtype(self.dtype))
 
+    def _check_order(self) -> None:
+        if check_order(self.order) == "before":
+            return
+        if isinstance(self.run, Nearest):
+            object.__setattr__(self, "run", self.run.with_order(self.order))
+        elif self.stream is None:
+            message = f"order={self.order!r} goes with stream= or run=Nearest(...)"
+            raise SettingsError(message)
+
     def __str__(self) -> str:
-        default = {"missing": "error", "pedestal": 0, "allow": (), "dead": "error"}
+        default = {
+            **{"missing": "error", "pedestal": 0, "allow": (), "dead": "error"},
+            **{"order": "before" if self.stream is not None else self.order},
+        }
         told = [
             f"{name}={str(value) if name == 'dtype' else value!r}"
-            for name in (*SOURCES, "missing", "pedestal", "dtype", "allow", "dead")
+            for name in (
+                *SOURCES,
+                "missing",
+                "pedestal",
+                "dtype",
+                "allow",
+                "dead",
+                "order",
+            )
             if (value := getattr(self, name)) is not None and value != default.get(name)
         ]
         return f"DarkSubtract({', '.join(told)})"
@@ -280,7 +309,7 @@ class BoundDark:
     def _references(self, frame: Frame) -> Sequence[Reference]:
         step = self._step
         if step.stream is not None:
-            return self._latest(frame)
+            return taken_from_stream(self._run, step.stream, frame, step.order, "dark")
         key = self._key(frame)
         if key not in self._found:
             self._found[key] = self._look_up(frame)
@@ -290,11 +319,6 @@ class BoundDark:
         """Tell which frames share a dark: where it is searched for, of one setting."""
         searched = isinstance(self._step.run, Nearest)
         return frame.field, frame.descriptor.get("uid") if searched else None
-
-    def _latest(self, frame: Frame) -> Sequence[Reference]:
-        """Find the latest dark before a light, in the same run."""
-        darks = self._run.of_stream(str(self._step.stream), frame.field)
-        return latest_before(frame, darks, "dark")
 
     def _look_up(self, frame: Frame) -> Sequence[Reference]:
         step = self._step
@@ -345,7 +369,7 @@ class BoundDark:
         step = self._step
         where = {
             "key": f"the start document has no {step.key!r}",
-            "stream": f"stream {step.stream!r} has given none before it",
+            "stream": f"stream {step.stream!r} has given none{SIDE[step.order]}",
             "run": self._why.get(self._key(frame)) or f"run {step.run!r} has none",
         }
         chosen = next(name for name in SOURCES if getattr(step, name) is not None)

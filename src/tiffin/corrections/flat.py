@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiffin.corrections.arithmetic import divide, prepare_flat
-from tiffin.corrections.before import latest_before
 from tiffin.corrections.numbers import check_text, double
+from tiffin.corrections.order import Order, check_order, taken_from_stream
 from tiffin.corrections.references import (
     check_alive,
     fingerprint,
@@ -45,7 +45,8 @@ class FlatField:
     file : path, optional
         TIFF, NPY, or ``file.h5:/path/of/dataset``.
     stream : str, optional
-        Stream of the same run; the latest before each image.
+        Stream of the same run; the latest before each image, unless `order` says
+        otherwise.
     key : str, optional
         Key of the start document that holds the uid of the flat field's run, or a list
         of uids, which are averaged.
@@ -57,6 +58,8 @@ class FlatField:
         What becomes of an image where the flat field is zero, below zero, or no number:
         it fails, or those pixels stay as they were counted; a `Mask` behind replaces
         them.
+    order : {"before", "nearest", "after"}
+        Which of a stream's flat fields an image takes; see `DarkSubtract`.
 
     Examples
     --------
@@ -70,6 +73,7 @@ class FlatField:
     dark: Any = None
     catalog: Any = None
     dead: Literal["error", "keep"] = "error"
+    order: Order = "before"
 
     def __post_init__(self) -> None:
         chosen = [name for name in SOURCES if getattr(self, name) is not None]
@@ -86,6 +90,9 @@ class FlatField:
         if self.dead not in ("error", "keep"):
             message = f"dead is 'error' or 'keep', not {self.dead!r}"
             raise SettingsError(message)
+        if check_order(self.order) != "before" and self.stream is None:
+            message = f"order={self.order!r} goes with stream="
+            raise SettingsError(message)
         dark: Any = self.dark
         if dark is not None and not isinstance(dark, (str, os.PathLike)):
             object.__setattr__(self, "dark", double("dark", dark))
@@ -97,6 +104,8 @@ class FlatField:
         ]
         if self.dead != "error":
             told.append(f"dead={self.dead!r}")
+        if self.order != "before":
+            told.append(f"order={self.order!r}")
         return f"FlatField({', '.join(told)})"
 
     @property
@@ -146,8 +155,9 @@ class BoundFlat:
         if step.file is not None:
             found = [self._file(step.file)]
         elif step.stream is not None:
-            flats = self._run.of_stream(step.stream, frame.field)
-            found = latest_before(frame, flats, "flat field")
+            found = taken_from_stream(
+                self._run, step.stream, frame, step.order, "flat field"
+            )
         else:
             uids = uids_in(self._run.start.get(str(step.key)))
             found = [r for uid in uids for r in self._of_run(uid, frame)]

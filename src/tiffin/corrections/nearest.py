@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tiffin.corrections.order import Order, check_order
 from tiffin.errors import FieldError, NoImageError, SettingsError
 from tiffin.starts import begun, is_same, item_of
 
@@ -30,9 +31,10 @@ class Nearest:
     """The run nearest in time whose start document holds this.
 
     Only runs that began before the light's run, or with it, are asked: so a replay,
-    years later, takes the dark that the export took live. With ``later=True`` those
-    that began after it are asked, too; of two equally far, the one before is taken, and
-    of two that began together the one whose uid comes first.
+    years later, takes the dark that the export took live. With ``order="nearest"``
+    those that began after it are asked, too, and with ``order="after"`` only those; of
+    two equally far, the one before is taken, and of two that began together the one
+    whose uid comes first.
 
     Parameters
     ----------
@@ -42,14 +44,16 @@ class Nearest:
     within : float, optional
         At most so far from the light's run [s].
     later : bool
-        Whether a run that began after the light's is taken as well.
+        The same as ``order="nearest"``.
+    order : {"before", "nearest", "after"}
+        When the run began, seen from the light's.
     **more
         Further keys and values.
 
     Raises
     ------
     SettingsError
-        If nothing is asked for, or `within` is no time.
+        If nothing is asked for, `within` is no time, or `order` none of these.
 
     Examples
     --------
@@ -61,7 +65,7 @@ class Nearest:
 
     metadata: tuple[tuple[str, Any], ...]
     within: float | None
-    later: bool
+    order: Order
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Nearest:
         *,
         within: float | None = None,
         later: bool = False,
+        order: Order | None = None,
         **more: Any,
     ) -> None:
         wanted: dict[Any, Any] = {**dict(metadata), **more}
@@ -81,7 +86,12 @@ class Nearest:
             raise SettingsError(message)
         object.__setattr__(self, "metadata", tuple(sorted(wanted.items(), key=_key)))
         object.__setattr__(self, "within", _seconds(within))
-        object.__setattr__(self, "later", bool(later))
+        if order is None:
+            order = "nearest" if later else "before"
+        elif later and order != "nearest":
+            message = f"later=True is order='nearest', and order={order!r} is given too"
+            raise SettingsError(message)
+        object.__setattr__(self, "order", check_order(order))
 
     def __repr__(self) -> str:
         plain = [(k, v) for k, v in self.metadata if _is_plain(k)]
@@ -89,7 +99,12 @@ class Nearest:
         told = [f"{other!r}"] if other else []
         told += [f"{key}={value!r}" for key, value in plain]
         told += [f"within={self.within!r}"] if self.within is not None else []
-        return f"Nearest({', '.join([*told, *['later=True'] * self.later])})"
+        side = {"nearest": ["later=True"], "after": ["order='after'"]}
+        return f"Nearest({', '.join([*told, *side.get(self.order, [])])})"
+
+    def with_order(self, order: Order) -> Nearest:
+        """Give the same query on another side of the light's run."""
+        return Nearest(self.metadata, within=self.within, order=order)
 
     def matches(self, start: Mapping[str, Any]) -> bool:
         """Whether a start document holds all that is asked for."""
@@ -100,7 +115,10 @@ class Nearest:
         after = begun(start) - begun(light)
         return (
             start.get("uid") != light.get("uid")
-            and (self.later or after <= 0)
+            and (
+                self.order == "nearest"
+                or (after <= 0 if self.order == "before" else after >= 0)
+            )
             and (self.within is None or abs(after) <= self.within)
         )
 
@@ -110,7 +128,7 @@ def _key(item: tuple[str, Any]) -> str:
 
 
 def _is_plain(key: str) -> bool:
-    return key.isidentifier() and key not in ("within", "later")
+    return key.isidentifier() and key not in ("within", "later", "order")
 
 
 def _seconds(within: Any) -> float | None:
@@ -169,7 +187,10 @@ def find_nearest(
 def _why(query: Nearest, unfit: Sequence[str]) -> str:
     which = f"{query!r}"
     if not unfit:
-        hint = "" if query.later else ", that began before it (later=True looks on)"
+        hint = {
+            "before": ", that began before it (order='nearest' looks on)",
+            "after": ", that began after it, so far",
+        }.get(query.order, "")
         return f"there is no other run for {which}{hint}"
     looked = f"{len(unfit)} run(s) looked at for {which}, and none fits"
     more = [f"{len(unfit) - SHOWN} more"] * (len(unfit) > SHOWN)

@@ -89,6 +89,11 @@ class RunView(Protocol):
         """The run's start document."""
         ...
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the run's documents are known: it is replayed."""
+        ...
+
     def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
         """Give the images of another run, one reference an event.
 
@@ -110,7 +115,7 @@ class RunView(Protocol):
         ...
 
     def of_stream(self, stream: str, field: str | None) -> Sequence[Reference]:
-        """Give what a stream of this run has given so far, in order."""
+        """Give what a stream of this run has given so far, in the order of times."""
         ...
 
     def of_file(self, path: str) -> Reference:

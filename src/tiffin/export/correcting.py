@@ -12,6 +12,7 @@ from tiffin.corrections import (
     Bound,
     Correction,
     DarkSubtract,
+    FlatField,
     Joining,
     Kind,
     Nearest,
@@ -85,6 +86,7 @@ class Correcting:
         self._roots = roots
         self._bound: dict[str, list[Bound]] = {}
         self._views: dict[str, _View] = {}
+        self._whole: set[str] = set()
         self._lock = threading.RLock()
         self.streams = tuple(s for step in steps for s in getattr(step, "streams", ()))
         """Those that give darks and flat fields."""
@@ -98,6 +100,18 @@ class Correcting:
     def subtracts(self) -> bool:
         """Whether a dark is subtracted."""
         return any(isinstance(step, DarkSubtract) for step in self._steps)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a correction asks for images that a stream gives later."""
+        steps = (s for s in self._steps if isinstance(s, (DarkSubtract, FlatField)))
+        return any(step.order != "before" and step.streams for step in steps)
+
+    def look_ahead(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document of a replay before the export goes through all of them."""
+        if name == "start":
+            self._whole.add(str(doc.get("uid")))
+        self.feed(name, doc)
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document, for the darks that are in it."""
@@ -166,6 +180,7 @@ class Correcting:
         with self._lock:
             self._bound.pop(run, None)
             self._views.pop(run, None)
+            self._whole.discard(run)
 
     def end_runs(self, is_over: Callable[[str], bool]) -> None:
         """Let go of what was kept for runs that are over, or gave a dark only."""
@@ -186,7 +201,11 @@ class Correcting:
         with self._lock:
             if frame.run not in self._views:
                 self._views[frame.run] = _View(
-                    frame.start, self._find_run, self._roots, self._axes
+                    frame.start,
+                    self._find_run,
+                    self._roots,
+                    self._axes,
+                    is_whole=frame.run in self._whole,
                 )
             return self._views[frame.run]
 
@@ -200,8 +219,11 @@ class _View:
         find_run: FindRun | None,
         roots: RootMap | None,
         axes: Axes | None,
+        *,
+        is_whole: bool,
     ) -> None:
         self._axes = axes
+        self.is_whole = is_whole
         self._start = start
         self._find_run = find_run
         self._roots = roots

@@ -115,7 +115,7 @@ class Pipeline:
         self._closed: dict[str, str] = {}  # as _runs, of runs that `close` ended
 
     def prepare(self, parts: Iterable[Documents]) -> None:
-        """Look ahead for what a replay's names ask for, and its documents tell late.
+        """Look ahead for what names and corrections ask for, and documents tell late.
 
         Parameters
         ----------
@@ -125,6 +125,10 @@ class Pipeline:
         if self._settings.template.roots & LATE:
             self._foresight = Foresight.of(_unbroken(parts))
             self._assembler = self._new_assembler()
+        if self._correcting.looks_ahead:
+            for name, doc in _unbroken(parts):
+                with suppress(SourceError):  # which the export meets, too
+                    self._correcting.look_ahead(name, doc)
 
     def survey(self, parts: Iterable[Documents]) -> None:
         """Let every frame that comes as a list have its say about its field's dtype."""

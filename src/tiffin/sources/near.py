@@ -85,11 +85,13 @@ def _distance_from(light: Start) -> Callable[[Start], tuple[float, float, str]]:
 def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]:
     """Ask a databroker of version 1 or 0, which is called with keys and values."""
     times = {}
-    if not query.later:
+    if query.order == "before":
         times["until"] = begun(light) + MARGIN
     elif query.within is not None:
         times["until"] = begun(light) + query.within + MARGIN
-    if query.within is not None:
+    if query.order == "after":
+        times["since"] = begun(light) - MARGIN
+    elif query.within is not None:
         times["since"] = begun(light) - query.within - MARGIN
     for header in broker(**dict(query.metadata), **times):
         yield header.start
@@ -104,9 +106,13 @@ def _in_tiled(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
         found = found.search(Comparison("ge", "start.time", time - query.within))
         found = found.search(Comparison("le", "start.time", time + query.within))
     key = "start.time" if is_sql(client) else "time"
-    sides = [found.search(Comparison("le", "start.time", time)).sort((key, -1))]
-    if query.later:
-        sides.append(found.search(Comparison("gt", "start.time", time)).sort((key, 1)))
+    sides = []
+    if query.order != "after":
+        sides.append(found.search(Comparison("le", "start.time", time)).sort((key, -1)))
+    if query.order != "before":
+        beyond = "ge" if query.order == "after" else "gt"
+        side = found.search(Comparison(beyond, "start.time", time))
+        sides.append(side.sort((key, 1)))
     order = _distance_from(light)
     starts = [(run.metadata["start"] for run in side.values()) for side in sides]
     nearest = heapq.merge(*starts, key=lambda start: order(start)[0])
