@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import tiffin
 from tests.integration.test_hdf5_raw import image
+from tests.integration.test_resources import datum_run
 from tests.integration.test_streams import FRAMES, NAME, check, stream_run
 from tiffin.cli import app
 from tiffin.errors import NotYetError, ReadError
@@ -617,3 +618,150 @@ def test_a_dataset_of_one_image_is_one_event_s(tmp_path, path, read):
     assert [record.seq_num for record in report.failed] == [2, 3, 4, 5, 6]
     (record,) = report.written
     np.testing.assert_array_equal(read(record.path), FRAMES[0])
+
+
+# ---- files that handlers open
+
+
+def handled(path, tmp_path, **options):
+    """Export what the AD_HDF5 handler reads: an image an event."""
+    documents = datum_run(
+        path, shape=(1, 6, 9), events=4, options={"frame_per_point": 1}
+    )
+    out = tmp_path / "handled"
+    return tiffin.export(documents, NAME, directory=out, on_error="report", **options)
+
+
+@pytest.fixture
+def detector(path):
+    """Make the dataset that the handler reads."""
+
+    def make(fill):
+        with h5py.File(path, "w") as file:
+            fill(file.create_group("entry/data"))
+        return path
+
+    return make
+
+
+def test_a_handler_opens_no_file_that_reaches_outside(tmp_path, detector, secret, read):
+    """The same refusal, before the handler's own code sees the file."""
+    path = detector(lambda group: raw(group, "data", secret))
+
+    refused = handled(path, tmp_path)
+    allowed = handled(path, tmp_path, allow_external=[secret.parent])
+
+    assert "allow_external=" in reasons(refused).pop()
+    check(allowed, SECRET[:4], read)
+
+
+@pytest.mark.parametrize("deep", ["file", "link", "virtual"])
+def test_a_handler_opens_no_pipe(tmp_path, path, deep):
+    """Nor what leads to one."""
+    pipe = fifo(tmp_path / "pipe.h5")
+    if deep == "file":
+        path = pipe
+    else:
+        with h5py.File(path, "w") as file:
+            if deep == "link":
+                file["entry/data/data"] = h5py.ExternalLink("pipe.h5", "/d")
+            else:
+                virtual(file, "entry/data/data", "pipe.h5")
+
+    assert "a named pipe" in reasons(handled(path, tmp_path)).pop()
+
+
+@pytest.mark.parametrize("name", ["gzip", "bitshuffle", "lz4"])
+def test_a_handler_gets_no_stream_that_gives_more_or_less(
+    tmp_path, detector, read, name
+):
+    """The chunk is looked at before the handler reads it."""
+    options = COMPRESSIONS[name]
+
+    def fill(group):
+        data = group.create_dataset(
+            "data", data=FRAMES[:4], chunks=(1, 6, 9), **options
+        )
+        wrong = stream_of(options, np.zeros((2**20,), "u2"))
+        data.id.write_direct_chunk((2, 0, 0), wrong)
+
+    report = handled(detector(fill), tmp_path)
+
+    assert [record.seq_num for record in report.failed] == [3]
+    for record in report.written:
+        np.testing.assert_array_equal(read(record.path), FRAMES[record.seq_num - 1])
+
+
+def test_a_handler_that_lacks_a_filter_names_it(tmp_path, detector, monkeypatch):
+    """As our own reader does."""
+    path = detector(
+        lambda group: group.create_dataset(
+            "data", data=FRAMES, chunks=(1, 6, 9), **hdf5plugin.LZ4()
+        )
+    )
+    available = h5py.h5z.filter_avail
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda n: n != 32004 and available(n))
+
+    assert "32004 (LZ4)" in reasons(handled(path, tmp_path)).pop()
+
+
+@pytest.mark.parametrize("door", ["export", "live", "LiveTiffExporter"])
+def test_no_handlers_file_stays_open(tmp_path, detector, door):
+    """Closed when the run's frames are done."""
+    path = detector(lambda group: group.create_dataset("data", data=FRAMES))
+    run = list(
+        datum_run(path, shape=(1, 6, 9), events=4, options={"frame_per_point": 1})
+    )
+    exporters = {
+        "live": lambda: tiffin.ImageExporter(NAME, directory=tmp_path),
+        "LiveTiffExporter": lambda: tiffin.LiveTiffExporter(
+            "img", f"{tmp_path}/{NAME}"
+        ),
+    }
+
+    with no_garbage_collection():
+        if door == "export":
+            assert len(handled(path, tmp_path).written) == 4
+        else:
+            exporter = exporters[door]()
+            for name, doc in run:
+                exporter(name, doc)
+            assert len(exporter.reports["run-1"].written) == 4
+        left = open_files(tmp_path)
+
+    assert left == []
+
+
+@pytest.mark.parametrize("door", ["export", "live", "LiveTiffExporter"])
+def test_no_darks_file_stays_open(tmp_path, path, door):
+    """The files of another run that gives the darks are closed with the lights'."""
+    with h5py.File(path, "w") as file:
+        file["d"] = FRAMES
+    documents = list(run_of(path))
+    dark = json.loads(json.dumps(documents).replace("run-1", "dark-1"))
+    documents[0] = ("start", documents[0][1] | {"dark_frame": "dark-1"})
+    other = {"dark-1": dark}
+    steps = [tiffin.corrections.DarkSubtract()]
+    options = {"directory": tmp_path, "corrections": steps, "catalog": other}
+
+    with no_garbage_collection():
+        if door == "export":
+            report = tiffin.export(documents, NAME, **options)
+        elif door == "live":
+            exporter = tiffin.ImageExporter(NAME, **options)
+            for name, doc in documents:
+                exporter(name, doc)
+            (report,) = exporter.reports.values()
+        else:
+
+            class Subtracted(tiffin.LiveTiffExporter):
+                corrections = steps
+
+            exporter = Subtracted("img", f"{tmp_path}/{NAME}", db=other)
+            for name, doc in documents:
+                exporter(name, doc)
+            (report,) = exporter.reports.values()
+        left = open_files(tmp_path)
+
+    assert len(report.written) == 12
+    assert left == []

@@ -214,6 +214,8 @@ class LiveTiffExporter:
     def finish(self) -> None:
         """End the runs that never stopped, at the end of a replay."""
         self._hand_events(list(self._assembler.finish()))
+        self._assembler.close()
+        self._correcting.close()
         self._accounts.keep_reports(KEEP_REPORTS)
 
     # ---- the hooks
@@ -315,6 +317,7 @@ class LiveTiffExporter:
             for uid, doc in self._descriptors.items()
             if doc.get("run_start") != run
         }
+        self._assembler.close()
         self._correcting.end_run(run)
         self._accounts.end(run)
 

@@ -178,9 +178,18 @@ class Correcting:
     def end_run(self, run: str) -> None:
         """Let go of what was kept for a run."""
         with self._lock:
+            self.close()
             self._bound.pop(run, None)
             self._views.pop(run, None)
             self._whole.discard(run)
+
+    def close(self) -> None:
+        """Close the files of darks and flat fields; who asks again opens them."""
+        with self._lock:
+            if self._assembler is not None:
+                self._assembler.close()
+            for view in self._views.values():
+                view.close()
 
     def end_runs(self, is_over: Callable[[str], bool]) -> None:
         """Let go of what was kept for runs that are over, or gave a dark only."""
@@ -228,10 +237,15 @@ class _View:
         self._find_run = find_run
         self._roots = roots
         self._streams: dict[tuple[str | None, str | None], dict[Any, Reference]] = {}
+        self._others: list[Assembler] = []
 
     @property
     def start(self) -> Mapping[str, Any]:
         return self._start
+
+    def close(self) -> None:
+        for assembler in self._others:
+            assembler.close()
 
     def note(self, dark: tuple[Any, str | None, Reference]) -> None:
         """Keep what a stream has given; told again, it is kept once."""
@@ -265,6 +279,7 @@ class _View:
             roots=self._roots,
             axes=self._axes,
         )
+        self._others.append(assembler)
         found: dict[int, Reference] = {}
         for name, doc in self._find_run(catalog, uid):
             for frame in assembler(name, doc):

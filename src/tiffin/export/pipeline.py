@@ -88,7 +88,7 @@ class Pipeline:
             self._later = Later(
                 settings.asset_timeout,
                 submit,
-                release=lambda: self._assembler.close(),  # it may be another by then
+                release=self._close_files,
             )
         self._journal = Journal(settings)
         self._correcting = Correcting(
@@ -256,6 +256,7 @@ class Pipeline:
         """Close what was opened, unless a job hangs: it may hold a library's lock."""
         if not self._pool.hangs:
             self._assembler.close()
+            self._correcting.close()
 
     def _close_run(self, run: str) -> None:
         """Close what a run opened, and give its names free: they are on the disk."""
