@@ -22,6 +22,7 @@ from tiffin.errors import (
 from tiffin.export.chosen import text_of
 from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.siblings import Siblings
+from tiffin.export.sorting import Sorting
 from tiffin.folders import link_refused
 from tiffin.records import Record
 from tiffin.template import indistinct, numbered
@@ -75,6 +76,7 @@ class Namer:
         self._first_refusals: dict[tuple[str, str | None], TiffinError] = {}
         self._streams: defaultdict[str, set[str]] = defaultdict(set)
         self._passed: Counter[str] = Counter()
+        self._sorting = Sorting(settings.template, settings.first)
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
         """Tell at its start document what every name of a run would fail with."""
@@ -99,6 +101,7 @@ class Namer:
             del self._first_refusals[refused]
         self._streams.pop(run, None)
         self._passed.pop(run, None)
+        self._sorting.forget(run)
 
     def release(self, run: str, *, again: bool = False) -> None:
         """Give a run's names free: of what is on the disk, `existing` decides.
@@ -273,6 +276,8 @@ class Namer:
     def _settle(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Named:
+        if isinstance(name, str):
+            self._sorting.see(frame, name)
         try:
             error = frame.problem or self._refusal(frame, place, name, shared=shared)
         except (Exception, SystemExit) as unexpected:  # noqa: BLE001 (recorded)

@@ -1,0 +1,94 @@
+"""Warn where names sort in another order than their frames, for want of padding."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.frames import Frame
+    from tiffin.template import Template
+
+__all__ = ["Sorting"]
+
+logger = logging.getLogger("tiffin")
+
+DIGITS = re.compile(r"\d+")
+
+Numbers = tuple[int | None, ...]
+
+
+class Sorting:
+    """Compares each name with the one before it, and warns once a run.
+
+    Parameters
+    ----------
+    template : Template
+    first : int
+        With which number `{frame}` and `{i}` begin.
+    """
+
+    def __init__(self, template: Template, first: int) -> None:
+        named = {str(r) for field in template.fields for r in field.references}
+        self._counters = [c for c in ("event.seq_num", "frame", "i") if c in named]
+        self._first = first
+        self._latest: dict[str, dict[tuple[str | None, ...], tuple[str, Numbers]]] = {}
+        self._warned: set[str] = set()
+
+    def forget(self, run: str) -> None:
+        """Let go of a run."""
+        self._latest.pop(run, None)
+        self._warned.discard(run)
+
+    def see(self, frame: Frame, name: str) -> None:
+        """Take the name of the next frame."""
+        run = frame.run
+        if not self._counters or run in self._warned:
+            return
+        latest = self._latest.setdefault(run, {})
+        key = (frame.stream, frame.field, frame.kind)
+        before, latest[key] = latest.get(key), (name, self._numbers(frame))
+        if before is None or name >= before[0]:
+            return
+        counter = self._unpadded(before, latest[key])
+        if counter is not None:
+            self._warned.add(run)
+            del self._latest[run]
+            logger.warning(
+                "run %s: names sort in another order than their frames: %r comes "
+                "before %r; pad the number, as in {%s:04d}",
+                run[:8],
+                name,
+                before[0],
+                counter,
+            )
+
+    def _numbers(self, frame: Frame) -> Numbers:
+        counted: Mapping[str, int | None] = {"frame": frame.number, "i": frame.i}
+        return tuple(
+            frame.seq_num
+            if counter == "event.seq_num"
+            else self._shown(counted[counter])
+            for counter in self._counters
+        )
+
+    def _shown(self, number: int | None) -> int | None:
+        return None if number is None else number + self._first
+
+    def _unpadded(
+        self, before: tuple[str, Numbers], after: tuple[str, Numbers]
+    ) -> str | None:
+        """Tell which number two names differ in first, if that has grown."""
+        letters = enumerate(zip(before[0], after[0], strict=False))
+        start = next((n for n, (one, other) in letters if one != other), len(after[0]))
+        while start and before[0][start - 1].isdecimal():
+            start -= 1
+        found = [DIGITS.match(name, start) for name, _ in (before, after)]
+        pair = tuple(int(match[0]) for match in found if match)
+        for counter, *grown in zip(self._counters, before[1], after[1], strict=True):
+            if pair == tuple(grown) and pair[0] < pair[1]:
+                return counter
+        return None
