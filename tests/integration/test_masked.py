@@ -6,6 +6,7 @@ import pytest
 import tiffin
 from tiffin import ImageExporter, LiveTiffExporter, process
 from tiffin.errors import DtypeError
+from tiffin.readers.handlers import _entry_points
 from tiffin.testing import run_of
 
 NAME = "{event.seq_num}.tif"
@@ -64,3 +65,47 @@ def test_a_correction_that_masks_fails(tmp_path):
 
     assert "3 pixels are masked" in str(masked.failed[0].error)
     assert len(filled.written) == 1
+
+
+HANDLER = """
+import numpy as np
+
+class Masking:
+    def __init__(self, path):
+        pass
+
+    def __call__(self):
+        return np.ma.masked_equal(np.arange(54, dtype="u2").reshape(1, 6, 9), 7)
+"""
+
+
+def test_masked_images_of_a_handler_fail(tmp_path, monkeypatch):
+    """A handler's mask is no more lost than that of an event."""
+    (tmp_path / "masking.py").write_text(HANDLER)
+    about = tmp_path / "masking-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: masking\nVersion: 1\n"
+    )
+    entry = "[databroker.handlers]\nMASKING = masking:Masking\n"
+    (about / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    _entry_points.cache_clear()
+    (tmp_path / "a.raw").touch()
+    start, descriptor, (_, event), stop = run_of({"img": np.zeros((1, 6, 9), "u2")})
+    descriptor[1]["data_keys"]["img"]["external"] = "FILESTORE:"
+    resource = {
+        **{"uid": "r", "spec": "MASKING", "root": str(tmp_path)},
+        **{"resource_path": "a.raw", "resource_kwargs": {}},
+    }
+    datum = {"datum_id": "r/0", "resource": "r", "datum_kwargs": {}}
+    event = {**event, "data": {"img": "r/0"}, "filled": {"img": False}}
+    documents = [start, descriptor, ("resource", resource), ("datum", datum)]
+    documents += [("event", event), stop]
+
+    report = tiffin.export(
+        documents, NAME, directory=tmp_path / "out", on_error="report"
+    )
+    _entry_points.cache_clear()
+
+    assert "masked" in str(report.failed[0].error)

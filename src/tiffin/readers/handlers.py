@@ -26,6 +26,7 @@ from tiffin.errors import (
     UnknownFormatError,
     did_you_mean,
 )
+from tiffin.exact import refuse_masked
 from tiffin.readers.hdf5_reach import check_reach
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.places import RootMap
@@ -250,7 +251,9 @@ class _Opened:
         """Give what the handler gives for a datum, and which rows the file lacks."""
         self.asked += 1
         lacking = self._lacking(datum_kwargs)
-        return np.asarray(self.handler(**datum_kwargs)), lacking
+        array = self.handler(**datum_kwargs)
+        refuse_masked(array)
+        return np.asarray(array), lacking
 
     def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
         """Say which rows of a datum were never written: HDF5 would make them up.
