@@ -765,3 +765,19 @@ def test_no_darks_file_stays_open(tmp_path, path, door):
 
     assert len(report.written) == 12
     assert left == []
+
+
+def test_of_a_virtual_image_s_source_only_the_rows_it_takes_are_looked_at(
+    tmp_path, path, read
+):
+    """A damaged image beside it in the source costs nothing."""
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        options = {"chunks": (1, 6, 9), "compression": "gzip"}
+        data = file.create_dataset("d", data=FRAMES, **options)
+        data.id.write_direct_chunk((3, 0, 0), zlib.compress(b"no"))
+    with h5py.File(path, "w") as file:
+        layout = h5py.VirtualLayout((6, 9), "u2")
+        layout[...] = h5py.VirtualSource("source.h5", "d", FRAMES.shape)[7]
+        file.create_virtual_dataset("d", layout)
+
+    check(export(path, tmp_path, events=1), FRAMES[7:8], read)

@@ -36,6 +36,10 @@ class _Axis:
     def size(self) -> int | None:
         return None if self.count is None else self.count * self.block
 
+    @property
+    def span(self) -> tuple[int, int] | None:
+        return None if not self.size else (self.start, self.row(self.size - 1) + 1)
+
     def position(self, row: int) -> int | None:
         """Tell how many selected rows are before this one; None if it is not one."""
         number, inside = divmod(row - self.start, self.stride)
@@ -52,11 +56,12 @@ class _Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A row of a source; any, where it is None."""
+    """A row of a source; any of `span`, where it is None, or of all, without."""
 
     file: str
     dataset: str
     row: int | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class _Map:
     def _block(self, number: int, row: int | None = None) -> _Place:
         both = (self.file, self.dataset)
         file, dataset = (text.replace("%b", str(number)) for text in both)
-        return _Place(file, dataset, row)
+        return _Place(file, dataset, row, self.there.span)
 
     @property
     def _is_numbered(self) -> bool:
@@ -143,7 +148,8 @@ class Sources:
         places = [place for row in several for place in self._places(row)]
         for place in places or self._every():
             source = self._source(place)
-            source.check(place.row if source.axes == self._axes else None)
+            same = source.axes == self._axes
+            source.check(place.row if same else None, place.span)
 
     def close(self) -> None:
         """Close the files."""
@@ -159,7 +165,7 @@ class Sources:
 
     def _every(self) -> list[_Place]:
         every = [*self._long, *(m for maps in self._single.values() for m in maps)]
-        return [_Place(m.file, m.dataset) for m in every]
+        return [_Place(m.file, m.dataset, span=m.there.span) for m in every]
 
     def _places(self, row: int) -> list[_Place]:
         maps = [*self._long, *self._single.get(row, ())]
@@ -209,8 +215,9 @@ class _Source:
         reason = self._written.lacking(first, stop)
         return reason and f"its source {self._name()}: {reason}"
 
-    def check(self, row: int | None) -> None:
-        self._written.check(*self._rows(row))
+    def check(self, row: int | None, span: tuple[int, int] | None) -> None:
+        rows = self._rows(row) if row is not None or span is None else span
+        self._written.check(*rows)
 
     def close(self) -> None:
         self._written.close()
