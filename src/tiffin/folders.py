@@ -67,11 +67,27 @@ class Folders:
         OSError
             If it is not there, no folder, or reached through a link.
         """
-        descriptor = self._open(folder)
+        descriptor = self.descriptor(folder)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def descriptor(self, folder: str) -> int:
+        """Open a folder as `open` does; the descriptor is the caller's to close."""
+        parts = _parts(folder)
+        if self.follow_links or not parts:
+            return os.open(f"{self.root}/{folder}", _FOLDER)
+        # Only the last part of a path is looked at by O_NOFOLLOW: the root may be a
+        # link, the folder in it not.
+        descriptor = self._step(f"{self.root}/{parts[0]}", None, parts[0])
+        for n, part in enumerate(parts[1:], 2):
+            try:
+                below = self._step(part, descriptor, "/".join(parts[:n]))
+            finally:
+                os.close(descriptor)
+            descriptor = below
+        return descriptor
 
     def make(self, folder: str = "", *, sync: bool = False) -> None:
         """Make the root, a folder below it, and those between, where they are missing.
@@ -89,12 +105,11 @@ class Folders:
         """
         self._make_root(self.root, sync)
         above = os.open(self.root, _FOLDER)
-        done = ""
+        parts = _parts(folder)
         try:
-            for part in _parts(folder):
-                done += f"/{part}"
+            for n, part in enumerate(parts, 1):
                 self._make_one(part, above, sync)
-                below = self._step(part, above, done)
+                below = self._step(part, above, "/".join(parts[:n]))
                 os.close(above)
                 above = below
         finally:
@@ -156,23 +171,6 @@ class Folders:
                 raise
         return check_regular(descriptor, f"{self.root}/{name}")
 
-    def _open(self, folder: str) -> int:
-        parts = _parts(folder)
-        if self.follow_links or not parts:
-            return os.open(f"{self.root}/{folder}", _FOLDER)
-        # Only the last part of a path is looked at by O_NOFOLLOW: the root may be a
-        # link, the folder in it not.
-        first, *others = parts
-        descriptor, done = self._step(f"{self.root}/{first}", None, f"/{first}"), first
-        for part in others:
-            done += f"/{part}"
-            try:
-                below = self._step(part, descriptor, f"/{done}")
-            finally:
-                os.close(descriptor)
-            descriptor = below
-        return descriptor
-
     def _step(self, part: str, above: int | None, done: str) -> int:
         flags = _FOLDER if self.follow_links else _FOLDER | os.O_NOFOLLOW
         try:
@@ -180,7 +178,7 @@ class Folders:
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP) and _is_link(part, above):
                 raise OSError(
-                    errno.ELOOP, link_refused(f"{self.root}{done}")
+                    errno.ELOOP, link_refused(f"{self.root}/{done}")
                 ) from error
             raise
 
@@ -190,7 +188,8 @@ class Folders:
         except FileExistsError as error:
             # Made by another thread meanwhile, as a rule; a link may lead nowhere.
             if not _is_folder(part, above):
-                raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
+                code = errno.ENOTDIR
+                raise NotADirectoryError(code, os.strerror(code), part) from error
             return
         if self.mode is not None:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
@@ -202,7 +201,7 @@ class Folders:
                 os.close(descriptor)
         if sync:
             if above is None:
-                sync_folder(part.rpartition("/")[0] or "/")
+                sync_folder(part.rpartition("/")[0] or ("/" if part[0] == "/" else "."))
             else:
                 sync_folder(".", above)
 

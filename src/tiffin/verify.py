@@ -33,6 +33,9 @@ WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable", "refused")
 MOST = 10
 """So many findings are told in one message."""
 
+LONGEST_REASON = 2000
+"""More characters of what a manifest says of a failure are not shown."""
+
 LONGEST = 2**16
 """Settings of more characters are not taken from a manifest."""
 
@@ -156,8 +159,8 @@ def verify(
         manifest = _read(path, findings)
         listed |= manifest.frames
         for line in manifest.failed:
-            name = str(line.get("path") or f"event {line.get('seq_num')}")
-            failed[name] = f"{name}: {line.get('error')}"
+            name = line["path"] or f"event {line.get('seq_num')}"
+            failed[name] = f"{name}: {line.get('error')}"[:LONGEST_REASON]
     findings += [_checked(folders, name, line) for name, line in listed.items()]
     findings += _others(root, listed.keys())
     return Verification(
@@ -212,9 +215,9 @@ def compare(
         name_policy=told["name_policy"],
         replacements=told["replacements"],
         colour=told["colour"],
-        axes=told.get("axes"),
-        first=told.get("first") or 0,
-        frames=told.get("frames"),
+        axes=told["axes"],
+        first=told["first"] or 0,
+        frames=told["frames"],
         follow_links=follow_links,
         on_error="report",
         compare=True,
@@ -290,18 +293,24 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
     """Give the settings that the manifests tell, if it is one set, and checked."""
-    told = []
-    for path in _manifests(root):
-        findings: list[Finding] = []
-        told += list(_read(path, findings).settings.values())[-1:]
+    told = [
+        _settings_in(root, settings)
+        for path in _manifests(root)
+        for settings in list(_read(path, []).settings.values())[-1:]
+    ]
     if not told:
         message = f"no manifest of {root} tells the settings of an export"
         raise VerifyError(message)
     if any(settings != told[0] for settings in told):
         message = f"{root} holds exports of different settings: compare them one by one"
         raise VerifyError(message)
+    return told[0]
+
+
+def _settings_in(root: Path, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take the settings that are used again, and refuse those of other types."""
     for key, kinds in TOLD.items():
-        value = told[0].get(key)
+        value = told.get(key)
         known = key != "dtype" or value in (None, *WRITABLE)
         if not known or not _is_told(value, kinds):
             message = (
@@ -309,7 +318,7 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
                 f"{key} is {reprlib.repr(value)}"
             )
             raise VerifyError(message)
-    return told[0]
+    return {key: told.get(key) for key in TOLD}
 
 
 def _is_told(value: Any, kinds: tuple[type, ...]) -> bool:

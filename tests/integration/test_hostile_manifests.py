@@ -1,6 +1,8 @@
 """A manifest is input, not truth: anybody may have written it."""
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import tiffin
@@ -24,10 +28,10 @@ NAME = "{event.seq_num}.tif"
 TIMEOUT = 60
 
 
-def exported(root, **settings):
+def exported(root):
     images = np.arange(3 * 6 * 9, dtype="u2").reshape(3, 6, 9)
     run = run_of({"img": images}, scan_id=7)
-    tiffin.export(run, NAME, directory=root, **settings)
+    tiffin.export(run, NAME, directory=root)
     return run, root / ".tiffin" / f"{run[0][1]['uid']}.jsonl"
 
 
@@ -198,10 +202,10 @@ def test_a_manifest_that_is_no_file_is_told(tmp_path, make):
     (unreadable,) = tiffin.verify(tmp_path).of("unreadable")
     assert unreadable.path == manifest
     for existing in ("resume", "replace"):
-        settings = {"directory": tmp_path, "existing": existing, "on_error": "report"}
+        asked = {"directory": tmp_path, "existing": existing, "on_error": "report"}
         if make is device and existing == "replace":
             continue  # a link gives way
-        assert not tiffin.export(run, NAME, **settings).ok
+        assert not tiffin.export(run, NAME, **asked).ok
 
 
 @pytest.mark.parametrize("what", [".tiffin", "the manifest"])
@@ -220,9 +224,9 @@ def test_a_manifest_is_never_opened_through_a_link(tmp_path, what, caplog):
         linked.symlink_to(outside / "kept")
     before = {p: p.read_bytes() for p in outside.rglob("*") if p.is_file()}
 
-    settings = {"directory": root, "follow_links": True, "on_error": "report"}
-    resumed = tiffin.export(run, NAME, existing="resume", **settings)
-    report = tiffin.export(run, NAME, existing="replace", **settings)
+    asked = {"directory": root, "follow_links": True, "on_error": "report"}
+    resumed = tiffin.export(run, NAME, existing="resume", **asked)
+    report = tiffin.export(run, NAME, existing="replace", **asked)
 
     assert len(resumed.failed) == 3
     assert "link" in str(resumed.failed[0].error)
@@ -355,6 +359,58 @@ def test_a_manifest_without_settings_is_refused_by_compare(tmp_path):
 
     with pytest.raises(VerifyError, match="no manifest of"):
         compare(tmp_path / "b", run)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 2**70),
+    st.floats(),
+    st.text(st.characters(), max_size=9),
+    st.sampled_from(["../secret", "l", "d/secret", "/dev/zero", "p", "1.tif", "none:"]),
+    st.lists(st.lists(st.none(), max_size=1), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+)
+CHANGES = st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 20), VALUES)
+FOLDERS = itertools.count()
+
+
+@given(changes=st.lists(CHANGES, min_size=1, max_size=4), junk=st.binary(max_size=40))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[*HealthCheck], database=None
+)
+def test_whatever_a_manifest_says_there_is_an_answer(tmp_path, changes, junk):
+    """`fuzz/manifest.py` in short: no other error than ours, no damage vouched for."""
+    root = tmp_path / str(next(FOLDERS)) / "root"
+    run, manifest = exported(root)
+    (root.parent / "secret").write_bytes(b"x")
+    (root / "l").symlink_to("../secret")
+    (root / "d").symlink_to("..")
+    os.mkfifo(root / "p")
+    good = (root / "2.tif").read_bytes()
+    damaged(root)
+    lines = [json.loads(text) for text in manifest.read_text().splitlines()]
+    for number, inner, key, value in changes:
+        line = lines[number]
+        if inner and isinstance(line.get("settings"), dict):
+            line = line["settings"]
+        line[[*line][key % len(line)]] = value
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    manifest.write_bytes(text.encode() + junk)
+
+    found = tiffin.verify(root)
+    for look in (lambda: list(checksums(root)), lambda: compare(root, run)):
+        with contextlib.suppress(TiffinError):
+            look()
+    report = tiffin.export(
+        run, NAME, directory=root, existing="resume", on_error="report"
+    )
+
+    for finding in found.of("whole"):
+        assert finding.path.resolve().is_relative_to(root.resolve())
+    assert not report.planned
+    assert len(report.written) + len(report.skipped) + len(report.failed) == 3
+    assert (root / "2.tif").read_bytes() == good or not report.ok
 
 
 # ---- what is printed

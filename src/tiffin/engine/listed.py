@@ -34,6 +34,9 @@ FOLDER = ".tiffin"
 LONGEST = 2**22
 """A line of more bytes is not read."""
 
+LONGEST_PATH = 4096
+"""Of so many characters, or more, no system takes a path."""
+
 LARGEST = 2**63
 """No file has so many bytes."""
 
@@ -45,7 +48,11 @@ _FRAME: dict[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "seq_num": (int, type(None)),
 }
-_SETTINGS: dict[str, tuple[type, ...]] = {"id": (str,), "settings": (dict,)}
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "run": (str, type(None)),
+    "settings": (dict,),
+}
 
 
 class RefusedLine(NamedTuple):
@@ -157,7 +164,7 @@ class _Reading:
         if kind == "settings":
             _check_types(line, _SETTINGS)
             self.settings[line["id"]] = line["settings"]
-            self.run = str(line.get("run", self.run))
+            self.run = line.get("run") or self.run
         elif kind == "frame":
             _check_types(line, _FRAME)
             if line["status"] == "written":
@@ -206,7 +213,7 @@ def _check_written(line: Mapping[str, Any]) -> None:
         message = f"its path {reprlib.repr(path)} does not lie below the folder"
         raise ValueError(message)
     try:
-        is_name = b"\0" not in path.encode()
+        is_name = b"\0" not in path.encode() and len(path) < LONGEST_PATH
     except UnicodeEncodeError:  # half of a surrogate pair
         is_name = False
     if not is_name:

@@ -301,9 +301,14 @@ def _rooted(
 
 def _absolute(directory: str | os.PathLike[str]) -> Path:
     try:
-        return Path(directory).expanduser().absolute()
+        path = Path(directory).expanduser().absolute()
+        if b"\0" not in os.fsencode(path):
+            return path
+        message = f"{os.fspath(directory)!r} is no folder's name: it holds a NUL"
     except TypeError:
         message = f"directory is a path, not {type(directory).__name__}"
+    except UnicodeEncodeError:  # half of a surrogate pair
+        message = f"{os.fspath(directory)!r} is no folder's name"
     except RuntimeError:
         message = f"{os.fspath(directory)!r} begins in the home of a user unknown here"
     except OSError as error:  # the working directory is gone

@@ -29,6 +29,12 @@ __all__ = ["dated", "publish", "write_error"]
 
 T = TypeVar("T")
 
+_SHORT = 250
+"""Paths of so many characters are shorter than any system allows."""
+
+_LONGEST = os.pathconf("/", "PC_PATH_MAX")
+_TOO_LONG = os.strerror(errno.ENAMETOOLONG)
+
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NAMELESS = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112 (a Path costs as much)
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
@@ -100,6 +106,9 @@ def publish(
     else:
         relative = path.removeprefix(folders.root).lstrip("/")
     folder, _, name = relative.rpartition("/")
+    if len(path) > _SHORT and len(os.fsencode(path)) >= _LONGEST:
+        # It could be written, for a folder's descriptor shortens it, but not opened.
+        raise write_error(path, OSError(errno.ENAMETOOLONG, _TOO_LONG))
     attempt = partial(_attempt, folders, folder, name, write, replace, mode, sync)
     try:
         try:
@@ -163,10 +172,13 @@ def _attempt(
     sync: bool,
 ) -> T:
     fill = partial(_fill, write=write, mode=mode, sync=sync)
-    with folders.open(folder) as above:
+    above = folders.descriptor(folder)
+    try:
         result = (_replacing if replace else _adding)(name, above, fill)
         if sync:
             sync_folder(".", above)
+    finally:
+        os.close(above)
     return result
 
 

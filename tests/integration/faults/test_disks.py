@@ -152,7 +152,7 @@ def test_a_manifest_that_can_not_be_made(source, whole, tmp_path):
 
     assert len(report.written) == FRAMES
     assert not report.ok
-    assert [record.error.errno for record in report.failed] == [errno.EEXIST]
+    assert [record.error.errno for record in report.failed] == [errno.ENOTDIR]
     assert "manifest" in str(report.failed[0].error)
     (tmp_path / ".tiffin").unlink()
     check_gone_on_with(tmp_path, source, whole, **ZLIB)
