@@ -362,3 +362,56 @@ def test_lists_later_fraction():
     report = live(listed([[1, 2], [3, 4]], [[1, 0.5], [3, 4]]))
 
     assert "dtype='float64'" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_lists_through_databroker(broker, version):
+    """Out of a databroker, lists are no more rounded than out of a file."""
+    for values, written in (
+        ([[BIG, 0.5], [0, 0]], 0),
+        ([[BIG, None], [0, 0]], 0),
+        ([[2**40, 1], [0, 0]], 0),
+        ([["1", None], ["3", "4"]], 0),
+        ([[2**53, 0.5], [0, 0]], 1),
+    ):
+        documents = listed(values)
+        for pair in documents:
+            broker.v1.insert(*pair)
+        store = broker if version == "v1" else broker.v2
+
+        report = export([], store[documents[0][1]["uid"]])
+
+        assert (len(report.written), len(report.records)) == (written, 1)
+
+
+def test_lists_in_a_file(tmp_path):
+    """NaN and Infinity, as Python's JSON has them, are numbers in a file as well."""
+    text = "[[NaN, Infinity], [-Infinity, 0.5]]"
+    lines = [json.dumps(pair) for pair in listed([["here"]])]
+    path = tmp_path / "run.jsonl"
+    path.write_text("\n".join(lines).replace('[["here"]]', text) + "\n")
+
+    image = pixels(export([], path))
+
+    assert np.array_equal(image, json.loads(text), equal_nan=True)
+
+
+def test_dead_pixels_are_told(tmp_path):
+    """The manifest says how many pixels of a dark or flat field were of no use."""
+    array = np.full(SHAPE, 10.0)
+    array[0, 0] = np.nan
+    path = saved(tmp_path, array)
+
+    for step in (
+        DarkSubtract(file=path, dead="keep"),
+        FlatField(file=path, dead="keep"),
+    ):
+        tiffin.export(
+            run_of({"img": LIGHT}),
+            NAME,
+            directory=tmp_path / type(step).__name__,
+            corrections=[step],
+        )
+        (manifest,) = tmp_path.glob(f"{type(step).__name__}/.tiffin/*.jsonl")
+        lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+        assert [line["used"][0]["dead"] for line in lines[1:]] == [1, 1]
