@@ -252,7 +252,9 @@ class Stream:
                     )
                 self._data_keys[key] = {**data_key, **files.told_by_file}
                 return field
-        if files.may_be_colour and not hints_of(Axes(), key, data_key).colour:
+        # The server gives what is announced: samples last, if dims say so.
+        as_told = hints_of(Axes(), key, {**data_key, "external": ""})
+        if files.may_be_colour and as_told.at[2:] != (-1,):
             message = (
                 f"{key!r} is colour, or may be, which Tiled gives scrambled: read it "
                 f"from its files ({files.uris[0]}, …; via='files', root_map=)"
