@@ -387,6 +387,8 @@ class Worker:
 
     def _fail(self, item: Named, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
+        # What turns out to be no image is missed only where it was asked for by name.
+        skip |= self._settings.fields is None and isinstance(error, NoImageError)
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
             error = _caused(ReadError(message[:LONGEST]), error)

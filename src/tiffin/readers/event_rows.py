@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tiffin.errors import ReadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiffin.frames import Encoded
     from tiffin.readers.layout import Span
 
-__all__ = ["EventPart", "EventRows", "Source"]
+__all__ = ["EventPart", "EventRows", "Source", "stacked"]
 
 
 class Source(Protocol):
@@ -72,7 +74,7 @@ class EventRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
-        array = np.stack([self[k] for k in range(self.shape[0])])
+        array = stacked([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
     def _where(self, where: tuple[int, ...]) -> tuple[int, ...]:
@@ -119,7 +121,7 @@ class EventPart:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
-        array = np.stack([self[k] for k in range(self.shape[0])])
+        array = stacked([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
     def _where(self, image: int) -> tuple[int, ...]:
@@ -128,6 +130,22 @@ class EventPart:
         row, inside = divmod(self._before + image, math.prod(self._lead))
         places = np.unravel_index(inside, self._lead) if self._lead else ()
         return (self._first + row, *map(int, places))
+
+
+def stacked(images: list[np.ndarray]) -> np.ndarray:
+    """Stack images of one dtype.
+
+    Raises
+    ------
+    ReadError
+        If they have several: none is cast to another's.
+    """
+    dtypes = {image.dtype: None for image in images}
+    if len(dtypes) > 1:
+        told = " and ".join(map(str, dtypes))
+        message = f"images of several dtypes are not made one array: {told}"
+        raise ReadError(message)
+    return np.stack(images)
 
 
 def _inside(index: int, size: int) -> int:

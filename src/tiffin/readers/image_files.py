@@ -83,6 +83,7 @@ class TiffPages:
         self._tiff = tifffile.TiffFile(file)
         self._count = len(self._tiff.pages)
         first: Any = self._tiff.pages[0]
+        _check_samples(first, path)
         check_page(first, file, path, announced)
         self.colour = _is_colour(first)
         self.shape: tuple[int, ...] = _in_order(first)
@@ -94,8 +95,9 @@ class TiffPages:
         """Read one page, in its own dtype."""
         with _telling("TIFF", self._path):
             found: Any = self._tiff.pages[page]
+            _check_samples(found, self._path)
             shape = _in_order(found)
-            if shape != self.shape:
+            if shape != self.shape or _is_colour(found) != self.colour:
                 message = (
                     f"{self._path}: its pages have several shapes: page {page} has "
                     f"{[*shape]}, the first {[*self.shape]}"
@@ -166,6 +168,8 @@ def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
     ):
         shape = (image.height, image.width, len(image.getbands()))
         check_room(path, shape, 1, path.stat().st_size, announced)
+        if image.mode not in ("L", "RGB"):
+            raise _no_rgb(path, image.mode, len(image.getbands()))
         array = np.asarray(image)
     return ArrayPages(array[np.newaxis], colour=array.ndim == 3)
 
@@ -234,9 +238,29 @@ def _telling(kind: str, path: Path) -> Iterator[None]:
 
 
 def _is_colour(page: Any) -> bool:
+    """Whether a page is decoded as RGB: so is the YCbCr of JPEG."""
     import tifffile
 
-    return page.photometric in (tifffile.PHOTOMETRIC.RGB, 6)
+    jpeg = "JPEG" in getattr(page.compression, "name", "")
+    kinds = tifffile.PHOTOMETRIC
+    return page.photometric == kinds.RGB or (page.photometric == kinds.YCBCR and jpeg)
+
+
+def _check_samples(page: Any, path: Path) -> None:
+    """Refuse samples that are neither grey nor RGB: nothing here holds them."""
+    samples = int(page.samplesperpixel)
+    is_rgb = _is_colour(page)
+    if samples not in (3, 4) if is_rgb else samples != 1:
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise _no_rgb(path, kind, samples)
+
+
+def _no_rgb(path: Path, kind: object, samples: int) -> ReadError:
+    message = (
+        f"{path} holds {kind} with {samples} sample(s) a pixel, which is neither grey "
+        f"nor RGB: convert it to one of these first"
+    )
+    return ReadError(message)
 
 
 def _in_order(page: Any) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.errors import ReadError
+from tiffin.readers.event_rows import stacked
 from tiffin.readers.hdf5_files import Hdf5File
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import read_npy, read_tiff
@@ -53,7 +54,7 @@ def read_images(path: str) -> np.ndarray:
 
 def _whole(pages: Pages) -> np.ndarray:
     with closing(pages):
-        return np.stack([pages.read(k) for k in range(len(pages))])
+        return stacked([pages.read(k) for k in range(len(pages))])
 
 
 def _read_hdf5(path: Path, dataset: str) -> np.ndarray:
