@@ -160,7 +160,7 @@ class Assembler:
         found = self._selected(descriptor["uid"])
         if found is None:
             return None
-        run, _ = found
+        run, descriptor = found  # as it is understood
         data_keys = descriptor["data_keys"]
         images = {
             name: self._wanted.hints(name, data_keys[name]).images

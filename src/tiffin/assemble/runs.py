@@ -36,6 +36,8 @@ class Runs:
         """Take a descriptor; tell whether its run is open."""
         for data_key in descriptor["data_keys"].values():
             data_key.get("shape")  # what is no descriptor is refused here
+        if descriptor.get("name") is None:  # event-model does not require it
+            descriptor = {**descriptor, "name": UNNAMED}
         _text(descriptor["name"])
         run = self._runs.get(descriptor["run_start"])
         if run is None:
@@ -72,6 +74,10 @@ class Runs:
         self._runs.pop(run.uid, None)
         for uid in run.descriptors:
             self._of_descriptor.pop(uid, None)
+
+
+UNNAMED = "primary"
+"""The stream of a descriptor without a name: older runs had one stream only."""
 
 
 def _text(uid: Any) -> str:

@@ -52,7 +52,8 @@ def _with_last_events(run: Any) -> Iterator[Pair]:
     of_descriptor: dict[str, _Stream] = {}
     for name, doc in run.documents():
         if name == "descriptor":
-            stream = streams.setdefault(doc["name"], _Stream(doc["name"]))
+            stream_name = str(doc.get("name") or "primary")
+            stream = streams.setdefault(stream_name, _Stream(stream_name))
             stream.descriptors.append(doc)
             of_descriptor[doc["uid"]] = stream
         elif name == "event_page":
