@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tiffin import ImageExporter, process
-from tiffin.compat import LiveTiffExporter
+from tiffin.assemble.kept import Kept
+from tiffin.compat import LiveTiffExporter, live_tiff_exporter
+from tiffin.export import pipeline
 from tiffin.testing import run_of
 
 IMAGES = np.ones((2, 6, 9), "u2")
@@ -82,3 +84,41 @@ def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
     after = cost(1000)
 
     assert after < 5 * before + 0.01
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
+    """C15: sessions crash, and their runs have no stop document."""
+    monkeypatch.setattr(pipeline, "MOST_OPEN_RUNS", 20)
+    monkeypatch.setattr(live_tiff_exporter, "MOST_OPEN_RUNS", 20)
+    exporter = [*exporters(tmp_path)][door]
+    uids = []
+    for n in range(200):
+        for name, doc in run_of({"img": IMAGES}, scan_id=n):
+            if name == "start":
+                uids.append(doc["uid"])
+            if name != "stop":
+                exporter(name, doc)
+    getattr(exporter, "wait", lambda: True)()
+    reports = exporter.reports
+
+    assert all(reports[uid].counts()["written"] == 2 for uid in uids)
+    assert sum(len(reports[uid].records) for uid in uids) < 2 * 130
+
+
+def test_documents_that_may_be_referred_to_are_bounded_by_their_bytes():
+    """C15: the newest stay, 10 MB of them, however large each is."""
+    kept = Kept()
+    for n in range(400):
+        run = f"r{n}"
+        kwargs = [f"x{k}" for k in range(3000)]
+        kept.add(f"d{n}", {"uid": f"d{n}", "kwargs": kwargs}, run)
+        kept.end(run)
+
+    left = [n for n in range(400) if kept.get(f"d{n}") is not None]
+    assert left == [*range(400 - len(left), 400)]
+    assert 20 < len(left) < 100
+    kept.add("large", {"uid": "large", "kwargs": ["x" * 2**24]}, None)
+    assert kept.get("large") is not None
+    assert kept.get("d399") is None
+    assert len(kept) == 1

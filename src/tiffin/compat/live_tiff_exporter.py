@@ -306,7 +306,9 @@ class LiveTiffExporter:
     def _begin(self, run: str) -> None:
         self._accounts.begin(run)
         if len(self._starts) > MOST_OPEN_RUNS:
-            for never_stopped in self._starts:
+            for never_stopped in list(self._starts):
+                left = self._assembler("stop", {"run_start": never_stopped})
+                self._hand_events(list(left))
                 self._end(never_stopped)
             self._starts.clear()
 

@@ -53,6 +53,9 @@ __all__ = ["Pipeline"]
 LATE = frozenset({"stop", "baseline"})
 """What a name may ask for that documents may tell only behind the frames."""
 
+MOST_OPEN_RUNS = 1_000
+"""Runs may be one in another. Beyond that the oldest never stopped, and is ended."""
+
 NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
 """What is wrong before any pixel is read: raising, nothing is written."""
 
@@ -111,6 +114,7 @@ class Pipeline:
         self._assembler = self._new_assembler()
         self._plan = Plan(self._namer)
         self._runs: dict[str, str] = {}
+        self._open: dict[str, None] = {}  # runs that began and never stopped yet
         self._late: set[str] = set()
         self._closed: dict[str, str] = {}  # as _runs, of runs that `close` ended
 
@@ -181,6 +185,8 @@ class Pipeline:
             self._refuse_of_closed(name, doc)
         if name == "start":
             self._begin_run(str(doc["uid"]))
+        elif name == "stop":
+            self._open.pop(str(doc.get("run_start")), None)
         self._note_run(name, doc)
         self._correcting.feed(name, doc)
         try:
@@ -240,6 +246,11 @@ class Pipeline:
             self._namer.release(run, again=True)
             self._journal.forget(run)
         self._namer.begin_run(run)
+        self._open[run] = None
+        if len(self._open) > MOST_OPEN_RUNS and not self._plan:
+            oldest = next(iter(self._open))
+            self.feed("stop", {"run_start": oldest})
+            self.end_run(oldest, Patience.of(self._settings.stop_timeout))
 
     def close_runs(self) -> None:
         """Let go of the runs that were late, or hung, and of which nothing is left."""
@@ -324,6 +335,7 @@ class Pipeline:
         self._hand_over(self._kinds.end())
         self._batches.flush()
         self._closed, self._runs = self._runs, {}
+        self._open.clear()
         patience = self.patience()
         done = self._pool.drain(patience)
         if self._later is not None:
