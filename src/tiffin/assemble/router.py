@@ -172,6 +172,8 @@ class Assembler:
 
     def _start(self, doc: Mapping[str, Any]) -> None:
         uid = str(doc["uid"])
+        if self._runs.get(uid) is not None:
+            return  # delivered twice; a run that has stopped may come again
         stop = self._foresight.stops.get(uid, {})
         baseline = self._foresight.baselines.get(uid, {})
         self._runs.begin(OpenRun(start=doc, stop=stop, baseline=baseline))
@@ -189,10 +191,12 @@ class Assembler:
     def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         return self._stream_datums.resource(doc, self._runs.owner(doc))
 
-    def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+    def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         found = self._selected(doc["descriptor"])
         if found is None:
             return self._stranger(doc["descriptor"])
+        if found[0].is_known("stream_datum", doc):
+            return None
         return self._stream_datums.datum(*found, doc)
 
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
@@ -202,6 +206,8 @@ class Assembler:
             yield from self._stranger(doc["descriptor"])
             return
         run, descriptor = found
+        if run.is_known("event", doc):
+            return
         run.numbers[descriptor["name"]].add(whole(doc["seq_num"]))
         yield from self._events.frames(run, descriptor, doc)
         yield from self._stream_datums.event(run, descriptor, doc)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.announced import is_image
@@ -41,6 +42,9 @@ class OpenRun:
         The data of the first event of the stream ``baseline``, once it is known.
     stop : mapping
         The stop document, where it is known before the frames are.
+    known : set
+        Digests of the uids of its events and stream datums: what comes once more is
+        the same document.
     """
 
     start: Mapping[str, Any]
@@ -55,11 +59,26 @@ class OpenRun:
     events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, Any] = field(default_factory=dict)
+    known: set[bytes] = field(default_factory=set)
 
     @property
     def uid(self) -> str:
         """The run's uid."""
         return str(self.start["uid"])
+
+    def is_known(self, kind: str, doc: Mapping[str, Any]) -> bool:
+        """Tell whether a document came before, and remember it.
+
+        One without a uid is always new.
+        """
+        uid = doc.get("uid")
+        if not isinstance(uid, str):
+            return False
+        text = f"{kind} {uid}".encode(errors="surrogatepass")
+        digest = blake2b(text, digest_size=16).digest()
+        before = len(self.known)
+        self.known.add(digest)
+        return len(self.known) == before
 
     def take_numbers(self, stream: str, name: str, frames: int) -> range:
         """Give the running numbers of so many new frames."""

@@ -175,6 +175,8 @@ class LiveTiffExporter:
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
+        if name == "start" and doc.get("uid") in self._starts:
+            return  # delivered twice
         understood = False
         frames: list[Frame] = []
         with self._accounts.our_own(doc):

@@ -184,6 +184,8 @@ class Pipeline:
         if self._closed:
             self._refuse_of_closed(name, doc)
         if name == "start":
+            if self.is_open(str(doc["uid"])):
+                return None  # delivered twice
             self._begin_run(str(doc["uid"]))
         elif name == "stop":
             self._open.pop(str(doc.get("run_start")), None)

@@ -1,0 +1,68 @@
+"""Documents that come twice: a message bus delivers at least once."""
+
+import numpy as np
+import pytest
+from tiffin.testing import run_of
+
+from tiffin import ImageExporter, export
+from tiffin.assemble.run import OpenRun
+
+NAMES = ["{event.seq_num}.tif", "{frame}.tif"]
+
+
+def documents():
+    return list(run_of({"img": [np.full((4, 6), n, "u2") for n in range(3)]}))
+
+
+def each_twice():
+    return [pair for pair in documents() for _ in range(2)]
+
+
+@pytest.mark.parametrize("template", NAMES)
+def test_documents_that_come_twice_are_exported_once(template, tmp_path):
+    """Each document stands twice in the source: three images, whatever the template."""
+    report = export(each_twice(), template, directory=tmp_path)
+
+    assert len(report.written) == len(list(tmp_path.glob("*.tif"))) == 3
+    assert len(report) == 3
+
+
+@pytest.mark.parametrize("template", NAMES)
+def test_documents_that_come_twice_live_are_exported_once(template, tmp_path):
+    """Live too, start and stop included."""
+    exporter = ImageExporter(template, directory=tmp_path)
+    for name, doc in each_twice():
+        exporter(name, doc)
+    exporter.close()
+
+    [report] = exporter.reports.values()
+    assert len(report.written) == len(list(tmp_path.glob("*.tif"))) == 3
+    assert report.ok
+
+
+def test_an_event_is_known_whether_it_comes_alone_or_in_a_page(tmp_path):
+    """A page that holds an event of which the uid is known adds the others."""
+    docs = documents()
+    events = [doc for name, doc in docs if name == "event"]
+    page = {
+        "uid": [e["uid"] for e in events],
+        "seq_num": [e["seq_num"] for e in events],
+        "time": [e["time"] for e in events],
+        "descriptor": events[0]["descriptor"],
+        "data": {"img": [e["data"]["img"] for e in events]},
+        "timestamps": {"img": [0.0] * 3},
+        "filled": {},
+    }
+    first = next(n for n, (name, _) in enumerate(docs) if name == "event")
+    docs = [*docs[: first + 1], ("event_page", page), *docs[first + 1 :]]
+
+    report = export(docs, "{frame}.tif", directory=tmp_path)
+
+    assert len(report.written) == len(report) == 3
+
+
+def test_a_document_without_a_uid_is_always_new():
+    """Nothing says that two documents without a uid are one."""
+    run = OpenRun(start={"uid": "a"})
+
+    assert not any(run.is_known("event", {}) for _ in range(2))
