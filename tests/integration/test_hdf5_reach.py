@@ -368,20 +368,68 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, path, make, said):
     assert said in reasons(export(path, tmp_path)).pop()
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOLCK])
-def test_a_lock_names_the_variable_that_opens_it(tmp_path, path, number, monkeypatch):
-    """Errno 11 of a writer without SWMR, errno 37 of a file system without locks."""
+HOLDER = """
+import h5py, sys
+with h5py.File(sys.argv[1], "w", locking=True) as file:
+    file["d"] = range(9)
+    file.flush()
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_is_being_written_names_the_variable_that_opens_it(tmp_path, path):
+    """Errno 11: another process has it open, without SWMR."""
+    command = [sys.executable, "-c", HOLDER, path]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as holder:
+        holder.stdout.readline()
+        report = export(path, tmp_path)
+        holder.stdin.close()
+
+    reason = reasons(report).pop()
+    assert "HDF5_USE_FILE_LOCKING" in reason
+    assert "errno 11" in reason
+
+
+def test_a_file_system_without_locks_names_the_variable_that_opens_it(
+    tmp_path, path, monkeypatch
+):
+    """Errno 37, of some network file systems: there is none here, so it is made up."""
     with h5py.File(path, "w") as file:
         file["d"] = FRAMES
-    opened = h5py.File
 
-    def refuse(name, *args, **options):
-        text = f"unable to lock file, errno = {number}"
-        raise OSError(number, text) if name == path else opened(name, *args, **options)
+    def refuse(*_, **__):
+        text = "unable to lock file, errno = 37, error message = 'No locks available'"
+        raise OSError(errno.ENOLCK, text)
 
     monkeypatch.setattr(h5py, "File", refuse)
 
     assert "HDF5_USE_FILE_LOCKING" in reasons(export(path, tmp_path)).pop()
+
+
+@pytest.mark.parametrize("value", [3, h5py.Empty("u2")])
+def test_a_dataset_without_axes_holds_no_image(tmp_path, path, value):
+    """A single number, or nothing at all."""
+    with h5py.File(path, "w") as file:
+        file["d"] = value
+
+    assert "holds no image" in reasons(export(path, tmp_path)).pop()
+
+
+def test_a_chunk_that_is_compressed_twice_over_is_refused(tmp_path, path):
+    """How much the inner stream gives can't be known without decoding the outer one."""
+    with h5py.File(path, "w") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((1, 6, 9))
+        properties.set_deflate(4)
+        properties.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (4,))
+        space = h5py.h5s.create_simple(FRAMES.shape)
+        kind = h5py.h5t.NATIVE_UINT16
+        h5py.Dataset(h5py.h5d.create(file.id, b"d", kind, space, properties))[...] = (
+            FRAMES
+        )
+
+    assert "more than once" in reasons(export(path, tmp_path)).pop()
 
 
 def test_a_filter_that_is_missing_is_named(tmp_path, path, monkeypatch):
@@ -472,11 +520,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, len(report.fa
 """
 
 
-def bomb(file):
+def bomb(file, **options):
+    options = {"chunks": (1, 512, 512), "compression": "gzip"} | options
+    data = file.create_dataset("d", (1, 512, 512), "u2", **options)
+    data.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(2**28)))
+
+
+def bomb_in_tiles(file):
     data = file.create_dataset(
-        "d", (1, 64, 64), "u2", chunks=(1, 64, 64), compression=1
+        "d", data=np.ones((1, 512, 512), "u2"), chunks=(1, 512, 256), fletcher32=True,
+        compression="gzip",
+    )  # fmt: skip
+    data.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(2**28)) + b"1234")
+
+
+def bomb_of_zstd(file):
+    data = file.create_dataset(
+        "d", (1, 512, 512), "u2", chunks=(1, 512, 512), **hdf5plugin.Zstd()
     )
-    data.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(2**28), 9)[:8000] + b"")
+    data.id.write_direct_chunk(
+        (0, 0, 0), stream_of(hdf5plugin.Zstd(), np.zeros((2**28,), "u1"))
+    )
 
 
 def wide_chunk(file):
@@ -500,6 +564,8 @@ def claim_contiguous(file):
     [
         (bomb, "zlib"),
         pytest.param(bomb, "", marks=pytest.mark.slow),
+        pytest.param(bomb_in_tiles, "", marks=pytest.mark.slow),
+        pytest.param(bomb_of_zstd, "", marks=pytest.mark.slow),
         (wide_chunk, ""),
         pytest.param(claim, "", marks=pytest.mark.slow),
         pytest.param(claim_contiguous, "", marks=pytest.mark.slow),

@@ -83,6 +83,9 @@ class Hdf5Rows:
             self._closing = failing.pop_all()
 
     def _look_at(self, part: tuple[Any, ...]) -> None:
+        if not self._dataset.shape:
+            message = f"{self._path}: {self._name!r} holds no image, but a single value"
+            raise ReadError(message)
         self._raw = raw_rows(self._dataset, self._written.filters)
         self._rows_a_block = _rows_a_block(self._dataset)
         self._one_image = self._dataset.ndim == 2
