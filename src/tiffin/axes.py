@@ -208,11 +208,12 @@ def place(
     (1, 2)
     """
     n = len(found)
-    if n < 2:
+    is_spectrum = len(hints.sizes) == 1 and found[-1:] == hints.sizes and n <= 3
+    if n < 2 or (is_spectrum and not hints.names):
         kind = NoImageError if len(hints.sizes) < 2 else ReadError
         message = (
-            f"{hints.field!r} is no image here: its array has shape {[*found]}, an "
-            f"image has two dimensions or more"
+            f"{hints.field!r} is no image here: its array has shape {[*found]}"
+            f"{_announced(hints)}; an image has two dimensions or more"
         )
         raise kind(message)
     if hints.names:

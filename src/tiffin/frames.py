@@ -20,7 +20,31 @@ from tiffin.axes import Hints, place
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Encoded", "Frame", "Images", "Pixels", "images_in", "whole"]
+__all__ = [
+    "Encoded",
+    "Frame",
+    "Images",
+    "LARGEST_IMAGE",
+    "Pixels",
+    "images_in",
+    "too_large",
+    "whole",
+]
+
+
+LARGEST_IMAGE = 2**32 - 1 - 1024
+"""A classic TIFF has offsets of 32 bits, and its tags are in the file too [bytes]."""
+
+
+def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
+    """Say that an image is larger than a TIFF here can be; None if it is not."""
+    if nbytes <= LARGEST_IMAGE:
+        return None
+    return (
+        f"an image of shape {[*shape]} has {nbytes / 2**30:.1f} GiB, and the classic "
+        f"TIFF that is written holds less than 4: crop or bin it, or choose a smaller "
+        f"dtype="
+    )
 
 
 class Encoded(NamedTuple):

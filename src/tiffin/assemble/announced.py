@@ -100,7 +100,6 @@ def announced_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
 def hints_of(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
     """Tell what is known of the axes of a field's array."""
     sizes = announced_sizes(data_key) or ()
-    sizes = sizes if len(sizes) > 1 else ()
     dims = data_key.get("dims")
     return axes.hints(name, sizes, dims, external=is_external(data_key))
 

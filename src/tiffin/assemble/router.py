@@ -27,6 +27,8 @@ from tiffin.frames import Frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import numpy as np
+
     from tiffin.assemble.kept import Kept
     from tiffin.readers import RootMap
 
@@ -62,6 +64,8 @@ class Assembler:
         Whether corrections act on the images, other than a cast: they may make real
         numbers of complex ones. Where none does, what no TIFF can hold is one problem
         an event.
+    cast : numpy.dtype, optional
+        What images are cast to in the end, where nothing else acts on them.
 
     Examples
     --------
@@ -84,9 +88,14 @@ class Assembler:
         roots: RootMap | None = None,
         foresight: Foresight | None = None,
         corrected: bool = True,
+        cast: np.dtype | None = None,
     ) -> None:
         self._wanted = wanted = Wanted(
-            fields=fields, streams=streams, axes=axes or Axes(), corrected=corrected
+            fields=fields,
+            streams=streams,
+            axes=axes or Axes(),
+            corrected=corrected,
+            cast=cast,
         )
         self._foresight = foresight or Foresight()
         self._runs = Runs()

@@ -225,7 +225,7 @@ class _Seen:
     ) -> None:
         self.resource, self.of = resource, data_key
         self.dtype = announced_dtype(data_key)
-        self.datum_shape = hints.sizes
+        self.datum_shape = hints.sizes if len(hints.sizes) > 1 else ()
         parameters = resource.get("parameters") or {}
         self.hints = replace(hints, sizes=datum_shape(hints.sizes, parameters))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ from tiffin.assemble.documents import inline_shape
 from tiffin.axes import Axes
 from tiffin.errors import DtypeError, TiffinError
 from tiffin.exact import MAKE_REAL
+from tiffin.frames import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
     from tiffin.axes import Hints
     from tiffin.frames import Pixels
@@ -35,12 +39,15 @@ class Wanted:
     axes : Axes
         What the user says of arrays' axes.
     corrected : bool
+    cast : numpy.dtype or None
+        What images are cast to in the end.
     """
 
     fields: tuple[str, ...] | None
     streams: tuple[str, ...] | None
     axes: Axes = dataclasses.field(default_factory=Axes)
     corrected: bool = True
+    cast: np.dtype | None = None
 
     def has_stream(self, name: str) -> bool:
         """Whether a stream is asked for."""
@@ -92,6 +99,11 @@ class Wanted:
         if self.corrected or isinstance(pixels, TiffinError):
             return pixels
         dtype = pixels.dtype
+        shape = (pixels.shape or ())[-len(pixels.hints.at) :]
+        itemsize = getattr(self.cast or dtype, "itemsize", 1)
+        large = too_large(shape, math.prod(shape) * itemsize) if shape else None
+        if large is not None:
+            return DtypeError(large)
         if dtype is None or dtype.kind in REAL or (announced and dtype.kind != "c"):
             return pixels
         if dtype.kind == "c":

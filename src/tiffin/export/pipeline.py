@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tiffin.assemble import Assembler, Foresight, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.engine import Later, Patience, Pool
@@ -109,6 +111,8 @@ class Pipeline:
         self._batches = Batches(self._pool, self._worker)
         self._synced: set[str] = set()
         self._corrected = any(not isinstance(s, Cast) for s in settings.corrections)
+        casts = [s.dtype for s in settings.corrections if isinstance(s, Cast)]
+        self._cast = np.dtype(casts[-1]) if casts else None
         self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
@@ -468,6 +472,7 @@ class Pipeline:
             roots=self._settings.roots,
             foresight=self._foresight,
             corrected=self._corrected,
+            cast=self._cast,
         )
 
     def _groups_of(

@@ -56,7 +56,7 @@ def datum_shape(
     (3, 2, 6, 9)
     """
     images = _images_a_point(parameters)
-    if images == 1 or not shape:
+    if images == 1 or len(shape) < 2:
         return shape
     if len(shape) > 2 and shape[0] == images:
         return shape
@@ -181,7 +181,9 @@ def _announced_and_held(
 ) -> tuple[int, int, int]:
     """Count an event's images as announced, those that a row holds, an image's axes."""
     sizes = hints.sizes
-    if not sizes or len(row) < 2:
+    if len(sizes) < 2 or len(row) < 2:
+        if len(row) > 1:
+            place(row, hints, last_is_colour=colour)  # which may be no image
         return 0, 0, 2
     if len(row) == 2 or len(row) < len(hints.names):  # rows that are planes
         image = hints.image

@@ -16,6 +16,7 @@ import numpy as np
 
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import MAKE_REAL, fractional
+from tiffin.frames import too_large
 from tiffin.writers.checksums import (
     Buffer,
     Checksum,
@@ -274,9 +275,9 @@ def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
     if len(shape) == 3 and shape[2] not in (3, 4):
         message = f"a colour has 3 or 4 samples, not {shape[2]}"
         raise DtypeError(message)
-    if nbytes + 1024 > LARGEST:
-        message = f"an image of {nbytes} bytes is too large for a classic TIFF"
-        raise DtypeError(message)
+    large = too_large(shape, nbytes)
+    if large is not None:
+        raise DtypeError(large)
     return dtype.newbyteorder("<")
 
 
