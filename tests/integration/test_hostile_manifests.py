@@ -292,6 +292,37 @@ def test_a_resume_never_vouches_for_what_it_can_not_check(tmp_path, old, new):
     assert path.read_bytes() == good or not report.ok
 
 
+@pytest.mark.parametrize("how", ["its settings are unknown", "others' settings"])
+def test_a_resume_takes_no_file_of_other_settings_for_its_own(tmp_path, how):
+    """What is whole may still be another export's: the frame fails and says so."""
+    run, manifest = exported(tmp_path)
+    if how == "others' settings":
+        cast = {"dtype": "float32", "fields": "img"}
+        tiffin.export(run, NAME, directory=tmp_path, existing="replace", **cast)
+        (first, *_), second = splits(manifest)
+        manifest.write_text("".join([first, *second]))
+    else:
+        text = manifest.read_text()
+        manifest.write_text(text.split("\n", 1)[1])
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path, existing="resume", on_error="report"
+    )
+
+    if how == "others' settings":
+        assert len(report.failed) == 3
+        assert "lists with these settings" in str(report.failed[0].error)
+    else:  # byte for byte the same
+        assert len(report.skipped) == 3
+
+
+def splits(manifest):
+    """Give the lines of two exports."""
+    lines = manifest.read_text().splitlines(keepends=True)
+    second = [n for n, text in enumerate(lines) if '"kind": "settings"' in text][1]
+    return lines[:second], lines[second:]
+
+
 def test_an_unknown_checksum_is_written_again(tmp_path):
     """B8: and the damage is gone."""
     run, manifest = exported(tmp_path)

@@ -24,6 +24,8 @@ from tiffin.export.chosen import text_of
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiffin.corrections import Notes
     from tiffin.export.outcome import Outcome
     from tiffin.export.settings import Export
@@ -65,7 +67,10 @@ class Journal:
         text = json.dumps(self._told, sort_keys=True, ensure_ascii=False)
         self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self._open: dict[str, Manifest] = {}
+        # JSON has no tuples: compare what both would say in a file.
+        self._ours = json.loads(text)
         self._known: dict[str, ManifestFile | None] = {}
+        self._alike: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self.on = not settings.dry_run and not settings.compare
         """Whether lines are wanted."""
@@ -101,9 +106,22 @@ class Journal:
                 self._known[run] = None
         return self._known[run]
 
+    def listed(self, run: str, name: str) -> Mapping[str, Any] | None:
+        """Give the line of a file that an export with the same settings wrote."""
+        known = self.known(run)
+        line = None if known is None else known.frames.get(name)
+        if known is None or line is None:
+            return None
+        if run not in self._alike:
+            self._alike[run] = tuple(
+                key for key, told in known.settings.items() if not self._differ(told)
+            )
+        return line if line.get("settings") in self._alike[run] else None
+
     def forget(self, run: str) -> None:
         """Read a run's manifest anew, the next time it is asked for."""
         self._known.pop(run, None)
+        self._alike.pop(run, None)
 
     def refusal(self, run: str) -> ResumeError | ReadError | None:
         """Say why an export of a run can't be resumed with these settings."""
@@ -116,14 +134,8 @@ class Journal:
             return refused
         if known is None or not known.settings:
             return None
-        # JSON has no tuples: compare what both would say in a file.
-        ours = json.loads(json.dumps(self._told))
         for theirs in reversed(list(known.settings.values())):
-            differences = [
-                f"{key} was {_brief(theirs.get(key))}, is {_brief(ours.get(key))}"
-                for key in COMPARED
-                if theirs.get(key) != ours.get(key)
-            ]
+            differences = self._differ(theirs)
             if not differences:
                 return None
         message = (
@@ -132,11 +144,21 @@ class Journal:
         )
         return ResumeError(message)
 
+    def _differ(self, theirs: Mapping[str, Any]) -> list[str]:
+        ours = self._ours
+        return [
+            f"{key} was {_brief(theirs.get(key))}, is {_brief(ours.get(key))}"
+            for key in COMPARED
+            if theirs.get(key) != ours.get(key)
+        ]
+
     def close(self, run: str | None = None) -> None:
         """Append what is there and close the files: of one run, or of all."""
         with self._lock:
             runs = list(self._open) if run is None else [run]
             closing = [self._open.pop(r) for r in runs if r in self._open]
+        for ended in runs:
+            self.forget(ended)
         with ExitStack() as stack:  # all of them, whatever one raises
             for manifest in closing:
                 stack.callback(manifest.close)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tiffin.errors import ExistsError, ReadError, VerifyError
 from tiffin.folders import IrregularError
 from tiffin.writers import Written, checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.export.settings import Export
@@ -46,7 +44,7 @@ class Presence:
         OSError
             If the file can't be read.
         """
-        entry = self._entry(run, name)
+        entry = self._journal.listed(run, name)
         if entry is None:
             return False
         checksum = str(entry.get("checksum") or "")
@@ -92,18 +90,15 @@ class Presence:
         if settings.compare:
             message = f"{path} is not what the run gives"
             raise VerifyError(message)
-        if self._entry(run, name) is not None:
+        if self._journal.listed(run, name) is not None:
             return "damaged"
         message = (
-            f"there is already a file at {path}, which no manifest lists and which is "
-            f"not what would be written: move it away; existing='replace' replaces it"
+            f"there is already a file at {path}, which no manifest lists with these "
+            f"settings and which is not what would be written: move it away; "
+            f"existing='replace' replaces it"
         )
         raise ExistsError(message)
 
     def sum_of(self, name: str) -> Written:
         """Give size and checksum of a file."""
         return checksum_of(self._folders.open_file(name), self._sums)
-
-    def _entry(self, run: str, name: str) -> Mapping[str, Any] | None:
-        known = self._journal.known(run)
-        return None if known is None else known.frames.get(name)
