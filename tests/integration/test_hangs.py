@@ -12,6 +12,7 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
+from tests.integration.test_streams import stream_run
 from tiffin import ImageExporter, process
 from tiffin.engine import patience, pool
 from tiffin.testing import run_of
@@ -108,13 +109,14 @@ def test_a_run_engine_gets_its_plan_back(tmp_path, disk, RE, img):
     assert exporter.reports[first].ok
 
 
-def test_what_hangs_is_waited_for_once(tmp_path, disk):
-    """C13: later runs do not pay again for a frame that hangs."""
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_hangs_is_waited_for_once(tmp_path, disk, workers):
+    """C13: later runs do not pay again for frames that hang, nor wait behind them."""
     hung = disk(lambda frame: frame.start["scan_id"] == 1)
     exporter = ImageExporter(
-        NAME, directory=tmp_path, corrections=[hung], stop_timeout=1, workers=2
+        NAME, directory=tmp_path, corrections=[hung], stop_timeout=1, workers=workers
     )
-    feed(exporter, IMAGES[:1])
+    feed(exporter, IMAGES[:workers])
 
     times = []
     for n in range(2, 6):
@@ -225,6 +227,7 @@ def test_an_interpreter_exits_whatever_hangs(tmp_path):
     """C13: a worker that hangs does not keep a session from ending."""
     code = f"""
 import time, numpy as np, tiffin
+from tests.integration.test_streams import stream_run
 from tiffin.testing import run_of
 exporter = tiffin.ImageExporter("{{event.seq_num}}.tif", directory={str(tmp_path)!r},
     corrections=[lambda image, frame: time.sleep(1000)], stop_timeout=0.5,
@@ -312,3 +315,28 @@ def test_a_timeout_that_is_none_is_refused(tmp_path):
         ImageExporter(NAME, directory=tmp_path, stop_timeout=-1)
     with pytest.raises(tiffin.errors.SettingsError, match="keep_reports"):
         ImageExporter(NAME, directory=tmp_path, keep_reports=0)
+
+
+def test_no_thread_for_late_files_fails_their_frames(tmp_path, monkeypatch):
+    """C14: what can't be tried again later is not waited for."""
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "tiffin-later":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    exporter = ImageExporter("{event.seq_num}.tif", directory=tmp_path)
+    run = stream_run(f"file://localhost{tmp_path}/none.h5", "application/x-hdf5", {})
+    begun = time.monotonic()
+
+    for name, doc in run:
+        exporter(name, doc)
+    exporter.close()
+
+    report = exporter.reports[run[0][1]["uid"]]
+    assert time.monotonic() - begun < 5
+    assert report.failed
+    assert not report.planned
+    assert "can't start new thread" in str(report.failed[0].error)

@@ -42,6 +42,8 @@ class Pool:
         runs when nothing else does.
     name : str
         Of the threads.
+    spare : int
+        How many threads more may take the places of those that hang.
 
     Notes
     -----
@@ -49,8 +51,9 @@ class Pool:
     Where the system has no thread to give, whoever waits for the jobs does them.
     """
 
-    def __init__(self, *, workers: int, budget: int, name: str) -> None:
+    def __init__(self, *, workers: int, budget: int, name: str, spare: int = 0) -> None:
         self._workers = workers
+        self._spare = spare
         self._budget = budget
         self._name = name
         self._cancelled: float | None = None
@@ -186,9 +189,13 @@ class Pool:
             self._jobs.put((self._submitted, nbytes, job))
             self._submitted_bytes += nbytes
             self._submitted += 1
-            if len(self._threads) < self._workers:
+            if len(self._threads) < self._most_threads():
                 self._start_thread()
         return True
+
+    def _most_threads(self) -> int:
+        hanging = len(self._hanging)  # as a rule none
+        return self._workers + min(hanging, self._spare) if hanging else self._workers
 
     def _fits(self, nbytes: int) -> bool:
         held = self._submitted_bytes - self._done_bytes

@@ -85,7 +85,10 @@ class Pipeline:
         self._namer = Namer(settings, progress)
         self._ledger = self._namer.ledger
         self._pool = Pool(
-            workers=settings.workers, budget=settings.budget, name="tiffin-writer"
+            workers=settings.workers,
+            budget=settings.budget,
+            name="tiffin-writer",
+            spare=settings.workers,
         )
         self._later: Later | None = None
         if settings.asset_timeout:
