@@ -14,7 +14,7 @@ from tiffin.axes import place
 from tiffin.errors import ReadError, SettingsError, TiffinError
 from tiffin.export import Export
 from tiffin.frames import whole
-from tiffin.sources import Via, open_source
+from tiffin.sources import TIMEOUT, Via, open_source
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +36,7 @@ def get_images(
     root_map: Mapping[str, str] | None = None,
     allow_external: Iterable[str | os.PathLike[str]] = (),
     via: Via = "auto",
+    timeout: float = TIMEOUT,
 ) -> ImageSequence:
     """Give the images of a run as arrays.
 
@@ -61,6 +62,8 @@ def get_images(
         (external raw storage). It is refused elsewhere, and without this setting.
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read.
+    timeout : float
+        How long each reply of a Tiled server may take, whole [s].
 
     Returns
     -------
@@ -97,7 +100,7 @@ def get_images(
         allow_external=allow_external,
     )
     dtypes = ListDtypes(settings.dtype)
-    source = open_source(header, via=via, roots=settings.roots)
+    source = open_source(header, via=via, roots=settings.roots, timeout=timeout)
     with dtypes.survey():
         _events(source, _assembler(settings, dtypes))
     assembler = _assembler(settings, dtypes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError, SourceError
 from tiffin.export import Export, replay
-from tiffin.sources import RunFinder, Via, open_source
+from tiffin.sources import TIMEOUT, RunFinder, Via, open_source
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +57,7 @@ def export(
     on_full: OnFull = "stop",
     memory: int | None = None,
     via: Via = "auto",
+    timeout: float = TIMEOUT,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Export the images of runs as TIFF files.
@@ -158,6 +159,8 @@ def export(
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read: from their files where these can be
         read here, always through the server, or from the files alone.
+    timeout : float
+        How long each reply of a Tiled server may take, whole [s].
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
 
@@ -214,8 +217,8 @@ def export(
         on_full=on_full,
         memory=memory,
     )
-    documents = open_source(source, via=via, roots=settings.roots)
-    find_run = RunFinder(settings.catalog, also=documents)
+    documents = open_source(source, via=via, roots=settings.roots, timeout=timeout)
+    find_run = RunFinder(settings.catalog, also=documents, timeout=timeout)
     return replay(settings, documents, progress=progress, find_run=find_run)
 
 
@@ -226,7 +229,10 @@ def _check_callable(name: str, given: object, arguments: str) -> None:
 
 
 def process(
-    headers: Any, exporter: Callable[[str, Mapping[str, Any]], object]
+    headers: Any,
+    exporter: Callable[[str, Mapping[str, Any]], object],
+    *,
+    timeout: float = TIMEOUT,
 ) -> dict[str, Report] | None:
     """Feed the documents of runs to a callback.
 
@@ -238,6 +244,8 @@ def process(
         Called with (name, document): an exporter of tiffin's, or any callback made for
         a RunEngine. Nothing is filled for the latter. The files of a Tiled run are
         looked for with the `root_map` of an `ImageExporter`.
+    timeout : float
+        How long each reply of a Tiled server may take, whole [s].
 
     Returns
     -------
@@ -263,7 +271,7 @@ def process(
     prepare = getattr(exporter, "prepare", None)
     ours = getattr(exporter, "settings", None)
     roots = ours.roots if isinstance(ours, Export) else None
-    source = open_source(headers, twice=callable(prepare), roots=roots)
+    source = open_source(headers, twice=callable(prepare), roots=roots, timeout=timeout)
     if callable(prepare):
         prepare(getattr(source, "parts", (source,)))
     finish = getattr(exporter, "finish", None)

@@ -59,6 +59,7 @@ from tiffin.cli.options import (
     Source,
     Streams,
     TemplateText,
+    Timeout,
     Timezone,
     Until,
     axes_of,
@@ -69,7 +70,7 @@ from tiffin.cli.options import (
 )
 from tiffin.cli.wording import shown
 from tiffin.replay import export as export_images
-from tiffin.sources import Selection
+from tiffin.sources import TIMEOUT, Selection
 from tiffin.template import Template
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def export(
         Literal["auto", "http", "files"],
         typer.Option(help="How a server's external images are read."),
     ] = "auto",
+    timeout: Timeout = TIMEOUT,
     root_map: Annotated[
         list[str] | None,
         typer.Option(metavar="OLD=NEW", help="Where files of another mount are here."),
@@ -201,7 +203,7 @@ def export(
         binning=binning,
     )
     cast = cast_of(dtype, overflow, rounding)
-    steps = _steps(context, chain, cast, api_key)
+    steps = _steps(context, chain, cast, api_key, timeout)
     # A stream that is typed counts before all that the file asks for.
     every = all_streams and (
         is_typed(context, "all_streams") or not is_typed(context, "stream")
@@ -209,7 +211,7 @@ def export(
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
-    opened = chosen_runs(source, selection, api_key)
+    opened = chosen_runs(source, selection, api_key, timeout)
     console = Console(stderr=True)
     with _progress(console) as progress:
         report = export_images(
@@ -236,9 +238,10 @@ def export(
             on_error="report",
             dtype=None if cast else dtype,
             corrections=steps,
-            catalog=catalog_of(catalog or source, api_key) if steps else None,
+            catalog=catalog_of(catalog or source, api_key, timeout) if steps else None,
             save=words(save) or ("sub",),
             via=via,
+            timeout=timeout,
             root_map=mapping("--root-map", root_map),
             allow_external=allow_external or (),
             colour=colour or (),
@@ -257,9 +260,10 @@ def _steps(
     chain: list[Asked],
     cast: Asked | None,
     api_key: str | None,
+    timeout: float,
 ) -> list[Correction]:
     """Make the corrections: the command line's, or the file's tables; a cast last."""
-    catalog = partial(catalog_of, api_key=api_key)
+    catalog = partial(catalog_of, api_key=api_key, timeout=timeout)
     of_file = [correction(asked, catalog) for asked in tables_of(context)]
     if not of_file or is_typed(context, *CHAIN):
         of_file = [correction(asked, catalog) for asked in chain]

@@ -29,6 +29,7 @@ from tiffin.cli.options import (
     Source,
     Streams,
     TemplateText,
+    Timeout,
     Timezone,
     Until,
     axes_of,
@@ -39,7 +40,7 @@ from tiffin.cli.options import (
 from tiffin.cli.wording import in_shell, shown
 from tiffin.errors import ExistsError
 from tiffin.replay import export as export_images
-from tiffin.sources import Selection
+from tiffin.sources import TIMEOUT, Selection
 from tiffin.template import Template
 from tiffin.writers import file_size
 
@@ -66,6 +67,7 @@ def names(
     frames: Frames = None,
     first: First = 0,
     timezone: Timezone = None,
+    timeout: Timeout = TIMEOUT,
     name_policy: NamePolicy = "portable",
     replace: Replacements = None,
     api_key: ApiKey = None,
@@ -79,7 +81,7 @@ def names(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
     report = export_images(
-        chosen_runs(source, selection, api_key),
+        chosen_runs(source, selection, api_key, timeout),
         template,
         directory=directory,
         fields=field or None,
@@ -92,6 +94,7 @@ def names(
         name_policy=name_policy,
         replacements=mapping("--replace", replace),
         existing="skip",  # what is there already is no error here
+        timeout=timeout,
         dry_run=True,
         on_error="report",
     )

@@ -11,6 +11,7 @@ import typer
 from tiffin.errors import SettingsError, SourceError
 from tiffin.sources import (
     ADDRESSES,
+    TIMEOUT,
     Documents,
     Selection,
     connect,
@@ -41,6 +42,7 @@ __all__ = [
     "Source",
     "Streams",
     "TemplateText",
+    "Timeout",
     "Timezone",
     "Until",
     "axes_of",
@@ -155,12 +157,22 @@ ApiKey = Annotated[
         show_default=False,
     ),
 ]
+Timeout = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", help="How long a server's reply may take, whole."),
+]
 
 
-def chosen_runs(source: str, selection: Selection, api_key: str | None) -> Any:
+def chosen_runs(
+    source: str,
+    selection: Selection,
+    api_key: str | None,
+    timeout: float = TIMEOUT,
+) -> Any:
     """Open what the user names, with the runs chosen that were asked for."""
     if _is_server(source):
-        return find_runs(_client(source, api_key), selection)
+        client = _client(source, api_key, timeout)
+        return find_runs(client, selection, timeout=timeout)
     opened = _documents(source)
     return _chosen(opened, selection) if selection else opened
 
@@ -186,9 +198,11 @@ def _chosen(opened: Documents, selection: Selection) -> Documents:
     return Documents.of(chosen)
 
 
-def catalog_of(source: str, api_key: str | None) -> Any:
+def catalog_of(source: str, api_key: str | None, timeout: float = TIMEOUT) -> Any:
     """Open where runs are looked up: a server, or all that a file holds."""
-    return _client(source, api_key) if _is_server(source) else _documents(source)
+    return (
+        _client(source, api_key, timeout) if _is_server(source) else _documents(source)
+    )
 
 
 def is_address(source: str) -> bool:
@@ -207,9 +221,9 @@ def _is_server(source: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _client(address: str, api_key: str | None) -> Any:
+def _client(address: str, api_key: str | None, timeout: float) -> Any:
     """Connect to a server once, for runs and for their darks."""
-    return connect(address, api_key=api_key)
+    return connect(address, api_key=api_key, timeout=timeout)
 
 
 @lru_cache(maxsize=4)

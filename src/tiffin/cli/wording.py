@@ -21,6 +21,7 @@ OPTIONS = {
     "save": "--save",
     "catalog": "--catalog",
     "via": "--via",
+    "timeout": "--timeout",
     "root_map": "--root-map",
     "allow_external": "--allow-external",
     "colour": "--colour",

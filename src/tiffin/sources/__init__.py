@@ -5,6 +5,7 @@ them, documents) and gives an iterable of ``(name, document)`` that can be gone 
 twice. All sniffing of versions and types is here.
 """
 
+from tiffin.sources.asking import TIMEOUT
 from tiffin.sources.kinds import ADDRESSES, Documents, open_source
 from tiffin.sources.look_up import RunFinder, run_documents
 from tiffin.sources.select import Selection, only
@@ -13,6 +14,7 @@ from tiffin.sources.tiled_run import Via
 
 __all__ = [
     "ADDRESSES",
+    "TIMEOUT",
     "Documents",
     "RunFinder",
     "Selection",

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tiffin.sources.asking import SlowServerError
+
 __all__ = ["AheadArray"]
 
 BLOCK = 32 * 2**20
@@ -28,6 +30,10 @@ KEPT = AHEAD + 2
 with."""
 
 
+PATIENCE = 3
+"""How often running a server may be too slow, before it is given up."""
+
+
 class AheadArray:
     """A remote array's rows, in blocks that keep to its chunks.
 
@@ -43,44 +49,86 @@ class AheadArray:
         self.shape = tuple(int(n) for n in node.shape)
         self.dtype = np.dtype(node.dtype)
         self._step = _rows_a_block(node)
-        self._blocks: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int], Future[np.ndarray]] = OrderedDict()
+        self._failed: dict[tuple[int, int], Exception] = {}
+        self._slow = 0
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def row(self, k: int) -> np.ndarray:
-        """Give one row, shape `shape[1:]`; fetch its block and the next ones."""
-        number = k // self._step
-        with self._lock:
-            wanted = self._fetch(number)
-            for ahead in range(number + 1, number + 1 + AHEAD):
-                if ahead * self._step < self.shape[0]:
-                    self._fetch(ahead)
-            while len(self._blocks) > KEPT:
-                self._blocks.popitem(last=False)
+        """Give one row, shape `shape[1:]`; fetch its block and the next ones.
+
+        Where a block can't be had, its rows are asked for one by one. What fails alone
+        is not asked for again, and nothing is of a server that is too slow for several.
+        """
+        first = k // self._step * self._step
         try:
-            block = wanted.result()
-        except Exception:
-            with self._lock:  # asked for anew when it is wanted again
-                self._blocks.pop(number, None)
+            row: np.ndarray = self._rows(first)[k - first]
+        except SlowServerError:
             raise
-        row: np.ndarray = block[k - number * self._step]
+        except Exception:
+            if self._step == 1:
+                raise
+            row = self._rows(k, 1)[0]
         return row
 
-    def _fetch(self, number: int) -> Future[np.ndarray]:
-        if number in self._blocks:
-            self._blocks.move_to_end(number)
-            return self._blocks[number]
+    def _rows(self, first: int, count: int | None = None) -> np.ndarray:
+        """Give some rows from a place on: a block's, unless their number is given."""
+        key = self._key(first, count)
+        with self._lock:
+            error = self._failed.get(key)
+            if error is None:
+                wanted = self._fetch(key)
+                if count is None:
+                    self._fetch_ahead(first)
+                while len(self._blocks) > KEPT:
+                    self._blocks.popitem(last=False)
+        if error is not None:
+            raise error.with_traceback(None)
+        try:
+            rows = wanted.result()
+        except Exception as failure:
+            with self._lock:
+                self._failed[key] = failure
+                self._blocks.pop(key, None)
+            raise
+        return rows
+
+    def _key(self, first: int, count: int | None = None) -> tuple[int, int]:
+        return first, min(first + (count or self._step), self.shape[0])
+
+    def _fetch_ahead(self, first: int) -> None:
+        for place in range(
+            first + self._step, first + (AHEAD + 1) * self._step, self._step
+        ):
+            key = self._key(place)
+            if place < self.shape[0] and key not in self._failed:
+                self._fetch(key)
+
+    def _fetch(self, key: tuple[int, int]) -> Future[np.ndarray]:
+        if key in self._blocks:
+            self._blocks.move_to_end(key)
+            return self._blocks[key]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(
                 AHEAD + 1, thread_name_prefix="tiffin-ahead"
             )
-        first = number * self._step
-        stop = min(first + self._step, self.shape[0])
-        self._blocks[number] = self._pool.submit(self._slice, first, stop)
-        return self._blocks[number]
+        self._blocks[key] = self._pool.submit(self._slice, *key)
+        return self._blocks[key]
 
     def _slice(self, first: int, stop: int) -> np.ndarray:
-        return np.asarray(self._node[first:stop])
+        if self._slow >= PATIENCE:
+            message = (
+                f"the Tiled server was too slow {PATIENCE} times, and is not asked"
+            )
+            raise SlowServerError(message)
+        try:
+            rows = np.asarray(self._node[first:stop])
+        except SlowServerError:
+            self._slow += 1
+            raise
+        self._slow = 0
+        return rows
 
 
 def _rows_a_block(node: Any) -> int:

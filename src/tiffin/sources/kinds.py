@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.sources import databroker, files
 from tiffin.sources import tiled_run as tiled
+from tiffin.sources.asking import TIMEOUT, checked_timeout
 
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
@@ -88,6 +89,7 @@ def open_source(
     twice: bool = True,
     via: tiled.Via = "auto",
     roots: RootMap | None = None,
+    timeout: float = TIMEOUT,
 ) -> Documents:
     """See a user's source as documents.
 
@@ -103,6 +105,8 @@ def open_source(
         How Tiled's external images are read.
     roots : RootMap, optional
         For files recorded on another mount.
+    timeout : float
+        How long each reply of a Tiled server may take [s].
 
     Returns
     -------
@@ -113,13 +117,14 @@ def open_source(
     Raises
     ------
     SettingsError
-        If there is no such `via`.
+        If there is no such `via` or `timeout`.
     SourceError
         Saying what was got and what is wanted.
     """
     if via not in get_args(tiled.Via):
         message = f"via={via!r} is none of {', '.join(map(repr, get_args(tiled.Via)))}"
         raise SettingsError(message)
+    timeout = checked_timeout(timeout)
     if isinstance(source, Documents):
         return source
     if isinstance(source, str) and source.startswith(ADDRESSES):
@@ -133,7 +138,10 @@ def open_source(
     if tiled.is_run(source):
         said: set[str] = set()  # warnings, each once, however often it is gone through
         return _stored(
-            source, lambda: tiled.documents(source, via=via, roots=roots, said=said)
+            source,
+            lambda: tiled.documents(
+                source, via=via, roots=roots, said=said, timeout=timeout
+            ),
         )
     if callable(getattr(source, "documents", None)):
         return _stored(source, lambda: databroker.documents(source))
@@ -146,7 +154,7 @@ def open_source(
     if not isinstance(source, Iterable):
         message = f"a {type(source).__name__} is no source; wanted {WANTED}"
         raise SourceError(message)
-    return _several(source, twice=twice, via=via, roots=roots)
+    return _several(source, twice=twice, via=via, roots=roots, timeout=timeout)
 
 
 def _file(path: Path, *, twice: bool) -> Documents:

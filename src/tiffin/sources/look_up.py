@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
+from tiffin.sources.asking import TIMEOUT, Server
 from tiffin.sources.kinds import Documents, open_source
 from tiffin.sources.near import starts_in, starts_near
 from tiffin.sources.select import only
@@ -30,18 +31,26 @@ class RunFinder:
         Where to look unless a correction names another catalogue.
     also : iterable of (name, document), optional
         Where to look without any.
+    timeout : float
+        How long each reply of a Tiled server may take [s].
     """
 
     def __init__(
-        self, catalog: Any = None, *, also: Iterable[Pair] | None = None
+        self,
+        catalog: Any = None,
+        *,
+        also: Iterable[Pair] | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
+        self._timeout = timeout
         self._catalog = catalog
         self._also = also
         self._starts: list[Mapping[str, Any]] | None = None
 
     def __call__(self, catalog: Any, uid: str) -> Iterable[Pair]:
         """Give the documents of a run; see `run_documents`."""
-        return run_documents(self._chosen(catalog), uid, also=self._also)
+        place = self._chosen(catalog)
+        return run_documents(place, uid, also=self._also, timeout=self._timeout)
 
     def near(
         self, catalog: Any, query: Nearest, light: Mapping[str, Any]
@@ -76,7 +85,11 @@ class RunFinder:
 
 
 def run_documents(
-    catalog: Any, uid: str, *, also: Iterable[Pair] | None = None
+    catalog: Any,
+    uid: str,
+    *,
+    also: Iterable[Pair] | None = None,
+    timeout: float = TIMEOUT,
 ) -> Iterable[Pair]:
     """Give the documents of a run.
 
@@ -89,6 +102,8 @@ def run_documents(
     uid : str
     also : iterable of (name, document), optional
         Where to look without a catalogue.
+    timeout : float
+        How long each reply of a Tiled server may take [s].
 
     Raises
     ------
@@ -104,13 +119,19 @@ def run_documents(
             return _one_of(documents, uid)
     try:
         look_up: Callable[[str], Any] = getattr(catalog, "__getitem__", catalog)
-        found = look_up(uid)
+        found = _asked(catalog, lambda: look_up(uid), timeout)
     except TiffinError:
         raise
     except Exception as error:
         message = f"the catalogue has no run {uid!r}: {type(error).__name__}: {error}"
         raise SourceError(message) from error
-    return open_source(found)
+    return open_source(found, timeout=timeout)
+
+
+def _asked(catalog: Any, look_up: Callable[[], Any], timeout: float) -> Any:
+    """Look something up, on a server within a time."""
+    client = getattr(getattr(catalog, "context", None), "http_client", None)
+    return look_up() if client is None else Server(client, timeout).ask(look_up)
 
 
 def _documents(catalog: Any) -> Documents | None:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 
 from tiffin.errors import ReadError
+from tiffin.sources.asking import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiffin.sources.ahead import AheadArray
+    from tiffin.sources.asking import Server
 
 __all__ = ["PlainSlices", "TiledImages", "Unreadable"]
+
+
+WAITS = (0.5, 2.0, 0.0)
+"""Before a server that is busy is asked again; the last answer counts [s]."""
+
+BUSY = (429, 502, 503, 504)
+"""What one answers that may do better soon."""
+
+LONGEST_DETAIL = 300
+"""How much of a server's reason is told."""
 
 
 class PlainSlices:
@@ -28,14 +42,21 @@ class PlainSlices:
     ----------
     node : object
         A Tiled array client.
+    server : Server
+        Asks for them.
     look : callable, optional
         Given the first block that has been fetched.
     """
 
     def __init__(
-        self, node: Any, *, look: Callable[[np.ndarray], object] | None = None
+        self,
+        node: Any,
+        server: Server,
+        *,
+        look: Callable[[np.ndarray], object] | None = None,
     ) -> None:
         self._node = node
+        self._server = server
         self._look = look
         self.shape = node.shape
         self.dtype = np.dtype(node.dtype)
@@ -51,27 +72,42 @@ class PlainSlices:
 
     def _fetch(self, rows: slice) -> np.ndarray:
         shape = (rows.stop - rows.start, *self.shape[1:])
+        wanted = math.prod(shape) * self.dtype.itemsize
+        for wait in WAITS:
+            response = self._server.ask(lambda: self._ask(rows, shape), most=wanted)
+            if response.status_code not in BUSY:
+                break
+            time.sleep(wait)
+        if not response.is_success:
+            raise ServerError(f"the Tiled server refuses: {_reason(response)}")
+        if len(response.content) != wanted:
+            message = (
+                f"the Tiled server sends {len(response.content)} bytes, where "
+                f"{self.dtype}{list(shape)} takes {wanted}"
+            )
+            raise ServerError(message)
+        return np.frombuffer(response.content, self.dtype).reshape(shape)
+
+    def _ask(self, rows: slice, shape: tuple[int, ...]) -> Any:
         address = self._node.item["links"]["full"]
-        response = self._node.context.http_client.get(
+        return self._server.client.get(
             address,
-            headers={
-                "Accept": "application/octet-stream",
-                "Accept-Encoding": "identity",
-            },
+            headers={"Accept": "application/octet-stream"},
             params={
                 **parse_qs(urlparse(address).query),
                 "slice": f"{rows.start}:{rows.stop}",
                 "expected_shape": ",".join(map(str, shape)),
             },
         )
-        content = response.read()
-        if (
-            response.is_success
-            and len(content) == math.prod(shape) * self.dtype.itemsize
-        ):
-            return np.frombuffer(content, self.dtype).reshape(shape)
-        # The client's own way tries again, and knows what the refusal means.
-        return np.asarray(self._node[rows.start : rows.stop])
+
+
+def _reason(response: Any) -> str:
+    """Give a refusal's status, and what the server says of it."""
+    said = f"{response.status_code} {response.reason_phrase}"
+    with suppress(ValueError, AttributeError):
+        detail = str(response.json().get("detail") or "")
+        said += f" ({detail[:LONGEST_DETAIL]})" if detail else ""
+    return said
 
 
 class TiledImages:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError, TiffinError
+from tiffin.sources.asking import TIMEOUT, Server, ServerError, checked_timeout
 from tiffin.sources.select import (
     LARGEST,
     Typed,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["connect", "find_runs", "holding", "is_sql"]
 
 
-def connect(address: str, *, api_key: str | None = None) -> Any:
+def connect(
+    address: str, *, api_key: str | None = None, timeout: float = TIMEOUT
+) -> Any:
     """Open the root of a Tiled server.
 
     Parameters
@@ -35,6 +38,8 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         A key that stands in it, as ``?api_key=…``, counts.
     api_key : str, optional
         Without such a one.
+    timeout : float
+        How long each reply may take [s].
 
     Raises
     ------
@@ -44,7 +49,7 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         If the server does not answer.
     """
     try:
-        from httpx import HTTPError
+        from httpx import Client, HTTPError
         from tiled.client import from_uri
     except ImportError as error:
         message = f"Tiled needs its client ({error}): pip install 'tiffin[tiled]'"
@@ -57,8 +62,16 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
     if "api_key" in parse_qs(url.query):
         api_key = None  # the client takes no two
     shown = urlunsplit(url._replace(query=""))  # a key is nobody else's
+    seconds = checked_timeout(timeout)
     try:
-        return from_uri(address, api_key=api_key)
+        with Client(timeout=seconds + 1, follow_redirects=True) as client:
+            server = Server(client, seconds)
+            # The client's own first requests have no bound: they are made once before.
+            server.ask(lambda: client.get(_api(url)))
+            return server.ask(lambda: from_uri(address, api_key=api_key))
+    except ServerError as error:
+        message = f"{shown}: {error}"
+        raise SourceError(message) from error
     except RuntimeError as error:  # what the client raises where a key is wanted
         reason = str(error).splitlines()[0]
         message = f"{shown}: {reason} (--api-key, or TILED_API_KEY)"
@@ -68,7 +81,15 @@ def connect(address: str, *, api_key: str | None = None) -> Any:
         raise SourceError(message) from error
 
 
-def find_runs(client: Any, selection: Selection) -> list[Any]:
+def _api(url: SplitResult) -> str:
+    """Give where a server tells of itself, from the address of anything on it."""
+    base = re.split(r"/api(?=/|$)", url.path, maxsplit=1)[0].rstrip("/")
+    return urlunsplit((url.scheme, url.netloc, f"{base}/api/v1/", "", ""))
+
+
+def find_runs(
+    client: Any, selection: Selection, *, timeout: float = TIMEOUT
+) -> list[Any]:
     """Find runs in a catalogue.
 
     Parameters
@@ -77,6 +98,8 @@ def find_runs(client: Any, selection: Selection) -> list[Any]:
         A Tiled container of runs.
     selection : Selection
         With nothing asked for: the last run.
+    timeout : float
+        How long that may take [s].
 
     Returns
     -------
@@ -89,7 +112,8 @@ def find_runs(client: Any, selection: Selection) -> list[Any]:
         If there is no such run, or several.
     """
     try:
-        return _found(client, selection)
+        server = Server(client.context.http_client, checked_timeout(timeout))
+        return server.ask(lambda: _found(client, selection))
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like

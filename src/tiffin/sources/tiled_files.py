@@ -213,10 +213,10 @@ class FileField:
 
 
 def behind(
-    node: Any, shape: tuple[int, ...], events: int, roots: RootMap
+    sources: Any, shape: tuple[int, ...], events: int, roots: RootMap
 ) -> Behind | None:
     """Find the files behind an array; None if the server holds it itself."""
-    (source, *_) = node.data_sources() or [None]
+    (source, *_) = sources or [None]
     if source is None or not source.assets or source.management != "external":
         return None
     assets = sorted(source.assets, key=lambda asset: asset.num or 0)

@@ -19,6 +19,7 @@ from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
 from tiffin.sources.ahead import AheadArray
+from tiffin.sources.asking import TIMEOUT, Server, ServerError
 from tiffin.sources.remote import PlainSlices, TiledImages, Unreadable
 from tiffin.sources.tiled_files import FileField, behind
 
@@ -43,6 +44,7 @@ def documents(
     via: Via = "auto",
     roots: RootMap | None = None,
     said: set[str] | None = None,
+    timeout: float = TIMEOUT,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Make a run's documents anew.
 
@@ -60,6 +62,8 @@ def documents(
         For files recorded on another mount.
     said : set of str, optional
         Warnings that have been given, and are not given again.
+    timeout : float
+        How long each reply of the server may take [s].
 
     Raises
     ------
@@ -69,10 +73,14 @@ def documents(
     from httpx import HTTPError
 
     run = _in_todays_layout(run)
+    server = Server(run.context.http_client, timeout)
     said = set() if said is None else said
     try:
         yield "start", dict(run.metadata["start"])
-        streams = [Stream(run, name, via, roots or RootMap(), said) for name in run]
+        streams = [
+            Stream(run, name, via, roots or RootMap(), said, server)
+            for name in server.ask(lambda: [*run])
+        ]
         for stream in streams:
             for descriptor in stream.descriptors:
                 yield "descriptor", descriptor
@@ -82,6 +90,9 @@ def documents(
             yield name, doc
         if run.metadata.get("stop"):
             yield "stop", dict(run.metadata["stop"])
+    except ServerError as error:
+        message = f"run {run.item['id']}: {error}"
+        raise SourceError(message) from error
     except HTTPError as error:
         message = f"run {run.item['id']}: the Tiled server fails: {error}"
         raise SourceError(message) from error
@@ -107,16 +118,23 @@ class Stream:
     """One stream of a run, as documents."""
 
     def __init__(
-        self, run: Any, name: str, via: Via, roots: RootMap, said: set[str]
+        self,
+        run: Any,
+        name: str,
+        via: Via,
+        roots: RootMap,
+        said: set[str],
+        server: Server,
     ) -> None:
-        self._node = run[name]
+        self._server = server
+        self._node = server.ask(lambda: run[name])
         self._run, self._name = str(run.metadata["start"]["uid"]), name
         self._via, self._roots, self._said = via, roots, said
-        self._keys = list(self._node)
+        self._keys = server.ask(lambda: [*self._node])
         # Each configure() in the midst of a run gave a further descriptor.
         self.descriptors = [
             {**descriptor, "name": name, "run_start": self._run}
-            for descriptor in self._node.descriptors
+            for descriptor in server.ask(lambda: self._node.descriptors)
         ]
         self._data_keys: dict[str, Any] = dict(self.descriptors[0]["data_keys"])
         self._columns = self._fetch_columns()
@@ -183,7 +201,7 @@ class Stream:
             if not data_key.get("shape") and not data_key.get("external")
         ]
         wanted = [key for key in ("seq_num", "time", *scalars) if key in self._keys]
-        table = self._node.read(wanted)
+        table = self._server.ask(lambda: self._node.read(wanted))
         return {key: table[key].values for key in wanted if key in table}
 
     def _length(self, otherwise: int) -> int:
@@ -202,7 +220,7 @@ class Stream:
 
     def _field(self, key: str) -> FileField | ServedField | Unreadable:
         announced = tuple(int(n or 1) for n in self._data_keys[key]["shape"])
-        node = self._node[key]
+        node = self._server.ask(lambda: self._node[key])
         shape: tuple[Any, ...] = getattr(node, "shape", None) or ()
         if len(shape) < 3 or None in shape or not hasattr(node, "dtype"):
             kind = type(node).__name__
@@ -223,7 +241,7 @@ class Stream:
             return self._unreadable(message, announced)
         if not joined:
             announced = tuple(int(n) for n in shape[1:])
-        served = ServedField(node, rows if joined else 0)
+        served = ServedField(node, rows if joined else 0, self._server)
         if not external:
             return self._watched(key, served)
         return self._external(key, announced, served)
@@ -233,7 +251,8 @@ class Stream:
     ) -> FileField | ServedField | Unreadable:
         """Choose between an array's files and the server."""
         data_key = self._data_keys[key]
-        files = behind(served.node, shape, served.events, self._roots)
+        sources = self._server.ask(served.node.data_sources)
+        files = behind(sources, shape, served.events, self._roots)
         if files is None:
             return served
         if self._via == "files" or (self._via == "auto" and files.seen is not None):
@@ -302,10 +321,12 @@ class ServedField:
         A Tiled array.
     rows : int
         How many of its rows are one event's; 0 if a row is an event.
+    server : Server
     """
 
-    def __init__(self, node: Any, rows: int) -> None:
+    def __init__(self, node: Any, rows: int, server: Server) -> None:
         self.node = node
+        self._server = server
         self._rows = rows
         self.events = int(node.shape[0]) // (rows or 1)
         self._array: AheadArray | None = None
@@ -314,6 +335,8 @@ class ServedField:
     def images(self, k: int) -> TiledImages:
         """Give the images of event k, from 0; they are fetched when they are read."""
         if self._array is None:
-            self._array = AheadArray(PlainSlices(self.node, look=self.look))
+            self._array = AheadArray(
+                PlainSlices(self.node, self._server, look=self.look)
+            )
         first, count = k * (self._rows or 1), self._rows or 1
         return TiledImages(self._array, first, first + count, whole=not self._rows)
