@@ -473,10 +473,15 @@ def stream_of(options, frames):
 
 
 @pytest.mark.parametrize(
-    ("tiles", "output"),
-    [((1, 6, 9), None), ((1, 6, 9), "zlib"), ((1, 3, 9), None), ((2, 6, 9), None)],
+    ("size", "tiles", "output"),
+    [
+        (30, (1, 6, 9), None),
+        (2**20, (1, 6, 9), "zlib"),
+        (2**20, (2, 6, 9), None),
+        pytest.param(2**24, (1, 3, 9), None, marks=pytest.mark.slow),
+        pytest.param(30, (1, 3, 9), "zlib", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("size", [30, 2**24])
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_a_stream_that_gives_more_or_less_is_a_failed_frame(
     tmp_path, path, read, name, size, output, tiles
@@ -500,7 +505,15 @@ def test_a_stream_that_gives_more_or_less_is_a_failed_frame(
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
-@pytest.mark.parametrize("chunks", [(1, 6, 9), (1, 4, 5), (3, 6, 9), (5, 4, 9)])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (1, 6, 9),
+        (5, 4, 9),
+        pytest.param((1, 4, 5), marks=pytest.mark.slow),
+        pytest.param((3, 6, 9), marks=pytest.mark.slow),
+    ],
+)
 def test_every_filter_is_read(tmp_path, path, read, name, chunks):
     """What looks at streams first lets honest ones pass."""
     with h5py.File(path, "w") as file:
@@ -566,7 +579,7 @@ def claim_contiguous(file):
         pytest.param(bomb, "", marks=pytest.mark.slow),
         pytest.param(bomb_in_tiles, "", marks=pytest.mark.slow),
         pytest.param(bomb_of_zstd, "", marks=pytest.mark.slow),
-        (wide_chunk, ""),
+        pytest.param(wide_chunk, "", marks=pytest.mark.slow),
         pytest.param(claim, "", marks=pytest.mark.slow),
         pytest.param(claim_contiguous, "", marks=pytest.mark.slow),
     ],
