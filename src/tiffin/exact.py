@@ -1,38 +1,23 @@
-"""Change an array's dtype, or refuse: never a wrapped or lost count.
-
-Beside it stand the few tools of exact arithmetic: what a float64 operation lost is a
-float64 too, and a result rounded *to odd* can be rounded again without harm.
-"""
+"""Change an array's dtype, or refuse: never a wrapped or lost count."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tiffin.errors import DtypeError
 
-if TYPE_CHECKING:
-    from fractions import Fraction
-
 __all__ = [
     "FLOATING",
     "MAKE_REAL",
-    "TIE",
-    "TIE_BITS",
     "WHOLE",
     "cast_exactly",
     "float_for",
     "fractional",
     "holders",
     "limits_of",
-    "may_tie",
-    "nearest",
     "refuse_masked",
-    "to_odd",
-    "two_product",
-    "two_sum",
 ]
 
 WHOLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
@@ -44,10 +29,6 @@ MAKE_REAL = (
     "corrections=[lambda image, frame: abs(image)]"
 )
 """What to do with complex numbers."""
-
-TIE_BITS = 0x1FFFFFFF
-TIE = 0x10000000
-"""The bits of a float64 that float32 has no room for, and what they are on a tie."""
 
 
 def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -186,146 +167,6 @@ def float_for(dtype: np.dtype) -> np.dtype:
     ['float32', 'float32', 'float64']
     """
     return np.dtype("f4" if np.can_cast(dtype, "f4", "safe") else "f8")
-
-
-def two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Add, and give what the addition lost: a + b is their sum exactly.
-
-    Parameters
-    ----------
-    a, b : ndarray of float64
-
-    Returns
-    -------
-    total, lost : ndarray of float64
-        `lost` is NaN where the total is not finite.
-
-    Examples
-    --------
-    >>> [float(part) for part in two_sum(np.float64(1e16), np.float64(1))]
-    [1e+16, 1.0]
-    """
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Multiply, and give what the multiplication lost.
-
-    Exact as long as factors and product lie within 2**-900 to 2**900, or are 0.
-
-    Parameters
-    ----------
-    a, b : ndarray of float64
-
-    Returns
-    -------
-    product, lost : ndarray of float64
-
-    Examples
-    --------
-    >>> third = np.float64(1 / 3)
-    >>> product, lost = two_product(third, third)
-    >>> from fractions import Fraction
-    >>> Fraction(float(product)) + Fraction(float(lost)) == Fraction(1 / 3) ** 2
-    True
-    """
-    product = a * b
-    a_high, a_low = _halves(a)
-    b_high, b_low = _halves(b)
-    lost = a_low * b_low - (
-        ((product - a_high * b_high) - a_low * b_high) - a_high * b_low
-    )
-    return product, lost
-
-
-def _halves(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split 53 bits into two parts whose products are exact (Veltkamp)."""
-    shifted = a * 134217729.0
-    high = shifted - (shifted - a)
-    return high, a - high
-
-
-def to_odd(rounded: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Round to odd what was rounded to nearest.
-
-    An inexact result gets an odd last bit, which keeps it off every tie of a smaller
-    dtype: rounded to float32 it gives what the exact value would have given.
-
-    Parameters
-    ----------
-    rounded : ndarray of float64
-        The exact value, rounded to nearest.
-    lost : ndarray of float64
-        Of the sign of the exact value less `rounded`, and 0 only where that is 0.
-
-    Examples
-    --------
-    >>> tie = np.array([1 + 2.0**-24])
-    >>> to_odd(tie, np.array([2.0**-80])).astype("f4") > 1
-    array([ True])
-    """
-    even = (rounded.view(np.int64) & 1) == 0
-    moves = even & ((lost > 0) | (lost < 0))
-    with np.errstate(over="ignore", under="ignore"):
-        beside = np.nextafter(rounded, np.copysign(np.inf, lost))
-    return np.where(moves, beside, rounded)
-
-
-def may_tie(a: np.ndarray) -> np.ndarray:
-    """Tell where a float64 may lie in the middle between two neighbours of float32.
-
-    Everywhere else, rounding twice gives the same as rounding once.
-
-    Parameters
-    ----------
-    a : ndarray of float64
-
-    Returns
-    -------
-    ndarray of bool
-
-    Examples
-    --------
-    >>> may_tie(np.array([1 + 2.0**-24, 1 + 2.0**-25, 1.0]))
-    array([ True, False, False])
-    """
-    ties = (a.view(np.int64) & TIE_BITS) == TIE
-    # float32's subnormal numbers have fewer bits: taken together, as they are rare.
-    tiny = (np.abs(a) < float(np.finfo("f4").tiny)) & (a != 0)
-    return np.asarray(ties | tiny)
-
-
-def nearest(value: Fraction, dtype: np.dtype) -> float:
-    """Round a fraction once, to float32 or float64.
-
-    Parameters
-    ----------
-    value : Fraction
-    dtype : numpy.dtype
-
-    Returns
-    -------
-    float
-        Infinite where the dtype has no finite number near.
-
-    Examples
-    --------
-    >>> from fractions import Fraction
-    >>> nearest(Fraction(1, 3), np.dtype("f4"))
-    0.3333333432674408
-    """
-    try:
-        rounded = float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-    if dtype.itemsize == 8 or math.isinf(rounded):
-        return rounded
-    lost = value - type(value)(rounded)
-    odd = to_odd(np.array([rounded]), np.array([(lost > 0) - (lost < 0)]))
-    with np.errstate(over="ignore", under="ignore"):
-        return float(odd.astype(np.float32)[0])
 
 
 def refuse_masked(image: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from tiffin.corrections.sums import row_blocks
+from tiffin.corrections.arithmetic import row_blocks
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
 from tiffin.exact import FLOATING, WHOLE, cast_exactly, fractional, limits_of
 

@@ -269,9 +269,9 @@ class BoundDark:
         step = self._step
         if step.constant is not None:
             notes.used.append({"constant": step.constant})
-            dark = self._constant(image.dtype)
+            dark = self._constant()
             return subtract(image, dark, step.dtype)
-        ready = self._ready(frame, image.dtype)
+        ready = self._ready(frame)
         if ready.shape != image.shape:
             message = (
                 f"the dark ({ready.name}) has shape {ready.shape}, the light ({frame}) "
@@ -281,26 +281,26 @@ class BoundDark:
         notes.used += ready.told
         return subtract(image, ready.dark, step.dtype)
 
-    def _constant(self, dtype: np.dtype) -> np.ndarray:
-        """Give a number ready for images of a dtype: of no dimension."""
+    def _constant(self) -> np.ndarray:
+        """Give a number as an array of no dimension."""
         step = self._step
         known = np.asarray(step.constant)
         if known.dtype.kind not in "if":  # a whole number beyond int64
             known = np.asarray(step.constant, np.float64)
-        return prepare_dark(known, dtype, step.dtype, pedestal=step.pedestal)
+        return prepare_dark(known, pedestal=step.pedestal)
 
-    def _ready(self, frame: Frame, dtype: np.dtype) -> _Prepared:
-        """Give the dark of a frame ready for images of a dtype; made once."""
+    def _ready(self, frame: Frame) -> _Prepared:
+        """Give the dark of a frame ready to be subtracted; made once."""
         with self._lock:
             references = self._references(frame)
-            key = (tuple(id(r) for r in references), dtype.str)
+            key = tuple(id(r) for r in references)
             checked = (key, frame.descriptor.get("uid"))  # of another setting: again
             if checked not in self._checked:
                 for reference in references:
                     self._check(frame, reference)
                 self._checked.add(checked)
             if key not in self._prepared:
-                self._prepared[key] = _prepare(references, dtype, self._step)
+                self._prepared[key] = _prepare(references, self._step)
             self._prepared.move_to_end(key)
             while len(self._prepared) > PREPARED:
                 self._prepared.popitem(last=False)
@@ -389,9 +389,7 @@ class _Prepared:
     told: Sequence[Mapping[str, Any]]
 
 
-def _prepare(
-    references: Sequence[Reference], dtype: np.dtype, step: DarkSubtract
-) -> _Prepared:
+def _prepare(references: Sequence[Reference], step: DarkSubtract) -> _Prepared:
     """Average several darks, once, and tell which they were."""
     mean = mean_of(references)
     told = [told_of(reference) for reference in references]
@@ -401,7 +399,7 @@ def _prepare(
     if dead:
         mean = np.where(alive, mean, 0)
         told[0] = {**told[0], "dead": dead}
-    ready = prepare_dark(mean, dtype, step.dtype, pedestal=step.pedestal)
+    ready = prepare_dark(mean, pedestal=step.pedestal)
     return _Prepared(ready, mean.shape, name, told)
 
 

@@ -136,9 +136,9 @@ class BoundFlat:
             return image
         with self._lock:
             references = self._references(frame)
-            key = (tuple(id(r) for r in references), image.dtype.str)
+            key = tuple(id(r) for r in references)
             if key not in self._prepared:
-                self._prepared[key] = self._prepare(references, image.dtype)
+                self._prepared[key] = self._prepare(references)
             flat, shape, told = self._prepared[key]
         if shape != image.shape:
             message = (
@@ -189,7 +189,7 @@ class BoundFlat:
         return dark
 
     def _prepare(
-        self, references: Sequence[Reference], dtype: np.dtype
+        self, references: Sequence[Reference]
     ) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
         mean = mean_of(references).astype(np.float64)
         dark = self._step.dark
@@ -207,7 +207,7 @@ class BoundFlat:
         dead = check_alive(mean, alive, why, self._step.dead)
         if dead:
             told["dead"] = dead
-        flat = prepare_flat(_relative(mean, alive), dtype, mask=~alive)
+        flat = prepare_flat(_relative(mean, alive), mask=~alive)
         return flat, mean.shape, told
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.corrections.arithmetic import MOST, Running, real, sum_dtype
 from tiffin.corrections.cast import Plain
-from tiffin.corrections.sums import MOST, Running, real, sum_dtype
 from tiffin.errors import CorrectionError, SettingsError
 from tiffin.exact import float_for
 
@@ -110,9 +110,9 @@ class Joining(Plain):
 class Average(Joining):
     """Average frames.
 
-    Each pixel is the mean: of whole numbers the exact sum, divided, rounded once. The
-    result is float32 where that holds every value of the frames' dtype exactly (8 and
-    16 bits, and float32), else float64.
+    Each pixel is the mean, of whole numbers that of their exact sum. The result is
+    float32 where that holds every value of the frames' dtype exactly (8 and 16 bits,
+    and float32), else float64.
 
     Parameters
     ----------
@@ -127,8 +127,8 @@ class Average(Joining):
 
     Notes
     -----
-    Floating-point images are added in frame order, each sum carried as two float64, and
-    rounded once at the end. NaN gives NaN.
+    Floating-point images are added in frame order, in float64. NaN gives NaN. Whole
+    numbers beyond 2**53, which float64 would round, are refused.
 
     Examples
     --------

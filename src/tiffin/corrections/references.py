@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import average
-from tiffin.corrections.sums import real
+from tiffin.corrections.arithmetic import average, real
 from tiffin.errors import CorrectionError, DtypeError
 from tiffin.exact import refuse_masked
 

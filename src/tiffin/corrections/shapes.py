@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tiffin.corrections.arithmetic import mean, real, sum_dtype, sum_floats, sum_whole
 from tiffin.corrections.cast import Plain
-from tiffin.corrections.sums import mean, real, sum_dtype, sum_floats, sum_whole
 from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Bin(Plain):
     how : {"sum", "mean"}
         Sums of whole numbers are exact, in the smallest dtype that holds the largest
         possible one, and never wrap; those of floats keep their dtype. Means are
-        float32 for images of at most 16 bits, else float64. Both are rounded once.
+        float32 for images of at most 16 bits, else float64.
 
     Raises
     ------

@@ -6,24 +6,15 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.corrections.arithmetic import calculable, real, refuse_overflow
 from tiffin.corrections.cast import Plain
 from tiffin.corrections.numbers import Number, double, is_finite, number
-from tiffin.corrections.sums import (
-    TAME,
-    is_wide,
-    real,
-    refuse_overflow,
-    repair,
-    row_blocks,
-)
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
-from tiffin.exact import limits_of, refuse_masked, to_odd, two_product, two_sum
+from tiffin.exact import limits_of, refuse_masked
 
 if TYPE_CHECKING:
     from tiffin.corrections.step import Bound, Notes, RunView
@@ -34,7 +25,7 @@ __all__ = ["Mask", "Scale", "Threshold"]
 
 @dataclass(frozen=True, slots=True)
 class Scale(Plain):
-    """Multiply, and add: image · factor + offset, rounded once.
+    """Multiply, and add: image · factor + offset, in float64.
 
     The result is float32 for images of at most 16 bits, else float64.
 
@@ -74,77 +65,12 @@ class Scale(Plain):
         DtypeError
             If a result is larger than what the dtype holds.
         """
-        narrow = real(image).dtype.itemsize <= 2
-        if narrow and image.size >= 256**image.dtype.itemsize:
-            # Fewer values than pixels: each is scaled once.
-            return _looked_up(image, _table(self, image.dtype.newbyteorder("=")))
-        result = np.empty(image.shape, np.float32 if narrow else np.float64)
-        for rows in row_blocks(image.shape):
-            self._scale(image[rows], result[rows])
-        return result
-
-    def _scale(self, image: np.ndarray, out: np.ndarray) -> None:
+        wanted = np.float32 if calculable(image).dtype.itemsize <= 2 else np.float64
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            _multiply_and_add(image, self.factor, self.offset, out)
-        refuse_overflow(out, image)
-
-
-@lru_cache(maxsize=8)
-def _table(step: Scale, dtype: np.dtype) -> np.ndarray:
-    """Scale every value that a dtype of at most 16 bits has."""
-    bits = np.arange(256**dtype.itemsize, dtype=f"u{dtype.itemsize}")
-    values = bits.view(dtype) if dtype.kind != "b" else bits[:2].view(dtype)
-    result = np.empty(values.shape, np.float32)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        _multiply_and_add(values, step.factor, step.offset, result)
-    return result
-
-
-def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    bits = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
-    bits = bits.view(f"u{image.dtype.itemsize}")
-    result = np.empty(image.shape, table.dtype)
-    for rows in row_blocks(image.shape):
-        # "clip" never clips here, and spares a copy that "raise" makes.
-        np.take(table, bits[rows].astype(np.intp), out=result[rows], mode="clip")
-    if not np.isfinite(table).all():
+            scaled = image.astype(np.float64) * self.factor + self.offset
+            result = scaled.astype(wanted, copy=False)
         refuse_overflow(result, image)
-    return result
-
-
-def _multiply_and_add(
-    image: np.ndarray, factor: Number, offset: Number, out: np.ndarray
-) -> None:
-    f, o = np.asarray(factor, "f8"), np.asarray(offset, "f8")
-    values = image.astype(np.float64)
-    product, lost = two_product(values, f)
-    total, rest = two_sum(product, o)
-    rounded, more = two_sum(total, to_odd(*two_sum(rest, lost)))
-    exact = to_odd(rounded, more) if out.dtype == np.float32 else rounded
-    out[...] = np.where(np.isfinite(rounded), exact, product + o)
-    wild = np.isfinite(values) & _wild(image, values, product, factor)
-    exact_factor, exact_offset = Fraction(factor), Fraction(offset)
-    repair(
-        out,
-        wild,
-        lambda at: Fraction(image[at].item()) * exact_factor + exact_offset,
-    )
-
-
-def _wild(
-    image: np.ndarray, values: np.ndarray, product: np.ndarray, factor: Number
-) -> np.ndarray:
-    """Tell where float64 is not enough to get at the exact value."""
-    wild = np.abs(values) > 2**53 if is_wide(image) else np.zeros(image.shape, bool)
-    if not factor:
-        return wild
-    if image.dtype.kind == "f" or not 1 / TAME < abs(factor) < TAME:
-        for part in (values, product):
-            size = np.abs(part)
-            wild |= (values != 0) & ~((size < TAME) & (size > 1 / TAME))
-    if not 1 / TAME < abs(factor) < TAME:
-        wild |= values != 0
-    return wild
+        return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tiffin.axes import Hints
 from tiffin.corrections import Joining, Notes, check_alike
-from tiffin.corrections.sums import Running, real
+from tiffin.corrections.arithmetic import Running, real
 from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
 from tiffin.frames import Frame, Images
 
