@@ -6,9 +6,11 @@ import json
 import pickle
 import re
 import sqlite3
+import sys
 import tarfile
 import tracemalloc
 import zipfile
+from importlib.metadata import EntryPoint
 
 import h5py
 import numpy as np
@@ -17,7 +19,9 @@ import tifffile
 
 import tiffin
 from tests.integration.test_files import as_json, check, write_msgpack
+from tests.integration.test_resources import datum_run
 from tiffin.errors import SourceError
+from tiffin.readers import handlers
 from tiffin.sources import contents, open_source
 from tiffin.testing import run_of
 
@@ -384,3 +388,56 @@ def test_hostile_msgpack_is_a_source_error(tmp_path, content):
     tracemalloc.stop()
 
     assert peak < 2**24
+
+
+@pytest.mark.parametrize("where", ["uid", "stream", "field", "event"])
+def test_a_lone_surrogate_is_no_reason_to_fail(tmp_path, where):
+    """JSON can say one, UTF-8 can't: the manifest escapes it, and resume knows it."""
+    odd, documents = "a\ud800", as_json(run_of({"img": IMAGES}, scan_id=7))
+    text = json.dumps(documents)
+    uids = [documents[0][1]["uid"], "primary", "img", documents[2][1]["uid"]]
+    old = dict(zip(["uid", "stream", "field", "event"], uids, strict=True))[where]
+    (tmp_path / "a.json").write_text(text.replace(f'"{old}"', json.dumps(odd)))
+    into = {"directory": tmp_path / "out", "streams": None, "on_error": "report"}
+
+    report = tiffin.export(tmp_path / "a.json", NAME, **into)
+
+    assert report.ok, report.failed
+    (manifest,) = (tmp_path / "out/.tiffin").glob("*.jsonl")
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert odd in json.dumps(lines, ensure_ascii=False)
+    again = tiffin.export(tmp_path / "a.json", NAME, existing="resume", **into)
+    assert (len(again.skipped), len(again.failed)) == (3, 0)
+
+
+def test_a_store_that_exits_is_an_error():
+    """Its documents end there, and the process goes on."""
+
+    def documents():
+        yield from run_of({"img": IMAGES})[:3]
+        sys.exit("no licence")
+
+    with pytest.raises(SourceError, match="SystemExit: no licence"):
+        list(open_source(documents()))
+
+
+@pytest.mark.parametrize("at", ["import", "use"])
+def test_a_plug_in_that_exits_fails_its_frames(tmp_path, monkeypatch, at):
+    """A handler that ends the process while it is imported, or opens a file."""
+    body = "import sys\n"
+    body += "sys.exit(3)\n" if at == "import" else "def Handler(*a, **k): sys.exit(3)\n"
+    (tmp_path / "leaving_handler.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("LEAVES", "leaving_handler:Handler", "databroker.handlers")
+    monkeypatch.setattr(handlers, "_entry_points", lambda: {"LEAVES": entry})
+    run = list(datum_run(tmp_path / "a.h5"))
+    (tmp_path / "a.h5").write_bytes(b"")
+    run = [(n, {**d, "spec": "LEAVES"} if n == "resource" else d) for n, d in run]
+
+    report = tiffin.export(
+        run, "{event.seq_num}_{i}.tif", directory=tmp_path / "out", on_error="report"
+    )
+
+    assert report.failed
+    assert not report.written
+    assert "LEAVES" in str(report.failed[0].error)

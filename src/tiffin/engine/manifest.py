@@ -138,7 +138,7 @@ class Manifest:
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            write_whole(self._descriptor, self._unwritten.encode())
+            write_whole(self._descriptor, as_bytes(self._unwritten))
         except OSError:
             with suppress(OSError):
                 self._close_file()  # whoever opens it cuts off a torn line
@@ -181,7 +181,7 @@ class Manifest:
                 if torn:
                     os.ftruncate(descriptor, os.fstat(descriptor).st_size - torn)
                 if not _has_line(descriptor, self._head):
-                    write_whole(descriptor, self._head.encode())
+                    write_whole(descriptor, as_bytes(self._head))
         except BaseException:
             os.close(descriptor)
             raise
@@ -216,7 +216,7 @@ def write_whole(descriptor: int, data: bytes) -> None:
 
 
 def _has_line(descriptor: int, line: str) -> bool:
-    wanted = line.encode()
+    wanted = as_bytes(line)
     with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 (it is open already)
         file.seek(0)
         return any(found == wanted for _, found in lines_of(file, len(wanted)))
@@ -244,3 +244,8 @@ def _locked(descriptor: int) -> Iterator[None]:
     finally:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def as_bytes(line: str) -> bytes:
+    """Encode JSON; a lone surrogate, which UTF-8 has no bytes for, is escaped."""
+    return line.encode("utf-8", "backslashreplace")

@@ -65,7 +65,8 @@ class Journal:
         self._settings = settings
         self._told = settings_of(settings)
         text = json.dumps(self._told, sort_keys=True, ensure_ascii=False)
-        self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
+        content = text.encode("utf-8", "backslashreplace")
+        self._id = hashlib.sha256(content).hexdigest()[:8]
         self._open: dict[str, Manifest] = {}
         # JSON has no tuples: compare what both would say in a file.
         self._ours = json.loads(text)

@@ -218,7 +218,7 @@ class Assets:
         except TiffinError:
             self.forget(resource)
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.forget(resource)
             message = f"{resource.get('uri')}: {type(error).__name__}: {error}"
             raise ReadError(message) from error

@@ -84,7 +84,7 @@ def _readings(mimetype: str) -> list[str]:
 def _loaded(plug_in: Any, mimetype: str) -> Opener:
     try:
         loaded: Opener = plug_in.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = (
             f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {error}"
         )

@@ -86,7 +86,7 @@ class Handlers:
             opened = self._opened(resource)
             try:
                 return opened.read(datum_kwargs)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if self.forget(resource):
                     return self.read(resource, datum_kwargs)
                 raise self._unreadable(resource, error) from error
@@ -119,7 +119,7 @@ class Handlers:
                 return _Opened(factory(path, **options), allowed)
             except ReadError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._unreadable(resource, error) from error
 
         return self._open.get(resource["uid"], make)
@@ -133,7 +133,7 @@ class Handlers:
             joined = os.path.join(root, path)  # noqa: PTH118 (as databroker does)
         return str(self._roots.path(joined))
 
-    def _unreadable(self, resource: Mapping[str, Any], error: Exception) -> TiffinError:
+    def _unreadable(self, resource: Mapping[str, Any], error: BaseException) -> TiffinError:
         kind, path = type(error).__name__, self._path(resource)
         message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
         if isinstance(error, FileNotFoundError):
@@ -317,7 +317,7 @@ def registered(spec: str) -> Any:
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:
         return _loaded(found)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = (
             f"the handler for spec {spec!r} ({found.value}) can't be loaded: {error}; "
             f"pip install 'tiffin[all]' brings what most handlers need"

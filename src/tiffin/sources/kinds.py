@@ -214,7 +214,7 @@ def guarded(
         yield from begin()
     except TiffinError:
         raise
-    except Exception as error:  # a border: a store's own code may raise anything
+    except (Exception, SystemExit) as error:  # a border: a store's own code
         message = f"{where()}: {type(error).__name__}: {error}"
         raise SourceError(message) from error
 

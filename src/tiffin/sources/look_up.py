@@ -122,7 +122,7 @@ def run_documents(
         found = _asked(catalog, lambda: look_up(uid), timeout)
     except TiffinError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"the catalogue has no run {uid!r}: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     return open_source(found, timeout=timeout)

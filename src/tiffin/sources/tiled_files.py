@@ -79,7 +79,7 @@ class Behind:
                     not self.is_sequence and count and _has(rows, self.events * count)
                 )
                 return Seen(bool(rows.colour), count, bool(more))
-        except Exception:  # noqa: BLE001 (a reader may be a plug-in; the server is left)
+        except (Exception, SystemExit):  # noqa: BLE001 (a reader may be a plug-in)
             return None
 
     @property
