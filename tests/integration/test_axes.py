@@ -258,6 +258,30 @@ def test_zarr_arrays_of_colour(tmp_path, order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["x-npy", "x-hdf5"])
+@pytest.mark.parametrize("said", [{}, {"colour": "img"}, "axes"])
+def test_sequences_of_files_of_colour(tmp_path, order, kind, said):
+    """A file an image, as NPY or HDF5."""
+    for n, image in enumerate(COLOURS.transpose(ORDERS[order])):
+        if kind == "x-npy":
+            np.save(tmp_path / f"a_{n}", image)
+        else:
+            with h5py.File(tmp_path / f"a_{n}.npy", "w") as file:
+                file["data"] = image[np.newaxis]
+    run = stream_run(
+        f"file://localhost{tmp_path}/", f"multipart/related;type=application/{kind}",
+        {"template": "a_{:d}.npy", "dataset": "data"}, events=2, shape=(1, 3, 6, 9),
+        dtype="|u1",
+    )  # fmt: skip
+    settings = {"axes": order} if said == "axes" else said
+
+    report, found = exported(run, tmp_path / "out", **settings)
+
+    assert report.ok, report.failed[0].error
+    np.testing.assert_array_equal(found, COLOURS)
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_live_as_well(tmp_path, order):
     """`axes=` of an ImageExporter."""
     run = in_line(COLOURS.transpose(ORDERS[order]), (6, 9))

@@ -35,9 +35,7 @@ def resource(path, **parameters):
 def image(assets, path, index, announced=(6, 9), **parameters):
     """The images of one event."""
     hints = Hints(sizes=announced)
-    return images_in(
-        assets.event(resource(path, **parameters), index, announced, hints)
-    )
+    return images_in(assets.event(resource(path, **parameters), index, hints))
 
 
 def only(*codecs):
@@ -475,7 +473,7 @@ def test_an_image_that_was_found_can_be_read_after_its_file_was_closed(path):
     """Another thread may close what fails meanwhile."""
     hdf5(path, chunks=ONE, compression="gzip")
     assets = Assets()
-    found = assets._stored(resource(path), (6, 9), (3,), only("zlib"))
+    found = assets._stored(resource(path), Hints(sizes=(6, 9)), (3,), only("zlib"))
     assets.close()
     path.unlink()
 

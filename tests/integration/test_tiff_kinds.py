@@ -9,6 +9,7 @@ import tiffin
 from tests.integration.test_streams import NAME, stream_run
 from tiffin import get_images
 from tiffin.errors import ReadError
+from tiffin.testing import run_of
 
 COLOUR = np.random.default_rng(2).integers(0, 255, (6, 9, 3)).astype("u1")
 FOUR = np.random.default_rng(3).integers(0, 255, (6, 9, 4)).astype("u1")
@@ -145,3 +146,47 @@ def test_a_cmyk_jpeg_is_refused(tmp_path, several):
 
     assert not report.written
     assert "CMYK" in str(report.failed[0].error)
+
+
+def ad_tiff(folder, shape):
+    """Tell of one TIFF that area-detector-handlers reads."""
+    run = run_of({"img": [COLOUR]})
+    run[1][1]["data_keys"]["img"] |= {"shape": [*shape], "external": "FILESTORE:"}
+    kwargs = {"template": "%s%s_%d.tif", "filename": "a", "frame_per_point": 1}
+    resource = {
+        "uid": "r", "spec": "AD_TIFF", "root": str(folder), "resource_path": "",
+        "resource_kwargs": kwargs, "path_semantics": "posix",
+    }  # fmt: skip
+    datum = {"datum_id": "r/0", "resource": "r", "datum_kwargs": {"point_number": 0}}
+    run[2][1]["data"]["img"], run[2][1]["filled"] = "r/0", {"img": False}
+    return [*run[:2], ("resource", resource), ("datum", datum), *run[2:]]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 6, 9), (9, 6, 0)])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_handlers_tiff_of_colour_is_colour(tmp_path, shape, planar):
+    """The photometric counts through this door, too."""
+    stored = np.moveaxis(COLOUR, -1, 0) if planar == "separate" else COLOUR
+    path = tmp_path / "a_0.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
+
+    report = tiffin.export(
+        ad_tiff(tmp_path, shape), NAME, directory=tmp_path / "out", on_error="report"
+    )
+
+    assert report.ok, report.failed[0].error
+    (written,) = report.written
+    np.testing.assert_array_equal(tifffile.imread(written.path), COLOUR)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_handlers_tiff_of_cmyk_is_refused(tmp_path, shape):
+    """It is no RGB with alpha."""
+    tifffile.imwrite(tmp_path / "a_0.tif", FOUR, photometric="separated")
+
+    report = tiffin.export(
+        ad_tiff(tmp_path, shape), NAME, directory=tmp_path / "out", on_error="report"
+    )
+
+    assert not report.written
+    assert "neither grey nor RGB" in str(report.failed[0].error)

@@ -212,7 +212,6 @@ class StreamDatums:
             index=index,
             shape=seen.hints.shape,
             dtype=seen.dtype,
-            datum_shape=seen.datum_shape,
             hints=seen.hints,
         )
 
@@ -225,7 +224,6 @@ class _Seen:
     ) -> None:
         self.resource, self.of = resource, data_key
         self.dtype = announced_dtype(data_key)
-        self.datum_shape = hints.sizes if len(hints.sizes) > 1 else ()
         parameters = resource.get("parameters") or {}
         self.hints = replace(hints, sizes=datum_shape(hints.sizes, parameters))
 

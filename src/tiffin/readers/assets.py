@@ -17,7 +17,7 @@ import numpy as np
 from tiffin.errors import NotYetError, ReadError, TiffinError
 from tiffin.readers.event_rows import EventPart, EventRows
 from tiffin.readers.formats import opener
-from tiffin.readers.layout import Span, datum_shape, span_of_event
+from tiffin.readers.layout import Span, span_of_event
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
 from tiffin.readers.rows import Asset, Spanning, Storing
@@ -61,8 +61,7 @@ class Assets:
         self,
         resource: Mapping[str, Any],
         index: int,
-        announced: tuple[int, ...],
-        hints: Hints,
+        announced: Hints,
     ) -> EventRows | EventPart:
         """Give the images of one event.
 
@@ -78,13 +77,13 @@ class Assets:
             raise ReadError(message)
         with self._closing(resource):
             return self._looking_again(
-                resource, lambda: self._event(resource, index, announced, hints)
+                resource, lambda: self._event(resource, index, announced)
             )
 
     def read(
         self,
         resource: Mapping[str, Any],
-        announced: tuple[int, ...],
+        announced: Hints,
         where: tuple[int, ...],
         shape: tuple[int, ...],
     ) -> np.ndarray:
@@ -93,8 +92,8 @@ class Assets:
         Parameters
         ----------
         resource : mapping
-        announced : tuple of int
-            The shape that the descriptor announces for an event.
+        announced : Hints
+            What is known of an event's array.
         where : tuple of int
             The row, and what is meant within it.
         shape : tuple of int
@@ -111,7 +110,7 @@ class Assets:
     def encoded(
         self,
         resource: Mapping[str, Any],
-        announced: tuple[int, ...],
+        announced: Hints,
         where: tuple[int, ...],
         takes: Callable[[str | None], bool],
     ) -> Encoded | None:
@@ -142,12 +141,11 @@ class Assets:
         self,
         resource: Mapping[str, Any],
         index: int,
-        announced: tuple[int, ...],
-        hints: Hints,
+        announced: Hints,
     ) -> EventRows | EventPart:
         with self._lock:
             opened = self._opened(resource, announced)
-            span, row_shape = opened.span(hints, index)
+            span, row_shape = opened.span(announced, index)
             # Some know it only once they have looked into a file.
             colour = bool(getattr(opened.rows, "colour", False))
         if span.rows > MOST_ROWS:
@@ -165,7 +163,7 @@ class Assets:
     def _read(
         self,
         resource: Mapping[str, Any],
-        announced: tuple[int, ...],
+        announced: Hints,
         where: tuple[int, ...],
     ) -> Any:
         stored = self._stored(resource, announced, where)
@@ -226,7 +224,7 @@ class Assets:
     def _stored(
         self,
         resource: Mapping[str, Any],
-        announced: tuple[int, ...],
+        announced: Hints,
         where: tuple[int, ...],
         takes: Callable[[str | None], bool] | None = None,
     ) -> Stored | None:
@@ -234,9 +232,7 @@ class Assets:
             storing = self._opened(resource, announced).storing
             return storing.stored(where, takes) if storing is not None else None
 
-    def _opened(
-        self, resource: Mapping[str, Any], announced: tuple[int, ...]
-    ) -> _Opened:
+    def _opened(self, resource: Mapping[str, Any], announced: Hints) -> _Opened:
         def open_anew() -> _Opened:
             open_asset = opener(resource["mimetype"])
             return _Opened(open_asset(self._asset(resource, announced)))
@@ -245,14 +241,15 @@ class Assets:
         opened.asked += 1
         return opened
 
-    def _asset(self, resource: Mapping[str, Any], announced: tuple[int, ...]) -> Asset:
+    def _asset(self, resource: Mapping[str, Any], announced: Hints) -> Asset:
         parameters = _parameters(resource)
         return Asset(
             mimetype=resource["mimetype"],
             uri=resource["uri"],
             path=self._roots.locate(resource["uri"]),
             parameters=parameters,
-            datum_shape=datum_shape(announced, parameters),
+            datum_shape=announced.sizes if len(announced.sizes) > 1 else (),
+            hints=announced,
             locate=self._roots.locate,
             allow_external=self._roots.allow_external,
         )
@@ -299,7 +296,7 @@ class _Source:
 
     assets: Assets
     resource: Mapping[str, Any]
-    announced: tuple[int, ...]
+    announced: Hints
 
     def read(self, where: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
         return self.assets.read(self.resource, self.announced, where, shape)
@@ -319,15 +316,12 @@ class AssetPixels:
     index: int
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
-    datum_shape: tuple[int, ...]
     hints: Hints
     held: int = field(default=0, init=False)
 
     def open(self) -> EventRows | EventPart:
         """Find the rows; they are read one by one."""
-        return self.assets.event(
-            self.resource, self.index, self.datum_shape, self.hints
-        )
+        return self.assets.event(self.resource, self.index, self.hints)
 
 
 def _parameters(resource: Mapping[str, Any]) -> Mapping[str, Any]:

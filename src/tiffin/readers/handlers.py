@@ -29,6 +29,7 @@ from tiffin.errors import (
 from tiffin.exact import refuse_masked
 from tiffin.readers.hdf5_reach import check_reach
 from tiffin.readers.hdf5_written import Written
+from tiffin.readers.image_files import tiff_samples
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["DatumPixels", "Handlers"]
 
 GROUP = "databroker.handlers"
+
+MOST_SAMPLES = 5
+"""So many numbers a pixel are looked into: CMYK with alpha."""
 
 
 class Handlers:
@@ -169,7 +173,8 @@ class DatumPixels:
         array, lacking = self.handlers.read(self.resource, self.datum_kwargs)
         if array.ndim < 2:
             return array
-        at = place(array.shape, self.hints)
+        colour = isinstance(array, Coloured)
+        at = place(array.shape, self.hints, last_is_colour=colour)
         dimensions = len(at)
         found = math.prod(array.shape) // (math.prod(array.shape[k] for k in at) or 1)
         announced = self._announced(array, dimensions)
@@ -198,6 +203,12 @@ class DatumPixels:
         return math.prod(shape[:-dimensions])
 
 
+class Coloured(np.ndarray):
+    """An array whose last axis holds the samples of a colour."""
+
+    colour = True
+
+
 class PartlyThere:
     """Images of which some are not there yet: asking for one of those says so.
 
@@ -218,6 +229,7 @@ class PartlyThere:
         self._array = array
         self._absent = absent
         self._where = where
+        self.colour = isinstance(array, Coloured)
         self.shape = (images, *array.shape[1:])
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -253,7 +265,24 @@ class _Opened:
         lacking = self._lacking(datum_kwargs)
         array = self.handler(**datum_kwargs)
         refuse_masked(array)
-        return np.asarray(array), lacking
+        return self._coloured(np.asarray(array), datum_kwargs), lacking
+
+    def _coloured(
+        self, array: np.ndarray, datum_kwargs: Mapping[str, Any]
+    ) -> np.ndarray:
+        """See samples last, where the handler's file is a TIFF that has some."""
+        files: Any = getattr(self.handler, "get_file_list", None)
+        may_be = array.ndim > 3 or (array.ndim == 3 and array.shape[-1] <= MOST_SAMPLES)
+        if not may_be or not callable(files):
+            return array
+        first = str(next(iter(files([datum_kwargs])), ""))
+        if not first.lower().endswith((".tif", ".tiff")):
+            return array
+        samples = tiff_samples(Path(first))
+        if samples is None:
+            return array
+        last = np.moveaxis(array, -3, -1) if samples == "first" else array
+        return last.view(Coloured)
 
     def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
         """Say which rows of a datum were never written: HDF5 would make them up.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from tiffin.axes import Hints, place
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
 from tiffin.readers.regular import open_regular
 from tiffin.readers.room import check_room
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ArrayPages", "NpyPages", "TiffPages", "read_jpeg", "read_npy", "read_tiff"]
+__all__ = [
+    "ArrayPages",
+    "NpyPages",
+    "TiffPages",
+    "read_jpeg",
+    "read_npy",
+    "read_tiff",
+    "tiff_samples",
+]
 
 FOREIGN = (
     OSError,
@@ -123,14 +132,18 @@ class NpyPages:
     shape : tuple of int
         Of the whole array.
     dtype : numpy.dtype
+    axes : int
+        How many axes a page has: 2, or more where an image's are not the last two.
     """
 
     colour = False
 
-    def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, axes: int = 2
+    ) -> None:
         self._file, self._dtype, self._first = file, dtype, file.tell()
-        self._count = math.prod(shape[:-2])
-        self.shape = shape[-2:]
+        self._count = math.prod(shape[:-axes])
+        self.shape = shape[-axes:]
 
     def __len__(self) -> int:
         return self._count
@@ -151,6 +164,31 @@ def read_tiff(path: Path, announced: int = 0) -> TiffPages:
     """Open a TIFF; `announced` numbers an image has, or 0."""
     with _opening("TIFF", path) as file:
         return TiffPages(file, path, announced)
+
+
+def tiff_samples(path: Path) -> str | None:
+    """Tell where a TIFF's first page has its samples.
+
+    Returns
+    -------
+    {"last", "first"} or None
+        None for a grey image.
+
+    Raises
+    ------
+    ReadError
+        If they are neither grey nor RGB.
+    """
+    import tifffile
+
+    with _opening("TIFF", path) as file, file:
+        check_chain(file, path)
+        file.seek(0)
+        page: Any = tifffile.TiffFile(file).pages[0]
+        _check_samples(page, path)
+        if not _is_colour(page):
+            return None
+        return "first" if _in_order(page) != page.shape else "last"
 
 
 def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
@@ -174,13 +212,16 @@ def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
     return ArrayPages(array[np.newaxis], colour=array.ndim == 3)
 
 
-def read_npy(path: Path, announced: int = 0) -> ArrayPages | NpyPages:
-    """Open an NPY file, all leading axes as one."""
+def read_npy(
+    path: Path, announced: int = 0, hints: Hints | None = None
+) -> ArrayPages | NpyPages:
+    """Open an NPY file, all leading axes as one; `hints` tell which these are."""
     with _opening("NPY", path) as file:
         shape, by_columns, dtype = _npy_header(file)
         if len(shape) < 2 or dtype.hasobject or not dtype.itemsize:
             message = f"{path} holds no image: its shape is {[*shape]} of {dtype}"
             raise ReadError(message)
+        axes = 2 if hints is None else len(shape) - min(place(shape, hints))
         first = file.tell()
         there, wanted = file.seek(0, 2) - first, math.prod(shape) * dtype.itemsize
         if there != wanted:
@@ -189,14 +230,14 @@ def read_npy(path: Path, announced: int = 0) -> ArrayPages | NpyPages:
                 f"{there} are there"
             )
             raise (NotYetError if there < wanted else ReadError)(message)
-        check_room(path, shape[-2:], dtype.itemsize, there, announced)
+        check_room(path, shape[-axes:], dtype.itemsize, there, announced)
         file.seek(first)
         if not by_columns:
-            return NpyPages(file, shape, dtype)
+            return NpyPages(file, shape, dtype, axes)
         check_room(path, shape, dtype.itemsize, there, announced)
         with file:
             array = np.frombuffer(file.read(wanted), dtype).reshape(shape, order="F")
-    return ArrayPages(array.reshape(-1, *shape[-2:]))
+    return ArrayPages(array.reshape(-1, *shape[-axes:]))
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

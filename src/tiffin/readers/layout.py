@@ -121,7 +121,8 @@ def images_an_event(datum: tuple[int, ...], image: tuple[int, ...]) -> tuple[int
     ((6,), (2, 6))
     """
     found = [math.prod(datum[:-2])] if datum else []
-    if len(image) == 3 and len(datum) >= 3 and _holds_samples(datum[-3:], image):
+    same = sorted(datum[-3:]) == sorted(image)
+    if len(image) == 3 and (same or _holds_samples(datum[-3:], image)):
         found.insert(0, math.prod(datum[:-3]))
     return tuple(number for number in dict.fromkeys(found) if number)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from tiffin.axes import Hints
 from tiffin.errors import ReadError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Asset:
         Of the stream resource: ``dataset``, ``template``, ``chunk_shape``…
     datum_shape : tuple of int
         The shape that the descriptor announces for an event; () if none.
+    hints : Hints
+        What else is known of an event's array.
     locate : callable
         Resolves a file beside `path`: gives the path for a URI.
     allow_external : tuple of pathlib.Path
@@ -52,6 +55,7 @@ class Asset:
     path: Path
     parameters: Mapping[str, Any] = field(default_factory=dict)
     datum_shape: tuple[int, ...] = ()
+    hints: Hints = field(default_factory=Hints)
     locate: Callable[[str], Path] | None = None
     allow_external: tuple[Path, ...] = ()
 

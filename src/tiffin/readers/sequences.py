@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tiffin.axes import place
 from tiffin.errors import NotYetError, ReadError, TiffinError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.layout import files_an_event, images_an_event
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from tiffin.axes import Hints
     from tiffin.readers.rows import Asset, Rows, Stored
 
 __all__ = ["FileSequence", "OneFile", "Pages", "jpeg_rows", "npy_rows", "tiff_rows"]
@@ -173,10 +176,10 @@ class FileSequence:
     def _learn(self, number: int) -> None:
         """Find out from one file how the images lie in all of them."""
         pages = self._file(number)
-        found, held = len(pages), _images_a_page(pages)
+        found, (held, image) = len(pages), _images_a_page(pages, self._asset.hints)
         datum, colour = self._asset.datum_shape, pages.colour
         self._said = files_an_event(datum, self._asset.parameters, colour=colour)
-        wanted = images_an_event(datum, pages.shape[-3 if colour else -2 :])
+        wanted = images_an_event(datum, image)
         wanted = wanted or (found * held * (self._said or 1),)
         for images in wanted:
             rows, rest = divmod(images, held)
@@ -274,10 +277,11 @@ def jpeg_rows(asset: Asset) -> Rows:
 
 def npy_rows(asset: Asset) -> Rows:
     """Open a sequence of NPY files."""
+    open_pages = partial(read_npy, hints=asset.hints)
     one = asset.uri.endswith(".npy") or asset.path.is_file()
     if not one and not asset.parameters.get("uris"):
-        return _rows(asset, read_npy, NPY_TEMPLATE)
-    return _rows(asset, read_npy)
+        return _rows(asset, open_pages, NPY_TEMPLATE)
+    return _rows(asset, open_pages)
 
 
 def _rows(
@@ -293,6 +297,16 @@ def _rows(
     return OneFile(asset.path, open_file(asset.path))
 
 
-def _images_a_page(pages: Pages) -> int:
-    """Count the images of a page: a row of a dataset may hold several."""
-    return max(math.prod(pages.shape[: -3 if pages.colour else -2]), 1)
+def _images_a_page(pages: Pages, hints: Hints) -> tuple[int, tuple[int, ...]]:
+    """Count the images of a page, as a row of a dataset may hold several; and see one.
+
+    Raises
+    ------
+    ReadError
+        If its rows and columns can't be told.
+    """
+    shape = pages.shape
+    if len(shape) < 3:
+        return 1, shape
+    image = tuple(shape[k] for k in place(shape, hints, last_is_colour=pages.colour))
+    return max(math.prod(shape) // (math.prod(image) or 1), 1), image
