@@ -76,10 +76,9 @@ def subtract(image: np.ndarray, dark: np.ndarray, dtype: Any = None) -> np.ndarr
         )
         return cast_exactly(np.subtract(one, other), wanted)
     with np.errstate(over="ignore", invalid="ignore"):
-        difference = np.subtract(image, dark, dtype=_work(wanted, image, dark))
-        result = difference.astype(wanted, copy=False)
+        result = _calculated(np.subtract, image, dark, wanted)
     refuse_overflow(result, image, dark)
-    return np.asarray(result)
+    return result
 
 
 def divide(image: np.ndarray, flat: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -110,12 +109,11 @@ def divide(image: np.ndarray, flat: np.ndarray, dtype: Any = None) -> np.ndarray
         raise DtypeError(message)
     try:
         with np.errstate(divide="raise", over="ignore", under="ignore"):
-            quotient = np.divide(image, flat, dtype=_work(wanted, image, flat))
-            result = quotient.astype(wanted, copy=False)
+            result = _calculated(np.divide, image, flat, wanted)
     except FloatingPointError:
         raise CorrectionError("the flat field has pixels that are zero") from None
     refuse_overflow(result, image)
-    return np.asarray(result)
+    return result
 
 
 def prepare_dark(dark: np.ndarray, *, pedestal: float = 0) -> np.ndarray:
@@ -319,6 +317,18 @@ def refuse_overflow(result: np.ndarray, *sources: np.ndarray) -> None:
         limit = np.finfo(result.dtype).max
         message = f"{result.dtype} can't hold a result: it is larger than {limit:.4g}"
         raise DtypeError(message)
+
+
+def _calculated(
+    operation: np.ufunc, image: np.ndarray, other: np.ndarray, wanted: np.dtype
+) -> np.ndarray:
+    """Calculate a block of rows at a time, which stays in the cache."""
+    work = _work(wanted, image, other)
+    result = np.empty(image.shape, wanted)
+    for rows in row_blocks(image.shape):
+        part = other[rows] if other.ndim else other
+        result[rows] = operation(image[rows], part, dtype=work)
+    return result
 
 
 def _work(wanted: np.dtype, *sources: np.ndarray) -> np.dtype:
