@@ -183,7 +183,14 @@ def slices(proxy):
 @pytest.mark.parametrize(
     "fault", [stalls, stalls_midway, trickles, trickles_headers, never_ends]
 )
-@pytest.mark.parametrize("where", [PIXELS, "/search/", "/table/"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        PIXELS,
+        pytest.param("/search/", marks=pytest.mark.slow),
+        pytest.param("/table/", marks=pytest.mark.slow),
+    ],
+)
 def test_a_reply_that_does_not_end_is_an_error_in_time(
     run, proxy, tmp_path, fault, where
 ):
@@ -338,6 +345,7 @@ def shell(*arguments, **options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_shell_takes_a_timeout(proxy, tmp_path):
     """As an option, and in a configuration file."""
     proxy.faults = [(".", stalls)]

@@ -137,7 +137,9 @@ class Handlers:
             joined = os.path.join(root, path)  # noqa: PTH118 (as databroker does)
         return str(self._roots.path(joined))
 
-    def _unreadable(self, resource: Mapping[str, Any], error: BaseException) -> TiffinError:
+    def _unreadable(
+        self, resource: Mapping[str, Any], error: BaseException
+    ) -> TiffinError:
         kind, path = type(error).__name__, self._path(resource)
         message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
         if isinstance(error, FileNotFoundError):
