@@ -216,7 +216,9 @@ class Assets:
         except TiffinError:
             self.forget(resource)
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in's SystemExit ends no more than this
             self.forget(resource)
             message = f"{resource.get('uri')}: {type(error).__name__}: {error}"
             raise ReadError(message) from error

@@ -84,9 +84,12 @@ def _readings(mimetype: str) -> list[str]:
 def _loaded(plug_in: Any, mimetype: str) -> Opener:
     try:
         loaded: Opener = plug_in.load()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # not even SystemExit ends more than a frame
+        why = f"{type(error).__name__}: {error}"
         message = (
-            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {error}"
+            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {why}"
         )
         raise UnknownFormatError(message) from error
     return loaded

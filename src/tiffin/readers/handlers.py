@@ -27,11 +27,14 @@ from tiffin.errors import (
     did_you_mean,
 )
 from tiffin.exact import refuse_masked
+from tiffin.readers import eiger
+from tiffin.readers.eiger import EigerHandler, EigerSeries
 from tiffin.readers.hdf5_reach import check_reach
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import tiff_samples
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
+from tiffin.readers.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +47,9 @@ GROUP = "databroker.handlers"
 
 MOST_SAMPLES = 5
 """So many numbers a pixel are looked into: CMYK with alpha."""
+
+MISTAKEN = "area_detector_handlers."
+"""Whose handler of Eiger files is right for data files of one image only."""
 
 
 class Handlers:
@@ -63,7 +69,7 @@ class Handlers:
 
     def read(
         self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]
-    ) -> tuple[np.ndarray, dict[int, str]]:
+    ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
         """Read what one datum points at.
 
         Parameters
@@ -75,7 +81,7 @@ class Handlers:
 
         Returns
         -------
-        array : ndarray [counts]
+        array : ndarray or EigerSeries [counts]
             In the shape that the handler gives.
         lacking : dict of int to str
             Which rows of it the file does not have, and why.
@@ -90,7 +96,9 @@ class Handlers:
             opened = self._opened(resource)
             try:
                 return opened.read(datum_kwargs)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # not even SystemExit ends more than a frame
                 if self.forget(resource):
                     return self.read(resource, datum_kwargs)
                 raise self._unreadable(resource, error) from error
@@ -120,10 +128,12 @@ class Handlers:
             try:
                 path = self._path(resource)
                 check_reach(Path(path), allowed)
+                if factory is EigerHandler:
+                    return _Opened(EigerHandler(path, allowed=allowed, **options))
                 return _Opened(factory(path, **options), allowed)
-            except ReadError:
+            except (ReadError, KeyboardInterrupt):
                 raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # as above
                 raise self._unreadable(resource, error) from error
 
         return self._open.get(resource["uid"], make)
@@ -140,6 +150,8 @@ class Handlers:
     def _unreadable(
         self, resource: Mapping[str, Any], error: BaseException
     ) -> TiffinError:
+        if isinstance(error, TiffinError):
+            return error
         kind, path = type(error).__name__, self._path(resource)
         message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
         if isinstance(error, FileNotFoundError):
@@ -181,6 +193,7 @@ class DatumPixels:
         found = math.prod(array.shape) // (math.prod(array.shape[k] for k in at) or 1)
         announced = self._announced(array, dimensions)
         absent = _images_in_rows(lacking, array.shape[0], found)
+        self._refuse_surplus(found, array.shape)
         if found < announced:
             reason = f"the file holds {found} of {announced} images"
             absent |= dict.fromkeys(range(found, announced), reason)
@@ -189,17 +202,44 @@ class DatumPixels:
         if at != tuple(range(array.ndim - dimensions, array.ndim)):
             message = f"{self.resource['spec']} at {self.resource['resource_path']}"
             raise NotYetError(f"{message}: {next(iter(absent.values()))}")
-        flat = array.reshape(found, *array.shape[-dimensions:])
+        flat: Any = array
+        if isinstance(array, np.ndarray):
+            flat = array.reshape(found, *array.shape[-dimensions:])
         where = f"{self.resource['spec']} at {self.resource['resource_path']}"
         return PartlyThere(flat, max(found, announced), absent, where)
 
-    def _announced(self, array: np.ndarray, dimensions: int) -> int:
+    def _refuse_surplus(self, found: int, shape: tuple[int, ...]) -> None:
+        """Refuse more images than an event has, where that is known for certain.
+
+        An announcement of one image may be an older one, which left out the others; and
+        where sizes disagree, it says nothing of numbers.
+        """
+        hints, options = self.hints, self.resource.get("resource_kwargs") or {}
+        said = math.prod(hints.lead) if len(hints.sizes) > 2 else 0
+        agree = all(hints.image) and sorted(hints.image[:2]) == sorted(shape[-2:])
+        if (
+            not said
+            or not agree
+            or found <= said
+            or found == options.get("frame_per_point")
+        ):
+            return
+        where = f"{self.resource['spec']} at {self.resource['resource_path']}"
+        message = (
+            f"{where}: the handler gives {found} images for an event of which {said} "
+            f"are announced: which of them are meant is not known"
+        )
+        raise ReadError(message)
+
+    def _announced(self, array: Any, dimensions: int) -> int:
         """Count the images that must be there.
 
         An announced shape is often wrong otherwise: its axes in another order, or one
         for samples. So what has as many numbers as announced has all of them.
         """
         shape = self.shape or ()
+        if not shape:
+            return int(getattr(array, "expected", 0))
         if len(shape) <= dimensions or array.size >= math.prod(shape):
             return 0
         return math.prod(shape[:-dimensions])
@@ -216,7 +256,7 @@ class PartlyThere:
 
     Parameters
     ----------
-    array : ndarray, shape (images, rows, columns[, samples]) [counts]
+    array : array-like, shape (images, rows, columns[, samples]) [counts]
     images : int
         How many there are to be; no less than there are.
     absent : mapping of int to str
@@ -226,7 +266,7 @@ class PartlyThere:
     """
 
     def __init__(
-        self, array: np.ndarray, images: int, absent: Mapping[int, str], where: str
+        self, array: Any, images: int, absent: Mapping[int, str], where: str
     ) -> None:
         self._array = array
         self._absent = absent
@@ -253,7 +293,7 @@ class PartlyThere:
 class _Opened:
     """A handler, and what its file tells of rows never written, if it is HDF5."""
 
-    def __init__(self, handler: Any, allowed: tuple[Path, ...]) -> None:
+    def __init__(self, handler: Any, allowed: tuple[Path, ...] = ()) -> None:
         self.handler = handler
         self._allowed = allowed
         self.asked = 0
@@ -261,9 +301,13 @@ class _Opened:
 
     def read(
         self, datum_kwargs: Mapping[str, Any]
-    ) -> tuple[np.ndarray, dict[int, str]]:
+    ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
         """Give what the handler gives for a datum, and which rows the file lacks."""
         self.asked += 1
+        if isinstance(self.handler, EigerHandler):
+            images = self.handler(**datum_kwargs)
+            return images, getattr(images, "lacking", {})
+        self._check_files(datum_kwargs)
         lacking = self._lacking(datum_kwargs)
         array = self.handler(**datum_kwargs)
         refuse_masked(array)
@@ -285,6 +329,15 @@ class _Opened:
             return array
         last = np.moveaxis(array, -3, -1) if samples == "first" else array
         return last.view(Coloured)
+
+    def _check_files(self, datum_kwargs: Mapping[str, Any]) -> None:
+        """Refuse a pipe or a device among the files that a handler says it reads."""
+        names = getattr(self.handler, "get_file_list", None)
+        if names is None:
+            return
+        for path in map(Path, names([datum_kwargs])):
+            if path.exists():
+                check_regular(path)
 
     def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
         """Say which rows of a datum were never written: HDF5 would make them up.
@@ -339,6 +392,8 @@ def registered(spec: str) -> Any:
         Naming the spec and the entry-point group, if there is none.
     """
     found = _entry_points().get(spec)
+    if spec in eiger.SPECS and (found is None or found.value.startswith(MISTAKEN)):
+        return EigerHandler
     if found is None:
         message = (
             f"no handler is registered for spec {spec!r}: pip install 'tiffin[all]' "
@@ -348,9 +403,12 @@ def registered(spec: str) -> Any:
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:
         return _loaded(found)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # not even SystemExit ends more than a frame
+        why = f"{type(error).__name__}: {error}"
         message = (
-            f"the handler for spec {spec!r} ({found.value}) can't be loaded: {error}; "
+            f"the handler for spec {spec!r} ({found.value}) can't be loaded: {why}; "
             f"pip install 'tiffin[all]' brings what most handlers need"
         )
         raise UnknownFormatError(message) from error
