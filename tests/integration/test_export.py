@@ -550,12 +550,12 @@ def test_a_file_of_documents_is_a_source(run, tmp_path, read, form):
         assert record.dtype == np.uint16
 
 
-@pytest.mark.parametrize("torn", [True, False])
-def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, torn):
-    """A torn last line may have been a frame: it is a failure, as nonsense is."""
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, end):
+    """A torn last line may have been a frame: it is a failure."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
-    path.write_text("\n".join([*lines[:3], lines[3][:40] + ("" if torn else "\n")]))
+    path.write_text("\n".join([*lines[:3], lines[3][:40] + end]))
     into = {"directory": tmp_path / "out"}
 
     report = tiffin.export(path, NAME, **into, on_error="report")
@@ -566,7 +566,7 @@ def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, torn):
         assert [record.seq_num for record in told.written] == [1]
         (failed,) = told.failed
         assert isinstance(failed.error, SourceError)
-        assert ("breaks off in line 4" in str(failed.error)) == torn
+        assert "breaks off in line 4" in str(failed.error)
         assert not told.ok
 
 

@@ -148,3 +148,15 @@ def test_errors_in_a_circle_are_no_trap():
 
     assert len(str(one)) < 1000
     assert one.__cause__ is other
+
+
+def test_what_was_said_of_no_run_makes_no_report():
+    """What belongs to no run has a report once it has a record."""
+    ledger = Ledger()
+    ledger.say("", ReadError("the disk is full"))
+    assert ledger.runs == ()
+    assert not ledger.knows("")
+
+    ledger.put(("", ledger.new_group(), 0), record("", "failed"))
+    assert ledger.runs == ("",)
+    assert ledger.knows("")

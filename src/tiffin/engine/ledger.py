@@ -82,11 +82,11 @@ class Ledger:
     def runs(self) -> tuple[str, ...]:
         """The runs that are known, or have a record, in order."""
         with self._lock:
-            return tuple(self._books)
+            return tuple(run for run, b in self._books.items() if run or b.records)
 
     def knows(self, run: object) -> bool:
         """Whether a run is known, or has a record."""
-        return run in self._books
+        return run in self._books and (run != "" or self.has_any(""))
 
     @property
     def unfinished(self) -> tuple[str, ...]:
