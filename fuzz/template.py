@@ -5,8 +5,7 @@ python fuzz/template.py fuzz/seeds -max_total_time=600
 
 Whatever the text: it is a template, or a `TemplateError` with a column says why not.
 What a template gives is a path that stays in its folder and that every system takes;
-its pattern matches it; and reading it backwards gives the numbers that it was made of,
-or a `TemplateError`.
+and its pattern matches it.
 
 In November 2026 it ran for 621 seconds, 686,552 inputs, without a finding.
 """
@@ -40,7 +39,6 @@ NAMES = {
     "i": 3,
     "frame": 9,
 }
-KNOWN = {"i": 3, "frame": 9, "event.seq_num": 7}
 ILLEGAL = re.compile(r'[\x00-\x1f\\:*?"<>|]')
 
 
@@ -67,16 +65,13 @@ def one_input(data):
 
 
 def look_at(template, name):
-    """Look at a name, and read it."""
+    """Check that a name stays in its folder and fits every system."""
     components, told = name.split("/"), (template.text, name)
     assert all(c not in ("", ".", "..") for c in components), told
     assert not any(c.endswith((".", " ")) for c in components), told
     assert not ILLEGAL.search(name), told
     assert all(len(c.encode()) <= 255 for c in components), told
     assert matches(components, template.glob().split("/")), (*told, template.glob())
-    for key, value in template.parse_name(name).items():
-        is_number = isinstance(value, int | float)
-        assert not is_number or KNOWN.get(key, value) == value, (*told, key, value)
 
 
 def matches(path, pattern):

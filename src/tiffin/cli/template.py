@@ -63,7 +63,6 @@ def template(
     if explain:
         console.print(_table(made, names))
     console.print(Text(f"pattern   {shown(made.glob())}"))
-    console.print(Text(f"readable  {shown(_invertible(made))}"))
     if names is not None and not _shown(console, made, names):
         raise typer.Exit(1)
 
@@ -86,14 +85,6 @@ def _table(made: Template, names: Mapping[str, Any] | None) -> Table:
         cells = (part, meaning, example) if names is not None else (part, meaning)
         table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
-
-
-def _invertible(made: Template) -> str:
-    try:
-        made.check_invertible()
-    except TemplateError as error:
-        return f"no: {error}"
-    return "yes, values can be read back where they hold no separator"
 
 
 def _first_frame(source: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Make a file's name from a run's metadata, and read it back.
+"""Make a file's name from a run's metadata.
 
 A `Template` is parsed once and rendered for each frame. It looks items up and formats
 them, nothing else: no attribute is read, no code is run, and no value can add a folder

@@ -26,7 +26,6 @@ __all__ = [
     "safe_component",
     "split_suffix",
     "strict",
-    "without_mark",
 ]
 
 Policy = Literal["portable", "strict"]
@@ -72,10 +71,6 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 """Names of devices; Windows takes them for these whatever follows the first dot."""
-
-_MARKED = re.compile(
-    _RESERVED.pattern.replace("(?= *", f"{REPLACEMENT}(?= *"), re.IGNORECASE
-)
 
 
 def portable(value: str) -> str:
@@ -170,20 +165,6 @@ def safe_component(component: str) -> str:
 def is_reserved(component: str) -> bool:
     """Whether Windows takes a name for that of a device."""
     return _RESERVED.match(component) is not None
-
-
-def without_mark(component: str) -> str | None:
-    """Give the reserved name that got a mark; None if there is none.
-
-    Examples
-    --------
-    >>> without_mark("aux_.tif"), without_mark("auxx_.tif")
-    ('aux.tif', None)
-    """
-    marked = _MARKED.match(component)
-    if marked is None:
-        return None
-    return component[: marked.end() - 1] + component[marked.end() :]
 
 
 def split_suffix(component: str) -> tuple[str, str]:

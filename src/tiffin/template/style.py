@@ -32,9 +32,6 @@ __all__ = ["Style"]
 MEMORY = 4096
 """How many different values are remembered with what became of them."""
 
-_COMPOSED = "_K;`"
-"""Characters of ASCII that the policy makes of others, by NFC or in their stead."""
-
 LONGEST_VALUE = 1024
 """Characters of a value that are looked at; a component of a path has 255 bytes."""
 
@@ -124,26 +121,11 @@ class Style:
         """Make a value's text fit for a name; ``""`` if nothing of it is left."""
         return self._cleaned(text if len(text) <= LONGEST_VALUE else _cut(text))
 
-    def fits(self, text: str) -> bool:
-        """Whether a text can be what became of a value."""
-        if not text or any(old in text for old in self._never):
-            return False
-        return self._policed(text) == text
-
     def _clean(self, text: str) -> str:
         return "" if is_blank(text) else self._policed(self._replace(text))
 
     def _policed(self, text: str) -> str:
         return strict(text) if self.policy == "strict" else portable(text)
-
-    @property
-    def _never(self) -> list[str]:
-        """What is replaced, and comes of nothing else."""
-        if self.policy == "strict":
-            return []  # nearly all may come of a letter that looks like it
-        made = _COMPOSED + "".join(new for _, new in self.replacements)
-        single = [old for old, _ in self.replacements if len(old) == 1]
-        return [old for old in single if old.isascii() and old not in made]
 
     def time(self, value: Any) -> datetime:
         """See a number of seconds, or a text in ISO 8601, as a time in the zone.

@@ -1,4 +1,4 @@
-"""The `Template`: parsed once, rendered for each frame, read backwards."""
+"""The `Template`: parsed once, rendered for each frame."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from tiffin.template.components import (
 )
 from tiffin.template.explain import explain
 from tiffin.template.grammar import Field, Part, Segment, fields_of, parse, shifted
-from tiffin.template.inverse import Inverse
 from tiffin.template.lookup import nowhere
 from tiffin.template.pattern import glob_of
 from tiffin.template.style import Style
 from tiffin.template.text import pieces_of, segment_of, step_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from tiffin.template.components import Piece
@@ -64,14 +62,11 @@ class Template:
     --------
     >>> template = Template("{start.sample_name|unnamed}_{event.seq_num:03d}.tif")
     >>> names = {"start": {"sample_name": "a/b"}, "event": {"seq_num": 7}}
-    >>> name = template.render(names)
-    >>> name
+    >>> template.render(names)
     'a_b_007.tif'
-    >>> template.parse_name(name)
-    {'start.sample_name': 'a_b', 'event.seq_num': 7}
     """
 
-    __slots__ = ("_inverse", "_literals", "_parts", "_steps", "style", "text")
+    __slots__ = ("_literals", "_parts", "_steps", "style", "text")
 
     def __init__(
         self,
@@ -114,7 +109,6 @@ class Template:
             for n, part in enumerate(self._parts)
             if not isinstance(part, str)
         ]
-        self._inverse: Inverse | None = None
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
@@ -149,8 +143,6 @@ class Template:
     def with_style(self, style: Style) -> Template:
         """Give the same template in another style."""
         return Template._of(self.text, self._parts, style)
-
-    # ---- forwards
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Make one relative path.
@@ -267,65 +259,8 @@ class Template:
         first = self._parts[0]
         return isinstance(first, str) and Path(first).is_absolute()
 
-    # ---- backwards
-
-    def parse_name(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        root: str | os.PathLike[str] | None = None,
-    ) -> dict[str, Any]:
-        """Read the values back that a name was made of.
-
-        Parameters
-        ----------
-        path : str or path
-            As `render` gave it; or with more folders in front, as a record has it, if
-            it is certain how many of them are the template's.
-        root : str or path, optional
-            Where names begin, as an export's ``directory``: the path is taken from
-            there.
-
-        Returns
-        -------
-        dict
-            Field → value, such as ``{"start.scan_id": "42", "event.seq_num": 7}``: a
-            number or a time where the specification tells it whole, else text, as it
-            stands in the name. A field without a value, in a segment that vanished, is
-            None; so is a number or a time in whose place its default stands, while a
-            text may be the value as well as the default. A field that stands twice, in
-            another format, is there as ``"start.time:%H%M"`` as well.
-
-        Raises
-        ------
-        TemplateError
-            If the template can't be inverted, because fields follow each other without
-            a separator; if this is no name of its; or if it can be read in two ways.
-
-        Examples
-        --------
-        >>> template = Template("{run}_{time:%Y%m%d}<_{event.data.T:.1f}K>.tif")
-        >>> template.parse_name("7f3a1c2e_20261122_300.5K.tif")["event.data.T"]
-        300.5
-        >>> template = Template("<{start.project}/>{start.sample}_{i}.tif")
-        >>> template.parse_name("/data/Fe/x_3.tif", root="/data")["start.project"]
-        'Fe'
-        """
-        return self._inverted().read(path, root)
-
-    def check_invertible(self) -> None:
-        """Raise what `parse_name` would say of every name.
-
-        Raises
-        ------
-        TemplateError
-            If fields follow each other without a separator, or replacements take away
-            what tells a number.
-        """
-        self._inverted().check_invertible()
-
     def glob(self) -> str:
-        """Give the pattern of the names, for `pathlib.Path.glob`.
+        """Return a pattern that matches all names, for `pathlib.Path.glob`.
 
         Examples
         --------
@@ -333,11 +268,6 @@ class Template:
         '*/[[]a]_*.tif'
         """
         return glob_of(tidied(self._parts))
-
-    def _inverted(self) -> Inverse:
-        if self._inverse is None:
-            self._inverse = Inverse(tidied(self._parts), self.text, self.style)
-        return self._inverse
 
 
 def _step(part: Field | Segment, style: Style) -> Step:

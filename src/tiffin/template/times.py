@@ -1,4 +1,4 @@
-"""Write times by directives as strftime has them, and read them back.
+"""Write times by the directives of strftime.
 
 In English whatever the program's locale is, for a screen program may have set one and a
 name must not depend on it; and with years of four digits, which strftime leaves to the
@@ -8,7 +8,7 @@ system.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIRECTIVES",
-    "WITH_LETTERS",
-    "is_whole",
-    "pattern_of",
     "pieces_of",
-    "read",
     "strftime",
 ]
 
@@ -129,95 +125,3 @@ def strftime(time: datetime, specification: str) -> str:
         _WRITTEN[letter](time) if letter else literal
         for literal, letter in pieces_of(specification)
     )
-
-
-# ---- backwards
-
-_PATTERNS = {
-    "Y": "[0-9]{4}",
-    "f": "[0-9]{6}",
-    "j": "[0-9]{3}",
-    "u": "[1-7]",
-    "G": "[0-9]{4}",
-    "b": "|".join(month[:3] for month in _MONTHS),
-    "B": "|".join(_MONTHS),
-    "a": "|".join(day[:3] for day in _DAYS),
-    "A": "|".join(_DAYS),
-    "p": "AM|PM",
-    "z": r"[+-][0-9]{4}(?:[0-9]{2}(?:\.[0-9]{6})?)?",
-    "Z": r"[A-Za-z0-9+\-]+",
-}
-
-WITH_LETTERS = frozenset("bBaApZ")
-"""Directives that give more than digits."""
-
-
-def is_whole(letters: frozenset[str]) -> bool:
-    """Whether directives tell a time from the year down, without a gap."""
-    year = bool(letters & {"Y", "y"})
-    month = year and bool(letters & {"m", "b", "B"})
-    day = (month and "d" in letters) or (year and "j" in letters)
-    day = day or letters >= {"G", "V", "u"}
-    if letters & set("HIMSfp"):
-        hour = "H" in letters or letters >= {"I", "p"}
-        gap = "f" in letters and "S" not in letters
-        return day and hour and not gap and ("S" not in letters or "M" in letters)
-    if month:
-        return day or "d" not in letters
-    return day or (year and not letters & set("mbBdj"))
-
-
-def pattern_of(letter: str) -> str:
-    """Give the pattern of what a directive writes."""
-    return _PATTERNS.get(letter, "[0-9]{2}")
-
-
-def read(told: dict[str, str]) -> datetime:
-    """Give the time that directives' texts tell, whose letters are whole.
-
-    Without a zone, unless there is one among them.
-
-    Raises
-    ------
-    ValueError, OverflowError
-        If there is none such.
-
-    Examples
-    --------
-    >>> read({"d": "22", "b": "Nov", "y": "26"}).isoformat()
-    '2026-11-22T00:00:00'
-    """
-    day = _day(told)
-    hour = int(told.get("H", "0"))
-    if "H" not in told and "I" in told:
-        hour = int(told["I"]) % 12 + 12 * (told["p"] == "PM")
-    return datetime(
-        day.year,
-        day.month,
-        day.day,
-        hour,
-        int(told.get("M", "0")),
-        int(told.get("S", "0")),
-        int(told.get("f", "0")),
-        tzinfo=_zone_of(told["z"]) if "z" in told else None,
-    )
-
-
-def _day(told: dict[str, str]) -> date:
-    if not told.keys() & {"Y", "y"}:
-        return date.fromisocalendar(int(told["G"]), int(told["V"]), int(told["u"]))
-    short = int(told.get("y", "0"))  # as POSIX has it: 1969 to 2068
-    year = int(told.get("Y", short + (2000 if short < 69 else 1900)))
-    if "j" in told:
-        return date(year, 1, 1) + timedelta(int(told["j"]) - 1)
-    named = told.get("b", told.get("B", "January"))[:3]
-    month = told.get("m", [month[:3] for month in _MONTHS].index(named) + 1)
-    return date(year, int(month), int(told.get("d", "1")))
-
-
-def _zone_of(offset: str) -> timezone:
-    """See ``+0100``, with seconds and their fractions if need be, as a zone."""
-    hours, minutes = int(offset[1:3]), int(offset[3:5])
-    seconds = float(offset[5:] or 0)
-    size = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return timezone(-size if offset[0] == "-" else size)
