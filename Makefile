@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test coverage test-slow bench lint types imports docs constraints clean
+.PHONY: demo test coverage test-slow bench lint types imports docs constraints generated clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
@@ -57,6 +57,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/uv
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/uv
 	$(PIP) --compile-bytecode --editable ".[all]" --group dev
 	@touch $@ $(VENV)/.demo
+
+# What the manual takes from the schema of settings.
+generated: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) demo-out docs/_build .coverage .coverage.* .hypothesis

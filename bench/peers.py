@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 
 import tiffin
-from tiffin.export import Export
+from tiffin.settings import Settings
 from tiffin.testing import run_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ except ImportError:  # a peer that is not installed is left out, and that is sai
     tiff_series = None
 
 FIELD = "img"
-THREADS = Export.of("{frame}.tif").workers
+THREADS = Settings.of("{frame}.tif").workers
 """How many threads tiffin uses here."""
 
 Documents = Sequence[tuple[str, Mapping[str, Any]]]

@@ -12,21 +12,18 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tiffin.assemble import HandOver, held_bytes, images_lost
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
-from tiffin.export import Export, Pipeline, raise_first
+from tiffin.export import Pipeline, raise_first
+from tiffin.settings import LIVE_DEFAULTS, LiveKeywords, Settings, documented
 from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
-    from tiffin.axes import AxesSetting
-    from tiffin.corrections import Correction
-    from tiffin.export import Existing, FileTime, Fsync, OnError, OnFull
     from tiffin.records import Report
     from tiffin.template import Template
 
@@ -44,6 +41,7 @@ LAST_WAIT = 60.0
 """So long without progress, and an interpreter exits with frames under way [s]."""
 
 
+@documented(live=True)
 class ImageExporter:
     """A callback that exports images, for a RunEngine or a replay.
 
@@ -51,100 +49,8 @@ class ImageExporter:
     ----------
     template : str or Template
         Of the files' names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
-    directory : path, optional
-        Where the names begin; without it, at the template's literal leading folders.
-        Made absolute now.
-    fields : str or iterable of str, optional
-        Which fields; all that hold images by default.
-    streams : str or iterable of str, optional
-        Which streams; None means all.
-    existing : {"error", "skip", "replace", "unique", "resume"}
-        What to do where a file is there already, of an earlier run too. With
-        ``"unique"`` the new file gets a number behind its name. With ``"resume"``, what
-        the manifest lists and is whole stays, and only what is missing or damaged is
-        written.
-    dry_run : bool
-        Make names, write nothing.
-    on_error : {"report", "raise"}
-        With ``"report"``, no exception of tiffin's reaches the RunEngine, which would
-        abort the plan: failures are in the report, and logged once a run and cause.
-        With ``"raise"``, a start document that the template does not fit raises at
-        once, anything else at the end of the run; what fails later, because its file
-        never came, is raised by `wait` or `close`.
-    dtype : dtype-like, optional
-        Cast to it, where it holds every value.
-    corrections : iterable
-        Those of `tiffin.corrections`, or functions ``(image, frame) -> image``, in the
-        order in which they act.
-    catalog : object, optional
-        Where corrections look runs up, a dark's say: ``catalog[uid]``. Such as
-        the databroker or Tiled client that the runs are stored in.
-    save : str or iterable of {"sub", "light", "dark"}
-        Which images are written where a dark is subtracted; `{kind}` tells their names
-        apart.
-    frames : str, slice or iterable of int, optional
-        Which frames of each run, stream and field, by the number that `{frame}` has,
-        from 0: ``"::10"`` is every tenth, ``"100:200"`` the hundred from number 100.
-        Others are not read, and not in the report.
-    first : int
-        With which number `{frame}` and `{i}` begin in names: 0, or 1.
-    workers : int, optional
-        How many threads write.
-    colour : str or iterable of str
-        Fields of colour images: 3 or 4 samples a pixel.
-    axes : str, sequence of str or mapping, optional
-        The names of an array's last axes, where its shape alone does not tell rows
-        from columns: ``"yxc"``, ``"cyx"``, ``"tyx"``, ``("t", "y", "x")``, or those by
-        field. `y` are rows, `x` columns, `c` samples of a colour; all others count
-        images.
-    root_map : mapping of str to str, optional
-        Recorded beginning of paths → beginning here, for files of another mount.
-    allow_external : list of path, optional
-        Folders in which raw files may lie that an HDF5 file takes its pixels from
-        (external raw storage). It is refused elsewhere, and without this setting.
-    timezone : str, optional
-        The IANA name of the zone of times in names; the machine's own by default.
-    name_policy : {"portable", "strict"}
-        What values may bring into a name.
-    replacements : mapping of str to str, optional
-        What is replaced by what in the values of names.
-    compression : {"zlib", "zstd", "lzw"}, optional
-        Of the pixels; none by default. Every reader takes zlib and LZW, not zstd.
-    level : int, optional
-        How much the compression tries.
-    checksum : {"crc32", "sha256", "none"}
-        Of each file, in the manifest.
-    fsync : {"none", "file", "run"}
-        What is forced to the disk before it counts: nothing, each file, or all files
-        of a run at its end.
-    mode : int or str, optional
-        The permissions of files and manifests, such as ``0o640``; else what the umask
-        leaves.
-    directory_mode : int or str, optional
-        The permissions of folders that are made, such as ``0o2770``. By default they
-        follow from `mode`: whoever may read the files may enter their folder.
-    follow_links : bool
-        Whether folders below the root may be links. By default a link there is refused:
-        values name these folders, and a link leads files elsewhere. The root itself may
-        always be a link, a manifest never.
-    file_time : {"written", "event"}
-        The files' time of modification: when they were written, or when their event
-        was taken.
-    on_full : {"stop", "wait"}
-        When the disk is full: fail what is left, or wait for room.
-    memory : int, optional
-        How much may wait for the workers; by default the smaller of 1 GiB and a quarter
-        of what is free [bytes].
-    asset_timeout : float
-        How long to look for a file that is not there yet, in the background, behind
-        the end of its run; a year at most [s].
-    stop_timeout : float, optional
-        How long a stop document may wait for the run's files, and an event for memory.
-        Then the RunEngine goes on with its plan, and the export in the background;
-        `wait` waits for it. None: without limit [s].
-    keep_reports : int, optional
-        Of how many runs that are over the records are kept; of older ones there are
-        counts. None: of all.
+    **settings
+        See `tiffin.settings`.
 
     Raises
     ------
@@ -167,77 +73,9 @@ class ImageExporter:
     def __init__(
         self,
         template: str | Template,
-        *,
-        directory: str | os.PathLike[str] | None = None,
-        fields: str | Iterable[str] | None = None,
-        streams: str | Iterable[str] | None = ("primary",),
-        existing: Existing = "error",
-        dry_run: bool = False,
-        on_error: OnError = "report",
-        dtype: Any = None,
-        corrections: Iterable[Correction] = (),
-        catalog: Any = None,
-        save: str | Iterable[str] = ("sub",),
-        frames: str | slice | Iterable[int] | None = None,
-        first: int = 0,
-        workers: int | None = None,
-        colour: str | Iterable[str] = (),
-        axes: AxesSetting = None,
-        root_map: Mapping[str, str] | None = None,
-        allow_external: Iterable[str | os.PathLike[str]] = (),
-        timezone: str | None = None,
-        name_policy: str | None = None,
-        replacements: Mapping[str, str] | None = None,
-        compression: str | None = None,
-        level: int | None = None,
-        checksum: str = "crc32",
-        fsync: Fsync = "none",
-        mode: int | str | None = None,
-        directory_mode: int | str | None = None,
-        follow_links: bool = False,
-        file_time: FileTime = "written",
-        on_full: OnFull = "stop",
-        memory: int | None = None,
-        asset_timeout: float = 20,
-        stop_timeout: float | None = 60,
-        keep_reports: int | None = 100,
+        **settings: Unpack[LiveKeywords],
     ) -> None:
-        self.settings = Export.of(
-            template,
-            directory=directory,
-            fields=fields,
-            streams=streams,
-            existing=existing,
-            dry_run=dry_run,
-            on_error=on_error,
-            dtype=dtype,
-            corrections=corrections,
-            catalog=catalog,
-            save=save,
-            frames=frames,
-            first=first,
-            workers=workers,
-            colour=colour,
-            axes=axes,
-            root_map=root_map,
-            allow_external=allow_external,
-            timezone=timezone,
-            name_policy=name_policy,
-            replacements=replacements,
-            compression=compression,
-            level=level,
-            checksum=checksum,
-            fsync=fsync,
-            mode=mode,
-            directory_mode=directory_mode,
-            follow_links=follow_links,
-            file_time=file_time,
-            on_full=on_full,
-            memory=memory,
-            asset_timeout=asset_timeout,
-            stop_timeout=stop_timeout,
-            keep_reports=keep_reports,
-        )
+        self.settings = Settings.of(template, **(LIVE_DEFAULTS | settings))
         self.settings.refuse_later_roots()
         self._begin()
 
@@ -250,11 +88,11 @@ class ImageExporter:
         find_run = RunFinder(self.settings.catalog)
         self._pipeline = Pipeline(self.settings, find_run=find_run)
         self._mailbox = Pool(
-            workers=1, budget=self.settings.budget, name="tiffin-exporter"
+            workers=1, budget=self.settings.memory, name="tiffin-exporter"
         )
         self._taken = HandOver()
         self._progress = partial(_progress, self._mailbox, self._pipeline)
-        megabytes = self.settings.budget / 1e6
+        megabytes = self.settings.memory / 1e6
         self._crowded = f"{megabytes:.3g} MB of images (memory=) wait for the disk"
         self._crowd = Patience(
             stalls=self.settings.stop_timeout,
@@ -464,7 +302,7 @@ class ImageExporter:
                 self._raise_of(run)
 
 
-def _made_anew(kind: type[ImageExporter], settings: Export) -> ImageExporter:
+def _made_anew(kind: type[ImageExporter], settings: Settings) -> ImageExporter:
     exporter = kind.__new__(kind)
     exporter.settings = settings
     exporter._begin()  # noqa: SLF001 (its own)

@@ -78,9 +78,19 @@ class TiffinError(Exception):
 
 
 class SettingsError(TiffinError, ValueError):
-    """A setting that can't work, whatever the run."""
+    """A setting that can't work, whatever the run.
+
+    Attributes
+    ----------
+    setting : str
+        The name of the setting, if the message begins with it.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class ResumeError(SettingsError):

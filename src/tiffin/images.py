@@ -12,8 +12,8 @@ import numpy as np
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.axes import place
 from tiffin.errors import ReadError, SettingsError, TiffinError
-from tiffin.export import Export
 from tiffin.frames import whole
+from tiffin.settings import Settings
 from tiffin.sources import TIMEOUT, Via, open_source
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def get_images(
     if not isinstance(given, str):
         message = f"field is the name of one field, not {given!r}"
         raise SettingsError(message)
-    settings = Export.of(
+    settings = Settings.of(
         "{frame}",
         fields=field,
         streams=stream,
@@ -107,12 +107,12 @@ def get_images(
     return ImageSequence(_events(source, assembler), close=assembler.close)
 
 
-def _assembler(settings: Export, dtypes: ListDtypes) -> Assembler:
+def _assembler(settings: Settings, dtypes: ListDtypes) -> Assembler:
     return Assembler(
         fields=settings.fields,
         streams=settings.streams,
         dtypes=dtypes,
-        axes=settings.axes,
+        axes=settings.image_axes,
         roots=settings.roots,
     )
 

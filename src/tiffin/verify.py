@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
 from tiffin.errors import SourceError, VerifyError
-from tiffin.export import Export, replay
+from tiffin.export import replay
 from tiffin.folders import Folders
+from tiffin.settings import Settings
 from tiffin.sources import open_source
 from tiffin.writers import WRITABLE, checksum_of, difference, is_leftover
 
@@ -204,7 +205,7 @@ def compare(
         steps = ", ".join(told["corrections"])
         message = f"the files were corrected ({steps}), which can't be done again here"
         raise VerifyError(message)
-    settings = Export.of(
+    settings = Settings.of(
         told["template"],
         directory=root,
         fields=told["fields"],

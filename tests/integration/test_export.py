@@ -490,18 +490,18 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
     ("arguments", "error", "says"),
     [
         ({"existing": "overwrite"}, SettingsError, "'error', 'skip', 'replace'"),
-        ({"on_error": "ignore"}, SettingsError, "'raise', 'report'"),
+        ({"on_error": "ignore"}, SettingsError, "'raise' or 'report'"),
         ({"fields": []}, SettingsError, "list of names"),
         ({"fields": [3]}, SettingsError, "list of names"),
         ({"fields": 5}, SettingsError, "list of names"),
-        ({"corrections": 5}, SettingsError, "callables"),
+        ({"corrections": 5}, SettingsError, "functions"),
         ({"directory": "~nosuchuser/x"}, SettingsError, "unknown here"),
         ({"via": "ftp"}, SettingsError, "'auto', 'http', 'files'"),
-        ({"dtype": "int64"}, SettingsError, "none that a TIFF holds"),
-        ({"dtype": "nonsense"}, SettingsError, "none that a TIFF holds"),
-        ({"workers": 0}, SettingsError, "from 1"),
-        ({"corrections": ["dark"]}, SettingsError, "callables"),
-        ({"directory": 3}, SettingsError, "directory is a path"),
+        ({"dtype": "int64"}, SettingsError, "a dtype that a TIFF holds"),
+        ({"dtype": "nonsense"}, SettingsError, "a dtype that a TIFF holds"),
+        ({"workers": 0}, SettingsError, "at least 1"),
+        ({"corrections": ["dark"]}, SettingsError, "functions"),
+        ({"directory": 3}, SettingsError, "directory must be a path"),
         ({"template": "/abs/x.tif"}, TemplateError, "absolute"),
         ({"template": "../x.tif"}, TemplateError, "leaves"),
         ({"source": 3}, SourceError, "a int is no source"),
@@ -530,7 +530,9 @@ def test_wrong_arguments_raise_whatever_on_error_says(
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, -1, True, "5"])
 def test_a_time_that_is_none_is_refused_at_once(tmp_path, seconds):
     """Nobody waits for ever: a file that never comes would hang who closes."""
-    with pytest.raises(SettingsError, match="asset_timeout is a number of seconds"):
+    with pytest.raises(
+        SettingsError, match="asset_timeout must be a number of seconds"
+    ):
         tiffin.ImageExporter(NAME, directory=tmp_path, asset_timeout=seconds)
 
 
@@ -663,9 +665,9 @@ def test_settings_can_be_sent_to_another_process(tmp_path):
     """Frozen and picklable."""
     import pickle
 
-    from tiffin.export import Export
+    from tiffin.settings import Settings
 
-    settings = Export.of(NAME, directory=tmp_path, dtype="uint16")
+    settings = Settings.of(NAME, directory=tmp_path, dtype="uint16")
 
     assert pickle.loads(pickle.dumps(settings)) == settings
 

@@ -12,9 +12,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from pydantic import ValidationError
+
 from tiffin import corrections
-from tiffin.cli.hints import check
 from tiffin.errors import SettingsError, did_you_mean
+from tiffin.settings import file_model, in_our_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,13 +86,12 @@ def correction(asked: Asked, catalog_of: Callable[[str], Any]) -> Correction:
         "catalog": lambda name, value: catalog_of(_text(name, value)),
     }
     try:
-        hints = settings_of(asked.kind)
-        _refuse_gaps(asked)
+        settings_of(asked.kind)
         settings = {
             name: read.get(name, _as_it_is)(name, value)
             for name, value in asked.settings.items()
         }
-        _check(settings, hints)
+        _check(asked, settings)
         made: Correction = KINDS[asked.kind](**settings)
     except (SettingsError, TypeError, ValueError) as error:
         message = f"{asked.where}: {error}"
@@ -118,22 +119,21 @@ def settings_of(kind: Any) -> Mapping[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(KINDS[kind])}
 
 
-def _check(settings: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+def _check(asked: Asked, settings: Mapping[str, Any]) -> None:
+    """Check the names and types of settings."""
+    hints = settings_of(asked.kind)
+    required = [
+        field.name
+        for field in dataclasses.fields(KINDS[asked.kind])
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
+    try:
+        file_model(asked.kind, hints, required).model_validate(dict(settings))
+    except ValidationError as error:
+        raise in_our_words(error, hints) from None
     for name, value in settings.items():
-        if name not in hints:
-            message = f"there is no setting {name!r}{did_you_mean(name, hints)}"
-            raise SettingsError(message)
-        check(name, value, hints[name])
         if isinstance(value, str) and not value:
             message = f"{name} is empty: give a value, or leave it out"
-            raise SettingsError(message)
-
-
-def _refuse_gaps(asked: Asked) -> None:
-    for field in dataclasses.fields(KINDS[asked.kind]):
-        optional = field.default, field.default_factory
-        if field.name not in asked.settings and set(optional) == {dataclasses.MISSING}:
-            message = f"{field.name} is missing: give a value"
             raise SettingsError(message)
 
 
@@ -141,9 +141,16 @@ def _as_it_is(_name: str, value: Any) -> Any:
     return value
 
 
+def _of_type(name: str, value: Any, hint: Any) -> Any:
+    try:
+        file_model("Value", {name: hint}).model_validate({name: value})
+    except ValidationError as error:
+        raise in_our_words(error, {name: hint}) from None
+    return value
+
+
 def _text(name: str, value: Any) -> str:
-    check(name, value, str)
-    return str(value)
+    return str(_of_type(name, value, str))
 
 
 def _path(_name: str, value: Any) -> Any:
@@ -158,7 +165,7 @@ def _run(_name: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     how = {name: value[name] for name in ("within", "later", "order") if name in value}
-    check("later", how.get("later", False), bool)
+    _of_type("later", how.get("later", False), bool)
     held = {name: value[name] for name in value if name not in how}
     return corrections.Nearest(held, **how)
 

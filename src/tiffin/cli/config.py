@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
+from pydantic import ValidationError
 
 from tiffin.cli.chain import KINDS, Asked, settings_of
 from tiffin.cli.correcting import CHAIN
-from tiffin.cli.hints import check
 from tiffin.cli.options import is_address
-from tiffin.errors import SettingsError, did_you_mean
+from tiffin.errors import SettingsError
+from tiffin.settings import file_model, in_our_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,8 +94,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _options_of(context: typer.Context) -> dict[str, _Option]:
     """Give what a file may hold, by long name: all options but its own."""
-    function = inspect.unwrap(context.command.callback or _take)
-    hints = get_type_hints(function)
+    hints = get_type_hints(inspect.unwrap(context.command.callback or _take))
     return {
         long.removeprefix("--"): _Option(parameter, hints[str(parameter.name)])
         for parameter in context.command.params
@@ -113,31 +113,36 @@ class _Option(NamedTuple):
     def name(self) -> str:
         return str(self.parameter.name)
 
-    @property
-    def several(self) -> bool:
-        return bool(getattr(self.parameter, "multiple", False))
-
 
 def _defaults(
     content: Mapping[str, Any], options: Mapping[str, _Option], folder: Path
 ) -> Iterator[tuple[str, Any]]:
     """Check options, and give them by their parameters."""
-    for name, given in content.items():
-        if name not in options:
-            message = f"there is no option {name!r}{did_you_mean(name, options)}"
-            raise SettingsError(message)
+    for name, value in _checked(content, options).items():
         option = options[name]
-        value = _as_text(given, ALSO.get(name, ()))
-        check(name, value, option.hint)
         if name in ("dark", "flat") and value.startswith("file:"):
             value = f"file:{_beside(folder, value.removeprefix('file:'))}"
         elif name in ("mask", "catalog"):
             value = _beside(folder, value.removeprefix("file:"))
         elif name == "allow-external":
-            several = value if isinstance(value, list) else [value]
-            value = [_beside(folder, each) for each in several]
-        single = option.several and not isinstance(value, list)
-        yield option.name, [value] if single else value
+            value = [_beside(folder, each) for each in value]
+        yield option.name, value
+
+
+def _checked(
+    content: Mapping[str, Any], options: Mapping[str, _Option]
+) -> dict[str, Any]:
+    """Return the file's options, each of the type that the shell takes."""
+    hints = {name: option.hint for name, option in options.items()}
+    given = {
+        name: _as_text(value, ALSO.get(name, ())) for name, value in content.items()
+    }
+    try:
+        table = file_model("File", hints).model_validate(given)
+    except ValidationError as error:
+        raise in_our_words(error, hints, "option") from None
+    found: dict[str, Any] = table.model_dump(by_alias=True, exclude_unset=True)
+    return found
 
 
 def _as_text(value: Any, kinds: tuple[type, ...]) -> Any:
@@ -190,3 +195,26 @@ def _beside(folder: Path, path: str) -> str:
     if not path or is_address(path):
         return path
     return os.fspath(folder / Path(path).expanduser())
+
+
+def json_schema(app: typer.Typer) -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file of ``tiffin export``."""
+    command: Any = typer.main.get_command(app)
+    options = _options_of(typer.Context(command.commands["export"]))
+    hints = {name: option.hint for name, option in options.items()}
+    schema: dict[str, Any] = file_model("tiffin.toml", hints).model_json_schema()
+    for name, option in options.items():
+        entry = schema["properties"][name]
+        entry.pop("default", None)
+        entry["title"], entry["description"] = name, option.parameter.help
+    schema["properties"][TABLES] = {
+        "title": TABLES,
+        "description": "Corrections, in the order in which they act.",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"kind": {"enum": [*KINDS]}},
+            "required": ["kind"],
+        },
+    }
+    return schema

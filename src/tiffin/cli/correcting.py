@@ -25,7 +25,6 @@ __all__ = [
     "CHAIN",
     "Allow",
     "Binning",
-    "Catalog",
     "Crop",
     "Dark",
     "DarkMissing",
@@ -36,7 +35,6 @@ __all__ = [
     "MaskFill",
     "OverflowOption",
     "RoundingOption",
-    "Save",
     "asked_for",
     "cast_of",
     "words",
@@ -147,22 +145,6 @@ RoundingOption = Annotated[
         rich_help_panel=PANEL,
         help="How fractions become whole. --dtype alone refuses them; with --overflow "
         "it is half-even.",
-    ),
-]
-Save = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KINDS",
-        rich_help_panel=PANEL,
-        help="Which images are written: sub, light, dark; repeatable, or with commas.",
-    ),
-]
-Catalog = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE",
-        rich_help_panel=PANEL,
-        help="Where a dark's run is looked up, if not in the source itself.",
     ),
 ]
 

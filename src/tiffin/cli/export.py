@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path  # noqa: TC003 (typer reads it)
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -24,7 +23,6 @@ from tiffin.cli.correcting import (
     CHAIN,
     Allow,
     Binning,
-    Catalog,
     Crop,
     Dark,
     DarkMissing,
@@ -35,7 +33,6 @@ from tiffin.cli.correcting import (
     MaskFill,
     OverflowOption,
     RoundingOption,
-    Save,
     asked_for,
     cast_of,
     words,
@@ -43,33 +40,22 @@ from tiffin.cli.correcting import (
 from tiffin.cli.options import (
     AllStreams,
     ApiKey,
-    AxisNames,
-    Colour,
-    Directory,
-    Fields,
-    First,
-    FollowLinks,
-    Frames,
     Limit,
-    NamePolicy,
     Queries,
-    Replacements,
     Runs,
     Since,
     Source,
-    Streams,
     TemplateText,
     Timeout,
-    Timezone,
     Until,
-    axes_of,
     catalog_of,
     chosen_runs,
-    mapping,
-    streams_of,
+    keywords,
+    with_settings,
 )
 from tiffin.cli.wording import shown
 from tiffin.replay import export as export_images
+from tiffin.settings import keywords_of, option_of
 from tiffin.sources import TIMEOUT, Selection
 from tiffin.template import Template
 
@@ -82,64 +68,20 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+SETTINGS = [name for name in keywords_of(live=False) if option_of(name)]
 
+
+@with_settings(*SETTINGS)
 def export(
     context: typer.Context,
     source: Source,
     template: TemplateText,
-    directory: Directory = None,
     run: Runs = None,
     query: Queries = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
-    field: Fields = None,
-    stream: Streams = None,
     all_streams: AllStreams = False,
-    frames: Frames = None,
-    first: First = 0,
-    existing: Annotated[
-        Literal["error", "skip", "replace", "unique", "resume"],
-        typer.Option(help="What to do where a file is there already."),
-    ] = "error",
-    compression: Annotated[
-        Literal["zlib", "zstd", "lzw"] | None,
-        typer.Option(help="Of the pixels; none by default."),
-    ] = None,
-    level: Annotated[
-        int | None, typer.Option(help="How much the compression tries.")
-    ] = None,
-    checksum: Annotated[
-        Literal["crc32", "sha256", "none"],
-        typer.Option(help="Of each file, in the manifest."),
-    ] = "crc32",
-    fsync: Annotated[
-        Literal["none", "file", "run"], typer.Option(help="What is forced to the disk.")
-    ] = "none",
-    mode: Annotated[
-        str | None, typer.Option(help="The files' permissions, such as 640.")
-    ] = None,
-    directory_mode: Annotated[
-        str | None,
-        typer.Option(help="The permissions of folders that are made, such as 2770."),
-    ] = None,
-    follow_links: FollowLinks = False,
-    file_time: Annotated[
-        Literal["written", "event"],
-        typer.Option(help="The files' time: that of writing, or their event's."),
-    ] = "written",
-    on_full: Annotated[
-        Literal["stop", "wait"], typer.Option(help="What to do when the disk is full.")
-    ] = "stop",
-    workers: Annotated[int | None, typer.Option(help="How many threads write.")] = None,
-    memory: Annotated[
-        int | None,
-        typer.Option(metavar="MB", help="How much may wait for them."),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="Cast to it, where it holds every value: uint16, float32…"),
-    ] = None,
     dark: Dark = None,
     dark_missing: DarkMissing = None,
     dark_order: DarkOrder = None,
@@ -152,44 +94,19 @@ def export(
     binning: Binning = None,
     overflow: OverflowOption = None,
     rounding: RoundingOption = None,
-    save: Save = None,
-    catalog: Catalog = None,
     via: Annotated[
         Literal["auto", "http", "files"],
         typer.Option(help="How a server's external images are read."),
     ] = "auto",
     timeout: Timeout = TIMEOUT,
-    root_map: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Where files of another mount are here."),
-    ] = None,
-    allow_external: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where raw files may lie that HDF5 takes pixels from; repeatable.",
-        ),
-    ] = None,
-    colour: Colour = None,
-    axes: AxisNames = None,
-    timezone: Timezone = None,
-    name_policy: NamePolicy = "portable",
-    replace: Replacements = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run/--no-dry-run",
-            "-n",
-            help="Print the names, write nothing.",
-            show_default=False,
-        ),
-    ] = False,
     config: ConfigFile = None,  # noqa: ARG001 (it is in the other options' defaults)
     api_key: ApiKey = None,
+    **settings: Any,
 ) -> None:
     """Export the images of a run as numbered TIFF files."""
     # What is wrong with settings is said before any server is asked.
     Template(template)
+    chosen = keywords(settings)
     chain = asked_for(
         dark=dark,
         dark_missing=dark_missing,
@@ -202,12 +119,20 @@ def export(
         crop=crop,
         binning=binning,
     )
-    cast = cast_of(dtype, overflow, rounding)
+    cast = cast_of(chosen.get("dtype"), overflow, rounding)
+    if cast:
+        del chosen["dtype"]
     steps = _steps(context, chain, cast, api_key, timeout)
     # A stream that is typed counts before all that the file asks for.
-    every = all_streams and (
-        is_typed(context, "all_streams") or not is_typed(context, "stream")
-    )
+    if all_streams and (
+        is_typed(context, "all_streams") or not is_typed(context, "streams")
+    ):
+        chosen["streams"] = None
+    if "memory" in chosen:
+        chosen["memory"] *= 10**6
+    if "save" in chosen:
+        chosen["save"] = words(chosen["save"])
+    catalog = chosen.pop("catalog", source)
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
@@ -217,39 +142,13 @@ def export(
         report = export_images(
             opened,
             template,
-            directory=directory,
-            fields=field or None,
-            streams=streams_of(stream, every=every),
-            frames=frames,
-            first=first,
-            existing=existing,
-            compression=compression,
-            level=level,
-            checksum=checksum,
-            fsync=fsync,
-            mode=mode,
-            directory_mode=directory_mode,
-            follow_links=follow_links,
-            file_time=file_time,
-            on_full=on_full,
-            workers=workers,
-            memory=None if memory is None else memory * 10**6,
-            dry_run=dry_run,
             on_error="report",
-            dtype=None if cast else dtype,
             corrections=steps,
-            catalog=catalog_of(catalog or source, api_key, timeout) if steps else None,
-            save=words(save) or ("sub",),
+            catalog=catalog_of(catalog, api_key, timeout) if steps else None,
             via=via,
             timeout=timeout,
-            root_map=mapping("--root-map", root_map),
-            allow_external=allow_external or (),
-            colour=colour or (),
-            axes=axes_of(axes),
-            timezone=timezone,
-            name_policy=name_policy,
-            replacements=mapping("--replace", replace),
             progress=progress,
+            **chosen,
         )
     _show(report, console)
     raise typer.Exit(0 if report.ok else 1)

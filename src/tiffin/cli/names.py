@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -14,28 +14,17 @@ from rich.console import Console
 from tiffin.cli.options import (
     AllStreams,
     ApiKey,
-    AxisNames,
-    Colour,
-    Directory,
-    Fields,
-    First,
-    Frames,
     Limit,
-    NamePolicy,
     Queries,
-    Replacements,
     Runs,
     Since,
     Source,
-    Streams,
     TemplateText,
     Timeout,
-    Timezone,
     Until,
-    axes_of,
     chosen_runs,
-    mapping,
-    streams_of,
+    keywords,
+    with_settings,
 )
 from tiffin.cli.wording import in_shell, shown
 from tiffin.errors import ExistsError
@@ -50,27 +39,22 @@ if TYPE_CHECKING:
 __all__ = ["names"]
 
 
+@with_settings(
+    *("directory", "fields", "streams", "frames", "first", "colour", "axes"),
+    *("timezone", "name_policy", "replacements"),
+)
 def names(
     source: Source,
     template: TemplateText,
-    directory: Directory = None,
     run: Runs = None,
     query: Queries = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
-    field: Fields = None,
-    stream: Streams = None,
     all_streams: AllStreams = False,
-    colour: Colour = None,
-    axes: AxisNames = None,
-    frames: Frames = None,
-    first: First = 0,
-    timezone: Timezone = None,
     timeout: Timeout = TIMEOUT,
-    name_policy: NamePolicy = "portable",
-    replace: Replacements = None,
     api_key: ApiKey = None,
+    **settings: Any,
 ) -> None:
     """Print the names that an export would give, their sizes, and what exists."""
     # Names only: many small objects that stay, and no garbage worth looking for, now or
@@ -80,23 +64,15 @@ def names(
     selection = Selection.of(
         runs=run or (), query=query or (), since=since, until=until, limit=limit
     )
+    chosen = keywords(settings) | ({"streams": None} if all_streams else {})
     report = export_images(
         chosen_runs(source, selection, api_key, timeout),
         template,
-        directory=directory,
-        fields=field or None,
-        streams=streams_of(stream, every=all_streams),
-        colour=colour or (),
-        axes=axes_of(axes),
-        frames=frames,
-        first=first,
-        timezone=timezone,
-        name_policy=name_policy,
-        replacements=mapping("--replace", replace),
         existing="skip",  # what is there already is no error here
         timeout=timeout,
         dry_run=True,
         on_error="report",
+        **chosen,
     )
     _print(report)
     gc.freeze()

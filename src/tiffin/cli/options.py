@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 import typer
 
 from tiffin.errors import SettingsError, SourceError
+from tiffin.settings import Settings, option_of
 from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
@@ -21,36 +31,28 @@ from tiffin.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+Command = TypeVar("Command", bound="Callable[..., None]")
 
 __all__ = [
     "AllStreams",
     "ApiKey",
-    "AxisNames",
-    "Colour",
-    "Directory",
-    "Fields",
-    "First",
-    "Frames",
-    "FollowLinks",
     "Limit",
-    "NamePolicy",
     "Queries",
-    "Replacements",
     "Runs",
     "Since",
     "Source",
-    "Streams",
+    "FollowLinks",
     "TemplateText",
     "Timeout",
-    "Timezone",
     "Until",
-    "axes_of",
     "catalog_of",
     "chosen_runs",
     "is_address",
+    "keywords",
     "mapping",
-    "streams_of",
+    "with_settings",
 ]
 
 Source = Annotated[
@@ -63,9 +65,6 @@ TemplateText = Annotated[
         "-t",
         help="Names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
     ),
-]
-Directory = Annotated[
-    Path | None, typer.Option("--directory", "-d", help="Where the names begin.")
 ]
 Runs = Annotated[
     list[str] | None,
@@ -86,10 +85,6 @@ Until = Annotated[str | None, typer.Option("--until", help="Begun before.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", help="At most so many, the newest.")
 ]
-Fields = Annotated[
-    list[str] | None,
-    typer.Option("--field", "-f", help="Only this field; may be repeated."),
-]
 FollowLinks = Annotated[
     bool,
     typer.Option(
@@ -98,54 +93,10 @@ FollowLinks = Annotated[
         show_default=False,
     ),
 ]
-Streams = Annotated[
-    list[str] | None,
-    typer.Option("--stream", "-s", help="This stream, not 'primary'; may be repeated."),
-]
 AllStreams = Annotated[
     bool,
     typer.Option(
         "--all-streams/--no-all-streams", help="Every stream.", show_default=False
-    ),
-]
-Colour = Annotated[
-    list[str] | None,
-    typer.Option("--colour", help="A field of colour images; repeatable."),
-]
-AxisNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--axes",
-        metavar="[FIELD=]NAMES",
-        help="An array's last axes, such as yxc, tyx or img=cyx; repeatable.",
-    ),
-]
-Frames = Annotated[
-    str | None,
-    typer.Option(
-        "--frames",
-        metavar="SLICE",
-        help="Only these frames of each run, stream and field, by their running number "
-        "from 0: ::10, 100:200, or 0,5.",
-    ),
-]
-First = Annotated[
-    int, typer.Option("--first", help="With which number {frame} and {i} begin.")
-]
-Timezone = Annotated[
-    str | None,
-    typer.Option(
-        "--timezone", help="Zone of times in names, such as Europe/Zurich; else local."
-    ),
-]
-NamePolicy = Annotated[
-    Literal["portable", "strict"],
-    typer.Option("--names", help="What values may bring into a name."),
-]
-Replacements = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--replace", metavar="OLD=NEW", help="In values of names; repeatable."
     ),
 ]
 ApiKey = Annotated[
@@ -157,10 +108,80 @@ ApiKey = Annotated[
         show_default=False,
     ),
 ]
+
 Timeout = Annotated[
     float,
-    typer.Option(metavar="SECONDS", help="How long a server's reply may take, whole."),
+    typer.Option(metavar="SECONDS", help="How long a server's whole reply may take."),
 ]
+
+
+def with_settings(*names: str) -> Callable[[Command], Command]:
+    """Add options to a command: settings, which it takes as ``**settings``."""
+
+    def decorate(command: Command) -> Command:
+        changed: Any = command
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                parameters += map(_parameter, names)
+            else:
+                parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+        changed.__signature__ = signature.replace(parameters=parameters)
+        changed.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    """Return a command's parameter for a setting."""
+    option, field = option_of(name), Settings.model_fields[name]
+    assert option is not None  # noqa: S101 (commands name settings with an option)
+    kind = list[str] if option.kind == dict[str, str] else option.kind
+    choices = [
+        a
+        for a in (field.annotation, *get_args(field.annotation))
+        if get_origin(a) is Literal
+    ]
+    if choices:
+        kind = choices[0]
+    default = field.default if choices or kind is bool else None
+    if default is None:
+        kind = kind | None
+    long = f"--{option.name}"
+    shown = typer.Option(
+        f"{long}/--no-{long[2:]}" if option.kind is bool else long,
+        *filter(None, [option.short]),
+        metavar=option.metavar or None,
+        help=(field.description or "").replace("``", "").replace("[", "\\["),
+        show_default=option.kind is not bool,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, shown],
+    )
+
+
+def keywords(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as the keywords of `tiffin.export`, without those left out."""
+    given = {}
+    for name, value in settings.items():
+        option = option_of(name)
+        if value is None or value == []:
+            continue
+        if option is not None and option.kind == dict[str, str]:
+            value = mapping(f"--{option.name}", value)
+        given[name] = _axes(value) if name == "axes" else value
+    return given
+
+
+def _axes(given: Sequence[str]) -> dict[str, str]:
+    """Read names of axes: of a field, or, under "", of all others."""
+    split = (item.rpartition("=") for item in given)
+    return {field: names for field, _, names in split}
 
 
 def chosen_runs(
@@ -230,17 +251,6 @@ def _client(address: str, api_key: str | None, timeout: float) -> Any:
 def _documents(path: str) -> Documents:
     """Open a file once, for runs and for their darks: a pipe gives its own once."""
     return open_source(path)
-
-
-def streams_of(streams: Sequence[str] | None, *, every: bool) -> tuple[str, ...] | None:
-    """Tell which streams are meant; None for all."""
-    return None if every else tuple(streams or ("primary",))
-
-
-def axes_of(given: Sequence[str] | None) -> dict[str, str] | None:
-    """Read names of axes: of a field, or, under "", of all others."""
-    split = (item.rpartition("=") for item in given or ())
-    return {field: names for field, _, names in split} or None
 
 
 def mapping(option: str, pairs: Sequence[str] | None) -> dict[str, str]:

@@ -13,12 +13,10 @@ from rich.text import Text
 from tiffin.assemble import Assembler, Foresight
 from tiffin.cli.options import (
     ApiKey,
-    NamePolicy,
-    Replacements,
     Runs,
-    Timezone,
     chosen_runs,
-    mapping,
+    keywords,
+    with_settings,
 )
 from tiffin.cli.wording import shown
 from tiffin.errors import SourceError, TemplateError
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["template"]
 
 
+@with_settings("timezone", "name_policy", "replacements")
 def template(
     text: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template.")],
     explain: Annotated[
@@ -43,18 +42,12 @@ def template(
         typer.Option("--example", metavar="SOURCE", help="A run to take values from."),
     ] = None,
     run: Runs = None,
-    timezone: Timezone = None,
-    name_policy: NamePolicy = "portable",
-    replace: Replacements = None,
     api_key: ApiKey = None,
+    **settings: Any,
 ) -> None:
     """Check a template; describe its parts, with an example from a run."""
-    made = Template(
-        text,
-        timezone=timezone,
-        policy=name_policy,
-        replacements=mapping("--replace", replace),
-    )
+    style = keywords(settings)
+    made = Template(text, policy=style.pop("name_policy", "portable"), **style)
     names = None
     if example is not None:
         selection = Selection.of(runs=run or ())

@@ -11,24 +11,15 @@ import re
 import shlex
 from typing import Any
 
+from tiffin.settings import keywords_of, option_of
+
 __all__ = ["ShellFormatter", "in_shell", "shown"]
 
 OPTIONS = {
-    "existing": "--existing",
-    "dtype": "--dtype",
-    "fields": "--field",
-    "streams": "--stream",
-    "save": "--save",
-    "catalog": "--catalog",
-    "via": "--via",
-    "timeout": "--timeout",
-    "root_map": "--root-map",
-    "allow_external": "--allow-external",
-    "colour": "--colour",
-    "axes": "--axes",
-    "timezone": "--timezone",
-    "compression": "--compression",
-}
+    name: f"--{option.name}"
+    for name in keywords_of(live=False)
+    if (option := option_of(name)) is not None
+} | {"via": "--via", "timeout": "--timeout"}
 """Settings of an export, and the options that they are here."""
 
 ALSO = {"missing": "--dark-missing", "allow": "--allow"}

@@ -34,10 +34,10 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export import Export
 from tiffin.export.correcting import Correcting
 from tiffin.export.provenance import provenance
 from tiffin.frames import Frame, images_in, whole
+from tiffin.settings import Settings
 from tiffin.sources import RunFinder
 from tiffin.writers import SeriesWriter, publish
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tiffin.corrections import Correction
-    from tiffin.export import OnError
     from tiffin.records import Report
+    from tiffin.settings import OnError
 
 __all__ = ["LiveTiffExporter"]
 
@@ -132,7 +132,7 @@ class LiveTiffExporter:
         follow_links: bool = False,
     ) -> None:
         _check_field(field)
-        self._settings = Export.of(
+        self._settings = Settings.of(
             template,
             fields=field,
             streams=None,
@@ -141,7 +141,7 @@ class LiveTiffExporter:
             on_error=on_error,
             dtype=dtype,
             follow_links=follow_links,
-            corrections=self.corrections,  # type: ignore[arg-type]
+            corrections=self.corrections,
         )
         self._settings.refuse_later_roots()
         self.field = field
@@ -155,7 +155,7 @@ class LiveTiffExporter:
             fields=(field,), streams=None, dtypes=self._dtypes, join_events=True
         )
         _check_steps(self._settings)
-        self._correcting = Correcting(self._settings.corrections, RunFinder(db))
+        self._correcting = Correcting(self._settings.steps, RunFinder(db))
         self._writer = SeriesWriter()
         raising = self._settings.on_error == "raise"
         self._accounts = Accounts(self._writer, raising=raising, dry_run=dryrun)
@@ -296,7 +296,7 @@ class LiveTiffExporter:
         if not self.dryrun:
             image = np.asarray(image)
             write = partial(self._writer.write, image=image, note=self._note)
-            root = self._settings.root
+            root = self._settings.directory
             # A subclass may save it elsewhere: then its folder is the user's word.
             below = path.is_relative_to(root) and ".." not in path.parts
             folders = self._settings.folders if below else None
@@ -419,7 +419,7 @@ class LiveTiffExporter:
             name = self._settings.template.render(frame.names())
         except TemplateError as error:
             return frame, error
-        return frame, str(self._settings.root / name)
+        return frame, str(self._settings.directory / name)
 
     def _path_of(
         self, frame: Frame, name: str | Exception, *, shared: bool
@@ -457,8 +457,8 @@ class LiveTiffExporter:
             self._accounts.done(frame, path, image, notes, dry=self.dryrun)
 
 
-def _check_steps(settings: Export) -> None:
-    for step in settings.corrections:
+def _check_steps(settings: Settings) -> None:
+    for step in settings.steps:
         if isinstance(step, Joining):
             message = f"{step} joins frames of several events: use an ImageExporter"
             raise SettingsError(message)

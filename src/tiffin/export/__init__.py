@@ -11,22 +11,16 @@ from tiffin.errors import SourceError, TiffinError
 from tiffin.export.content import ImageContent
 from tiffin.export.outcome import record_of
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.settings import Existing, Export, FileTime, Fsync, OnError, OnFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tiffin.export.correcting import FindRun
     from tiffin.records import Report
+    from tiffin.settings import Settings
 
 __all__ = [
-    "Existing",
-    "Export",
-    "FileTime",
-    "Fsync",
     "ImageContent",
-    "OnError",
-    "OnFull",
     "Pipeline",
     "raise_first",
     "record_of",
@@ -39,7 +33,7 @@ MANY_OBJECTS = 50_000
 
 
 def replay(
-    settings: Export,
+    settings: Settings,
     documents: Iterable[tuple[str, Mapping[str, Any]]],
     *,
     progress: Callable[[int, int], object] | None = None,
@@ -49,7 +43,7 @@ def replay(
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     documents : iterable of (name, document)
         Gone through once to name every frame, and once more to write them.
     progress : callable, optional
@@ -115,7 +109,7 @@ def raise_first(report: Report) -> None:
 
 def _replay(
     pipeline: Pipeline,
-    settings: Export,
+    settings: Settings,
     documents: Iterable[tuple[str, Mapping[str, Any]]],
     interrupts: Interrupts,
 ) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tiffin.axes import Axes
     from tiffin.corrections import Joining
     from tiffin.export.correcting import Correcting
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame
+    from tiffin.settings import Settings
 
 __all__ = ["Gathering", "announced_after", "is_left_alone"]
 
@@ -41,15 +41,15 @@ class Gathering:
     Parameters
     ----------
     correcting : Correcting
-    settings : Export
+    settings : Settings
     """
 
-    def __init__(self, correcting: Correcting, settings: Export) -> None:
+    def __init__(self, correcting: Correcting, settings: Settings) -> None:
         self._stages = [
-            _Stage(step, number, correcting, settings.axes)
+            _Stage(step, number, correcting, settings.image_axes)
             for number, step in enumerate(correcting.joins)
         ]
-        self._budget = min(KEPT, settings.budget)
+        self._budget = min(KEPT, settings.memory)
         self.keep()
 
     @property

@@ -20,7 +20,7 @@ from tiffin.corrections import described
 from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError
-from tiffin.export.chosen import text_of
+from tiffin.settings import text_of
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Notes
     from tiffin.export.outcome import Outcome
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Record
+    from tiffin.settings import Settings
     from tiffin.writers import Written
 
 __all__ = ["Journal", "frame_line", "settings_of"]
@@ -58,10 +58,10 @@ class Journal:
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     """
 
-    def __init__(self, settings: Export) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._told = settings_of(settings)
         text = json.dumps(self._told, sort_keys=True, ensure_ascii=False)
@@ -100,7 +100,7 @@ class Journal:
     def known(self, run: str) -> ManifestFile | None:
         """Give what is known of a run from earlier exports; read once."""
         if run not in self._known:
-            path = self._settings.root / FOLDER / self._name(run)
+            path = self._settings.directory / FOLDER / self._name(run)
             try:
                 self._known[run] = read_manifest(path)
             except FileNotFoundError:
@@ -129,7 +129,7 @@ class Journal:
         try:
             known = self.known(run)
         except OSError as error:
-            name = f"{self._settings.root}/{FOLDER}/{self._name(run)}"
+            name = f"{self._settings.directory}/{FOLDER}/{self._name(run)}"
             refused = ReadError(f"{name} can't be read: {error.strerror or error}")
             refused.errno = error.errno
             return refused
@@ -140,7 +140,7 @@ class Journal:
             if not differences:
                 return None
         message = (
-            f"run {run[:8]} can't be resumed in {self._settings.root}: "
+            f"run {run[:8]} can't be resumed in {self._settings.directory}: "
             + "; ".join(differences)
         )
         return ResumeError(message)
@@ -195,25 +195,22 @@ _brief = _repr.repr
 """What a manifest says is shown at a length and depth that are bounded."""
 
 
-def settings_of(settings: Export) -> dict[str, Any]:
+def settings_of(settings: Settings) -> dict[str, Any]:
     """Tell the settings that decide what files hold and what they are called."""
     style = settings.template.style
-    steps = settings.corrections
-    if settings.dtype is not None:
-        steps = steps[:-1]  # the cast to it
     return {
         "template": settings.template.text,
         "fields": settings.fields,
         "streams": settings.streams,
-        "corrections": [described(step) for step in steps],
+        "corrections": [described(step) for step in settings.corrections],
         "profile": "plain",
         "compression": settings.writer.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,
         "timezone": style.zone_name,
         "name_policy": style.policy,
         "replacements": dict(style.replacements),
-        "colour": settings.axes.colour,
-        "axes": settings.axes.told,
+        "colour": settings.image_axes.colour,
+        "axes": settings.image_axes.told,
         "first": settings.first or None,
         "frames": text_of(settings.frames),
     }

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from tiffin.assemble import Announced
     from tiffin.export.correcting import Correcting
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame
+    from tiffin.settings import Settings
 
 __all__ = ["Kinds"]
 
@@ -32,10 +32,10 @@ class Kinds:
     Parameters
     ----------
     correcting : Correcting
-    settings : Export
+    settings : Settings
     """
 
-    def __init__(self, correcting: Correcting, settings: Export) -> None:
+    def __init__(self, correcting: Correcting, settings: Settings) -> None:
         self._correcting = correcting
         self._save = settings.save
         self._saved: dict[tuple[object, ...], None] = {}

@@ -19,12 +19,12 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
-from tiffin.export.chosen import text_of
 from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.siblings import Siblings
 from tiffin.export.sorting import Sorting
 from tiffin.folders import link_refused
 from tiffin.records import Record
+from tiffin.settings import text_of
 from tiffin.template import indistinct, numbered
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from tiffin.assemble import Announced
     from tiffin.engine.ledger import Place
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Status
+    from tiffin.settings import Settings
 
 __all__ = ["Namer"]
 
@@ -47,13 +47,13 @@ class Namer:
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     progress : callable, optional
         Called with (frames finished, frames known).
     """
 
     def __init__(
-        self, settings: Export, progress: Callable[[int, int], object] | None = None
+        self, settings: Settings, progress: Callable[[int, int], object] | None = None
     ) -> None:
         self._settings = settings
         self.ledger = Ledger(
@@ -64,12 +64,12 @@ class Namer:
         )
         """Where every frame has its record."""
         self._claims: Claims[_Owner] = Claims()
-        self._root = os.fspath(settings.root)
+        self._root = os.fspath(settings.directory)
         self._siblings = Siblings(self._root, follow_links=settings.follow_links)
         self.planning = False
         """Whether nothing is written meanwhile: a folder that is not there stays so."""
         self._is_there = lru_cache(256)(os.path.isdir)
-        self._folder = lru_cache(1024)(settings.root.joinpath)
+        self._folder = lru_cache(1024)(settings.directory.joinpath)
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
         self._refused_of: defaultdict[str, list[str]] = defaultdict(list)

@@ -44,9 +44,9 @@ from tiffin.records import Record, Reports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame
     from tiffin.records import Kept, Report
+    from tiffin.settings import Settings
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
@@ -67,7 +67,7 @@ class Pipeline:
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
     find_run : callable, optional
@@ -76,7 +76,7 @@ class Pipeline:
 
     def __init__(
         self,
-        settings: Export,
+        settings: Settings,
         *,
         progress: Callable[[int, int], object] | None = None,
         find_run: FindRun | None = None,
@@ -86,7 +86,7 @@ class Pipeline:
         self._ledger = self._namer.ledger
         self._pool = Pool(
             workers=settings.workers,
-            budget=settings.budget,
+            budget=settings.memory,
             name="tiffin-writer",
             spare=settings.workers,
         )
@@ -100,7 +100,7 @@ class Pipeline:
             )
         self._journal = Journal(settings)
         self._correcting = Correcting(
-            settings.corrections, find_run, settings.roots, settings.axes
+            settings.steps, find_run, settings.roots, settings.image_axes
         )
         self._kinds = Kinds(self._correcting, settings)
         self._worker = Worker(
@@ -113,8 +113,8 @@ class Pipeline:
         )
         self._batches = Batches(self._pool, self._worker)
         self._synced: set[str] = set()
-        self._corrected = any(not isinstance(s, Cast) for s in settings.corrections)
-        casts = [s.dtype for s in settings.corrections if isinstance(s, Cast)]
+        self._corrected = any(not isinstance(s, Cast) for s in settings.steps)
+        casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
         self._cast = np.dtype(casts[-1]) if casts else None
         self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
         self._foresight: Foresight | None = None
@@ -471,7 +471,7 @@ class Pipeline:
             streams=self._settings.streams,
             dtypes=self._dtypes,
             join_events=self._settings.needs_events,
-            axes=self._settings.axes,
+            axes=self._settings.image_axes,
             roots=self._settings.roots,
             foresight=self._foresight,
             corrected=self._corrected,

@@ -11,7 +11,7 @@ from tiffin.writers import Written, checksum_of, difference, same_bytes
 if TYPE_CHECKING:
     from tiffin.export.content import Content
     from tiffin.export.journal import Journal
-    from tiffin.export.settings import Export
+    from tiffin.settings import Settings
 
 __all__ = ["Presence"]
 
@@ -23,14 +23,14 @@ class Presence:
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     journal : Journal
     """
 
-    def __init__(self, settings: Export, journal: Journal) -> None:
+    def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings = settings
         self._journal = journal
-        self._root = str(settings.root)
+        self._root = str(settings.directory)
         self._folders = settings.folders
         self._sums = settings.writer.checksum
         self.looks = settings.existing == "resume" or settings.compare

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.export.settings import Export
+    from tiffin.settings import Settings
 
     Planned = tuple[tuple[int, ...] | None, np.dtype | None, str]
 
 __all__ = ["check_room"]
 
 
-def check_room(settings: Export, planned: Iterable[Planned]) -> NoRoomError | None:
+def check_room(settings: Settings, planned: Iterable[Planned]) -> NoRoomError | None:
     """Compare what is planned with what is free.
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     planned : iterable of (shape, dtype, path)
         Of the frames that are to be written. Those of unknown size don't count, nor do
         corrections that change it, or compression.
@@ -39,30 +39,30 @@ def check_room(settings: Export, planned: Iterable[Planned]) -> NoRoomError | No
     """
     if settings.writer.compression is not None:
         return None
-    if any(not isinstance(step, Cast) for step in settings.corrections):
+    if any(not isinstance(step, Cast) for step in settings.steps):
         return None
     size = lru_cache(64)(partial(_size, settings))
     needed = sum(
         size(shape, dtype) - _taken(settings, path) for shape, dtype, path in planned
     )
-    free = _free(settings.root)
+    free = _free(settings.directory)
     if free is None or needed <= free:
         return None
     return NoRoomError(
-        f"{settings.root} has room for {free / 1e6:.1f} MB, and the files would take "
+        f"{settings.directory} has room for {free / 1e6:.1f} MB, the files would take "
         f"{needed / 1e6:.1f} MB: make room, or choose another directory or compression"
     )
 
 
 def _size(
-    settings: Export, shape: tuple[int, ...] | None, announced: np.dtype | None
+    settings: Settings, shape: tuple[int, ...] | None, announced: np.dtype | None
 ) -> int:
     """Tell how large a file will be; 0 where that is not known [bytes]."""
     dtype = settings.dtype or announced
     return 0 if shape is None or dtype is None else file_size(shape, dtype)
 
 
-def _taken(settings: Export, path: str) -> int:
+def _taken(settings: Settings, path: str) -> int:
     """Tell what a file that is to be replaced takes already [bytes]."""
     if settings.existing not in ("replace", "resume"):
         return 0

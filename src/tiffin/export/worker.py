@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tiffin.export.correcting import Correcting
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
-    from tiffin.export.settings import Export
     from tiffin.frames import Frame, Images
+    from tiffin.settings import Settings
 
 __all__ = ["Group", "Worker"]
 
@@ -86,7 +86,7 @@ class Worker:
 
     Parameters
     ----------
-    settings : Export
+    settings : Settings
     namer : Namer
         For images of which the descriptor did not know.
     ledger : Ledger
@@ -98,7 +98,7 @@ class Worker:
 
     def __init__(
         self,
-        settings: Export,
+        settings: Settings,
         namer: Namer,
         ledger: Ledger,
         journal: Journal,
@@ -113,9 +113,9 @@ class Worker:
         self._correcting = correcting
         self._presence = Presence(settings, journal)
         self._writer = settings.writer
-        self._root = str(settings.root)
+        self._root = str(settings.directory)
         self._folders = settings.folders
-        self._corrected = bool(settings.corrections)
+        self._corrected = bool(settings.steps)
         self._replaces = settings.existing == "replace"
         self._cleared: set[str] = set()
         self._surprised: set[tuple[str, str | None, str | None]] = set()

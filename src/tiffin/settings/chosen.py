@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tiffin.errors import SettingsError
-
 __all__ = ["Chosen", "chosen_frames", "first_number", "text_of"]
 
 Chosen = range | frozenset[int]
@@ -26,7 +24,7 @@ def chosen_frames(frames: Any) -> Chosen | None:
 
     Raises
     ------
-    SettingsError
+    ValueError
 
     Examples
     --------
@@ -39,11 +37,11 @@ def chosen_frames(frames: Any) -> Chosen | None:
         return _read(frames.strip() if isinstance(frames, str) else frames)
     except (TypeError, ValueError):
         message = (
-            f"frames={frames!r} must be a slice such as '::10' or '100:200', or "
-            f"numbers such as [0, 5]. They count from 0; negative ones are not "
-            f"possible, because nobody knows the last frame before a run has ended"
+            f"must be a slice such as '::10' or '100:200', or "
+            f"numbers such as [0, 5], not {frames!r}. They count from 0; negative ones "
+            f"are not possible: nobody knows the last frame before a run has ended"
         )
-        raise SettingsError(message) from None
+        raise ValueError(message) from None
 
 
 def _read(frames: Any) -> Chosen | None:
@@ -77,13 +75,13 @@ def first_number(first: Any) -> int:
 
     Raises
     ------
-    SettingsError
+    ValueError
     """
     try:
         return _number(first)
     except (TypeError, ValueError):
-        message = f"first must be a whole number from 0, such as 1, not {first!r}"
-        raise SettingsError(message) from None
+        message = f"must be a whole number from 0, such as 1, not {first!r}"
+        raise ValueError(message) from None
 
 
 def text_of(chosen: Chosen | None) -> str | None:

@@ -1,0 +1,56 @@
+"""Write what the manual takes from the schema of settings: ``make generated``.
+
+``docs/reference/settings.md``, a table of all settings, and
+``docs/_static/tiffin.schema.json``, the JSON Schema of the configuration file.
+"""
+
+import json
+from pathlib import Path
+
+from tiffin.cli import app
+from tiffin.cli.config import json_schema
+from tiffin.settings import Settings, keywords_of, option_of, type_text
+
+DOCS = Path(__file__).parent
+HEAD = """# Settings
+
+<!-- Written by docs/generate.py from the schema in tiffin.settings. -->
+
+Each setting has one name in Python, for `tiffin.export` and `tiffin.ImageExporter`; the
+shell and the [configuration file](../howto/configure.md) have the option beside it.
+
+| setting | option | type | what it does |
+|---|---|---|---|
+"""
+
+
+def table() -> str:
+    """Return the page with a row for each setting."""
+    return HEAD + "".join(map(row, keywords_of(live=True)))
+
+
+def row(name: str) -> str:
+    """Return the row of one setting."""
+    option = option_of(name)
+    cells = (
+        f"`{name}`",
+        f"`--{option.name}`" if option else "",
+        type_text(name).replace("|", r"\|"),
+        Settings.model_fields[name].description.replace("``", "`"),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def schema() -> str:
+    """Return the JSON Schema as text."""
+    return json.dumps(json_schema(app), indent=1, ensure_ascii=False) + "\n"
+
+
+FILES = {
+    DOCS / "reference" / "settings.md": table,
+    DOCS / "_static" / "tiffin.schema.json": schema,
+}
+
+if __name__ == "__main__":
+    for path, make in FILES.items():
+        path.write_text(make(), encoding="utf-8")

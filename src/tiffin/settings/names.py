@@ -1,0 +1,78 @@
+"""Settle the template: its style, and the folder that its names are relative to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiffin.engine import FOLDER
+from tiffin.errors import SettingsError, TemplateError
+from tiffin.template import Style, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["rooted", "styled"]
+
+
+def styled(
+    template: str | Template,
+    timezone: str | None,
+    policy: str | None,
+    replacements: Mapping[str, str] | None,
+) -> Template:
+    """Return the template in the style asked for; its own where nothing is."""
+    if not isinstance(template, Template):
+        return Template(
+            template,
+            timezone=timezone,
+            policy=policy or "portable",
+            replacements=replacements,
+        )
+    if timezone is None and policy is None and replacements is None:
+        return template
+    old = template.style
+    given = dict(old.replacements) if replacements is None else replacements
+    style = Style.of(policy or old.policy, given, timezone or old.timezone)
+    return template.with_style(style)
+
+
+def rooted(
+    template: Template, directory: str | os.PathLike[str] | None
+) -> tuple[Path, Template]:
+    """Find the folder that the names are relative to, and make it absolute now."""
+    if directory is None:
+        lead, relative = template.split_root()
+        return _absolute(lead), relative
+    if template.is_absolute:
+        message = (
+            f"template {template.text!r} is an absolute path, and directory="
+            f"{directory!r} is given too: leave one of them out"
+        )
+        raise TemplateError(message, column=1)
+    lead, _ = template.split_root()
+    if lead.split("/")[0] == FOLDER:
+        message = f"{FOLDER!r} is the folder of the manifests: choose another"
+        raise TemplateError(message)
+    if ".." in lead.split("/"):
+        message = f"template {template.text!r} leaves directory={directory!r}"
+        raise TemplateError(message, column=1)
+    return _absolute(directory), template
+
+
+def _absolute(directory: str | os.PathLike[str]) -> Path:
+    try:
+        path = Path(directory).expanduser().absolute()
+        if b"\0" not in os.fsencode(path):
+            return path
+        message = f"directory must be a path without NUL, not {os.fspath(directory)!r}"
+    except TypeError:
+        message = f"directory must be a path, not {type(directory).__name__}"
+    except UnicodeEncodeError:  # half of a surrogate pair
+        message = f"directory must be a path, not {os.fspath(directory)!r}"
+    except RuntimeError:
+        message = f"directory {os.fspath(directory)!r} is in an unknown user's home"
+    except OSError as error:  # the working directory is gone
+        message = f"directory {os.fspath(directory)!r} can't be made absolute: {error}"
+    raise SettingsError(message, setting="directory") from None

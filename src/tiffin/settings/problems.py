@@ -1,0 +1,139 @@
+"""Check values with pydantic, and say what is wrong in a user's words.
+
+An error names the setting as its door writes it, what was got, what is allowed, and the
+nearest name.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+)
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+
+from tiffin.errors import SettingsError, TiffinError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ValidationError
+
+__all__ = ["file_model", "in_our_words", "words_of"]
+
+WORDS: dict[Any, str] = {
+    str: "text in quotes",
+    Path: "a path in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def in_our_words(
+    error: ValidationError, hints: Mapping[str, Any], what: str = "setting"
+) -> TiffinError:
+    """Return the first problem that pydantic found, as an error of ours.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+    hints : mapping
+        Name → type of what there is.
+    what : str
+        What the door calls a setting, such as ``"option"``.
+    """
+    problem = error.errors(include_url=False)[0]
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    got, original = problem["input"], problem.get("ctx", {}).get("error")
+    if isinstance(original, TiffinError):
+        return original
+    if problem["type"] == "extra_forbidden":
+        return SettingsError(f"there is no {what} {name!r}{did_you_mean(name, hints)}")
+    if problem["type"] == "missing":
+        return SettingsError(f"{name} is missing: give a value", setting=name)
+    if original is not None:
+        return SettingsError(f"{name} {original}", setting=name)
+    message = f"{name} must be {words_of(hints[name])}, not {reprlib.repr(got)}"
+    near = did_you_mean(got, _choices(hints[name])) if isinstance(got, str) else ""
+    return SettingsError(message + (near if near.startswith(":") else ""), setting=name)
+
+
+def words_of(hint: Any) -> str:
+    """Return what a type allows, in words.
+
+    Examples
+    --------
+    >>> words_of(Literal["error", "skip"] | None), words_of(list[int])
+    ("one of 'error' or 'skip'", 'a list of a whole number')
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return words_of(inner[0])
+    if origin is Literal:
+        return f"one of {_either(map(repr, inner))}"
+    if origin in (list, tuple):
+        return f"a list of {words_of(inner[0])}"
+    if origin in (Union, UnionType):
+        kinds = [each for each in inner if each is not NoneType]
+        if float in kinds:  # whole numbers are numbers
+            kinds = [each for each in kinds if each is not int]
+        return _either(map(words_of, kinds))
+    return WORDS.get(hint, "a table")
+
+
+def file_model(name: str, hints: Mapping[str, Any], required: Any = ()) -> Any:
+    """Make the model of a table in a TOML file; one value may stand for a list of one.
+
+    Parameters
+    ----------
+    name : str
+    hints : mapping
+        Key → type.
+    required : collection of str
+        The keys that must be there.
+    """
+    fields = {
+        f"key_{n}": (_in_toml(hint), Field(... if key in required else None, alias=key))
+        for n, (key, hint) in enumerate(hints.items())
+    }
+    return create_model(name, __base__=_Table, **fields)  # type: ignore[call-overload]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+def _in_toml(hint: Any) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Path:
+        return str
+    if origin in (list, tuple):
+        return Annotated[list[inner[0]], BeforeValidator(_as_list)]  # type: ignore[valid-type]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_in_toml, inner))]  # noqa: UP007 (made at run time)
+    return hint
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _either(several: Any) -> str:
+    *most, last = several
+    return f"{', '.join(most)} or {last}" if most else str(last)
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(choice for each in get_args(hint) for choice in _choices(each))

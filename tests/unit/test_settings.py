@@ -1,0 +1,104 @@
+"""One schema of settings: what is made of it agrees with it."""
+
+import importlib.util
+import inspect
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+import tiffin
+from tiffin.errors import SettingsError
+from tiffin.settings import (
+    Keywords,
+    LiveKeywords,
+    Settings,
+    keywords_of,
+    option_of,
+)
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def generated():
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FILES
+
+
+@pytest.mark.parametrize(
+    ("live", "keywords"), [(False, Keywords), (True, LiveKeywords)]
+)
+def test_type_checkers_see_the_settings_of_the_schema(live, keywords):
+    """`Keywords` names the settings of the schema, no more and no fewer."""
+    named = keywords.__required_keys__ | keywords.__optional_keys__
+
+    assert set(keywords_of(live=live)) == named
+
+
+@pytest.mark.parametrize(
+    ("function", "live"), [(tiffin.export, False), (tiffin.ImageExporter, True)]
+)
+def test_signature_and_docstring_show_every_setting(function, live):
+    """`help(tiffin.export)` tells what can be given, with its default."""
+    parameters = inspect.signature(function).parameters
+
+    for name in keywords_of(live=live):
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert f"\n{name} : " in function.__doc__
+
+
+def test_every_setting_is_described():
+    """A description is the source of docstring, help text and manual."""
+    for name, field in Settings.model_fields.items():
+        assert field.description.endswith((".", "`.")), name
+
+
+def test_every_setting_has_an_option():
+    """But for what the shell has another way for, or settles itself."""
+    without = {name for name in keywords_of(live=False) if option_of(name) is None}
+
+    assert without == {"on_error", "corrections"}
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_generated_pages_are_current(path):
+    """`make generated` was run after the last change of the schema."""
+    assert generated()[path]() == path.read_text(encoding="utf-8")
+
+
+def test_the_json_schema_names_the_options_of_the_shell():
+    """An editor completes the keys of a configuration file."""
+    schema = json.loads((DOCS / "_static" / "tiffin.schema.json").read_text("utf-8"))
+
+    assert {"template", "field", "existing", "corrections"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"existng": "skip"}, "no setting 'existng': did you mean 'existing'"),
+        (
+            {"existing": "skp"},
+            "existing must be one of .*'skip'.*not 'skp': did you mean",
+        ),
+        ({"dry_run": 1}, "dry_run must be True or False, not 1"),
+        ({"level": "high"}, "level must be a whole number, not 'high'"),
+        ({"compression": "zip"}, "compression must be one of 'zlib', 'zstd' or 'lzw'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(wrong, message):
+    """What was got, what is allowed, and the nearest name; the error knows which."""
+    with pytest.raises(SettingsError, match=message):
+        Settings.of("{i}.tif", **wrong)
+
+
+def test_settings_go_to_another_process():
+    """They pickle, with the template settled and the folder absolute."""
+    settings = Settings.of("{i}.tif", directory="out", root_map={"/a": "/b"})
+
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert settings.directory.is_absolute()
