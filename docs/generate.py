@@ -7,7 +7,7 @@
 import json
 from pathlib import Path
 
-from tiffin.cli import app
+from tiffin.cli import load
 from tiffin.cli.config import json_schema
 from tiffin.settings import Settings, keywords_of, option_of, type_text
 
@@ -43,7 +43,7 @@ def row(name: str) -> str:
 
 def schema() -> str:
     """Return the JSON Schema as text."""
-    return json.dumps(json_schema(app), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema(load("export")), indent=1, ensure_ascii=False) + "\n"
 
 
 FILES = {

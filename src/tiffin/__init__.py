@@ -4,19 +4,21 @@ Documents in, files out, nothing lost on the way: `ImageExporter` does it live,
 `export` afterwards, and the report of either lists every frame.
 """
 
-from tiffin.callback import ImageExporter
-from tiffin.compat import LiveTiffExporter
-from tiffin.errors import TiffinError
-from tiffin.images import get_images
-from tiffin.records import Record, Report
-from tiffin.replay import export, process
-from tiffin.template import Template
-from tiffin.verify import verify
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-try:
+if TYPE_CHECKING:
     from tiffin._version import __version__
-except ImportError:  # a checkout that was never built
-    __version__ = "0+unknown"
+    from tiffin.callback import ImageExporter
+    from tiffin.compat import LiveTiffExporter
+    from tiffin.errors import TiffinError
+    from tiffin.images import get_images
+    from tiffin.records import Record, Report
+    from tiffin.replay import export, process
+    from tiffin.template import Template
+    from tiffin.verify import verify
 
 __all__ = [
     "export",
@@ -31,3 +33,55 @@ __all__ = [
     "TiffinError",
     "__version__",
 ]
+
+_MODULES = {
+    "export": "tiffin.replay",
+    "process": "tiffin.replay",
+    "get_images": "tiffin.images",
+    "verify": "tiffin.verify",
+    "ImageExporter": "tiffin.callback",
+    "LiveTiffExporter": "tiffin.compat",
+    "Record": "tiffin.records",
+    "Report": "tiffin.records",
+    "Template": "tiffin.template",
+    "TiffinError": "tiffin.errors",
+}
+
+
+_ROOMS = ("compat", "corrections", "errors", "records", "template", "testing")
+"""Modules for users: ``import tiffin`` is enough to use them."""
+
+
+class _Lazy(ModuleType):
+    """The package: what it offers is imported when it is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__version__":
+            return _version()
+        if name in _ROOMS:
+            return import_module(f"tiffin.{name}")
+        if name not in _MODULES:
+            message = f"module 'tiffin' has no attribute {name!r}"
+            raise AttributeError(message)
+        value = getattr(import_module(_MODULES[name]), name)
+        self.__dict__[name] = value
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # `export` and `verify` are modules too, which must not hide the functions.
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+def _version() -> str:
+    try:
+        from tiffin._version import __version__
+    except ImportError:  # a checkout that was never built
+        return "0+unknown"
+    return __version__
+
+
+sys.modules[__name__].__class__ = _Lazy

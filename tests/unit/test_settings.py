@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiffin
+from tiffin.cli import COMMANDS, load
 from tiffin.errors import SettingsError
 from tiffin.settings import (
     Keywords,
@@ -102,3 +103,9 @@ def test_settings_go_to_another_process():
 
     assert pickle.loads(pickle.dumps(settings)) == settings
     assert settings.directory.is_absolute()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_it_says_itself(name):
+    """``tiffin --help`` imports no command; its lines are those of the commands."""
+    assert COMMANDS[name][1] == load(name).help.splitlines()[0]

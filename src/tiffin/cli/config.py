@@ -197,10 +197,9 @@ def _beside(folder: Path, path: str) -> str:
     return os.fspath(folder / Path(path).expanduser())
 
 
-def json_schema(app: typer.Typer) -> dict[str, Any]:
+def json_schema(command: Any) -> dict[str, Any]:
     """Return the JSON Schema of a configuration file of ``tiffin export``."""
-    command: Any = typer.main.get_command(app)
-    options = _options_of(typer.Context(command.commands["export"]))
+    options = _options_of(typer.Context(command))
     hints = {name: option.hint for name, option in options.items()}
     schema: dict[str, Any] = file_model("tiffin.toml", hints).model_json_schema()
     for name, option in options.items():

@@ -103,7 +103,7 @@ def export(
     api_key: ApiKey = None,
     **settings: Any,
 ) -> None:
-    """Export the images of a run as numbered TIFF files."""
+    """Export the images of runs as TIFF files."""
     # What is wrong with settings is said before any server is asked.
     Template(template)
     chosen = keywords(settings)

@@ -56,7 +56,7 @@ def names(
     api_key: ApiKey = None,
     **settings: Any,
 ) -> None:
-    """Print the names that an export would give, their sizes, and what exists."""
+    """Print the names that an export would give."""
     # Names only: many small objects that stay, and no garbage worth looking for, now or
     # when the process ends.
     gc.disable()

@@ -45,7 +45,7 @@ def template(
     api_key: ApiKey = None,
     **settings: Any,
 ) -> None:
-    """Check a template; describe its parts, with an example from a run."""
+    """Check a template and explain its parts."""
     style = keywords(settings)
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
     names = None

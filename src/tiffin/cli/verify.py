@@ -36,7 +36,7 @@ def verify(
     follow_links: FollowLinks = False,
     api_key: ApiKey = None,
 ) -> None:
-    """Check that every exported file is there, whole, and as it was exported."""
+    """Check that exported files are there and whole."""
     found = verify_folder(folder, follow_links=follow_links)
     _tell(found)
     ok = found.ok
@@ -48,13 +48,13 @@ def verify(
 
 
 def checksums(folder: Folder, follow_links: FollowLinks = False) -> None:
-    """Print the SHA-256 of every exported file, as sha256sum -c reads it."""
+    """Print the SHA-256 of files, for sha256sum -c."""
     for digest, name in checksums_of(folder, follow_links=follow_links):
         sys.stdout.write(_sum_line(digest, name))
 
 
 def _sum_line(digest: str, name: str) -> str:
-    """Give a line as GNU sha256sum does, which marks a name with escapes in front."""
+    """Return a line as GNU sha256sum writes it, which marks an escaped name."""
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"
 

@@ -9,27 +9,34 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+from functools import lru_cache
 from typing import Any
 
-from tiffin.settings import keywords_of, option_of
-
 __all__ = ["ShellFormatter", "in_shell", "shown"]
-
-OPTIONS = {
-    name: f"--{option.name}"
-    for name in keywords_of(live=False)
-    if (option := option_of(name)) is not None
-} | {"via": "--via", "timeout": "--timeout"}
-"""Settings of an export, and the options that they are here."""
 
 ALSO = {"missing": "--dark-missing", "allow": "--allow"}
 """Settings of corrections: options, or in a file's table what they are in Python."""
 
 TEXT = r"'[^'\s]*'"
-SETTING = re.compile(
-    rf"\b(?P<name>{'|'.join(OPTIONS | ALSO)})="
-    rf"(?:(?P<value>{TEXT}|\((?:{TEXT},? ?)+\))|(?=[\s,;:)]|$))"
-)
+
+
+@lru_cache(1)
+def _options() -> dict[str, str]:
+    """Return settings of an export, and the options that they are here."""
+    from tiffin.settings import keywords_of, option_of
+
+    options = {name: option_of(name) for name in keywords_of(live=False)}
+    found = {name: f"--{option.name}" for name, option in options.items() if option}
+    return found | {"via": "--via", "timeout": "--timeout"}
+
+
+@lru_cache(1)
+def _setting() -> re.Pattern[str]:
+    """Return the pattern of a setting with its value, as Python writes it."""
+    return re.compile(
+        rf"\b(?P<name>{'|'.join(_options() | ALSO)})="
+        rf"(?:(?P<value>{TEXT}|\((?:{TEXT},? ?)+\))|(?=[\s,;:)]|$))"
+    )
 
 
 def in_shell(text: str) -> str:
@@ -44,14 +51,14 @@ def in_shell(text: str) -> str:
     >>> in_shell("missing='raw' exports it as it is")
     "missing='raw' (--dark-missing raw) exports it as it is"
     """
-    said = SETTING.sub(_as_option, text)
+    said = _setting().sub(_as_option, text)
     said = said.replace("follow_links=True", "--follow-links")
     return said.replace("as in corrections=", "as Python takes with corrections=")
 
 
 def _as_option(found: re.Match[str]) -> str:
     name, value = found["name"], found["value"] or ""
-    option = (OPTIONS | ALSO)[name]
+    option = (_options() | ALSO)[name]
     texts = [shlex.quote(text[1:-1]) for text in re.findall(TEXT, value)]
     said = " ".join(f"{option} {text}" for text in texts) or option
     return f"{found[0]} ({said})" if name in ALSO and value else said
