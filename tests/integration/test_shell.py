@@ -86,7 +86,7 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
     listed = tiffin("names", documents, "-t", NAME, "-s", "dark", "-f", "img")
 
     assert "--existing skip leaves it, --existing replace" in exists.stderr
-    assert "--dtype int64 is none that a TIFF holds" in wrong.stderr
+    assert "--dtype must be a dtype that a TIFF holds, not 'int64'" in wrong.stderr
     assert "ask for --stream primary" in listed.stdout
     for told in (exists, wrong, listed):
         assert "existing=" not in told.stderr
@@ -101,7 +101,10 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
         (["export", "no.jsonl", "-t", NAME], "neither a file nor an address"),
         (["export", "{documents}", "-t", "{strat.uid}.tif"], "did you mean 'start'"),
         (["export", "{documents}", "-t", NAME, "--existing", "clobber"], "clobber"),
-        (["export", "{documents}", "-t", NAME, "--dtype", "int64"], "none that a TIFF"),
+        (
+            ["export", "{documents}", "-t", NAME, "--dtype", "int64"],
+            "a dtype that a TIFF holds",
+        ),
         (["export", "{documents}", "-t", NAME, "--query", "x"], "not KEY=VALUE"),
         (["export", "{documents}", "-t", NAME, "--since", "noon"], "no time"),
         (["export", "{documents}", "-t", NAME, "--limit", "0"], "from 1"),

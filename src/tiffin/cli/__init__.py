@@ -105,10 +105,10 @@ def main() -> None:
 
 
 def _show(error: TiffinError) -> None:
-    from tiffin.cli.wording import in_shell, shown
+    from tiffin.cli.wording import message_of, shown
 
     console = _console()
-    plain = shown(in_shell(str(error))).replace("[", "\\[")  # rich would read it as markup
+    plain = shown(message_of(error)).replace("[", "\\[")  # rich would read it as markup
     console.print(f"[bold red]error:[/] {plain}", soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         console.print(shown(note), style="dim", markup=False, soft_wrap=True)

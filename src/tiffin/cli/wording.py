@@ -12,7 +12,7 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["ShellFormatter", "in_shell", "shown"]
+__all__ = ["ShellFormatter", "in_shell", "message_of", "shown"]
 
 ALSO = {"missing": "--dark-missing", "allow": "--allow"}
 """Settings of corrections: options, or in a file's table what they are in Python."""
@@ -54,6 +54,14 @@ def in_shell(text: str) -> str:
     said = _setting().sub(_as_option, text)
     said = said.replace("follow_links=True", "--follow-links")
     return said.replace("as in corrections=", "as Python takes with corrections=")
+
+
+def message_of(error: Exception) -> str:
+    """Return an error's message, in which a setting is an option."""
+    said, setting = in_shell(str(error)), getattr(error, "setting", "")
+    if setting in _options() and said.startswith(f"{setting} "):
+        return _options()[setting] + said.removeprefix(setting)
+    return said
 
 
 def _as_option(found: re.Match[str]) -> str:
