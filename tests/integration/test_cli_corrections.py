@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import shlex
+import threading
 import warnings
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 import tiffin
 from tests.integration.test_dark import darks_in_a_stream, uid_of
 from tests.integration.test_shell import record
-from tests.integration.test_shell import tiffin as shell
+from tests.shell import tiffin as shell
 from tiffin import corrections
 from tiffin.cli import app
 from tiffin.cli.chain import KINDS
@@ -103,10 +105,16 @@ def test_a_dark_that_the_start_document_names(folder):
 
 def test_a_dark_that_comes_through_a_pipe(folder):
     """A pipe gives its documents once; the dark's are kept, though not exported."""
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    documents = (folder / "both.jsonl").read_bytes()
+    feeding = threading.Thread(target=pipe.write_bytes, args=(documents,))
+    feeding.start()
+
     told = shell(
-        "export", "/dev/stdin", "-r", "2", "-t", NAME, "-d", "out",
-        "--dark", "start.dark_frame", input=(folder / "both.jsonl").read_text(),
-    )  # fmt: skip
+        "export", pipe, "-r", "2", "-t", NAME, "-d", "out", "--dark", "start.dark_frame"
+    )
+    feeding.join(10)
 
     assert told.returncode == 0, told.stderr
     assert first_of(frames_in(folder / "out")["2_sub_1.tif"]) == -10

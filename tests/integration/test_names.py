@@ -1,8 +1,6 @@
 """Names of real runs: checked before the beam, told apart, made of all documents."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,11 +9,10 @@ from bluesky.preprocessors import SupplementalData
 from ophyd.sim import SynAxis
 
 import tiffin
+from tests.shell import tiffin as shell
 from tiffin import ImageExporter
 from tiffin.errors import CollisionError, MissingKeyError, TemplateError
 from tiffin.testing import run_of
-
-TIFFIN = [sys.executable, "-m", "tiffin"]
 
 
 def live(RE, plan, template, folder, **options):
@@ -206,13 +203,7 @@ def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
     (out / "UO2_002.tif").write_bytes(b"")
     template = "{start.sample}_{event.seq_num:03d}.tif"
 
-    told = subprocess.run(
-        [*TIFFIN, "names", documents, "-t", template, "-d", out],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    told = shell("names", documents, "-t", template, "-d", out)
     report = tiffin.export(
         documents, template, directory=out, existing="replace", dtype="uint16"
     )
@@ -230,13 +221,7 @@ def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
 
 def test_the_shell_prints_why_a_name_fails(documents, tmp_path):
     """`tiffin names`: the reason stands in the frame's line, behind its path."""
-    told = subprocess.run(
-        [*TIFFIN, "names", documents, "-t", "{start.sample}.tif", "-d", tmp_path / "o"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    told = shell("names", documents, "-t", "{start.sample}.tif", "-d", tmp_path / "o")
 
     lines = told.stdout.splitlines()
     assert told.returncode == 1
@@ -248,14 +233,7 @@ def test_the_shell_shows_what_an_example_lacks(documents):
     """`tiffin template --example`: in the part's row, and why it has no name."""
     template = "{start.sampel}<_{start.none}>_{event.seq_num}.tif"
 
-    told = subprocess.run(
-        [*TIFFIN, "template", template, "--explain", "--example", documents],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={"COLUMNS": "200", "PATH": "", "TZ": "UTC"},
-    )
+    told = shell("template", template, "--explain", "--example", documents)
 
     (row,) = [line for line in told.stdout.splitlines() if "'sampel' of" in line]
     assert "did you mean 'sample'" in row
@@ -269,14 +247,7 @@ def test_the_shell_explains_a_template(documents):
     """`tiffin template --explain`: each part in words, with an example of a run."""
     template = "{start.sample|none}_{time:%Y}<_Q{event.data.Q}>_{event.seq_num:03d}.tif"
 
-    told = subprocess.run(
-        [*TIFFIN, "template", template, "--explain", "--example", documents],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={"COLUMNS": "200", "PATH": "", "TZ": "UTC"},
-    )
+    told = shell("template", template, "--explain", "--example", documents)
 
     assert "'sample' of the start document; 'none' where there is none" in told.stdout
     assert "UO2" in told.stdout
@@ -297,9 +268,7 @@ def test_the_shell_explains_a_template(documents):
 )
 def test_wrong_usage_gives_status_2(arguments, says):
     """Said before any server is asked."""
-    told = subprocess.run(
-        [*TIFFIN, *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
+    told = shell(*arguments)
 
     assert told.returncode == 2
     assert says in told.stderr

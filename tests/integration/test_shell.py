@@ -18,25 +18,12 @@ import numpy as np
 import pytest
 from bluesky.plans import count
 
+from tests.shell import tiffin
 from tiffin.testing import run_of
 
 TIFFIN = [sys.executable, "-m", "tiffin"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAME = "{start.scan_id}_{event.seq_num}.tif"
-
-
-def tiffin(*arguments, **options):
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    environment["TILED_RETRY_ATTEMPTS"] = "1"
-    return subprocess.run(
-        [*TIFFIN, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        env=environment,
-        **options,
-    )
 
 
 def record(run, path):

@@ -1,0 +1,55 @@
+"""Run the shell's commands in this process, without a new interpreter for each."""
+
+import gc
+import io
+import logging
+import os
+import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import CompletedProcess
+from unittest import mock
+
+from tiffin import cli
+
+ENVIRONMENT = {"COLUMNS": "200", "NO_COLOR": "1", "TILED_RETRY_ATTEMPTS": "1"}
+
+
+def tiffin(*arguments, cwd=".", env=None):
+    """Run a command as the shell does; return its status, output and errors."""
+    command = ["tiffin", *map(str, arguments)]
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    log, threshold = logging.getLogger(), gc.get_threshold()
+    handlers, log.handlers = log.handlers, []
+    try:
+        with (
+            mock.patch.dict(os.environ, ENVIRONMENT | (env or {})),
+            mock.patch.object(sys, "argv", command),
+            chdir(Path(cwd)),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            cli.main()
+    except SystemExit as ended:
+        status = ended.code or 0
+    finally:
+        log.handlers = handlers
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+        gc.enable()
+        forget_sources()
+    return CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+
+def forget_sources():
+    """Open files and servers anew, as another process does."""
+    from tiffin.cli import options
+
+    options._documents.cache_clear()
+    if options._client.cache_info().currsize:
+        with warnings.catch_warnings():
+            # A process that ends closes its connections too.
+            warnings.simplefilter("ignore", ResourceWarning)
+            options._client.cache_clear()
+            gc.collect()
