@@ -495,7 +495,7 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"fields": [3]}, SettingsError, "list of names"),
         ({"fields": 5}, SettingsError, "list of names"),
         ({"corrections": 5}, SettingsError, "functions"),
-        ({"directory": "~nosuchuser/x"}, SettingsError, "unknown here"),
+        ({"directory": "~nosuchuser/x"}, SettingsError, "unknown user"),
         ({"via": "ftp"}, SettingsError, "'auto', 'http', 'files'"),
         ({"dtype": "int64"}, SettingsError, "a dtype that a TIFF holds"),
         ({"dtype": "nonsense"}, SettingsError, "a dtype that a TIFF holds"),
