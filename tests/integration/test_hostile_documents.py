@@ -8,7 +8,13 @@ from bluesky.plans import count
 
 import tiffin
 from tiffin import ImageExporter, LiveTiffExporter
-from tiffin.errors import CollisionError, DtypeError, FieldError, SourceError
+from tiffin.errors import (
+    CollisionError,
+    DtypeError,
+    FieldError,
+    SettingsError,
+    SourceError,
+)
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num}.tif"
@@ -114,7 +120,6 @@ def test_a_store_that_fails_is_a_failed_record_and_the_others_go_on(run, tmp_pat
     ("name", "lacks", "instead"),
     [
         ("start", "uid", {}),
-        ("descriptor", "name", {}),
         ("descriptor", "data_keys", {}),
         ("descriptor", "data_keys", {"data_keys": [1]}),
         ("descriptor", "data_keys", {"data_keys": {"img": None}}),
@@ -321,11 +326,8 @@ def test_a_subclass_may_save_under_another_name(run, tmp_path):
     assert [str(record.path) for record in report.written] == exporter.filenames
 
 
-def test_a_root_that_no_system_takes_is_a_failed_record(run, tmp_path):
-    """Half a character in the root: recorded, live too."""
-    exporter = ImageExporter(NAME, directory=f"{tmp_path}/\ud800")
-
-    tiffin.process(run, exporter)
-
-    (report,) = exporter.reports.values()
-    assert len(report.failed) == 3
+@pytest.mark.parametrize("folder", ["\ud800", "a\0b"])
+def test_a_root_that_no_system_takes_is_refused_at_once(tmp_path, folder):
+    """Half a character, or a NUL: in the constructor, before any beam."""
+    with pytest.raises(SettingsError, match="directory must be a path"):
+        ImageExporter(NAME, directory=f"{tmp_path}/{folder}")

@@ -174,7 +174,7 @@ def test_a_run_of_very_many_datums_does_not_keep_them_all():
 
     for k in range(KEPT + 500):
         one = {**datum, "datum_id": f"r-1/{k}"}
-        two = {**event, "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
+        two = {**event, "uid": f"e-{k}", "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
         (frame,) = assembled(assembler, [("datum", one), ("event", two)])
         assert frame.problem is None
 
@@ -202,7 +202,7 @@ def test_datums_wait_for_their_resource_however_many():
     assembled(assembler, [start, descriptor])
     for k in range(KEPT + 500):
         one = {**datum, "datum_id": f"r-1/{k}"}
-        two = {**event, "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
+        two = {**event, "uid": f"e-{k}", "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
         assert not assembled(assembler, [("datum", one), ("event", two)])
 
     frames = assembled(assembler, [resource, stop])

@@ -4,7 +4,9 @@ import itertools
 import time
 import uuid
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from bluesky.callbacks import LiveTable
@@ -452,6 +454,8 @@ def test_whatever_a_server_says_to_a_search_is_a_source_error():
     """No foreign exception comes through."""
 
     class Broken:
+        context = SimpleNamespace(http_client=httpx.Client())
+
         def search(self, query):
             raise KeyError("start")
 

@@ -175,7 +175,9 @@ class LiveTiffExporter:
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
-        if name == "start" and doc.get("uid") in self._starts:
+        given: object = doc
+        started = given.get("uid") if isinstance(given, Mapping) else None
+        if name == "start" and str(started) in self._starts:
             return  # delivered twice
         understood = False
         frames: list[Frame] = []
