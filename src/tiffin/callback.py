@@ -1,8 +1,7 @@
 """Export live: a subscriber that hands documents over and gets out of the way.
 
-The RunEngine's thread only passes each document on, and copies no pixels. A thread of
-the exporter's names the frames, others write them; at a run's end its files are waited
-for.
+The RunEngine's thread copies each document and passes it on. A thread of the exporter
+names the frames, others write them; at the end of a run its files are waited for.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from tiffin.assemble import HandOver, held_bytes, images_lost
+from tiffin.assemble import held_bytes, images_lost, own_copy
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Pipeline, raise_first
@@ -71,9 +70,7 @@ class ImageExporter:
     """
 
     def __init__(
-        self,
-        template: str | Template,
-        **settings: Unpack[LiveKeywords],
+        self, template: str | Template, **settings: Unpack[LiveKeywords]
     ) -> None:
         self.settings = Settings.of(template, **(LIVE_DEFAULTS | settings))
         self.settings.refuse_later_roots()
@@ -90,7 +87,6 @@ class ImageExporter:
         self._mailbox = Pool(
             workers=1, budget=self.settings.memory, name="tiffin-exporter"
         )
-        self._taken = HandOver()
         self._progress = partial(_progress, self._mailbox, self._pipeline)
         megabytes = self.settings.memory / 1e6
         self._crowded = f"{megabytes:.3g} MB of images (memory=) wait for the disk"
@@ -113,8 +109,8 @@ class ImageExporter:
         name : str
             ``"start"``, ``"descriptor"``, ``"event"``…
         doc : mapping
-            Not changed, and not kept: what others change in it later does not show in
-            the files. Where they change the pixels themselves, that frame fails.
+            Copied, arrays too: what others change in it later does not show in the
+            files.
         """
         given: object = doc
         if not isinstance(given, Mapping):
@@ -124,7 +120,7 @@ class ImageExporter:
         raising = self.settings.on_error == "raise"
         awaited = name == "stop" or (raising and name in ("start", "descriptor"))
         try:
-            copy = self._taken(name, doc)
+            copy = own_copy(doc)
             if awaited:
                 self._hand_over_and_wait(name, copy)
             else:

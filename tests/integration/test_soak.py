@@ -14,7 +14,7 @@ from tiffin import ImageExporter
 from tiffin.testing import run_of
 
 RUNS, EVENTS = 2_000, 50
-SHAPE = (160, 160)  # large enough to be shared, not copied
+SHAPE = (160, 160)
 WARM = 300
 NAMES = "{start.scan_id}_{event.seq_num}.tif"
 

@@ -8,15 +8,14 @@ documents: ``events`` (images in the event itself), ``datums`` (resources and da
 from tiffin.assemble.announced import Announced, hints_of
 from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.foresight import Foresight
-from tiffin.assemble.handover import HandOver, images_lost
 from tiffin.assemble.inline import ListDtypes
+from tiffin.assemble.lost import images_lost
 from tiffin.assemble.router import Assembler
 
 __all__ = [
     "Announced",
     "Assembler",
     "Foresight",
-    "HandOver",
     "ListDtypes",
     "held_bytes",
     "hints_of",

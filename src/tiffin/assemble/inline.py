@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble.documents import held_bytes, inline_shape
-from tiffin.assemble.handover import Shared
+from tiffin.assemble.lost import Lost
 from tiffin.axes import Hints, place
 from tiffin.errors import DtypeError, ReadError
 from tiffin.exact import cast_exactly, holders, refuse_masked
@@ -40,12 +40,12 @@ class ArrayPixels:
         shape = tuple(int(n) for n in self.array.shape)
         self.shape, self.hints = _placed(shape, self.hints)
         self.dtype = np.dtype(self.array.dtype)
-        in_memory = isinstance(self.array, (np.ndarray, Shared))
+        in_memory = isinstance(self.array, (np.ndarray, Lost))
         self.held = self.array.nbytes if in_memory else 0
 
     def open(self) -> Any:
         """Give the array itself."""
-        return self.array.whole() if isinstance(self.array, Shared) else self.array
+        return self.array.read() if isinstance(self.array, Lost) else self.array
 
 
 class ListDtypes:
