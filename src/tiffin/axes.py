@@ -55,6 +55,10 @@ class Hints:
         Whether that is the user.
     names : tuple of str
         The user's names of the array's last axes.
+    scan : tuple of int
+        The shape of the scan, or its number of points, as the start document has it.
+    events : int
+        How many events are known.
     """
 
     field: str = ""
@@ -63,6 +67,8 @@ class Hints:
     colour: bool = False
     asked: bool = False
     names: tuple[str, ...] = ()
+    scan: tuple[int, ...] = ()
+    events: int = 0
 
     @classmethod
     def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:

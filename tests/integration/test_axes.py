@@ -181,9 +181,12 @@ def test_a_stack_of_three_stays_grey(tmp_path, door):
 
         report, found = exported(run, folder / "out")
 
-        if door != "stream" or shape not in ((6, 9), (1, 6, 9)):
-            assert report.ok, report.failed[0].error
-            np.testing.assert_array_equal(found, stacks.reshape(6, 6, 9))
+        refused = {"stream": [(6, 9), (1, 6, 9)], "handler": [(1, 6, 9)]}
+        if shape in refused.get(door, ()):
+            assert not report.written
+            continue
+        assert report.ok, report.failed[0].error
+        np.testing.assert_array_equal(found, stacks.reshape(6, 6, 9))
 
 
 @pytest.mark.parametrize("dims", [["y", "x", "c"], ["rows", "columns", "channel"]])

@@ -216,6 +216,59 @@ def test_events_of_a_grid_follow_each_other(tmp_path, read):
     assert [record.seq_num for record in report.written] == list(range(1, 13))
 
 
+@pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9)])
+@pytest.mark.parametrize("planes", [3, 4, 5])
+@pytest.mark.parametrize("store", ["hdf5", "zarr"])
+@pytest.mark.parametrize("live", [True, False])
+def test_rows_of_more_images_than_announced_are_not_shared_among_events(
+    tmp_path, store, shape, planes, live
+):
+    """B6: an event a row: the planes of RGB3 are not the images of several events."""
+    frames = np.arange(2 * planes * 6 * 9, dtype="u2").reshape(2, planes, 6, 9)
+    uri, mimetype = hdf5(tmp_path / "a.h5", frames), "application/x-hdf5"
+    if store == "zarr":
+        uri, mimetype = f"file://localhost{tmp_path}/a.zarr", "application/x-zarr"
+        zarr.create_group(tmp_path / "a.zarr").create_array(
+            "entry/data/data", data=frames
+        )
+    where = {"dataset": "entry/data/data"}
+    run = stream_run(uri, mimetype, where, events=2, shape=shape)
+    run[0][1]["num_points"] = 2
+
+    if live:
+        exporter = ImageExporter(
+            NAME, directory=tmp_path / "out", asset_timeout=0.1, on_error="report"
+        )
+        for name, doc in run:
+            exporter(name, doc)
+        exporter.close()
+        (report,) = exporter.reports.values()
+    else:
+        report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
+
+    assert not report.written
+    assert {record.seq_num for record in report.failed} == {1, 2}
+    told = str(report.failed[0].error)
+    for part in (str([planes, 6, 9]), str([*shape]), "axes=", "colour="):
+        assert part in told
+
+
+@pytest.mark.parametrize("told", [{"num_points": 12}, {"shape": [3, 4]}, {}])
+def test_a_scan_s_grid_is_known_live(tmp_path, read, told):
+    """By the start document, or once as many events have come as there are images."""
+    uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(3, 4, 6, 9), chunks=(1, 1, 6, 9))
+    where = {"dataset": "entry/data/data"}
+    run = stream_run(uri, "application/x-hdf5", where, events=12, shape=(6, 9))
+    run[0][1].update(told)
+
+    exporter = ImageExporter(NAME, directory=tmp_path / "out")
+    for name, doc in run:
+        exporter(name, doc)
+    exporter.close()
+
+    check(*exporter.reports.values(), FRAMES, read)
+
+
 def test_of_an_event_that_breaks_off_the_frames_there_are_written(tmp_path, read):
     """Ten rows of twelve, three an event: two frames fail, each with its reason."""
     uri = hdf5(tmp_path / "a.h5", FRAMES[:10])

@@ -66,6 +66,8 @@ class Assembler:
         an event.
     cast : numpy.dtype, optional
         What images are cast to in the end, where nothing else acts on them.
+    counts : dict, optional
+        (run, stream resource) → how many events are known, where others know it too.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Assembler:
         foresight: Foresight | None = None,
         corrected: bool = True,
         cast: np.dtype | None = None,
+        counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
         self._wanted = wanted = Wanted(
             fields=fields,
@@ -103,7 +106,7 @@ class Assembler:
         self._datums = Datums(wanted, waiting, roots)
         self._events = Events(wanted, dtypes or ListDtypes(), self._datums)
         self._stream_datums = StreamDatums(
-            wanted, waiting, join_events=join_events, roots=roots
+            wanted, waiting, join_events=join_events, roots=roots, counts=counts
         )
         self._strangers: set[str] = set()
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {

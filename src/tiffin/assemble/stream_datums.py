@@ -47,6 +47,9 @@ class StreamDatums:
         Whether a stream datum waits for its event.
     roots : RootMap, optional
         For files recorded on another mount.
+    counts : dict, optional
+        (run, stream resource) → how many events are known. What it holds is known
+        already, and stays.
     """
 
     def __init__(
@@ -56,12 +59,15 @@ class StreamDatums:
         *,
         join_events: bool,
         roots: RootMap | None = None,
+        counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
         self._wanted = wanted
         self._waiting = waiting
         self._join_events = join_events
         self._assets = Assets(roots)
         self._seen: dict[str, _Seen] = {}
+        self._owns_counts = counts is None
+        self._counts = {} if counts is None else counts
         self.resources = Kept()
 
     def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
@@ -87,6 +93,8 @@ class StreamDatums:
             )
             raise SourceError(message)
         run.numbers[descriptor["name"]].update(seq_nums)
+        counted = run.uid, str(doc["stream_resource"])
+        self._counts[counted] = max(self._counts.get(counted, 0), indices.stop)
         for index, seq_num in zip(indices, seq_nums, strict=True):
             uid = doc["stream_resource"]
             yield from self._frames(run, descriptor, uid, index, seq_num, last=False)
@@ -104,6 +112,9 @@ class StreamDatums:
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
         self.resources.end(run)
+        if self._owns_counts:
+            for counted in [key for key in self._counts if key[0] == run]:
+                del self._counts[counted]
 
     def close(self) -> None:
         """Close the files that are open; what is asked for later opens them anew."""
@@ -139,7 +150,7 @@ class StreamDatums:
         run.told[descriptor["name"], name].add(seq_num)
         pixels: Pixels | TiffinError
         try:
-            pixels = self._pixels(resource, index, name, data_key)
+            pixels = self._pixels(run, resource, index, name, data_key)
         except AMISS as error:
             pixels = not_understood(f"stream resource {uid!r}", error)
         checked = self._wanted.checked(pixels, announced=True)
@@ -186,6 +197,7 @@ class StreamDatums:
 
     def _pixels(
         self,
+        run: OpenRun,
         resource: Mapping[str, Any],
         index: int,
         name: str,
@@ -198,13 +210,14 @@ class StreamDatums:
         UnknownFormatError
             If nobody reads its mimetype.
         """
-        uid = resource["uid"]
+        run_uid, uid = run.uid, str(resource["uid"])
         seen = self._seen.get(uid)
         if seen is None or seen.resource is not resource or seen.of is not data_key:
             opener(resource["mimetype"])
             if len(self._seen) >= MOST_SEEN:
                 self._seen.clear()
             hints = self._wanted.hints(name, data_key)
+            hints = replace(hints, scan=_scan(run.start))
             seen = self._seen[uid] = _Seen(resource, data_key, hints)
         return AssetPixels(
             assets=self._assets,
@@ -213,6 +226,7 @@ class StreamDatums:
             shape=seen.hints.shape,
             dtype=seen.dtype,
             hints=seen.hints,
+            events=lambda: self._counts.get((run_uid, uid), 0),
         )
 
 
@@ -226,6 +240,14 @@ class _Seen:
         self.dtype = announced_dtype(data_key)
         parameters = resource.get("parameters") or {}
         self.hints = replace(hints, sizes=datum_shape(hints.sizes, parameters))
+
+
+def _scan(start: Mapping[str, Any]) -> tuple[int, ...]:
+    """Read the shape of a scan, or its number of points; () if nothing tells."""
+    said = start.get("shape") or start.get("num_points")
+    sizes = said if isinstance(said, (list, tuple)) else (said,)
+    known = all(isinstance(size, int) and size > 0 for size in sizes)
+    return tuple(sizes) if known else ()
 
 
 def _range_in(doc: Mapping[str, Any], name: str) -> range:

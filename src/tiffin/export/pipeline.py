@@ -117,6 +117,7 @@ class Pipeline:
         casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
         self._cast = np.dtype(casts[-1]) if casts else None
         self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
+        self._counts: dict[tuple[str, str], int] = {}
         self._foresight: Foresight | None = None
         self._assembler = self._new_assembler()
         self._plan = Plan(self._namer)
@@ -290,6 +291,8 @@ class Pipeline:
         self._journal.forget(run)
         self._worker.end_run(run)
         self._dtypes.forget(run)
+        for counted in [key for key in self._counts if key[0] == run]:
+            del self._counts[counted]
         self._ledger.end(run)
         self._correcting.end_runs(lambda of: not self._ledger.is_open(of))
 
@@ -476,6 +479,7 @@ class Pipeline:
             foresight=self._foresight,
             corrected=self._corrected,
             cast=self._cast,
+            counts=self._counts,
         )
 
     def _groups_of(

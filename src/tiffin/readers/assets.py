@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sized
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -273,7 +274,8 @@ class _Opened:
             return Span(first=first, rows=count), self._row_shape(first)
         looked_at, shape = self._look_at(index)
         colour = bool(getattr(self.rows, "colour", False))
-        span = span_of_event(hints, shape, index, colour=colour)
+        rows = len(self.rows) if isinstance(self.rows, Sized) else 0
+        span = span_of_event(hints, shape, index, colour=colour, rows=rows)
         if span.first != looked_at:
             shape = self._row_shape(span.first)
         return span, shape
@@ -319,11 +321,13 @@ class AssetPixels:
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     hints: Hints
+    events: Callable[[], int] = int
     held: int = field(default=0, init=False)
 
     def open(self) -> EventRows | EventPart:
         """Find the rows; they are read one by one."""
-        return self.assets.event(self.resource, self.index, self.hints)
+        hints = replace(self.hints, events=self.events())
+        return self.assets.event(self.resource, self.index, hints)
 
 
 def _parameters(resource: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiffin.axes import place
+from tiffin.axes import COLOURS, place
+from tiffin.errors import NotYetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,12 @@ def datum_shape(
 
 
 def span_of_event(
-    hints: Hints, row: tuple[int, ...], index: int, *, colour: bool = False
+    hints: Hints,
+    row: tuple[int, ...],
+    index: int,
+    *,
+    colour: bool = False,
+    rows: int = 0,
 ) -> Span:
     """Find the rows of the event with this index.
 
@@ -79,9 +85,13 @@ def span_of_event(
     index : int
     colour : bool
         Whether the reader says that a row's last axis holds samples.
+    rows : int
+        How many there are; 0 where that is not known.
 
     Raises
     ------
+    NotYetError
+        If it is not known (yet) whether a row's images are those of several events.
     ReadError
         If rows and columns can't be told.
 
@@ -92,7 +102,7 @@ def span_of_event(
     Span(first=6, rows=3, part=None, image_axes=2)
     >>> span_of_event(Hints(sizes=(3, 6, 9)), (1, 6, 9), 2)
     Span(first=6, rows=3, part=None, image_axes=2)
-    >>> span_of_event(Hints(sizes=(1, 6, 9)), (4, 6, 9), 5)
+    >>> span_of_event(Hints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
     Span(first=1, rows=1, part=(1, 1), image_axes=2)
     """
     announced, held, axes = _announced_and_held(hints, row, colour=colour)
@@ -101,6 +111,7 @@ def span_of_event(
     if announced % held == 0:
         rows = announced // held
         return Span(first=index * rows, rows=rows)
+    _check_grid(hints, row, row[:-axes], announced, rows)
     first, before = divmod(index * announced, held)
     rows = -(-(before + announced) // held)
     return Span(first=first, rows=rows, part=(before, announced), image_axes=axes)
@@ -203,6 +214,33 @@ def _announced_and_held(
         return math.prod(hints.lead), held, len(at)
     # The announced sizes are wrong, so that only the number of axes can be trusted.
     return math.prod(sizes[: max(len(sizes) - len(row), 0)]), 1, 2
+
+
+def _check_grid(
+    hints: Hints,
+    row: tuple[int, ...],
+    lead: tuple[int, ...],
+    announced: int,
+    rows: int,
+) -> None:
+    """Refuse to share a row's images among events, unless their number fits that.
+
+    Where there are as many events as rows, or a row may be an image of colour, most of
+    the images would be lost. Where nobody counts events, that is not looked at.
+    """
+    held, events = math.prod(lead), {math.prod(hints.scan or (0,)), hints.events}
+    fits = rows * held in {number * announced for number in events}
+    if not hints.events or hints.names or fits or lead == hints.scan[-len(lead) :]:
+        return
+    if lead[-1] in COLOURS or rows in events:
+        message = (
+            f"a row of {hints.field!r} has shape {[*row]}, where {[*hints.sizes]} is "
+            f"announced for an event: {hints.events} events are known, and {rows} rows "
+            f"of {held} images, so that it is not known (yet) which are an event's; "
+            f"tell that images follow each other with axes='tyx', or that they are "
+            f"of colour with colour={hints.field!r}"
+        )
+        raise NotYetError(message)
 
 
 def _holds_samples(announced: tuple[int, ...], image: tuple[int, ...]) -> bool:

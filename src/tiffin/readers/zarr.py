@@ -57,6 +57,9 @@ class ZarrRows:
         self._array = node
         self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
+    def __len__(self) -> int:
+        return self._shape()[0]
+
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Tell the shape of one row."""
         self._need(row)
