@@ -11,7 +11,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reference/_*.md"]
 html_theme = "pydata_sphinx_theme"
 html_title = "tiffin"
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": False}

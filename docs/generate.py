@@ -1,14 +1,16 @@
 """Write what the manual takes from the schema of settings: ``make generated``.
 
-``docs/reference/settings.md``, a table of all settings, and
-``docs/_static/tiffin.schema.json``, the JSON Schema of the configuration file.
+``docs/reference/settings.md``, a table of settings; ``_export_options.md``, those of
+the shell, and ``docs/_static/tiffin.schema.json``, the JSON Schema of the
+configuration file.
 """
 
 import json
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
-from tiffin.cli.config import json_schema
+from tiffin.cli.config import json_schema, options_of
 from tiffin.settings import Settings, keywords_of, option_of, type_text
 
 DOCS = Path(__file__).parent
@@ -41,6 +43,24 @@ def row(name: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
+def options() -> str:
+    """Return the table of the options of ``tiffin export``."""
+    rows = [
+        f"| {', '.join(f'`{text}`' for text in option.parameter.opts)} "
+        f"| {choices_of(option.hint)} | {option.parameter.help} |\n"
+        for option in options_of(load("export")).values()
+    ]
+    return "| option | one of | what it does |\n|---|---|---|\n" + "".join(rows)
+
+
+def choices_of(hint: Any) -> str:
+    """Return the choices of an option; nothing where it takes any value."""
+    for kind in (hint, *get_args(hint)):
+        if get_origin(kind) is Literal:
+            return ", ".join(f"`{choice}`" for choice in get_args(kind))
+    return ""
+
+
 def schema() -> str:
     """Return the JSON Schema as text."""
     return json.dumps(json_schema(load("export")), indent=1, ensure_ascii=False) + "\n"
@@ -48,6 +68,7 @@ def schema() -> str:
 
 FILES = {
     DOCS / "reference" / "settings.md": table,
+    DOCS / "reference" / "_export_options.md": options,
     DOCS / "_static" / "tiffin.schema.json": schema,
 }
 

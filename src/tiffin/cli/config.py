@@ -25,7 +25,7 @@ from tiffin.settings import file_model, in_our_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ConfigFile", "is_typed", "tables_of"]
+__all__ = ["ConfigFile", "is_typed", "json_schema", "options_of", "tables_of"]
 
 TABLES = "corrections"
 
@@ -62,7 +62,7 @@ def _take(context: typer.Context, path: Path | None) -> Path | None:
     folder = path.parent if path.is_file() else Path()
     try:
         tables = content.pop(TABLES, [])
-        options = _options_of(context)
+        options = options_of(context.command)
         context.default_map = dict(_defaults(content, options, folder))
         context.obj = list(_asked(tables, options, path, folder))
         _refuse_both(content, options, tables)
@@ -92,12 +92,12 @@ def _content(path: Path) -> dict[str, Any]:
         raise SettingsError(message) from error
 
 
-def _options_of(context: typer.Context) -> dict[str, _Option]:
+def options_of(command: Any) -> dict[str, _Option]:
     """Give what a file may hold, by long name: all options but its own."""
-    hints = get_type_hints(inspect.unwrap(context.command.callback or _take))
+    hints = get_type_hints(inspect.unwrap(command.callback or _take))
     return {
         long.removeprefix("--"): _Option(parameter, hints[str(parameter.name)])
-        for parameter in context.command.params
+        for parameter in command.params
         for long in parameter.opts
         if long.startswith("--") and parameter.name in hints.keys() - {"config"}
     }
@@ -199,7 +199,7 @@ def _beside(folder: Path, path: str) -> str:
 
 def json_schema(command: Any) -> dict[str, Any]:
     """Return the JSON Schema of a configuration file of ``tiffin export``."""
-    options = _options_of(typer.Context(command))
+    options = options_of(command)
     hints = {name: option.hint for name, option in options.items()}
     schema: dict[str, Any] = file_model("tiffin.toml", hints).model_json_schema()
     for name, option in options.items():

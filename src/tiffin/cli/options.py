@@ -63,7 +63,7 @@ TemplateText = Annotated[
     typer.Option(
         "--template",
         "-t",
-        help="Names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
+        help="File names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
     ),
 ]
 Runs = Annotated[
@@ -71,19 +71,28 @@ Runs = Annotated[
     typer.Option(
         "--run",
         "-r",
-        help="-1 (the last), a scan_id, or a uid or its beginning; may be repeated.",
+        help="The run: -1 (the last), a scan_id, or (the beginning of) a uid; may be "
+        "repeated.",
     ),
 ]
 Queries = Annotated[
     list[str] | None,
     typer.Option(
-        "--query", metavar="KEY=VALUE", help="Of the start document; repeatable."
+        "--query",
+        metavar="KEY=VALUE",
+        help="Runs whose start document says so, such as plan_name=count; may be "
+        "repeated.",
     ),
 ]
-Since = Annotated[str | None, typer.Option("--since", help="Begun at or after.")]
-Until = Annotated[str | None, typer.Option("--until", help="Begun before.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", help="Runs that began then or later: 2026-11-22, 2026-11-22T08:30."
+    ),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Runs that began earlier.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", help="At most so many, the newest.")
+    int | None, typer.Option("--limit", help="No more runs than this, the newest.")
 ]
 FollowLinks = Annotated[
     bool,
@@ -96,7 +105,9 @@ FollowLinks = Annotated[
 AllStreams = Annotated[
     bool,
     typer.Option(
-        "--all-streams/--no-all-streams", help="Every stream.", show_default=False
+        "--all-streams/--no-all-streams",
+        help="Export every stream.",
+        show_default=False,
     ),
 ]
 ApiKey = Annotated[
@@ -104,7 +115,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         envvar="TILED_API_KEY",
-        help="For the Tiled server; one in its address counts before.",
+        help="The key of the Tiled server; a key in its address comes first.",
         show_default=False,
     ),
 ]

@@ -79,7 +79,9 @@ class Settings(BaseModel):
         default=None, description="The fields to export; by default all images."
     )
     streams: Annotated[Names, RESUME, Option("stream", "-s", kind=list[str])] = Field(
-        default=("primary",), description="The streams to export; None means all."
+        default=("primary",),
+        description="The streams to export; None (in the shell --all-streams) means "
+        "all.",
     )
     existing: Annotated[Existing, Option()] = Field(
         default="error",
