@@ -225,6 +225,8 @@ def place(
     if hints.names:
         at = _by_name(found, hints)
     elif n == 2:
+        if all(hints.image) and min(found) <= SMALL < min(hints.image or (0,)):
+            raise _contradiction(found, hints)
         at = LAST
     elif last_is_colour:
         at = ORDERS[0]

@@ -7,11 +7,13 @@ from importlib.metadata import EntryPoint
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
 import tiffin
 from tests.integration.test_resources import datum_run
 from tests.integration.test_streams import NAME, stream_run
 from tiffin import ImageExporter
+from tiffin.errors import ReadError
 from tiffin.readers import formats, handlers
 
 IMAGES = np.arange(6 * 6 * 9, dtype="u4").reshape(6, 6, 9)
@@ -246,6 +248,71 @@ def test_a_plug_in_that_exits_ends_no_more_than_its_frames(
     assert report.failed
     assert not report.written
     assert all(type(error).__name__ in str(r.error) for r in report.failed)
+
+
+KEYS = {"TPX_HDF5": "entry/instrument/detector/data"}
+
+
+@pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR", "TPX_HDF5"])
+@pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9), (9, 6, 0), ()])
+@pytest.mark.parametrize("door", ["live", "replay", "get_images"])
+def test_a_file_of_a_single_image_is_not_cut_into_rows(tmp_path, spec, shape, door):
+    """B7: point by point, (rows, columns): an image; there is no second one."""
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file.create_dataset(KEYS.get(spec, "entry/data/data"), data=IMAGES[0])
+    run = [
+        *datum_run(
+            tmp_path / "a.h5", spec=spec, shape=shape, events=2,
+            options={"frame_per_point": 1},
+        )
+    ]  # fmt: skip
+
+    if door == "get_images":
+        with pytest.raises(ReadError, match="single image"):
+            [*tiffin.get_images(run, "img")]
+        (image,) = tiffin.get_images([*run[:5], run[-1]], "img")
+        np.testing.assert_array_equal(np.squeeze(image), IMAGES[0])
+        return
+    if door == "live":
+        exporter = tiffin.ImageExporter(
+            NAME, directory=tmp_path / "out", asset_timeout=0.1
+        )
+        for name, doc in run:
+            exporter(name, doc)
+        exporter.close()
+        (report,) = exporter.reports.values()
+    else:
+        report = export(tmp_path, run)
+
+    (record,) = report.written
+    np.testing.assert_array_equal(tifffile.imread(record.path), IMAGES[0])
+    (failed,) = report.failed
+    assert "single image" in str(failed.error)
+
+
+@pytest.mark.parametrize("fault", ["never written", "allow_external"])
+def test_files_of_an_image_each_are_looked_at_first(tmp_path, fault):
+    """B7, A4: of AD_HDF5_SINGLE: what HDF5 would make up, or take from elsewhere."""
+    (tmp_path / "raw").write_bytes(IMAGES[0].tobytes())
+    for n in range(2):
+        with h5py.File(tmp_path / f"a_{n}.h5", "w") as file:
+            options = {"data": IMAGES[n]}
+            if n and fault == "never written":
+                options = {"shape": (6, 9), "dtype": "u2", "chunks": (6, 9)}
+            elif n:
+                raw = [(str(tmp_path / "raw"), 0, 108)]
+                options = {"shape": (6, 9), "dtype": "u2", "external": raw}
+            file.create_dataset("entry/data/data", **options)
+    run = datum_run(
+        tmp_path, spec="AD_HDF5_SINGLE", shape=(6, 9), events=2,
+        options={"template": "%s%s_%d.h5", "filename": "a"},
+    )  # fmt: skip
+
+    report = export(tmp_path, run)
+
+    assert [record.seq_num for record in report.written] == [1]
+    (failed,) = report.failed
+    assert fault in str(failed.error)
 
 
 @pytest.mark.timeout(20)

@@ -10,6 +10,7 @@ import math
 import ntpath
 import os
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -29,7 +30,8 @@ from tiffin.errors import (
 from tiffin.exact import refuse_masked
 from tiffin.readers import eiger
 from tiffin.readers.eiger import EigerHandler, EigerSeries
-from tiffin.readers.hdf5_reach import check_reach
+from tiffin.readers.hdf5_files import Hdf5File
+from tiffin.readers.hdf5_reach import check_reach, is_hdf5
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import tiff_samples
 from tiffin.readers.places import RootMap
@@ -309,7 +311,9 @@ class _Opened:
             return images, getattr(images, "lacking", {})
         self._check_files(datum_kwargs)
         lacking = self._lacking(datum_kwargs)
-        array = self.handler(**datum_kwargs)
+        array = self._single(datum_kwargs)
+        if array is None:
+            array = self.handler(**datum_kwargs)
         refuse_masked(array)
         return self._coloured(np.asarray(array), datum_kwargs), lacking
 
@@ -331,16 +335,26 @@ class _Opened:
         return last.view(Coloured)
 
     def _check_files(self, datum_kwargs: Mapping[str, Any]) -> None:
-        """Refuse a pipe or a device among the files that a handler says it reads."""
+        """Look at the files that a handler says it reads, before it opens them.
+
+        Its resource's own file has been looked at.
+        """
         names = getattr(self.handler, "get_file_list", None)
         if names is None:
             return
+        key: Any = getattr(self.handler, "_key", None)
+        own = getattr(self.handler, "_file", None) is not None
         for path in map(Path, names([datum_kwargs])):
-            if path.exists():
-                check_regular(path)
+            if not path.exists():
+                continue
+            check_regular(path)
+            if not own:
+                check_reach(path, self._allowed)
+                if isinstance(key, str) and is_hdf5(path):
+                    _check_written(path, key, self._allowed)
 
-    def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
-        """Say which rows of a datum were never written: HDF5 would make them up.
+    def _sliced(self, datum_kwargs: Mapping[str, Any]) -> tuple[Any, int, int] | None:
+        """Give dataset, first row and number of rows of a datum.
 
         Only handlers that slice one dataset are known, by what all of them have.
         """
@@ -350,10 +364,42 @@ class _Opened:
         point: Any = datum_kwargs.get("point_number")
         known = isinstance(number, int) and isinstance(point, int)
         if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
+            return None
+        return file[key], number * point, number
+
+    def _single(self, datum_kwargs: Mapping[str, Any]) -> np.ndarray | None:
+        """Give the image of a dataset without an axis to slice; None if it has one.
+
+        Raises
+        ------
+        NotYetError
+            If more is asked for.
+        """
+        dataset, first, number = self._sliced(datum_kwargs) or (None, 0, 1)
+        if dataset is None or dataset.ndim != 2:
+            return None
+        if (first, number) != (0, 1):
+            message = (
+                f"{dataset.file.filename} holds a single image, of shape "
+                f"{[*dataset.shape]}: images {first} to {first + number - 1} are not "
+                f"there (yet)"
+            )
+            raise NotYetError(message)
+        return np.asarray(dataset[()])[np.newaxis]
+
+    def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
+        """Say which rows of a datum were never written: HDF5 would make them up."""
+        sliced = self._sliced(datum_kwargs)
+        if sliced is None:
             return {}
+        dataset, first, number = sliced
         if self._written is None:
-            self._written = Written(file[key], self._allowed)
-        first = number * point
+            self._written = Written(dataset, self._allowed)
+        if dataset.ndim == 2:
+            reason = self._written.lacking(0, dataset.shape[0])
+            if reason is None:
+                self._written.check(0, dataset.shape[0])
+            return {} if reason is None else {0: reason}
         reasons = (
             self._written.lacking(first + k, first + k + 1) for k in range(number)
         )
@@ -368,6 +414,18 @@ class _Opened:
         close = getattr(self.handler, "close", None)
         if callable(close):
             close()
+
+
+def _check_written(path: Path, key: str, allowed: tuple[Path, ...]) -> None:
+    """Refuse an image that was never written, in a file of its own."""
+    with closing(Hdf5File(path)) as file:
+        dataset = file.dataset(key)
+        with closing(Written(dataset, allowed)) as written:
+            rows = int(dataset.shape[0]) if dataset.shape else 0
+            reason = written.lacking(0, rows)
+            if reason is not None:
+                raise NotYetError(f"{path}: {key!r} is not there (yet): {reason}")
+            written.check(0, rows)
 
 
 def _images_in_rows(

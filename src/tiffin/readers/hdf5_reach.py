@@ -15,7 +15,7 @@ from tiffin.readers.regular import check_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_reach"]
+__all__ = ["check_reach", "is_hdf5"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -47,12 +47,12 @@ def check_reach(path: Path, allowed: tuple[Path, ...]) -> None:
             continue
         seen.add(path)
         check_regular(path)
-        if _is_hdf5(path):
+        if is_hdf5(path):
             with closing(Hdf5File(path)) as file:
                 waiting.extend(_named_in(file.root, allowed))
 
 
-def _is_hdf5(path: Path) -> bool:
+def is_hdf5(path: Path) -> bool:
     """Look for the signature: at the beginning, or behind a user block."""
     size, begin = path.stat().st_size, 0
     with path.open("rb") as file:
