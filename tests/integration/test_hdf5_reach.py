@@ -358,8 +358,17 @@ def cut(path):
     os.truncate(path, path.stat().st_size - 100)
 
 
+def half_a_head(path):
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
+
+
 @pytest.mark.parametrize(
-    ("make", "said"), [(not_hdf5, "is not HDF5"), (cut, "truncated")]
+    ("make", "said"),
+    [
+        (not_hdf5, "is not HDF5"),
+        (cut, "truncated"),
+        (half_a_head, "can't be opened (yet)"),
+    ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, path, make, said):
     """In words, with HDF5's own behind."""

@@ -6,6 +6,7 @@ import zlib
 from contextlib import closing
 
 import imagecodecs
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -206,3 +207,57 @@ def test_a_zarr_chunk_that_claims_gigabytes_is_not_expanded(tmp_path, version):
     report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
 
     assert "is not expanded" in str(report.failed[0].error)
+
+
+ZARR_CODECS = {
+    "zstd": (3, zarr.codecs.ZstdCodec(), numcodecs.Zstd()),
+    "gzip": (3, zarr.codecs.GzipCodec(), numcodecs.GZip()),
+    "blosc": (3, zarr.codecs.BloscCodec(), numcodecs.Blosc()),
+    "zstd 2": (2, numcodecs.Zstd(), numcodecs.Zstd()),
+    "zlib 2": (2, numcodecs.Zlib(), numcodecs.Zlib()),
+    "bz2 2": (2, numcodecs.BZ2(), numcodecs.BZ2()),
+    "lzma 2": (2, numcodecs.LZMA(), numcodecs.LZMA()),
+    "lz4 2": (2, numcodecs.LZ4(), numcodecs.LZ4()),
+}
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("name", ZARR_CODECS)
+def test_a_zarr_chunk_expands_to_its_shape_only(tmp_path, name, sharded):
+    """What a compressed chunk gives is bounded by its shape, in a shard too."""
+    version, codec, encoder = ZARR_CODECS[name]
+    if sharded and version == 2:
+        pytest.skip("version 2 has no shards")
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(2, 8, 9), chunks=(1, 8, 9), dtype="u2",
+        zarr_format=version, compressors=codec, shards=(2, 8, 9) if sharded else None,
+    )  # fmt: skip
+    array[:] = np.arange(144, dtype="u2").reshape(2, 8, 9)
+    run = list(stream_run(f"file://{tmp_path}/a.zarr", MIMETYPES["zarr"], {}, events=2))
+
+    good = tiffin.export(run, NAME, directory=tmp_path / "good", on_error="report")
+    bomb = encoder.encode(bytes(2**24))
+    if sharded:
+        places = np.array([0, len(bomb), 0, len(bomb)], "<u8").tobytes()
+        bomb += places + bytes(numcodecs.CRC32C().encode(places))[-4:]
+    for chunk in (p for p in (tmp_path / "a.zarr").rglob("*") if p.is_file()):
+        if chunk.name[0] != "." and chunk.name != "zarr.json":
+            chunk.write_bytes(bomb)
+    bad = tiffin.export(run, NAME, directory=tmp_path / "bad", on_error="report")
+
+    assert len(good.written) == 2
+    assert len(bad.failed) == 2
+    assert "expands to more than the 144 bytes" in str(bad.failed[0].error)
+
+
+@pytest.mark.parametrize("shape", ["(-8, -9)", "(True, 72)"])
+def test_the_shape_of_an_npy_file_is_one(tmp_path, shape):
+    """Sizes are whole numbers that are not negative."""
+    head = f"{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}}}".ljust(117)
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head.encode() + b"\n")
+    with path.open("ab") as file:
+        file.write(bytes(144))
+
+    with pytest.raises(ReadError, match="which is no shape"):
+        read_npy(path)

@@ -237,6 +237,23 @@ def test_a_manifest_is_never_opened_through_a_link(tmp_path, what, caplog):
     assert tiffin.verify(root).ok
 
 
+def test_a_manifest_is_never_written_through_a_hard_link(tmp_path):
+    """What the other name of a manifest stands for is somebody else's file."""
+    root, victim = tmp_path / "out", tmp_path / "victim"
+    run, manifest = exported(root)
+    victim.write_bytes(b"no line of a manifest")
+    manifest.unlink()
+    os.link(victim, manifest)
+
+    report = tiffin.export(
+        run, NAME, directory=root, existing="replace", on_error="report"
+    )
+
+    assert victim.read_bytes() == b"no line of a manifest"
+    assert not report.ok
+    assert "hard link" in str(report.failed[0].error)
+
+
 def test_a_folder_of_manifests_that_is_a_link_is_not_read(tmp_path):
     """Verify says so."""
     exported(tmp_path / "other")

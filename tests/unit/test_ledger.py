@@ -150,6 +150,18 @@ def test_errors_in_a_circle_are_no_trap():
     assert one.__cause__ is other
 
 
+def test_notes_of_an_error_are_kept_short():
+    """What was added to an error is no larger than what it says itself."""
+    error = ValueError("x")
+    error.add_note("a short one")
+    error.add_note("a" * 10**6)
+
+    lean(error)
+
+    assert error.__notes__[0] == "a short one"
+    assert len(error.__notes__[1]) < 20_000
+
+
 def test_what_was_said_of_no_run_makes_no_report():
     """What belongs to no run has a report once it has a record."""
     ledger = Ledger()

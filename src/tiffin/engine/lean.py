@@ -12,6 +12,8 @@ __all__ = ["lean"]
 LONGEST = 10_000
 """Text and bytes that an error may keep [characters]."""
 
+MOST_NOTES = 10
+
 SMALL = (bool, int, float, complex, PurePath, type(None))
 
 
@@ -48,7 +50,9 @@ def lean(error: BaseException) -> None:
 def _empty(error: BaseException) -> None:
     """Take from somebody else's error whatever else is not small."""
     for name in [n for n, value in vars(error).items() if not _is_small(value)]:
-        if name != "__notes__":
+        if name == "__notes__":
+            error.__notes__ = [_small(note) for note in error.__notes__[:MOST_NOTES]]
+        else:
             del vars(error)[name]
     if isinstance(error, OSError):
         for name in ("filename", "filename2"):

@@ -176,6 +176,7 @@ class Manifest:
             raise OSError(errno.EINVAL, str(error), repr(self._name)) from error
         check_regular(descriptor, f"{self._folders.root}/{FOLDER}/{self._name}")
         try:
+            _refuse_hard_link(descriptor, self._name)
             with _locked(descriptor):
                 torn = _torn_bytes(descriptor)
                 if torn:
@@ -213,6 +214,12 @@ def write_whole(descriptor: int, data: bytes) -> None:
             with suppress(OSError):
                 os.ftruncate(descriptor, before)
             raise
+
+
+def _refuse_hard_link(descriptor: int, name: str) -> None:
+    if os.fstat(descriptor).st_nlink > 1:
+        message = "it is a hard link, and another file would be changed: copy it"
+        raise OSError(errno.EMLINK, message, name)
 
 
 def _has_line(descriptor: int, line: str) -> bool:

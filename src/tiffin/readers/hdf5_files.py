@@ -133,12 +133,12 @@ def open_hdf5(path: Path) -> Any:
     # process writes to opens with SWMR only.
     try:
         return h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second of a head half written
         refusal = error
     try:
         if "truncated" not in str(refusal):
             return h5py.File(path, "r", swmr=True)
-    except OSError:
+    except (OSError, RuntimeError):
         pass
     message = f"{path} can't be opened (yet): {_reason(refusal)}"
     raise NotYetError(message) from refusal
@@ -234,12 +234,13 @@ def _candidates(holder: Path, name: str, prefixes: str) -> Iterator[Path]:
     yield holder.resolve().parent / beside
 
 
-def _reason(refusal: OSError) -> str:
+def _reason(refusal: OSError | RuntimeError) -> str:
     """Say why HDF5 does not open a file, and what helps."""
     text = str(refusal)
-    if refusal.errno in LOCKED and "lock" in text:
+    number = getattr(refusal, "errno", None)
+    if number in LOCKED and "lock" in text:
         return (
-            f"it is locked (errno {refusal.errno}): a process has it open for writing, "
+            f"it is locked (errno {number}): a process has it open for writing, "
             f"without SWMR, or its file system has no locks; HDF5_USE_FILE_LOCKING="
             f"FALSE in the environment, before Python starts, reads it all the same "
             f"({text})"

@@ -19,7 +19,7 @@ from tiffin.readers.stored import inflated
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["DEFLATE", "SHUFFLE", "Filters"]
+__all__ = ["DEFLATE", "SHUFFLE", "Filters", "of_blosc", "of_zstd"]
 
 DEFLATE, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALE_OFFSET = range(1, 7)
 
@@ -198,7 +198,8 @@ def _of_lz4(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
     return _big(data, 0)
 
 
-def _of_blosc(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
+def of_blosc(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
+    """Read the size in the header of Blosc 1."""
     return int.from_bytes(data[4:8], "little")
 
 
@@ -210,7 +211,7 @@ def _of_szip(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
     return int.from_bytes(data[:4], "little")
 
 
-def _of_zstd(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
+def of_zstd(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
     """Read the size in a frame's header (RFC 8878); one without is not decoded."""
     if bytes(data[:4]) != b"\x28\xb5\x2f\xfd":
         return None
@@ -237,9 +238,9 @@ _SIZES: dict[int, Callable[[Any, Any, int], int | None]] = {
     NBIT: _of_elements,
     SCALE_OFFSET: _of_elements,
     307: _of_bzip2,
-    32001: _of_blosc,
+    32001: of_blosc,
     32004: _of_lz4,
     32008: _of_bitshuffle,
-    32015: _of_zstd,
+    32015: of_zstd,
     32026: _of_blosc2,
 }

@@ -248,6 +248,9 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     else:
         header = np.lib.format.read_array_header_2_0(file)
     shape, by_columns, dtype = header
+    if not all(type(n) is int and n >= 0 for n in shape):
+        message = f"its header says {[*shape]}, which is no shape"
+        raise ValueError(message)
     return shape, by_columns, dtype
 
 

@@ -13,6 +13,7 @@ from tiffin.readers.places import not_there
 from tiffin.readers.regular import check_regular
 from tiffin.readers.room import check_room
 from tiffin.readers.rows import refuse_negative
+from tiffin.readers.zarr_chunks import check_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,11 +119,14 @@ class ZarrRows:
         if not self._path.is_dir():
             return
         folder = self._path / array.path
-        sizes = [(folder / key).stat().st_size for key in self._keys(row)]
+        keys = list(self._keys(row))
+        sizes = [(folder / key).stat().st_size for key in keys]
         itemsize = int(array.dtype.itemsize)
         shape = self._shape()[1:]
         check_room(self._path, shape, itemsize, sum(sizes), self._announced)
         check_room(self._path, array.chunks, itemsize, max(sizes), self._announced)
+        for key in keys:
+            check_chunks(folder / key, array, row)
 
     def _is_stored(self, key: str) -> bool:
         from zarr.core.sync import sync
