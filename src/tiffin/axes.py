@@ -225,7 +225,7 @@ def place(
     if hints.names:
         at = _by_name(found, hints)
     elif n == 2:
-        if all(hints.image) and min(found) <= SMALL < min(hints.image or (0,)):
+        if min(found) == 1 < min(hints.image, default=0):  # a row of an image
             raise _contradiction(found, hints)
         at = LAST
     elif last_is_colour:

@@ -218,10 +218,10 @@ def test_events_of_a_grid_follow_each_other(tmp_path, read):
 
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9)])
 @pytest.mark.parametrize("planes", [3, 4, 5])
-@pytest.mark.parametrize("store", ["hdf5", "zarr"])
-@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("store", ["hdf5", "zarr", "npy"])
+@pytest.mark.parametrize("door", ["live", "replay", "LiveTiffExporter"])
 def test_rows_of_more_images_than_announced_are_not_shared_among_events(
-    tmp_path, store, shape, planes, live
+    tmp_path, store, shape, planes, door
 ):
     """B6: an event a row: the planes of RGB3 are not the images of several events."""
     frames = np.arange(2 * planes * 6 * 9, dtype="u2").reshape(2, planes, 6, 9)
@@ -231,17 +231,22 @@ def test_rows_of_more_images_than_announced_are_not_shared_among_events(
         zarr.create_group(tmp_path / "a.zarr").create_array(
             "entry/data/data", data=frames
         )
+    if store == "npy":
+        uri, mimetype = f"file://localhost{tmp_path}/a.npy", "application/x-npy"
+        np.save(tmp_path / "a.npy", frames)
     where = {"dataset": "entry/data/data"}
     run = stream_run(uri, mimetype, where, events=2, shape=shape)
     run[0][1]["num_points"] = 2
 
-    if live:
-        exporter = ImageExporter(
-            NAME, directory=tmp_path / "out", asset_timeout=0.1, on_error="report"
-        )
+    if door != "replay":
+        exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0.1)
+        if door == "LiveTiffExporter":
+            template = str(tmp_path / "{event[seq_num]}.tif")
+            exporter = LiveTiffExporter("img", template)
         for name, doc in run:
             exporter(name, doc)
-        exporter.close()
+        if door == "live":
+            exporter.close()
         (report,) = exporter.reports.values()
     else:
         report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")

@@ -95,6 +95,8 @@ class StreamDatums:
         run.numbers[descriptor["name"]].update(seq_nums)
         counted = run.uid, str(doc["stream_resource"])
         self._counts[counted] = max(self._counts.get(counted, 0), indices.stop)
+        if self._owns_counts and len(self._counts) > MOST_SEEN:
+            del self._counts[next(iter(self._counts))]
         for index, seq_num in zip(indices, seq_nums, strict=True):
             uid = doc["stream_resource"]
             yield from self._frames(run, descriptor, uid, index, seq_num, last=False)
@@ -112,9 +114,6 @@ class StreamDatums:
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
         self.resources.end(run)
-        if self._owns_counts:
-            for counted in [key for key in self._counts if key[0] == run]:
-                del self._counts[counted]
 
     def close(self) -> None:
         """Close the files that are open; what is asked for later opens them anew."""

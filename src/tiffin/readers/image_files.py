@@ -213,15 +213,19 @@ def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
 
 
 def read_npy(
-    path: Path, announced: int = 0, hints: Hints | None = None
+    path: Path, announced: int = 0, hints: Hints | None = None, *, rows: bool = False
 ) -> ArrayPages | NpyPages:
-    """Open an NPY file, all leading axes as one; `hints` tell which these are."""
+    """Open an NPY file, all leading axes as one; `hints` tell which these are.
+
+    With `rows`, a page is what stands at a place of the first axis.
+    """
     with _opening("NPY", path) as file:
         shape, by_columns, dtype = _npy_header(file)
         if len(shape) < 2 or dtype.hasobject or not dtype.itemsize:
             message = f"{path} holds no image: its shape is {[*shape]} of {dtype}"
             raise ReadError(message)
         axes = 2 if hints is None else len(shape) - min(place(shape, hints))
+        axes = max(axes, len(shape) - 1) if rows else axes
         first = file.tell()
         there, wanted = file.seek(0, 2) - first, math.prod(shape) * dtype.itemsize
         if there != wanted:

@@ -72,6 +72,9 @@ class OneFile:
         self._pages = pages
         self.colour = pages.colour
 
+    def __len__(self) -> int:
+        return len(self._pages)
+
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Tell the shape of one image."""
         self._need(row)
@@ -281,7 +284,7 @@ def npy_rows(asset: Asset) -> Rows:
     one = asset.uri.endswith(".npy") or asset.path.is_file()
     if not one and not asset.parameters.get("uris"):
         return _rows(asset, open_pages, NPY_TEMPLATE)
-    return _rows(asset, open_pages)
+    return _rows(asset, partial(open_pages, rows=not is_numbered(asset)))
 
 
 def _rows(
