@@ -149,6 +149,12 @@ class ExistsError(TiffinError, FileExistsError):
         )
 
 
+class SupersededError(TiffinError):
+    """A point that was taken again: another take of it is the frame."""
+
+    skip = True
+
+
 class SourceError(TiffinError, ValueError):
     """A source that can't be read as Bluesky documents."""
 

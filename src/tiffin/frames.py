@@ -144,6 +144,9 @@ class Frame:
         Shared by the frames of an event; None where `problem` is set.
     problem : Exception or None
         Why there are no pixels, when that is known before reading.
+    source : str or None
+        The uid of its stream resource: a seq_num that repeats in another one is no
+        retake.
     """
 
     run: str
@@ -160,6 +163,7 @@ class Frame:
     kind: str | None = None
     pixels: Pixels | None = None
     problem: Exception | None = None
+    source: str | None = None
 
     def __str__(self) -> str:
         return f"event {self.seq_num}, field {self.field!r}, image {self.i}"

@@ -54,6 +54,7 @@ TOLD: dict[str, tuple[type, ...]] = {
     "axes": (dict, type(None)),
     "first": (int, type(None)),
     "frames": (str, type(None)),
+    "repeats": (str, type(None)),
 }
 """The settings in a manifest that an export is named again with, and their types."""
 
@@ -219,6 +220,7 @@ def compare(
         axes=told["axes"],
         first=told["first"] or 0,
         frames=told["frames"],
+        repeats=told["repeats"] or "last",
         follow_links=follow_links,
         on_error="report",
         compare=True,

@@ -230,16 +230,18 @@ def test_a_missing_start_key_stops_before_the_first_write(run, tmp_path, names_i
 
 def test_a_collision_fails_all_who_claim_the_name(run, tmp_path, names_in):
     """Contract: on replay all claimants of one name fail."""
-    run[3][1]["seq_num"] = 1
+    run[3][1]["data"]["T"] = 1.5
 
-    report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
+    report = tiffin.export(
+        run, "{event.data.T}.tif", directory=tmp_path, on_error="report"
+    )
 
     assert [record.status for record in report.records] == [
         "failed",
         "failed",
         "written",
     ]
-    assert names_in(tmp_path) == ["7_3.tif"]
+    assert names_in(tmp_path) == ["3.5.tif"]
 
 
 def test_a_file_that_vanished_fails_alone(sample, tmp_path):

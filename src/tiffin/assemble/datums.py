@@ -79,7 +79,10 @@ class Datums:
             if isinstance(error, NotDescribed) and not last:
                 if numbers is None:
                     hints = self._wanted.hints(name, data_key)
-                    numbers = take_numbers(run, descriptor, name, hints.shape, hints)
+                    number = event["seq_num"]
+                    numbers = take_numbers(
+                        run, descriptor, name, number, hints.shape, hints
+                    )
                 again = partial(self.frames, run, descriptor, event, name, numbers)
                 self._waiting.wait(run.uid, error.uid, again)
                 return

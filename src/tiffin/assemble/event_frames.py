@@ -26,6 +26,7 @@ def frames_of(
     name: str | None,
     pixels: Pixels | TiffinError,
     numbers: range | None = None,
+    source: str | None = None,
 ) -> Iterator[Frame]:
     """Give the frames of one event and field, or the one that says why not.
 
@@ -40,6 +41,8 @@ def frames_of(
         Where its images come from, or why there are none.
     numbers : range, optional
         Their running numbers, where they have been taken before.
+    source : str, optional
+        The uid of their stream resource.
     """
     if name is not None:
         absent = isinstance(pixels, NoImageError)
@@ -54,12 +57,15 @@ def frames_of(
         "event": event,
         "baseline": run.baseline,
         "stop": run.stop,
+        "source": source,
     }
     if isinstance(pixels, TiffinError):
         yield Frame(problem=pixels, **context)
         return
     if numbers is None:
-        numbers = take_numbers(run, descriptor, name, pixels.shape, pixels.hints)
+        numbers = take_numbers(
+            run, descriptor, name, event["seq_num"], pixels.shape, pixels.hints
+        )
     if not numbers:
         shape = list(pixels.shape or ())
         message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
@@ -72,8 +78,10 @@ def take_numbers(
     run: OpenRun,
     descriptor: Mapping[str, Any],
     name: str | None,
+    seq_num: Any,
     shape: tuple[int, ...] | None,
     hints: Hints,
+    source: str | None = None,
 ) -> range:
     """Take the running numbers of an event's frames, whose array has a shape.
 
@@ -87,5 +95,9 @@ def take_numbers(
     else:
         count = math.prod(shape[: -len(hints.at)])
     return run.take_numbers(
-        descriptor["name"], str(name), count if count <= MOST_IMAGES else 1
+        descriptor["name"],
+        str(name),
+        count if count <= MOST_IMAGES else 1,
+        whole(seq_num),
+        source,
     )

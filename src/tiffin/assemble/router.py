@@ -68,6 +68,8 @@ class Assembler:
         What images are cast to in the end, where nothing else acts on them.
     counts : dict, optional
         (run, stream resource) → how many events are known, where others know it too.
+    repeats : bool
+        Whether points that are taken again get running numbers of their own.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Assembler:
         corrected: bool = True,
         cast: np.dtype | None = None,
         counts: dict[tuple[str, str], int] | None = None,
+        repeats: bool = False,
     ) -> None:
         self._wanted = wanted = Wanted(
             fields=fields,
@@ -100,6 +103,7 @@ class Assembler:
             corrected=corrected,
             cast=cast,
         )
+        self._repeats = repeats
         self._foresight = foresight or Foresight()
         self._runs = Runs()
         self._waiting = waiting = WaitingRoom()
@@ -188,7 +192,9 @@ class Assembler:
             return  # delivered twice; a run that has stopped may come again
         stop = self._foresight.stops.get(uid, {})
         baseline = self._foresight.baselines.get(uid, {})
-        self._runs.begin(OpenRun(start=doc, stop=stop, baseline=baseline))
+        self._runs.begin(
+            OpenRun(start=doc, stop=stop, baseline=baseline, repeats=self._repeats)
+        )
 
     def _descriptor(self, doc: Mapping[str, Any]) -> None:
         if not self._runs.describe(doc):

@@ -45,6 +45,10 @@ class OpenRun:
     known : set
         Digests of the uids of its events and stream datums: what comes once more is
         the same document.
+    repeats : bool
+        Whether a point that is taken again gets running numbers of its own.
+    points : dict
+        (stream, field, seq_num, stream resource) → the running numbers of its frames.
     """
 
     start: Mapping[str, Any]
@@ -60,6 +64,8 @@ class OpenRun:
     baseline: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, Any] = field(default_factory=dict)
     known: set[bytes] = field(default_factory=set)
+    repeats: bool = False
+    points: dict[tuple[str, str, int, str | None], range] = field(default_factory=dict)
 
     @property
     def uid(self) -> str:
@@ -80,11 +86,31 @@ class OpenRun:
         self.known.add(digest)
         return len(self.known) == before
 
-    def take_numbers(self, stream: str, name: str, frames: int) -> range:
-        """Give the running numbers of so many new frames."""
-        first = self.counts[stream, name]
-        self.counts[stream, name] += frames
-        return range(first, first + frames)
+    def take_numbers(
+        self, stream: str, name: str, frames: int, seq_num: int, source: str | None
+    ) -> range:
+        """Give the running numbers of so many frames; a retake has those of its point.
+
+        Parameters
+        ----------
+        stream, name : str
+        frames : int
+        seq_num : int
+        source : str or None
+            The uid of their stream resource, where there is one.
+        """
+        where, point = (stream, name), (stream, name, seq_num, source)
+        first, behind = self.counts[where], self.counts[where]
+        earlier = None if self.repeats else self.points.get(point)
+        if earlier is not None and (
+            frames <= len(earlier) or earlier.stop == first  # none is behind them
+        ):
+            first = earlier.start
+        numbers = range(first, first + frames)
+        self.counts[where] = max(behind, numbers.stop)
+        if not self.repeats:
+            self.points[point] = max(earlier or numbers, numbers, key=len)
+        return numbers
 
     def missing(
         self, fields: tuple[str, ...] | None, streams: tuple[str, ...] | None

@@ -140,7 +140,7 @@ class StreamDatums:
                 return
             problem = not_understood(f"what describes stream resource {uid!r}", error)
             alone = _event_alone(descriptor, seq_num)
-            yield from frames_of(run, descriptor, alone, None, problem)
+            yield from frames_of(run, descriptor, alone, None, problem, source=uid)
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
@@ -157,9 +157,9 @@ class StreamDatums:
         numbers = range(0)
         if not isinstance(checked, TiffinError):
             shape, hints = checked.shape, checked.hints
-            numbers = take_numbers(run, descriptor, name, shape, hints)
+            numbers = take_numbers(run, descriptor, name, seq_num, shape, hints, uid)
         yield from self._joined(
-            run, descriptor, name, seq_num, checked, numbers, last=last
+            run, descriptor, name, seq_num, checked, numbers, uid, last=last
         )
 
     def _joined(
@@ -170,6 +170,7 @@ class StreamDatums:
         seq_num: int,
         pixels: Pixels | TiffinError,
         numbers: range,
+        source: str,
         *,
         last: bool,
     ) -> Iterator[Frame]:
@@ -178,12 +179,12 @@ class StreamDatums:
         event = run.events.get(place)
         if event is None and self._join_events and not last:
             again = partial(
-                self._joined, run, descriptor, name, seq_num, pixels, numbers
+                self._joined, run, descriptor, name, seq_num, pixels, numbers, source
             )
             self._waiting.wait(run.uid, (run.uid, *place), again)
             return
         event = event or _event_alone(descriptor, seq_num)
-        yield from frames_of(run, descriptor, event, name, pixels, numbers)
+        yield from frames_of(run, descriptor, event, name, pixels, numbers, source)
 
     def _described(self, uid: str) -> Mapping[str, Any]:
         resource = self.resources.get(uid)

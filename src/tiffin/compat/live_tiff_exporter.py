@@ -292,7 +292,9 @@ class LiveTiffExporter:
             If the file is there already and may not be replaced.
         """
         path = Path(filename)
-        if not self.overwrite and os.path.lexists(path):
+        is_retake = filename in self.filenames and os.path.lexists(path)
+        replaces = self.overwrite or is_retake
+        if not replaces and os.path.lexists(path):
             message = f"there is already a file at {path}: overwrite=True replaces it"
             raise ExistsError(message)
         if not self.dryrun:
@@ -302,8 +304,9 @@ class LiveTiffExporter:
             # A subclass may save it elsewhere: then its folder is the user's word.
             below = path.is_relative_to(root) and ".." not in path.parts
             folders = self._settings.folders if below else None
-            publish(path, write, replace=self.overwrite, folders=folders)
-        self.filenames.append(filename)
+            publish(path, write, replace=replaces, folders=folders)
+        if not is_retake:
+            self.filenames.append(filename)
 
     # ---- what the hooks stand on
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from dataclasses import replace
@@ -174,6 +175,12 @@ class Ledger:
     def at(self, place: Place) -> Record:
         """Give the record at a place."""
         return self._as_record(self._books[place[0]].records[place])
+
+    def group(self, place: Place) -> list[Record]:
+        """Give the records of the event and field of a place."""
+        run, group, _ = place
+        places = ((run, group, i) for i in itertools.count())
+        return [self.at(of) for of in itertools.takewhile(self.has, places)]
 
     def has(self, place: Place) -> bool:
         """Whether there is a record at a place."""

@@ -171,6 +171,8 @@ class _Reading:
                 _check_written(line)
                 self.frames[line["path"]] = line
             else:
+                if line.get("superseded") is True:
+                    self.frames.pop(line["path"], None)
                 self.failed.append(line)
 
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tiffin.assemble import hints_of
-from tiffin.errors import CorrectionError, NoImageError, TiffinError
+from tiffin.errors import (
+    CorrectionError,
+    NoImageError,
+    SupersededError,
+    TiffinError,
+)
 from tiffin.export.joined import Joined, blamed
 
 if TYPE_CHECKING:
@@ -34,6 +39,9 @@ stands, in place of a worker [bytes]."""
 Lane = tuple[str, str | None, str | None, str]
 """Run, stream, field, and for which kind of images."""
 
+Point = tuple[str, str, str | None, int | None, str | None]
+"""Run, stream, field, seq_num, and stream resource."""
+
 
 class Gathering:
     """Joins frames as one correction asks, or leaves them as they are where none does.
@@ -50,6 +58,14 @@ class Gathering:
             for number, step in enumerate(correcting.joins)
         ]
         self._budget = min(KEPT, settings.memory)
+        # Each event that is joined to itself alone is retaken as any other is.
+        self.tells_retakes = settings.repeats != "all" and any(
+            stage.joins_events for stage in self._stages
+        )
+        """Whether takes of a point are told apart here, before they are joined."""
+        self._first_counts = settings.repeats == "first"
+        self._expected: Counter[Point] = Counter()
+        self._taken: Counter[tuple[str, Point]] = Counter()
         self.keep()
 
     @property
@@ -66,9 +82,11 @@ class Gathering:
             None: what is usual, then they are added up. 0: only names are wanted, and
             no pixel is asked for. Infinite: they are in memory anyway [bytes].
         """
+        self._taken.clear()
         for stage in self._stages:
             stage.groups.clear()
             stage.seen.clear()
+            stage.numbers.clear()
             stage.most = self._budget if most is None else most
 
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
@@ -81,7 +99,40 @@ class Gathering:
         group : list of Frame
             Which share their pixels.
         """
+        if self.tells_retakes and not is_left_alone(group[0]):
+            group = self._judged(lane, group)
         yield from self._through(self._stages, lane, [group])
+
+    def foresee(self, groups: Iterable[list[Frame]]) -> None:
+        """Count the takes of each point of a replay, before any is joined."""
+        self._expected = Counter(
+            _point(group[0]) for group in groups if not is_left_alone(group[0])
+        )
+
+    def _judged(self, lane: str, group: list[Frame]) -> list[Frame]:
+        """Give frames as they are, or those that are not joined, which say why."""
+        first, point = group[0], _point(group[0])
+        self._taken[lane, point] += 1
+        take, takes = self._taken[lane, point], self._expected[point]
+        error = SupersededError(f"superseded: event {first.seq_num} was taken again")
+        if self._first_counts and take > 1:
+            error = SupersededError(
+                f"superseded: event {first.seq_num} was taken before, and "
+                f"repeats='first' keeps the first"
+            )
+        elif take == max(takes, 1) or self._first_counts:
+            return group
+        elif not takes:
+            earlier = self._stages[0].replace(lane, group)
+            group = earlier or group
+            if not earlier:
+                error = SupersededError(
+                    f"event {first.seq_num} was taken again, when the frame that the "
+                    f"earlier take is joined to was complete: export the run again, "
+                    f"with existing='replace'"
+                )
+                error.skip = False
+        return [replace(frame, pixels=None, problem=error) for frame in group]
 
     def end(self, run: str | None = None) -> Iterator[tuple[str, list[Frame]]]:
         """End a run, or all: give what is left of each lane, which is too few."""
@@ -92,6 +143,8 @@ class Gathering:
                 for group in self._through(behind, key[3], [left] if left else []):
                     yield key[3], group
             stage.forget(run)
+        for taken in [k for k in self._taken if run in (None, k[1][0])]:
+            del self._taken[taken]
 
     def _through(
         self, stages: list[_Stage], lane: str, groups: Iterable[list[Frame]]
@@ -105,9 +158,14 @@ class Gathering:
 
 
 def is_left_alone(frame: Frame) -> bool:
-    """Tell of an event without images, of a run as a whole, and of darks."""
-    nothing = isinstance(frame.problem, NoImageError) or frame.seq_num is None
+    """Tell of what is joined to nothing: no images, a whole run, darks, other takes."""
+    other = isinstance(frame.problem, (NoImageError, SupersededError))
+    nothing = other or frame.seq_num is None
     return nothing or frame.kind == "dark"
+
+
+def _point(frame: Frame) -> Point:
+    return frame.run, str(frame.stream), frame.field, frame.seq_num, frame.source
 
 
 @dataclass(slots=True)
@@ -152,6 +210,12 @@ class _Stage:
         self.seen: Counter[Lane] = Counter()
         self.most: float = 0
         self._images: dict[Lane, int] = {}
+        self.numbers: dict[Lane, dict[tuple[object, ...], int]] = {}
+
+    @property
+    def joins_events(self) -> bool:
+        """Whether frames of several events may become one."""
+        return self._step.n is not None
 
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
         """Take the frames of an event and field; give those that they complete."""
@@ -170,6 +234,20 @@ class _Stage:
             complete = self._add(key, frame, images)
             if complete is not None:
                 yield [complete]
+
+    def replace(self, lane: str, retake: list[Frame]) -> list[Frame]:
+        """Put a retake in the place of the earlier take; give that, if it may be."""
+        first = retake[0]
+        group = self.groups.get((first.run, first.stream, first.field, lane))
+        earlier = [] if group is None else group.joined.replace(retake)
+        if group is not None and earlier:
+            if group.first is earlier[0]:
+                group.first = first
+            if group.last is earlier[-1]:
+                group.last = retake[-1]
+            if first.problem is not None:
+                group.problem = group.problem or _blamed(first)
+        return earlier
 
     def _announced(self, frame: Frame) -> int:
         """Count the frames that one stands for which can't be read."""
@@ -196,10 +274,13 @@ class _Stage:
         for key in [k for k in self.seen if run in (None, k[0])]:
             del self.seen[key]
             self._images.pop(key, None)
+            self.numbers.pop(key, None)
 
     def _whole_event(self, key: Lane, first: Frame) -> Frame:
-        number = self.seen[key]
         self.seen[key] += 1
+        numbers = self.numbers.setdefault(key, {})
+        point = (first.seq_num, first.source, first.number)  # of each retake the same
+        number = numbers.setdefault(point, len(numbers))
         if first.problem is not None:
             return replace(first, number=number)
         joined = self._joined(first)

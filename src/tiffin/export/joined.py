@@ -93,6 +93,32 @@ class Joined:
             return
         self._left.append((frame, images))
 
+    def replace(self, retake: list[Frame]) -> list[Frame]:
+        """Put an event's frames in the place of those of an earlier take.
+
+        Returns
+        -------
+        list of Frame
+            The earlier ones; none if some of them have been added up already.
+        """
+        first = retake[0]
+        at = [
+            n
+            for n, (frame, _) in enumerate(self._left)
+            if (frame.seq_num, frame.source) == (first.seq_num, first.source)
+        ]
+        earlier = [self._left[n][0] for n in at]
+        if not earlier or first.problem is not None:
+            return earlier
+        if [frame.i for frame in earlier] != [frame.i for frame in retake]:
+            return []
+        for n, frame in zip(at, retake, strict=True):
+            self._left[n] = frame, len(retake)
+        self._first = first if self._first is earlier[0] else self._first
+        self._last = retake[-1] if self._last is earlier[-1] else self._last
+        self.held += _held(first) - _held(earlier[0])
+        return earlier
+
     @property
     def kept(self) -> int:
         """Memory that images which came in documents take until added up [bytes]."""

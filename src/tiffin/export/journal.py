@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.corrections import described
 from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
-from tiffin.errors import ReadError, ResumeError
+from tiffin.errors import ReadError, ResumeError, SupersededError
 from tiffin.settings import text_of
 from tiffin.template.portable import portable
 
@@ -49,6 +49,7 @@ COMPARED = (
     "colour",
     "axes",
     "first",
+    "repeats",
 )
 """The settings that must be the same for an export to be resumed."""
 
@@ -212,6 +213,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "colour": settings.image_axes.colour,
         "axes": settings.image_axes.told,
         "first": settings.first or None,
+        "repeats": None if settings.repeats == "last" else settings.repeats,
         "frames": text_of(settings.frames),
     }
 
@@ -240,6 +242,8 @@ def frame_line(
     if written is not None:
         ending += f',"bytes":{written.nbytes},"checksum":"{written.checksum}"'
     elif record.error is not None:
+        if status == "skipped" and isinstance(record.error, SupersededError):
+            ending += ',"superseded":true'
         ending += f',"error":{_text(str(record.error))}'
     return (
         f'{{"kind":"frame","settings":"{settings}","status":"{status}",'

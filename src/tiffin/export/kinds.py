@@ -51,6 +51,15 @@ class Kinds:
         for group in groups:
             yield from self._of_group(group)
 
+    @property
+    def tells_retakes(self) -> bool:
+        """Whether a replay's takes are to be counted before any is joined."""
+        return self._gathering.tells_retakes
+
+    def foresee(self, groups: Iterable[list[Frame]]) -> None:
+        """Count the takes of each point of a replay."""
+        self._gathering.foresee(groups)
+
     def end(self, run: str | None = None) -> Iterator[list[Frame]]:
         """End a run, or all: give what is left of frames that are joined."""
         for lane, group in self._gathering.end(run):

@@ -20,6 +20,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export.outcome import Named, Outcome, record_of
+from tiffin.export.retakes import Retakes
 from tiffin.export.siblings import Siblings
 from tiffin.export.sorting import Sorting
 from tiffin.folders import link_refused
@@ -63,6 +64,8 @@ class Namer:
             keep=settings.keep_reports,
         )
         """Where every frame has its record."""
+        self.retakes = Retakes(self.ledger, settings.repeats)
+        """Which points were taken again."""
         self._claims: Claims[_Owner] = Claims()
         self._root = os.fspath(settings.directory)
         self._siblings = Siblings(self._root, follow_links=settings.follow_links)
@@ -102,6 +105,7 @@ class Namer:
         self._streams.pop(run, None)
         self._passed.pop(run, None)
         self._sorting.forget(run)
+        self.retakes.forget(run)
 
     def release(self, run: str, *, again: bool = False) -> None:
         """Give a run's names free: of what is on the disk, `existing` decides.
@@ -172,6 +176,14 @@ class Namer:
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
         run, first = group[0].run, self.ledger.new_group()
+        error = self.retakes.take(group[0], first)
+        if error is not None:
+            for n, frame in enumerate(group):
+                record = record_of(frame, "skipped", error=error)
+                self.ledger.put((run, first, n), record)
+            return [
+                Named(frame, (run, first, n), None) for n, frame in enumerate(group)
+            ]
         if len(group) == 1:
             return [self.name_one(group[0], (run, first, 0))]
         rendered = [
@@ -262,8 +274,7 @@ class Namer:
 
     def another(self, item: Named) -> Named:
         """Give a frame another name, for something stands under its own by now."""
-        owner = _Owner.of(item.frame, item.place)
-        free = self._free(str(item.name), owner)
+        free = self._free(str(item.name), item.frame, item.place)
         return item if isinstance(free, TiffinError) else item._replace(name=free)
 
     def _refusal_of(self, run: str, field: str | None) -> TiffinError | None:
@@ -285,7 +296,7 @@ class Namer:
         if frame.seq_num is None:  # a run without images: it may have been refused
             error = self._refusal_of(frame.run, frame.field) or error
         if error is None and self._settings.existing == "unique":
-            free = self._free(str(name), _Owner.of(frame, place))
+            free = self._free(str(name), frame, place)
             name, error = (
                 (name, free) if isinstance(free, TiffinError) else (free, None)
             )
@@ -317,33 +328,36 @@ class Namer:
             )
             return CollisionError(message)
         try:
-            self._claims.take(name, _Owner.of(frame, place))
+            self._claims.take(name, _Owner.of(frame, self.retakes.owner(place)))
         except CollisionError as error:
             return error
         unique = self._settings.existing == "unique"
-        return None if unique else self._in_the_way(name)
+        return None if unique else self._in_the_way(name, place)
 
-    def _free(self, name: str, owner: _Owner) -> str | TiffinError:
+    def _free(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
         """Give a name, or where something is there already, the next that is free.
 
         A number tells files apart, not the folders that they lie in.
         """
-        in_the_way = self._in_the_way(name)
+        in_the_way = self._in_the_way(name, place)
         if in_the_way is None:
             return name
         folder = name.rpartition("/")[0]
         if self._siblings.twin(folder) or self._siblings.link(folder):
             return in_the_way
+        owner = _Owner.of(frame, self.retakes.owner(place))
         for n in itertools.count(2):
             other = numbered(name, n)
-            in_the_way = self._in_the_way(other)
+            in_the_way = self._in_the_way(other, place)
             if not in_the_way and self._claims.take_instead(other, name, owner):
                 break
         return other
 
-    def _in_the_way(self, name: str) -> TiffinError | None:
+    def _in_the_way(self, name: str, place: Place) -> TiffinError | None:
         """Look at the disk, once, for something of that name."""
         path = f"{self._root}/{name}"
+        if path in self.retakes.paths(place):
+            return None  # of an earlier take, which this one replaces
         link = self._siblings.link(name.rpartition("/")[0])
         if link is not None:
             return WriteError(f"{path} can't be written: {link_refused(link)}")

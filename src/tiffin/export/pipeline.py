@@ -141,6 +141,15 @@ class Pipeline:
             for name, doc in _unbroken(parts):
                 with suppress(SourceError):  # which the export meets, too
                     self._correcting.look_ahead(name, doc)
+        if self._kinds.tells_retakes:
+            self._kinds.foresee(self._all_groups(parts))
+
+    def _all_groups(self, parts: Iterable[Documents]) -> Iterator[list[Frame]]:
+        assembler = self._new_assembler()
+        for name, doc in _unbroken(parts):
+            with suppress(SourceError):
+                yield from _groups(assembler(name, doc))
+        yield from _groups(assembler.finish())
 
     def survey(self, parts: Iterable[Documents]) -> None:
         """Let every frame that comes as a list have its say about its field's dtype."""
@@ -480,6 +489,7 @@ class Pipeline:
             corrected=self._corrected,
             cast=self._cast,
             counts=self._counts,
+            repeats=self._settings.repeats == "all",
         )
 
     def _groups_of(
@@ -493,6 +503,7 @@ class Pipeline:
                     yield from self._kinds.of(_groups(frames))
                     if name == "stop":
                         yield from self._kinds.end(str(doc.get("run_start")))
+                        self._namer.retakes.forget(str(doc.get("run_start")))
             except SourceError as error:
                 self.record_failure(error)
         yield from self._kinds.of(_groups(assembler.finish()))
@@ -529,6 +540,12 @@ class Pipeline:
             self._hand_named(self._plan.names_of(group) or self._namer.name(group))
 
     def _hand_named(self, named: list[Named]) -> None:
+        named = [
+            item
+            if item.name is None or self._ledger.is_planned(item.place)
+            else item._replace(name=None)  # it was taken again
+            for item in named
+        ]
         chosen = (item.name or self._ledger.has(item.place) for item in named)
         if self._settings.dry_run or not any(chosen):
             return

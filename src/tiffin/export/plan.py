@@ -70,14 +70,17 @@ class Plan:
         if not self._named or [p[0] for p in self._named[0]] != [*map(_who, group)]:
             return None  # live, or the source has grown since it was planned
         pairs = zip(group, self._named.popleft(), strict=True)
-        return [Named(frame, place, name) for frame, (_, place, name) in pairs]
+        return [
+            Named(frame, place, name if self._ledger.is_planned(place) else None)
+            for frame, (_, place, name) in pairs
+        ]
 
     def fail_rest(self) -> None:
         """Record the frames that were not seen again."""
         message = "the source changed while it was exported: this frame is gone"
         while self._named:
             for _, place, name in self._named.popleft():
-                if name is not None:
+                if name is not None and self._ledger.is_planned(place):
                     self._ledger.settle(place, "failed", SourceError(message))
 
     def _without_images(self, item: Named) -> Planned:
@@ -90,6 +93,8 @@ class Plan:
         self, who: T, place: Place, name: str | None
     ) -> tuple[T, Place, str | None]:
         """Take the name from a frame if another wanted it too."""
+        if not self._ledger.is_planned(place):
+            return who, place, None
         error = self._namer.is_contested(name) if name is not None else None
         if error is None:
             return who, place, name

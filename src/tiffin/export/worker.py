@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import os
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -19,6 +21,7 @@ from tiffin.errors import (
     NoImageError,
     NotYetError,
     ReadError,
+    SupersededError,
     TiffinError,
     WriteError,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from tiffin.export.journal import Journal
     from tiffin.export.naming import Namer
     from tiffin.frames import Frame, Images
+    from tiffin.records import Status
     from tiffin.settings import Settings
 
 __all__ = ["Group", "Worker"]
@@ -216,6 +220,9 @@ class Worker:
             for item in items:
                 self._fail(item, self._stopped)
             return []
+        items = [item for item in items if self._ledger.is_planned(item.place)]
+        if not items:
+            return []  # taken again meanwhile
         if self._settings.existing == "resume":
             items = [item for item in items if not self._is_intact(item)]
             if not items:
@@ -268,7 +275,7 @@ class Worker:
         first, announced = items[0], len(group.named)
         self._say_surprise(first.frame, announced, found)
         for item in items:
-            if item.place[2] >= found:
+            if item.place[2] >= found and self._ledger.is_planned(item.place):
                 self._ledger.withdraw(item.place)
         if not found:
             self._put_empty(first)
@@ -302,7 +309,23 @@ class Worker:
         content = self._content(frame, images, notes)
         clipped = 0 if notes is None else notes.clipped
         outcome = Outcome.of(frame, path, content, clipped)
-        looks = self._presence.looks
+        with self._namer.retakes.lock(path):
+            if self._ledger.is_planned(item.place):  # it was not taken again meanwhile
+                self._put_whole(item, images, lines, content, outcome, notes)
+
+    def _put_whole(
+        self,
+        item: Named,
+        images: Images,
+        lines: dict[int, str],
+        content: Content,
+        outcome: Outcome,
+        notes: Notes | None,
+    ) -> None:
+        """Publish a file, or adopt it, and record it."""
+        frame, name, path = item.frame, str(item.name), outcome.path
+        is_retake = path in self._namer.retakes.paths(item.place)
+        looks = self._presence.looks and not is_retake
         state = self._presence.state(frame.run, name, content) if looks else "absent"
         if state == "held":  # adopted: byte for byte what would be written
             done = self._presence.sum_of(name)
@@ -310,7 +333,7 @@ class Worker:
             outcome = outcome._replace(status="skipped", error=there)
         else:
             self._clear(name)
-            replaced = state == "damaged" or self._replaces
+            replaced = state == "damaged" or self._replaces or is_retake
             write = self._write_of(frame, content)
             try:
                 done = self._publish(path, write, replace=replaced)
@@ -392,17 +415,47 @@ class Worker:
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
             error = _caused(ReadError(message[:LONGEST]), error)
-        self._ledger.settle(item.place, "skipped" if skip else "failed", error)
+        elif self._path(item) in self._namer.retakes.paths(item.place):
+            message = f"{error}; {self._path(item)} holds an earlier take, not this one"
+            error = _caused(ReadError(message), error)
+        with self._namer.retakes.lock(self._path(item)):
+            if self._ledger.is_planned(item.place):  # else it was taken again
+                status: Status = "skipped" if skip else "failed"
+                self._ledger.settle(item.place, status, error)
 
     def _lines(self, group: Group, lines: dict[int, str]) -> str:
         """Give a group's lines: of what was written, and of what failed."""
         if not self._journal.on:
             return ""
+        retired = self._retire(group)
         if len(group.named) == len(lines) == 1 and 0 in lines:  # as most are
-            return lines[0]
+            return retired + lines[0]
         count = max(len(group.named), 1 + max(lines, default=0))
-        return "".join(
+        return retired + "".join(
             [lines[i] if i in lines else self._line(group, i) for i in range(count)]
+        )
+
+    def _retire(self, group: Group) -> str:
+        """Remove earlier takes' files that have other names; give lines that say so."""
+        place, frame = group.named[0].place, group.named[0].frame
+        earlier = self._namer.retakes.paths(place)
+        if not earlier:
+            return ""
+        records = self._ledger.group(place)
+        if all(record.status in ("written", "skipped") for record in records):
+            for path in earlier - {str(record.path) for record in records}:
+                folder, _, name = self._relative(path).rpartition("/")
+                with suppress(OSError), self._folders.open(folder) as above:
+                    os.unlink(name, dir_fd=above)
+        error = SupersededError(f"superseded: event {frame.seq_num} was taken again")
+        return "".join(
+            self._journal.line(
+                frame,
+                record_of(frame, "skipped", error=error),
+                self._relative(path),
+                None,
+            )
+            for path in sorted(earlier)
         )
 
     def _line(self, group: Group, i: int) -> str:

@@ -16,7 +16,7 @@ from tiffin.settings.keywords import (
 )
 from tiffin.settings.marks import Option
 from tiffin.settings.problems import file_model, in_our_words
-from tiffin.settings.schema import Existing, OnError, Settings
+from tiffin.settings.schema import Existing, OnError, Repeats, Settings
 
 __all__ = [
     "Existing",
@@ -25,6 +25,7 @@ __all__ = [
     "LiveKeywords",
     "OnError",
     "Option",
+    "Repeats",
     "Settings",
     "documented",
     "file_model",

@@ -19,6 +19,7 @@ from tiffin.settings.schema import (
     NamePolicy,
     OnError,
     OnFull,
+    Repeats,
     Settings,
 )
 
@@ -46,6 +47,7 @@ class Keywords(TypedDict, total=False):
     catalog: Any
     frames: str | slice | Iterable[int] | None
     first: int
+    repeats: Repeats
     workers: int | None
     memory: int | None
     colour: str | Iterable[str]

@@ -34,6 +34,7 @@ __all__ = [
     "NamePolicy",
     "OnError",
     "OnFull",
+    "Repeats",
     "Settings",
 ]
 
@@ -42,6 +43,7 @@ FileTime = Literal["written", "event"]
 Fsync = Literal["none", "file", "run"]
 OnFull = Literal["stop", "wait"]
 OnError = Literal["raise", "report"]
+Repeats = Literal["last", "first", "all"]
 Compression = Literal["zlib", "zstd", "lzw"]
 Checksum = Literal["crc32", "sha256", "none"]
 NamePolicy = Literal["portable", "strict"]
@@ -144,6 +146,12 @@ class Settings(BaseModel):
     )
     first: Annotated[int, BeforeValidator(first_number), RESUME, Option(kind=int)] = (
         Field(default=0, description="The first number of ``{frame}`` and ``{i}``.")
+    )
+    repeats: Annotated[Repeats, RESUME, Option()] = Field(
+        default="last",
+        description="Which take of a point to export, where a paused plan took it "
+        "again with the same ``seq_num``: the ``last``, the ``first``, or ``all``, for "
+        "which the template needs ``{frame}`` or ``{event.uid}``.",
     )
     workers: Annotated[
         int, BeforeValidator(read.workers), Type("int, optional"), Option(kind=int)
@@ -317,6 +325,12 @@ class Settings(BaseModel):
     @check_model(mode="after")
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
+        if self.repeats == "all" and not self._names_takes:
+            message = (
+                f"repeats='all' gives all takes of a point one name in template "
+                f"{self.template.text!r}: add {{frame}} or {{event.uid}}"
+            )
+            raise SettingsError(message)
         if self.save == ("sub",):
             return self
         if not any(isinstance(step, DarkSubtract) for step in self.corrections):
@@ -329,6 +343,15 @@ class Settings(BaseModel):
             )
             raise TemplateError(message)
         return self
+
+    @property
+    def _names_takes(self) -> bool:
+        """Whether several takes of a point have names of their own."""
+        return self.template.names("frame") or any(
+            reference.root == "event" and reference.keys[0] == "uid"
+            for field in self.template.fields
+            for reference in field.references
+        )
 
     @cached_property
     def writer(self) -> SeriesWriter:

@@ -1,0 +1,137 @@
+"""Points that a paused and resumed plan takes again."""
+
+import numpy as np
+import pytest
+import tifffile
+from bluesky import RunEngine
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import RunEngineInterrupted
+from ophyd.sim import SynSignal
+
+import tiffin
+from tiffin import ImageExporter, export
+from tiffin.corrections import Sum
+from tiffin.errors import SettingsError
+
+NAME = "{event.seq_num}.tif"
+
+
+@pytest.fixture
+def retaken():
+    """Give (run, documents): a plan of 3 points whose second is taken twice."""
+
+    def run(*subscribers):
+        shots, documents = [], []
+
+        def shot():
+            shots.append(len(shots) + 1)
+            return np.full((4, 6), shots[-1], "u2")
+
+        det = SynSignal(name="det", func=shot)
+        shots.clear()
+        engine = RunEngine({})
+        engine.subscribe(lambda name, doc: documents.append((name, doc)))
+
+        @bpp.run_decorator()
+        def plan():
+            for point in range(3):
+                yield from bps.checkpoint()
+                yield from bps.trigger_and_read([det])
+                if point == 1 and len(shots) == 2:
+                    yield from bps.pause()
+
+        for subscriber in subscribers:
+            engine.subscribe(subscriber)
+        with pytest.raises(RunEngineInterrupted):
+            engine(plan())
+        engine.resume()
+        return documents
+
+    return run
+
+
+def content(folder):
+    return {p.name: int(tifffile.imread(p)[0, 0]) for p in folder.glob("*.tif")}
+
+
+@pytest.mark.parametrize("template", [NAME, "{frame}.tif", "{time:%H%M%S%f}.tif"])
+@pytest.mark.parametrize("existing", ["error", "skip", "replace", "unique", "resume"])
+def test_the_retake_is_the_frame_live_and_replayed(
+    retaken, template, existing, tmp_path
+):
+    """Live and replay end with the same files, of the latest take of each point."""
+    live, later = tmp_path / "live", tmp_path / "later"
+    exporter = ImageExporter(template, directory=live, existing=existing)
+    documents = retaken(exporter)
+    exporter.close()
+    replayed = export(iter(documents), template, directory=later, existing=existing)
+
+    [report] = exporter.reports.values()
+    assert sorted(content(live).values()) == [1, 3, 4]
+    assert content(live) == content(later)
+    for told in (report, replayed):
+        assert (len(told.written), len(told.skipped), len(told.failed)) == (3, 1, 0)
+        assert "superseded" in str(told.skipped[0].error)
+    assert tiffin.verify(live).ok
+    assert export(documents, template, directory=live, existing="resume").ok
+    assert sorted(content(live).values()) == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "template", "wanted"),
+    [
+        ("first", NAME, {"1.tif": 1, "2.tif": 2, "3.tif": 4}),
+        ("all", "{frame}.tif", {"0.tif": 1, "1.tif": 2, "2.tif": 3, "3.tif": 4}),
+    ],
+)
+def test_the_first_take_or_all_of_them_are_exported(
+    retaken, repeats, template, wanted, tmp_path
+):
+    """repeats= says which takes are frames."""
+    live, later = tmp_path / "live", tmp_path / "later"
+    exporter = ImageExporter(template, directory=live, repeats=repeats)
+    documents = retaken(exporter)
+    exporter.close()
+    export(documents, template, directory=later, repeats=repeats)
+
+    assert content(live) == content(later) == wanted
+
+
+@pytest.mark.parametrize(
+    ("n", "wanted"),
+    [(3, {"1.tif": 8}), (None, {"1.tif": 1, "2.tif": 3, "3.tif": 4})],
+)
+def test_the_retake_is_joined_and_the_earlier_take_is_not(retaken, n, wanted, tmp_path):
+    """A sum counts each point once, live and replayed: of the latest take."""
+    live, later = tmp_path / "live", tmp_path / "later"
+    exporter = ImageExporter(NAME, directory=live, corrections=[Sum(n)])
+    documents = retaken(exporter)
+    exporter.close()
+    replayed = export(documents, NAME, directory=later, corrections=[Sum(n)])
+
+    [report] = exporter.reports.values()
+    assert content(live) == content(later) == wanted
+    for told in (report, replayed):
+        assert (len(told.skipped), len(told.failed)) == (1, 0)
+        assert "superseded" in str(told.skipped[0].error)
+
+
+def test_a_retake_of_what_is_joined_and_written_already_fails(retaken, tmp_path):
+    """Live, it can't be taken back: the report says so, and what to do."""
+    exporter = ImageExporter(NAME, directory=tmp_path, corrections=[Sum(2)])
+    documents = retaken(exporter)
+    exporter.close()
+    [report] = exporter.reports.values()
+
+    assert "existing='replace'" in str(report.failed[0].error)
+    assert content(tmp_path) == {"1.tif": 3}
+    into = {"directory": tmp_path, "existing": "replace", "on_error": "report"}
+    export(documents, NAME, **into, corrections=[Sum(2)])
+    assert content(tmp_path) == {"1.tif": 4}
+
+
+def test_all_takes_need_names_that_tell_them_apart(tmp_path):
+    """repeats="all" with names by seq_num alone is refused in the constructor."""
+    with pytest.raises(SettingsError, match=r"\{event\.uid\}"):
+        ImageExporter(NAME, directory=tmp_path, repeats="all")
