@@ -11,7 +11,6 @@ from tiffin.assemble.kept import Kept
 from tiffin.assemble.understood import AMISS, not_understood
 from tiffin.assemble.waiting import NotDescribed
 from tiffin.readers import DatumPixels, Handlers, RootMap
-from tiffin.readers.handlers import registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +121,7 @@ class Datums:
             raise NotDescribed(message, uid)
         self.datums.use(datum_id)
         self.resources.use(uid)
-        registered(resource["spec"])
+        self._handlers.factory(resource["spec"])
         hints = self._wanted.hints(name, data_key)
         return DatumPixels(
             handlers=self._handlers,

@@ -1,7 +1,8 @@
 """Resource and Datum: files read through handlers that packages register.
 
-A handler is found by the resource's spec in the entry-point group
-``databroker.handlers``, made once for each resource, and called for each datum.
+A handler is found by the resource's spec, among those given by hand and else in the
+entry-point group ``databroker.handlers``. It is made once for each resource, and called
+for each datum.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import math
 import ntpath
 import os
 import threading
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -27,16 +27,12 @@ from tiffin.errors import (
     UnknownFormatError,
     did_you_mean,
 )
-from tiffin.exact import refuse_masked
 from tiffin.readers import eiger
 from tiffin.readers.eiger import EigerHandler, EigerSeries
-from tiffin.readers.hdf5_files import Hdf5File
-from tiffin.readers.hdf5_reach import check_reach, is_hdf5
-from tiffin.readers.hdf5_written import Written
-from tiffin.readers.image_files import tiff_samples
+from tiffin.readers.hdf5_reach import check_reach
+from tiffin.readers.opened import Coloured, Opened
 from tiffin.readers.places import RootMap
 from tiffin.readers.recent import Recent
-from tiffin.readers.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["DatumPixels", "Handlers"]
 
 GROUP = "databroker.handlers"
-
-MOST_SAMPLES = 5
-"""So many numbers a pixel are looked into: CMYK with alpha."""
 
 MISTAKEN = "area_detector_handlers."
 """Whose handler of Eiger files is right for data files of one image only."""
@@ -60,13 +53,13 @@ class Handlers:
     Parameters
     ----------
     roots : RootMap, optional
-        For files recorded on another mount.
+        For files recorded on another mount, and handlers given by hand.
     """
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
         self._external = self._roots.allow_external
-        self._open: Recent[_Opened] = Recent()
+        self._open: Recent[Opened] = Recent()
         self._lock = threading.RLock()
 
     def read(
@@ -105,6 +98,17 @@ class Handlers:
                     return self.read(resource, datum_kwargs)
                 raise self._unreadable(resource, error) from error
 
+    def factory(self, spec: str) -> Any:
+        """Find the handler for a spec: one given by hand, or a registered one.
+
+        Raises
+        ------
+        ReadError
+            If there is none.
+        """
+        given = self._roots.handlers.get(spec)
+        return registered(spec) if given is None else given
+
     def forget(self, resource: Mapping[str, Any]) -> bool:
         """Close a handler; it is made anew: the file may have grown by then.
 
@@ -122,17 +126,17 @@ class Handlers:
         with self._lock:
             self._open.close()
 
-    def _opened(self, resource: Mapping[str, Any]) -> _Opened:
-        factory = registered(resource["spec"])
+    def _opened(self, resource: Mapping[str, Any]) -> Opened:
+        factory = self.factory(resource["spec"])
 
-        def make() -> _Opened:
+        def make() -> Opened:
             options, allowed = resource.get("resource_kwargs", {}), self._external
             try:
                 path = self._path(resource)
                 check_reach(Path(path), allowed)
                 if factory is EigerHandler:
-                    return _Opened(EigerHandler(path, allowed=allowed, **options))
-                return _Opened(factory(path, **options), allowed)
+                    return Opened(EigerHandler(path, allowed=allowed, **options))
+                return Opened(factory(path, **options), allowed)
             except (ReadError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # as above
@@ -247,12 +251,6 @@ class DatumPixels:
         return math.prod(shape[:-dimensions])
 
 
-class Coloured(np.ndarray):
-    """An array whose last axis holds the samples of a colour."""
-
-    colour = True
-
-
 class PartlyThere:
     """Images of which some are not there yet: asking for one of those says so.
 
@@ -292,142 +290,6 @@ class PartlyThere:
         return np.array(self[:], dtype=dtype, copy=copy)
 
 
-class _Opened:
-    """A handler, and what its file tells of rows never written, if it is HDF5."""
-
-    def __init__(self, handler: Any, allowed: tuple[Path, ...] = ()) -> None:
-        self.handler = handler
-        self._allowed = allowed
-        self.asked = 0
-        self._written: Written | None = None
-
-    def read(
-        self, datum_kwargs: Mapping[str, Any]
-    ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
-        """Give what the handler gives for a datum, and which rows the file lacks."""
-        self.asked += 1
-        if isinstance(self.handler, EigerHandler):
-            images = self.handler(**datum_kwargs)
-            return images, getattr(images, "lacking", {})
-        self._check_files(datum_kwargs)
-        lacking = self._lacking(datum_kwargs)
-        array = self._single(datum_kwargs)
-        if array is None:
-            array = self.handler(**datum_kwargs)
-        refuse_masked(array)
-        return self._coloured(np.asarray(array), datum_kwargs), lacking
-
-    def _coloured(
-        self, array: np.ndarray, datum_kwargs: Mapping[str, Any]
-    ) -> np.ndarray:
-        """See samples last, where the handler's file is a TIFF that has some."""
-        files: Any = getattr(self.handler, "get_file_list", None)
-        may_be = array.ndim > 3 or (array.ndim == 3 and array.shape[-1] <= MOST_SAMPLES)
-        if not may_be or not callable(files):
-            return array
-        first = str(next(iter(files([datum_kwargs])), ""))
-        if not first.lower().endswith((".tif", ".tiff")):
-            return array
-        samples = tiff_samples(Path(first))
-        if samples is None:
-            return array
-        last = np.moveaxis(array, -3, -1) if samples == "first" else array
-        return last.view(Coloured)
-
-    def _check_files(self, datum_kwargs: Mapping[str, Any]) -> None:
-        """Look at the files that a handler says it reads, before it opens them.
-
-        Its resource's own file has been looked at.
-        """
-        names = getattr(self.handler, "get_file_list", None)
-        if names is None:
-            return
-        key: Any = getattr(self.handler, "_key", None)
-        own = getattr(self.handler, "_file", None) is not None
-        for path in map(Path, names([datum_kwargs])):
-            if not path.exists():
-                continue
-            check_regular(path)
-            if not own:
-                check_reach(path, self._allowed)
-                if isinstance(key, str) and is_hdf5(path):
-                    _check_written(path, key, self._allowed)
-
-    def _sliced(self, datum_kwargs: Mapping[str, Any]) -> tuple[Any, int, int] | None:
-        """Give dataset, first row and number of rows of a datum.
-
-        Only handlers that slice one dataset are known, by what all of them have.
-        """
-        file: Any = getattr(self.handler, "_file", None)
-        key: Any = getattr(self.handler, "_key", None)
-        number: Any = getattr(self.handler, "_fpp", None)
-        point: Any = datum_kwargs.get("point_number")
-        known = isinstance(number, int) and isinstance(point, int)
-        if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
-            return None
-        return file[key], number * point, number
-
-    def _single(self, datum_kwargs: Mapping[str, Any]) -> np.ndarray | None:
-        """Give the image of a dataset without an axis to slice; None if it has one.
-
-        Raises
-        ------
-        NotYetError
-            If more is asked for.
-        """
-        dataset, first, number = self._sliced(datum_kwargs) or (None, 0, 1)
-        if dataset is None or dataset.ndim != 2:
-            return None
-        if (first, number) != (0, 1):
-            message = (
-                f"{dataset.file.filename} holds a single image, of shape "
-                f"{[*dataset.shape]}: images {first} to {first + number - 1} are not "
-                f"there (yet)"
-            )
-            raise NotYetError(message)
-        return np.asarray(dataset[()])[np.newaxis]
-
-    def _lacking(self, datum_kwargs: Mapping[str, Any]) -> dict[int, str]:
-        """Say which rows of a datum were never written: HDF5 would make them up."""
-        sliced = self._sliced(datum_kwargs)
-        if sliced is None:
-            return {}
-        dataset, first, number = sliced
-        if self._written is None:
-            self._written = Written(dataset, self._allowed)
-        if dataset.ndim == 2:
-            reason = self._written.lacking(0, dataset.shape[0])
-            if reason is None:
-                self._written.check(0, dataset.shape[0])
-            return {} if reason is None else {0: reason}
-        reasons = (
-            self._written.lacking(first + k, first + k + 1) for k in range(number)
-        )
-        lacking = {k: reason for k, reason in enumerate(reasons) if reason is not None}
-        if not lacking:
-            self._written.check(first, first + number)
-        return lacking
-
-    def close(self) -> None:
-        if self._written is not None:
-            self._written.close()
-        close = getattr(self.handler, "close", None)
-        if callable(close):
-            close()
-
-
-def _check_written(path: Path, key: str, allowed: tuple[Path, ...]) -> None:
-    """Refuse an image that was never written, in a file of its own."""
-    with closing(Hdf5File(path)) as file:
-        dataset = file.dataset(key)
-        with closing(Written(dataset, allowed)) as written:
-            rows = int(dataset.shape[0]) if dataset.shape else 0
-            reason = written.lacking(0, rows)
-            if reason is not None:
-                raise NotYetError(f"{path}: {key!r} is not there (yet): {reason}")
-            written.check(0, rows)
-
-
 def _images_in_rows(
     lacking: Mapping[int, str], rows: int, images: int
 ) -> dict[int, str]:
@@ -456,7 +318,8 @@ def registered(spec: str) -> Any:
         message = (
             f"no handler is registered for spec {spec!r}: pip install 'tiffin[all]' "
             f"brings those of area detectors and ophyd; others come with their own "
-            f"package, or register one in the entry-point group {GROUP!r}"
+            f"package, or register one in the entry-point group {GROUP!r}, or give it "
+            f"by hand with handlers="
         )
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:

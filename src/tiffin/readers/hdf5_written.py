@@ -98,6 +98,14 @@ class Written:
                 return "never written"
         return None
 
+    def lacking_at_all(self) -> str | None:
+        """Say why the whole dataset is not there; else check all of it."""
+        rows = int(self._dataset.shape[0]) if self._dataset.shape else 0
+        reason = self.lacking(0, rows)
+        if reason is None:
+            self.check(0, rows)
+        return reason
+
     def check(self, first: int, stop: int) -> None:
         """Make sure that HDF5 gets of rows what their shape says, no more or less.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -28,11 +28,13 @@ class RootMap:
         may be written with either slash, in either case.
     allow_external : iterable of path, optional
         The folders in which raw files may lie that an HDF5 file names as its pixels.
+    handlers : mapping of str to callable, optional
+        Handlers for Resource documents by spec; they go before registered ones.
 
     Raises
     ------
     SettingsError
-        If it is no such mapping.
+        If one of them is not that.
 
     Examples
     --------
@@ -47,8 +49,10 @@ class RootMap:
         self,
         roots: Mapping[str, str] | None = None,
         allow_external: Iterable[str | os.PathLike[str]] = (),
+        handlers: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.allow_external = _folders(allow_external)
+        self.handlers = _handlers(handlers)
         said: object = {} if roots is None else roots
         if not isinstance(said, Mapping):
             message = f"root_map is a mapping of old beginnings to new, not {roots!r}"
@@ -64,7 +68,7 @@ class RootMap:
         return hash(self._all())
 
     def _all(self) -> tuple[object, ...]:
-        return tuple(self._roots), self.allow_external
+        return tuple(self._roots), self.allow_external, tuple(self.handlers.items())
 
     def path(self, recorded: str) -> Path:
         """Give the path here of a recorded path."""
@@ -122,6 +126,22 @@ def _folders(said: Any) -> tuple[Path, ...]:
     except (TypeError, ValueError) as error:
         message = f"allow_external is a list of folders, not {said!r}"
         raise SettingsError(message) from error
+
+
+def _handlers(said: Any) -> dict[str, Callable[..., Any]]:
+    """Check a mapping from specs to handlers; give a copy."""
+    found: dict[Any, Any] = {}
+    if said is not None:
+        found = dict(said) if isinstance(said, Mapping) else {"": said}
+    for spec, handler in found.items():
+        if not isinstance(spec, str) or not spec or not callable(handler):
+            message = (
+                f"handlers maps specs to handler classes, as in "
+                f"handlers={{'AD_TIFF': AreaDetectorTiffHandler}}, not {spec!r} to "
+                f"{handler!r}"
+            )
+            raise SettingsError(message)
+    return found
 
 
 def _pair(old: object, new: object) -> tuple[str, str]:

@@ -1,0 +1,139 @@
+"""A handler that was made for a resource, and what is checked of what it gives."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.exact import refuse_masked
+from tiffin.readers.eiger import EigerHandler
+from tiffin.readers.hdf5_files import Hdf5File
+from tiffin.readers.hdf5_reach import check_reach
+from tiffin.readers.hdf5_written import Written
+from tiffin.readers.image_files import tiff_samples
+from tiffin.readers.regular import check_regular
+from tiffin.readers.watched import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.readers.eiger import EigerSeries
+
+__all__ = ["Coloured", "Opened"]
+
+MOST_SAMPLES = 5
+"""So many numbers a pixel are looked into: CMYK with alpha."""
+
+
+class Coloured(np.ndarray):
+    """An array whose last axis holds the samples of a colour."""
+
+    colour = True
+
+
+class Opened:
+    """A handler, and what its file tells of rows never written, if it is HDF5.
+
+    Parameters
+    ----------
+    handler : object
+    allowed : tuple of pathlib.Path, optional
+        The folders in which raw files may lie that an HDF5 file names as its pixels.
+    """
+
+    def __init__(self, handler: Any, allowed: tuple[Path, ...] = ()) -> None:
+        self.handler = handler
+        self._allowed = allowed
+        self.asked = 0
+        self._watch = Watch(allowed)
+        self._looked_at: set[Path] = set()
+
+    def read(
+        self, datum_kwargs: Mapping[str, Any]
+    ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
+        """Give what the handler gives for a datum, and which rows the file lacks."""
+        self.asked += 1
+        if isinstance(self.handler, EigerHandler):
+            images = self.handler(**datum_kwargs)
+            return images, getattr(images, "lacking", {})
+        files = self._files(datum_kwargs)
+        lacking = self._lacking(datum_kwargs, files)
+        given = self.handler(**datum_kwargs)
+        refuse_masked(given)
+        array, unwritten = self._watch.read(given)
+        return self._coloured(array, files), unwritten | lacking
+
+    def _coloured(self, array: np.ndarray, files: list[Path]) -> np.ndarray:
+        """See samples last, where the handler's file is a TIFF that has some."""
+        may_be = array.ndim > 3 or (array.ndim == 3 and array.shape[-1] <= MOST_SAMPLES)
+        if not may_be or not files or files[0].suffix.lower() not in (".tif", ".tiff"):
+            return array
+        samples = tiff_samples(files[0])
+        if samples is None:
+            return array
+        last = np.moveaxis(array, -3, -1) if samples == "first" else array
+        return last.view(Coloured)
+
+    def _files(self, datum_kwargs: Mapping[str, Any]) -> list[Path]:
+        """Give the files that a handler says it reads.
+
+        A pipe or a device among them is refused, and HDF5 that reaches outside.
+        """
+        names = getattr(self.handler, "get_file_list", None)
+        if not callable(names):
+            return []
+        files = [Path(str(name)) for name in names([datum_kwargs])]
+        for path in files:
+            if path.exists():
+                check_regular(path)
+                if path not in self._looked_at:
+                    check_reach(path, self._allowed)
+                    self._looked_at.add(path)
+        return files
+
+    def _lacking(
+        self, datum_kwargs: Mapping[str, Any], files: list[Path]
+    ) -> dict[int, str]:
+        """Say which rows of a datum were never written: HDF5 would make them up.
+
+        Handlers that read at once are known by what area_detector_handlers' have: they
+        slice one dataset, or read the whole of one in each of their files.
+        """
+        file: Any = getattr(self.handler, "_file", None)
+        key: Any = getattr(self.handler, "_key", None)
+        number: Any = getattr(self.handler, "_fpp", None)
+        point: Any = datum_kwargs.get("point_number")
+        known = isinstance(number, int) and isinstance(point, int)
+        if not known or not isinstance(key, str):
+            return {}
+        if not hasattr(self.handler, "_file"):
+            found = {k: self._lacking_in(path, key) for k, path in enumerate(files)}
+            return {k: why for k, why in found.items() if why is not None}
+        if not hasattr(file, "swmr_mode"):
+            return {}
+        written = self._watch.written(file[key])
+        first = number * point
+        reasons = (
+            self._watch.lacking(written, first + k, first + k + 1)
+            for k in range(number)
+        )
+        return {k: reason for k, reason in enumerate(reasons) if reason is not None}
+
+    def _lacking_in(self, path: Path, key: str) -> str | None:
+        """Say why a dataset that is read as a whole is not all there."""
+        if not path.exists():  # the handler tells of that
+            return None
+        with closing(Hdf5File(path)) as file:
+            written = Written(file.dataset(key), self._allowed)
+            with closing(written):
+                return written.lacking_at_all()
+
+    def close(self) -> None:
+        """Close the handler, if it can be closed."""
+        self._watch.close()
+        close = getattr(self.handler, "close", None)
+        if callable(close):
+            close()
