@@ -35,6 +35,7 @@ def get_images(
     axes: AxesSetting = None,
     root_map: Mapping[str, str] | None = None,
     allow_external: Iterable[str | os.PathLike[str]] = (),
+    handlers: Mapping[str, Callable[..., Any]] | None = None,
     via: Via = "auto",
     timeout: float = TIMEOUT,
 ) -> ImageSequence:
@@ -60,6 +61,8 @@ def get_images(
     allow_external : list of path, optional
         Folders in which raw files may lie that an HDF5 file takes its pixels from
         (external raw storage). It is refused elsewhere, and without this setting.
+    handlers : mapping of str to class, optional
+        Handlers for Resource documents, by spec; they go before registered ones.
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read.
     timeout : float
@@ -98,6 +101,7 @@ def get_images(
         axes=axes,
         root_map=root_map,
         allow_external=allow_external,
+        handlers=handlers,
     )
     dtypes = ListDtypes(settings.dtype)
     source = open_source(header, via=via, roots=settings.roots, timeout=timeout)

@@ -5,10 +5,11 @@ import h5py
 import numpy as np
 import pytest
 
+import tiffin
 from tests.integration.test_resources import DATASET, check_whole, datum_run, export
-from tests.integration.test_streams import FRAMES
+from tests.integration.test_streams import FRAMES, NAME, check
+from tiffin.compat import LiveTiffExporter
 from tiffin.errors import SettingsError
-from tiffin.readers import Handlers, RootMap
 
 
 class Lazy:
@@ -95,10 +96,9 @@ LAZY = {
     "dask": by_dask,
     "dask_inline": by_dask_inline,
     "dask_of_frames": by_dask_of_frames,
-    "dask_calculating": by_calculating_dask,
-    "dask_mapping": by_mapping_dask,
     "dask_blocks": by_blocks,
-    "object": lambda file, rows: InFile(file, rows),
+    "object_of_a_file": InFile,
+    "object_of_a_dataset": lambda file, rows: Sliced(file[DATASET], rows),
 }
 
 
@@ -111,9 +111,10 @@ def given(how):
     return {"LAZY": make}
 
 
-def partly(path, unwritten):
+def partly(path, unwritten, **options):
     with h5py.File(path, "w") as file:
-        data = file.create_dataset(DATASET, (12, 6, 9), "u2", chunks=(1, 6, 9))
+        options = {"chunks": (1, 6, 9), **options}
+        data = file.create_dataset(DATASET, (12, 6, 9), "u2", **options)
         for k in set(range(12)) - set(unwritten):
             data[k] = FRAMES[k]
 
@@ -131,3 +132,111 @@ def test_chunks_never_written_are_no_images_behind_lazy_arrays(
 
     check_whole(report, FRAMES, read, 3, unwritten)
     assert all("never written" in str(record.error) for record in report.failed)
+
+
+@pytest.mark.parametrize("how", [by_calculating_dask, by_mapping_dask])
+def test_what_is_calculated_of_rows_never_written_fails_with_them(tmp_path, read, how):
+    """Which images they are in is not known: none is made up, the others fail too."""
+    partly(tmp_path / "a.h5", [4])
+    run = list(datum_run(tmp_path / "a.h5", spec="LAZY"))
+
+    report = export(run, tmp_path / "out", handlers=given(how))
+    partly(tmp_path / "a.h5", [])
+    whole = export(run, tmp_path / "whole", handlers=given(how))
+
+    assert {3, 4, 5} <= {3 * (r.seq_num - 1) + r.i for r in report.failed}
+    check(whole, FRAMES, read)
+
+
+def test_a_dataset_that_a_handler_gives_is_looked_at(tmp_path, read):
+    """One image an event: the handler gives the dataset itself."""
+    partly(tmp_path / "a.h5", [4])
+    run = datum_run(tmp_path / "a.h5", spec="LAZY", shape=(12, 6, 9), events=1)
+
+    report = export(
+        run, tmp_path / "out", handlers=given(lambda file, rows: file[DATASET])
+    )
+
+    check_whole(report, FRAMES, read, 12, [4])
+
+
+def test_a_lazy_stream_that_gives_more_is_a_failed_frame(tmp_path, read):
+    """It is looked at before HDF5 decodes it, for dask too."""
+    path = tmp_path / "a.h5"
+    partly(path, [], compression="gzip")
+    with h5py.File(path, "a") as file:
+        bomb = __import__("zlib").compress(bytes(10**6))
+        file[DATASET].id.write_direct_chunk((4, 0, 0), bomb)
+    run = datum_run(path, spec="LAZY")
+
+    report = export(run, tmp_path / "out", handlers=given(by_dask_of_frames))
+
+    check_whole(report, FRAMES, read, 3, [3, 4, 5])
+    assert "bytes" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("lack", ["never written", "cut", "raw"])
+def test_one_file_an_image_is_looked_at(tmp_path, read, lack):
+    """AD_HDF5_SINGLE: what was never written, and what lies elsewhere."""
+    (tmp_path / "secret").write_bytes(bytes(200))
+    for k in range(12):
+        with h5py.File(tmp_path / f"a_{k}.h5", "w") as file:
+            if k != 4:
+                file[DATASET] = FRAMES[k]
+            elif lack == "raw":
+                where = [(str(tmp_path / "secret"), 0, 108)]
+                file.create_dataset(DATASET, (6, 9), "u2", external=where)
+            else:
+                file.create_dataset(DATASET, (6, 9), "u2", chunks=(3, 9))[:3] = 1
+    options = {"template": "%s%s_%d.h5", "filename": "a", "frame_per_point": 3}
+    run = datum_run(tmp_path, spec="AD_HDF5_SINGLE", options=options)
+
+    report = export(run, tmp_path / "out")
+
+    check_whole(report, FRAMES, read, 3, [3, 4, 5] if lack == "raw" else [4])
+    said = "raw storage" if lack == "raw" else "never written"
+    assert said in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("door", ["export", "live", "images", "process", "compat"])
+def test_every_door_takes_handlers(tmp_path, read, door):
+    """A spec that nobody registers, and one that is registered already."""
+    for spec, first in (("MINE", 0), ("AD_HDF5", 100)):
+        made = FRAMES[0] + first
+        handlers = {spec: lambda path, **_: lambda point_number: made[np.newaxis]}  # noqa: B023
+        run = list(datum_run("x", spec=spec, shape=(1, 6, 9), events=2))
+        out = tmp_path / spec
+        reports = []
+        if door == "export":
+            reports = [tiffin.export(run, NAME, directory=out, handlers=handlers)]
+        elif door == "images":
+            images = tiffin.get_images(run, "img", handlers=handlers)
+            np.testing.assert_array_equal(images[1][0], made)
+        elif door == "compat":
+            template = f"{out}/{{event.seq_num}}.tif"
+            exporter = LiveTiffExporter("img", template, handlers=handlers)
+            for name, doc in run:
+                exporter(name, doc)
+            assert len(exporter.filenames) == 2
+            np.testing.assert_array_equal(read(exporter.filenames[1]), made)
+        else:
+            with tiffin.ImageExporter(
+                NAME, directory=out, handlers=handlers
+            ) as exporter:
+                if door == "process":
+                    tiffin.process(run, exporter)
+                else:
+                    for name, doc in run:
+                        exporter(name, doc)
+            reports = [exporter.reports["run-1"]]
+        for report in reports:
+            check(report, [made, made], read)
+
+
+@pytest.mark.parametrize(
+    "said", [3, ["AD_TIFF"], {"AD_TIFF": "module:Class"}, {3: dict}, {"": dict}]
+)
+def test_what_are_no_handlers_is_refused(tmp_path, said):
+    """Settings are checked before there is a run."""
+    with pytest.raises(SettingsError, match="handlers"):
+        tiffin.ImageExporter(NAME, directory=tmp_path, handlers=said)

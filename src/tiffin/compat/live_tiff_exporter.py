@@ -42,7 +42,7 @@ from tiffin.sources import RunFinder
 from tiffin.writers import SeriesWriter, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tiffin.corrections import Correction
     from tiffin.records import Report
@@ -82,6 +82,8 @@ class LiveTiffExporter:
     follow_links : bool, optional
         Whether folders that the template makes may be links; else such a link is
         refused. Its literal leading folders may always be links.
+    handlers : mapping of str to class, optional
+        Handlers for Resource documents, by spec; they go before registered ones.
 
     Attributes
     ----------
@@ -130,6 +132,7 @@ class LiveTiffExporter:
         on_error: OnError = "report",
         dtype: Any = None,
         follow_links: bool = False,
+        handlers: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         _check_field(field)
         self._settings = Settings.of(
@@ -141,6 +144,7 @@ class LiveTiffExporter:
             on_error=on_error,
             dtype=dtype,
             follow_links=follow_links,
+            handlers=handlers,
             corrections=self.corrections,
         )
         self._settings.refuse_later_roots()
@@ -152,10 +156,16 @@ class LiveTiffExporter:
         self.filenames: list[str] = []
         self._dtypes = ListDtypes(self._settings.dtype)
         self._assembler = Assembler(
-            fields=(field,), streams=None, dtypes=self._dtypes, join_events=True
+            fields=(field,),
+            streams=None,
+            dtypes=self._dtypes,
+            join_events=True,
+            roots=self._settings.roots,
         )
         _check_steps(self._settings)
-        self._correcting = Correcting(self._settings.steps, RunFinder(db))
+        self._correcting = Correcting(
+            self._settings.steps, RunFinder(db), self._settings.roots
+        )
         self._writer = SeriesWriter()
         raising = self._settings.on_error == "raise"
         self._accounts = Accounts(self._writer, raising=raising, dry_run=dryrun)

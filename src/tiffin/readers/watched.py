@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,10 @@ __all__ = ["Watch"]
 
 TASK_PARTS = ("args", "kwargs", "value")
 """Where the tasks of newer versions of dask hold things."""
+
+
+_Part: TypeAlias = tuple[int, list[str | None], np.ndarray]
+"""The first row of some, why each is not there, and their numbers."""
 
 
 class NeverWrittenError(NotYetError):
@@ -43,7 +47,7 @@ class Watch:
         self._allowed = allowed
         self._known: Recent[Written] = Recent()
         self._checked: set[tuple[int, int]] = set()
-        self._noted: list[tuple[int, list[str | None], Any]] | None = None
+        self._noted: list[_Part] | None = None
         self._lock = threading.RLock()  # dask reads in threads
 
     def read(self, given: Any) -> tuple[np.ndarray, dict[int, str]]:
@@ -78,18 +82,21 @@ class Watch:
             self._checked.clear()
 
     def _as_stored(self, array: Any) -> tuple[np.ndarray, dict[int, str]] | None:
-        """Read rows as they are stored, made-up ones too; None if it is not so simple.
+        """Read rows as they are stored, with zeros for those that are not there.
 
-        That the array is nothing but these rows is seen by their numbers.
+        That the array is nothing but these rows is seen by their numbers; None if not.
         """
-        self._noted = noted = []
+        noted: list[_Part] = []
+        self._noted = noted
         try:
             whole = np.asarray(array)
+        except NeverWrittenError:
+            return None
         finally:
             self._noted = None
         noted.sort(key=lambda part: part[0])
         lacking = [reason for _, reasons, _ in noted for reason in reasons]
-        blocks = [np.asarray(block) for _, _, block in noted]
+        blocks = [block for _, _, block in noted]
         if len({block.shape[1:] for block in blocks}) != 1:
             return None
         stored = np.concatenate(blocks)
@@ -130,30 +137,47 @@ class Watch:
                 self._checked |= rows
         return reason
 
-    def reasons(self, dataset: Any, rows: np.ndarray) -> list[str | None]:
-        """Say of each row why it is not there, while that is noted.
+    def read_rows(self, dataset: Any, key: Any) -> Any:
+        """Read a part of a dataset.
 
         Raises
         ------
         NeverWrittenError
-            If one is not, and it is not noted.
+            If a row of it is not there, and such rows are not noted.
         """
+        rows = _rows(dataset.shape, key)
+        if not rows.size:
+            return dataset[key]
         written = self.written(dataset)
         begin, stop = int(rows.min()), int(rows.max()) + 1
-        if self._noted is not None or stop - begin != rows.size:
-            found = [self.lacking(written, int(k), int(k) + 1) for k in rows]
-        else:
-            found = [self.lacking(written, begin, stop)]
-        reason = next((why for why in found if why is not None), None)
-        if reason is not None and self._noted is None:
-            raise NeverWrittenError(reason)
-        return found
+        keys = key if isinstance(key, tuple) and key else (key,)
+        if self._noted is not None and isinstance(keys[0], slice):
+            return self._note(dataset, written, rows, keys[1:])
+        together = [(begin, stop)] if stop - begin == rows.size else None
+        for first, end in together or [(int(k), int(k) + 1) for k in rows]:
+            reason = self.lacking(written, first, end)
+            if reason is not None:
+                raise NeverWrittenError(reason)
+        return dataset[key]
 
-    def note(self, first: int, reasons: list[str | None], block: Any) -> None:
-        """Note what was read, while that is wanted."""
-        if self._noted is not None:
-            with self._lock:
-                self._noted.append((first, reasons, block))
+    def _note(
+        self, dataset: Any, written: Written, rows: np.ndarray, rest: tuple[Any, ...]
+    ) -> np.ndarray:
+        """Read the rows that are there, and note which are not."""
+        reasons = [self.lacking(written, int(k), int(k) + 1) for k in rows]
+        there = {
+            k: dataset[(int(row), *rest)]
+            for k, row in enumerate(rows)
+            if reasons[k] is None
+        }
+        shape = next((row.shape for row in there.values()), dataset.shape[1:])
+        block = np.zeros((len(rows), *shape), dataset.dtype)
+        for k, row in there.items():
+            block[k] = row
+        with self._lock:
+            if self._noted is not None:
+                self._noted.append((int(rows[0]), reasons, block))
+        return block
 
     def close(self) -> None:
         """Close the files of virtual datasets."""
@@ -236,13 +260,7 @@ class Watched:
         if not hasattr(self._node, "chunks"):
             inside = self._node[key]
             return Watched(inside, self._watch) if _is_hdf5(inside) else inside
-        rows = _rows(self._node.shape, key)
-        if not rows.size:
-            return self._node[key]
-        reasons = self._watch.reasons(self._node, rows)
-        block = self._node[key]
-        self._watch.note(int(rows[0]), reasons, block)
-        return block
+        return self._watch.read_rows(self._node, key)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""

@@ -54,6 +54,7 @@ class Keywords(TypedDict, total=False):
     axes: AxesSetting
     root_map: Mapping[str, str] | None
     allow_external: Iterable[str | os.PathLike[str]]
+    handlers: Mapping[str, Callable[..., Any]] | None
     timezone: str | None
     name_policy: NamePolicy | None
     replacements: Mapping[str, str] | None

@@ -207,6 +207,11 @@ class Settings(BaseModel):
         description="Folders that may hold raw files from which an HDF5 file takes its "
         "pixels (external raw storage). Elsewhere these are refused.",
     )
+    handlers: Annotated[Any, Type("mapping of str to class, optional")] = Field(
+        default=None,
+        description="Handlers for Resource documents, by spec: classes as databroker "
+        "takes them. They go before those that packages register.",
+    )
     timezone: Annotated[str | None, Option()] = Field(
         default=None,
         description="The IANA name of the time zone of times in names, such as "
@@ -367,8 +372,8 @@ class Settings(BaseModel):
 
     @cached_property
     def roots(self) -> RootMap:
-        """Where recorded files lie here, and what HDF5 may reach."""
-        return RootMap(self.root_map, self.allow_external)
+        """Where recorded files lie here, what HDF5 may reach, and handlers."""
+        return RootMap(self.root_map, self.allow_external, self.handlers)
 
     @property
     def folders(self) -> Folders:
