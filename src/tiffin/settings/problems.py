@@ -118,7 +118,8 @@ def _in_toml(hint: Any) -> Any:
     if hint is Path:
         return str
     if origin in (list, tuple):
-        return Annotated[list[inner[0]], BeforeValidator(_as_list)]  # type: ignore[valid-type]
+        item = _in_toml(inner[0])
+        return Annotated[list[item], BeforeValidator(_as_list)]  # type: ignore[valid-type]
     if origin in (Union, UnionType):
         return Union[tuple(map(_in_toml, inner))]  # noqa: UP007 (made at run time)
     return hint
