@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.errors import NotYetError
 from tiffin.exact import refuse_masked
 from tiffin.readers.eiger import EigerHandler
 from tiffin.readers.hdf5_files import Hdf5File
-from tiffin.readers.hdf5_reach import check_reach
+from tiffin.readers.hdf5_reach import check_reach, is_hdf5
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import tiff_samples
 from tiffin.readers.regular import check_regular
@@ -61,7 +62,9 @@ class Opened:
             return images, getattr(images, "lacking", {})
         files = self._files(datum_kwargs)
         lacking = self._lacking(datum_kwargs, files)
-        given = self.handler(**datum_kwargs)
+        given = self._single(datum_kwargs)
+        if given is None:
+            given = self.handler(**datum_kwargs)
         refuse_masked(given)
         array, unwritten = self._watch.read(given)
         return self._coloured(array, files), unwritten | lacking
@@ -94,38 +97,72 @@ class Opened:
                     self._looked_at.add(path)
         return files
 
-    def _lacking(
-        self, datum_kwargs: Mapping[str, Any], files: list[Path]
-    ) -> dict[int, str]:
-        """Say which rows of a datum were never written: HDF5 would make them up.
+    def _sliced(self, datum_kwargs: Mapping[str, Any]) -> tuple[Any, int, int] | None:
+        """Give dataset, first row and number of rows of a datum.
 
-        Handlers that read at once are known by what area_detector_handlers' have: they
-        slice one dataset, or read the whole of one in each of their files.
+        Only handlers that slice one dataset are known, by what all of them have.
         """
         file: Any = getattr(self.handler, "_file", None)
         key: Any = getattr(self.handler, "_key", None)
         number: Any = getattr(self.handler, "_fpp", None)
         point: Any = datum_kwargs.get("point_number")
         known = isinstance(number, int) and isinstance(point, int)
-        if not known or not isinstance(key, str):
-            return {}
-        if not hasattr(self.handler, "_file"):
-            found = {k: self._lacking_in(path, key) for k, path in enumerate(files)}
-            return {k: why for k, why in found.items() if why is not None}
-        if not hasattr(file, "swmr_mode"):
-            return {}
-        written = self._watch.written(file[key])
-        first = number * point
+        if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
+            return None
+        return file[key], number * point, number
+
+    def _single(self, datum_kwargs: Mapping[str, Any]) -> np.ndarray | None:
+        """Give the image of a dataset without an axis to slice; None if it has one.
+
+        Raises
+        ------
+        NotYetError
+            If more is asked for.
+        """
+        dataset, first, number = self._sliced(datum_kwargs) or (None, 0, 1)
+        if dataset is None or dataset.ndim != 2:
+            return None
+        if (first, number) != (0, 1):
+            message = (
+                f"{dataset.file.filename} holds a single image, of shape "
+                f"{[*dataset.shape]}: images {first} to {first + number - 1} are not "
+                f"there (yet)"
+            )
+            raise NotYetError(message)
+        return np.asarray(dataset[()])[np.newaxis]
+
+    def _lacking(
+        self, datum_kwargs: Mapping[str, Any], files: list[Path]
+    ) -> dict[int, str]:
+        """Say which rows of a datum were never written: HDF5 would make them up."""
+        sliced = self._sliced(datum_kwargs)
+        if sliced is None:
+            return self._lacking_among(files)
+        dataset, first, number = sliced
+        written = self._watch.written(dataset)
+        if dataset.ndim == 2:
+            reason = written.lacking_at_all()
+            return {} if reason is None else {0: reason}
         reasons = (
             self._watch.lacking(written, first + k, first + k + 1)
             for k in range(number)
         )
         return {k: reason for k, reason in enumerate(reasons) if reason is not None}
 
+    def _lacking_among(self, files: list[Path]) -> dict[int, str]:
+        """Say which of several files has no image, where each is to have one."""
+        key: Any = getattr(self.handler, "_key", None)
+        if not isinstance(key, str) or hasattr(self.handler, "_file"):
+            return {}
+        found = {
+            k: self._lacking_in(path, key)
+            for k, path in enumerate(files)
+            if path.exists() and is_hdf5(path)
+        }
+        return {k: why for k, why in found.items() if why is not None}
+
     def _lacking_in(self, path: Path, key: str) -> str | None:
         """Say why a dataset that is read as a whole is not all there."""
-        if not path.exists():  # the handler tells of that
-            return None
         with closing(Hdf5File(path)) as file:
             written = Written(file.dataset(key), self._allowed)
             with closing(written):
