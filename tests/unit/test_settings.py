@@ -58,7 +58,7 @@ def test_every_setting_is_described():
 
 
 def test_every_setting_has_an_option():
-    """But for what the shell has another way for, settles itself, or runs no code of."""
+    """But for what it has another way for, settles itself, or is code."""
     without = {name for name in keywords_of(live=False) if option_of(name) is None}
 
     assert without == {"on_error", "corrections", "handlers"}
