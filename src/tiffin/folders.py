@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_STEPS = frozenset(("", ".", ".."))
 _FOLDER = os.O_DIRECTORY | _CLOEXEC | getattr(os, "O_PATH", 0)
 _READ = os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC
 
@@ -75,8 +76,10 @@ class Folders:
 
     def descriptor(self, folder: str) -> int:
         """Open a folder as `open` does; the descriptor is the caller's to close."""
+        if not folder:
+            return os.open(self.root or "/", _FOLDER)
         parts = _parts(folder)
-        if self.follow_links or not parts:
+        if self.follow_links:
             return os.open(f"{self.root}/{folder}", _FOLDER)
         # Only the last part of a path is looked at by O_NOFOLLOW: the root may be a
         # link, the folder in it not.
@@ -275,6 +278,6 @@ def _is_link(part: str, above: int | None) -> bool:
 def _parts(folder: str) -> list[str]:
     """Split a relative path, and refuse one that could leave the root."""
     parts = folder.split("/") if folder else []
-    if any(part in ("", ".", "..") for part in parts):
+    if not _STEPS.isdisjoint(parts):
         raise OSError(errno.EINVAL, f"{folder!r} is no path below a folder")
     return parts

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -211,20 +212,21 @@ class Frame:
             "i": None if self.i is None else self.i + first,
             "frame": None if self.number is None else self.number + first,
             "kind": self.kind or "light",
-            **{axis: index + first for axis, index in self._axes().items()},
+            **self._axes(first),
         }
 
-    def _axes(self) -> dict[str, int]:
+    def _axes(self, first: int) -> dict[str, int]:
         """Give the index along each leading axis, by the names i0, i1 and so on."""
         pixels, i = self.pixels, self.i or 0
         if pixels is None or pixels.shape is None:
-            return {"i0": i}
+            return {"i0": i + first}
         lead = pixels.shape[: -len(pixels.hints.at)]
         if len(lead) <= 1 or i >= math.prod(lead):
-            return {"i0": i}
+            return {"i0": i + first}
         where, rest = {}, i
         for axis in reversed(range(len(lead))):
-            rest, where[f"i{axis}"] = divmod(rest, lead[axis])
+            rest, index = divmod(rest, lead[axis])
+            where[f"i{axis}"] = index + first
         return where
 
     def with_index(self, i: int) -> Frame:
@@ -290,9 +292,10 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
     >>> images_in(np.zeros((2, 3, 6, 9)), Hints(names=("c", "y", "x"))).shape
     (2, 6, 9, 3)
     """
-    shape = tuple(int(n) for n in array.shape)
+    shape = tuple(map(int, array.shape))
     colour = bool(getattr(array, "colour", False))
-    return _SideBySide(array, place(shape, hints or Hints(), last_is_colour=colour))
+    at = place(shape, hints or Hints(), last_is_colour=colour)
+    return _SideBySide(array, shape, at)
 
 
 def whole(pixels: Pixels) -> tuple[np.ndarray, Hints]:
@@ -327,18 +330,16 @@ class _SideBySide:
     Parameters
     ----------
     array : array-like
+    shape : tuple of int
+        The array's.
     at : tuple of int
         Which of its axes are an image's.
     """
 
-    def __init__(self, array: Any, at: tuple[int, ...]) -> None:
+    def __init__(self, array: Any, shape: tuple[int, ...], at: tuple[int, ...]) -> None:
         self._array = array
         self._at = at
-        shape = tuple(int(n) for n in array.shape)
-        self._rest = tuple(k for k in range(len(shape)) if k not in at)
-        self._lead = tuple(shape[k] for k in self._rest)
-        self._in_order = (*self._rest, *at) == tuple(range(len(shape)))
-        self.shape = (math.prod(self._lead), *(shape[k] for k in at))
+        self._rest, self._lead, self._in_order, self.shape = _layout(shape, at)
 
     def __getitem__(self, i: int, /) -> Any:
         if self._in_order:
@@ -363,6 +364,17 @@ class _SideBySide:
         if len(self._lead) == 1:
             return (int(i),)
         return tuple(int(n) for n in np.unravel_index(i, self._lead))
+
+
+@lru_cache(256)
+def _layout(
+    shape: tuple[int, ...], at: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], bool, tuple[int, ...]]:
+    """Return the leading axes, their sizes, if all are in order, and images' shape."""
+    rest = tuple(k for k in range(len(shape)) if k not in at)
+    lead = tuple(shape[k] for k in rest)
+    in_order = (*rest, *at) == tuple(range(len(shape)))
+    return rest, lead, in_order, (math.prod(lead), *(shape[k] for k in at))
 
 
 def _finite(time: Any) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class ArrayPixels:
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.array.shape)
+        shape = tuple(map(int, self.array.shape))
         self.shape, self.hints = _placed(shape, self.hints)
         self.dtype = np.dtype(self.array.dtype)
         in_memory = isinstance(self.array, (np.ndarray, Lost))
@@ -172,6 +173,7 @@ class ListPixels:
         return cast
 
 
+@lru_cache(256)  # the events of a field are alike
 def _placed(
     shape: tuple[int, ...], hints: Hints
 ) -> tuple[tuple[int, ...] | None, Hints]:

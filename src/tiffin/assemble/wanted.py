@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Wanted", "is_2d"]
 
+MOST_HINTS = 256
+"""Fields whose hints are remembered."""
+
 REAL = "biuf"
 """Kinds of numbers that a TIFF holds, or that a cast may mend."""
 
@@ -48,6 +51,12 @@ class Wanted:
     axes: Axes = dataclasses.field(default_factory=Axes)
     corrected: bool = True
     cast: np.dtype | None = None
+    _hints: dict[str, tuple[Mapping[str, Any], Hints]] = dataclasses.field(
+        default_factory=dict, init=False
+    )
+    _latest: tuple[Mapping[str, Any] | None, list[str]] = dataclasses.field(
+        default=(None, []), init=False
+    )
 
     def has_stream(self, name: str) -> bool:
         """Whether a stream is asked for."""
@@ -59,11 +68,8 @@ class Wanted:
         """Give the fields of an event that are asked for, announced or there."""
         if self.fields is not None:
             return [name for name in self.fields if name in data_keys or name in data]
-        names = image_fields(data_keys)
-        return [
-            *names,
-            *(n for n, value in data.items() if n not in names and is_2d(value)),
-        ]
+        names = self._announced_in(data_keys)
+        return names + [n for n, v in data.items() if n not in names and is_2d(v)]
 
     def announced(self, data_keys: Mapping[str, Any]) -> list[str]:
         """Give the fields that are asked for, and announced as images."""
@@ -81,7 +87,18 @@ class Wanted:
 
     def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
         """Tell what is known of the axes of a field's array."""
-        return hints_of(self.axes, name, data_key)
+        known = self._hints.get(name)
+        if known is None or known[0] is not data_key:
+            if len(self._hints) >= MOST_HINTS:
+                self._hints.clear()
+            known = self._hints[name] = data_key, hints_of(self.axes, name, data_key)
+        return known[1]
+
+    def _announced_in(self, data_keys: Mapping[str, Any]) -> list[str]:
+        """Return the fields announced as images; most events follow their like."""
+        if self._latest[0] is not data_keys:
+            self._latest = data_keys, image_fields(data_keys)
+        return self._latest[1]
 
     def checked(
         self, pixels: Pixels | TiffinError, *, announced: bool = False

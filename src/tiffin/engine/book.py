@@ -117,6 +117,9 @@ def in_frame_order(items: list[tuple[Place, Kept]]) -> list[Kept]:
             places.setdefault((kept.run, kept.stream, kept.field), []).append(n)
     records = [kept for _, kept in items]
     for indices in places.values():
+        numbers = [cast("int", records[n].number) for n in indices]
+        if numbers == sorted(numbers):
+            continue  # as nearly always
         events: dict[int, list[Kept]] = {}
         for n in indices:
             (_, event, _), kept = items[n]

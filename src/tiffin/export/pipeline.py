@@ -546,12 +546,12 @@ class Pipeline:
             else item._replace(name=None)  # it was taken again
             for item in named
         ]
-        chosen = (item.name or self._ledger.has(item.place) for item in named)
-        if self._settings.dry_run or not any(chosen):
+        writes = named[0].name is not None or any(n.name is not None for n in named)
+        known = writes or any(self._ledger.has(item.place) for item in named)
+        if self._settings.dry_run or not known:
             return
         group = Group(named[0].place[1], named)
         try:
-            writes = any(item.name is not None for item in named)
             self._journal.expect(group.run, group.number, writes=writes)
             nbytes = _cost(named)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)

@@ -7,8 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiffin.frames import Frame
     from tiffin.template import Template
 
@@ -33,7 +31,8 @@ class Sorting:
 
     def __init__(self, template: Template, first: int) -> None:
         named = {str(r) for field in template.fields for r in field.references}
-        self._counters = [c for c in ("event.seq_num", "frame", "i") if c in named]
+        counters = ("event.seq_num", "frame", "i")
+        self._counters = [(c, n) for n, c in enumerate(counters) if c in named]
         self._first = first
         self._latest: dict[str, dict[tuple[str | None, ...], tuple[str, Numbers]]] = {}
         self._warned: set[str] = set()
@@ -50,10 +49,11 @@ class Sorting:
             return
         latest = self._latest.setdefault(run, {})
         key = (frame.stream, frame.field, frame.kind)
-        before, latest[key] = latest.get(key), (name, self._numbers(frame))
+        before = latest.get(key)
+        now = latest[key] = (name, (frame.seq_num, frame.number, frame.i))
         if before is None or name >= before[0]:
             return
-        counter = self._unpadded(before, latest[key])
+        counter = self._unpadded(before, now)
         if counter is not None:
             self._warned.add(run)
             del self._latest[run]
@@ -66,18 +66,6 @@ class Sorting:
                 counter,
             )
 
-    def _numbers(self, frame: Frame) -> Numbers:
-        counted: Mapping[str, int | None] = {"frame": frame.number, "i": frame.i}
-        return tuple(
-            frame.seq_num
-            if counter == "event.seq_num"
-            else self._shown(counted[counter])
-            for counter in self._counters
-        )
-
-    def _shown(self, number: int | None) -> int | None:
-        return None if number is None else number + self._first
-
     def _unpadded(
         self, before: tuple[str, Numbers], after: tuple[str, Numbers]
     ) -> str | None:
@@ -88,7 +76,10 @@ class Sorting:
             start -= 1
         found = [DIGITS.match(name, start) for name, _ in (before, after)]
         pair = tuple(int(match[0]) for match in found if match)
-        for counter, *grown in zip(self._counters, before[1], after[1], strict=True):
-            if pair == tuple(grown) and pair[0] < pair[1]:
+        if len(pair) < 2 or pair[0] >= pair[1]:
+            return None
+        for counter, n in self._counters:
+            first = self._first if n else 0  # a seq_num is shown as it is
+            if pair == tuple((of[1][n] or 0) + first for of in (before, after)):
                 return counter
         return None
