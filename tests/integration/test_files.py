@@ -313,6 +313,28 @@ def test_a_catalogue_that_is_none_is_an_error(tmp_path, content):
         tiffin.export(tmp_path, NAME, directory=tmp_path / "out")
 
 
+def test_a_pack_that_names_a_pipe_is_not_waited_for(tmp_path):
+    """A catalogue is input: nothing but regular files is opened for it."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    catalogue = {"sources": {"a": {"args": {"paths": ["a.jsonl"]}}}}
+    (tmp_path / "catalog.yml").write_text(yaml.dump(catalogue))
+
+    report = tiffin.export(tmp_path, NAME, directory=tmp_path, on_error="report")
+
+    assert "no regular file" in str(report.failed[0].error)
+
+
+def test_paths_of_a_pack_that_grow_as_they_are_printed_are_refused(tmp_path):
+    """Aliases of YAML make a short text a list of billions."""
+    lists = "".join(f"a{k + 1}: &a{k + 1} [{f'*a{k}, ' * 9}]\n" for k in range(30))
+    text = f"a0: &a0 [x]\n{lists}sources: {{a: {{args: {{paths: *a30}}}}}}\n"
+    (tmp_path / "catalog.yml").write_text(text)
+
+    report = tiffin.export(tmp_path, NAME, directory=tmp_path, on_error="report")
+
+    assert "no list of texts" in str(report.failed[0].error)
+
+
 def test_runs_of_a_file_are_chosen(tmp_path):
     """--run, --query and --limit work on files as on servers; interleaved runs too."""
     one, two, three = (

@@ -177,7 +177,10 @@ def _parts(folder: Path, source: dict[str, Any]) -> tuple[list[Path], RootMap]:
     arguments = source.get("args") or {}
     # A pack may have been moved: its relative paths hold, the others may not.
     relative = (source.get("metadata") or {}).get("relative_paths")
-    patterns = [str(path) for path in relative or arguments["paths"]]
+    patterns = relative or arguments["paths"]
+    if not isinstance(patterns, list) or not all(type(p) is str for p in patterns):
+        message = "its paths are no list of texts"
+        raise ValueError(message)
     roots = {
         str(old): str(folder / new)
         for old, new in (arguments.get("root_map") or {}).items()
@@ -196,6 +199,9 @@ def _found(folder: Path, pattern: str) -> list[Path]:
 
 def _relocated(path: Path, roots: RootMap, said: set[str]) -> Iterator[Pair]:
     """Go through a file of a pack, and say where the files of its resources are."""
+    if path.exists() and not path.is_file():  # opening a pipe may wait for ever
+        message = f"{path} is named by {CATALOGUE}, and is no regular file"
+        raise SourceError(message)
     for name, doc in documents(path, said=said):
         if name == "resource" or (name == "stream_resource" and "root" in doc):
             yield name, {**doc, "root": str(roots.path(str(doc.get("root", ""))))}
