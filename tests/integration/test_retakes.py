@@ -10,7 +10,7 @@ from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynSignal
 
 import tiffin
-from tiffin import ImageExporter, export
+from tiffin import ImageExporter, LiveTiffExporter, export
 from tiffin.corrections import Sum
 from tiffin.errors import SettingsError
 
@@ -129,6 +129,41 @@ def test_a_retake_of_what_is_joined_and_written_already_fails(retaken, tmp_path)
     into = {"directory": tmp_path, "existing": "replace", "on_error": "report"}
     export(documents, NAME, **into, corrections=[Sum(2)])
     assert content(tmp_path) == {"1.tif": 4}
+
+
+@pytest.mark.parametrize("template", [NAME, "{time:%H%M%S%f}.tif"])
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("dryrun", [True, False])
+def test_live_tiff_exporter_replaces_the_earlier_take(
+    retaken, template, overwrite, dryrun, tmp_path
+):
+    """Its files are those of the latest takes, overwrite=True or not."""
+    given = {"dryrun": dryrun, "overwrite": overwrite, "on_error": "raise"}
+    exporter = LiveTiffExporter("det", str(tmp_path / template), **given)
+    retaken(exporter)
+
+    [report] = exporter.reports.values()
+    assert len(exporter.filenames) == 3
+    assert len(report.skipped) == 1
+    assert "superseded" in str(report.skipped[0].error)
+    if not dryrun:
+        assert sorted(map(str, tmp_path.iterdir())) == sorted(exporter.filenames)
+        assert sorted(content(tmp_path).values()) == [1, 3, 4]
+
+
+def test_live_tiff_exporter_replaces_no_file_of_another_point(retaken, tmp_path):
+    """A hook that saves all events under one name overwrites nothing."""
+
+    class One(LiveTiffExporter):
+        def _save_image(self, image, filename):
+            super()._save_image(image, str(tmp_path / "one.tif"))
+
+    exporter = One("det", str(tmp_path / NAME))
+    retaken(exporter)
+
+    [report] = exporter.reports.values()
+    assert content(tmp_path) == {"one.tif": 1}
+    assert [record.seq_num for record in report.written] == [1]
 
 
 def test_all_takes_need_names_that_tell_them_apart(tmp_path):

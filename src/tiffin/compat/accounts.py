@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Claims, Ledger
-from tiffin.errors import CollisionError, NoImageError, TemplateError, TiffinError
+from tiffin.errors import (
+    CollisionError,
+    NoImageError,
+    SupersededError,
+    TemplateError,
+    TiffinError,
+)
 from tiffin.export import ImageContent, record_of
 from tiffin.export.provenance import provenance
 from tiffin.records import Record, Reports
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.corrections import Notes
+    from tiffin.engine.ledger import Place
     from tiffin.frames import Frame
     from tiffin.writers import SeriesWriter
 
@@ -50,6 +58,8 @@ class Accounts:
         self._ledger = Ledger(dry_run=dry_run, keep=KEEP_REPORTS)
         self._failure: Exception | None = None
         self._failed = ""
+        self._takes: dict[tuple[Any, ...], list[Place]] = {}
+        self._point: tuple[Any, ...] = ()
 
     @property
     def reports(self) -> Reports:
@@ -70,6 +80,33 @@ class Accounts:
     def end(self, run: str) -> None:
         """End a run; of the oldest ones there are counts only."""
         self._ledger.end(run)
+        self._takes = {of: at for of, at in self._takes.items() if of[0] != run}
+
+    def take(self, frame: Frame) -> set[str]:
+        """Begin a point; one that is taken again supersedes what was made of it.
+
+        Returns
+        -------
+        set of str
+            The files of the earlier take.
+        """
+        self._point = (frame.run, frame.stream, frame.seq_num, frame.source)
+        paths = set()
+        for place in self._takes.pop(self._point, ()):
+            record = self._ledger.at(place)
+            if record.status in ("written", "planned"):
+                paths.add(str(record.path))
+            error = SupersededError(f"superseded: event {frame.seq_num}, taken again")
+            other = replace(record, status="skipped", path=None, error=error)
+            self._ledger.put(place, other)
+        return paths
+
+    def is_exported(self) -> bool:
+        """Whether all that was made of the present point is a file, or would be."""
+        records = [self._ledger.at(place) for place in self._takes.get(self._point, ())]
+        return bool(records) and all(
+            r.status in ("written", "planned") for r in records
+        )
 
     def free_names(self) -> None:
         """Forget all claims: what was claimed are files, or never will be."""
@@ -129,7 +166,10 @@ class Accounts:
             self._put(Record(status="failed", path=None, run=run, error=error))
 
     def _put(self, record: Record) -> None:
-        self._ledger.put((record.run, self._ledger.new_group(), 0), record)
+        place = (record.run, self._ledger.new_group(), 0)
+        self._ledger.put(place, record)
+        if record.seq_num is not None and self._point[:1] == (record.run,):
+            self._takes.setdefault(self._point, []).append(place)
 
 
 def _run_of(doc: object) -> str:

@@ -154,6 +154,7 @@ class LiveTiffExporter:
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
+        self._earlier: set[str] = set()  # files of an earlier take of this point
         self._dtypes = ListDtypes(self._settings.dtype)
         self._assembler = Assembler(
             fields=(field,),
@@ -302,8 +303,7 @@ class LiveTiffExporter:
             If the file is there already and may not be replaced.
         """
         path = Path(filename)
-        is_retake = filename in self.filenames and os.path.lexists(path)
-        replaces = self.overwrite or is_retake
+        replaces = self.overwrite or filename in self._earlier
         if not replaces and os.path.lexists(path):
             message = f"there is already a file at {path}: overwrite=True replaces it"
             raise ExistsError(message)
@@ -315,8 +315,10 @@ class LiveTiffExporter:
             below = path.is_relative_to(root) and ".." not in path.parts
             folders = self._settings.folders if below else None
             publish(path, write, replace=replaces, folders=folders)
-        if not is_retake:
-            self.filenames.append(filename)
+        if filename in self._earlier:
+            self._earlier.discard(filename)
+            self.filenames.remove(filename)
+        self.filenames.append(filename)
 
     # ---- what the hooks stand on
 
@@ -361,6 +363,7 @@ class LiveTiffExporter:
 
     def _plan(self, event: list[Frame]) -> None:
         """Name the images of an event as announced."""
+        self._earlier = self._accounts.take(event[0])
         if event[0].problem is not None:
             self._fail(event[0], event[0].problem)
             return
@@ -373,10 +376,12 @@ class LiveTiffExporter:
             if path is not None:
                 self.filenames.append(str(path))
                 self._accounts.planned(frame, path)
+        self._remove_earlier()
         self._accounts.raise_failure()
 
     def _hand_event(self, frame: Frame) -> None:
         """Call the event hook with a filled copy."""
+        self._earlier = self._accounts.take(frame)
         if frame.problem is not None or frame.pixels is None:
             self._fail(frame, frame.problem)
             return
@@ -396,6 +401,7 @@ class LiveTiffExporter:
             self.event(event)
         finally:
             self._frame = None
+        self._remove_earlier()
         self._accounts.raise_failure()
 
     def _fail(
@@ -470,6 +476,16 @@ class LiveTiffExporter:
             if len(self.filenames) > saved:
                 path = Path(self.filenames[-1])
             self._accounts.done(frame, path, image, notes, dry=self.dryrun)
+
+    def _remove_earlier(self) -> None:
+        """Remove what is left of a point's earlier take, once it was taken again."""
+        if not self._accounts.is_exported():
+            return
+        for filename in self._earlier.intersection(self.filenames):
+            self.filenames.remove(filename)
+            if not self.dryrun:
+                with suppress(OSError):
+                    Path(filename).unlink()
 
 
 def _check_steps(settings: Settings) -> None:
