@@ -17,6 +17,7 @@ import pytest
 
 import tiffin
 from tests.integration.test_tiled import store  # noqa: F401
+from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import ReadError, SettingsError, SourceError
 from tiffin.sources import connect, open_source
 from tiffin.testing import run_of
@@ -212,6 +213,29 @@ def test_a_reply_that_does_not_end_is_an_error_in_time(
     assert len(report.failed) == 12 if where == PIXELS else report.failed
     said = str(report.failed[0].error)
     assert re.search("not complete after 1 s|more than the .* bytes expected", said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["nearest", "uid", "list"])
+@pytest.mark.parametrize("fault", [stalls, trickles])
+def test_a_dark_is_looked_up_within_the_time(run, proxy, tmp_path, fault, asked):
+    """By a query, by uid, and in a list of runs; its frames fail, and say why."""
+    light = run_of({"img": IMAGES[:2]}, scan_id=8)
+    uid = run.metadata["start"]["uid"]
+    catalog = [run] if asked == "list" else connect(proxy.address)
+    dark = Nearest(scan_id=7, later=True) if asked == "nearest" else uid
+    proxy.faults = [(".", fault)]
+    begun = time.monotonic()
+
+    report = tiffin.export(
+        light, NAME, directory=tmp_path, on_error="report", timeout=1.0,
+        catalog=catalog, corrections=DarkSubtract(run=dark),
+    )  # fmt: skip
+
+    proxy.faults = []
+    assert time.monotonic() - begun < 8
+    assert len(report.failed) == 2
+    assert "not complete after 1 s" in str(report.failed[0].error)
 
 
 def test_a_clients_settings_are_left_as_they_are(run, proxy, tmp_path):

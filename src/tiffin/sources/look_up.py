@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,11 @@ class RunFinder:
         if place is None and self._also is None:
             message = f"{query!r} can't be looked up: give a catalogue (catalog=)"
             raise SourceError(message)
-        documents = None if place is None else _documents(place)
+        documents = None if place is None else _documents(place, self._timeout)
         if place is None:
             place = self._known_starts()
-        return starts_near(place if documents is None else documents, query, light)
+        found = place if documents is None else documents
+        return starts_near(found, query, light, timeout=self._timeout)
 
     def _known_starts(self) -> list[Mapping[str, Any]]:
         """Give the start documents of what is exported; gone through once for them."""
@@ -114,7 +116,9 @@ def run_documents(
         message = f"run {uid[:8]} can't be looked up: give a catalogue (catalog=)"
         raise SourceError(message)
     if not isinstance(catalog, Mapping):
-        documents = open_source(also) if catalog is None else _documents(catalog)
+        documents = (
+            open_source(also) if catalog is None else _documents(catalog, timeout)
+        )
         if documents is not None:
             return _one_of(documents, uid)
     try:
@@ -134,7 +138,7 @@ def _asked(catalog: Any, look_up: Callable[[], Any], timeout: float) -> Any:
     return look_up() if client is None else Server(client, timeout).ask(look_up)
 
 
-def _documents(catalog: Any) -> Documents | None:
+def _documents(catalog: Any, timeout: float) -> Documents | None:
     """See a catalogue as documents, where that is all it is; else None."""
     if isinstance(catalog, Iterator):
         message = "a catalogue is asked more than once: give a list, not what runs dry"
@@ -142,11 +146,10 @@ def _documents(catalog: Any) -> Documents | None:
     if isinstance(catalog, (list, tuple)) and not catalog:
         return Documents(lambda: iter(()))
     if isinstance(catalog, (str, os.PathLike, list, tuple, Documents)):
-        return open_source(catalog)
+        return open_source(catalog, timeout=timeout)
     if isinstance(catalog, Mapping) and not hasattr(catalog, "search"):
-        return Documents(
-            lambda: chain.from_iterable(map(open_source, catalog.values()))
-        )
+        one = partial(open_source, timeout=timeout)
+        return Documents(lambda: chain.from_iterable(map(one, catalog.values())))
     return None
 
 

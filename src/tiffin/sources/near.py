@@ -7,6 +7,7 @@ import itertools
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tiffin.sources.asking import TIMEOUT, Server
 from tiffin.sources.files import TornError
 from tiffin.sources.kinds import Documents, guarded
 from tiffin.sources.tiled import holding, is_sql
@@ -37,7 +38,9 @@ def starts_in(documents: Documents) -> Iterator[Start]:
                     yield doc
 
 
-def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
+def starts_near(
+    catalog: Any, query: Nearest, light: Start, *, timeout: float = TIMEOUT
+) -> Iterator[Start]:
     """Give the start documents that a query reaches from a light's, nearest first.
 
     Parameters
@@ -47,6 +50,8 @@ def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
     query : Nearest
     light : mapping
         The start document of the light's run.
+    timeout : float
+        How long each reply of a Tiled server may take [s].
 
     Raises
     ------
@@ -59,7 +64,8 @@ def starts_near(catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
             among = starts_in(catalog) if isinstance(catalog, Documents) else catalog
             return _nearest_first(among, light)
         if callable(getattr(catalog, "search", None)):
-            return _in_tiled(catalog, query, light)
+            server = Server(catalog.context.http_client, timeout)
+            return _asked_for(_in_tiled(catalog, query, light), server)
         return _nearest_first(_in_databroker(catalog, query, light), light)
 
     what = f"a {type(catalog).__name__} can't be searched for {query!r}"
@@ -95,6 +101,12 @@ def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]
         times["since"] = begun(light) - query.within - MARGIN
     for header in broker(**dict(query.metadata), **times):
         yield header.start
+
+
+def _asked_for(starts: Iterator[Start], server: Server) -> Iterator[Start]:
+    """Go through what comes from a server, each within its time."""
+    while (start := server.ask(lambda: next(starts, None))) is not None:
+        yield start
 
 
 def _in_tiled(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
