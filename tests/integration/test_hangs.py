@@ -223,6 +223,27 @@ def test_ctrl_c_ends_a_replay_that_hangs(tmp_path, disk, request, monkeypatch):
     assert time.monotonic() - begun < 5
 
 
+def test_ctrl_c_ends_waiting_for_a_source(tmp_path, request):
+    """A pipe, or a server, that never gives the next document."""
+    path = tmp_path / "a.jsonl"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    request.addfinalizer(lambda: os.close(writer))
+    os.write(writer, b'["start", {"uid": "a", "time": 0}]\n')
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    request.addfinalizer(timer.cancel)
+    rescue = threading.Timer(8, lambda: os.write(writer, b"no JSON\n"))
+    rescue.start()
+    request.addfinalizer(rescue.cancel)
+    begun = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        tiffin.export(path, NAME, directory=tmp_path / "out")
+
+    assert time.monotonic() - begun < 5
+
+
 def test_an_interpreter_exits_whatever_hangs(tmp_path):
     """C13: a worker that hangs does not keep a session from ending."""
     code = f"""

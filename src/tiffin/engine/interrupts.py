@@ -45,7 +45,7 @@ class Interrupts:
     def __init__(self, then: Callable[[], object] = lambda: None) -> None:
         self._then = then
         self._holds = False
-        self._asked = False
+        self._asked = self._reads = False
 
     def check(self) -> None:
         """Raise the `KeyboardInterrupt` that has been held back, if any."""
@@ -54,9 +54,21 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def between(self, items: Iterable[Any]) -> Iterator[Any]:
-        """Go through something, and check before each item and at the end."""
-        for item in items:
+        """Go through a source, and check before each item and at the end.
+
+        While the source is asked for the next item, Ctrl-C is not held back: a pipe or
+        a server may never answer.
+        """
+        source = iter(items)
+        while True:
             self.check()
+            self._reads = True
+            try:
+                item = next(source)
+            except StopIteration:
+                break
+            finally:
+                self._reads = False
             yield item
         self.check()
 
@@ -84,6 +96,8 @@ class Interrupts:
         self._asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._then()
+        if self._reads:
+            self.check()
 
 
 def check_waiting() -> None:

@@ -26,7 +26,7 @@ logger = logging.getLogger("tiffin")
 SHORT = 0.5
 """What was waited for in vain already is waited for no longer than that [s]."""
 
-GRACE = 5.0
+GRACE = 2.0
 """After `cancel`, what has begun is waited for so long [s]."""
 
 
