@@ -290,6 +290,46 @@ def test_a_file_of_a_single_image_is_not_cut_into_rows(tmp_path, spec, shape, do
     assert "single image" in str(failed.error)
 
 
+def broken(folder, fault):
+    """Write an HDF5 file whose dataset can't be read, with what is to be told of it."""
+    with h5py.File(folder / "a.h5", "w") as file:
+        if fault == "virtual":
+            (folder / "source.h5").write_text("<html>")
+            layout = h5py.VirtualLayout((1, 6, 9), "u2")
+            layout[0] = h5py.VirtualSource(str(folder / "source.h5"), "x", (6, 9))
+            file.create_virtual_dataset("entry/data/data", layout)
+            return "source.h5"
+        if fault == "group":
+            file.create_group("entry/data/data")
+            return "is a group"
+        links = {
+            "external": (h5py.ExternalLink("gone.h5", "/x"), "gone.h5"),
+            "soft": (h5py.SoftLink("/nowhere"), "'nowhere' is not there"),
+            "circle": (h5py.SoftLink("/entry/data/data"), "in a circle"),
+            "empty": (h5py.Empty("u2"), "holds no image"),
+        }
+        file["entry/data/data"], told = links[fault]
+        return told
+
+
+@pytest.mark.parametrize(
+    "fault", ["virtual", "group", "external", "soft", "circle", "empty"]
+)
+@pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
+def test_what_a_handlers_file_lacks_is_named(tmp_path, spec, fault):
+    """D20: as our own reader does; libraries say "can't open file"."""
+    told = broken(tmp_path, fault)
+    run = datum_run(
+        tmp_path / "a.h5", spec=spec, shape=(1, 6, 9), events=1,
+        options={"frame_per_point": 1},
+    )  # fmt: skip
+
+    report = export(tmp_path, run)
+
+    (failed,) = report.failed
+    assert told in str(failed.error)
+
+
 @pytest.mark.parametrize("fault", ["never written", "allow_external"])
 def test_files_of_an_image_each_are_looked_at_first(tmp_path, fault):
     """B7, A4: of AD_HDF5_SINGLE: what HDF5 would make up, or take from elsewhere."""

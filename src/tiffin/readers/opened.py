@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import NotYetError
+from tiffin.errors import NotYetError, ReadError
 from tiffin.exact import refuse_masked
 from tiffin.readers.eiger import EigerHandler
 from tiffin.readers.hdf5_files import Hdf5File
@@ -62,11 +62,16 @@ class Opened:
             return images, getattr(images, "lacking", {})
         files = self._files(datum_kwargs)
         lacking = self._lacking(datum_kwargs, files)
-        given = self._single(datum_kwargs)
-        if given is None:
-            given = self.handler(**datum_kwargs)
-        refuse_masked(given)
-        array, unwritten = self._watch.read(given)
+        try:
+            given = self._single(datum_kwargs)
+            if given is None:
+                given = self.handler(**datum_kwargs)
+            refuse_masked(given)
+            array, unwritten = self._watch.read(given)
+        except OSError as error:
+            if not lacking:
+                raise
+            raise NotYetError(next(iter(lacking.values()))) from error
         return self._coloured(array, files), unwritten | lacking
 
     def _coloured(self, array: np.ndarray, files: list[Path]) -> np.ndarray:
@@ -109,6 +114,11 @@ class Opened:
         known = isinstance(number, int) and isinstance(point, int)
         if not known or not isinstance(key, str) or not hasattr(file, "swmr_mode"):
             return None
+        if self.asked == 1:
+            with closing(Hdf5File(file)) as looked:  # which says what a link lacks
+                if not looked.dataset(key).shape:
+                    message = f"{file.filename}: {key!r} holds no image"
+                    raise ReadError(message)
         return file[key], number * point, number
 
     def _single(self, datum_kwargs: Mapping[str, Any]) -> np.ndarray | None:
