@@ -29,15 +29,15 @@ _NO_FLAGS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
-def link_descriptor(descriptor: int, target: str, folder: int) -> bool:
+def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
     """Name an open file that has no name yet (``O_TMPFILE``).
 
     Parameters
     ----------
     descriptor : int
     target : str
-        In the folder.
-    folder : int
+        In the folder; absolute without one.
+    folder : int or None
         Its descriptor.
 
     Returns
@@ -54,8 +54,9 @@ def link_descriptor(descriptor: int, target: str, folder: int) -> bool:
     """
     try:
         # With a descriptor Python calls linkat, which follows the link in /proc
-        # (open(2)); that path being absolute, no folder's descriptor is needed for it.
-        os.link(f"/proc/self/fd/{descriptor}", target, dst_dir_fd=folder)
+        # (open(2)); with an absolute path the descriptor itself is of no account.
+        above = descriptor if folder is None else folder
+        os.link(f"/proc/self/fd/{descriptor}", target, dst_dir_fd=above)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

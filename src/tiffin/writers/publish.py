@@ -172,31 +172,38 @@ def _attempt(
     sync: bool,
 ) -> T:
     fill = partial(_fill, write=write, mode=mode, sync=sync)
+    root = folders.root
+    # The root is the user's word: its path may be followed, which is faster.
+    by_path = not (folder or replace or sync) and root.startswith("/")
+    linked = _linked(f"{root}/{name}", root, None, fill) if by_path else None
+    if linked is not None:
+        return linked[0]
     above = folders.descriptor(folder)
     try:
-        result = (_replacing if replace else _adding)(name, above, fill)
+        if not (replace or by_path):
+            linked = _linked(name, ".", above, fill)
+        if linked is None:
+            give_name = replace_by_temporary if replace else name_temporary
+            linked = (_by_temporary(name, above, fill, give_name),)
         if sync:
             sync_folder(".", above)
     finally:
         os.close(above)
-    return result
+    return linked[0]
 
 
-def _adding(name: str, above: int, fill: Callable[[int], T]) -> T:
-    descriptor = _open_nameless(above)
+def _linked(
+    name: str, folder: str, above: int | None, fill: Callable[[int], T]
+) -> tuple[T] | None:
+    """Write a file without a name, then link it; None where the system can't."""
+    descriptor = _open_nameless(folder, above)
     if descriptor is None:
-        return _by_temporary(name, above, fill, name_temporary)
+        return None
     try:
         result = fill(descriptor)
-        if link_descriptor(descriptor, name, above):
-            return result
+        return (result,) if link_descriptor(descriptor, name, above) else None
     finally:
         os.close(descriptor)
-    return _by_temporary(name, above, fill, name_temporary)
-
-
-def _replacing(name: str, above: int, fill: Callable[[int], T]) -> T:
-    return _by_temporary(name, above, fill, replace_by_temporary)
 
 
 def _by_temporary(
@@ -230,12 +237,12 @@ def _fill(
     return result
 
 
-def _open_nameless(above: int) -> int | None:
+def _open_nameless(folder: str, above: int | None) -> int | None:
     """Open a file without a name, or give None where the system has no such thing."""
     if not _NAMELESS:
         return None
     try:
-        return os.open(".", os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666, dir_fd=above)
+        return os.open(folder, os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666, dir_fd=above)
     except OSError as error:
         if error.errno not in _NO_NAMELESS:
             raise
