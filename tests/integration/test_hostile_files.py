@@ -29,10 +29,10 @@ BIG = 40_000
 BYTES = BIG * BIG
 
 
-def strip_tiff(path, data, *, rows=64, columns=100, compression=1):
+def strip_tiff(path, data, *, rows=64, columns=100, compression=1, bits=16):
     """Write a TIFF of one strip that holds whatever is given."""
     tags = [
-        (256, 4, columns), (257, 4, rows), (258, 3, 16), (259, 3, compression),
+        (256, 4, columns), (257, 4, rows), (258, 3, bits), (259, 3, compression),
         (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 4, rows), (279, 4, len(data)),
     ]  # fmt: skip
     data += b"\0" * (len(data) % 2)
@@ -103,6 +103,82 @@ def test_a_jpeg_strip_larger_than_its_page_fails(tmp_path):
 
     with pytest.raises(ReadError, match="900 x 1000"):
         read_tiff(strip_tiff(tmp_path / "a.tif", data, compression=7))
+
+
+CODECS = {
+    "jpeg": "jpeg_encode", "jpeg2000": "jpeg2k_encode", "png": "png_encode",
+    "lerc": "lerc_encode", "webp": "webp_encode",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("shape", [(64, 100), (64, 100, 3)])
+@pytest.mark.parametrize("tile", [None, (32, 48)])
+def test_pages_in_codecs_of_images_are_read(tmp_path, codec, shape, tile):
+    """Where what is lossless is told, to the last number."""
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 255, shape).astype("u1")
+    if codec == "webp" and len(shape) == 2:
+        pytest.skip("WebP is always colour")
+    lossless = {"webp": {"lossless": True}}.get(codec)
+    photometric = "rgb" if len(shape) > 2 else "minisblack"
+    tifffile.imwrite(
+        tmp_path / "a.tif", image, compression=codec, photometric=photometric,
+        compressionargs=lossless, **{"tile": tile} if tile else {"rowsperstrip": 24},
+    )  # fmt: skip
+
+    with closing(read_tiff(tmp_path / "a.tif")) as pages:
+        found = pages.read(0)
+
+    assert found.dtype == "u1"
+    if codec == "jpeg":
+        assert found.shape == shape
+    else:
+        np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("codec", ["png", "jpeg2000", "lerc"])
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
+def test_pages_of_other_dtypes_in_codecs_of_images_are_read(tmp_path, codec, dtype):
+    """As far as the codec has them."""
+    image = np.arange(6400).reshape(64, 100).astype(dtype)
+    if dtype not in {"png": ("u2",), "jpeg2000": ("u2", "i2")}.get(codec, (dtype,)):
+        pytest.skip("the codec has no such numbers")
+    tifffile.imwrite(tmp_path / "a.tif", image, compression=codec)
+
+    with closing(read_tiff(tmp_path / "a.tif")) as pages:
+        found = pages.read(0)
+
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("codec", [c for c in CODECS if c != "webp"])
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((900, 1000), "u1"), np.zeros((64, 1000), "u1"),
+     np.zeros((64, 100, 3), "u1"), np.full((64, 100), 300, "u2")],
+    ids=["larger", "wider", "colour", "uint16"],
+)  # fmt: skip
+def test_an_image_in_a_strip_is_what_the_page_says(tmp_path, codec, wrong):
+    """It is neither expanded, nor cut, nor cast: 300 is no 44."""
+    if codec == "jpeg" and wrong.dtype != "u1":
+        pytest.skip("JPEG has no such numbers")
+    data = getattr(imagecodecs, CODECS[codec])(wrong)
+    code = {"jpeg": 7, "jpeg2000": 34712, "png": 34933, "lerc": 34887}[codec]
+    strip_tiff(tmp_path / "a.tif", bytes(data), compression=code, bits=8)
+
+    with pytest.raises(ReadError, match="strip of"):
+        read_tiff(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("codec", ["jpegxl", "jpegxr"])
+def test_codecs_that_do_not_tell_are_refused(tmp_path, codec):
+    """The message says which are read."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 100), "u1"), compression=codec)
+
+    with pytest.raises(ReadError, match="which is not read; deflate"):
+        read_tiff(tmp_path / "a.tif")
 
 
 def test_an_image_that_its_bytes_can_hardly_hold_is_not_expanded(tmp_path):

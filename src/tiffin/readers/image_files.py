@@ -13,6 +13,7 @@ from tiffin.axes import Hints, place
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
 from tiffin.readers.regular import open_regular
 from tiffin.readers.room import check_room
+from tiffin.readers.stream_sizes import JPEG
 from tiffin.readers.tiff_checks import check_chain, check_page
 
 if TYPE_CHECKING:
@@ -289,9 +290,9 @@ def _is_colour(page: Any) -> bool:
     """Whether a page is decoded as RGB: so is the YCbCr of JPEG."""
     import tifffile
 
-    jpeg = "JPEG" in getattr(page.compression, "name", "")
     kinds = tifffile.PHOTOMETRIC
-    return page.photometric == kinds.RGB or (page.photometric == kinds.YCBCR and jpeg)
+    in_jpeg = page.photometric == kinds.YCBCR and page.compression in JPEG
+    return page.photometric == kinds.RGB or in_jpeg
 
 
 def _check_samples(page: Any, path: Path) -> None:

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.room import check_room
+from tiffin.readers.stream_sizes import SIZE_OF
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tiffin.readers.stream_sizes import StreamSize
 
 __all__ = ["check_chain", "check_page"]
 
 MOST_PAGES = 10**6
 
-JPEG = (6, 7, 34892)
-JPEG_2000 = (33003, 33004, 33005, 34712)
-OTHER_IMAGES = (22610, *JPEG_2000, 33007, 34933, 34934, 48124, 50001, 50002, 52546)
-"""Codecs whose streams have a size of their own that a decoder follows."""
+NOT_READ = (22610, 33007, 34934, 48124, 50002, 52546)
+"""Codecs whose streams have a size of their own, which is not looked at."""
 
 CUT_SHORT = {5: "lzw_decode", 34925: "lzma_decode"}
 """Codecs of which tifffile drops what is too much without a word."""
-
-SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""Markers of JPEG that the image's size stands behind."""
 
 
 def check_chain(file: BinaryIO, path: Path) -> None:
@@ -111,13 +109,14 @@ def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> Non
     if there < pieces:
         message = f"{path}: a page has {there} of {pieces} strips or tiles"
         raise ReadError(message)
-    if page.compression in OTHER_IMAGES:
+    if page.compression in NOT_READ:
         message = (
             f"{path}: a page is compressed as {page.compression.name}, which is not "
-            f"read; deflate, LZW, Zstandard, PackBits, LZMA and JPEG are"
+            f"read; deflate, LZW, Zstandard, PackBits, LZMA, JPEG, JPEG 2000, PNG, "
+            f"WebP and LERC are"
         )
         raise ReadError(message)
-    if page.compression in JPEG or page.compression in CUT_SHORT:
+    if page.compression in SIZE_OF or page.compression in CUT_SHORT:
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             file.seek(offset)
             _check_stream(page, file.read(count), itemsize, path)
@@ -125,15 +124,8 @@ def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> Non
 
 def _check_stream(page: Any, data: bytes, itemsize: int, path: Path) -> None:
     """Check that a strip or tile is no larger than its header says."""
-    rows, columns = page.chunks[:2]
-    if page.compression in JPEG:
-        found = _jpeg_size(data)
-        if found is not None and (found[0] > rows or found[1] > columns):
-            message = (
-                f"{path}: a JPEG strip of {found[0]} x {found[1]} pixels stands where "
-                f"the header says {rows} x {columns}"
-            )
-            raise ReadError(message)
+    if page.compression in SIZE_OF:
+        _check_image(page, SIZE_OF[page.compression](data), path)
         return
     try:
         import imagecodecs
@@ -146,15 +138,21 @@ def _check_stream(page: Any, data: bytes, itemsize: int, path: Path) -> None:
         raise ReadError(message)
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Read the rows and columns of a JPEG stream; None if it does not say."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] in SIZES:
-            rows, columns = struct.unpack_from(">HH", data, at + 5)
-            return rows, columns
-        if data[at + 1] == 0xFF:  # a byte that only fills
-            at += 1
-        else:
-            at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    return None
+def _check_image(page: Any, found: StreamSize | None, path: Path) -> None:
+    """Check what an image in a strip or tile says of itself: no number is cast."""
+    kind = page.compression.name
+    if found is None:
+        message = (
+            f"{path}: a strip of {kind} does not say what it holds: it is not read"
+        )
+        raise ReadError(message)
+    rows, columns = page.chunks[:2]
+    fits = found.rows <= rows and found.columns <= columns
+    fits = fits and math.prod(found[:3]) <= math.prod(page.chunks)
+    if not fits or found.dtype != page.dtype:
+        message = (
+            f"{path}: a {kind} strip of {found.rows} x {found.columns} pixels, "
+            f"{found.samples} sample(s) of {found.dtype} each, stands where the header "
+            f"says {rows} x {columns} of {page.dtype}"
+        )
+        raise ReadError(message)
