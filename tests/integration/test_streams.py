@@ -217,14 +217,18 @@ def test_events_of_a_grid_follow_each_other(tmp_path, read):
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9)])
-@pytest.mark.parametrize("planes", [3, 4, 5])
+@pytest.mark.parametrize(
+    ("planes", "start"),
+    [(3, {"num_points": 2}), (4, {}), (5, {"num_points": 2}), (3, {"shape": [2, 3]})],
+)
 @pytest.mark.parametrize("store", ["hdf5", "zarr", "npy"])
 @pytest.mark.parametrize("door", ["live", "replay", "LiveTiffExporter"])
 def test_rows_of_more_images_than_announced_are_not_shared_among_events(
-    tmp_path, store, shape, planes, door
+    tmp_path, store, shape, planes, door, start
 ):
     """B6: an event a row: the planes of RGB3 are not the images of several events."""
-    frames = np.arange(2 * planes * 6 * 9, dtype="u2").reshape(2, planes, 6, 9)
+    events = int(np.prod(start.get("shape", 2)))
+    frames = np.zeros((events, planes, 6, 9), "u2")
     uri, mimetype = hdf5(tmp_path / "a.h5", frames), "application/x-hdf5"
     if store == "zarr":
         uri, mimetype = f"file://localhost{tmp_path}/a.zarr", "application/x-zarr"
@@ -235,8 +239,8 @@ def test_rows_of_more_images_than_announced_are_not_shared_among_events(
         uri, mimetype = f"file://localhost{tmp_path}/a.npy", "application/x-npy"
         np.save(tmp_path / "a.npy", frames)
     where = {"dataset": "entry/data/data"}
-    run = stream_run(uri, mimetype, where, events=2, shape=shape)
-    run[0][1]["num_points"] = 2
+    run = stream_run(uri, mimetype, where, events=events, shape=shape)
+    run[0][1].update(start)
 
     if door != "replay":
         exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0.1)
@@ -252,7 +256,7 @@ def test_rows_of_more_images_than_announced_are_not_shared_among_events(
         report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
 
     assert not report.written
-    assert {record.seq_num for record in report.failed} == {1, 2}
+    assert {record.seq_num for record in report.failed} == {*range(1, events + 1)}
     told = str(report.failed[0].error)
     for part in (str([planes, 6, 9]), str([*shape]), "axes=", "colour="):
         assert part in told

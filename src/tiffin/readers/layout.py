@@ -229,10 +229,11 @@ def _check_grid(
     the images would be lost. Where nobody counts events, that is not looked at.
     """
     held, events = math.prod(lead), {math.prod(hints.scan or (0,)), hints.events}
-    fits = rows * held in {number * announced for number in events}
-    if not hints.events or hints.names or fits or lead == hints.scan[-len(lead) :]:
+    if not hints.events or hints.names:
         return
-    if lead[-1] in COLOURS or rows in events:
+    fits = rows * held in {number * announced for number in events}
+    fits = fits or lead == hints.scan[-len(lead) :]
+    if rows in events or (lead[-1] in COLOURS and not fits):
         message = (
             f"a row of {hints.field!r} has shape {[*row]}, where {[*hints.sizes]} is "
             f"announced for an event: {hints.events} events are known, and {rows} rows "
