@@ -175,6 +175,33 @@ def test_a_lazy_stream_that_gives_more_is_a_failed_frame(tmp_path, read):
     assert "bytes" in str(report.failed[0].error)
 
 
+def test_a_lazy_image_over_4_gib_is_not_calculated(tmp_path):
+    """No TIFF holds it."""
+    partly(tmp_path / "a.h5", [])
+    run = datum_run(tmp_path / "a.h5", spec="LAZY")
+
+    report = export(
+        run,
+        tmp_path / "out",
+        handlers=given(lambda file, rows: dask.array.zeros((3, 70000, 70000), "u2")),
+    )
+
+    assert not report.written
+    assert "over 4 GiB" in str(report.failed[0].error)
+
+
+@pytest.mark.parametrize("template", ["%s%s_%0999999999d.tif", "{:0999999999d}.tif"])
+def test_a_template_of_megabytes_is_refused(tmp_path, template):
+    """A handler would put the number of a file into it."""
+    run = list(datum_run(tmp_path / "a", spec="WIDE"))
+    resource = next(doc for name, doc in run if name == "resource")
+    resource["resource_kwargs"]["template"] = template
+
+    report = export(run, tmp_path / "out", handlers={"WIDE": lambda path, **kw: None})
+
+    assert "too wide" in str(report.failed[0].error)
+
+
 @pytest.mark.parametrize("lack", ["never written", "cut", "raw"])
 def test_one_file_an_image_is_looked_at(tmp_path, read, lack):
     """AD_HDF5_SINGLE: what was never written, and what lies elsewhere."""

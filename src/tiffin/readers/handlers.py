@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import ntpath
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,6 +46,10 @@ GROUP = "databroker.handlers"
 
 MISTAKEN = "area_detector_handlers."
 """Whose handler of Eiger files is right for data files of one image only."""
+
+
+WIDE = re.compile(r"(?:%|\{\w*:)[-+#0-9 .<>=^]*\d{4}")
+"""A number of a thousand places or more in a template: no file's name has it."""
 
 
 class Handlers:
@@ -134,6 +139,7 @@ class Handlers:
             try:
                 path = self._path(resource)
                 check_reach(Path(path), allowed)
+                _check_template(options)
                 if factory is EigerHandler:
                     return Opened(EigerHandler(path, allowed=allowed, **options))
                 return Opened(factory(path, **options), allowed)
@@ -301,6 +307,13 @@ def _images_in_rows(
         if row < rows
         for k in range(held)
     }
+
+
+def _check_template(options: Mapping[str, Any]) -> None:
+    template = options.get("template")
+    if isinstance(template, str) and WIDE.search(template):
+        message = f"the template {template[:80]!r} can't number files: it is too wide"
+        raise ReadError(message)
 
 
 def registered(spec: str) -> Any:

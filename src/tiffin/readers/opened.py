@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tiffin.readers.hdf5_reach import check_reach, is_hdf5
 from tiffin.readers.hdf5_written import Written
 from tiffin.readers.image_files import tiff_samples
 from tiffin.readers.regular import check_regular
+from tiffin.readers.room import LARGEST
 from tiffin.readers.watched import Watch
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Opened:
             if given is None:
                 given = self.handler(**datum_kwargs)
             refuse_masked(given)
+            _check_size(given)
             array, unwritten = self._watch.read(given)
         except OSError as error:
             if not lacking:
@@ -184,3 +187,13 @@ class Opened:
         close = getattr(self.handler, "close", None)
         if callable(close):
             close()
+
+
+def _check_size(given: Any) -> None:
+    """Refuse images over 4 GiB before they are calculated, where they are lazy."""
+    shape, dtype = getattr(given, "shape", ()), getattr(given, "dtype", None)
+    if len(shape) >= 2 and isinstance(dtype, np.dtype):
+        size = math.prod(shape[-2:]) * dtype.itemsize
+        if size >= LARGEST:
+            message = f"an image of shape {[*shape[-2:]]} has {size} bytes, over 4 GiB"
+            raise ReadError(message)

@@ -10,7 +10,7 @@ from tiffin.errors import ReadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_room"]
+__all__ = ["LARGEST", "check_room"]
 
 LARGEST = 2**32
 """No classic TIFF holds an image of so many bytes."""
