@@ -1,5 +1,8 @@
 """Points that a paused and resumed plan takes again."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import tifffile
@@ -13,6 +16,7 @@ import tiffin
 from tiffin import ImageExporter, LiveTiffExporter, export
 from tiffin.corrections import Sum
 from tiffin.errors import SettingsError
+from tiffin.writers import publish as write
 
 NAME = "{event.seq_num}.tif"
 
@@ -76,6 +80,40 @@ def test_the_retake_is_the_frame_live_and_replayed(
     assert tiffin.verify(live).ok
     assert export(documents, template, directory=live, existing="resume").ok
     assert sorted(content(live).values()) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("template", [NAME, "{time:%H%M%S%f}.tif"])
+@pytest.mark.parametrize("existing", ["error", "replace", "unique"])
+def test_a_take_that_is_still_being_written_is_superseded_without_waiting(
+    retaken, template, existing, tmp_path, monkeypatch
+):
+    """A write that hangs holds up no plan; what it writes in the end goes away."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def publish(path, *args, **kwargs):
+        if not hangs.is_set():
+            hangs.set()
+            assert goes_on.wait(20)
+        return write(path, *args, **kwargs)
+
+    monkeypatch.setattr(sys.modules["tiffin.export.worker"], "publish", publish)
+    exporter = ImageExporter(template, directory=tmp_path, existing=existing, workers=4)
+
+    def but_the_first(name, doc):
+        if name != "event" or doc["seq_num"] > 1:
+            exporter(name, doc)
+        if name == "event" and doc["seq_num"] == 2:
+            assert hangs.wait(20)
+        if name == "event" and doc["seq_num"] == 3:
+            threading.Timer(0.2, goes_on.set).start()
+
+    retaken(but_the_first)
+    exporter.close()
+
+    [report] = exporter.reports.values()
+    assert (len(report.written), len(report.skipped), len(report.failed)) == (2, 1, 0)
+    assert sorted(content(tmp_path).values()) == [3, 4]
+    assert tiffin.verify(tmp_path).ok
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from dataclasses import replace
@@ -134,18 +133,27 @@ class Ledger:
             self._groups += 1
             return self._groups
 
-    def put(self, place: Place, record: Kept) -> None:
+    def put(self, place: Place, record: Kept, *, if_planned: bool = False) -> bool:
         """Set what became of the frame at a place, or is to be done.
 
         Parameters
         ----------
         place : Place
         record : Record, or what makes one
+        if_planned : bool
+            Do so only while the frame is still to be done.
+
+        Returns
+        -------
+        bool
+            Whether it was set.
         """
         error = record.error
         if error is not None:
             lean(error)
         with self._lock:
+            if if_planned and not self.is_planned(place):
+                return False
             book = self._books.get(place[0]) or self._new_book(place[0])
             known = len(book.records)
             self.finished += book.put(place, record)
@@ -154,6 +162,7 @@ class Ledger:
             self.say(record.run, error, record.field)
         if self._progress is not None:
             self._tell_progress(self._progress)
+        return True
 
     def _tell_progress(self, progress: Callable[[int, int], object]) -> None:
         try:
@@ -168,19 +177,16 @@ class Ledger:
         place: Place,
         status: Status,
         error: Exception | None = None,
+        *,
+        if_planned: bool = False,
     ) -> None:
         """Change the status of the record at a place."""
-        self.put(place, replace(self.at(place), status=status, error=error))
+        record = replace(self.at(place), status=status, error=error)
+        self.put(place, record, if_planned=if_planned)
 
     def at(self, place: Place) -> Record:
         """Give the record at a place."""
         return self._as_record(self._books[place[0]].records[place])
-
-    def group(self, place: Place) -> list[Record]:
-        """Give the records of the event and field of a place."""
-        run, group, _ = place
-        places = ((run, group, i) for i in itertools.count())
-        return [self.at(of) for of in itertools.takewhile(self.has, places)]
 
     def has(self, place: Place) -> bool:
         """Whether there is a record at a place."""

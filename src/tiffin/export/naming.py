@@ -176,7 +176,7 @@ class Namer:
     def name(self, group: list[Frame]) -> list[Named]:
         """Name the frames of one event and field."""
         run, first = group[0].run, self.ledger.new_group()
-        error = self.retakes.take(group[0], first)
+        error = self.retakes.take(group[0], first, len(group))
         if error is not None:
             for n, frame in enumerate(group):
                 record = record_of(frame, "skipped", error=error)

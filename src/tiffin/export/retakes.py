@@ -24,19 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Retakes"]
 
-LOCKS = 64
-"""Names share this many locks: no two workers write one file at a time."""
+LOCKS = 256
+"""Files share this many locks: no two workers write one of them at a time."""
 
 
 class _Take(NamedTuple):
-    """Which group took a point, and of which event."""
+    """Which group took a point, of which event, and how many images were announced."""
 
     group: int
     event: object
+    images: int
 
 
 class _Retake(NamedTuple):
-    """What is known of a group that takes points again."""
+    """The first group that took a point, and the files of all earlier takes.
+
+    They may be on the disk, or are being written.
+    """
 
     first: int
     paths: frozenset[str]
@@ -58,13 +62,18 @@ class Retakes:
         self._repeats = repeats
         self._points: defaultdict[str, dict[Hashable, _Take]] = defaultdict(dict)
         self._retakes: defaultdict[str, dict[int, _Retake]] = defaultdict(dict)
-        self._locks = [threading.RLock() for _ in range(LOCKS)]
+        self._later: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self._files: defaultdict[str, set[str]] = defaultdict(set)
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
-    def lock(self, path: str) -> threading.RLock:
-        """Give the lock to hold while a file is written and its record is changed."""
+    def lock(self, path: str) -> threading.Lock:
+        """Give the lock that a worker holds while it writes a file.
+
+        Who takes documents never waits for it: a write may take long, or hang.
+        """
         return self._locks[hash(path) % LOCKS]
 
-    def take(self, frame: Frame, group: int) -> SupersededError | None:
+    def take(self, frame: Frame, group: int, images: int) -> SupersededError | None:
         """Note which group takes a point.
 
         Returns
@@ -85,7 +94,7 @@ class Retakes:
             frame.source,
         )
         before = points.get(point)
-        take = _Take(group, frame.event.get("uid"))
+        take = _Take(group, frame.event.get("uid"), images)
         if before is None:
             points[point] = take
             return None
@@ -98,44 +107,79 @@ class Retakes:
             )
             return SupersededError(message)
         points[point] = take
-        earlier = before.group
-        known = self._retakes[frame.run].get(earlier)
-        paths = frozenset(self._supersede(frame, earlier))
+        paths = frozenset(self._supersede(frame, before))
+        known = self._retakes[frame.run].get(before.group)
+        first = before.group
         if known is not None:
-            paths |= known.paths
-        first = earlier if known is None else known.first
+            first, paths = known.first, paths | known.paths
+        self._later[frame.run][before.group] = group
         self._retakes[frame.run][group] = _Retake(first, paths)
         return None
 
     def owner(self, place: Place) -> Place:
         """Give the place that owns the names of a frame: that of its point's first."""
-        retake = self._retakes[place[0]].get(place[1]) if self._retakes else None
+        retake = self._known(place)
         return place if retake is None else (place[0], retake.first, place[2])
 
     def paths(self, place: Place) -> frozenset[str]:
         """Give the files of the earlier takes, which this one may replace."""
-        retake = self._retakes[place[0]].get(place[1]) if self._retakes else None
+        retake = self._known(place)
         return frozenset() if retake is None else retake.paths
+
+    def files(self, place: Place) -> set[str]:
+        """Give those of the earlier takes' files that have been written."""
+        return self._files.get(place[0], set()).intersection(self.paths(place))
+
+    def _known(self, place: Place) -> _Retake | None:
+        of_run = self._retakes.get(place[0])
+        return None if of_run is None else of_run.get(place[1])
+
+    def wrote(self, place: Place, path: str) -> bool:
+        """Note a file that was written while its point was taken again.
+
+        Returns
+        -------
+        bool
+            Whether it stays: the retake replaces it, or removes it.
+        """
+        run, group, _ = place
+        self._files[run].add(path)
+        while group in self._later[run]:
+            group = self._later[run][group]
+        places = itertools.takewhile(
+            self._ledger.has, ((run, group, i) for i in itertools.count())
+        )
+        return any(
+            self._ledger.is_planned(of) or str(self._ledger.at(of).path) == path
+            for of in places
+        )
 
     def forget(self, run: str) -> None:
         """Let go of a run."""
-        self._points.pop(run, None)
-        self._retakes.pop(run, None)
+        for known in (self._points, self._retakes, self._later, self._files):
+            known.pop(run, None)
 
-    def _supersede(self, frame: Frame, group: int) -> Iterator[str]:
-        """Skip the frames of an earlier take; give the files that were written."""
+    def _supersede(self, frame: Frame, earlier: _Take) -> Iterator[str]:
+        """Skip the frames of an earlier take; give the files that are or will be."""
         for i in itertools.count():
-            place = (frame.run, group, i)
-            if not self._ledger.has(place):
-                return
-            path = str(self._ledger.at(place).path)
-            with self.lock(path):
-                record = self._ledger.at(place)
+            place = (frame.run, earlier.group, i)
+            if self._ledger.has(place):
+                try:
+                    record = self._ledger.at(place)
+                except KeyError:  # withdrawn meanwhile
+                    continue
                 told = f"superseded: event {frame.seq_num} was taken again"
                 if record.path is not None:
                     told += f" ({record.path} was the name of the earlier take)"
-                error = SupersededError(told)
-                skipped = replace(record, status="skipped", path=None, error=error)
-                self._ledger.put(place, skipped)
-            if record.status == "written":
-                yield path
+                skipped = replace(
+                    record, status="skipped", path=None, error=SupersededError(told)
+                )
+                if not self._ledger.put(place, skipped, if_planned=True):
+                    record = self._ledger.at(place)  # by now it is not planned
+                    self._ledger.put(place, skipped)
+                if record.status == "written":
+                    self._files[frame.run].add(str(record.path))
+                if record.status in ("written", "planned"):
+                    yield str(record.path)
+            elif i >= earlier.images:
+                return

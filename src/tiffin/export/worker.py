@@ -260,7 +260,7 @@ class Worker:
         if found:
             self._clear(str(item.name))
             there = ExistsError(f"{self._path(item)} is there already, and whole")
-            self._ledger.settle(item.place, "skipped", there)
+            self._ledger.settle(item.place, "skipped", there, if_planned=True)
         return found
 
     def _settle_surprise(
@@ -309,22 +309,26 @@ class Worker:
         content = self._content(frame, images, notes)
         clipped = 0 if notes is None else notes.clipped
         outcome = Outcome.of(frame, path, content, clipped)
-        with self._namer.retakes.lock(path):
-            if self._ledger.is_planned(item.place):  # it was not taken again meanwhile
-                self._put_whole(item, images, lines, content, outcome, notes)
+        left: Named | None = item
+        while left is not None:
+            with self._namer.retakes.lock(outcome.path):
+                if not self._ledger.is_planned(item.place):
+                    return  # it was taken again
+                left = self._put_one(left, lines, content, outcome, notes)
+            if left is not None:
+                outcome = outcome._replace(path=self._path(left))
 
-    def _put_whole(
+    def _put_one(
         self,
         item: Named,
-        images: Images,
         lines: dict[int, str],
         content: Content,
         outcome: Outcome,
         notes: Notes | None,
-    ) -> None:
-        """Publish a file, or adopt it, and record it."""
+    ) -> Named | None:
+        """Publish a file, or adopt it, and record it; or give it another name."""
         frame, name, path = item.frame, str(item.name), outcome.path
-        is_retake = path in self._namer.retakes.paths(item.place)
+        is_retake = path in self._namer.retakes.files(item.place)
         looks = self._presence.looks and not is_retake
         state = self._presence.state(frame.run, name, content) if looks else "absent"
         if state == "held":  # adopted: byte for byte what would be written
@@ -338,16 +342,24 @@ class Worker:
             try:
                 done = self._publish(path, write, replace=replaced)
             except ExistsError:
-                renamed = item
-                if self._settings.existing == "unique":
-                    renamed = self._namer.another(item)
+                if self._settings.existing != "unique":
+                    raise
+                renamed = self._namer.another(item)
                 if renamed.name == item.name:
                     raise
-                self._put(renamed, images, lines)
-                return
-        if self._journal.on:
+                return renamed
+        if not self._ledger.put(item.place, outcome, if_planned=True):
+            if state != "held" and not self._namer.retakes.wrote(item.place, path):
+                self._remove(name)
+        elif self._journal.on:
             lines[item.place[2]] = self._journal.line(frame, outcome, name, done, notes)
-        self._ledger.put(item.place, outcome)
+        return None
+
+    def _remove(self, name: str) -> None:
+        """Remove a file of a take that another one supersedes."""
+        folder, _, last = name.rpartition("/")
+        with suppress(OSError), self._folders.open(folder) as above:
+            os.unlink(last, dir_fd=above)
 
     def _content(self, frame: Frame, images: Images, notes: Notes | None) -> Content:
         """Read an image and correct it; or take it as it is stored, if that may be."""
@@ -415,46 +427,41 @@ class Worker:
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
             error = _caused(ReadError(message[:LONGEST]), error)
-        elif self._path(item) in self._namer.retakes.paths(item.place):
+        if self._path(item) in self._namer.retakes.files(item.place):
             message = f"{error}; {self._path(item)} holds an earlier take, not this one"
             error = _caused(ReadError(message), error)
-        with self._namer.retakes.lock(self._path(item)):
-            if self._ledger.is_planned(item.place):  # else it was taken again
-                status: Status = "skipped" if skip else "failed"
-                self._ledger.settle(item.place, status, error)
+        status: Status = "skipped" if skip else "failed"
+        self._ledger.settle(item.place, status, error, if_planned=True)
 
     def _lines(self, group: Group, lines: dict[int, str]) -> str:
         """Give a group's lines: of what was written, and of what failed."""
         if not self._journal.on:
             return ""
-        retired = self._retire(group)
-        if len(group.named) == len(lines) == 1 and 0 in lines:  # as most are
-            return retired + lines[0]
         count = max(len(group.named), 1 + max(lines, default=0))
+        retired = self._retire(group, count)
+        if count == len(lines) == 1:  # as most are
+            return retired + lines[0]
         return retired + "".join(
             [lines[i] if i in lines else self._line(group, i) for i in range(count)]
         )
 
-    def _retire(self, group: Group) -> str:
+    def _retire(self, group: Group, count: int) -> str:
         """Remove earlier takes' files that have other names; give lines that say so."""
-        place, frame = group.named[0].place, group.named[0].frame
-        earlier = self._namer.retakes.paths(place)
+        first = group.named[0]
+        earlier = self._namer.retakes.files(first.place)
         if not earlier:
             return ""
-        records = self._ledger.group(place)
+        places = ((group.run, group.number, i) for i in range(count))
+        records = [self._ledger.at(of) for of in places if self._ledger.has(of)]
         if all(record.status in ("written", "skipped") for record in records):
             for path in earlier - {str(record.path) for record in records}:
-                folder, _, name = self._relative(path).rpartition("/")
-                with suppress(OSError), self._folders.open(folder) as above:
-                    os.unlink(name, dir_fd=above)
-        error = SupersededError(f"superseded: event {frame.seq_num} was taken again")
+                self._remove(self._relative(path))
+        error = SupersededError(
+            f"superseded: event {first.frame.seq_num} was taken again"
+        )
+        record = record_of(first.frame, "skipped", error=error)
         return "".join(
-            self._journal.line(
-                frame,
-                record_of(frame, "skipped", error=error),
-                self._relative(path),
-                None,
-            )
+            self._journal.line(first.frame, record, self._relative(path), None)
             for path in sorted(earlier)
         )
 
