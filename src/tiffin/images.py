@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tiffin.axes import AxesSetting
     from tiffin.frames import Pixels
+    from tiffin.settings import Repeats
 
 __all__ = ["ImageSequence", "get_images"]
 
@@ -36,6 +37,7 @@ def get_images(
     root_map: Mapping[str, str] | None = None,
     allow_external: Iterable[str | os.PathLike[str]] = (),
     handlers: Mapping[str, Callable[..., Any]] | None = None,
+    repeats: Repeats = "last",
     via: Via = "auto",
     timeout: float = TIMEOUT,
 ) -> ImageSequence:
@@ -63,6 +65,8 @@ def get_images(
         (external raw storage). It is refused elsewhere, and without this setting.
     handlers : mapping of str to class, optional
         Handlers for Resource documents, by spec; they go before registered ones.
+    repeats : {"last", "first", "all"}
+        Which take of a point, where a paused plan took it again.
     via : {"auto", "http", "files"}
         How a Tiled run's external images are read.
     timeout : float
@@ -102,13 +106,14 @@ def get_images(
         root_map=root_map,
         allow_external=allow_external,
         handlers=handlers,
+        repeats=repeats,
     )
     dtypes = ListDtypes(settings.dtype)
     source = open_source(header, via=via, roots=settings.roots, timeout=timeout)
     with dtypes.survey():
-        _events(source, _assembler(settings, dtypes))
+        _events(source, _assembler(settings, dtypes), repeats)
     assembler = _assembler(settings, dtypes)
-    return ImageSequence(_events(source, assembler), close=assembler.close)
+    return ImageSequence(_events(source, assembler, repeats), close=assembler.close)
 
 
 def _assembler(settings: Settings, dtypes: ListDtypes) -> Assembler:
@@ -122,10 +127,12 @@ def _assembler(settings: Settings, dtypes: ListDtypes) -> Assembler:
 
 
 def _events(
-    source: Iterable[tuple[str, Mapping[str, Any]]], assembler: Assembler
+    source: Iterable[tuple[str, Mapping[str, Any]]],
+    assembler: Assembler,
+    repeats: Repeats,
 ) -> list[Pixels | Exception]:
     """Give what each event holds: its pixels, or why there are none."""
-    events: dict[int, Pixels | Exception] = {}
+    events: dict[Hashable, Pixels | Exception] = {}
     problem = None
     frames = (f for name, doc in source for f in assembler(name, doc))
     for frame in chain(frames, assembler.finish()):
@@ -134,7 +141,10 @@ def _events(
             problem = problem or frame.problem
         told = frame.pixels or frame.problem
         if told is not None:
-            events[id(told)] = told
+            point = (frame.run, str(frame.stream), frame.seq_num, frame.source)
+            if repeats == "first" and events.get(point, told) is not told:
+                continue
+            events[id(told) if repeats == "all" else point] = told
     if problem is not None:
         raise problem
     return list(events.values())

@@ -1,5 +1,6 @@
 """Points that a paused and resumed plan takes again."""
 
+import json
 import sys
 import threading
 
@@ -11,9 +12,11 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynSignal
+from typer.testing import CliRunner
 
 import tiffin
-from tiffin import ImageExporter, LiveTiffExporter, export
+from tiffin import ImageExporter, LiveTiffExporter, export, get_images
+from tiffin.cli import app
 from tiffin.corrections import Sum
 from tiffin.errors import SettingsError
 from tiffin.writers import publish as write
@@ -202,6 +205,42 @@ def test_live_tiff_exporter_replaces_no_file_of_another_point(retaken, tmp_path)
     [report] = exporter.reports.values()
     assert content(tmp_path) == {"one.tif": 1}
     assert [record.seq_num for record in report.written] == [1]
+
+
+def test_get_images_gives_the_takes_that_are_asked_for(retaken):
+    """One array a point, by default of its latest take."""
+    documents = retaken()
+
+    def given(**repeats):
+        return [int(array[0, 0]) for array in get_images(documents, "det", **repeats)]
+
+    assert given() == given(repeats="last") == [1, 3, 4]
+    assert given(repeats="first") == [1, 2, 4]
+    assert given(repeats="all") == [1, 2, 3, 4]
+    with pytest.raises(SettingsError, match="'last', 'first' or 'all'"):
+        given(repeats="some")
+
+
+def test_the_shell_and_its_file_choose_the_take(retaken, tmp_path):
+    """--repeats, and the key of the configuration file."""
+    source, file = tmp_path / "run.jsonl", tmp_path / "tiffin.toml"
+    documents = retaken()
+    lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in documents]
+    source.write_text("\n".join(lines))
+    file.write_text('repeats = "first"\n')
+
+    def export_with(*options):
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        into = ["-t", NAME, "-d", str(out), *options]
+        done = CliRunner().invoke(app, ["export", str(source), *into])
+        assert done.exit_code == 0, done.output
+        return content(out)
+
+    latest = {"1.tif": 1, "2.tif": 3, "3.tif": 4}
+    first = latest | {"2.tif": 2}
+    assert export_with() == export_with("--repeats", "last") == latest
+    assert export_with("--repeats", "first") == first
+    assert export_with("--config", str(file)) == first
 
 
 def test_all_takes_need_names_that_tell_them_apart(tmp_path):
