@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page
@@ -217,18 +218,19 @@ class Assembler:
             return None
         return self._stream_datums.datum(*found, doc)
 
-    def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+    def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         self._note_baseline(doc)
         found = self._selected(doc["descriptor"])
         if found is None:
-            yield from self._stranger(doc["descriptor"])
-            return
+            return self._stranger(doc["descriptor"])
         run, descriptor = found
         if run.is_known("event", doc):
-            return
+            return None
         run.numbers[descriptor["name"]].add(whole(doc["seq_num"]))
-        yield from self._events.frames(run, descriptor, doc)
-        yield from self._stream_datums.event(run, descriptor, doc)
+        return chain(
+            self._events.frames(run, descriptor, doc),
+            self._stream_datums.event(run, descriptor, doc),
+        )
 
     def _note_baseline(self, event: Mapping[str, Any]) -> None:
         run, descriptor = self._runs.find(event["descriptor"]) or (None, {})
@@ -237,10 +239,10 @@ class Assembler:
 
     def _page(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
         """Take what a page holds; one that is not understood does not cost the rest."""
-        method = self._datum if "datum" in name else self._event
+        method = self._methods["datum" if "datum" in name else "event"]
         for part in _parts_of(name, doc):
             try:
-                yield from method(part)
+                yield from method(part) or ()
             except WILD as error:
                 problem = not_understood(f"a part of a {name} document", error)
                 yield Frame(run=self._runs.uid_for(part), problem=problem)

@@ -100,7 +100,7 @@ class OpenRun:
             The uid of their stream resource, where there is one.
         """
         where, point = (stream, name), (stream, name, seq_num, source)
-        first, behind = self.counts[where], self.counts[where]
+        first = behind = self.counts[where]
         earlier = None if self.repeats else self.points.get(point)
         if earlier is not None and (
             frames <= len(earlier) or earlier.stop == first  # none is behind them
@@ -108,8 +108,8 @@ class OpenRun:
             first = earlier.start
         numbers = range(first, first + frames)
         self.counts[where] = max(behind, numbers.stop)
-        if not self.repeats:
-            self.points[point] = max(earlier or numbers, numbers, key=len)
+        if not self.repeats and (earlier is None or len(earlier) < frames):
+            self.points[point] = numbers
         return numbers
 
     def missing(

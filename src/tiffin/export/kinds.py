@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tiffin.errors import CorrectionError, TiffinError
@@ -46,10 +47,8 @@ class Kinds:
     def of(self, groups: Iterable[list[Frame]]) -> Iterator[list[Frame]]:
         """Give the groups of frames that come of each event and field."""
         if not self._correcting.subtracts and not self._gathering.is_on:
-            yield from groups
-            return
-        for group in groups:
-            yield from self._of_group(group)
+            return iter(groups)
+        return chain.from_iterable(map(self._of_group, groups))
 
     @property
     def tells_retakes(self) -> bool:

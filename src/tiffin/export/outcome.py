@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Named", "Outcome", "record_of"]
 
 
-class Named(NamedTuple):
+class _Named(NamedTuple):
+    frame: Frame
+    place: Place
+    name: str | None
+
+
+class Named(_Named):
     """A frame with its place in the ledger, and the name to write it to, if it may be.
 
     Attributes
@@ -28,25 +34,15 @@ class Named(NamedTuple):
     name : str or None
         Relative to the root. None where the frame's record says already why nothing is
         to be written.
+    status, error, clipped
+        As those of a `Record`: it is still to be written.
     """
 
-    frame: Frame
-    place: Place
-    name: str | None
+    __slots__ = ()
 
-    @property
-    def status(self) -> Status:
-        """It is still to be written."""
-        return "planned"
-
-    @property
-    def error(self) -> None:
-        """None yet."""
-
-    @property
-    def clipped(self) -> int:
-        """None yet."""
-        return 0
+    status: Status = "planned"
+    error: Exception | None = None
+    clipped: int = 0
 
     @property
     def run(self) -> str:
