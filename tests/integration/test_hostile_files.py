@@ -1,7 +1,15 @@
 """Image files made to harm: loops, pipes, headers and streams that lie."""
 
+import bz2
+import gzip
+import json
+import lzma
 import os
+import pickle
+import re
 import struct
+import tracemalloc
+import types
 import zlib
 from contextlib import closing
 
@@ -17,6 +25,7 @@ import tiffin
 from tests.integration.test_streams import NAME, stream_run
 from tiffin.errors import ReadError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
+from tiffin.readers.zarr_chunks import check_codecs
 
 TIFF = "image/tiff"
 MIMETYPES = {
@@ -324,6 +333,97 @@ def test_a_zarr_chunk_expands_to_its_shape_only(tmp_path, name, sharded):
     assert len(good.written) == 2
     assert len(bad.failed) == 2
     assert "expands to more than the 144 bytes" in str(bad.failed[0].error)
+
+
+GOOD = np.arange(72, dtype="u2").tobytes()
+MUCH = bytes(2**26)
+ZARR_BOMBS = {
+    "two gzip members": (
+        {"compressor": {"id": "gzip"}},
+        gzip.compress(GOOD) + bytes(8) + gzip.compress(MUCH),
+    ),
+    "two bz2 streams": (
+        {"compressor": {"id": "bz2"}}, bz2.compress(GOOD) + bz2.compress(MUCH),
+    ),
+    "two lzma streams": (
+        {"compressor": {"id": "lzma"}}, lzma.compress(GOOD) + lzma.compress(MUCH),
+    ),
+    "zlib as a filter": ({"filters": [{"id": "zlib"}]}, zlib.compress(MUCH)),
+    "zlib twice": (
+        {"filters": [{"id": "zlib"}], "compressor": {"id": "zlib"}},
+        zlib.compress(zlib.compress(MUCH)),
+    ),
+    "zstd that does not tell": (
+        {"compressor": {"id": "zstd"}},
+        b"\x28\xb5\x2f\xfd\x00\x58" + b"\x02\x00\x10\x00" * 511 + b"\x03\x00\x10\x00",
+    ),
+}  # fmt: skip
+
+
+def zarr_of(path, chunk, **metadata):
+    """Write an array of version 2 that has one chunk."""
+    told = {
+        "zarr_format": 2, "shape": [1, 8, 9], "chunks": [1, 8, 9], "dtype": "<u2",
+        "compressor": None, "fill_value": 0, "order": "C", "filters": None, **metadata,
+    }  # fmt: skip
+    path.mkdir()
+    (path / ".zarray").write_text(json.dumps(told))
+    (path / "0.0.0").write_bytes(chunk)
+    return path
+
+
+def exported(path, folder):
+    run = list(stream_run(f"file://{path}", MIMETYPES["zarr"], {}, events=1))
+    return tiffin.export(run, NAME, directory=folder, on_error="report")
+
+
+@pytest.mark.parametrize("bomb", ZARR_BOMBS)
+def test_no_stream_behind_another_expands(tmp_path, bomb):
+    """All streams of a chunk are counted together, and a filter is no way in."""
+    metadata, chunk = ZARR_BOMBS[bomb]
+
+    tracemalloc.start()
+    report = exported(zarr_of(tmp_path / "a.zarr", chunk, **metadata), tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(report.failed) == 1
+    assert re.search("expands to more|not supported", str(report.failed[0].error))
+    assert peak < 2**24
+
+
+def test_a_zarr_array_that_is_pickled_runs_nothing(tmp_path, monkeypatch):
+    """Whichever version of Zarr is installed."""
+    array = types.SimpleNamespace(filters=[numcodecs.Pickle()], compressors=[])
+    with pytest.raises(ReadError, match="would run code"):
+        check_codecs(tmp_path, array)
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    chunk, codec = pickle.dumps(Evil()), {"id": "pickle"}
+    for n, where in enumerate([{"filters": [codec]}, {"compressor": codec}]):
+        report = exported(
+            zarr_of(tmp_path / f"{n}.zarr", chunk, **where), tmp_path / "out"
+        )
+        assert report.failed
+    assert not (tmp_path / "ran").exists()
+
+
+def test_shards_within_shards_are_refused(tmp_path):
+    """What lies in the inner ones is not looked at."""
+    inner = zarr.codecs.ShardingCodec(chunk_shape=(1, 8, 9))
+    outer = zarr.codecs.ShardingCodec(chunk_shape=(1, 8, 9), codecs=[inner])
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(2, 8, 9), chunks=(2, 8, 9), dtype="u2",
+        serializer=outer, compressors=None,
+    )  # fmt: skip
+    array[:] = np.ones((2, 8, 9), "u2")
+
+    report = exported(tmp_path / "a.zarr", tmp_path / "out")
+
+    assert "shards within shards" in str(report.failed[0].error)
 
 
 @pytest.mark.parametrize("shape", ["(-8, -9)", "(True, 72)"])

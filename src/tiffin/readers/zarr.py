@@ -13,7 +13,7 @@ from tiffin.readers.places import not_there
 from tiffin.readers.regular import check_regular
 from tiffin.readers.room import check_room
 from tiffin.readers.rows import refuse_negative
-from tiffin.readers.zarr_chunks import check_chunks
+from tiffin.readers.zarr_chunks import check_chunks, check_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,7 @@ class ZarrRows:
         if not isinstance(node, zarr.Array):
             message = f"{asset.path} is a Zarr group: 'dataset' must name an array"
             raise ReadError(message)
+        check_codecs(asset.path, node)
         self._array = node
         self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
