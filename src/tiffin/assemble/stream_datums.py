@@ -140,7 +140,7 @@ class StreamDatums:
                 return
             problem = not_understood(f"what describes stream resource {uid!r}", error)
             alone = _event_alone(descriptor, seq_num)
-            yield from frames_of(run, descriptor, alone, None, problem, source=uid)
+            yield from frames_of(run, descriptor, alone, None, problem, source=str(uid))
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
