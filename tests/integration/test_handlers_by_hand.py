@@ -160,6 +160,18 @@ def test_a_dataset_that_a_handler_gives_is_looked_at(tmp_path, read):
     check_whole(report, FRAMES, read, 12, [4])
 
 
+def test_a_lazy_image_that_was_never_written_is_told_with_its_file(tmp_path):
+    """One image alone: the file, the dataset and the reason."""
+    partly(tmp_path / "a.h5", range(12))
+    run = datum_run(tmp_path / "a.h5", spec="LAZY", shape=(6, 9), events=1)
+    one = given(lambda file, rows: dask.array.from_array(file[DATASET])[0])
+
+    report = export(run, tmp_path / "out", handlers=one)
+
+    said = str(report.failed[0].error)
+    assert f"a.h5: '{DATASET}' is not all there (yet): never written" in said
+
+
 def test_a_lazy_stream_that_gives_more_is_a_failed_frame(tmp_path, read):
     """It is looked at before HDF5 decodes it, for dask too."""
     path = tmp_path / "a.h5"

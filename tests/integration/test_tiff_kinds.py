@@ -8,6 +8,7 @@ from PIL import Image
 import tiffin
 from tests.integration.test_streams import NAME, stream_run
 from tiffin import get_images
+from tiffin.corrections import DarkSubtract, FlatField
 from tiffin.errors import ReadError
 from tiffin.testing import run_of
 
@@ -117,6 +118,22 @@ def test_pages_keep_their_own_dtypes(tmp_path, pages, several):
         np.testing.assert_array_equal(image, page)
     with pytest.raises(ReadError, match="several dtypes"):
         get_images(run_with(path, (2, 6, 9), several=several), "img")[0]
+
+
+@pytest.mark.parametrize("correction", [DarkSubtract, FlatField])
+def test_a_users_file_of_several_dtypes_is_refused(tmp_path, correction):
+    """None of its pages is cast to another's dtype: the frames fail."""
+    with tifffile.TiffWriter(tmp_path / "dark.tif") as tiff:
+        for dtype in ("u1", "f8"):
+            tiff.write(np.ones((6, 9), dtype), contiguous=False)
+    run = run_of({"img": np.full((1, 6, 9), 5, "u2")}, scan_id=1)
+
+    report = tiffin.export(
+        run, NAME, directory=tmp_path / "out", on_error="report",
+        corrections=correction(file=tmp_path / "dark.tif"),
+    )  # fmt: skip
+
+    assert "several dtypes" in str(report.failed[0].error)
 
 
 @pytest.mark.parametrize("other", [np.ones((3, 9), "u1"), COLOUR], ids=["shape", "RGB"])

@@ -31,7 +31,11 @@ _Part: TypeAlias = tuple[int, list[str | None], np.ndarray]
 
 
 class NeverWrittenError(NotYetError):
-    """Rows are asked for that HDF5 would make up."""
+    """Rows of a dataset are asked for that HDF5 would make up."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Watch:
@@ -115,7 +119,7 @@ class Watch:
             try:
                 whole[k] = np.asarray(self._watched(each[k]))
             except NeverWrittenError as error:
-                lacking[k] = str(error)
+                lacking[k] = error.reason
         return whole, lacking
 
     def written(self, dataset: Any) -> Written:
@@ -157,7 +161,9 @@ class Watch:
         for first, end in together or [(int(k), int(k) + 1) for k in rows]:
             reason = self.lacking(written, first, end)
             if reason is not None:
-                raise NeverWrittenError(reason)
+                what = f"{dataset.file.filename}: {dataset.name!r}"
+                message = f"{what} is not all there (yet): {reason}"
+                raise NeverWrittenError(message, reason)
         return dataset[key]
 
     def _note(
