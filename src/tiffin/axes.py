@@ -12,7 +12,6 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from tiffin.errors import NoImageError, ReadError, SettingsError
@@ -182,7 +181,6 @@ class Axes:
         return Hints(field=field, sizes=sizes, at=at, colour=len(at) > 2)
 
 
-@lru_cache(256)  # the frames of a field are alike
 def place(
     found: tuple[int, ...], hints: Hints, *, last_is_colour: bool = False
 ) -> tuple[int, ...]:

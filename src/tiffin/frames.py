@@ -294,8 +294,7 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
     """
     shape = tuple(map(int, array.shape))
     colour = bool(getattr(array, "colour", False))
-    at = place(shape, hints or Hints(), last_is_colour=colour)
-    return _SideBySide(array, shape, at)
+    return _SideBySide(array, _layout(shape, hints or Hints(), colour))
 
 
 def whole(pixels: Pixels) -> tuple[np.ndarray, Hints]:
@@ -330,16 +329,13 @@ class _SideBySide:
     Parameters
     ----------
     array : array-like
-    shape : tuple of int
-        The array's.
-    at : tuple of int
-        Which of its axes are an image's.
+    layout : _Layout
+        What its axes are.
     """
 
-    def __init__(self, array: Any, shape: tuple[int, ...], at: tuple[int, ...]) -> None:
+    def __init__(self, array: Any, layout: _Layout) -> None:
         self._array = array
-        self._at = at
-        self._rest, self._lead, self._in_order, self.shape = _layout(shape, at)
+        self._at, self._rest, self._lead, self._in_order, self.shape = layout
 
     def __getitem__(self, i: int, /) -> Any:
         if self._in_order:
@@ -366,15 +362,24 @@ class _SideBySide:
         return tuple(int(n) for n in np.unravel_index(i, self._lead))
 
 
-@lru_cache(256)
-def _layout(
-    shape: tuple[int, ...], at: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...], bool, tuple[int, ...]]:
-    """Return the leading axes, their sizes, if all are in order, and images' shape."""
+class _Layout(NamedTuple):
+    """The axes of an image, the others, the others' sizes, and the images' shape."""
+
+    at: tuple[int, ...]
+    rest: tuple[int, ...]
+    lead: tuple[int, ...]
+    in_order: bool
+    shape: tuple[int, ...]
+
+
+@lru_cache(256)  # the events of a field are alike
+def _layout(shape: tuple[int, ...], hints: Hints, last_is_colour: bool) -> _Layout:
+    at = place(shape, hints, last_is_colour=last_is_colour)
     rest = tuple(k for k in range(len(shape)) if k not in at)
     lead = tuple(shape[k] for k in rest)
     in_order = (*rest, *at) == tuple(range(len(shape)))
-    return rest, lead, in_order, (math.prod(lead), *(shape[k] for k in at))
+    images = (math.prod(lead), *(shape[k] for k in at))
+    return _Layout(at, rest, lead, in_order, images)
 
 
 def _finite(time: Any) -> float | None:
