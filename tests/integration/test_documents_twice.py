@@ -1,5 +1,7 @@
 """Documents that come twice: a message bus delivers at least once."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,23 @@ def test_documents_that_come_twice_are_exported_once(template, tmp_path):
     assert len(report.written) == len(list(tmp_path.glob("*.tif"))) == 3
     assert not report.failed
     assert not report.skipped
+
+
+@pytest.mark.parametrize("template", NAMES)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_run_that_comes_twice_as_a_whole_is_exported_once(template, parts, tmp_path):
+    """One file holds it twice, or two files of a folder hold it."""
+    text = [json.dumps(line, default=np.ndarray.tolist) for line in documents()]
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for n in range(parts):
+        lines = text * (3 - parts)
+        (folder / f"{n}.jsonl").write_text("\n".join(lines) + "\n")
+
+    report = export(folder, template, directory=tmp_path / "out", dtype="uint16")
+
+    assert len(report.written) == len(report.records) == 3
+    assert report.ok
 
 
 @pytest.mark.parametrize("template", NAMES)

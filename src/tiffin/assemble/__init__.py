@@ -10,6 +10,7 @@ from tiffin.assemble.documents import held_bytes, own_copy
 from tiffin.assemble.foresight import Foresight
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.lost import images_lost
+from tiffin.assemble.repeated_runs import each_run_once
 from tiffin.assemble.router import Assembler
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Assembler",
     "Foresight",
     "ListDtypes",
+    "each_run_once",
     "held_bytes",
     "hints_of",
     "images_lost",

@@ -6,6 +6,7 @@ import gc
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from tiffin.assemble import each_run_once
 from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export.content import ImageContent
@@ -117,7 +118,7 @@ def _replay(
     parts = getattr(documents, "parts", (documents,))
     pipeline.prepare(parts)
     held = getattr(documents, "held", False) and not settings.dry_run
-    pipeline.plan((interrupts.between(part) for part in parts), keep=held)
+    pipeline.plan(map(interrupts.between, each_run_once(parts)), keep=held)
     if not pipeline.has_records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
@@ -126,7 +127,7 @@ def _replay(
         return
     if held:
         pipeline.write()
-    for part in () if held else parts:
+    for part in () if held else each_run_once(parts):
         _write(pipeline, interrupts.between(part))
     pipeline.finish()
 
