@@ -239,7 +239,8 @@ class DatumPixels:
         where = f"{self.resource['spec']} at {self.resource['resource_path']}"
         message = (
             f"{where}: the handler gives {found} images for an event of which {said} "
-            f"are announced: which of them are meant is not known"
+            f"are announced: which of them are meant is not known; where some "
+            f"are a colour's planes, tell it with colour={hints.field!r} or axes='cyx'"
         )
         raise ReadError(message)
 
