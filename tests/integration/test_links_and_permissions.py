@@ -319,7 +319,7 @@ def test_a_folder_keeps_the_s_bit_that_it_was_given(tmp_path):
 @pytest.mark.parametrize("mode", [True, -1, 0o10000, "rwx", 7.0, [1]])
 def test_a_mode_that_is_none_is_refused(mode):
     """The message names the setting, and what was got."""
-    with pytest.raises(SettingsError, match="directory_mode is a folder's"):
+    with pytest.raises(SettingsError, match="directory_mode must be permissions"):
         tiffin.ImageExporter("x.tif", directory_mode=mode)
 
 
