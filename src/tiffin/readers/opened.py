@@ -31,6 +31,10 @@ MOST_SAMPLES = 5
 """So many numbers a pixel are looked into: CMYK with alpha."""
 
 
+KNOWN = "area_detector_handlers."
+"""Whose handlers slice one dataset in the way that is known; others may differ."""
+
+
 class Coloured(np.ndarray):
     """An array whose last axis holds the samples of a colour."""
 
@@ -70,12 +74,19 @@ class Opened:
                 given = self.handler(**datum_kwargs)
             refuse_masked(given)
             _check_size(given)
+            if not lacking and self._is_known(datum_kwargs):  # and so looked at
+                return self._coloured(np.asarray(given), files), {}
             array, unwritten = self._watch.read(given)
         except OSError as error:
             if not lacking:
                 raise
             raise NotYetError(next(iter(lacking.values()))) from error
         return self._coloured(array, files), unwritten | lacking
+
+    def _is_known(self, datum_kwargs: Mapping[str, Any]) -> bool:
+        """Whether a handler is sure to read the rows that `_sliced` tells."""
+        known = type(self.handler).__module__.startswith(KNOWN)
+        return known and self._sliced(datum_kwargs) is not None
 
     def _coloured(self, array: np.ndarray, files: list[Path]) -> np.ndarray:
         """See samples last, where the handler's file is a TIFF that has some."""
