@@ -92,11 +92,17 @@ class InFile(Sliced):
         return np.stack([self[k] for k in range(3)])
 
 
+def by_xarray(file, rows):
+    xarray = pytest.importorskip("xarray")
+    return xarray.DataArray(dask.array.from_array(file[DATASET])[rows]) + 0
+
+
 LAZY = {
     "dask": by_dask,
     "dask_inline": by_dask_inline,
     "dask_of_frames": by_dask_of_frames,
     "dask_blocks": by_blocks,
+    "xarray": by_xarray,
     "object_of_a_file": InFile,
     "object_of_a_dataset": lambda file, rows: Sliced(file[DATASET], rows),
 }
@@ -134,7 +140,12 @@ def test_chunks_never_written_are_no_images_behind_lazy_arrays(
     assert all("never written" in str(record.error) for record in report.failed)
 
 
-@pytest.mark.parametrize("how", [by_calculating_dask, by_mapping_dask])
+def by_list(file, rows):
+    array = dask.array.from_array(file[DATASET])
+    return [array[k] for k in range(rows.start, rows.stop)]
+
+
+@pytest.mark.parametrize("how", [by_calculating_dask, by_mapping_dask, by_list])
 def test_what_is_calculated_of_rows_never_written_fails_with_them(tmp_path, read, how):
     """Which images they are in is not known: none is made up, the others fail too."""
     partly(tmp_path / "a.h5", [4])

@@ -191,7 +191,9 @@ class Watch:
 
     def _watched(self, given: Any) -> Any:
         """Put `Watched` in the place of each dataset that an array is read from."""
-        if isinstance(given, (np.ndarray, list, tuple)):
+        if isinstance(given, (list, tuple)):
+            return [each if _is_plain(each) else self._watched(each) for each in given]
+        if _is_plain(given):
             return given
         if _is_dask(given):
             return self._in_graph(_dask_array_in(given))
@@ -286,6 +288,10 @@ def _is_hdf5(thing: Any) -> bool:
     """Whether this is a dataset or a group of h5py."""
     names = {cls.__name__ for cls in type(thing).__mro__}
     return type(thing).__module__.startswith("h5py") and "HLObject" in names
+
+
+def _is_plain(given: Any) -> bool:
+    return isinstance(given, (np.ndarray, np.generic, list, tuple, int, float))
 
 
 def _is_dask(given: Any) -> bool:
