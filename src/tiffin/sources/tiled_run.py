@@ -182,7 +182,7 @@ class Stream:
             elif isinstance(field, Unreadable):
                 data[key] = field
         return {
-            "uid": f"{descriptor['uid']}/{seq_num}",
+            "uid": f"{descriptor['uid']}/{k + 1}",  # a point may be taken again
             "descriptor": descriptor["uid"],
             "seq_num": seq_num,
             "time": time,
