@@ -72,7 +72,7 @@ class Hints:
 
     @classmethod
     def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:
-        """Give those of an array in the order of images, which have 2 or 3 axes."""
+        """Return those of an array in the order of images, which have 2 or 3 axes."""
         at = ORDERS[0] if axes > 2 else LAST
         return cls(sizes=shape, at=at, colour=axes > 2)
 
@@ -184,7 +184,7 @@ class Axes:
 def place(
     found: tuple[int, ...], hints: Hints, *, last_is_colour: bool = False
 ) -> tuple[int, ...]:
-    """Tell which axes of an array are an image's.
+    """Return which axes of an array are an image's.
 
     Parameters
     ----------

@@ -145,7 +145,7 @@ def holders(whole: np.ndarray) -> list[str]:
 
 
 def limits_of(dtype: np.dtype) -> tuple[int, int]:
-    """Give the lowest and highest value of a dtype of whole numbers.
+    """Return the lowest and highest value of a dtype of whole numbers.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def limits_of(dtype: np.dtype) -> tuple[int, int]:
 
 
 def float_for(dtype: np.dtype) -> np.dtype:
-    """Give float32 where it holds every value of a dtype exactly, else float64.
+    """Return float32 where it holds every value of a dtype exactly, else float64.
 
     Examples
     --------

@@ -119,7 +119,7 @@ class Folders:
             os.close(above)
 
     def set_aside(self, name: str) -> str | None:
-        """Give a link another name, so that its own is free.
+        """Return a link another name, so that its own is free.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ def link_refused(path: str) -> str:
 
 
 def check_regular(descriptor: int, path: str) -> int:
-    """Give an open descriptor back if it is that of a plain file; else close it.
+    """Return an open descriptor back if it is that of a plain file; else close it.
 
     Raises
     ------

@@ -81,7 +81,7 @@ class Images(Protocol):
         ...
 
     def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
-        """Give image `i` as it is stored, if that is in a codec that `takes` takes.
+        """Return image `i` as it is stored, if that is in a codec that `takes` takes.
 
         None means: read it in the ordinary way. So do images without this method.
         """
@@ -110,7 +110,7 @@ class Pixels(Protocol):
     hints: Hints
 
     def open(self) -> Any:
-        """Give the whole array, or something that can be sliced like it.
+        """Return the whole array, or something that can be sliced like it.
 
         Returns
         -------
@@ -200,7 +200,7 @@ class Frame:
         return _finite(self.descriptor.get("time")) or 0.0, False
 
     def names(self, first: int = 0) -> dict[str, Any]:
-        """Give what a template may speak of; images are counted from `first`."""
+        """Return what a template may speak of; images are counted from `first`."""
         return {
             "start": self.start,
             "descriptor": self.descriptor,
@@ -216,7 +216,7 @@ class Frame:
         }
 
     def _axes(self, first: int) -> dict[str, int]:
-        """Give the index along each leading axis, by the names i0, i1 and so on."""
+        """Return the index along each leading axis, by the names i0, i1 and so on."""
         pixels, i = self.pixels, self.i or 0
         if pixels is None or pixels.shape is None:
             return {"i0": i + first}
@@ -230,7 +230,7 @@ class Frame:
         return where
 
     def with_index(self, i: int) -> Frame:
-        """Give the frame beside this one in the same event."""
+        """Return the frame beside this one in the same event."""
         number = None
         if self.number is not None and self.i is not None:
             number = self.number - self.i + i

@@ -41,7 +41,7 @@ def get_images(
     via: Via = "auto",
     timeout: float = TIMEOUT,
 ) -> ImageSequence:
-    """Give the images of a run as arrays.
+    """Return the images of a run as arrays.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _events(
     assembler: Assembler,
     repeats: Repeats,
 ) -> list[Pixels | Exception]:
-    """Give what each event holds: its pixels, or why there are none."""
+    """Return what each event holds: its pixels, or why there are none."""
     events: dict[Hashable, Pixels | Exception] = {}
     problem = None
     frames = (f for name, doc in source for f in assembler(name, doc))

@@ -13,7 +13,7 @@ __all__ = ["begun", "is_same", "item_of"]
 
 
 def begun(start: Mapping[str, Any]) -> float:
-    """Give the time at which a run began [s since 1970].
+    """Return the time at which a run began [s since 1970].
 
     Raises
     ------
@@ -28,7 +28,7 @@ def begun(start: Mapping[str, Any]) -> float:
 
 
 def item_of(start: Mapping[str, Any], key: str) -> Any:
-    """Give what stands under a key, or under a key inside a key; None for nothing.
+    """Return what stands under a key, or under a key inside a key; None for nothing.
 
     Examples
     --------

@@ -103,7 +103,7 @@ class Verification:
         return bool(listed) and all(finding.state == "whole" for finding in listed)
 
     def of(self, *states: State) -> tuple[Finding, ...]:
-        """Give the findings of some states."""
+        """Return the findings of some states."""
         return tuple(f for f in self.findings if f.state in states)
 
     def __str__(self) -> str:
@@ -231,7 +231,7 @@ def compare(
 def checksums(
     folder: str | os.PathLike[str], *, follow_links: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Give (SHA-256, path relative to the folder) of every listed file that is whole.
+    """Return (SHA-256, path relative to the folder) of every listed file that is whole.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
 
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
-    """Give the settings that the manifests tell, if it is one set, and checked."""
+    """Return the settings that the manifests tell, if it is one set, and checked."""
     told = [
         _settings_in(root, settings)
         for path in _manifests(root)

@@ -599,7 +599,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         (DARK + 'key = "a"\nstream = "b"', "not from key and stream"),
         (DARK + "constant = nan", "constant is a finite number"),
         (DARK + 'constant = "5"', "constant must be a number, not '5'"),
-        (DARK + 'dtype = "bogus"', "dtype='bogus' is none of"),
+        (DARK + 'dtype = "bogus"', "dtype must be one of"),
         (DARK + "catalog = 5", "catalog must be text"),
         (DARK + 'catalog = "no.jsonl"', "neither a file nor an address"),
         (DARK + 'template = "x"', "write it above the first [[corrections]]"),

@@ -98,7 +98,7 @@ def announced_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
 
 
 def hints_of(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
-    """Tell what is known of the axes of a field's array."""
+    """Return what is known of the axes of a field's array."""
     sizes = announced_sizes(data_key) or ()
     dims = data_key.get("dims")
     return axes.hints(name, sizes, dims, external=is_external(data_key))
@@ -121,7 +121,7 @@ def is_image(data_key: Mapping[str, Any]) -> bool:
 
 
 def image_fields(data_keys: Mapping[str, Any]) -> list[str]:
-    """Give the fields that are announced as images.
+    """Return the fields that are announced as images.
 
     Where a stream announces none, they are those that may be images all the same.
     """

@@ -65,7 +65,7 @@ class Datums:
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Give the images of a datum, once datum and resource are known.
+        """Return the images of a datum, once datum and resource are known.
 
         Their running numbers are taken when the event comes, not when these do.
         """

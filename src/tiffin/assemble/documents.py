@@ -49,7 +49,7 @@ def own_copy(document: Any) -> Any:
 
 
 def held_bytes(value: Any) -> int:
-    """Tell about how much memory the arrays and lists of a value take [bytes].
+    """Return about how much memory the arrays and lists of a value take [bytes].
 
     Examples
     --------
@@ -69,7 +69,7 @@ def held_bytes(value: Any) -> int:
 
 
 def taken_bytes(document: Any) -> int:
-    """Tell how much memory a document takes, with all that it holds [bytes].
+    """Return how much memory a document takes, with all that it holds [bytes].
 
     Examples
     --------
@@ -89,7 +89,7 @@ def taken_bytes(document: Any) -> int:
 
 
 def inline_shape(value: object) -> tuple[int, ...] | None:
-    """Tell the shape of an array or nested list; None for anything else.
+    """Return the shape of an array or nested list; None for anything else.
 
     Examples
     --------

@@ -28,7 +28,7 @@ def frames_of(
     numbers: range | None = None,
     source: str | None = None,
 ) -> Iterator[Frame]:
-    """Give the frames of one event and field, or the one that says why not.
+    """Return the frames of one event and field, or the one that says why not.
 
     Parameters
     ----------

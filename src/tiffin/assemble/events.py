@@ -45,7 +45,7 @@ class Events:
     def frames(
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """Give the images of an event, field by field."""
+        """Return the images of an event, field by field."""
         for name in self._wanted.fields_in(event["data"], descriptor["data_keys"]):
             yield from self._of_field(run, descriptor, event, name)
 

@@ -55,7 +55,7 @@ class Foresight:
 
 
 def events_in(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give the events that a document holds: one, or a page of them."""
+    """Return the events that a document holds: one, or a page of them."""
     if name == "event":
         yield doc
     elif name == "event_page":

@@ -45,7 +45,7 @@ class ArrayPixels:
         self.held = self.array.nbytes if in_memory else 0
 
     def open(self) -> Any:
-        """Give the array itself."""
+        """Return the array itself."""
         return self.array.read() if isinstance(self.array, Lost) else self.array
 
 
@@ -156,7 +156,7 @@ class ListPixels:
         return self.declared or self.rule.dtype(self.where)
 
     def open(self) -> np.ndarray:
-        """Give an array of exactly the numbers in the lists."""
+        """Return an array of exactly the numbers in the lists."""
         array, dtype = _array_of_list(self.values), self.dtype
         if dtype is None:
             return array
@@ -262,7 +262,7 @@ def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
 
 
 def _dtype_of_list(values: Any) -> np.dtype | None:
-    """Tell what one frame's list wants its field to be; None if it has no say."""
+    """Return what one frame's list wants its field to be; None if it has no say."""
     try:
         array = _array_of_list(values)
     except (ReadError, DtypeError):
@@ -277,7 +277,7 @@ def _dtype_of_list(values: Any) -> np.dtype | None:
 
 
 def _wider(one: np.dtype | None, other: np.dtype | None) -> np.dtype | None:
-    """Give the dtype that holds both of bool, int32, float64 and complex numbers."""
+    """Return the dtype that holds both of bool, int32, float64 and complex numbers."""
     if one is None or other is None:
         return one or other
     return max(one, other, key=lambda dtype: "bifc".index(dtype.kind))
@@ -324,7 +324,7 @@ def _check_no_rounding(values: Any, array: np.ndarray, dtype: np.dtype) -> None:
 
 
 def _leaves(values: Any) -> Iterator[Any]:
-    """Give what nested lists hold, as Python's numbers."""
+    """Return what nested lists hold, as Python's numbers."""
     if isinstance(values, (np.ndarray, np.number)):
         values = values.tolist()
     if isinstance(values, (list, tuple)):

@@ -71,7 +71,7 @@ class Kept:
             self._run_of[uid] = run
 
     def get(self, uid: str) -> Mapping[str, Any] | None:
-        """Give a document; None if there is none."""
+        """Return a document; None if there is none."""
         run = self._run_of.get(uid)
         if run is not None:
             return self._own[run][uid]
@@ -87,7 +87,7 @@ class Kept:
                 self._leave(uid, document)
 
     def run_of(self, uid: str) -> str | None:
-        """Tell the open run whose document it is; None if it is none's."""
+        """Return the open run whose document it is; None if it is none's."""
         return self._run_of.get(uid)
 
     def end(self, run: str) -> None:

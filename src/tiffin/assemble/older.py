@@ -50,7 +50,7 @@ DATASETS = {
 
 
 def datums_in_bulk(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the datums of a ``bulk_datum``, the layout before datum pages."""
+    """Return the datums of a ``bulk_datum``, the layout before datum pages."""
     both = zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)
     for datum_id, datum_kwargs in [*both]:
         yield {

@@ -168,12 +168,12 @@ class Assembler:
         self._stream_datums.close()
 
     def kept(self) -> tuple[Kept, ...]:
-        """Give the documents that are kept for others to refer to."""
+        """Return the documents that are kept for others to refer to."""
         datums = self._datums
         return datums.resources, datums.datums, self._stream_datums.resources
 
     def announced(self, descriptor: Mapping[str, Any]) -> Announced | None:
-        """Tell what a descriptor promises; None if its stream is left out."""
+        """Return what a descriptor promises; None if its stream is left out."""
         found = self._selected(descriptor["uid"])
         if found is None:
             return None
@@ -299,7 +299,7 @@ class Assembler:
 
 
 def _parts_of(name: str, doc: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Give the datums or events that a document holds."""
+    """Return the datums or events that a document holds."""
     if name == "datum_page":
         datums: Iterable[Any] = unpack_datum_page(cast(Any, doc))
         return datums

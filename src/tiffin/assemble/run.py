@@ -73,7 +73,7 @@ class OpenRun:
         return str(self.start["uid"])
 
     def is_known(self, kind: str, doc: Mapping[str, Any]) -> bool:
-        """Tell whether a document came before, and remember it.
+        """Return whether a document came before, and remember it.
 
         One without a uid is always new.
         """
@@ -131,7 +131,7 @@ class OpenRun:
         return [(name, FieldError(self._no_field(name, streams))) for name in unseen]
 
     def _never_streamed(self, streams: tuple[str, ...] | None) -> list[str]:
-        """Give the fields announced as stream resources of which none ever came."""
+        """Return the fields announced as stream resources of which none ever came."""
         return [
             name
             for descriptor in self.descriptors.values()
@@ -143,7 +143,7 @@ class OpenRun:
         ]
 
     def untold(self) -> Iterator[tuple[str, str, int]]:
-        """Give (stream, field, seq_num) of what no stream datum told, in order.
+        """Return (stream, field, seq_num) of what no stream datum told, in order.
 
         All fields of a stream go along with its events, and with each other: where one
         that is told of by stream datums has a gap, images have been lost.
@@ -153,7 +153,7 @@ class OpenRun:
                 yield stream, name, seq_num
 
     def image_fields(self) -> dict[str, list[str]]:
-        """Give the image fields that the descriptors announce, by stream."""
+        """Return the image fields that the descriptors announce, by stream."""
         found: dict[str, list[str]] = {}
         for descriptor in self.descriptors.values():
             for name, data_key in descriptor["data_keys"].items():

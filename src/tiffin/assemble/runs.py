@@ -29,7 +29,7 @@ class Runs:
         self._runs[_text(run.start["uid"])] = run
 
     def get(self, uid: str) -> OpenRun | None:
-        """Give an open run; None if there is none of that uid."""
+        """Return an open run; None if there is none of that uid."""
         return self._runs.get(uid)
 
     def describe(self, descriptor: Mapping[str, Any]) -> bool:
@@ -52,7 +52,7 @@ class Runs:
         return None if run is None else (run, run.descriptors[descriptor])
 
     def owner(self, doc: Mapping[str, Any]) -> str | None:
-        """Give the open run whose a resource or datum is; None if it is none's.
+        """Return the open run whose a resource or datum is; None if it is none's.
 
         Not every resource names its run, and a datum never does: the newest is meant.
         """
@@ -62,7 +62,7 @@ class Runs:
         return next(reversed(self._runs), None)
 
     def uid_for(self, event: Any) -> str:
-        """Give the run of an event of which nothing is certain; "" if unknown."""
+        """Return the run of an event of which nothing is certain; "" if unknown."""
         try:
             run = self._of_descriptor.get(event["descriptor"])
         except WILD:

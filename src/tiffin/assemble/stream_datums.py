@@ -78,7 +78,7 @@ class StreamDatums:
     def datum(
         self, run: OpenRun, descriptor: Mapping[str, Any], doc: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """Give the images that a stream datum tells of.
+        """Return the images that a stream datum tells of.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class StreamDatums:
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Give the images of one index, once its stream resource is known."""
+        """Return the images of one index, once its stream resource is known."""
         try:
             resource = self._described(uid)
         except AMISS as error:
@@ -174,7 +174,7 @@ class StreamDatums:
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Give the images of one index, joined with its event."""
+        """Return the images of one index, joined with its event."""
         place = (descriptor["name"], seq_num)
         event = run.events.get(place)
         if event is None and self._join_events and not last:

@@ -23,7 +23,7 @@ AMISS = (*WILD, TiffinError)
 
 
 def not_understood(what: str, error: Exception) -> TiffinError:
-    """Give the error to record: one of ours as it is, else with what it was about.
+    """Return the error to record: one of ours as it is, else with what it was about.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ class WaitingRoom:
         self._makers.setdefault(document, []).append((run, maker))
 
     def arrived(self, document: Hashable) -> Iterator[Frame]:
-        """Give the frames that waited for this document."""
+        """Return the frames that waited for this document."""
         for _, maker in self._makers.pop(document, ()):
             yield from maker(last=False)
 

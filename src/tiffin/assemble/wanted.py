@@ -65,14 +65,14 @@ class Wanted:
     def fields_in(
         self, data: Mapping[str, Any], data_keys: Mapping[str, Any]
     ) -> list[str]:
-        """Give the fields of an event that are asked for, announced or there."""
+        """Return the fields of an event that are asked for, announced or there."""
         if self.fields is not None:
             return [name for name in self.fields if name in data_keys or name in data]
         names = self._announced_in(data_keys)
         return names + [n for n, v in data.items() if n not in names and is_2d(v)]
 
     def announced(self, data_keys: Mapping[str, Any]) -> list[str]:
-        """Give the fields that are asked for, and announced as images."""
+        """Return the fields that are asked for, and announced as images."""
         names = image_fields(data_keys)
         return [n for n in names if self.fields is None or n in self.fields]
 
@@ -86,7 +86,7 @@ class Wanted:
         return name in self.fields and may_be_image(data_keys.get(name, {}))
 
     def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
-        """Tell what is known of the axes of a field's array."""
+        """Return what is known of the axes of a field's array."""
         known = self._hints.get(name)
         if known is None or known[0] is not data_key:
             if len(self._hints) >= MOST_HINTS:

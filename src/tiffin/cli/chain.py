@@ -100,7 +100,7 @@ def correction(asked: Asked, catalog_of: Callable[[str], Any]) -> Correction:
 
 
 def settings_of(kind: Any) -> Mapping[str, Any]:
-    """Give what a kind of correction takes: name → annotation.
+    """Return what a kind of correction takes: name → annotation.
 
     Raises
     ------

@@ -40,7 +40,7 @@ ALSO: dict[str, tuple[type, ...]] = {
 
 
 def tables_of(context: typer.Context) -> list[Asked]:
-    """Give the corrections that the file has as tables."""
+    """Return the corrections that the file has as tables."""
     found: list[Asked] = context.obj or []
     return found
 
@@ -93,7 +93,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def options_of(command: Any) -> dict[str, _Option]:
-    """Give what a file may hold, by long name: all options but its own."""
+    """Return what a file may hold, by long name: all options but its own."""
     hints = get_type_hints(inspect.unwrap(command.callback or _take))
     return {
         long.removeprefix("--"): _Option(parameter, hints[str(parameter.name)])

@@ -165,7 +165,7 @@ def asked_for(
     crop: str | None,
     binning: str | None,
 ) -> list[Asked]:
-    """Give the corrections that options ask for, in the order in which they act.
+    """Return the corrections that options ask for, in the order in which they act.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def asked_for(
 def cast_of(
     dtype: str | None, overflow: str | None, rounding: str | None
 ) -> Asked | None:
-    """Give the cast that options ask for, if it is another than an export's own.
+    """Return the cast that options ask for, if it is another than an export's own.
 
     Raises
     ------

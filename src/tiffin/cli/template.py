@@ -81,7 +81,7 @@ def _table(made: Template, names: Mapping[str, Any] | None) -> Table:
 
 
 def _first_frame(source: Any) -> Mapping[str, Any]:
-    """Give what a template may speak of, for the first image of a run."""
+    """Return what a template may speak of, for the first image of a run."""
     documents = open_source(source)
     foresight = Foresight.of(_unbroken(documents))
     assembler = Assembler(
@@ -99,6 +99,6 @@ def _first_frame(source: Any) -> Mapping[str, Any]:
 
 
 def _unbroken(documents: Documents) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give what comes before a source breaks off: its first image may be there."""
+    """Return what comes before a source breaks off: its first image may be there."""
     with suppress(SourceError):
         yield from documents

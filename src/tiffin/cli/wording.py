@@ -102,9 +102,9 @@ class ShellFormatter(logging.Formatter):
     """Puts warnings and errors into the words of the shell, and escapes them."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Give the message."""
+        """Return the message."""
         return shown(in_shell(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
-        """Give the traceback, on its lines."""
+        """Return the traceback, on its lines."""
         return shown(super().formatException(ei), keep="\n")

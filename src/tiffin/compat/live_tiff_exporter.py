@@ -445,7 +445,7 @@ class LiveTiffExporter:
     def _path_of(
         self, frame: Frame, name: str | Exception, *, shared: bool
     ) -> Path | None:
-        """Give where an image is to go, or record why nowhere."""
+        """Return where an image is to go, or record why nowhere."""
         if isinstance(name, Exception):
             self._fail(frame, name)
             return None

@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 def difference_of(
     light: Frame, dark: Reference, allow: Collection[str]
 ) -> Difference | None:
-    """Tell in what a dark was taken otherwise than a light, if that counts.
+    """Return in what a dark was taken otherwise than a light, if that counts.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def difference_of(
 def configuration_of(
     descriptor: Mapping[str, Any], field: str | None
 ) -> Mapping[str, Any]:
-    """Give the configuration of the device that gives a field.
+    """Return the configuration of the device that gives a field.
 
     Parameters
     ----------

@@ -206,7 +206,7 @@ def mean(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
 
 
 def sum_dtype(dtype: np.dtype, count: int, what: str, instead: str) -> np.dtype:
-    """Give the smallest dtype of a TIFF that holds every sum of whole numbers."""
+    """Return the smallest dtype of a TIFF that holds every sum of whole numbers."""
     low, high = (count * limit for limit in limits_of(dtype))
     for name in WHOLE:
         lowest, highest = limits_of(np.dtype(name))
@@ -242,12 +242,12 @@ class Running:
         self.count += 1
 
     def sum(self, dtype: np.dtype) -> np.ndarray:
-        """Give the sum."""
+        """Return the sum."""
         self._refuse_overflow()
         return self._total.astype(dtype)
 
     def mean(self, dtype: np.dtype) -> np.ndarray:
-        """Give the mean."""
+        """Return the mean."""
         self._refuse_overflow()
         return (self._total / self.count).astype(dtype)
 
@@ -261,7 +261,7 @@ class Running:
 
 
 def real(array: np.ndarray) -> np.ndarray:
-    """Give an array back, if it holds real numbers of at most 64 bits.
+    """Return an array back, if it holds real numbers of at most 64 bits.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def real(array: np.ndarray) -> np.ndarray:
 
 
 def calculable(array: np.ndarray) -> np.ndarray:
-    """Give an array back, if it holds real numbers, all of which float64 holds.
+    """Return an array back, if it holds real numbers, all of which float64 holds.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def calculable(array: np.ndarray) -> np.ndarray:
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[Any]:
-    """Give the blocks of rows that an image is worked on in."""
+    """Return the blocks of rows that an image is worked on in."""
     if not shape:
         yield ...
         return

@@ -1,4 +1,4 @@
-"""Give images another dtype: what it can't hold is refused, or changed as asked.
+"""Return images another dtype: what it can't hold is refused, or changed as asked.
 
 What is changed is counted. NaN and infinity never become whole numbers.
 """
@@ -41,13 +41,13 @@ class Plain:
     __slots__ = ()
 
     def bind(self, _run: RunView | None = None, /) -> Self:
-        """Give the correction itself."""
+        """Return the correction itself."""
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Cast(Plain):
-    """Give images another dtype.
+    """Return images another dtype.
 
     Parameters
     ----------
@@ -159,7 +159,9 @@ def _check(setting: str, value: Any, choices: tuple[str, ...]) -> str:
     if value not in choices:
         near = did_you_mean(str(value), choices)
         wanted = near if near.startswith(":") else ""
-        message = f"{setting}={value!r} is none of {', '.join(choices)}{wanted}"
+        message = (
+            f"{setting} must be one of {', '.join(choices)}, not {value!r}{wanted}"
+        )
         raise SettingsError(message)
     return str(value)
 
@@ -238,7 +240,7 @@ def _scaled(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
 
 
 def _above_lowest(image: np.ndarray) -> np.ndarray:
-    """Give how far each value is above its dtype's lowest, as uint64."""
+    """Return how far each value is above its dtype's lowest, as uint64."""
     if image.dtype.kind == "i":
         bits = image.dtype.newbyteorder("=").str.replace("i", "u")
         sign = np.dtype(bits).type(1 << (8 * image.dtype.itemsize - 1))

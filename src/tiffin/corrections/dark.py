@@ -125,7 +125,9 @@ class DarkSubtract:
             message = f"run={wanted!r} is no uid; to search for it: Nearest({wanted!r})"
             raise SettingsError(message)
         if self.missing not in get_args(Missing):
-            message = f"missing={self.missing!r} is none of 'error', 'raw', 'skip'"
+            message = (
+                f"missing must be one of 'error', 'raw', 'skip', not {self.missing!r}"
+            )
             raise SettingsError(message)
         self._check_order()
         if self.dead not in get_args(Dead):
@@ -193,7 +195,7 @@ SOURCES = ("key", "stream", "file", "constant", "run")
 
 
 def _result_dtype(given: Any) -> np.dtype:
-    """Give the dtype asked for, if it can hold differences at all."""
+    """Return the dtype asked for, if it can hold differences at all."""
     dtype: np.dtype[Any]
     try:
         dtype = np.dtype(given)
@@ -227,7 +229,7 @@ class BoundDark:
         return str(self._step)
 
     def kind(self, frame: Frame) -> Kind:
-        """Tell what will come of a frame, before its pixels are read.
+        """Return what will come of a frame, before its pixels are read.
 
         Raises
         ------
@@ -256,7 +258,7 @@ class BoundDark:
         raise MissingDarkError(self._nothing(frame), skip=step.missing == "skip")
 
     def references(self, frame: Frame) -> Sequence[Reference]:
-        """Give the darks of a frame, for who wants to save them too."""
+        """Return the darks of a frame, for who wants to save them too."""
         if self._step.constant is not None or self.kind(frame) != "sub":
             return ()
         with self._lock:
@@ -282,7 +284,7 @@ class BoundDark:
         return subtract(image, ready.dark, step.dtype)
 
     def _constant(self) -> np.ndarray:
-        """Give a number as an array of no dimension."""
+        """Return a number as an array of no dimension."""
         step = self._step
         known = np.asarray(step.constant)
         if known.dtype.kind not in "if":  # a whole number beyond int64
@@ -290,7 +292,7 @@ class BoundDark:
         return prepare_dark(known, pedestal=step.pedestal)
 
     def _ready(self, frame: Frame) -> _Prepared:
-        """Give the dark of a frame ready to be subtracted; made once."""
+        """Return the dark of a frame ready to be subtracted; made once."""
         with self._lock:
             references = self._references(frame)
             key = tuple(id(r) for r in references)

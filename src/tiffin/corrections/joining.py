@@ -85,7 +85,7 @@ class Joining(Plain):
         return self.result(running)
 
     def dtype(self, of: np.dtype, count: int) -> np.dtype:
-        """Give the dtype of the result; never by the values.
+        """Return the dtype of the result; never by the values.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class Average(Joining):
     n: int | None = None
 
     def dtype(self, of: np.dtype, count: int) -> np.dtype:  # noqa: ARG002 (as a Sum)
-        """Give the dtype of a mean of images of a dtype."""
+        """Return the dtype of a mean of images of a dtype."""
         return float_for(of)
 
     def result(self, running: Running) -> np.ndarray:
@@ -182,7 +182,7 @@ class Sum(Joining):
     n: int | None = None
 
     def dtype(self, of: np.dtype, count: int) -> np.dtype:
-        """Give the dtype of a sum of so many images of a dtype."""
+        """Return the dtype of a sum of so many images of a dtype."""
         if of.kind == "f":
             return np.dtype("f8")
         return sum_dtype(of, count, "frames", "Average")

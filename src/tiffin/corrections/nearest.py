@@ -103,7 +103,7 @@ class Nearest:
         return f"Nearest({', '.join([*told, *side.get(self.order, [])])})"
 
     def with_order(self, order: Order) -> Nearest:
-        """Give the same query on another side of the light's run."""
+        """Return the same query on another side of the light's run."""
         return Nearest(self.metadata, within=self.within, order=order)
 
     def matches(self, start: Mapping[str, Any]) -> bool:

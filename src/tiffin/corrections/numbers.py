@@ -16,7 +16,7 @@ Number = int | float
 
 
 def number(name: str, value: Any) -> Number:
-    """Give a setting as Python's number; a truth value or a text is none.
+    """Return a setting as Python's number; a truth value or a text is none.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def number(name: str, value: Any) -> Number:
 
 
 def double(name: str, value: Any) -> Number:
-    """Give a setting that float64 holds.
+    """Return a setting that float64 holds.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def check_text(name: str, value: Any) -> None:
 
 
 def is_finite(known: Number) -> bool:
-    """Tell whether a number is finite; it may be larger than what `math` takes."""
+    """Return whether a number is finite; it may be larger than what `math` takes."""
     return isinstance(known, int) or math.isfinite(known)
 
 

@@ -34,7 +34,7 @@ def check_order(order: Any) -> Order:
 def taken_from_stream(
     run: RunView, stream: str, frame: Frame, order: Order, what: str
 ) -> Sequence[Reference]:
-    """Give the image of a stream that a frame is corrected with.
+    """Return the image of a stream that a frame is corrected with.
 
     Parameters
     ----------

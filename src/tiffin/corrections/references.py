@@ -20,7 +20,7 @@ __all__ = ["check_alive", "fingerprint", "mean_of", "told_of", "uids_in"]
 
 
 def uids_in(given: Any) -> list[str]:
-    """Give the uids of runs that a start document names: one, several, or none.
+    """Return the uids of runs that a start document names: one, several, or none.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def check_alive(mean: np.ndarray, alive: np.ndarray, why: str, dead: str) -> int
 
 
 def fingerprint(array: np.ndarray) -> str:
-    """Give a checksum of pixels, by which it can be told what was used."""
+    """Return a checksum of pixels, by which it can be told what was used."""
     return f"crc32:{zlib.crc32(np.ascontiguousarray(array).data.cast('B')):08x}"
 
 
 def told_of(reference: Reference) -> dict[str, Any]:
-    """Tell which dark was used, so that it can be found and checked again."""
+    """Return which dark was used, so that it can be found and checked again."""
     return {
         "run": reference.run,
         "stream": reference.stream,

@@ -117,7 +117,7 @@ class Bin(Plain):
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _counts(self.n))
         if self.how not in ("sum", "mean"):
-            message = f"how={self.how!r} is none of sum, mean"
+            message = f"how must be 'sum' or 'mean', not {self.how!r}"
             raise SettingsError(message)
 
     def __call__(
@@ -223,7 +223,9 @@ class Flip(Plain):
     def __post_init__(self) -> None:
         known = isinstance(self.axis, (str, int)) and not isinstance(self.axis, bool)
         if not known or self.axis not in _AXES:
-            message = f"axis={self.axis!r} is none of {', '.join(map(repr, _AXES))}"
+            message = (
+                f"axis must be one of {', '.join(map(repr, _AXES))}, not {self.axis!r}"
+            )
             raise SettingsError(message)
         object.__setattr__(self, "axis", _AXES[self.axis])
 
@@ -273,7 +275,7 @@ def _bounds(setting: str, value: Any) -> Bounds | None:
 
 
 def _slice(bounds: Bounds | None, size: int) -> slice | None:
-    """Give the slice, or None where it is empty or reaches outside."""
+    """Return the slice, or None where it is empty or reaches outside."""
     first, last = (None, None) if bounds is None else bounds
     start = 0 if first is None else first + size * (first < 0)
     stop = size if last is None else last + size * (last < 0)

@@ -95,7 +95,7 @@ class RunView(Protocol):
         ...
 
     def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
-        """Give the images of another run, one reference an event.
+        """Return the images of another run, one reference an event.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class RunView(Protocol):
         ...
 
     def near(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
-        """Give the start documents of the runs that a query reaches, nearest first.
+        """Return the start documents of the runs that a query reaches, nearest first.
 
         Raises
         ------
@@ -115,11 +115,11 @@ class RunView(Protocol):
         ...
 
     def of_stream(self, stream: str, field: str | None) -> Sequence[Reference]:
-        """Give what a stream of this run has given so far, in the order of times."""
+        """Return what a stream of this run has given so far, in the order of times."""
         ...
 
     def of_file(self, path: str) -> Reference:
-        """Give the images of a file: TIFF, NPY, or ``file.h5:/path/of/dataset``."""
+        """Return the images of a file: TIFF, NPY, or ``file.h5:/path/of/dataset``."""
         ...
 
 
@@ -127,7 +127,7 @@ class Bound(Protocol):
     """A correction, bound to a run."""
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> Any:
-        """Give a new image.
+        """Return a new image.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class Function(Protocol):
     """A correction of the user's own."""
 
     def __call__(self, image: np.ndarray, frame: Frame, /) -> Any:
-        """Give a new image."""
+        """Return a new image."""
         ...
 
 

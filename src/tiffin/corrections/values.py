@@ -273,7 +273,7 @@ class _FileMask:
 
 
 def digest(mask: np.ndarray) -> str:
-    """Give a checksum of a mask: of its shape, and which pixels are masked.
+    """Return a checksum of a mask: of its shape, and which pixels are masked.
 
     Examples
     --------
@@ -286,7 +286,7 @@ def digest(mask: np.ndarray) -> str:
 
 
 def held(fill: Number, dtype: np.dtype) -> Any:
-    """Give a number in a dtype that holds it exactly.
+    """Return a number in a dtype that holds it exactly.
 
     Raises
     ------

@@ -134,7 +134,7 @@ class Claims(Generic[Owner]):
 
 
 def folded(name: str) -> str:
-    """Give what all names have in common that some disks take for one.
+    """Return what all names have in common that some disks take for one.
 
     Canonical caseless matching (Unicode 16.0, 3.13.5, D145), and capitals of which
     there are fewer than small letters (as of a dotless i).
@@ -152,7 +152,7 @@ def folded(name: str) -> str:
 
 
 def _above(key: str) -> Iterator[str]:
-    """Give the folders of a name, the nearest first."""
+    """Return the folders of a name, the nearest first."""
     folder = key.rpartition("/")[0]
     while folder:
         yield folder

@@ -128,7 +128,7 @@ class Ledger:
                 self._books[run] = Book()
 
     def new_group(self) -> int:
-        """Give what the places of one event and field have in common."""
+        """Return what the places of one event and field have in common."""
         with self._lock:
             self._groups += 1
             return self._groups
@@ -185,7 +185,7 @@ class Ledger:
         self.put(place, record, if_planned=if_planned)
 
     def at(self, place: Place) -> Record:
-        """Give the record at a place."""
+        """Return the record at a place."""
         return self._as_record(self._books[place[0]].records[place])
 
     def has(self, place: Place) -> bool:
@@ -236,7 +236,7 @@ class Ledger:
         )
 
     def waiting(self, run: str | None = None) -> list[tuple[Place, Kept]]:
-        """Give what is still to be done: of all runs, or of one."""
+        """Return what is still to be done: of all runs, or of one."""
         with self._lock:
             return [
                 (place, kept)
@@ -246,7 +246,7 @@ class Ledger:
             ]
 
     def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
-        """Give the first error, in frame order, that is one of some kinds."""
+        """Return the first error, in frame order, that is one of some kinds."""
         with self._lock:
             found = [
                 (place[1:], kept.error)

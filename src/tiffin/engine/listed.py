@@ -119,7 +119,7 @@ def read_manifest(path: Path) -> ManifestFile:
 
 
 def manifests_in(root: Path) -> list[Path]:
-    """Give the manifests of a root, in order.
+    """Return the manifests of a root, in order.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def manifests_in(root: Path) -> list[Path]:
 
 
 def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file with their numbers, from 1.
+    """Return the lines of a file with their numbers, from 1.
 
     Of a line of more bytes than `longest`, one more than that is given.
     """

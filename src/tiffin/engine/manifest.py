@@ -89,7 +89,7 @@ class Manifest:
             self._groups[group] = None
 
     def add(self, lines: Iterable[tuple[Hashable, str]]) -> None:
-        """Give the lines of groups, which are appended when it is their turn.
+        """Return the lines of groups, which are appended when it is their turn.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ def _has_line(descriptor: int, line: str) -> bool:
 
 
 def _torn_bytes(descriptor: int) -> int:
-    """Tell how many bytes stand behind the last end of line."""
+    """Return how many bytes stand behind the last end of line."""
     at = size = os.fstat(descriptor).st_size
     while at > 0:
         begin = max(at - 4096, 0)

@@ -32,7 +32,7 @@ class Content(Protocol):
         ...
 
     def buffers(self) -> list[Buffer]:
-        """Give all bytes of the file."""
+        """Return all bytes of the file."""
         ...
 
 
@@ -60,7 +60,7 @@ class ImageContent:
         return self.writer.write(descriptor, self.image, self.note)
 
     def buffers(self) -> list[Buffer]:
-        """Give all bytes of the file."""
+        """Return all bytes of the file."""
         return self.writer.buffers(self.image, self.note)
 
 
@@ -87,6 +87,6 @@ class StripContent:
         return self.writer.write_strip(descriptor, strip.data, strip.shape, strip.dtype)
 
     def buffers(self) -> list[Buffer]:
-        """Give all bytes of the file."""
+        """Return all bytes of the file."""
         strip = self.strip
         return self.writer.strip_buffers(strip.data, strip.shape, strip.dtype)

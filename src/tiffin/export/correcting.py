@@ -45,13 +45,13 @@ class FindRun(Protocol):
     def __call__(
         self, catalog: Any, uid: str, /
     ) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        """Give the documents of a run."""
+        """Return the documents of a run."""
         ...
 
     def near(
         self, catalog: Any, query: Nearest, light: Mapping[str, Any], /
     ) -> Iterator[Mapping[str, Any]]:
-        """Give the start documents that a query reaches from a light's."""
+        """Return the start documents that a query reaches from a light's."""
         ...
 
 
@@ -126,7 +126,7 @@ class Correcting:
             self._view(frames[0]).note(_reference(frames[0]))
 
     def kind(self, frame: Frame) -> Kind:
-        """Tell what will come of a frame: light, dark, or what is left of both.
+        """Return what will come of a frame: light, dark, or what is left of both.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Correcting:
         return "light"
 
     def darks(self, frame: Frame) -> Sequence[Frame]:
-        """Give the darks that a light is corrected with, as frames of their own."""
+        """Return the darks that a light is corrected with, as frames of their own."""
         return [
             reference.frame
             for bound in self._of(frame)
@@ -161,7 +161,7 @@ class Correcting:
         return image
 
     def before(self, number: int) -> Correct:
-        """Give what acts on each frame before the join of that number."""
+        """Return what acts on each frame before the join of that number."""
 
         def act(image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
             return correct(image, frame, self._part(frame, number), notes)
@@ -169,7 +169,7 @@ class Correcting:
         return act
 
     def _part(self, frame: Frame, number: int) -> Sequence[Bound]:
-        """Give the corrections that stand before the join of that number."""
+        """Return the corrections that stand before the join of that number."""
         steps = self._of(frame)
         ends = [k for k, step in enumerate(steps) if isinstance(step, Joining)]
         begins = [0, *(k + 1 for k in ends)]
@@ -199,7 +199,7 @@ class Correcting:
                     self.end_run(run)
 
     def _of(self, frame: Frame) -> Sequence[Bound]:
-        """Give the corrections bound to a frame's run; made once."""
+        """Return the corrections bound to a frame's run; made once."""
         with self._lock:
             if frame.run not in self._bound:
                 view = self._view(frame)

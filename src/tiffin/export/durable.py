@@ -48,7 +48,7 @@ def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
 
 
 def _name(folders: Folders, path: Path) -> str:
-    """Give a path relative to the root, ``""`` for the root itself."""
+    """Return a path relative to the root, ``""`` for the root itself."""
     return "" if str(path) == folders.root else str(path.relative_to(folders.root))
 
 

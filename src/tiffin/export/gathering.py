@@ -110,7 +110,7 @@ class Gathering:
         )
 
     def _judged(self, lane: str, group: list[Frame]) -> list[Frame]:
-        """Give frames as they are, or those that are not joined, which say why."""
+        """Return frames as they are, or those that are not joined, which say why."""
         first, point = group[0], _point(group[0])
         self._taken[lane, point] += 1
         take, takes = self._taken[lane, point], self._expected[point]
@@ -180,7 +180,7 @@ class _Group:
     kinds: set[str | None] = field(default_factory=set)
 
     def frame(self) -> Frame:
-        """Give the joined frame."""
+        """Return the joined frame."""
         problem = self.problem
         if problem is None and len(self.kinds) > 1:
             message = (
@@ -257,7 +257,7 @@ class _Stage:
         return hints_of(self._axes, str(frame.field), data_key).images
 
     def left(self, key: Lane) -> list[Frame]:
-        """Give the frame that too few were joined to, which fails."""
+        """Return the frame that too few were joined to, which fails."""
         group = self.groups.pop(key)
         total, count = self.seen[key], group.joined.count
         if group.problem is None:
@@ -329,7 +329,7 @@ def _span(first: Frame, last: Frame) -> str:
 
 
 def announced_after(steps: Iterable[Joining], announced: Announced) -> Announced:
-    """Tell what a descriptor promises of joined frames: how many an event, at most.
+    """Return what a descriptor promises of joined frames: how many an event, at most.
 
     Parameters
     ----------

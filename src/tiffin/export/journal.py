@@ -83,7 +83,7 @@ class Journal:
             self._manifest(run).expect(group, writes=writes)
 
     def add(self, run: str, lines: list[tuple[int, str]]) -> None:
-        """Give the lines of groups of a run."""
+        """Return the lines of groups of a run."""
         if self.on:
             self._manifest(run).add(lines)
 
@@ -99,7 +99,7 @@ class Journal:
         return frame_line(self._id, frame, record, name, written, notes)
 
     def known(self, run: str) -> ManifestFile | None:
-        """Give what is known of a run from earlier exports; read once."""
+        """Return what is known of a run from earlier exports; read once."""
         if run not in self._known:
             path = self._settings.directory / FOLDER / self._name(run)
             try:
@@ -109,7 +109,7 @@ class Journal:
         return self._known[run]
 
     def listed(self, run: str, name: str) -> Mapping[str, Any] | None:
-        """Give the line of a file that an export with the same settings wrote."""
+        """Return the line of a file that an export with the same settings wrote."""
         known = self.known(run)
         line = None if known is None else known.frames.get(name)
         if known is None or line is None:
@@ -197,7 +197,7 @@ _brief = _repr.repr
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:
-    """Tell the settings that decide what files hold and what they are called."""
+    """Return the settings that decide what files hold and what they are called."""
     style = settings.template.style
     return {
         "template": settings.template.text,

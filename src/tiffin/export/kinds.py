@@ -45,7 +45,7 @@ class Kinds:
             self._gathering.keep(0)
 
     def of(self, groups: Iterable[list[Frame]]) -> Iterator[list[Frame]]:
-        """Give the groups of frames that come of each event and field."""
+        """Return the groups of frames that come of each event and field."""
         if not self._correcting.subtracts and not self._gathering.is_on:
             return iter(groups)
         return chain.from_iterable(map(self._of_group, groups))
@@ -66,7 +66,7 @@ class Kinds:
                 yield group
 
     def announced(self, announced: Announced) -> Announced:
-        """Tell what a descriptor promises of the frames that will come."""
+        """Return what a descriptor promises of the frames that will come."""
         if not self._gathering.is_on:
             return announced
         return announced_after(self._correcting.joins, announced)
@@ -96,7 +96,7 @@ class Kinds:
                     yield given
 
     def _judged(self, group: list[Frame]) -> list[Frame]:
-        """Tell what will come of the frames of an event, or why nothing can."""
+        """Return what will come of the frames of an event, or why nothing can."""
         first = group[0]
         if first.problem is not None or first.pixels is None:
             return group
@@ -129,7 +129,7 @@ class Kinds:
         return lane == "sub" and is_told and first.problem is None
 
     def _darks(self, light: Frame) -> Iterator[list[Frame]]:
-        """Give the darks that a light is corrected with, each once."""
+        """Return the darks that a light is corrected with, each once."""
         for dark in self._correcting.darks(light):
             if self._is_new(dark):
                 yield [replace(dark, kind="dark")]

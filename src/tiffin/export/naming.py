@@ -108,7 +108,7 @@ class Namer:
         self.retakes.forget(run)
 
     def release(self, run: str, *, again: bool = False) -> None:
-        """Give a run's names free: of what is on the disk, `existing` decides.
+        """Return a run's names free: of what is on the disk, `existing` decides.
 
         A dry run puts nothing there, and so keeps its claims, unless the run comes
         `again`.
@@ -232,7 +232,7 @@ class Namer:
         return record_of(kept.frame, kept.status, path=path)
 
     def sizes(self) -> Iterator[tuple[tuple[int, ...] | None, np.dtype | None, str]]:
-        """Give (shape, dtype, path) of all that is still to be written."""
+        """Return (shape, dtype, path) of all that is still to be written."""
         for _, thing in self.ledger.waiting():
             if isinstance(thing, Named):
                 frame = thing.frame
@@ -241,7 +241,7 @@ class Namer:
                 yield thing.shape, thing.dtype, str(thing.path)
 
     def path(self, name: str) -> Path:
-        """Give the absolute path of a name."""
+        """Return the absolute path of a name."""
         head, _, tail = name.rpartition("/")
         return self._folder(head) / tail
 
@@ -273,12 +273,12 @@ class Namer:
             return _unexpected(frame, error)
 
     def another(self, item: Named) -> Named:
-        """Give a frame another name, for something stands under its own by now."""
+        """Return a frame another name, for something stands under its own by now."""
         free = self._free(str(item.name), item.frame, item.place)
         return item if isinstance(free, TiffinError) else item._replace(name=free)
 
     def _refusal_of(self, run: str, field: str | None) -> TiffinError | None:
-        """Give what was refused of a run; of another field's it says nothing."""
+        """Return what was refused of a run; of another field's it says nothing."""
         for (of, refused), error in self._first_refusals.items():
             if of == run and (None in (refused, field) or refused == field):
                 return error
@@ -335,7 +335,7 @@ class Namer:
         return None if unique else self._in_the_way(name, place)
 
     def _free(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
-        """Give a name, or where something is there already, the next that is free.
+        """Return a name, or where something is there already, the next that is free.
 
         A number tells files apart, not the folders that they lie in.
         """

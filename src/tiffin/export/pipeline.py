@@ -306,7 +306,7 @@ class Pipeline:
         self._correcting.end_runs(lambda of: not self._ledger.is_open(of))
 
     def progress(self) -> object:
-        """Give what changes while anything goes on; waiting for room is meant to."""
+        """Return what changes while anything goes on; waiting for room is meant to."""
         return self._ledger.finished, self._pool.done, self._worker.looked
 
     def patience(self) -> Patience:
@@ -451,7 +451,7 @@ class Pipeline:
         return self._ledger.report(run, waits=self._pool.waits)
 
     def naming_error(self) -> Exception | None:
-        """Give the first of what the plan found wrong with names and fields."""
+        """Return the first of what the plan found wrong with names and fields."""
         return self._ledger.first_error(NAMING_ERRORS)
 
     def hangs(self, run: str) -> bool:
@@ -459,7 +459,7 @@ class Pipeline:
         return self._pool.hangs and self._ledger.left(run) > 0
 
     def left(self, run: str | None = None) -> str:
-        """Tell what is still to be done: of all runs, or of one."""
+        """Return what is still to be done: of all runs, or of one."""
         waiting = self._ledger.waiting(run)
         of = f"run {run[:8]}: " if run else ""
         if not waiting or self._settings.dry_run:
@@ -495,7 +495,7 @@ class Pipeline:
     def _groups_of(
         self, assembler: Assembler, parts: Iterable[Documents]
     ) -> Iterator[list[Frame]]:
-        """Give all frames of a source; where a part breaks, record that and go on."""
+        """Return all frames of a source; where a part breaks, record that and go on."""
         for part in parts:
             try:
                 for name, doc in part:
@@ -574,7 +574,7 @@ def _groups(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
 
 
 def _told(kept: Kept) -> str:
-    """Tell which frame it is, where it comes from and where it goes, in short."""
+    """Return which frame it is, where it comes from and where it goes, in short."""
     if not isinstance(kept, Named):
         return f"number {kept.number} of {kept.field!r}"
     resource: Mapping[str, Any] = getattr(kept.frame.pixels, "resource", None) or {}
@@ -584,7 +584,7 @@ def _told(kept: Kept) -> str:
 
 
 def _cost(named: list[Named]) -> int:
-    """Tell what a group holds in memory, or will once it is read [bytes]."""
+    """Return what a group holds in memory, or will once it is read [bytes]."""
     first = named[0].frame
     held = first.pixels.held if first.pixels else 0
     return held or first.nbytes * len(named)

@@ -61,7 +61,7 @@ class Plan:
             ]
 
     def kept(self) -> Iterator[list[Named]]:
-        """Give the frames that were kept, once."""
+        """Return the frames that were kept, once."""
         while self._kept:
             yield self._kept.popleft()
 

@@ -57,7 +57,7 @@ class Presence:
         return not difference(descriptor, entry["bytes"], checksum)
 
     def state(self, run: str, name: str, content: Content) -> State:
-        """Tell what stands under the name of a file that is to be written.
+        """Return what stands under the name of a file that is to be written.
 
         Returns
         -------
@@ -100,5 +100,5 @@ class Presence:
         raise ExistsError(message)
 
     def sum_of(self, name: str) -> Written:
-        """Give size and checksum of a file."""
+        """Return size and checksum of a file."""
         return checksum_of(self._folders.open_file(name), self._sums)

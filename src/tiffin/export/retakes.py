@@ -67,7 +67,7 @@ class Retakes:
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def lock(self, path: str) -> threading.Lock:
-        """Give the lock that a worker holds while it writes a file.
+        """Return the lock that a worker holds while it writes a file.
 
         Who takes documents never waits for it: a write may take long, or hang.
         """
@@ -122,12 +122,12 @@ class Retakes:
         return place if retake is None else (place[0], retake.first, place[2])
 
     def paths(self, place: Place) -> frozenset[str]:
-        """Give the files of the earlier takes, which this one may replace."""
+        """Return the files of the earlier takes, which this one may replace."""
         retake = self._known(place)
         return frozenset() if retake is None else retake.paths
 
     def files(self, place: Place) -> set[str]:
-        """Give those of the earlier takes' files that have been written."""
+        """Return those of the earlier takes' files that have been written."""
         return self._files.get(place[0], set()).intersection(self.paths(place))
 
     def _known(self, place: Place) -> _Retake | None:

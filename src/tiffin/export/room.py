@@ -57,13 +57,13 @@ def check_room(settings: Settings, planned: Iterable[Planned]) -> NoRoomError | 
 def _size(
     settings: Settings, shape: tuple[int, ...] | None, announced: np.dtype | None
 ) -> int:
-    """Tell how large a file will be; 0 where that is not known [bytes]."""
+    """Return how large a file will be; 0 where that is not known [bytes]."""
     dtype = settings.dtype or announced
     return 0 if shape is None or dtype is None else file_size(shape, dtype)
 
 
 def _taken(settings: Settings, path: str) -> int:
-    """Tell what a file that is to be replaced takes already [bytes]."""
+    """Return what a file that is to be replaced takes already [bytes]."""
     if settings.existing not in ("replace", "resume"):
         return 0
     try:
@@ -73,7 +73,7 @@ def _taken(settings: Settings, path: str) -> int:
 
 
 def _free(folder: Path) -> int | None:
-    """Tell what is free where a folder is, or will be [bytes]."""
+    """Return what is free where a folder is, or will be [bytes]."""
     for place in (folder, *folder.parents):
         try:
             found = os.statvfs(place)

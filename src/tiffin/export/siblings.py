@@ -34,7 +34,7 @@ class Siblings:
         self._listed: dict[str, Mapping[str, set[str]]] = {}
 
     def twin(self, name: str) -> str | None:
-        """Give what is there and differs from a name in case or composition only.
+        """Return what is there and differs from a name in case or composition only.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Siblings:
         return None
 
     def link(self, folder: str) -> str | None:
-        """Give the link that a folder is reached through, if it may not be.
+        """Return the link that a folder is reached through, if it may not be.
 
         Parameters
         ----------

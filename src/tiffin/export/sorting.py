@@ -69,7 +69,7 @@ class Sorting:
     def _unpadded(
         self, before: tuple[str, Numbers], after: tuple[str, Numbers]
     ) -> str | None:
-        """Tell which number two names differ in first, if that has grown."""
+        """Return which number two names differ in first, if that has grown."""
         letters = enumerate(zip(before[0], after[0], strict=False))
         start = next((n for n, (one, other) in letters if one != other), len(after[0]))
         while start and before[0][start - 1].isdecimal():

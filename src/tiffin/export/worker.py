@@ -377,7 +377,7 @@ class Worker:
         return ImageContent(self._writer, image, provenance(notes))
 
     def _write_of(self, frame: Frame, content: Content) -> Callable[[int], Written]:
-        """Give what writes a file, and dates it if that was asked for."""
+        """Return what writes a file, and dates it if that was asked for."""
         time, _ = frame.taken() if self._settings.file_time == "event" else (0.0, False)
         return dated(content.write, time) if 0 < time < LATEST else content.write
 
@@ -434,7 +434,7 @@ class Worker:
         self._ledger.settle(item.place, status, error, if_planned=True)
 
     def _lines(self, group: Group, lines: dict[int, str]) -> str:
-        """Give a group's lines: of what was written, and of what failed."""
+        """Return a group's lines: of what was written, and of what failed."""
         if not self._journal.on:
             return ""
         count = max(len(group.named), 1 + max(lines, default=0))

@@ -64,7 +64,7 @@ class Assets:
         index: int,
         announced: Hints,
     ) -> EventRows | EventPart:
-        """Give the images of one event.
+        """Return the images of one event.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Assets:
         where: tuple[int, ...],
         takes: Callable[[str | None], bool],
     ) -> Encoded | None:
-        """Give a row, or a part of one, as it is stored; None if it must be read."""
+        """Return a row, or a part of one, as it is stored; None if it must be read."""
         with self._closing(resource):
             stored = self._stored(resource, announced, where, takes)
             return stored.encoded() if stored is not None else None

@@ -63,7 +63,7 @@ class EigerHandler:
         frame_num: int | None = None,
         data_key: str = "data",
     ) -> Any:
-        """Give the images of a series; or one of them."""
+        """Return the images of a series; or one of them."""
         if data_key != "data":
             message = (
                 f"{self._path}: only the images of a series are read, no {data_key!r}"
@@ -188,7 +188,7 @@ class EigerSeries:
 
 
 def _data_files(root: Any) -> list[str]:
-    """Give the paths of the links to data files, in order."""
+    """Return the paths of the links to data files, in order."""
     for group in GROUPS:
         names = [name for name in _members(root, group) if re.match(r"data_\d+$", name)]
         if names:
@@ -198,7 +198,7 @@ def _data_files(root: Any) -> list[str]:
 
 
 def _members(root: Any, path: str) -> list[str]:
-    """Give the names in a group of this very file; no link is followed."""
+    """Return the names in a group of this very file; no link is followed."""
     import h5py
 
     group = root

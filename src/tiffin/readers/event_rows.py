@@ -29,7 +29,7 @@ class Source(Protocol):
     def encoded(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool]
     ) -> Encoded | None:
-        """Give the same as it is stored; None if it must be read."""
+        """Return the same as it is stored; None if it must be read."""
         ...
 
 
@@ -69,7 +69,7 @@ class EventRows:
     def encoded(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool]
     ) -> Encoded | None:
-        """Give an image as it is stored, where that is in a codec that is taken."""
+        """Return an image as it is stored, where that is in a codec that is taken."""
         return self._source.encoded(self._where(where), takes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -116,7 +116,7 @@ class EventPart:
     def encoded(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool]
     ) -> Encoded | None:
-        """Give an image as it is stored, where that is in a codec that is taken."""
+        """Return an image as it is stored, where that is in a codec that is taken."""
         return self._source.encoded((*self._where(where[0]), *where[1:]), takes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

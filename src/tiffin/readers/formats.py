@@ -55,12 +55,12 @@ def opener(mimetype: str) -> Opener:
 
 @cache
 def plug_ins() -> dict[str, Any]:
-    """Give the readers that packages register, by mimetype."""
+    """Return the readers that packages register, by mimetype."""
     return {entry.name.casefold(): entry for entry in entry_points(group=GROUP)}
 
 
 def _readings(mimetype: str) -> list[str]:
-    """Give what a mimetype can be registered as, the most exact first.
+    """Return what a mimetype can be registered as, the most exact first.
 
     Case means nothing in it, and values of parameters may be quoted (RFC 2045).
 

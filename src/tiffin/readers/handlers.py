@@ -282,7 +282,7 @@ class PartlyThere:
         self.shape = (images, *array.shape[1:])
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Give a part; the first index chooses the image."""
+        """Return a part; the first index chooses the image."""
         first = key[0] if isinstance(key, tuple) else key
         chosen = np.atleast_1d(np.arange(self.shape[0])[first])
         absent = next((int(i) for i in chosen if int(i) in self._absent), None)
@@ -293,7 +293,7 @@ class PartlyThere:
         return part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Give all of them, if they are there."""
+        """Return all of them, if they are there."""
         return np.array(self[:], dtype=dtype, copy=copy)
 
 

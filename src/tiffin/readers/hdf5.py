@@ -98,7 +98,7 @@ class Hdf5Rows:
         return len(self._range)
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one row."""
+        """Return the shape of one row."""
         self._need(row)
         shape = self._shape[1:]
         if not self._part:
@@ -197,7 +197,7 @@ class Hdf5Rows:
         return self._written.lacking(*self._whole(first, stop))
 
     def _whole(self, first: int, stop: int) -> tuple[int, int]:
-        """Give rows of the dataset: those of a single image are its own."""
+        """Return rows of the dataset: those of a single image are its own."""
         return (0, self._shape[1]) if self._one_image else (first, stop)
 
     def _keep(self, first: int, block: np.ndarray) -> None:

@@ -171,7 +171,7 @@ def linked(holder: Path, name: str, prefixes: str) -> Path:
 
 
 def raw_files(dataset: Any, allowed: tuple[Path, ...]) -> list[tuple[Path, int]]:
-    """Give the raw files that a dataset takes its numbers from, if that is allowed.
+    """Return the raw files that a dataset takes its numbers from, if that is allowed.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def _is_as_stored(dataset: Any) -> bool:
 
 
 def _with_rows(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give a single image an axis of rows, of which it has one."""
+    """Return a single image an axis of rows, of which it has one."""
     return tuple(int(n) for n in ((1, *shape) if len(shape) == 2 else shape))
 
 

@@ -65,7 +65,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def _named_in(root: Any, allowed: tuple[Path, ...]) -> Iterator[Path]:
-    """Give the files that links and virtual datasets name; check raw files."""
+    """Return the files that links and virtual datasets name; check raw files."""
     import h5py
 
     holder = Path(root.filename)
@@ -92,7 +92,7 @@ def _named_in(root: Any, allowed: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def _found(holder: Path, name: str, prefixes: str) -> Iterator[Path]:
-    """Give the files that a name means, as far as they are there."""
+    """Return the files that a name means, as far as they are there."""
     numbers = itertools.count() if "%b" in name else range(1)
     with suppress(NotYetError):
         for number in numbers:

@@ -41,7 +41,7 @@ class _Axis:
         return None if not self.size else (self.start, self.row(self.size - 1) + 1)
 
     def position(self, row: int) -> int | None:
-        """Tell how many selected rows are before this one; None if it is not one."""
+        """Return how many selected rows are before this one; None if it is not one."""
         number, inside = divmod(row - self.start, self.stride)
         if row < self.start or inside >= self.block:
             return None
@@ -74,7 +74,7 @@ class _Map:
     there: _Axis
 
     def place(self, row: int) -> _Place | None:
-        """Give where a row lies; None if it is not one of these."""
+        """Return where a row lies; None if it is not one of these."""
         position, size = self.here.position(row), self.here.size
         if position is None:
             return None
@@ -86,7 +86,7 @@ class _Map:
         return self._block(number, self.there.row(position) if same else None)
 
     def blocks(self) -> Iterator[_Place]:
-        """Give all sources: one, or numbered ones without end."""
+        """Return all sources: one, or numbered ones without end."""
         numbers = itertools.count() if self._is_numbered else range(1)
         return map(self._block, numbers)
 

@@ -194,6 +194,6 @@ class Written:
         return math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
 
     def _end(self) -> float:
-        """Tell where the file ends; a writer in this process may not be there yet."""
+        """Return where the file ends; a writer in this process may not be there yet."""
         written_here = self._dataset.file.mode != "r"
         return math.inf if written_here else self._path.stat().st_size

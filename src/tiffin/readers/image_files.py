@@ -63,7 +63,7 @@ class ArrayPages:
         return len(self._array)
 
     def read(self, page: int) -> np.ndarray:
-        """Give one image."""
+        """Return one image."""
         image: np.ndarray = self._array[page]
         return image
 
@@ -168,7 +168,7 @@ def read_tiff(path: Path, announced: int = 0) -> TiffPages:
 
 
 def tiff_samples(path: Path) -> str | None:
-    """Tell where a TIFF's first page has its samples.
+    """Return where a TIFF's first page has its samples.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class Span:
 def datum_shape(
     shape: tuple[int, ...], parameters: Mapping[str, Any]
 ) -> tuple[int, ...]:
-    """Tell the shape of an event, images a point included.
+    """Return the shape of an event, images a point included.
 
     Older writers announce one image and say in the parameters how many there are.
 
@@ -118,7 +118,7 @@ def span_of_event(
 
 
 def images_an_event(datum: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the numbers of images that an announced shape can mean, likeliest first.
+    """Return the numbers of images that an announced shape can mean, likeliest first.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def images_an_event(datum: tuple[int, ...], image: tuple[int, ...]) -> tuple[int
 def files_an_event(
     datum: tuple[int, ...], parameters: Mapping[str, Any], *, colour: bool = False
 ) -> int | None:
-    """Tell how many files of a sequence an event is said to have.
+    """Return how many files of a sequence an event is said to have.
 
     Parameters
     ----------

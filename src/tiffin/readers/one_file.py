@@ -48,7 +48,7 @@ def read_images(path: str) -> np.ndarray:
         return _whole(read_npy(Path(path)))
     if suffix in (".tif", ".tiff"):
         return _whole(read_tiff(Path(path)))
-    message = f"{path!r} is none of .tif, .npy, or file.h5:/path/of/dataset"
+    message = f"{path!r} must be a .tif or .npy file, or file.h5:/path/of/dataset"
     raise ReadError(message)
 
 

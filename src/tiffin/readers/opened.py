@@ -61,7 +61,7 @@ class Opened:
     def read(
         self, datum_kwargs: Mapping[str, Any]
     ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
-        """Give what the handler gives for a datum, and which rows the file lacks."""
+        """Return what the handler gives for a datum, and which rows the file lacks."""
         self.asked += 1
         if isinstance(self.handler, EigerHandler):
             images = self.handler(**datum_kwargs)
@@ -100,7 +100,7 @@ class Opened:
         return last.view(Coloured)
 
     def _files(self, datum_kwargs: Mapping[str, Any]) -> list[Path]:
-        """Give the files that a handler says it reads.
+        """Return the files that a handler says it reads.
 
         A pipe or a device among them is refused, and HDF5 that reaches outside.
         """
@@ -117,7 +117,7 @@ class Opened:
         return files
 
     def _sliced(self, datum_kwargs: Mapping[str, Any]) -> tuple[Any, int, int] | None:
-        """Give dataset, first row and number of rows of a datum.
+        """Return dataset, first row and number of rows of a datum.
 
         Only handlers that slice one dataset are known, by what all of them have.
         """
@@ -136,7 +136,7 @@ class Opened:
         return file[key], number * point, number
 
     def _single(self, datum_kwargs: Mapping[str, Any]) -> np.ndarray | None:
-        """Give the image of a dataset without an axis to slice; None if it has one.
+        """Return the image of a dataset without an axis to slice; None if it has one.
 
         Raises
         ------

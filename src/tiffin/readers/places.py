@@ -71,13 +71,13 @@ class RootMap:
         return tuple(self._roots), self.allow_external, tuple(self.handlers.items())
 
     def path(self, recorded: str) -> Path:
-        """Give the path here of a recorded path."""
+        """Return the path here of a recorded path."""
         path = _slashes(recorded)
         mapped = self._mapped(path)
         return Path(path) if mapped is None else mapped
 
     def locate(self, uri: str) -> Path:
-        """Give the path here of a file URI, or of an absolute path in its place.
+        """Return the path here of a file URI, or of an absolute path in its place.
 
         A URI's raw path is tried first and its percent-decoded form only if that is
         absent: some writers encode, and some don't.
@@ -112,7 +112,7 @@ class RootMap:
 
 
 def not_there(path: Path, why: str = "") -> NotYetError:
-    """Give the error that says where a file was looked for, and what may help."""
+    """Return the error that says where a file was looked for, and what may help."""
     return NotYetError(
         f"{path} is not there (yet){why}: root_map= can tell where files of another "
         f"mount lie here"
@@ -167,7 +167,7 @@ def _readings_of(said: str) -> list[str]:
 
 
 def _readings(host: str, path: str) -> list[str]:
-    r"""Give the paths that a URI can mean, the one to look up in a map first.
+    r"""Return the paths that a URI can mean, the one to look up in a map first.
 
     A host is a Windows server whose share the path begins with, or the machine that
     wrote the file, which is nothing to a path; or the drive, if a slash is missing.

@@ -36,7 +36,7 @@ class Recent(Generic[T]):
         self._open: OrderedDict[Hashable, T] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Give what is open under a key, or make it."""
+        """Return what is open under a key, or make it."""
         if key not in self._open:
             self._open[key] = make()
         self._open.move_to_end(key)

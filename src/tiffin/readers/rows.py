@@ -75,7 +75,7 @@ class Rows(Protocol):
     colour: bool
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one row, such as (rows, columns) of an image.
+        """Return the shape of one row, such as (rows, columns) of an image.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Spanning(Protocol):
     """Rows that know by themselves which of them are an event's."""
 
     def span(self, index: int) -> tuple[int, int]:
-        """Give the first row of the event with this index, and how many it has.
+        """Return the first row of the event with this index, and how many it has.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Stored(Protocol):
     """
 
     def encoded(self) -> Encoded | None:
-        """Give the image as it is stored; None if it must be read after all."""
+        """Return the image as it is stored; None if it must be read after all."""
         ...
 
     def read(self) -> np.ndarray | None:

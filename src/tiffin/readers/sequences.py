@@ -76,7 +76,7 @@ class OneFile:
         return len(self._pages)
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one image."""
+        """Return the shape of one image."""
         self._need(row)
         return self._pages.shape
 
@@ -135,14 +135,14 @@ class FileSequence:
         self.colour = False
 
     def span(self, index: int) -> tuple[int, int]:
-        """Give the first row of an event, and how many rows it has."""
+        """Return the first row of an event, and how many rows it has."""
         if not self._rows:
             # A file of the event's own number is there, however many an event has.
             self._learn(index)
         return index * self._rows, self._rows
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one image; its file must be there."""
+        """Return the shape of one image; its file must be there."""
         if not self._rows:
             self._learn(0)
         self._present(row // self._pages)

@@ -85,7 +85,7 @@ class Plain:
     dtype: np.dtype
 
     def encoded(self) -> Encoded:
-        """Give its bytes."""
+        """Return its bytes."""
         return Encoded(self.data, None, self.shape, self.dtype)
 
     def read(self) -> np.ndarray:
@@ -101,7 +101,7 @@ class Deflated:
     shape: tuple[int, ...]
 
     def encoded(self) -> Encoded:
-        """Give its zlib stream, which is known to hold the image and no more."""
+        """Return its zlib stream, which is known to hold the image and no more."""
         self.chunk.decoded()
         return Encoded(self.chunk.data, "zlib", self.shape, self.chunk.dtype)
 
@@ -135,7 +135,7 @@ def inflated(data: Any, size: int) -> bytes | None:
 
 
 def libdeflate() -> Inflate:
-    """Give the decoder of the `imagecodecs` package: two thirds of ISA-L's time."""
+    """Return the decoder of the `imagecodecs` package: two thirds of ISA-L's time."""
     from imagecodecs import DEFLATE, DeflateError, deflate_decode
 
     if not DEFLATE.available:
@@ -152,14 +152,14 @@ def libdeflate() -> Inflate:
 
 
 def isa_l() -> Inflate:
-    """Give the decoder of the `isal` package: two thirds of zlib's time."""
+    """Return the decoder of the `isal` package: two thirds of zlib's time."""
     from isal.isal_zlib import decompressobj, error
 
     return partial(_inflated, error, decompressobj)
 
 
 def plain_zlib() -> Inflate:
-    """Give Python's own decoder."""
+    """Return Python's own decoder."""
     return partial(_inflated, zlib.error, zlib.decompressobj)
 
 

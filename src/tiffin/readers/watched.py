@@ -123,7 +123,7 @@ class Watch:
         return whole, lacking
 
     def written(self, dataset: Any) -> Written:
-        """Tell what is known of a dataset; it is found out once."""
+        """Return what is known of a dataset; it is found out once."""
 
         def make() -> Written:
             return Written(dataset, self._allowed)
@@ -276,7 +276,7 @@ class Watched:
 
 
 def _rows(shape: tuple[int, ...], key: Any) -> np.ndarray:
-    """Tell which rows of a dataset a key asks for."""
+    """Return which rows of a dataset a key asks for."""
     first = key[0] if isinstance(key, tuple) and key else key
     rows = np.arange(shape[0] if math.prod(shape) and shape else 0)
     if isinstance(first, (int, np.integer, slice, list, np.ndarray)):
@@ -299,6 +299,6 @@ def _is_dask(given: Any) -> bool:
 
 
 def _dask_array_in(given: Any) -> Any:
-    """Give the dask array that another library's array holds, as xarray's do."""
+    """Return the dask array that another library's array holds, as xarray's do."""
     inside = getattr(given, "data", None)
     return inside if _is_dask(inside) else given

@@ -63,7 +63,7 @@ class ZarrRows:
         return self._shape()[0]
 
     def row_shape(self, row: int) -> tuple[int, ...]:
-        """Tell the shape of one row."""
+        """Return the shape of one row."""
         self._need(row)
         return self._shape()[1:]
 
@@ -102,7 +102,7 @@ class ZarrRows:
             raise NotYetError(message)
 
     def _keys(self, row: int) -> Iterator[str]:
-        """Give the names of the chunks that a row is in; of shards, if there are."""
+        """Return the names of the chunks that a row is in; of shards, if there are."""
         array = self._array
         sizes = [
             -(-int(n) // int(c))

@@ -99,7 +99,7 @@ def check_chunks(path: Path, array: Any, row: int) -> None:
 
 
 def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
-    """Give the compressed chunks of a file."""
+    """Return the compressed chunks of a file."""
     if array.shards is None:
         yield path.read_bytes()
         return
@@ -127,7 +127,7 @@ def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
 
 
 def _name(codec: Any) -> str:
-    """Tell the name of a codec of either version of Zarr."""
+    """Return the name of a codec of either version of Zarr."""
     told = getattr(codec, "codec_id", None) or codec.to_dict()["name"]
     return str(told).removeprefix("numcodecs.")
 

@@ -56,7 +56,7 @@ class AheadArray:
         self._pool: ThreadPoolExecutor | None = None
 
     def row(self, k: int) -> np.ndarray:
-        """Give one row, shape `shape[1:]`; fetch its block and the next ones.
+        """Return one row, shape `shape[1:]`; fetch its block and the next ones.
 
         Where a block can't be had, its rows are asked for one by one. What fails alone
         is not asked for again, and nothing is of a server that is too slow for several.
@@ -73,7 +73,7 @@ class AheadArray:
         return row
 
     def _rows(self, first: int, count: int | None = None) -> np.ndarray:
-        """Give some rows from a place on: a block's, unless their number is given."""
+        """Return some rows from a place on: a block's, unless their number is given."""
         key = self._key(first, count)
         with self._lock:
             error = self._failed.get(key)

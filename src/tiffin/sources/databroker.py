@@ -24,7 +24,7 @@ Pair = tuple[str, Mapping[str, Any]]
 
 
 def documents(source: Any) -> Iterator[Pair]:
-    """Give the documents of a header, a run, or whatever has a method for them.
+    """Return the documents of a header, a run, or whatever has a method for them.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class _Stream:
         }
 
     def _column(self, node: Any, first: int, key: str) -> Callable[[int], Any]:
-        """Give what gives an event's value: an image when it is read, others at once.
+        """Return what gives an event's value: an image when it is read, others at once.
 
         What nobody has declared the dtype of comes as in JSON, as in the other events.
         """
@@ -130,7 +130,7 @@ class _Stream:
 
 
 def _listed(array: np.ndarray) -> Any:
-    """Give numbers as JSON had them: whole ones without a point."""
+    """Return numbers as JSON had them: whole ones without a point."""
     whole = array.dtype.kind == "f" and np.array_equal(array, np.trunc(array))
     if whole and np.abs(array).max(initial=0) < 2**53:
         return array.astype("i8").tolist()

@@ -68,7 +68,7 @@ def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
 
 
 def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
-    """Give what goes through each file: of a packed folder, or the file that it is.
+    """Return what goes through each file: of a packed folder, or the file that it is.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def parts(path: Path) -> list[Callable[[], Iterator[Pair]]]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Give the files of documents in a folder, by name.
+    """Return the files of documents in a folder, by name.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _pair(found: Any, path: Path, where: str) -> Pair:
 
 
 def _found_in(path: Path) -> Iterator[tuple[Any, str]]:
-    """Give what stands in a file, with its place."""
+    """Return what stands in a file, with its place."""
     try:
         with Contents(path) as contents:
             if contents.kind is not None:
@@ -189,7 +189,7 @@ def _parts(folder: Path, source: dict[str, Any]) -> tuple[list[Path], RootMap]:
 
 
 def _found(folder: Path, pattern: str) -> list[Path]:
-    """Give the files of a pattern; itself where there are none, to be missed."""
+    """Return the files of a pattern; itself where there are none, to be missed."""
     path = Path(pattern)
     if path.is_absolute():  # pathlib's glob wants none
         path, pattern = Path(path.anchor), str(path.relative_to(path.anchor))

@@ -1,4 +1,4 @@
-"""Tell what a source is, without importing what made it."""
+"""Return what a source is, without importing what made it."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def open_source(
         Saying what was got and what is wanted.
     """
     if via not in get_args(tiled.Via):
-        message = f"via={via!r} is none of {', '.join(map(repr, get_args(tiled.Via)))}"
+        choices = ", ".join(map(repr, get_args(tiled.Via)))
+        message = f"via must be one of {choices}, not {via!r}"
         raise SettingsError(message)
     timeout = checked_timeout(timeout)
     if isinstance(source, Documents):

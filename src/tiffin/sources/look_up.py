@@ -49,7 +49,7 @@ class RunFinder:
         self._starts: list[Mapping[str, Any]] | None = None
 
     def __call__(self, catalog: Any, uid: str) -> Iterable[Pair]:
-        """Give the documents of a run; see `run_documents`."""
+        """Return the documents of a run; see `run_documents`."""
         place = self._chosen(catalog)
         return run_documents(place, uid, also=self._also, timeout=self._timeout)
 
@@ -93,7 +93,7 @@ def run_documents(
     also: Iterable[Pair] | None = None,
     timeout: float = TIMEOUT,
 ) -> Iterable[Pair]:
-    """Give the documents of a run.
+    """Return the documents of a run.
 
     Parameters
     ----------

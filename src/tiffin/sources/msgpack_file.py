@@ -42,7 +42,7 @@ def is_msgpack(contents: Contents) -> bool:
 
 
 def msgpack_documents(contents: Contents) -> Iterator[tuple[Any, str]]:
-    """Give what stands in a file, with its place.
+    """Return what stands in a file, with its place.
 
     An array that can't be decoded is `Unreadable`: only its own frames fail.
 
@@ -87,7 +87,7 @@ def msgpack_documents(contents: Contents) -> Iterator[tuple[Any, str]]:
 
 
 def decoded(found: Mapping[Any, Any]) -> Any:
-    """Give the array or number that a map stands for, or the map itself.
+    """Return the array or number that a map stands for, or the map itself.
 
     Examples
     --------

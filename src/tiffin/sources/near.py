@@ -27,7 +27,7 @@ MARGIN = 1.0
 
 
 def starts_in(documents: Documents) -> Iterator[Start]:
-    """Give the start documents that stand among others, of which none is kept.
+    """Return the start documents that stand among others, of which none is kept.
 
     What a file that ends within a document lacks is no whole run.
     """
@@ -41,7 +41,7 @@ def starts_in(documents: Documents) -> Iterator[Start]:
 def starts_near(
     catalog: Any, query: Nearest, light: Start, *, timeout: float = TIMEOUT
 ) -> Iterator[Start]:
-    """Give the start documents that a query reaches from a light's, nearest first.
+    """Return the start documents that a query reaches from a light's, nearest first.
 
     Parameters
     ----------

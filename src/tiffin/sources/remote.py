@@ -102,7 +102,7 @@ class PlainSlices:
 
 
 def _reason(response: Any) -> str:
-    """Give a refusal's status, and what the server says of it."""
+    """Return a refusal's status, and what the server says of it."""
     said = f"{response.status_code} {response.reason_phrase}"
     with suppress(ValueError, AttributeError):
         detail = str(response.json().get("detail") or "")

@@ -110,7 +110,7 @@ class Selection:
         return self != Selection()
 
     def __str__(self) -> str:
-        """Tell what is asked for, as it is typed.
+        """Return what is asked for, as it is typed.
 
         Examples
         --------
@@ -134,7 +134,7 @@ class Selection:
         )
 
     def choose(self, starts: list[Mapping[str, Any]]) -> list[str]:
-        """Give the uids of the chosen of these runs.
+        """Return the uids of the chosen of these runs.
 
         Raises
         ------

@@ -82,7 +82,7 @@ def connect(
 
 
 def _api(url: SplitResult) -> str:
-    """Give where a server tells of itself, from the address of anything on it."""
+    """Return where a server tells of itself, from the address of anything on it."""
     base = re.split(r"/api(?=/|$)", url.path, maxsplit=1)[0].rstrip("/")
     return urlunsplit((url.scheme, url.netloc, f"{base}/api/v1/", "", ""))
 
@@ -206,7 +206,7 @@ def _find_run(newest: Any, name: str) -> Any:
 
 
 def _beginning(newest: Any, name: str) -> Any:
-    """Give the runs whose uids begin so, or are so where that is too little."""
+    """Return the runs whose uids begin so, or are so where that is too little."""
     from tiled.queries import Key, Like, Regex
 
     if not may_begin_uid(name):

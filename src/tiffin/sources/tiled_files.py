@@ -198,7 +198,7 @@ class FileField:
     def datum(
         self, k: int, seq_num: int, descriptor: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Give the stream datum of event k, from 0; None behind the end."""
+        """Return the stream datum of event k, from 0; None behind the end."""
         if k >= self._bounds[-1]:
             return None
         n = next(n for n, stop in enumerate(self._bounds[1:]) if k < stop)

@@ -147,14 +147,14 @@ class Stream:
             }
 
     def stream_resources(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give the resources of the fields that are read from files."""
+        """Return the resources of the fields that are read from files."""
         for field in self._fields.values():
             if isinstance(field, FileField):
                 for resource in field.resources:
                     yield "stream_resource", resource
 
     def events(self) -> Iterator[tuple[float, str, dict[str, Any]]]:
-        """Give (time, name, document): events, and stream datums of their files."""
+        """Return (time, name, document): events, and stream datums of their files."""
         times = [descriptor["time"] for descriptor in self.descriptors]
         for k in range(self._length(max(self._counts.values(), default=0))):
             columns = self._columns
@@ -333,7 +333,7 @@ class ServedField:
         self.look: Any = None
 
     def images(self, k: int) -> TiledImages:
-        """Give the images of event k, from 0; they are fetched when they are read."""
+        """Return the images of event k, from 0; they are fetched when they are read."""
         if self._array is None:
             self._array = AheadArray(
                 PlainSlices(self.node, self._server, look=self.look)

@@ -71,7 +71,7 @@ def check_descriptor(
 
 
 def _all(parts: tuple[Part, ...]) -> Iterable[tuple[Field, bool]]:
-    """Give each field, and whether it may be without a value."""
+    """Return each field, and whether it may be without a value."""
     for part in parts:
         if isinstance(part, Segment):
             yield from ((field, True) for field in fields_of(part.parts))

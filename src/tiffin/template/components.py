@@ -45,7 +45,7 @@ _RESERVED_BEGIN = frozenset({"con", "prn", "aux", "nul", "com", "lpt"})
 
 
 def lead_of(parts: tuple[Part, ...]) -> str:
-    """Give the literal leading folders, which may be a root."""
+    """Return the literal leading folders, which may be a root."""
     literal = parts[0] if parts and isinstance(parts[0], str) else ""
     return literal[: literal.rfind("/") + 1]
 
@@ -320,7 +320,7 @@ def _check_end(ends: _Ends, column: int) -> None:
 def _shape(
     parts: tuple[Part, ...], column: int = 1, *, vanishing: bool = False
 ) -> tuple[str, list[int]]:
-    r"""Give the text with each field as ``\0``, and the column of each character.
+    r"""Return the text with each field as ``\0``, and the column of each character.
 
     With `vanishing`, without the segments and fields that may be empty.
     """

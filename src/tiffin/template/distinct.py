@@ -55,7 +55,7 @@ def indistinct(
     start: Any = None,
     descriptor: Any = None,
 ) -> str | None:
-    """Tell which field a template lacks to tell a run's frames apart.
+    """Return which field a template lacks to tell a run's frames apart.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def announced(reference: Reference, descriptor: Any) -> bool:
 
 
 def _counted(events: Any) -> int | None:
-    """Give a whole number; a plan may write anything into its start document."""
+    """Return a whole number; a plan may write anything into its start document."""
     kind = type(events)
     if kind is bool or not issubclass(kind, (int, np.integer)):
         return None
@@ -135,7 +135,7 @@ def _counted(events: Any) -> int | None:
 
 
 def _that_count(field: Field, names: dict[str, Any]) -> Iterable[Reference]:
-    """Give a field's alternatives up to the first that has a value in all names."""
+    """Return a field's alternatives up to the first that has a value in all names."""
     for reference in field.references:
         if _is_absent(reference, names):
             continue

@@ -1,4 +1,4 @@
-"""Tell what each part of a template means, in words."""
+"""Return what each part of a template means, in words."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _TYPES = {
 def explain(
     parts: tuple[Part, ...], style: Style, names: Mapping[str, Any] | None
 ) -> list[tuple[str, str, str]]:
-    """Give (part, meaning, example) for each part."""
+    """Return (part, meaning, example) for each part."""
     told: list[tuple[str, str, str]] = []
     for part in parts:
         if isinstance(part, Segment):

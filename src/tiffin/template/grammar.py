@@ -125,7 +125,7 @@ Part = str | Field | Segment
 
 
 def fields_of(parts: tuple[Part, ...]) -> tuple[Field, ...]:
-    """Give all fields, those in segments too, in order."""
+    """Return all fields, those in segments too, in order."""
     found: list[Field] = []
     for part in parts:
         if isinstance(part, Segment):

@@ -80,7 +80,7 @@ def follow(value: Any, *keys: str) -> Any:
 
 
 def elements(value: Any) -> list[Any]:
-    """Give the keys of a mapping, what a list or tuple holds; of all else nothing."""
+    """Return the keys of a mapping, what a list or tuple holds; of all else nothing."""
     kind = type(value)
     if kind is list:
         return value  # type: ignore[no-any-return]
@@ -96,7 +96,7 @@ def elements(value: Any) -> list[Any]:
 
 
 def texts_in(value: Any) -> list[str]:
-    """Give the keys of a mapping that are text, or the texts in a list."""
+    """Return the keys of a mapping that are text, or the texts in a list."""
     return [
         each if type(each) is str else str.__str__(each)
         for each in elements(value)
@@ -105,7 +105,7 @@ def texts_in(value: Any) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Give a text or a number of a subclass, or of numpy, as Python's own.
+    """Return a text or a number of a subclass, or of numpy, as Python's own.
 
     All else stays what it is: so do numpy's times, which have no zone.
 

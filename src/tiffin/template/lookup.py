@@ -143,7 +143,7 @@ def _time(names: Any) -> Any:
 
 
 def _motors(names: Any) -> Any:
-    """Give the scanned motors with their values in this event."""
+    """Return the scanned motors with their values in this event."""
     data = follow(names, "event", "data")
     found = {}
     for name in motor_names(item(names, "start")):
@@ -161,7 +161,7 @@ _MADE: dict[str, Callable[[Any], Any]] = {
 
 
 def _follow(reference: Reference, names: Any) -> tuple[Any, int, Any]:
-    """Give the value or `MISSING`, how many keys led on, and what is there."""
+    """Return the value or `MISSING`, how many keys led on, and what is there."""
     value = item(names, reference.root)
     if value is None or value is MISSING:
         if reference.root == "config":
@@ -225,13 +225,13 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Give what a list or tuple holds; of a mapping nothing."""
+    """Return what a list or tuple holds; of a mapping nothing."""
     kind = type(value)
     return elements(value) if kind is list or not issubclass(kind, Mapping) else []
 
 
 def _keys_of(root: str, document: Any, names: Any) -> Any:
-    """Give what a first key can be."""
+    """Return what a first key can be."""
     if root != "config" or document is not MISSING:
         return document
     devices = follow(names, "descriptor", "configuration")

@@ -14,7 +14,7 @@ MOST = 64
 
 
 def glob_of(parts: tuple[Part, ...]) -> str:
-    """Give one pattern for all names.
+    """Return one pattern for all names.
 
     Where a folder may be there or not, ``**`` stands for what differs.
 
@@ -51,7 +51,7 @@ def _tidy(pattern: str) -> str:
 
 
 def _merged(patterns: list[list[str]]) -> str:
-    """Give what patterns have in common at both ends, and ``**`` between."""
+    """Return what patterns have in common at both ends, and ``**`` between."""
     if all(pattern == patterns[0] for pattern in patterns):
         return "/".join(patterns[0])
     shortest = min(map(len, patterns))
@@ -69,7 +69,7 @@ def _agree(patterns: list[list[str]], n: int) -> bool:
 
 
 def _ending(patterns: list[list[str]]) -> str:
-    """Give a pattern for last components that differ: the end of all of them."""
+    """Return a pattern for last components that differ: the end of all of them."""
     ends = [re.findall(r"\[.\]|.", pattern[-1], re.DOTALL) for pattern in patterns]
     common: list[str] = []
     for pieces in zip(*map(reversed, ends), strict=False):

@@ -221,5 +221,5 @@ def _is_visible(character: str) -> bool:
 
 
 def length_of(text: str) -> int:
-    """Give how many bytes a text takes on a disk."""
+    """Return how many bytes a text takes on a disk."""
     return len(text.encode("utf-8", "surrogatepass"))

@@ -83,7 +83,8 @@ class Style:
             Saying what was got and what is wanted.
         """
         if policy not in POLICIES:
-            message = f"policy={policy!r} is none of {', '.join(map(repr, POLICIES))}"
+            choices = ", ".join(map(repr, POLICIES))
+            message = f"name_policy must be one of {choices}, not {policy!r}"
             raise SettingsError(message)
         table: object = {} if replacements is None else replacements
         if not isinstance(table, Mapping):
@@ -188,6 +189,6 @@ def _zone(name: str | None) -> tzinfo | None:
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         from zoneinfo import available_timezones
 
-        message = f"timezone={name!r} is no zone known here, such as 'Europe/Zurich'"
+        message = f"timezone must be a name such as 'Europe/Zurich', not {name!r}"
         near = did_you_mean(str(name), available_timezones())
         raise SettingsError(message + (near if near.startswith(":") else "")) from None

@@ -137,11 +137,11 @@ class Template:
         return frozenset(r.root for field in self.fields for r in field.references)
 
     def names(self, root: str) -> bool:
-        """Tell whether the template speaks of `root`, as in ``names("i")``."""
+        """Return whether the template speaks of `root`, as in ``names("i")``."""
         return root in self.roots
 
     def with_style(self, style: Style) -> Template:
-        """Give the same template in another style."""
+        """Return the same template in another style."""
         return Template._of(self.text, self._parts, style)
 
     def render(self, names: Mapping[str, Any]) -> str:
@@ -183,7 +183,7 @@ class Template:
         return mended(path, self._parts, self.text)
 
     def _pieces(self, names: Mapping[str, Any]) -> list[Piece]:
-        """Give a name in pieces, of which values may be changed."""
+        """Return a name in pieces, of which values may be changed."""
         return [
             piece
             for part in self._parts
@@ -226,7 +226,7 @@ class Template:
     def explain(
         self, names: Mapping[str, Any] | None = None
     ) -> list[tuple[str, str, str]]:
-        """Tell what each part means.
+        """Return what each part means.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ def segment_of(segment: Segment, style: Style) -> Callable[[Names], str]:
 
 
 def pieces_of(part: Part, style: Style, names: Names) -> list[tuple[str, bool]]:
-    """Give a part's texts, and of each whether it is a value's."""
+    """Return a part's texts, and of each whether it is a value's."""
     if isinstance(part, str):
         return [(part, False)]
     if isinstance(part, Segment):

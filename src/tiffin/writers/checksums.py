@@ -64,7 +64,7 @@ def check_kind(kind: str) -> None:
 
 
 def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
-    """Give the checksum of buffers in their order, without joining them."""
+    """Return the checksum of buffers in their order, without joining them."""
     if kind == "none":
         return ""
     if kind == "sha256":
@@ -105,7 +105,7 @@ def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
 
 
 def difference(descriptor: int, nbytes: int, checksum: str) -> str:
-    """Tell how a file differs from what a manifest says of it.
+    """Return how a file differs from what a manifest says of it.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def difference(descriptor: int, nbytes: int, checksum: str) -> str:
 
 
 def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> bool:
-    """Tell whether a file holds exactly the bytes of some buffers.
+    """Return whether a file holds exactly the bytes of some buffers.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class _Blocks:
 def _comes_next(
     read_into: Callable[[memoryview], int | None], wanted: memoryview
 ) -> bool:
-    """Tell whether a file goes on with these bytes."""
+    """Return whether a file goes on with these bytes."""
     block = memoryview(bytearray(min(_BLOCK, wanted.nbytes)))
     done = 0
     while done < wanted.nbytes:

@@ -79,7 +79,7 @@ def encode(
 
 
 def worst_size(nbytes: int, compression: str | None) -> int:
-    """Tell how large a strip can get, encoded [bytes].
+    """Return how large a strip can get, encoded [bytes].
 
     LZW gives up to 12 bits for each byte of noise; zlib and zstd fall back to stored
     blocks.

@@ -60,7 +60,7 @@ def around(
     strip_bytes: int,
     note: str = "",
 ) -> tuple[bytes, bytes, bytes]:
-    """Give header, gap and directory of an image's file.
+    """Return header, gap and directory of an image's file.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def around(
 
 
 def size_around(shape: tuple[int, ...], dtype: str, compression: str | None) -> int:
-    """Tell how large header and directory are together [bytes]."""
+    """Return how large header and directory are together [bytes]."""
     return PIXELS_AT + len(_directory(shape, dtype, compression).data)
 
 
@@ -146,7 +146,7 @@ def _packed(tags: list[Tag]) -> _Directory:
 
 
 def _data(kind: int, value: int | bytes | tuple[int, ...]) -> tuple[bytes, int]:
-    """Give a tag's bytes, and how many values they are."""
+    """Return a tag's bytes, and how many values they are."""
     if isinstance(value, bytes):
         return value, len(value)
     values = value if isinstance(value, tuple) else (value,)

@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 def temporary_name() -> str:
-    """Give a name that no other write of this process has, and that no TIFF has."""
+    """Return a name that no other write of this process has, and that no TIFF has."""
     return f"{_PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}{_SUFFIX}"
 
 

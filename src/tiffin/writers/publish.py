@@ -1,4 +1,4 @@
-"""Give a file its name only when it is whole.
+"""Return a file its name only when it is whole.
 
 The bytes go to a file in the target's own folder that has no name at all (Linux), or a
 temporary one, and that is then linked (never over another file) or renamed (over it)
@@ -128,7 +128,7 @@ def publish(
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
-    """Give a file another time of modification than now.
+    """Return a file another time of modification than now.
 
     Parameters
     ----------

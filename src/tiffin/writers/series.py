@@ -117,7 +117,7 @@ class SeriesWriter:
         return self._write(descriptor, self.buffers(image, note))
 
     def buffers(self, image: np.ndarray, note: str = "") -> list[Buffer]:
-        """Give the file of an image as buffers: header, strip, gap, directory.
+        """Return the file of an image as buffers: header, strip, gap, directory.
 
         They may share the image's memory. `same_bytes` compares them with a file.
         """
@@ -127,7 +127,7 @@ class SeriesWriter:
         return self._around(strip, image.shape, little, note)
 
     def takes(self, codec: str | None) -> bool:
-        """Tell whether chunks of some codec may be passed through as strips.
+        """Return whether chunks of some codec may be passed through as strips.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class SeriesWriter:
     def strip_buffers(
         self, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
     ) -> list[Buffer]:
-        """Give what `write_strip` writes as buffers."""
+        """Return what `write_strip` writes as buffers."""
         if _little_endian(shape, dtype) != dtype:
             message = f"encoded pixels of dtype {dtype} are not little-endian"
             raise DtypeError(message)
@@ -210,7 +210,7 @@ class SeriesWriter:
 def file_size(
     shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None
 ) -> int:
-    """Tell how large the file of an image is [bytes]: compressed, at most.
+    """Return how large the file of an image is [bytes]: compressed, at most.
 
     Parameters
     ----------
