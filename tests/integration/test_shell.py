@@ -361,6 +361,7 @@ def test_a_terminal_shows_a_progress_bar(documents, tmp_path):
     assert b"3 written" in told
 
 
+@pytest.mark.slow
 def test_the_cookbook_runs(tmp_path, read):
     """The recipe of 2016, end to end: numbered, named, and subtracted."""
     subprocess.run(
