@@ -105,6 +105,36 @@ def test_every_telling_gives_the_latest_takes(telling, images, tmp_path, request
         check(tmp_path / "live", images, read)
 
 
+@pytest.mark.parametrize("order", ["datum first", "event first", "in turn"])
+@pytest.mark.parametrize("live", [True, False])
+def test_each_take_of_a_stream_datum_goes_with_its_own_event(
+    order, live, tmp_path, read
+):
+    """The name of a retake has the values of the retake."""
+    run = stream_run(
+        hdf5(tmp_path / "a.h5", PLAIN, "d"), "application/x-hdf5", {"dataset": "d"},
+        events=6, shape=(1, 10, 12), data=range(6),
+        order="event first" if order == "event first" else "datum first",
+    )  # fmt: skip
+    run = [*retaken(run)]
+    if order == "in turn":
+        told = zip(run[3:9], run[9:15], strict=True)
+        run = [*run[:3], *itertools.chain.from_iterable(told), run[-1]]
+    template, out = "{event.seq_num}_{event.data.x}.tif", tmp_path / "out"
+    if live:
+        exporter = ImageExporter(template, directory=out)
+        feed(exporter, run)
+        exporter.close()
+    else:
+        export(run, template, directory=out)
+
+    names = {f"{seq}_{k}.tif": k for seq, k in LATEST.items()}
+    assert {path.name for path in out.glob("*.tif")} == names.keys()
+    for name, k in names.items():
+        np.testing.assert_array_equal(read(out / name), PLAIN[k])
+    assert verify(out).ok
+
+
 def test_tiled_gives_the_latest_takes_of_files(tmp_path, request, read):
     """Where it has a table of the events, it keeps the seq_nums."""
     run = stream_run(

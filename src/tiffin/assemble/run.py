@@ -37,7 +37,10 @@ class OpenRun:
     numbers : dict
         Stream → the seq_nums of its events, and of any field's stream datums.
     events : dict
-        (stream, seq_num) → event, for stream datums to be joined with.
+        (stream, seq_num) → its events, for stream datums to be joined with: several
+        where the point was taken again.
+    takes : Counter
+        (stream, field, seq_num, stream resource) → how many stream datums told of it.
     baseline : mapping
         The data of the first event of the stream ``baseline``, once it is known.
     stop : mapping
@@ -60,7 +63,8 @@ class OpenRun:
         default_factory=lambda: defaultdict(set)
     )
     numbers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    events: dict[tuple[str, int], list[Mapping[str, Any]]] = field(default_factory=dict)
+    takes: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, Any] = field(default_factory=dict)
     known: set[bytes] = field(default_factory=set)

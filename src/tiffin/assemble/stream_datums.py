@@ -108,8 +108,9 @@ class StreamDatums:
         if not self._join_events:
             return
         place = (descriptor["name"], whole(event["seq_num"]))
-        run.events[place] = without_images(event)
-        yield from self._waiting.arrived((run.uid, *place))
+        events = run.events.setdefault(place, [])
+        events.append(without_images(event))
+        yield from self._waiting.arrived((run.uid, *place, len(events)))
 
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
@@ -158,8 +159,12 @@ class StreamDatums:
         if not isinstance(checked, TiffinError):
             shape, hints = checked.shape, checked.hints
             numbers = take_numbers(run, descriptor, name, seq_num, shape, hints, uid)
+        take = 1
+        if self._join_events:
+            run.takes[descriptor["name"], name, seq_num, uid] += 1
+            take = run.takes[descriptor["name"], name, seq_num, uid]
         yield from self._joined(
-            run, descriptor, name, seq_num, checked, numbers, uid, last=last
+            run, descriptor, name, seq_num, take, checked, numbers, uid, last=last
         )
 
     def _joined(
@@ -168,22 +173,34 @@ class StreamDatums:
         descriptor: Mapping[str, Any],
         name: str,
         seq_num: int,
+        take: int,
         pixels: Pixels | TiffinError,
         numbers: range,
         source: str,
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Return the images of one index, joined with its event."""
+        """Return the images of one index, joined with its event: each take with its own.
+
+        A point that is taken again has several events, which come in the same order.
+        """
         place = (descriptor["name"], seq_num)
-        event = run.events.get(place)
-        if event is None and self._join_events and not last:
+        events = run.events.get(place, [])
+        if len(events) < take and self._join_events and not last:
             again = partial(
-                self._joined, run, descriptor, name, seq_num, pixels, numbers, source
+                self._joined,
+                run,
+                descriptor,
+                name,
+                seq_num,
+                take,
+                pixels,
+                numbers,
+                source,
             )
-            self._waiting.wait(run.uid, (run.uid, *place), again)
+            self._waiting.wait(run.uid, (run.uid, *place, take), again)
             return
-        event = event or _event_alone(descriptor, seq_num)
+        event = events[:take][-1] if events else _event_alone(descriptor, seq_num)
         yield from frames_of(run, descriptor, event, name, pixels, numbers, source)
 
     def _described(self, uid: str) -> Mapping[str, Any]:
