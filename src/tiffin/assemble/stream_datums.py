@@ -180,7 +180,7 @@ class StreamDatums:
         *,
         last: bool,
     ) -> Iterator[Frame]:
-        """Return the images of one index, joined with its event: each take with its own.
+        """Return the images of one index, each take joined with its own event.
 
         A point that is taken again has several events, which come in the same order.
         """

@@ -149,9 +149,11 @@ class Retakes:
         places = itertools.takewhile(
             self._ledger.has, ((run, group, i) for i in itertools.count())
         )
+        records = [self._ledger.at(of) for of in places]
+        # One that failed did not know of this file.
         return any(
-            self._ledger.is_planned(of) or str(self._ledger.at(of).path) == path
-            for of in places
+            record.status in ("planned", "written") and str(record.path) == path
+            for record in records
         )
 
     def forget(self, run: str) -> None:

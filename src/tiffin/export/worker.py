@@ -427,9 +427,13 @@ class Worker:
         if not isinstance(error, TiffinError):
             message = f"{item.frame}: {type(error).__name__}: {error}"
             error = _caused(ReadError(message[:LONGEST]), error)
-        if self._path(item) in self._namer.retakes.files(item.place):
-            message = f"{error}; {self._path(item)} holds an earlier take, not this one"
-            error = _caused(ReadError(message), error)
+        path, retakes = self._path(item), self._namer.retakes
+        if path in retakes.paths(item.place):
+            with retakes.lock(path):  # it may be under way
+                holds = path in retakes.files(item.place)
+            if holds:
+                message = f"{error}; {path} holds an earlier take, not this one"
+                error = _caused(ReadError(message), error)
         status: Status = "skipped" if skip else "failed"
         self._ledger.settle(item.place, status, error, if_planned=True)
 
