@@ -10,6 +10,7 @@ import sys
 import tarfile
 import tracemalloc
 import zipfile
+from contextlib import closing
 from importlib.metadata import EntryPoint
 
 import h5py
@@ -167,7 +168,7 @@ def made(kind):
         with tarfile.open(fileobj=file, mode="w") as archive:
             archive.addfile(tarfile.TarInfo("run.jsonl"))
     elif kind == "SQLite":
-        with sqlite3.connect(":memory:") as database:
+        with closing(sqlite3.connect(":memory:")) as database:
             database.execute("create table t (x)")
             file.write(database.serialize())
     else:

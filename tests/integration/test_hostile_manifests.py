@@ -442,7 +442,8 @@ def test_whatever_a_manifest_says_there_is_an_answer(tmp_path, changes, junk):
         line = lines[number]
         if inner and isinstance(line.get("settings"), dict):
             line = line["settings"]
-        line[[*line][key % len(line)]] = value
+        if line:  # an earlier change may have emptied it
+            line[[*line][key % len(line)]] = value
     text = "".join(json.dumps(line) + "\n" for line in lines)
     manifest.write_bytes(text.encode() + junk)
 

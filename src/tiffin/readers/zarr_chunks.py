@@ -109,7 +109,9 @@ def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
     nbytes = 16 * math.prod(grid) + sums
     with path.open("rb") as file:
         end = file.seek(0, 2)
-        file.seek(0 if codec.index_location.value == "start" else max(end - nbytes, 0))
+        where = codec.index_location  # an enumeration until Zarr 3.2, text since
+        at_start = getattr(where, "value", where) == "start"
+        file.seek(0 if at_start else max(end - nbytes, 0))
         data = file.read(nbytes - sums)
         if len(data) < nbytes - sums:
             message = f"{path} breaks off: it is not whole (yet)"
