@@ -48,6 +48,7 @@ def test_each_workload_runs_and_its_files_are_right(key):
     bench("run").try_once(key)
 
 
+@pytest.mark.slow
 def test_a_disturbed_repetition_is_discarded_and_made_again():
     """A repetition whose bare write is off its median does not count."""
     # A bare write unmeasured, then two a repetition.
@@ -59,6 +60,7 @@ def test_a_disturbed_repetition_is_discarded_and_made_again():
     assert told["targets"][0]["value"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_not_installed_is_left_out_and_named():
     """A target against a peer that is not there is no target, and it is said."""
     measure = bench("measure")
@@ -84,6 +86,7 @@ def test_wrong_files_stop_a_benchmark(tmp_path):
         peers.check(images[::-1])("imwrite", tmp_path)
 
 
+@pytest.mark.slow
 def test_figures_become_a_table_a_plot_and_a_page(tmp_path, monkeypatch):
     """What was measured is told as text, as JSON, as a drawing and in the manual."""
     measure, report = bench("measure"), bench("report")
