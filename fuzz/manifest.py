@@ -8,7 +8,7 @@ Whatever a manifest says: `verify`, `checksums` and a comparison end with an ans
 mends the damaged file in the folder, or is not ok, unless the manifest vouches for the
 damage.
 
-In November 2026 it ran for 601 seconds, 29,400 inputs, without a finding.
+In November 2026 it ran for 601 seconds, 32,060 inputs, without a finding.
 """
 
 import hashlib
