@@ -85,8 +85,9 @@ class Presence:
             if settings.compare:
                 raise VerifyError(str(error.strerror)) from None
         except OSError as error:
-            message = f"{path} can't be read: {error.strerror or error}"
-            raise ReadError(message) from error
+            refused = ReadError(f"{path} can't be read: {error.strerror or error}")
+            refused.errno = error.errno
+            raise refused from error
         if settings.compare:
             message = f"{path} is not what the run gives"
             raise VerifyError(message)
