@@ -581,6 +581,7 @@ def claim_contiguous(file):
     file.create_dataset("d", (1, 10**7, 10**8), "u1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "output"),
     [

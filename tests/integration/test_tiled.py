@@ -407,6 +407,7 @@ def test_two_files_that_hold_other_than_tiled_tells_of_fail(store, tmp_path):
     assert "hold 4 + 8 events, Tiled tells of 8" in str(report.failed[0].error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(3, 6, 9), (1, 6, 9), (6, 9)])
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_TIFF"])
 def test_images_a_point(store, tmp_path, read, spec, shape):
