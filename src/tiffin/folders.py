@@ -119,7 +119,7 @@ class Folders:
             os.close(above)
 
     def set_aside(self, name: str) -> str | None:
-        """Return a link another name, so that its own is free.
+        """Rename a link, so that its own name is free.
 
         Parameters
         ----------

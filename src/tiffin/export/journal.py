@@ -20,7 +20,7 @@ from tiffin.corrections import described
 from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
-from tiffin.settings import text_of
+from tiffin.settings import resumed, text_of
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
@@ -35,22 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "frame_line", "settings_of"]
 
-COMPARED = (
-    "template",
-    "fields",
-    "streams",
-    "corrections",
-    "compression",
-    "profile",
-    "dtype",
-    "timezone",
-    "name_policy",
-    "replacements",
-    "colour",
-    "axes",
-    "first",
-    "repeats",
-)
+COMPARED = ("template", "profile", *resumed())
 """The settings that must be the same for an export to be resumed."""
 
 

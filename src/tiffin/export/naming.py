@@ -273,7 +273,7 @@ class Namer:
             return _unexpected(frame, error)
 
     def another(self, item: Named) -> Named:
-        """Return a frame another name, for something stands under its own by now."""
+        """Give a frame another name, because something has taken its own by now."""
         free = self._free(str(item.name), item.frame, item.place)
         return item if isinstance(free, TiffinError) else item._replace(name=free)
 

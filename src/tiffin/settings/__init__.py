@@ -12,6 +12,7 @@ from tiffin.settings.keywords import (
     documented,
     keywords_of,
     option_of,
+    resumed,
     type_text,
 )
 from tiffin.settings.marks import Option
@@ -32,6 +33,7 @@ __all__ = [
     "in_our_words",
     "keywords_of",
     "option_of",
+    "resumed",
     "text_of",
     "type_text",
 ]

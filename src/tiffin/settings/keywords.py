@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
-from tiffin.settings.marks import INTERNAL, LIVE, Option, Type
+from tiffin.settings.marks import INTERNAL, LIVE, RESUME, Option, Type
 from tiffin.settings.schema import (
     Checksum,
     Compression,
@@ -107,6 +107,11 @@ def keywords_of(*, live: bool) -> list[str]:
         for name in Settings.model_fields
         if name != "template" and not any(mark in hidden for mark in _texts(name))
     ]
+
+
+def resumed() -> list[str]:
+    """Return the settings that must be the same for an export to be resumed."""
+    return [name for name in Settings.model_fields if RESUME in _texts(name)]
 
 
 def _texts(name: str) -> list[str]:

@@ -212,12 +212,12 @@ class Settings(BaseModel):
         description="Handlers for Resource documents, by spec: classes as databroker "
         "takes them. They go before those that packages register.",
     )
-    timezone: Annotated[str | None, Option()] = Field(
+    timezone: Annotated[str | None, RESUME, Option()] = Field(
         default=None,
         description="The IANA name of the time zone of times in names, such as "
         "``Europe/Zurich``; by default the machine's own.",
     )
-    name_policy: Annotated[NamePolicy | None, Option("names")] = Field(
+    name_policy: Annotated[NamePolicy | None, RESUME, Option("names")] = Field(
         default=None,
         description="What values may bring into a name: ``portable``, what Linux, "
         "macOS and Windows take (the default), or ``strict``, ASCII letters, digits "
@@ -226,6 +226,7 @@ class Settings(BaseModel):
     replacements: Annotated[
         Any,
         Type("mapping of str to str, optional"),
+        RESUME,
         Option("replace", metavar="OLD=NEW", kind=dict[str, str]),
     ] = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Return a written file its name without ever replacing another.
+"""Give a written file its name without ever replacing another.
 
 A hard link is the one step that every POSIX system takes whole or not at all. File
 systems without hard links (FAT, some network shares) have ``renameat2`` with

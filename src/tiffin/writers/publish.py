@@ -128,7 +128,7 @@ def publish(
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
-    """Return a file another time of modification than now.
+    """Set the time of modification of a file.
 
     Parameters
     ----------
