@@ -108,7 +108,7 @@ class Namer:
         self.retakes.forget(run)
 
     def release(self, run: str, *, again: bool = False) -> None:
-        """Return a run's names free: of what is on the disk, `existing` decides.
+        """Release the names of a run: for files on the disk, `existing` decides.
 
         A dry run puts nothing there, and so keeps its claims, unless the run comes
         `again`.
