@@ -522,7 +522,7 @@ def test_an_image_that_no_tiff_holds_leaves_nothing(tmp_path, names_in, replace)
     """The writer's own word is passed on as it is."""
     write = partial(SeriesWriter().write, image=np.zeros((2, 2), "c8"))
 
-    with pytest.raises(DtypeError, match="make real numbers"):
+    with pytest.raises(DtypeError, match="make them real"):
         publish(tmp_path / "x.tif", write, replace=replace)
 
     assert names_in(tmp_path) == []

@@ -13,8 +13,8 @@ import numpy as np
 from tiffin.assemble.documents import held_bytes, inline_shape
 from tiffin.assemble.lost import Lost
 from tiffin.axes import Hints, place
+from tiffin.dtypes import cast_exactly, dtypes_that_hold, refuse_masked
 from tiffin.errors import DtypeError, ReadError
-from tiffin.exact import cast_exactly, holders, refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -200,7 +200,7 @@ def _advice(array: np.ndarray, dtype: np.dtype) -> str:
         return "; dtype='float64' holds them"
     if array.dtype.kind not in "iu" or dtype.kind not in "iu":
         return ""
-    (name, *_) = [*holders(array), ""]
+    (name, *_) = [*dtypes_that_hold(array), ""]
     if not name:
         return "; no dtype that a TIFF holds has all of them exactly"
     return f": name the detector's own, as in dtype={name!r}"

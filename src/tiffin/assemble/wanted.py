@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble.announced import hints_of, image_fields, may_be_image
 from tiffin.assemble.documents import inline_shape
 from tiffin.axes import Axes
+from tiffin.dtypes import COMPLEX_ADVICE
 from tiffin.errors import DtypeError, TiffinError
-from tiffin.exact import MAKE_REAL
 from tiffin.frames import too_large
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Wanted:
         if dtype is None or dtype.kind in REAL or (announced and dtype.kind != "c"):
             return pixels
         if dtype.kind == "c":
-            return DtypeError(f"pixels of dtype {dtype} have no TIFF: {MAKE_REAL}")
+            return DtypeError(f"pixels of dtype {dtype} have no TIFF: {COMPLEX_ADVICE}")
         return DtypeError(f"no TIFF holds pixels of dtype {dtype}")
 
 

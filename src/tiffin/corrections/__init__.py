@@ -30,8 +30,8 @@ from tiffin.corrections.step import (
     described,
 )
 from tiffin.corrections.values import Mask, Scale, Threshold
+from tiffin.dtypes import refuse_masked
 from tiffin.errors import CorrectionError, TiffinError
-from tiffin.exact import refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

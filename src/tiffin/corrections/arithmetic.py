@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.dtypes import INTEGER_DTYPES, cast_exactly, float_dtype_for, integer_limits
 from tiffin.errors import CorrectionError, DtypeError
-from tiffin.exact import WHOLE, cast_exactly, float_for, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,9 +207,9 @@ def mean(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
 
 def sum_dtype(dtype: np.dtype, count: int, what: str, instead: str) -> np.dtype:
     """Return the smallest dtype of a TIFF that holds every sum of whole numbers."""
-    low, high = (count * limit for limit in limits_of(dtype))
-    for name in WHOLE:
-        lowest, highest = limits_of(np.dtype(name))
+    low, high = (count * limit for limit in integer_limits(dtype))
+    for name in INTEGER_DTYPES:
+        lowest, highest = integer_limits(np.dtype(name))
         if lowest <= low and high <= highest:
             return np.dtype(name)
     if low >= -(2**53) and high <= 2**53:
@@ -333,7 +333,9 @@ def _calculated(
 
 def _work(wanted: np.dtype, *sources: np.ndarray) -> np.dtype:
     """Calculate in float32 where that holds all sources exactly, else in float64."""
-    single = wanted == np.float32 and all(float_for(s.dtype) == wanted for s in sources)
+    single = wanted == np.float32 and all(
+        float_dtype_for(s.dtype) == wanted for s in sources
+    )
     return np.dtype("f4" if single else "f8")
 
 
@@ -345,7 +347,7 @@ def _wanted(
     if other.ndim and other.shape != image.shape:
         message = f"the image has shape {image.shape}, the {name} {other.shape}"
         raise CorrectionError(message)
-    wanted = float_for(image.dtype) if dtype is None else np.dtype(dtype)
+    wanted = float_dtype_for(image.dtype) if dtype is None else np.dtype(dtype)
     wanted = wanted.newbyteorder("=")
     if wanted.kind not in "iu" and wanted not in (np.float32, np.float64):
         message = f"{wanted} can't hold the result: ask for float32 or float64"

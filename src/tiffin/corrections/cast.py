@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from tiffin.corrections.arithmetic import row_blocks
+from tiffin.dtypes import (
+    FLOAT_DTYPES,
+    INTEGER_DTYPES,
+    cast_exactly,
+    float_dtype_for,
+    integer_limits,
+)
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
-from tiffin.exact import FLOATING, WHOLE, cast_exactly, fractional, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +95,7 @@ class Cast(Plain):
         object.__setattr__(self, "dtype", _name_of(self.dtype))
         _check("overflow", self.overflow, get_args(Overflow))
         _check("rounding", self.rounding, get_args(Rounding))
-        if self.overflow == "scale" and self.dtype in FLOATING:
+        if self.overflow == "scale" and self.dtype in FLOAT_DTYPES:
             message = (
                 f"overflow='scale' is for whole numbers, not {self.dtype}: "
                 f"use Scale(factor, offset)"
@@ -152,7 +158,7 @@ def _name_of(dtype: Any) -> str:
         name = np.dtype(dtype).name if dtype is not None else "None"
     except TypeError:
         name = str(dtype)
-    return _check("dtype", name, (*WHOLE, *FLOATING))
+    return _check("dtype", name, (*INTEGER_DTYPES, *FLOAT_DTYPES))
 
 
 def _check(setting: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -182,7 +188,7 @@ def _rounded(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
         if (np.trunc(image) != image).any():
             message = (
                 f"the image holds fractions, which {dtype} can't: "
-                f"ask for {fractional(image.dtype)}"
+                f"ask for {float_dtype_for(image.dtype)}"
             )
             raise DtypeError(message)
         return image
@@ -192,9 +198,9 @@ def _rounded(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
 def _clipped(image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
     if dtype.kind == "f":
         return _clipped_floats(image, dtype)
-    low, high = limits_of(dtype)
+    low, high = integer_limits(dtype)
     if image.dtype.kind != "f":
-        lowest, highest = limits_of(image.dtype)
+        lowest, highest = integer_limits(image.dtype)
         # Within the image's own range: no comparison has to cast.
         below, above = image < max(low, lowest), image > min(high, highest)
     else:
@@ -227,8 +233,8 @@ def _scaled(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
             f"{image.dtype}: use Scale(factor, offset) and overflow='clip'"
         )
         raise DtypeError(message)
-    source = limits_of(image.dtype)
-    target = limits_of(dtype)
+    source = integer_limits(image.dtype)
+    target = integer_limits(dtype)
     steps = _above_lowest(image)
     # The widths of all ranges divide each other: 65535 is 257 times 255, and so on.
     wide, narrow = target[1] - target[0], source[1] - source[0]

@@ -15,8 +15,8 @@ import numpy as np
 
 from tiffin.corrections.arithmetic import MOST, Running, real, sum_dtype
 from tiffin.corrections.cast import Plain
+from tiffin.dtypes import float_dtype_for
 from tiffin.errors import CorrectionError, SettingsError
-from tiffin.exact import float_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -143,7 +143,7 @@ class Average(Joining):
 
     def dtype(self, of: np.dtype, count: int) -> np.dtype:  # noqa: ARG002 (as a Sum)
         """Return the dtype of a mean of images of a dtype."""
-        return float_for(of)
+        return float_dtype_for(of)
 
     def result(self, running: Running) -> np.ndarray:
         """Make the mean of what has been added up."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.corrections.arithmetic import average, real
+from tiffin.dtypes import refuse_masked
 from tiffin.errors import CorrectionError, DtypeError
-from tiffin.exact import refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ import numpy as np
 from tiffin.corrections.arithmetic import calculable, real, refuse_overflow
 from tiffin.corrections.cast import Plain
 from tiffin.corrections.numbers import Number, double, is_finite, number
+from tiffin.dtypes import integer_limits, refuse_masked
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
-from tiffin.exact import limits_of, refuse_masked
 
 if TYPE_CHECKING:
     from tiffin.corrections.step import Bound, Notes, RunView
@@ -302,7 +302,7 @@ def held(fill: Number, dtype: np.dtype) -> Any:
         if np.isnan(value) or float(value) == fill:
             return value
     elif is_finite(fill) and fill == int(fill):
-        low, high = limits_of(dtype)
+        low, high = integer_limits(dtype)
         if low <= int(fill) <= high:
             return dtype.type(int(fill))
     message = f"{dtype} can't hold fill={fill!r} exactly"

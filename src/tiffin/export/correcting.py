@@ -23,8 +23,8 @@ from tiffin.corrections import (
     correct,
 )
 from tiffin.corrections.dark import BoundDark
+from tiffin.dtypes import refuse_masked
 from tiffin.errors import NoImageError, SourceError
-from tiffin.exact import refuse_masked
 from tiffin.export.joined import Joined
 from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.dtypes import refuse_masked
 from tiffin.errors import NotYetError, ReadError
-from tiffin.exact import refuse_masked
 from tiffin.readers.eiger import EigerHandler
 from tiffin.readers.hdf5_files import Hdf5File
 from tiffin.readers.hdf5_reach import check_reach, is_hdf5

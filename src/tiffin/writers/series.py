@@ -14,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
+from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError
-from tiffin.exact import MAKE_REAL, fractional
 from tiffin.frames import too_large
 from tiffin.writers.checksums import (
     Buffer,
@@ -293,12 +293,12 @@ def _refusal(dtype: np.dtype) -> str:
         return f"no TIFF holds pixels of dtype {dtype}"
     told = f"pixels of dtype {dtype} have no TIFF that readers agree on"
     if dtype.kind == "c":
-        return f"{told}: {MAKE_REAL}"
+        return f"{told}: {COMPLEX_ADVICE}"
     if dtype.kind == "b":
         return f"{told}: they are true and false; dtype='uint8' makes 1 and 0 of them"
     if dtype.kind == "f":
         rounds = "holds" if dtype.itemsize < 4 else "rounds"
-        return f"{told}: dtype={fractional(dtype)!r} {rounds} their values"
+        return f"{told}: dtype={float_dtype_for(dtype).name!r} {rounds} their values"
     name = "uint32" if dtype.kind == "u" else "int32"
     return (
         f"{told}: ask for one that holds every value, as in dtype={name!r}; there are "

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tiffin.dtypes import cast_exactly
 from tiffin.errors import DtypeError
-from tiffin.exact import cast_exactly
 
 INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 
