@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from tiffin.assemble import held_bytes, images_lost, own_copy
+from tiffin.assemble import copy_document, estimate_nbytes, replace_images
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Pipeline, raise_first
@@ -114,13 +114,13 @@ class ImageExporter:
         """
         given: object = doc
         if not isinstance(given, Mapping):
-            message = f"a {name} document is a mapping, not {type(given).__name__}"
+            message = f"{name} document: must be a mapping, not {type(given).__name__}"
             self._fail(name, doc, SourceError(message))
             return
         raising = self.settings.on_error == "raise"
         awaited = name == "stop" or (raising and name in ("start", "descriptor"))
         try:
-            copy = own_copy(doc)
+            copy = copy_document(doc)
             if awaited:
                 self._hand_over_and_wait(name, copy)
             else:
@@ -133,11 +133,11 @@ class ImageExporter:
 
     def _hand_over(self, name: str, doc: Mapping[str, Any]) -> None:
         """Pass a document on; without its images, where there is no memory for long."""
-        held = held_bytes(doc.get("data", ()))
+        held = estimate_nbytes(doc.get("data", ()))
         if not self._mailbox.submit(held, partial(self._take, name, doc), self._crowd):
             limit = self.settings.stop_timeout
             reason = f"the image was not taken: {self._crowded} for {limit:g} s"
-            lost = images_lost(name, doc, reason)
+            lost = replace_images(name, doc, reason)
             self._mailbox.submit(0, partial(self._take, name, lost))
 
     def _hand_over_and_wait(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -265,8 +265,8 @@ class ImageExporter:
     def _fail(self, name: str, doc: object, error: BaseException) -> None:
         """Record what went wrong with a whole document."""
         if not isinstance(error, SourceError):
-            logger.error("a %s document failed", name, exc_info=error)
-            error = SourceError(f"a {name} document could not be exported: {error!r}")
+            logger.error("%s document failed", name, exc_info=error)
+            error = SourceError(f"this {name} document was not exported: {error!r}")
         run = self._pipeline.run_of(name, doc) if isinstance(doc, Mapping) else ""
         self._pipeline.record_failure(error, run)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiffin import ImageExporter, process
-from tiffin.assemble.kept import Kept
+from tiffin.assemble.reference_cache import DocumentCache
 from tiffin.compat import LiveTiffExporter, live_tiff_exporter
 from tiffin.export import pipeline
 from tiffin.testing import run_of
@@ -108,7 +108,7 @@ def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
 
 def test_documents_that_may_be_referred_to_are_bounded_by_their_bytes():
     """C15: the newest stay, 10 MB of them, however large each is."""
-    kept = Kept()
+    kept = DocumentCache()
     for n in range(400):
         run = f"r{n}"
         kwargs = [f"x{k}" for k in range(3000)]

@@ -10,7 +10,7 @@ import tifffile
 import tiffin
 from tests.integration.test_same_run import in_datums
 from tests.integration.test_streams import FRAMES, NAME, check, hdf5, stream_run
-from tiffin.assemble.older import MIMETYPES
+from tiffin.assemble.legacy_documents import MIMETYPES
 
 HDF5 = "application/x-hdf5"
 

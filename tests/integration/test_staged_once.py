@@ -8,7 +8,7 @@ import tiffin
 from tests.integration.test_streams import FRAMES, check, feed, hdf5, stream_run
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
-from tiffin.assemble.kept import KEPT, Kept
+from tiffin.assemble.reference_cache import MAX_DOCUMENTS, DocumentCache
 
 NAMED = "{start.scan_id}_{event.seq_num}_{i}.tif"
 
@@ -145,7 +145,7 @@ def test_what_ended_runs_leave_is_bounded(named):
     assembler = Assembler(fields=None, streams=("primary",))
     assembled(assembler, datum_documents(0)[:2])  # never stops
 
-    for n in range(1, KEPT + 500):
+    for n in range(1, MAX_DOCUMENTS + 500):
         run = datum_documents(n)
         if not named:
             del run[2][1]["run_start"]
@@ -153,9 +153,13 @@ def test_what_ended_runs_leave_is_bounded(named):
         assert frame.problem is None
 
     for kept in assembler.kept():
-        assert len(kept) <= KEPT
+        assert len(kept) <= MAX_DOCUMENTS
     (frame,) = assembled(
-        assembler, [*datum_documents(KEPT + 500)[:2], *refers_to(KEPT + 500, KEPT + 9)]
+        assembler,
+        [
+            *datum_documents(MAX_DOCUMENTS + 500)[:2],
+            *refers_to(MAX_DOCUMENTS + 500, MAX_DOCUMENTS + 9),
+        ],
     )
     assert frame.problem is None
 
@@ -172,18 +176,18 @@ def test_a_run_of_very_many_datums_does_not_keep_them_all():
     start, descriptor, resource, (_, datum), (_, event), _ = datum_documents(1)
     assembled(assembler, [start, descriptor, resource])
 
-    for k in range(KEPT + 500):
+    for k in range(MAX_DOCUMENTS + 500):
         one = {**datum, "datum_id": f"r-1/{k}"}
         two = {**event, "uid": f"e-{k}", "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
         (frame,) = assembled(assembler, [("datum", one), ("event", two)])
         assert frame.problem is None
 
-    assert max(len(kept) for kept in assembler.kept()) <= KEPT
+    assert max(len(kept) for kept in assembler.kept()) <= MAX_DOCUMENTS
 
 
 def test_an_open_runs_documents_are_all_kept_until_they_are_used():
     """However many: a replay may tell all of them before the first event."""
-    kept = Kept(most=3, once=True)
+    kept = DocumentCache(most=3, once=True)
 
     for k in range(10):
         kept.add(f"datum-{k}", {"n": k}, "run-1")
@@ -200,20 +204,20 @@ def test_datums_wait_for_their_resource_however_many():
     assembler = Assembler(fields=None, streams=("primary",))
     start, descriptor, resource, (_, datum), (_, event), stop = datum_documents(1)
     assembled(assembler, [start, descriptor])
-    for k in range(KEPT + 500):
+    for k in range(MAX_DOCUMENTS + 500):
         one = {**datum, "datum_id": f"r-1/{k}"}
         two = {**event, "uid": f"e-{k}", "seq_num": k + 1, "data": {"img": f"r-1/{k}"}}
         assert not assembled(assembler, [("datum", one), ("event", two)])
 
     frames = assembled(assembler, [resource, stop])
 
-    assert len(frames) == KEPT + 500
+    assert len(frames) == MAX_DOCUMENTS + 500
     assert all(frame.problem is None for frame in frames)
 
 
 def test_what_is_referred_to_again_and_again_is_not_forgotten():
     """A detector staged once for a session, beside one staged for each run."""
-    kept = Kept(most=3)
+    kept = DocumentCache(most=3)
     kept.add("session", {}, "run-0")
     kept.end("run-0")
 

@@ -12,7 +12,7 @@ import tiffin
 from tests.integration.test_same_run import in_datums, in_events, in_pages
 from tests.integration.test_streams import NAME, feed, hdf5, stream_run
 from tiffin import ImageExporter
-from tiffin.assemble import Assembler, Foresight
+from tiffin.assemble import Assembler, LateDocuments
 from tiffin.errors import SourceError
 
 EVENTS = 3
@@ -250,7 +250,7 @@ def test_nothing_but_a_source_error_comes_out_of_wild_documents(runs, joined, fi
     @THESE
     @given(damaged(runs, ALL))
     def check(run):
-        Foresight.of(run)
+        LateDocuments.scan(run)
         assembler = Assembler(
             fields=fields, streams=("primary",), join_events=joined, corrected=False
         )
@@ -271,7 +271,7 @@ def test_nothing_but_a_source_error_comes_out_of_wild_documents(runs, joined, fi
 def assert_announced(assembler, doc):
     """Ask what a descriptor announces; it is asked for good ones only."""
     if isinstance(doc.get("uid"), str):
-        announced = assembler.announced(doc)
+        announced = assembler.declared_images(doc)
         assert announced is None or all(n > 0 for n in announced.images.values())
 
 

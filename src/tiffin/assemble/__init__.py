@@ -5,22 +5,22 @@ documents: ``events`` (images in the event itself), ``datums`` (resources and da
 ``stream_datums`` (stream resources and stream datums); `older` knows earlier layouts.
 """
 
-from tiffin.assemble.announced import Announced, hints_of
-from tiffin.assemble.documents import held_bytes, own_copy
-from tiffin.assemble.foresight import Foresight
+from tiffin.assemble.data_keys import DeclaredImages, axis_hints
+from tiffin.assemble.documents import copy_document, estimate_nbytes
 from tiffin.assemble.inline import ListDtypes
-from tiffin.assemble.lost import images_lost
-from tiffin.assemble.repeated_runs import each_run_once
+from tiffin.assemble.lookahead import LateDocuments
+from tiffin.assemble.lost import replace_images
+from tiffin.assemble.repeated_runs import skip_repeated_runs
 from tiffin.assemble.router import Assembler
 
 __all__ = [
-    "Announced",
+    "DeclaredImages",
     "Assembler",
-    "Foresight",
+    "LateDocuments",
     "ListDtypes",
-    "each_run_once",
-    "held_bytes",
-    "hints_of",
-    "images_lost",
-    "own_copy",
+    "skip_repeated_runs",
+    "estimate_nbytes",
+    "axis_hints",
+    "replace_images",
+    "copy_document",
 ]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import announced_dtype
+from tiffin.assemble.data_keys import announced_dtype
 from tiffin.assemble.event_frames import frames_of, take_numbers
-from tiffin.assemble.kept import Kept
-from tiffin.assemble.understood import AMISS, not_understood
-from tiffin.assemble.waiting import NotDescribed
+from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
+from tiffin.assemble.pending import MissingDocument
+from tiffin.assemble.reference_cache import DocumentCache
 from tiffin.readers import DatumPixels, Handlers, RootMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tiffin.assemble.field_selection import FieldSelection
+    from tiffin.assemble.pending import PendingFrames
     from tiffin.assemble.run import OpenRun
-    from tiffin.assemble.waiting import WaitingRoom
-    from tiffin.assemble.wanted import Wanted
     from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels
 
@@ -29,31 +29,34 @@ class Datums:
 
     Parameters
     ----------
-    wanted : Wanted
-    waiting : WaitingRoom
+    selection : FieldSelection
+    pending : PendingFrames
     roots : RootMap, optional
         For files recorded on another mount.
     """
 
     def __init__(
-        self, wanted: Wanted, waiting: WaitingRoom, roots: RootMap | None = None
+        self,
+        selection: FieldSelection,
+        pending: PendingFrames,
+        roots: RootMap | None = None,
     ) -> None:
-        self._wanted = wanted
-        self._waiting = waiting
+        self._selection = selection
+        self._pending = pending
         self._handlers = Handlers(roots)
-        self.resources = Kept()
-        self.datums = Kept(once=True)
+        self.resources = DocumentCache()
+        self.datums = DocumentCache(once=True)
 
     def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
         """Take a resource of an open run; give the frames that waited for it."""
         self.resources.add(doc["uid"], doc, run)
-        yield from self._waiting.arrived(doc["uid"])
+        yield from self._pending.arrived(doc["uid"])
 
     def datum(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
         """Take a datum, of its resource's run or else this one."""
         run = self.resources.run_of(doc["resource"]) or run
         self.datums.add(doc["datum_id"], doc, run)
-        yield from self._waiting.arrived(doc["datum_id"])
+        yield from self._pending.arrived(doc["datum_id"])
 
     def frames(
         self,
@@ -74,19 +77,19 @@ class Datums:
         pixels: Pixels | TiffinError
         try:
             pixels = self._pixels(datum_id, name, data_key)
-        except AMISS as error:
-            if isinstance(error, NotDescribed) and not last:
+        except MALFORMED_OR_OURS as error:
+            if isinstance(error, MissingDocument) and not last:
                 if numbers is None:
-                    hints = self._wanted.hints(name, data_key)
+                    hints = self._selection.hints(name, data_key)
                     number = event["seq_num"]
                     numbers = take_numbers(
                         run, descriptor, name, number, hints.shape, hints
                     )
                 again = partial(self.frames, run, descriptor, event, name, numbers)
-                self._waiting.wait(run.uid, error.uid, again)
+                self._pending.wait(run.uid, error.uid, again)
                 return
-            pixels = not_understood(f"what describes datum {datum_id!r}", error)
-        checked = self._wanted.checked(pixels, announced=True)
+            pixels = malformed_error(f"what describes datum {datum_id!r}", error)
+        checked = self._selection.checked(pixels, announced=True)
         yield from frames_of(run, descriptor, event, name, checked, numbers)
 
     def end_run(self, run: str) -> None:
@@ -105,7 +108,7 @@ class Datums:
 
         Raises
         ------
-        NotDescribed
+        MissingDocument
             If it, or its resource, is not known yet.
         UnknownFormatError
             If nobody can read its spec.
@@ -113,16 +116,16 @@ class Datums:
         datum = self.datums.get(datum_id)
         if datum is None:
             message = f"no document described datum {datum_id!r}"
-            raise NotDescribed(message, datum_id)
+            raise MissingDocument(message, datum_id)
         uid = datum["resource"]
         resource = self.resources.get(uid)
         if resource is None:
             message = f"no document described resource {uid!r} of datum {datum_id!r}"
-            raise NotDescribed(message, uid)
+            raise MissingDocument(message, uid)
         self.datums.use(datum_id)
         self.resources.use(uid)
         self._handlers.factory(resource["spec"])
-        hints = self._wanted.hints(name, data_key)
+        hints = self._selection.hints(name, data_key)
         return DatumPixels(
             handlers=self._handlers,
             resource=resource,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PLAIN", "held_bytes", "inline_shape", "own_copy", "taken_bytes"]
+__all__ = ["PLAIN", "estimate_nbytes", "inline_shape", "copy_document", "taken_bytes"]
 
 PLAIN = frozenset({int, float, str, bool, type(None)})
 """What nobody can change."""
@@ -17,7 +17,7 @@ NUMBER_IN_LIST = 40
 """About what a number in a nested list takes: the object, and its place [bytes]."""
 
 
-def own_copy(document: Any) -> Any:
+def copy_document(document: Any) -> Any:
     """Copy a document, its nested values and its arrays.
 
     Arrays are writable in the copy, and lazy ones stay what they are.
@@ -25,7 +25,7 @@ def own_copy(document: Any) -> Any:
     Examples
     --------
     >>> document = {"data": {"img": np.zeros(3)}, "tags": [{"a": 1}]}
-    >>> copy = own_copy(document)
+    >>> copy = copy_document(document)
     >>> copy["data"]["img"] += 1
     >>> copy["tags"][0]["a"] = 2
     >>> document
@@ -33,14 +33,14 @@ def own_copy(document: Any) -> Any:
     """
     if isinstance(document, Mapping):
         return {
-            key: value if type(value) in PLAIN else own_copy(value)
+            key: value if type(value) in PLAIN else copy_document(value)
             for key, value in document.items()
         }
     if isinstance(document, (list, tuple)):
         nested = (list, tuple, Mapping, np.ndarray)
         if any(isinstance(item, nested) for item in document):
             # Subclasses, as named tuples are, may want other arguments: plain ones.
-            items = [own_copy(item) for item in document]
+            items = [copy_document(item) for item in document]
             return items if isinstance(document, list) else tuple(items)
         return list(document) if isinstance(document, list) else document
     if isinstance(document, np.ndarray):
@@ -48,22 +48,22 @@ def own_copy(document: Any) -> Any:
     return document
 
 
-def held_bytes(value: Any) -> int:
+def estimate_nbytes(value: Any) -> int:
     """Return about how much memory the arrays and lists of a value take [bytes].
 
     Examples
     --------
-    >>> held_bytes({"img": np.zeros(100, "u2"), "list": [[1, 2], [3, 4]], "x": 1.5})
+    >>> estimate_nbytes({"img": np.zeros(100, "u2"), "list": [[1, 2], [3, 4]]})
     360
     """
     if isinstance(value, Mapping):
-        return sum(held_bytes(item) for item in value.values())
+        return sum(estimate_nbytes(item) for item in value.values())
     if hasattr(value, "nbytes"):
         return int(value.nbytes)
     if isinstance(value, (list, tuple)) and value:
         first = value[0]
         if isinstance(first, (list, tuple, np.ndarray)):
-            return len(value) * held_bytes(first)  # rows of an image are alike
+            return len(value) * estimate_nbytes(first)  # rows of an image are alike
         return len(value) * NUMBER_IN_LIST
     return 0
 

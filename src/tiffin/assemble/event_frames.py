@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import MOST_IMAGES
-from tiffin.assemble.understood import whole
+from tiffin.assemble.data_keys import MOST_IMAGES
+from tiffin.assemble.malformed import parse_int
 from tiffin.errors import NoImageError, TiffinError
 from tiffin.frames import Frame, Pixels
 
@@ -51,7 +51,7 @@ def frames_of(
         "run": run.uid,
         "stream": descriptor["name"],
         "field": name,
-        "seq_num": whole(event["seq_num"]),  # numpy's are no JSON
+        "seq_num": parse_int(event["seq_num"]),  # numpy's are no JSON
         "start": run.start,
         "descriptor": descriptor,
         "event": event,
@@ -98,6 +98,6 @@ def take_numbers(
         descriptor["name"],
         str(name),
         count if count <= MOST_IMAGES else 1,
-        whole(seq_num),
+        parse_int(seq_num),
         source,
     )

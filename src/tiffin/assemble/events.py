@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import is_image
+from tiffin.assemble.data_keys import is_image
 from tiffin.assemble.documents import inline_shape
 from tiffin.assemble.event_frames import frames_of
+from tiffin.assemble.field_selection import is_2d
 from tiffin.assemble.inline import inline_pixels
-from tiffin.assemble.understood import AMISS, not_understood
-from tiffin.assemble.wanted import is_2d
+from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
 from tiffin.errors import FieldError, NoImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiffin.assemble.datums import Datums
+    from tiffin.assemble.field_selection import FieldSelection
     from tiffin.assemble.inline import ListDtypes
     from tiffin.assemble.run import OpenRun
-    from tiffin.assemble.wanted import Wanted
     from tiffin.frames import Frame, Pixels
 
 __all__ = ["Events", "without_images"]
@@ -30,15 +30,17 @@ class Events:
 
     Parameters
     ----------
-    wanted : Wanted
+    selection : FieldSelection
     dtypes : ListDtypes
         The rule for lists without a dtype.
     datums : Datums
         Who knows what references mean.
     """
 
-    def __init__(self, wanted: Wanted, dtypes: ListDtypes, datums: Datums) -> None:
-        self._wanted = wanted
+    def __init__(
+        self, selection: FieldSelection, dtypes: ListDtypes, datums: Datums
+    ) -> None:
+        self._selection = selection
         self._dtypes = dtypes
         self._datums = datums
 
@@ -46,7 +48,7 @@ class Events:
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
     ) -> Iterator[Frame]:
         """Return the images of an event, field by field."""
-        for name in self._wanted.fields_in(event["data"], descriptor["data_keys"]):
+        for name in self._selection.fields_in(event["data"], descriptor["data_keys"]):
             yield from self._of_field(run, descriptor, event, name)
 
     def _of_field(
@@ -72,9 +74,9 @@ class Events:
         elif shape is not None and (len(shape) >= 2 or (announced and shape == (0,))):
             where = (run.uid, descriptor["name"], name)
             try:
-                pixels = self._wanted.checked(self._pixels(value, data_key, where))
-            except AMISS as error:
-                pixels = not_understood(f"event {event['seq_num']}: {name!r}", error)
+                pixels = self._selection.checked(self._pixels(value, data_key, where))
+            except MALFORMED_OR_OURS as error:
+                pixels = malformed_error(f"event {event['seq_num']}: {name!r}", error)
             yield from frames_of(run, descriptor, event, name, pixels)
         elif announced or name in run.seen:
             held = type(value).__name__ if shape is None else f"shape {list(shape)}"
@@ -85,7 +87,7 @@ class Events:
     def _pixels(
         self, value: Any, data_key: Mapping[str, Any], where: tuple[str, str, str]
     ) -> Pixels:
-        hints = self._wanted.hints(where[-1], data_key)
+        hints = self._selection.hints(where[-1], data_key)
         made: Any = inline_pixels(value, data_key, self._dtypes, where, hints)
         pixels: Pixels = made
         return pixels

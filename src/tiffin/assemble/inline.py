@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble.documents import held_bytes, inline_shape
-from tiffin.assemble.lost import Lost
+from tiffin.assemble.documents import estimate_nbytes, inline_shape
+from tiffin.assemble.lost import MissingArray
 from tiffin.axes import Hints, place
 from tiffin.dtypes import cast_exactly, dtypes_that_hold, refuse_masked
 from tiffin.errors import DtypeError, ReadError
@@ -41,12 +41,12 @@ class ArrayPixels:
         shape = tuple(map(int, self.array.shape))
         self.shape, self.hints = _placed(shape, self.hints)
         self.dtype = np.dtype(self.array.dtype)
-        in_memory = isinstance(self.array, (np.ndarray, Lost))
+        in_memory = isinstance(self.array, (np.ndarray, MissingArray))
         self.held = self.array.nbytes if in_memory else 0
 
     def open(self) -> Any:
         """Return the array itself."""
-        return self.array.read() if isinstance(self.array, Lost) else self.array
+        return self.array.read() if isinstance(self.array, MissingArray) else self.array
 
 
 class ListDtypes:
@@ -148,7 +148,7 @@ class ListPixels:
 
     def __post_init__(self) -> None:
         self.shape, self.hints = _placed(inline_shape(self.values) or (), self.hints)
-        self.held = held_bytes(self.values)
+        self.held = estimate_nbytes(self.values)
 
     @property
     def dtype(self) -> np.dtype | None:

@@ -10,10 +10,10 @@ import numpy as np
 from tiffin.assemble.documents import inline_shape
 from tiffin.errors import ReadError
 
-__all__ = ["Lost", "images_lost"]
+__all__ = ["MissingArray", "replace_images"]
 
 
-class Lost:
+class MissingArray:
     """Stands for an array that was not taken.
 
     Parameters
@@ -43,8 +43,8 @@ class Lost:
         raise ReadError(self.reason)
 
 
-def images_lost(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """Return a document whose images are `Lost`: its frames fail, each with its name.
+def replace_images(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return a document whose images are `MissingArray`: its frames fail.
 
     Parameters
     ----------
@@ -68,4 +68,4 @@ def images_lost(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any
 def _lost(value: Any, reason: str) -> Any:
     in_memory = isinstance(value, (np.ndarray, list, tuple))
     is_image = in_memory and len(inline_shape(value) or ()) >= 2
-    return Lost(value, reason) if is_image else value
+    return MissingArray(value, reason) if is_image else value

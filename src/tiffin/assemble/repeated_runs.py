@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
-__all__ = ["each_run_once"]
+__all__ = ["skip_repeated_runs"]
 
 
-def each_run_once(parts: Iterable[Documents]) -> Iterator[Documents]:
+def skip_repeated_runs(parts: Iterable[Documents]) -> Iterator[Documents]:
     """Return the parts of a source without the runs that have ended before.
 
     Parameters
@@ -23,7 +23,7 @@ def each_run_once(parts: Iterable[Documents]) -> Iterator[Documents]:
     Examples
     --------
     >>> run = [("start", {"uid": "a"}), ("stop", {"run_start": "a"})]
-    >>> [name for part in each_run_once([run, run]) for name, doc in part]
+    >>> [name for part in skip_repeated_runs([run, run]) for name, doc in part]
     ['start', 'stop']
     """
     ended: set[str] = set()

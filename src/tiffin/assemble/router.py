@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page
 
-from tiffin.assemble.announced import Announced
+from tiffin.assemble.data_keys import DeclaredImages
 from tiffin.assemble.datums import Datums
 from tiffin.assemble.events import Events, without_images
-from tiffin.assemble.foresight import BASELINE, Foresight, events_in
+from tiffin.assemble.field_selection import FieldSelection
 from tiffin.assemble.inline import ListDtypes
-from tiffin.assemble.older import datums_in_bulk
+from tiffin.assemble.legacy_documents import unpack_bulk_datum
+from tiffin.assemble.lookahead import BASELINE, LateDocuments, events_in
+from tiffin.assemble.malformed import MALFORMED, malformed_error, parse_int
+from tiffin.assemble.pending import PendingFrames
 from tiffin.assemble.run import OpenRun
 from tiffin.assemble.runs import Runs
 from tiffin.assemble.stream_datums import StreamDatums
-from tiffin.assemble.understood import WILD, not_understood, whole
-from tiffin.assemble.waiting import WaitingRoom
-from tiffin.assemble.wanted import Wanted
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.frames import Frame
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.assemble.kept import Kept
+    from tiffin.assemble.reference_cache import DocumentCache
     from tiffin.readers import RootMap
 
 __all__ = ["Assembler"]
@@ -59,7 +59,7 @@ class Assembler:
         What the user says of arrays' axes.
     roots : RootMap, optional
         For files recorded on another mount.
-    foresight : Foresight, optional
+    late_documents : LateDocuments, optional
         What a replay's documents tell only later.
     corrected : bool
         Whether corrections act on the images, other than a cast: they may make real
@@ -91,13 +91,13 @@ class Assembler:
         join_events: bool = False,
         axes: Axes | None = None,
         roots: RootMap | None = None,
-        foresight: Foresight | None = None,
+        late_documents: LateDocuments | None = None,
         corrected: bool = True,
         cast: np.dtype | None = None,
         counts: dict[tuple[str, str], int] | None = None,
         repeats: bool = False,
     ) -> None:
-        self._wanted = wanted = Wanted(
+        self._selection = selection = FieldSelection(
             fields=fields,
             streams=streams,
             axes=axes or Axes(),
@@ -105,13 +105,13 @@ class Assembler:
             cast=cast,
         )
         self._repeats = repeats
-        self._foresight = foresight or Foresight()
+        self._late_documents = late_documents or LateDocuments()
         self._runs = Runs()
-        self._waiting = waiting = WaitingRoom()
-        self._datums = Datums(wanted, waiting, roots)
-        self._events = Events(wanted, dtypes or ListDtypes(), self._datums)
+        self._pending = pending = PendingFrames()
+        self._datums = Datums(selection, pending, roots)
+        self._events = Events(selection, dtypes or ListDtypes(), self._datums)
         self._stream_datums = StreamDatums(
-            wanted, waiting, join_events=join_events, roots=roots, counts=counts
+            selection, pending, join_events=join_events, roots=roots, counts=counts
         )
         self._strangers: set[str] = set()
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
@@ -132,11 +132,11 @@ class Assembler:
     @property
     def fields(self) -> tuple[str, ...] | None:
         """Which fields; None means every one. May be changed between two documents."""
-        return self._wanted.fields
+        return self._selection.fields
 
     @fields.setter
     def fields(self, fields: tuple[str, ...] | None) -> None:
-        self._wanted.fields = fields
+        self._selection.fields = fields
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
         """Take one document; give the frames that it completes.
@@ -154,8 +154,8 @@ class Assembler:
             return
         try:
             yield from method(doc) or ()
-        except WILD as error:
-            raise not_understood(f"a {name} document", error) from error
+        except MALFORMED as error:
+            raise malformed_error(f"this {name} document", error) from error
 
     def finish(self) -> Iterator[Frame]:
         """End the runs that never stopped."""
@@ -167,12 +167,12 @@ class Assembler:
         self._datums.close()
         self._stream_datums.close()
 
-    def kept(self) -> tuple[Kept, ...]:
+    def kept(self) -> tuple[DocumentCache, ...]:
         """Return the documents that are kept for others to refer to."""
         datums = self._datums
         return datums.resources, datums.datums, self._stream_datums.resources
 
-    def announced(self, descriptor: Mapping[str, Any]) -> Announced | None:
+    def declared_images(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
         """Return what a descriptor promises; None if its stream is left out."""
         found = self._selected(descriptor["uid"])
         if found is None:
@@ -180,10 +180,10 @@ class Assembler:
         run, descriptor = found  # as it is understood
         data_keys = descriptor["data_keys"]
         images = {
-            name: self._wanted.hints(name, data_keys[name]).images
-            for name in self._wanted.announced(data_keys)
+            name: self._selection.hints(name, data_keys[name]).images
+            for name in self._selection.announced(data_keys)
         }
-        return Announced(run.start, descriptor, images)
+        return DeclaredImages(run.start, descriptor, images)
 
     # ---- one method a kind of document
 
@@ -191,8 +191,8 @@ class Assembler:
         uid = str(doc["uid"])
         if self._runs.get(uid) is not None:
             return  # delivered twice; a run that has stopped may come again
-        stop = self._foresight.stops.get(uid, {})
-        baseline = self._foresight.baselines.get(uid, {})
+        stop = self._late_documents.stops.get(uid, {})
+        baseline = self._late_documents.baselines.get(uid, {})
         self._runs.begin(
             OpenRun(start=doc, stop=stop, baseline=baseline, repeats=self._repeats)
         )
@@ -226,7 +226,7 @@ class Assembler:
         run, descriptor = found
         if run.is_known("event", doc):
             return None
-        run.numbers[descriptor["name"]].add(whole(doc["seq_num"]))
+        run.numbers[descriptor["name"]].add(parse_int(doc["seq_num"]))
         return chain(
             self._events.frames(run, descriptor, doc),
             self._stream_datums.event(run, descriptor, doc),
@@ -243,8 +243,8 @@ class Assembler:
         for part in _parts_of(name, doc):
             try:
                 yield from method(part) or ()
-            except WILD as error:
-                problem = not_understood(f"a part of a {name} document", error)
+            except MALFORMED as error:
+                problem = malformed_error(f"part of this {name} document", error)
                 yield Frame(run=self._runs.uid_for(part), problem=problem)
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
@@ -255,7 +255,7 @@ class Assembler:
     def _selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Find run and descriptor, if the descriptor's stream is asked for."""
         found = self._runs.find(uid)
-        wanted = found is not None and self._wanted.has_stream(found[1]["name"])
+        wanted = found is not None and self._selection.has_stream(found[1]["name"])
         return found if wanted else None
 
     def _stranger(self, descriptor: str) -> Iterator[Frame]:
@@ -280,7 +280,7 @@ class Assembler:
     # ---- the end of a run
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
-        yield from self._waiting.leave(run.uid)
+        yield from self._pending.leave(run.uid)
         for stream, name, seq_num in run.untold():
             lost = ReadError(f"no stream datum told of event {seq_num} of {name!r}")
             yield Frame(
@@ -291,7 +291,7 @@ class Assembler:
                 start=run.start,
                 problem=lost,
             )
-        for field, problem in run.missing(self.fields, self._wanted.streams):
+        for field, problem in run.missing(self.fields, self._selection.streams):
             yield Frame(run=run.uid, field=field, start=run.start, problem=problem)
         self._runs.end(run)
         self._datums.end_run(run.uid)
@@ -303,4 +303,4 @@ def _parts_of(name: str, doc: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     if name == "datum_page":
         datums: Iterable[Any] = unpack_datum_page(cast(Any, doc))
         return datums
-    return datums_in_bulk(doc) if name == "bulk_datum" else events_in(name, doc)
+    return unpack_bulk_datum(doc) if name == "bulk_datum" else events_in(name, doc)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import is_image
+from tiffin.assemble.data_keys import is_image
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:

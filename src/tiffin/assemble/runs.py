@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.understood import WILD
+from tiffin.assemble.malformed import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class Runs:
         """Return the run of an event of which nothing is certain; "" if unknown."""
         try:
             run = self._of_descriptor.get(event["descriptor"])
-        except WILD:
+        except MALFORMED:
             return ""
         return "" if run is None else run.uid
 

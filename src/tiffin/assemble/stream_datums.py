@@ -6,13 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import announced_dtype
+from tiffin.assemble.data_keys import announced_dtype
 from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.events import without_images
-from tiffin.assemble.kept import Kept
-from tiffin.assemble.older import today_s_stream_resource
-from tiffin.assemble.understood import AMISS, WILD, not_understood, whole
-from tiffin.assemble.waiting import NotDescribed
+from tiffin.assemble.legacy_documents import upgrade_stream_resource
+from tiffin.assemble.malformed import (
+    MALFORMED,
+    MALFORMED_OR_OURS,
+    malformed_error,
+    parse_int,
+)
+from tiffin.assemble.pending import MissingDocument
+from tiffin.assemble.reference_cache import DocumentCache
 from tiffin.errors import SourceError, TiffinError
 from tiffin.readers import AssetPixels, Assets, RootMap
 from tiffin.readers.formats import opener
@@ -21,9 +26,9 @@ from tiffin.readers.layout import datum_shape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tiffin.assemble.field_selection import FieldSelection
+    from tiffin.assemble.pending import PendingFrames
     from tiffin.assemble.run import OpenRun
-    from tiffin.assemble.waiting import WaitingRoom
-    from tiffin.assemble.wanted import Wanted
     from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels
 
@@ -41,8 +46,8 @@ class StreamDatums:
 
     Parameters
     ----------
-    wanted : Wanted
-    waiting : WaitingRoom
+    selection : FieldSelection
+    pending : PendingFrames
     join_events : bool
         Whether a stream datum waits for its event.
     roots : RootMap, optional
@@ -54,26 +59,26 @@ class StreamDatums:
 
     def __init__(
         self,
-        wanted: Wanted,
-        waiting: WaitingRoom,
+        selection: FieldSelection,
+        pending: PendingFrames,
         *,
         join_events: bool,
         roots: RootMap | None = None,
         counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
-        self._wanted = wanted
-        self._waiting = waiting
+        self._selection = selection
+        self._pending = pending
         self._join_events = join_events
         self._assets = Assets(roots)
         self._seen: dict[str, _Seen] = {}
         self._owns_counts = counts is None
         self._counts = {} if counts is None else counts
-        self.resources = Kept()
+        self.resources = DocumentCache()
 
     def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
         """Take a stream resource of an open run; give the frames that waited for it."""
-        self.resources.add(doc["uid"], today_s_stream_resource(doc), run)
-        yield from self._waiting.arrived(doc["uid"])
+        self.resources.add(doc["uid"], upgrade_stream_resource(doc), run)
+        yield from self._pending.arrived(doc["uid"])
 
     def datum(
         self, run: OpenRun, descriptor: Mapping[str, Any], doc: Mapping[str, Any]
@@ -107,10 +112,10 @@ class StreamDatums:
         """Take an event to be joined with; give the frames that waited for it."""
         if not self._join_events:
             return
-        place = (descriptor["name"], whole(event["seq_num"]))
+        place = (descriptor["name"], parse_int(event["seq_num"]))
         events = run.events.setdefault(place, [])
         events.append(without_images(event))
-        yield from self._waiting.arrived((run.uid, *place, len(events)))
+        yield from self._pending.arrived((run.uid, *place, len(events)))
 
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
@@ -134,26 +139,26 @@ class StreamDatums:
         """Return the images of one index, once its stream resource is known."""
         try:
             resource = self._described(uid)
-        except AMISS as error:
-            if isinstance(error, NotDescribed) and not last:
+        except MALFORMED_OR_OURS as error:
+            if isinstance(error, MissingDocument) and not last:
                 again = partial(self._frames, run, descriptor, uid, index, seq_num)
-                self._waiting.wait(run.uid, error.uid, again)
+                self._pending.wait(run.uid, error.uid, again)
                 return
-            problem = not_understood(f"what describes stream resource {uid!r}", error)
+            problem = malformed_error(f"what describes stream resource {uid!r}", error)
             alone = _event_alone(descriptor, seq_num)
             yield from frames_of(run, descriptor, alone, None, problem, source=str(uid))
             return
         name = resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
-        if not self._wanted.has_streamed(name, descriptor["data_keys"]):
+        if not self._selection.has_streamed(name, descriptor["data_keys"]):
             return
         run.told[descriptor["name"], name].add(seq_num)
         pixels: Pixels | TiffinError
         try:
             pixels = self._pixels(run, resource, index, name, data_key)
-        except AMISS as error:
-            pixels = not_understood(f"stream resource {uid!r}", error)
-        checked = self._wanted.checked(pixels, announced=True)
+        except MALFORMED_OR_OURS as error:
+            pixels = malformed_error(f"stream resource {uid!r}", error)
+        checked = self._selection.checked(pixels, announced=True)
         # Before the event is waited for: numbers are not to depend on who waits.
         numbers = range(0)
         if not isinstance(checked, TiffinError):
@@ -198,7 +203,7 @@ class StreamDatums:
                 numbers,
                 source,
             )
-            self._waiting.wait(run.uid, (run.uid, *place, take), again)
+            self._pending.wait(run.uid, (run.uid, *place, take), again)
             return
         event = events[:take][-1] if events else _event_alone(descriptor, seq_num)
         yield from frames_of(run, descriptor, event, name, pixels, numbers, source)
@@ -207,7 +212,7 @@ class StreamDatums:
         resource = self.resources.get(uid)
         if resource is None:
             message = f"no document described stream resource {uid!r}"
-            raise NotDescribed(message, uid)
+            raise MissingDocument(message, uid)
         self.resources.use(uid)
         hash(resource["data_key"])  # what names no field is refused here
         return resource
@@ -233,7 +238,7 @@ class StreamDatums:
             opener(resource["mimetype"])
             if len(self._seen) >= MOST_SEEN:
                 self._seen.clear()
-            hints = self._wanted.hints(name, data_key)
+            hints = self._selection.hints(name, data_key)
             hints = replace(hints, scan=_scan(run.start))
             seen = self._seen[uid] = _Seen(resource, data_key, hints)
         return AssetPixels(
@@ -271,9 +276,9 @@ def _range_in(doc: Mapping[str, Any], name: str) -> range:
     """Read a half-open range of a stream datum."""
     said = doc[name]
     try:
-        start, stop = whole(said["start"]), whole(said["stop"])
-    except WILD as error:
-        raise not_understood(f"{name} {said!r} of a stream datum", error) from error
+        start, stop = parse_int(said["start"]), parse_int(said["stop"])
+    except MALFORMED as error:
+        raise malformed_error(f"{name} {said!r} of a stream datum", error) from error
     if not 0 <= start <= stop <= start + MOST_EVENTS:
         message = (
             f"{name} {said!r} of stream datum {doc.get('uid')!r} are none: they go "

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.assemble import Assembler, Foresight
+from tiffin.assemble import Assembler, LateDocuments
 from tiffin.cli.options import (
     ApiKey,
     Runs,
@@ -83,9 +83,9 @@ def _table(made: Template, names: Mapping[str, Any] | None) -> Table:
 def _first_frame(source: Any) -> Mapping[str, Any]:
     """Return what a template may speak of, for the first image of a run."""
     documents = open_source(source)
-    foresight = Foresight.of(_unbroken(documents))
+    foresight = LateDocuments.scan(_unbroken(documents))
     assembler = Assembler(
-        fields=None, streams=None, join_events=True, foresight=foresight
+        fields=None, streams=None, join_events=True, late_documents=foresight
     )
     for name, doc in documents:
         for frame in assembler(name, doc):

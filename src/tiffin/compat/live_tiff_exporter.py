@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble import Assembler, ListDtypes, own_copy
+from tiffin.assemble import Assembler, ListDtypes, copy_document
 from tiffin.axes import Hints
 from tiffin.compat.accounts import KEEP_REPORTS, Accounts
 from tiffin.corrections import Joining, Notes
@@ -201,11 +201,11 @@ class LiveTiffExporter:
         if name == "start":
             self._begin(str(doc["uid"]))
         if name in ("start", "descriptor"):
-            getattr(self, name)(own_copy(doc))
+            getattr(self, name)(copy_document(doc))
             self._assembler.fields = (self.field,)  # a hook may have chosen another
         self._hand_events(frames)
         if name == "stop":
-            self.stop(own_copy(doc))
+            self.stop(copy_document(doc))
             self._end(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
@@ -392,7 +392,7 @@ class LiveTiffExporter:
             ours = error if isinstance(error, TiffinError) else ReadError(message)
             self._fail(frame, ours)
             return
-        event = own_copy(frame.event)
+        event = copy_document(frame.event)
         field = str(frame.field)
         event["data"][field] = array
         event["filled"] = {**(event.get("filled") or {}), field: True}
@@ -503,7 +503,7 @@ def _check_field(field: object) -> None:
 
 def _document(name: str, doc: object) -> dict[str, Any]:
     if not isinstance(doc, Mapping):
-        message = f"a {name} document is a mapping, not {type(doc).__name__}"
+        message = f"{name} document must be a mapping, not {type(doc).__name__}"
         raise SourceError(message)
     return dict(doc)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.corrections.order import Order, check_order
 from tiffin.errors import FieldError, NoImageError, SettingsError
-from tiffin.starts import begun, is_same, item_of
+from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,11 +108,13 @@ class Nearest:
 
     def matches(self, start: Mapping[str, Any]) -> bool:
         """Whether a start document holds all that is asked for."""
-        return all(is_same(item_of(start, key), value) for key, value in self.metadata)
+        return all(
+            equal_values(get_nested(start, key), value) for key, value in self.metadata
+        )
 
     def reaches(self, start: Mapping[str, Any], light: Mapping[str, Any]) -> bool:
         """Whether a run began near enough to the light's, and is another one."""
-        after = begun(start) - begun(light)
+        after = start_time(start) - start_time(light)
         return (
             start.get("uid") != light.get("uid")
             and (

@@ -6,7 +6,7 @@ import gc
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble import each_run_once
+from tiffin.assemble import skip_repeated_runs
 from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export.content import ImageContent
@@ -118,7 +118,7 @@ def _replay(
     parts = getattr(documents, "parts", (documents,))
     pipeline.prepare(parts)
     held = getattr(documents, "held", False) and not settings.dry_run
-    pipeline.plan(map(interrupts.between, each_run_once(parts)), keep=held)
+    pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
     if not pipeline.has_records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
@@ -127,7 +127,7 @@ def _replay(
         return
     if held:
         pipeline.write()
-    for part in () if held else each_run_once(parts):
+    for part in () if held else skip_repeated_runs(parts):
         _write(pipeline, interrupts.between(part))
     pipeline.finish()
 

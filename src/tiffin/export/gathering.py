@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiffin.assemble import hints_of
+from tiffin.assemble import axis_hints
 from tiffin.errors import (
     CorrectionError,
     NoImageError,
@@ -23,7 +23,7 @@ from tiffin.export.joined import Joined, blamed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiffin.assemble import Announced
+    from tiffin.assemble import DeclaredImages
     from tiffin.axes import Axes
     from tiffin.corrections import Joining
     from tiffin.export.correcting import Correcting
@@ -254,7 +254,7 @@ class _Stage:
         data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
         if data_key is None or self._number:  # a joined one stands for itself
             return 1
-        return hints_of(self._axes, str(frame.field), data_key).images
+        return axis_hints(self._axes, str(frame.field), data_key).images
 
     def left(self, key: Lane) -> list[Frame]:
         """Return the frame that too few were joined to, which fails."""
@@ -328,13 +328,15 @@ def _span(first: Frame, last: Frame) -> str:
     return f"{span}, field {first.field!r}"
 
 
-def announced_after(steps: Iterable[Joining], announced: Announced) -> Announced:
+def announced_after(
+    steps: Iterable[Joining], announced: DeclaredImages
+) -> DeclaredImages:
     """Return what a descriptor promises of joined frames: how many an event, at most.
 
     Parameters
     ----------
     steps : iterable of Joining
-    announced : Announced
+    announced : DeclaredImages
         Of the frames themselves.
     """
     images, start = dict(announced.images), dict(announced.start)

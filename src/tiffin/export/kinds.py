@@ -13,7 +13,7 @@ from tiffin.export.gathering import Gathering, announced_after, is_left_alone
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiffin.assemble import Announced
+    from tiffin.assemble import DeclaredImages
     from tiffin.export.correcting import Correcting
     from tiffin.frames import Frame
     from tiffin.settings import Settings
@@ -65,7 +65,7 @@ class Kinds:
             if not self._is_other_lane_s(lane, group):
                 yield group
 
-    def announced(self, announced: Announced) -> Announced:
+    def announced(self, announced: DeclaredImages) -> DeclaredImages:
         """Return what a descriptor promises of the frames that will come."""
         if not self._gathering.is_on:
             return announced

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.assemble import Announced
+    from tiffin.assemble import DeclaredImages
     from tiffin.engine.ledger import Place
     from tiffin.frames import Frame
     from tiffin.records import Status
@@ -125,7 +125,7 @@ class Namer:
         self.ledger.say(run, error)
 
     def check_descriptor(
-        self, announced: Announced, *, live: bool
+        self, announced: DeclaredImages, *, live: bool
     ) -> TemplateError | None:
         """Tell at its descriptor what every name of a stream would fail with.
 
@@ -149,7 +149,7 @@ class Namer:
                 found = found or error
         return found
 
-    def _check_distinct(self, announced: Announced, images: int) -> None:
+    def _check_distinct(self, announced: DeclaredImages, images: int) -> None:
         template, start = self._settings.template, announced.start
         streams = self._streams[str(start["uid"])]
         mend = indistinct(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble import Assembler, Foresight, ListDtypes
+from tiffin.assemble import Assembler, LateDocuments, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.engine import Later, Patience, Pool
 from tiffin.errors import (
@@ -118,7 +118,7 @@ class Pipeline:
         self._cast = np.dtype(casts[-1]) if casts else None
         self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
         self._counts: dict[tuple[str, str], int] = {}
-        self._foresight: Foresight | None = None
+        self._foresight: LateDocuments | None = None
         self._assembler = self._new_assembler()
         self._plan = Plan(self._namer)
         self._runs: dict[str, str] = {}
@@ -135,7 +135,7 @@ class Pipeline:
             To be given to `plan` or `feed` again. Looked at only if there is need.
         """
         if self._settings.template.roots & LATE:
-            self._foresight = Foresight.of(_unbroken(parts))
+            self._foresight = LateDocuments.scan(_unbroken(parts))
             self._assembler = self._new_assembler()
         if self._correcting.looks_ahead:
             for name, doc in _unbroken(parts):
@@ -252,7 +252,7 @@ class Pipeline:
     def _check_descriptor(
         self, assembler: Assembler, doc: Mapping[str, Any], *, live: bool
     ) -> TemplateError | None:
-        announced = assembler.announced(doc)
+        announced = assembler.declared_images(doc)
         if announced is None:
             return None
         return self._namer.check_descriptor(self._kinds.announced(announced), live=live)
@@ -485,7 +485,7 @@ class Pipeline:
             join_events=self._settings.needs_events,
             axes=self._settings.image_axes,
             roots=self._settings.roots,
-            foresight=self._foresight,
+            late_documents=self._foresight,
             corrected=self._corrected,
             cast=self._cast,
             counts=self._counts,

@@ -11,7 +11,7 @@ from tiffin.sources.asking import TIMEOUT, Server
 from tiffin.sources.files import TornError
 from tiffin.sources.kinds import Documents, guarded
 from tiffin.sources.tiled import holding, is_sql
-from tiffin.starts import begun
+from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,7 +82,7 @@ def _distance_from(light: Start) -> Callable[[Start], tuple[float, float, str]]:
     """Order by distance; then what came before; then by uid, so that order is one."""
 
     def distance(start: Start) -> tuple[float, float, str]:
-        after = begun(start) - begun(light)
+        after = start_time(start) - start_time(light)
         return abs(after), after, str(start["uid"])
 
     return distance
@@ -92,13 +92,13 @@ def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]
     """Ask a databroker of version 1 or 0, which is called with keys and values."""
     times = {}
     if query.order == "before":
-        times["until"] = begun(light) + MARGIN
+        times["until"] = start_time(light) + MARGIN
     elif query.within is not None:
-        times["until"] = begun(light) + query.within + MARGIN
+        times["until"] = start_time(light) + query.within + MARGIN
     if query.order == "after":
-        times["since"] = begun(light) - MARGIN
+        times["since"] = start_time(light) - MARGIN
     elif query.within is not None:
-        times["since"] = begun(light) - query.within - MARGIN
+        times["since"] = start_time(light) - query.within - MARGIN
     for header in broker(**dict(query.metadata), **times):
         yield header.start
 
@@ -113,7 +113,7 @@ def _in_tiled(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
     """Ask a server for those before, and for those after, a page at a time."""
     from tiled.queries import Comparison
 
-    found, time = holding(client, dict(query.metadata)), begun(light)
+    found, time = holding(client, dict(query.metadata)), start_time(light)
     if query.within is not None:
         found = found.search(Comparison("ge", "start.time", time - query.within))
         found = found.search(Comparison("le", "start.time", time + query.within))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
-from tiffin.starts import begun, is_same, item_of
+from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
@@ -126,9 +126,12 @@ class Selection:
 
     def allows(self, start: Mapping[str, Any]) -> bool:
         """Whether query and times allow a run."""
-        time = begun(start)
+        time = start_time(start)
         return (
-            all(_fits(item_of(start, key), value) for key, value in self.query.items())
+            all(
+                _fits(get_nested(start, key), value)
+                for key, value in self.query.items()
+            )
             and (self.since is None or time >= self.since)
             and (self.until is None or time < self.until)
         )
@@ -147,7 +150,7 @@ class Selection:
                 message = f"a start document has no uid, only {[*start]}"
                 raise SourceError(message)
         allowed = [start for start in starts if self.allows(start)]
-        newest = sorted(allowed, key=lambda start: -begun(start))
+        newest = sorted(allowed, key=lambda start: -start_time(start))
         uids = [str(start["uid"]) for start in starts]
         if self.runs:  # each once, by however many names
             uids = [_named(newest, name) for name in self.runs]
@@ -260,7 +263,7 @@ def _named(newest: list[Mapping[str, Any]], name: str) -> str:
 
 def _fits(held: Any, wanted: Any) -> bool:
     readings = wanted.readings if isinstance(wanted, Typed) else (wanted,)
-    return any(is_same(held, reading) for reading in readings)
+    return any(equal_values(held, reading) for reading in readings)
 
 
 def _query(texts: Iterable[str]) -> dict[str, Any]:

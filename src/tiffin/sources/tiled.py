@@ -17,7 +17,7 @@ from tiffin.sources.select import (
     no_such_run,
     place_from_last,
 )
-from tiffin.starts import begun
+from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,7 +154,9 @@ def _found(client: Any, selection: Selection) -> list[Any]:
     if selection.runs:  # each once, by however many names
         found_runs = [_find_run(newest, name) for name in selection.runs]
         named = {run.metadata["start"]["uid"]: run for run in found_runs}
-        by_time = sorted(named, key=lambda uid: -begun(named[uid].metadata["start"]))
+        by_time = sorted(
+            named, key=lambda uid: -start_time(named[uid].metadata["start"])
+        )
         latest = by_time[: selection.limit]
         return [run for uid, run in named.items() if uid in latest]
     limit = selection.limit if selection else 1

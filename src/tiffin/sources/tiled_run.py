@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiffin.assemble import hints_of
+from tiffin.assemble import axis_hints
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
@@ -272,7 +272,7 @@ class Stream:
                 self._data_keys[key] = {**data_key, **files.told_by_file}
                 return field
         # The server gives what is announced: samples last, if dims say so.
-        as_told = hints_of(Axes(), key, {**data_key, "external": ""})
+        as_told = axis_hints(Axes(), key, {**data_key, "external": ""})
         if files.may_be_colour and as_told.at[2:] != (-1,):
             message = (
                 f"{key!r} is colour, or may be, which Tiled gives scrambled: read it "

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_IMAGES",
-    "Announced",
+    "DeclaredImages",
     "announced_dtype",
-    "announced_sizes",
-    "hints_of",
+    "declared_sizes",
+    "axis_hints",
     "image_fields",
     "is_doubtful",
     "is_image",
@@ -43,7 +43,7 @@ NO_ARRAY = ("number", "integer", "string", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class DeclaredImages:
     """What a descriptor promises of the fields that are exported.
 
     Attributes
@@ -59,7 +59,7 @@ class Announced:
     images: Mapping[str, int]
 
 
-def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
+def declared_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
     """Read a data key's shape, 0 for each size that it does not know.
 
     What ophyd once announced as (columns, rows, 0) is (rows, columns).
@@ -71,9 +71,9 @@ def announced_sizes(data_key: Mapping[str, Any]) -> tuple[int, ...] | None:
 
     Examples
     --------
-    >>> announced_sizes({"shape": [3, None, "9"]}), announced_sizes({"shape": "abc"})
+    >>> declared_sizes({"shape": [3, None, "9"]}), declared_sizes({"shape": "abc"})
     ((3, 0, 9), None)
-    >>> announced_sizes({"shape": [9, 6, 0]})
+    >>> declared_sizes({"shape": [9, 6, 0]})
     (6, 9)
     """
     shape = data_key.get("shape")
@@ -97,9 +97,9 @@ def announced_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
     return None
 
 
-def hints_of(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
+def axis_hints(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
     """Return what is known of the axes of a field's array."""
-    sizes = announced_sizes(data_key) or ()
+    sizes = declared_sizes(data_key) or ()
     dims = data_key.get("dims")
     return axes.hints(name, sizes, dims, external=is_external(data_key))
 

@@ -10,19 +10,19 @@ from tiffin.assemble.documents import taken_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KEPT", "KEPT_BYTES", "Kept"]
+__all__ = ["MAX_DOCUMENTS", "MAX_BYTES", "DocumentCache"]
 
-KEPT = 10_000
+MAX_DOCUMENTS = 10_000
 """So many are kept beyond their time. A detector that is staged once for many runs
 tells its resource in the first alone, and one that is read again without a trigger
 gives a datum of the run before. Both are a few documents back, a few thousand at most
 in a day of nested runs; what is used again counts as new."""
 
-KEPT_BYTES = 10 * 2**20
+MAX_BYTES = 10 * 2**20
 """So much memory they may take, but for the newest [bytes]."""
 
 
-class Kept:
+class DocumentCache:
     """Documents by their uid.
 
     Those of an open run are kept, however many they are. Of what is left of ended runs
@@ -40,7 +40,11 @@ class Kept:
     """
 
     def __init__(
-        self, most: int = KEPT, most_bytes: int = KEPT_BYTES, *, once: bool = False
+        self,
+        most: int = MAX_DOCUMENTS,
+        most_bytes: int = MAX_BYTES,
+        *,
+        once: bool = False,
     ) -> None:
         self._most = most
         self._most_bytes = most_bytes

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Frame
 
-__all__ = ["NotDescribed", "WaitingRoom"]
+__all__ = ["MissingDocument", "PendingFrames"]
 
 
-class NotDescribed(ReadError):
+class MissingDocument(ReadError):
     """A document that others refer to has not come (yet).
 
     Attributes
@@ -34,7 +34,7 @@ class Maker(Protocol):
     def __call__(self, *, last: bool) -> Iterator[Frame]: ...
 
 
-class WaitingRoom:
+class PendingFrames:
     """Keeps what can't be made yet until its document arrives, or its run ends."""
 
     def __init__(self) -> None:

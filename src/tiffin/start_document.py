@@ -9,10 +9,10 @@ from tiffin.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["begun", "is_same", "item_of"]
+__all__ = ["equal_values", "get_nested", "start_time"]
 
 
-def begun(start: Mapping[str, Any]) -> float:
+def start_time(start: Mapping[str, Any]) -> float:
     """Return the time at which a run began [s since 1970].
 
     Raises
@@ -27,12 +27,12 @@ def begun(start: Mapping[str, Any]) -> float:
         raise SourceError(message) from None
 
 
-def item_of(start: Mapping[str, Any], key: str) -> Any:
+def get_nested(start: Mapping[str, Any], key: str) -> Any:
     """Return what stands under a key, or under a key inside a key; None for nothing.
 
     Examples
     --------
-    >>> item_of({"sample": {"name": "Ni"}}, "sample.name")
+    >>> get_nested({"sample": {"name": "Ni"}}, "sample.name")
     'Ni'
     """
     value: Any = start
@@ -41,13 +41,13 @@ def item_of(start: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def is_same(held: Any, wanted: Any) -> bool:
+def equal_values(held: Any, wanted: Any) -> bool:
     """Whether a document's value is the one wanted; an array is as good as a list.
 
     Examples
     --------
     >>> import numpy as np
-    >>> is_same(np.array([1, 2]), [1, 2]), is_same("1", 1)
+    >>> equal_values(np.array([1, 2]), [1, 2]), equal_values("1", 1)
     (True, False)
     """
     return bool(_plain(held) == _plain(wanted))

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.announced import hints_of, image_fields, may_be_image
+from tiffin.assemble.data_keys import axis_hints, image_fields, may_be_image
 from tiffin.assemble.documents import inline_shape
 from tiffin.axes import Axes
 from tiffin.dtypes import COMPLEX_ADVICE
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiffin.axes import Hints
     from tiffin.frames import Pixels
 
-__all__ = ["Wanted", "is_2d"]
+__all__ = ["FieldSelection", "is_2d"]
 
 MOST_HINTS = 256
 """Fields whose hints are remembered."""
@@ -32,7 +32,7 @@ REAL = "biuf"
 
 
 @dataclass(slots=True, kw_only=True)
-class Wanted:
+class FieldSelection:
     """What is asked for; see `Assembler`.
 
     Attributes
@@ -91,7 +91,7 @@ class Wanted:
         if known is None or known[0] is not data_key:
             if len(self._hints) >= MOST_HINTS:
                 self._hints.clear()
-            known = self._hints[name] = data_key, hints_of(self.axes, name, data_key)
+            known = self._hints[name] = data_key, axis_hints(self.axes, name, data_key)
         return known[1]
 
     def _announced_in(self, data_keys: Mapping[str, Any]) -> list[str]:

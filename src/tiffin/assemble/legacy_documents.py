@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MIMETYPES", "datums_in_bulk", "today_s_stream_resource"]
+__all__ = ["MIMETYPES", "unpack_bulk_datum", "upgrade_stream_resource"]
 
 HDF5 = "application/x-hdf5"
 
@@ -49,7 +49,7 @@ DATASETS = {
 """Spec → where the images are, if the document does not say it."""
 
 
-def datums_in_bulk(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def unpack_bulk_datum(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Return the datums of a ``bulk_datum``, the layout before datum pages."""
     both = zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)
     for datum_id, datum_kwargs in [*both]:
@@ -60,7 +60,7 @@ def datums_in_bulk(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def today_s_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:
+def upgrade_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:
     """See a stream resource from before event-model 1.20 as one with mimetype and URI.
 
     A spec that is none of `MIMETYPES` takes the mimetype's place: a reader may be
@@ -69,7 +69,7 @@ def today_s_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:
     Examples
     --------
     >>> older = {"spec": "AD_HDF5", "root": "/data", "resource_path": "a.h5"}
-    >>> today_s_stream_resource({"uid": "u", "data_key": "img", **older})["uri"]
+    >>> upgrade_stream_resource({"uid": "u", "data_key": "img", **older})["uri"]
     'file://localhost/data/a.h5'
     """
     if "mimetype" in doc or "spec" not in doc:

@@ -6,9 +6,9 @@ from typing import Any
 
 from tiffin.errors import SourceError, TiffinError
 
-__all__ = ["AMISS", "WILD", "not_understood", "whole"]
+__all__ = ["MALFORMED_OR_OURS", "MALFORMED", "malformed_error", "parse_int"]
 
-WILD = (
+MALFORMED = (
     LookupError,
     TypeError,
     AttributeError,
@@ -18,11 +18,11 @@ WILD = (
 )
 """What comes of documents that lack what they must have, or hold something else."""
 
-AMISS = (*WILD, TiffinError)
+MALFORMED_OR_OURS = (*MALFORMED, TiffinError)
 """The same, and what we say of it ourselves."""
 
 
-def not_understood(what: str, error: Exception) -> TiffinError:
+def malformed_error(what: str, error: Exception) -> TiffinError:
     """Return the error to record: one of ours as it is, else with what it was about.
 
     Parameters
@@ -38,7 +38,7 @@ def not_understood(what: str, error: Exception) -> TiffinError:
     return told
 
 
-def whole(said: Any) -> int:
+def parse_int(said: Any) -> int:
     """Read a whole number, as text too; never rounded.
 
     Raises
@@ -48,9 +48,9 @@ def whole(said: Any) -> int:
 
     Examples
     --------
-    >>> whole("3"), whole(3.0)
+    >>> parse_int("3"), parse_int(3.0)
     (3, 3)
-    >>> whole(3.5)
+    >>> parse_int(3.5)
     Traceback (most recent call last):
       ...
     ValueError: 3.5 is no whole number

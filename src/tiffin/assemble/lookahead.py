@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_event_page
 
-from tiffin.assemble.understood import WILD
+from tiffin.assemble.malformed import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["BASELINE", "Foresight", "events_in"]
+__all__ = ["BASELINE", "LateDocuments", "events_in"]
 
 BASELINE = "baseline"
 """The stream that bluesky's SupplementalData reads before and after a plan."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foresight:
+class LateDocuments:
     """The stop documents and baselines of runs, by the run's uid.
 
     Attributes
@@ -35,13 +35,13 @@ class Foresight:
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> Foresight:
+    def scan(cls, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> LateDocuments:
         """Go through documents, and keep what is told late."""
         stops: dict[str, Mapping[str, Any]] = {}
         baselines: dict[str, Mapping[str, Any]] = {}
         runs: dict[str, str] = {}
         for name, doc in documents:
-            with suppress(*WILD):  # the assembler says so when it comes to it
+            with suppress(*MALFORMED):  # the assembler says so when it comes to it
                 if name == "stop" and "run_start" in doc:
                     stops[doc["run_start"]] = doc
                 elif name == "descriptor" and doc.get("name") == BASELINE:
