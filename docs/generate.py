@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
 from tiffin.cli.config import json_schema, options_of
-from tiffin.settings import Settings, keywords_of, option_of, type_text
+from tiffin.settings import description, option_of, setting_names, type_text
 
 DOCS = Path(__file__).parent
 HEAD = """# Settings
@@ -28,7 +28,7 @@ shell and the [configuration file](../howto/configure.md) have the option beside
 
 def table() -> str:
     """Return the page with a row for each setting."""
-    return HEAD + "".join(map(row, keywords_of(live=True)))
+    return HEAD + "".join(map(row, setting_names(live=True)))
 
 
 def row(name: str) -> str:
@@ -38,7 +38,7 @@ def row(name: str) -> str:
         f"`{name}`",
         f"`--{option.name}`" if option else "",
         type_text(name).replace("|", r"\|"),
-        Settings.model_fields[name].description.replace("``", "`"),
+        description(name).replace("``", "`"),
     )
     return f"| {' | '.join(cells)} |\n"
 

@@ -17,7 +17,7 @@ from tiffin.assemble import copy_document, estimate_nbytes, replace_images
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Pipeline, raise_first
-from tiffin.settings import LIVE_DEFAULTS, LiveKeywords, Settings, documented
+from tiffin.settings import LIVE_DEFAULTS, LiveKeywords, Settings, document_settings
 from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LAST_WAIT = 60.0
 """So long without progress, and an interpreter exits with frames under way [s]."""
 
 
-@documented(live=True)
+@document_settings(live=True)
 class ImageExporter:
     """A callback that exports images, for a RunEngine or a replay.
 

@@ -80,16 +80,24 @@ class TiffinError(Exception):
 class SettingsError(TiffinError, ValueError):
     """A setting that can't work, whatever the run.
 
+    Parameters
+    ----------
+    problem : str
+        What is wrong, such as "must be True or False, not 1".
+    setting : str, optional
+        The name of the setting, which the message begins with.
+
     Attributes
     ----------
-    setting : str
-        The name of the setting, if the message begins with it.
+    problem, setting : str
+        As given: the shell and the configuration file write the setting in their way.
     """
 
     exit_status = 2
 
-    def __init__(self, message: str, *, setting: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, *, setting: str = "") -> None:
+        super().__init__(f"{setting} {problem}" if setting else problem)
+        self.problem = problem
         self.setting = setting
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError, SourceError
 from tiffin.export import replay
-from tiffin.settings import Keywords, Settings, documented
+from tiffin.settings import Keywords, Settings, document_settings
 from tiffin.sources import TIMEOUT, RunFinder, Via, open_source
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "process"]
 
 
-@documented(live=False)
+@document_settings(live=False)
 def export(
     source: Any,
     template: str | Template,

@@ -15,8 +15,8 @@ from tiffin.settings import (
     Keywords,
     LiveKeywords,
     Settings,
-    keywords_of,
     option_of,
+    setting_names,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,7 +36,7 @@ def test_type_checkers_see_the_settings_of_the_schema(live, keywords):
     """`Keywords` names the settings of the schema, no more and no fewer."""
     named = keywords.__required_keys__ | keywords.__optional_keys__
 
-    assert set(keywords_of(live=live)) == named
+    assert set(setting_names(live=live)) == named
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_signature_and_docstring_show_every_setting(function, live):
     """`help(tiffin.export)` tells what can be given, with its default."""
     parameters = inspect.signature(function).parameters
 
-    for name in keywords_of(live=live):
+    for name in setting_names(live=live):
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert f"\n{name} : " in function.__doc__
 
@@ -59,7 +59,7 @@ def test_every_setting_is_described():
 
 def test_every_setting_has_an_option():
     """But for what it has another way for, settles itself, or is code."""
-    without = {name for name in keywords_of(live=False) if option_of(name) is None}
+    without = {name for name in setting_names(live=False) if option_of(name) is None}
 
     assert without == {"on_error", "corrections", "handlers"}
 

@@ -12,11 +12,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from pydantic import ValidationError
-
 from tiffin import corrections
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.settings import file_model, in_our_words
+from tiffin.settings import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,10 +125,7 @@ def _check(asked: Asked, settings: Mapping[str, Any]) -> None:
         for field in dataclasses.fields(KINDS[asked.kind])
         if field.default is field.default_factory is dataclasses.MISSING
     ]
-    try:
-        file_model(asked.kind, hints, required).model_validate(dict(settings))
-    except ValidationError as error:
-        raise in_our_words(error, hints) from None
+    check_table(settings, hints, required)
     for name, value in settings.items():
         if isinstance(value, str) and not value:
             message = f"{name} is empty: give a value, or leave it out"
@@ -142,10 +137,7 @@ def _as_it_is(_name: str, value: Any) -> Any:
 
 
 def _of_type(name: str, value: Any, hint: Any) -> Any:
-    try:
-        file_model("Value", {name: hint}).model_validate({name: value})
-    except ValidationError as error:
-        raise in_our_words(error, {name: hint}) from None
+    check_table({name: value}, {name: hint})
     return value
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
-from pydantic import ValidationError
 
 from tiffin.cli.chain import KINDS, Asked, settings_of
 from tiffin.cli.correcting import CHAIN
 from tiffin.cli.options import is_address
 from tiffin.errors import SettingsError
-from tiffin.settings import file_model, in_our_words
+from tiffin.settings import check_table, table_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,12 +136,7 @@ def _checked(
     given = {
         name: _as_text(value, ALSO.get(name, ())) for name, value in content.items()
     }
-    try:
-        table = file_model("File", hints).model_validate(given)
-    except ValidationError as error:
-        raise in_our_words(error, hints, "option") from None
-    found: dict[str, Any] = table.model_dump(by_alias=True, exclude_unset=True)
-    return found
+    return check_table(given, hints, what="option")
 
 
 def _as_text(value: Any, kinds: tuple[type, ...]) -> Any:
@@ -201,7 +195,7 @@ def json_schema(command: Any) -> dict[str, Any]:
     """Return the JSON Schema of a configuration file of ``tiffin export``."""
     options = options_of(command)
     hints = {name: option.hint for name, option in options.items()}
-    schema: dict[str, Any] = file_model("tiffin.toml", hints).model_json_schema()
+    schema: dict[str, Any] = table_model("tiffin.toml", hints).model_json_schema()
     for name, option in options.items():
         entry = schema["properties"][name]
         entry.pop("default", None)

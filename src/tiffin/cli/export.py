@@ -55,7 +55,7 @@ from tiffin.cli.options import (
 )
 from tiffin.cli.wording import shown
 from tiffin.replay import export as export_images
-from tiffin.settings import keywords_of, option_of
+from tiffin.settings import option_of, setting_names
 from tiffin.sources import TIMEOUT, Selection
 from tiffin.template import Template
 
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-SETTINGS = [name for name in keywords_of(live=False) if option_of(name)]
+SETTINGS = [name for name in setting_names(live=False) if option_of(name)]
 
 
 @with_settings(*SETTINGS)

@@ -18,7 +18,7 @@ from typing import (
 import typer
 
 from tiffin.errors import SettingsError, SourceError
-from tiffin.settings import Settings, option_of
+from tiffin.settings import Settings, description, option_of
 from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
@@ -165,7 +165,7 @@ def _parameter(name: str) -> inspect.Parameter:
         f"{long}/--no-{long[2:]}" if option.kind is bool else long,
         *filter(None, [option.short]),
         metavar=option.metavar or None,
-        help=(field.description or "").replace("``", "").replace("[", "\\["),
+        help=description(name).replace("``", "").replace("[", "\\["),
         show_default=option.kind is not bool,
     )
     return inspect.Parameter(

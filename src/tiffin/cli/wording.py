@@ -23,9 +23,9 @@ TEXT = r"'[^'\s]*'"
 @lru_cache(1)
 def _options() -> dict[str, str]:
     """Return settings of an export, and the options that they are here."""
-    from tiffin.settings import keywords_of, option_of
+    from tiffin.settings import option_of, setting_names
 
-    options = {name: option_of(name) for name in keywords_of(live=False)}
+    options = {name: option_of(name) for name in setting_names(live=False)}
     found = {name: f"--{option.name}" for name, option in options.items() if option}
     return found | {"via": "--via", "timeout": "--timeout"}
 
@@ -56,12 +56,10 @@ def in_shell(text: str) -> str:
     return said.replace("as in corrections=", "as Python takes with corrections=")
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: Any) -> str:
     """Return an error's message, in which a setting is an option."""
-    said, setting = in_shell(str(error)), getattr(error, "setting", "")
-    if setting in _options() and said.startswith(f"{setting} "):
-        return _options()[setting] + said.removeprefix(setting)
-    return said
+    option = _options().get(getattr(error, "setting", ""))
+    return in_shell(f"{option} {error.problem}" if option else str(error))
 
 
 def _as_option(found: re.Match[str]) -> str:

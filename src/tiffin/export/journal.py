@@ -20,7 +20,7 @@ from tiffin.corrections import described
 from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
-from tiffin.settings import resumed, text_of
+from tiffin.settings import format_frames, resume_settings
 from tiffin.template.portable import portable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "frame_line", "settings_of"]
 
-COMPARED = ("template", "profile", *resumed())
+COMPARED = ("template", "profile", *resume_settings())
 """The settings that must be the same for an export to be resumed."""
 
 
@@ -199,7 +199,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "axes": settings.image_axes.told,
         "first": settings.first or None,
         "repeats": None if settings.repeats == "last" else settings.repeats,
-        "frames": text_of(settings.frames),
+        "frames": format_frames(settings.frames),
     }
 
 

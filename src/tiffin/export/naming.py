@@ -25,7 +25,7 @@ from tiffin.export.siblings import Siblings
 from tiffin.export.sorting import Sorting
 from tiffin.folders import link_refused
 from tiffin.records import Record
-from tiffin.settings import text_of
+from tiffin.settings import format_frames
 from tiffin.template import indistinct, numbered
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Namer:
         for uid in [u for u in self._passed if run in (None, u)]:
             count = self._passed.pop(uid)
             if not self.ledger.has_any(uid):
-                told = text_of(self._settings.frames)
+                told = format_frames(self._settings.frames)
                 message = f"frames={told!r} chooses none of the run's {count} frames"
                 error = SettingsError(message)
                 record = Record(status="skipped", path=None, run=uid, error=error)

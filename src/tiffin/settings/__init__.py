@@ -4,23 +4,23 @@
 `Keywords`, then use it.
 """
 
-from tiffin.settings.chosen import text_of
+from tiffin.settings.frame_selection import format_frames
 from tiffin.settings.keywords import (
     LIVE_DEFAULTS,
     Keywords,
     LiveKeywords,
-    documented,
-    keywords_of,
+    description,
+    document_settings,
     option_of,
-    resumed,
+    resume_settings,
+    setting_names,
     type_text,
 )
-from tiffin.settings.marks import Option
-from tiffin.settings.problems import file_model, in_our_words
-from tiffin.settings.schema import Existing, OnError, Repeats, Settings
+from tiffin.settings.messages import check_table, table_model
+from tiffin.settings.schema import Settings
+from tiffin.settings.setting_types import OnError, Option, Repeats
 
 __all__ = [
-    "Existing",
     "LIVE_DEFAULTS",
     "Keywords",
     "LiveKeywords",
@@ -28,12 +28,13 @@ __all__ = [
     "Option",
     "Repeats",
     "Settings",
-    "documented",
-    "file_model",
-    "in_our_words",
-    "keywords_of",
+    "check_table",
+    "description",
+    "document_settings",
+    "format_frames",
     "option_of",
-    "resumed",
-    "text_of",
+    "resume_settings",
+    "setting_names",
+    "table_model",
     "type_text",
 ]

@@ -9,8 +9,11 @@ from dataclasses import replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
-from tiffin.settings.marks import INTERNAL, LIVE, RESUME, Option, Type
-from tiffin.settings.schema import (
+from tiffin.settings.schema import Settings
+from tiffin.settings.setting_types import (
+    INTERNAL,
+    LIVE,
+    RESUME,
     Checksum,
     Compression,
     Existing,
@@ -19,8 +22,9 @@ from tiffin.settings.schema import (
     NamePolicy,
     OnError,
     OnFull,
+    Option,
     Repeats,
-    Settings,
+    Type,
 )
 
 if TYPE_CHECKING:
@@ -29,11 +33,24 @@ if TYPE_CHECKING:
     from tiffin.axes import AxesSetting
     from tiffin.corrections import Correction
 
-__all__ = ["Keywords", "LiveKeywords", "documented", "keywords_of", "option_of"]
+__all__ = [
+    "LIVE_DEFAULTS",
+    "Keywords",
+    "LiveKeywords",
+    "description",
+    "document_settings",
+    "option_of",
+    "resume_settings",
+    "setting_names",
+    "type_text",
+]
 
 
 class Keywords(TypedDict, total=False):
-    """The keywords of `tiffin.export`, for type checkers; a test compares them."""
+    """The keywords of `tiffin.export`, for type checkers.
+
+    A test compares them with the schema.
+    """
 
     directory: str | os.PathLike[str] | None
     fields: str | Iterable[str] | None
@@ -83,65 +100,65 @@ LIVE_DEFAULTS = {
     "stop_timeout": 60,
     "keep_reports": 100,
 }
-"""Where a live export differs from a replay."""
-
-
-def marks(name: str) -> tuple[Any, ...]:
-    """Return what a setting is marked with: `Option`, `Type`, `LIVE` and so on."""
-    return tuple(Settings.model_fields[name].metadata)
+"""Defaults of a live export that differ from those of a replay."""
 
 
 def option_of(name: str) -> Option | None:
-    """Return how the shell writes a setting; None if it has no option."""
-    for mark in marks(name):
+    """Return the shell option of a setting; None if it has none."""
+    for mark in _marks(name):
         if isinstance(mark, Option):
             return replace(mark, name=mark.name or name.replace("_", "-"))
     return None
 
 
-def keywords_of(*, live: bool) -> list[str]:
+def setting_names(*, live: bool) -> list[str]:
     """Return the settings that a user may give, without the template."""
     hidden = {INTERNAL} if live else {INTERNAL, LIVE}
     return [
         name
         for name in Settings.model_fields
-        if name != "template" and not any(mark in hidden for mark in _texts(name))
+        if name != "template" and hidden.isdisjoint(_marks(name))
     ]
 
 
-def resumed() -> list[str]:
+def resume_settings() -> list[str]:
     """Return the settings that must be the same for an export to be resumed."""
-    return [name for name in Settings.model_fields if RESUME in _texts(name)]
+    return [name for name in Settings.model_fields if RESUME in _marks(name)]
 
 
-def _texts(name: str) -> list[str]:
-    return [mark for mark in marks(name) if isinstance(mark, str)]
+def _marks(name: str) -> list[Any]:
+    """Return the marks of a setting: `Option`, `Type`, `LIVE` and so on."""
+    return [
+        mark
+        for mark in Settings.model_fields[name].metadata
+        if isinstance(mark, (str, Option, Type))
+    ]
 
 
-Documented = TypeVar("Documented", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def documented(*, live: bool) -> Callable[[Documented], Documented]:
+def document_settings(*, live: bool) -> Callable[[Function], Function]:
     """Show the settings in a signature and a docstring, in place of ``**settings``."""
 
-    def decorate(function: Documented) -> Documented:
+    def decorate(function: Function) -> Function:
         target: Any = function
         signed: Any = target.__init__ if inspect.isclass(target) else target
         own = inspect.signature(signed)
-        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        shown = [
+        names = setting_names(live=live)
+        explicit = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        added = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=_default(name, live=live),
                 annotation=LiveKeywords.__annotations__[name],
             )
-            for name in keywords_of(live=live)
+            for name in names
         ]
-        signed.__signature__ = own.replace(parameters=[*kept, *shown])
-        rows = "\n".join(map(_row, keywords_of(live=live)))
+        signed.__signature__ = own.replace(parameters=[*explicit, *added])
         target.__doc__ = inspect.cleandoc(target.__doc__).replace(
-            "**settings\n    See `tiffin.settings`.", rows
+            "**settings\n    See `tiffin.settings`.", "\n".join(map(_row, names))
         )
         return function
 
@@ -154,19 +171,24 @@ def _default(name: str, *, live: bool) -> Any:
 
 
 def _row(name: str) -> str:
-    text = textwrap.fill(Settings.model_fields[name].description or "", 80)
+    text = textwrap.fill(description(name), 80)
     return f"{name} : {type_text(name)}\n{textwrap.indent(text, '    ')}"
+
+
+def description(name: str) -> str:
+    """Return what a setting does, on one line."""
+    return " ".join((Settings.model_fields[name].description or "").split())
 
 
 def type_text(name: str) -> str:
     """Return the type of a setting as the manual writes it."""
-    written = [mark.text for mark in marks(name) if isinstance(mark, Type)]
-    if written:
-        return written[0]
+    for mark in _marks(name):
+        if isinstance(mark, Type):
+            return mark.text
     annotation: Any = Settings.model_fields[name].annotation
-    optional = NoneType in get_args(annotation)
-    inner = [each for each in get_args(annotation) if each is not NoneType]
-    kind: Any = inner[0] if optional else annotation
+    kinds = get_args(annotation)
+    optional = NoneType in kinds
+    kind: Any = kinds[0] if optional else annotation
     if get_origin(kind) is Literal:
         text = "{" + ", ".join(f'"{choice}"' for choice in get_args(kind)) + "}"
     else:

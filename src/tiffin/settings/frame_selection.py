@@ -7,20 +7,18 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Chosen", "chosen_frames", "first_number", "text_of"]
+__all__ = ["FrameSelection", "format_frames", "parse_first", "parse_frames"]
 
-Chosen = range | frozenset[int]
-
-MOST = sys.maxsize
+FrameSelection = range | frozenset[int]
 
 
-def chosen_frames(frames: Any) -> Chosen | None:
-    """Read which frames are to be exported; None for all.
+def parse_frames(frames: Any) -> FrameSelection | None:
+    """Return which frames are to be exported; None for all.
 
     Parameters
     ----------
     frames : str, slice, range, int, iterable of int, or None
-        The text is a slice, or numbers with commas between.
+        Text holds a slice, or numbers separated by commas.
 
     Raises
     ------
@@ -28,23 +26,24 @@ def chosen_frames(frames: Any) -> Chosen | None:
 
     Examples
     --------
-    >>> chosen_frames("100:200"), chosen_frames(slice(None, 50, 10))
+    >>> parse_frames("100:200"), parse_frames(slice(None, 50, 10))
     (range(100, 200), range(0, 50, 10))
-    >>> sorted(chosen_frames("1, 4")), chosen_frames(":")
+    >>> sorted(parse_frames("1, 4")), parse_frames(":")
     ([1, 4], None)
     """
     try:
-        return _read(frames.strip() if isinstance(frames, str) else frames)
+        return _parse(frames.strip() if isinstance(frames, str) else frames)
     except (TypeError, ValueError):
         message = (
             f"must be a slice such as '::10' or '100:200', or "
-            f"numbers such as [0, 5], not {frames!r}. They count from 0; negative ones "
-            f"are not possible: nobody knows the last frame before a run has ended"
+            f"numbers such as [0, 5], not {frames!r}. Frames count from 0; negative "
+            f"numbers are not possible, because the last frame is not known before a "
+            f"run has ended"
         )
         raise ValueError(message) from None
 
 
-def _read(frames: Any) -> Chosen | None:
+def _parse(frames: Any) -> FrameSelection | None:
     if isinstance(frames, str) and ":" in frames:
         ends = [part.strip() for part in frames.split(":")]
         frames = slice(*(int(end) if end else None for end in ends))
@@ -53,11 +52,11 @@ def _read(frames: Any) -> Chosen | None:
     if isinstance(frames, slice):
         step = 1 if frames.step is None else _number(frames.step, 1)
         start = _number(frames.start or 0)
-        stop = MOST if frames.stop is None else _number(frames.stop)
-        chosen = range(start, stop, step)
-        return None if chosen == range(MOST) else chosen
+        stop = sys.maxsize if frames.stop is None else _number(frames.stop)
+        selection = range(start, stop, step)
+        return None if selection == range(sys.maxsize) else selection
     if isinstance(frames, range):
-        return _read(slice(frames.start, frames.stop, frames.step))
+        return _parse(slice(frames.start, frames.stop, frames.step))
     if isinstance(frames, Iterable):
         return frozenset(_number(number) for number in frames)
     return None if frames is None else frozenset([_number(frames)])
@@ -70,8 +69,8 @@ def _number(value: Any, least: int = 0) -> int:
     return number
 
 
-def first_number(first: Any) -> int:
-    """Read with which number `{frame}` and `{i}` begin.
+def parse_first(first: Any) -> int:
+    """Return the number with which `{frame}` and `{i}` begin.
 
     Raises
     ------
@@ -84,16 +83,16 @@ def first_number(first: Any) -> int:
         raise ValueError(message) from None
 
 
-def text_of(chosen: Chosen | None) -> str | None:
-    """Write chosen frames as `chosen_frames` reads them.
+def format_frames(selection: FrameSelection | None) -> str | None:
+    """Return a selection of frames as text that `parse_frames` takes.
 
     Examples
     --------
-    >>> text_of(range(100, 200)), text_of(frozenset({4, 1}))
+    >>> format_frames(range(100, 200)), format_frames(frozenset({4, 1}))
     ('100:200', '1,4')
     """
-    if isinstance(chosen, range):
-        stop = "" if chosen.stop == MOST else chosen.stop
-        step = "" if chosen.step == 1 else f":{chosen.step}"
-        return f"{chosen.start}:{stop}{step}"
-    return None if chosen is None else ",".join(map(str, sorted(chosen)))
+    if isinstance(selection, range):
+        stop = "" if selection.stop == sys.maxsize else selection.stop
+        step = "" if selection.step == 1 else f":{selection.step}"
+        return f"{selection.start}:{stop}{step}"
+    return None if selection is None else ",".join(map(str, sorted(selection)))

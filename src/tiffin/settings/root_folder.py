@@ -1,4 +1,4 @@
-"""Settle the template: its style, and the folder that its names are relative to."""
+"""Prepare the template: apply its style, and find its root folder."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tiffin.template import Style, Template
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["rooted", "styled"]
+__all__ = ["split_root", "with_style"]
 
 
-def styled(
+def with_style(
     template: str | Template,
     timezone: str | None,
     policy: str | None,
     replacements: Mapping[str, str] | None,
 ) -> Template:
-    """Return the template in the style asked for; its own where nothing is."""
+    """Return the template in the given style; what is None stays as it is."""
     if not isinstance(template, Template):
         return Template(
             template,
@@ -38,12 +38,12 @@ def styled(
     return template.with_style(style)
 
 
-def rooted(
+def split_root(
     template: Template, directory: str | os.PathLike[str] | None
 ) -> tuple[Path, Template]:
-    """Find the folder that the names are relative to, and make it absolute now."""
+    """Return the absolute root folder, and the template relative to it."""
+    lead, relative = template.split_root()
     if directory is None:
-        lead, relative = template.split_root()
         return _absolute(lead), relative
     if template.is_absolute:
         message = (
@@ -51,7 +51,6 @@ def rooted(
             f"{directory!r} is given too: leave one of them out"
         )
         raise TemplateError(message, column=1)
-    lead, _ = template.split_root()
     if lead.split("/")[0] == FOLDER:
         message = f"{FOLDER!r} is the folder of the manifests: choose another"
         raise TemplateError(message)
@@ -66,13 +65,13 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
         path = Path(directory).expanduser().absolute()
         if b"\0" not in os.fsencode(path):
             return path
-        message = f"directory must be a path without NUL, not {os.fspath(directory)!r}"
+        message = f"must be a path without NUL, not {os.fspath(directory)!r}"
     except TypeError:
-        message = f"directory must be a path, not {type(directory).__name__}"
+        message = f"must be a path, not {type(directory).__name__}"
     except UnicodeEncodeError:  # half of a surrogate pair
-        message = f"directory must be a path, not {os.fspath(directory)!r}"
+        message = f"must be a path, not {os.fspath(directory)!r}"
     except RuntimeError:
-        message = f"directory {os.fspath(directory)!r} is in an unknown user's home"
+        message = f"{os.fspath(directory)!r} is in an unknown user's home"
     except OSError as error:  # the working directory is gone
-        message = f"directory {os.fspath(directory)!r} can't be made absolute: {error}"
+        message = f"{os.fspath(directory)!r} can't be made absolute: {error}"
     raise SettingsError(message, setting="directory") from None

@@ -1,6 +1,6 @@
-"""Check values with pydantic, and say what is wrong in a user's words.
+"""Check tables with pydantic, and turn its errors into messages for users.
 
-An error names the setting as its door writes it, what was got, what is allowed, and the
+A message says the setting as the user writes it, what was got, what is allowed, and the
 nearest name.
 """
 
@@ -19,16 +19,21 @@ from typing import (
     get_origin,
 )
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+)
 
 from tiffin.errors import SettingsError, TiffinError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from pydantic import ValidationError
-
-__all__ = ["file_model", "in_our_words", "words_of"]
+__all__ = ["check_table", "describe_type", "settings_error", "table_model"]
 
 WORDS: dict[Any, str] = {
     str: "text in quotes",
@@ -39,18 +44,18 @@ WORDS: dict[Any, str] = {
 }
 
 
-def in_our_words(
+def settings_error(
     error: ValidationError, hints: Mapping[str, Any], what: str = "setting"
 ) -> TiffinError:
-    """Return the first problem that pydantic found, as an error of ours.
+    """Return the first problem that pydantic found, as an error of tiffin.
 
     Parameters
     ----------
     error : pydantic.ValidationError
     hints : mapping
-        Name → type of what there is.
+        Name of a setting → its type.
     what : str
-        What the door calls a setting, such as ``"option"``.
+        What the user calls a setting, such as ``"option"``.
     """
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
@@ -60,39 +65,43 @@ def in_our_words(
     if problem["type"] == "extra_forbidden":
         return SettingsError(f"there is no {what} {name!r}{did_you_mean(name, hints)}")
     if problem["type"] == "missing":
-        return SettingsError(f"{name} is missing: give a value", setting=name)
+        return SettingsError("is missing: give a value", setting=name)
     if original is not None:
-        return SettingsError(f"{name} {original}", setting=name)
-    message = f"{name} must be {words_of(hints[name])}, not {reprlib.repr(got)}"
+        return SettingsError(str(original), setting=name)
+    message = f"must be {describe_type(hints[name])}, not {reprlib.repr(got)}"
     near = did_you_mean(got, _choices(hints[name])) if isinstance(got, str) else ""
     return SettingsError(message + (near if near.startswith(":") else ""), setting=name)
 
 
-def words_of(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """Return what a type allows, in words.
 
     Examples
     --------
-    >>> words_of(Literal["error", "skip"] | None), words_of(list[int])
+    >>> describe_type(Literal["error", "skip"] | None), describe_type(list[int])
     ("one of 'error' or 'skip'", 'a list of a whole number')
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return words_of(inner[0])
+        return describe_type(inner[0])
     if origin is Literal:
         return f"one of {_either(map(repr, inner))}"
     if origin in (list, tuple):
-        return f"a list of {words_of(inner[0])}"
+        return f"a list of {describe_type(inner[0])}"
     if origin in (Union, UnionType):
         kinds = [each for each in inner if each is not NoneType]
         if float in kinds:  # whole numbers are numbers
             kinds = [each for each in kinds if each is not int]
-        return _either(map(words_of, kinds))
+        return _either(map(describe_type, kinds))
     return WORDS.get(hint, "a table")
 
 
-def file_model(name: str, hints: Mapping[str, Any], required: Any = ()) -> Any:
-    """Make the model of a table in a TOML file; one value may stand for a list of one.
+def table_model(
+    name: str, hints: Mapping[str, Any], required: Collection[str] = ()
+) -> Any:
+    """Return a pydantic model of a table in a TOML file.
+
+    Where the type is a list, one value may stand for a list of one.
 
     Parameters
     ----------
@@ -107,6 +116,26 @@ def file_model(name: str, hints: Mapping[str, Any], required: Any = ()) -> Any:
         for n, (key, hint) in enumerate(hints.items())
     }
     return create_model(name, __base__=_Table, **fields)  # type: ignore[call-overload]
+
+
+def check_table(
+    table: Mapping[str, Any],
+    hints: Mapping[str, Any],
+    required: Collection[str] = (),
+    what: str = "setting",
+) -> dict[str, Any]:
+    """Return the values of a table, of the types that they must have.
+
+    Raises
+    ------
+    SettingsError
+    """
+    try:
+        model = table_model("Table", hints, required).model_validate(dict(table))
+    except ValidationError as error:
+        raise settings_error(error, hints, what) from None
+    values: dict[str, Any] = model.model_dump(by_alias=True, exclude_unset=True)
+    return values
 
 
 class _Table(BaseModel):

@@ -1,20 +1,23 @@
-"""Read what a user writes for a setting, or say what is allowed.
+"""The types of settings: what each allows, and how a user's value is read.
 
-Each function returns the value in its normal form, or raises a ValueError whose message
-goes on behind the setting's name.
+A reader returns a value in its normal form, or raises a ValueError whose message
+follows the setting's name, as in "must be True or False, not 1".
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from tiffin.corrections import Correction, DarkSubtract, Kind, Step
 from tiffin.errors import did_you_mean
+from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.writers import WRITABLE
 
 LARGEST_BUDGET = 2**30
@@ -24,8 +27,56 @@ A_YEAR = 366 * 86400
 """The longest time that can be waited for a file [s]."""
 
 
-def names(value: Any) -> tuple[str, ...] | None:
-    """Return names as a tuple; None means all."""
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a setting is written in the shell and in the configuration file.
+
+    Attributes
+    ----------
+    name : str
+        The long option without its dashes; by default the setting's name.
+    short : str
+        A short option, such as ``"-f"``.
+    metavar : str
+        The placeholder in the help text.
+    kind : type
+        The type of the option's value.
+    """
+
+    name: str = ""
+    short: str = ""
+    metavar: str = ""
+    kind: Any = str
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """How the manual writes the type of a setting."""
+
+    text: str
+
+
+LIVE = "live"
+"""Marks a setting of live exports only."""
+
+INTERNAL = "internal"
+"""Marks a setting that no user sees."""
+
+RESUME = "resume"
+"""Marks a setting that must not change when an export is resumed."""
+
+Existing = Literal["error", "skip", "replace", "unique", "resume"]
+FileTime = Literal["written", "event"]
+Fsync = Literal["none", "file", "run"]
+OnFull = Literal["stop", "wait"]
+OnError = Literal["raise", "report"]
+Repeats = Literal["last", "first", "all"]
+Compression = Literal["zlib", "zstd", "lzw"]
+Checksum = Literal["crc32", "sha256", "none"]
+NamePolicy = Literal["portable", "strict"]
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     given: tuple[Any, ...] = ()
@@ -39,21 +90,18 @@ def names(value: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(given))
 
 
-def none_or_names(value: Any) -> tuple[str, ...]:
-    """Return names as a tuple; nothing means none."""
-    return (names(value) or ()) if value else ()
+def _some_names(value: Any) -> tuple[str, ...]:
+    return (_names(value) or ()) if value else ()
 
 
-def flag(value: Any) -> bool:
-    """Return True or False."""
+def _flag(value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         message = f"must be True or False, not {value!r}"
         raise ValueError(message)
     return bool(value)
 
 
-def dtype(value: Any) -> np.dtype | None:
-    """Return a dtype that a TIFF holds."""
+def _dtype(value: Any) -> np.dtype | None:
     if value is None:
         return None
     try:
@@ -66,8 +114,7 @@ def dtype(value: Any) -> np.dtype | None:
     return wanted
 
 
-def corrections(value: Any) -> tuple[Correction, ...]:
-    """Return the corrections as a tuple."""
+def _corrections(value: Any) -> tuple[Correction, ...]:
     steps = [value]
     if isinstance(value, Iterable) and not callable(value):
         steps = list(value)
@@ -87,9 +134,8 @@ def corrections(value: Any) -> tuple[Correction, ...]:
     return tuple(steps)
 
 
-def kinds(value: Any) -> tuple[str, ...]:
-    """Return which kinds of images are written."""
-    kinds = names(value) or ("sub",)
+def _kinds(value: Any) -> tuple[str, ...]:
+    kinds = _names(value) or ("sub",)
     for kind in kinds:
         if kind not in get_args(Kind):
             choices = ", ".join(map(repr, get_args(Kind)))
@@ -99,39 +145,30 @@ def kinds(value: Any) -> tuple[str, ...]:
     return kinds
 
 
-def workers(value: Any) -> int:
-    """Return how many threads work; by default as many as cores, at most 4."""
+def _workers(value: Any) -> int:
     if value is None:
         return max(1, min(4, os.cpu_count() or 1))
-    return _whole(value, "a number of threads")
+    return _count(value, "a number of threads")
 
 
-def optional_seconds(value: Any) -> float | None:
-    """Return a time up to a year [s]; None for no limit."""
-    return None if value is None else seconds(value)
-
-
-def reports(value: Any) -> int | None:
-    """Return how many reports are kept; None for all."""
-    return None if value is None else _whole(value, "a number of runs")
-
-
-def memory(value: Any) -> int:
-    """Return how much memory may be taken [bytes]."""
+def _memory(value: Any) -> int:
     if value is None:
-        return max(min(LARGEST_BUDGET, available_memory() // 4), 2**20)
-    return _whole(value, "a number of bytes")
+        return max(min(LARGEST_BUDGET, _available_memory() // 4), 2**20)
+    return _count(value, "a number of bytes")
 
 
-def _whole(value: Any, what: str) -> int:
+def _reports(value: Any) -> int | None:
+    return None if value is None else _count(value, "a number of runs")
+
+
+def _count(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         message = f"must be {what} of at least 1, not {value!r}"
         raise ValueError(message)
     return value
 
 
-def mode(value: Any) -> int | None:
-    """Read permissions: a number, or text as chmod takes it, such as ``"640"``."""
+def _mode(value: Any) -> int | None:
     mode: int | None = value
     if isinstance(value, str):
         try:
@@ -145,8 +182,9 @@ def mode(value: Any) -> int | None:
     return mode
 
 
-def seconds(value: Any) -> float:
-    """Return a time up to a year [s]."""
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 <= value <= A_YEAR:
         message = (
@@ -156,7 +194,7 @@ def seconds(value: Any) -> float:
     return float(value)
 
 
-def available_memory() -> int:
+def _available_memory() -> int:
     """Return how much memory is available [bytes]."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -165,3 +203,32 @@ def available_memory() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return LARGEST_BUDGET
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Names = Annotated[
+    tuple[str, ...] | None,
+    BeforeValidator(_names),
+    Type("str or iterable of str, optional"),
+]
+SomeNames = Annotated[
+    tuple[str, ...], BeforeValidator(_some_names), Type("str or iterable of str")
+]
+Dtype = Annotated[Any, BeforeValidator(_dtype), Type("dtype-like, optional")]
+Corrections = Annotated[
+    Any, BeforeValidator(_corrections), Type("iterable of corrections")
+]
+Kinds = Annotated[
+    Any, BeforeValidator(_kinds), Type('str or iterable of {"sub", "light", "dark"}')
+]
+Frames = Annotated[
+    Any, BeforeValidator(parse_frames), Type("str, slice or iterable of int, optional")
+]
+First = Annotated[int, BeforeValidator(parse_first)]
+Workers = Annotated[int, BeforeValidator(_workers), Type("int, optional")]
+Memory = Annotated[int, BeforeValidator(_memory), Type("int, optional")]
+Mode = Annotated[int | None, BeforeValidator(_mode), Type("int or str, optional")]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+OptionalSeconds = Annotated[float | None, BeforeValidator(_seconds)]
+ReportCount = Annotated[int | None, BeforeValidator(_reports)]
+Texts = Annotated[Any, Type("mapping of str to str, optional")]
