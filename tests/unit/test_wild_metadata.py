@@ -19,7 +19,6 @@ from tiled.utils import DictView
 
 from tiffin import Template
 from tiffin.errors import MissingKeyError, TemplateError
-from tiffin.template import indistinct
 
 TEMPLATES = [
     Template(text, timezone="UTC", **options)
@@ -330,14 +329,6 @@ def test_whatever_a_document_holds_only_template_errors_are_raised(place, value)
             lambda t: t.explain(names),
             lambda t: t.check_start(given.get("start")),
             lambda t: t.check_descriptor(given.get("descriptor"), given.get("start")),
-            lambda t: indistinct(
-                t.fields,
-                events=None,
-                images=1,
-                fields=1,
-                start=given.get("start"),
-                descriptor=given.get("descriptor"),
-            ),
         ):
             try:
                 ask(template)

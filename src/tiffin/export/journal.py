@@ -21,7 +21,7 @@ from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
 from tiffin.settings import format_frames, resume_settings
-from tiffin.template.portable import portable
+from tiffin.template import portable_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,7 +172,7 @@ class Journal:
             return self._open[run]
 
     def _name(self, run: str) -> str:
-        return f"{portable(run) or '_'}.jsonl"
+        return f"{portable_text(run) or '_'}.jsonl"
 
 
 _repr = reprlib.Repr()

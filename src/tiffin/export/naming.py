@@ -26,7 +26,7 @@ from tiffin.export.sorting import Sorting
 from tiffin.folders import link_refused
 from tiffin.records import Record
 from tiffin.settings import format_frames
-from tiffin.template import indistinct, numbered
+from tiffin.template import field_to_add, with_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -152,14 +152,12 @@ class Namer:
     def _check_distinct(self, announced: DeclaredImages, images: int) -> None:
         template, start = self._settings.template, announced.start
         streams = self._streams[str(start["uid"])]
-        mend = indistinct(
+        mend = field_to_add(
             template.fields,
-            events=start.get("num_points"),
+            num_points=start.get("num_points"),
             images=images,
-            fields=len(announced.images),
+            image_fields=len(announced.images),
             streams=len(streams),
-            start=start,
-            descriptor=announced.descriptor,
         )
         if mend is not None:
             many = {
@@ -347,7 +345,7 @@ class Namer:
             return in_the_way
         owner = _Owner.of(frame, self.retakes.owner(place))
         for n in itertools.count(2):
-            other = numbered(name, n)
+            other = with_number(name, n)
             in_the_way = self._in_the_way(other, place)
             if not in_the_way and self._claims.take_instead(other, name, owner):
                 break

@@ -245,7 +245,7 @@ class Settings(BaseModel):
         if not any(isinstance(step, DarkSubtract) for step in self.corrections):
             message = f"save={self.save!r} needs a dark to subtract: add DarkSubtract"
             raise SettingsError(message)
-        if len(self.save) > 1 and not self.template.names("kind"):
+        if len(self.save) > 1 and "kind" not in self.template.roots:
             message = (
                 f"template {self.template.text!r} gives light, dark and subtracted "
                 f"images the same name: add {{kind}}"
@@ -256,7 +256,7 @@ class Settings(BaseModel):
     @property
     def _names_takes(self) -> bool:
         """Whether several takes of a point have names of their own."""
-        return self.template.names("frame") or any(
+        return "frame" in self.template.roots or any(
             reference.root == "event" and reference.keys[0] == "uid"
             for field in self.template.fields
             for reference in field.references

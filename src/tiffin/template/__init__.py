@@ -5,19 +5,9 @@ them, nothing else: no attribute is read, no code is run, and no value can add a
 or leave the root.
 """
 
-from tiffin.template.distinct import indistinct
-from tiffin.template.grammar import ROOTS, Field, Reference, Segment
-from tiffin.template.portable import numbered
+from tiffin.template.checks import field_to_add
+from tiffin.template.portable import portable_text, with_number
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 
-__all__ = [
-    "ROOTS",
-    "Field",
-    "Reference",
-    "Segment",
-    "Style",
-    "Template",
-    "indistinct",
-    "numbered",
-]
+__all__ = ["Style", "Template", "field_to_add", "portable_text", "with_number"]

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingKeyError, TemplateError
-from tiffin.template.distinct import EVENT_KEYS, announced
-from tiffin.template.grammar import Field, Part, Segment, fields_of
-from tiffin.template.items import follow, item, nearest, plain, shortened, shown
+from tiffin.template.grammar import AXES, Field, Part, Segment, fields_of
+from tiffin.template.items import (
+    follow,
+    item,
+    nearest,
+    plain,
+    shortened,
+    shown,
+    texts_in,
+)
 from tiffin.template.lookup import (
     MISSING,
     Ambiguous,
@@ -24,10 +31,16 @@ if TYPE_CHECKING:
     from tiffin.template.grammar import Reference
     from tiffin.template.style import Style
 
-__all__ = ["check_descriptor", "check_start"]
+__all__ = ["check_descriptor", "check_start", "field_to_add"]
 
 OF_THE_START = frozenset({"start", "run"})
 OF_THE_DESCRIPTOR = frozenset({"start", "run", "descriptor", "config"})
+
+EVENT_KEYS = ("seq_num", "time", "uid", "data", "timestamps", "filled", "descriptor")
+"""The keys of an event document."""
+
+DATA_KEYS = ("data", "timestamps", "filled")
+"""The keys of an event that have an item for each data key."""
 
 TEXT_TYPES = "s"
 NUMBER_TYPES = "bcdeEfFgGnoxX%"
@@ -62,12 +75,76 @@ def check_descriptor(
         ):
             place = None if field.references[-1].root == "config" else where
             _check_values(field, names, OF_THE_DESCRIPTOR, style, optional, place)
-        known = [r for r in field.references if announced(r, descriptor)]
+        known = [r for r in field.references if _is_announced(r, descriptor)]
         of_events = all(r.root == "event" for r in field.references)
         if of_events and not known and _must_be(field, optional):
             raise _not_announced(field, descriptor)
         for reference in known:
             _check_format(field, reference, descriptor)
+
+
+def field_to_add(
+    fields: Iterable[Field],
+    *,
+    num_points: Any,
+    images: int,
+    image_fields: int,
+    streams: int,
+) -> str | None:
+    """Return what a template needs to give each image of a run its own name.
+
+    Parameters
+    ----------
+    fields : iterable of Field
+        The fields of the template.
+    num_points : object
+        The number of events that the start document announces. Anything but the whole
+        number 1 means several.
+    images : int
+        The number of images in an event.
+    image_fields, streams : int
+        How many image fields and streams are exported.
+
+    Returns
+    -------
+    str or None
+        A field such as ``"{i}"``, or None if the names can differ.
+
+    Examples
+    --------
+    >>> from tiffin.template.grammar import fields_of, parse
+    >>> fields = fields_of(parse("{start.scan_id}.tif"))
+    >>> field_to_add(fields, num_points=3, images=1, image_fields=1, streams=1)
+    '{event.seq_num}'
+    """
+    references = [reference for field in fields for reference in field.references]
+    roots = {reference.root for reference in references} - {"event"}
+    keys = {reference.keys[0] for reference in references if reference.root == "event"}
+    keys -= {"descriptor", "filled"}  # the same in all events
+    points = plain(num_points)
+    if (type(points) is not int or points != 1) and not (
+        keys or roots & {"time", "frame", "motors"}
+    ):
+        return "{event.seq_num}"
+    if images > 1 and not roots & {"i", "frame", *AXES}:
+        return "{i}"
+    # Each device has a configuration of its own.
+    if image_fields > 1 and not roots & {"field", "config"}:
+        return "{field}"
+    of_stream = {"stream", "descriptor", "config", "time", "motors"}
+    if streams > 1 and not (keys - {"seq_num"} or roots & of_stream):
+        return "{stream}"
+    return None
+
+
+def _is_announced(reference: Reference, descriptor: Any) -> bool:
+    """Return whether the events of a descriptor have what a reference asks for."""
+    if reference.root != "event":
+        return False
+    first, *rest = reference.keys
+    if first in DATA_KEYS and rest:
+        return rest[0] in texts_in(item(descriptor, "data_keys"))
+    return first in EVENT_KEYS
 
 
 def _all(parts: tuple[Part, ...]) -> Iterable[tuple[Field, bool]]:

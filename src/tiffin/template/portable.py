@@ -22,10 +22,11 @@ __all__ = [
     "is_reserved",
     "joins",
     "length_of",
-    "portable",
+    "portable_text",
     "safe_component",
     "split_suffix",
     "strict",
+    "with_number",
 ]
 
 Policy = Literal["portable", "strict"]
@@ -73,12 +74,12 @@ _RESERVED = re.compile(
 """Names of devices; Windows takes them for these whatever follows the first dot."""
 
 
-def portable(value: str) -> str:
+def portable_text(value: str) -> str:
     """Make a value fit to stand inside a file name.
 
     Examples
     --------
-    >>> portable("a/b:c*? ../../x")
+    >>> portable_text("a/b:c*? ../../x")
     'a_b_c__ .._.._x'
     """
     text = unicodedata.normalize("NFC", value)
@@ -175,12 +176,12 @@ def split_suffix(component: str) -> tuple[str, str]:
     return stem, dot + suffix
 
 
-def numbered(name: str, n: int) -> str:
+def with_number(name: str, n: int) -> str:
     """Put a number behind the stem of a name, for where the name itself is taken.
 
     Examples
     --------
-    >>> numbered("Ni foil/7_001.tif", 2)
+    >>> with_number("Ni foil/7_001.tif", 2)
     'Ni foil/7_001-2.tif'
     """
     folder, slash, component = name.rpartition("/")

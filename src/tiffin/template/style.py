@@ -20,7 +20,7 @@ from tiffin.template.portable import (
     POLICIES,
     Policy,
     is_blank,
-    portable,
+    portable_text,
     strict,
 )
 
@@ -126,7 +126,7 @@ class Style:
         return "" if is_blank(text) else self._policed(self._replace(text))
 
     def _policed(self, text: str) -> str:
-        return strict(text) if self.policy == "strict" else portable(text)
+        return strict(text) if self.policy == "strict" else portable_text(text)
 
     def time(self, value: Any) -> datetime:
         """See a number of seconds, or a text in ISO 8601, as a time in the zone.

@@ -133,12 +133,8 @@ class Template:
 
     @property
     def roots(self) -> frozenset[str]:
-        """The roots that the template speaks of."""
+        """The roots of all fields, such as ``"start"`` or ``"i"``."""
         return frozenset(r.root for field in self.fields for r in field.references)
-
-    def names(self, root: str) -> bool:
-        """Return whether the template speaks of `root`, as in ``names("i")``."""
-        return root in self.roots
 
     def with_style(self, style: Style) -> Template:
         """Return the same template in another style."""
