@@ -23,7 +23,7 @@ from tests.integration.test_files import as_json, check, write_msgpack
 from tests.integration.test_resources import datum_run
 from tiffin.errors import SourceError
 from tiffin.readers import handlers
-from tiffin.sources import contents, open_source
+from tiffin.sources import document_file, open_source
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num}.tif"
@@ -280,7 +280,7 @@ def test_gzip_that_is_damaged(run, tmp_path):
 )
 def test_a_small_gzip_does_not_fill_the_memory(tmp_path, monkeypatch, content):
     """One document is read up to a limit; the message says what to do."""
-    monkeypatch.setattr(contents, "LARGEST", 2**20)
+    monkeypatch.setattr(document_file, "LARGEST", 2**20)
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(content))
 
     tracemalloc.start()

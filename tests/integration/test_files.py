@@ -17,7 +17,7 @@ from tests.integration.test_resources import datum_run
 from tests.integration.test_streams import hdf5, stream_run
 from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import SettingsError, SourceError
-from tiffin.sources import Documents, Selection, only, open_source
+from tiffin.sources import Documents, Selection, documents_of_runs, open_source
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num}.tif"
@@ -179,7 +179,7 @@ def test_a_run_chosen_from_a_file_that_breaks_off(tmp_path):
     opened = open_source(tmp_path / "a.jsonl")
 
     def exported(run):
-        chosen = Documents(lambda: only(opened, [run[0][1]["uid"]]))
+        chosen = Documents(lambda: documents_of_runs(opened, [run[0][1]["uid"]]))
         into = {"directory": tmp_path / "out", "on_error": "report"}
         return tiffin.export(chosen, NAME, **into)
 
@@ -347,7 +347,7 @@ def test_runs_of_a_file_are_chosen(tmp_path):
 
     def scans(**selection):
         uids = Selection(**selection).choose(starts)
-        documents = Documents(lambda: only(mixed, uids))
+        documents = Documents(lambda: documents_of_runs(mixed, uids))
         report = tiffin.export(documents, NAME, directory=tmp_path, dry_run=True)
         return sorted({int(r.path.name.split("_")[0]) for r in report.planned})
 
@@ -383,7 +383,7 @@ def test_resources_are_not_left_out_with_their_run(tmp_path, read):
     uids = [second[0][1]["uid"]]
 
     report = tiffin.export(
-        Documents(lambda: only(told, uids)),
+        Documents(lambda: documents_of_runs(told, uids)),
         "{event.seq_num}_{i}.tif",
         directory=tmp_path / "out",
     )
@@ -463,7 +463,7 @@ def test_bulk_events_of_other_runs_are_left_out(tmp_path, read):
         events = [doc for name, doc in run if name == "event"]
         bulk = ("bulk_events", {run[1][1]["uid"]: events})
         told += [*run[:2], bulk, run[-1]]
-    wanted = Documents(lambda: only(told, [runs[0][0][1]["uid"]]))
+    wanted = Documents(lambda: documents_of_runs(told, [runs[0][0][1]["uid"]]))
 
     check(tiffin.export(wanted, NAME, directory=tmp_path / "out"), read)
 

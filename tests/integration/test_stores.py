@@ -17,7 +17,7 @@ import tiffin
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.sources import Selection, find_runs, open_source
-from tiffin.sources.tiled import holding
+from tiffin.sources.tiled_search import with_metadata
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
@@ -431,7 +431,7 @@ def test_a_catalogue_is_no_source(catalogue):
     """Nor is what a search found, which may be all of it: one says which runs."""
     client, marked, _ = catalogue
     with pytest.raises(SourceError, match=r"source\.values\(\) are all"):
-        open_source(holding(client, marked))
+        open_source(with_metadata(client, marked))
 
 
 def test_a_query_finds_numbers_and_text(catalogue):

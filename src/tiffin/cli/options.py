@@ -25,8 +25,8 @@ from tiffin.sources import (
     Documents,
     Selection,
     connect,
+    documents_of_runs,
     find_runs,
-    only,
     open_source,
 )
 
@@ -226,7 +226,7 @@ def _chosen(opened: Documents, selection: Selection) -> Documents:
     for part, each in zip(opened.parts, starts, strict=True):
         here = {str(start["uid"]) for start in each} & set(uids)
         if here:
-            chosen.append(Documents(partial(only, part, here)))
+            chosen.append(Documents(partial(documents_of_runs, part, here)))
     return Documents.of(chosen)
 
 

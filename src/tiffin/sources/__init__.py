@@ -5,12 +5,12 @@ them, documents) and gives an iterable of ``(name, document)`` that can be gone 
 twice. All sniffing of versions and types is here.
 """
 
-from tiffin.sources.asking import TIMEOUT
-from tiffin.sources.kinds import ADDRESSES, Documents, open_source
-from tiffin.sources.look_up import RunFinder, run_documents
-from tiffin.sources.select import Selection, only
-from tiffin.sources.tiled import connect, find_runs
+from tiffin.sources.open_source import ADDRESSES, Documents, open_source
+from tiffin.sources.run_finder import RunFinder, run_documents
+from tiffin.sources.selection import Selection, documents_of_runs
 from tiffin.sources.tiled_run import Via
+from tiffin.sources.tiled_search import connect, find_runs
+from tiffin.sources.tiled_server import TIMEOUT
 
 __all__ = [
     "ADDRESSES",
@@ -21,7 +21,7 @@ __all__ = [
     "Via",
     "connect",
     "find_runs",
-    "only",
+    "documents_of_runs",
     "open_source",
     "run_documents",
 ]

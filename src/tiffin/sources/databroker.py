@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.sources.ahead import AheadArray
-from tiffin.sources.remote import TiledImages
+from tiffin.sources.prefetch import PrefetchedArray
+from tiffin.sources.tiled_arrays import EventImages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,9 +119,9 @@ class _Stream:
         data_key = self.descriptors[-1]["data_keys"][key]
         declared = data_key.get("dtype_numpy") or data_key.get("external")
         if len(node.shape) > 2:
-            rows = AheadArray(node)
+            rows = PrefetchedArray(node)
             if declared:
-                return lambda k: TiledImages(rows, k, k + 1, whole=True)
+                return lambda k: EventImages(rows, k, k + 1, whole=True)
             return lambda k: _listed(rows.row(k))
         values = np.asarray(node[first:])
         if key in self._whole or data_key.get("dtype") == "integer":

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingLibraryError, ReadError, SourceError
 from tiffin.readers import RootMap
-from tiffin.sources.contents import ACCEPTED, SUFFIXES, Contents, TornError
+from tiffin.sources.document_file import (
+    ACCEPTED,
+    SUFFIXES,
+    DocumentFile,
+    TruncatedError,
+)
 from tiffin.sources.json_file import JsonFile
 from tiffin.sources.msgpack_file import is_msgpack, msgpack_documents
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
     Pair = tuple[str, Mapping[str, Any]]
 
-__all__ = ["TornError", "documents", "is_pack", "parts"]
+__all__ = ["TruncatedError", "documents", "is_pack", "parts"]
 
 logger = logging.getLogger("tiffin")
 
@@ -57,10 +62,10 @@ def documents(path: Path, *, said: set[str] | None = None) -> Iterator[Pair]:
             elif name == "stop":
                 going[str(doc.get("run_start"))] = False
             yield name, doc
-    except TornError as error:
+    except TruncatedError as error:
         if any(going.values()) or not going:
             message = f"{error}: what is torn may have been a frame"
-            raise TornError(message) from None
+            raise TruncatedError(message) from None
         _warn(f"{error}, behind the end of its runs", set() if said is None else said)
     if empty:
         message = f"{path} holds no run; wanted {ACCEPTED}"
@@ -140,7 +145,7 @@ def _pair(found: Any, path: Path, where: str) -> Pair:
 def _found_in(path: Path) -> Iterator[tuple[Any, str]]:
     """Return what stands in a file, with its place."""
     try:
-        with Contents(path) as contents:
+        with DocumentFile(path) as contents:
             if contents.kind is not None:
                 message = f"{path} is {contents.kind}; wanted {ACCEPTED}"
                 raise SourceError(message)
@@ -148,7 +153,7 @@ def _found_in(path: Path) -> Iterator[tuple[Any, str]]:
             yield from read(contents)
             if contents.torn:
                 message = f"{path} breaks off: its gzip data have no end"
-                raise TornError(message)
+                raise TruncatedError(message)
     except (OSError, zlib.error) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error

@@ -13,12 +13,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError
-from tiffin.sources.contents import ACCEPTED, TornError
+from tiffin.sources.document_file import ACCEPTED, TruncatedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiffin.sources.contents import Contents
+    from tiffin.sources.document_file import DocumentFile
 
 __all__ = ["JsonFile"]
 
@@ -43,18 +43,18 @@ class JsonFile:
 
     Parameters
     ----------
-    contents : Contents
+    contents : DocumentFile
         Text in UTF-8; UTF-16 and UTF-32 are recognized.
 
     Raises
     ------
-    TornError
+    TruncatedError
         If the file ends within a document.
     SourceError
         If it holds something else than JSON.
     """
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: DocumentFile) -> None:
         self._contents = contents
         encoding = json.detect_encoding(contents.head) if contents.head else "utf-8"
         self._encoding = "utf-8-sig" if encoding == "utf-8" else encoding
@@ -140,7 +140,7 @@ class JsonFile:
             return self._error(where, self._is_no_text(self._no_text))
         begun = self._text[self._at] in "[{"
         if begun and (torn or "\n" not in self._text[self._at :]):
-            return TornError(f"{self._contents.path} breaks off in {where}")
+            return TruncatedError(f"{self._contents.path} breaks off in {where}")
         return self._error(where, f"no JSON ({error.msg}); wanted {ACCEPTED}")
 
     def _more(self) -> None:

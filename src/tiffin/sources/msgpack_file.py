@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, SourceError
-from tiffin.sources.contents import TornError
-from tiffin.sources.remote import Unreadable
+from tiffin.sources.document_file import TruncatedError
+from tiffin.sources.tiled_arrays import UnreadableImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiffin.sources.contents import Contents
+    from tiffin.sources.document_file import DocumentFile
 
 __all__ = ["decoded", "is_msgpack", "msgpack_documents"]
 
@@ -36,19 +36,19 @@ BEGINS = frozenset(b"\x82\x92\xdc\xdd\xde\xdf")
 """First bytes of a map or an array of two in msgpack; text begins with none of them."""
 
 
-def is_msgpack(contents: Contents) -> bool:
+def is_msgpack(contents: DocumentFile) -> bool:
     """Whether this is msgpack: by its first byte, whatever its name is."""
     return contents.head[:1] != b"" and contents.head[0] in BEGINS
 
 
-def msgpack_documents(contents: Contents) -> Iterator[tuple[Any, str]]:
+def msgpack_documents(contents: DocumentFile) -> Iterator[tuple[Any, str]]:
     """Return what stands in a file, with its place.
 
-    An array that can't be decoded is `Unreadable`: only its own frames fail.
+    An array that can't be decoded is `UnreadableImages`: only its own frames fail.
 
     Raises
     ------
-    TornError
+    TruncatedError
         If the file ends within a document.
     SourceError
         If it holds something else than msgpack.
@@ -83,7 +83,7 @@ def msgpack_documents(contents: Contents) -> Iterator[tuple[Any, str]]:
         raise SourceError(message) from error
     if end < contents.count:
         message = f"{contents.path} breaks off in document {number + 1}"
-        raise TornError(message)
+        raise TruncatedError(message)
 
 
 def decoded(found: Mapping[Any, Any]) -> Any:
@@ -103,12 +103,12 @@ def decoded(found: Mapping[Any, Any]) -> Any:
             return _array(found, shape)
         except ValueError as error:
             # What has no shape is announced by its descriptor; rows and columns do.
-            return Unreadable(str(error), (0, 0) if shape is None else shape)
+            return UnreadableImages(str(error), (0, 0) if shape is None else shape)
     if b"complex" in found:
         try:
             return complex(found[b"data"])
         except (KeyError, TypeError, ValueError):
-            return Unreadable("a complex number that is none", ())
+            return UnreadableImages("a complex number that is none", ())
     return found
 
 
@@ -160,6 +160,6 @@ def _short(said: Any) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
-def _extension(code: int, data: bytes) -> Unreadable:
+def _extension(code: int, data: bytes) -> UnreadableImages:
     what = f"a value of the msgpack extension {code} ({len(data)} bytes)"
-    return Unreadable(f"{what}, which is not read", ())
+    return UnreadableImages(f"{what}, which is not read", ())

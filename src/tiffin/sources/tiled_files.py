@@ -21,7 +21,7 @@ from tiffin.readers.assets import opener
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Behind", "FileField", "behind"]
+__all__ = ["ExternalFiles", "FileField", "external_files"]
 
 SAMPLES = (3, 4)
 """How many values a pixel of colour has."""
@@ -39,7 +39,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behind:
+class ExternalFiles:
     """The files of one field.
 
     Attributes
@@ -212,15 +212,15 @@ class FileField:
         }
 
 
-def behind(
+def external_files(
     sources: Any, shape: tuple[int, ...], events: int, roots: RootMap
-) -> Behind | None:
+) -> ExternalFiles | None:
     """Find the files behind an array; None if the server holds it itself."""
     (source, *_) = sources or [None]
     if source is None or not source.assets or source.management != "external":
         return None
     assets = sorted(source.assets, key=lambda asset: asset.num or 0)
-    return Behind(
+    return ExternalFiles(
         mimetype=source.mimetype,
         uris=[_mended(asset.data_uri, roots) for asset in assets],
         parameters=dict(source.parameters or {}),

@@ -18,10 +18,10 @@ from tiffin.assemble import axis_hints
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
-from tiffin.sources.ahead import AheadArray
-from tiffin.sources.asking import TIMEOUT, Server, ServerError
-from tiffin.sources.remote import PlainSlices, TiledImages, Unreadable
-from tiffin.sources.tiled_files import FileField, behind
+from tiffin.sources.prefetch import PrefetchedArray
+from tiffin.sources.tiled_arrays import EventImages, UncompressedArray, UnreadableImages
+from tiffin.sources.tiled_files import FileField, external_files
+from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def documents(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Make a run's documents anew.
 
-    Images that the server holds stand in the events, as `TiledImages`. Those in files
+    Images that the server holds stand in the events, as `EventImages`. Those in files
     that can be read here are stream resources.
 
     Parameters
@@ -73,7 +73,7 @@ def documents(
     from httpx import HTTPError
 
     run = _in_todays_layout(run)
-    server = Server(run.context.http_client, timeout)
+    server = TiledServer(run.context.http_client, timeout)
     said = set() if said is None else said
     try:
         yield "start", dict(run.metadata["start"])
@@ -124,7 +124,7 @@ class Stream:
         via: Via,
         roots: RootMap,
         said: set[str],
-        server: Server,
+        server: TiledServer,
     ) -> None:
         self._server = server
         self._node = server.ask(lambda: run[name])
@@ -179,7 +179,7 @@ class Stream:
         for key, field in self._fields.items():
             if isinstance(field, ServedField) and k < field.events:
                 data[key] = field.images(k)
-            elif isinstance(field, Unreadable):
+            elif isinstance(field, UnreadableImages):
                 data[key] = field
         return {
             "uid": f"{descriptor['uid']}/{k + 1}",  # a point may be taken again
@@ -218,7 +218,7 @@ class Stream:
 
     # ---- fields of images
 
-    def _field(self, key: str) -> FileField | ServedField | Unreadable:
+    def _field(self, key: str) -> FileField | ServedField | UnreadableImages:
         announced = tuple(int(n or 1) for n in self._data_keys[key]["shape"])
         node = self._server.ask(lambda: self._node[key])
         shape: tuple[Any, ...] = getattr(node, "shape", None) or ()
@@ -248,11 +248,11 @@ class Stream:
 
     def _external(
         self, key: str, shape: tuple[int, ...], served: ServedField
-    ) -> FileField | ServedField | Unreadable:
+    ) -> FileField | ServedField | UnreadableImages:
         """Choose between an array's files and the server."""
         data_key = self._data_keys[key]
         sources = self._server.ask(served.node.data_sources)
-        files = behind(sources, shape, served.events, self._roots)
+        files = external_files(sources, shape, served.events, self._roots)
         if files is None:
             return served
         if self._via == "files" or (self._via == "auto" and files.seen is not None):
@@ -281,8 +281,10 @@ class Stream:
             return self._unreadable(message, shape)
         return served
 
-    def _unreadable(self, why: str, shape: tuple[int, ...]) -> Unreadable:
-        return Unreadable(f"run {self._run[:8]}, stream {self._name!r}: {why}", shape)
+    def _unreadable(self, why: str, shape: tuple[int, ...]) -> UnreadableImages:
+        return UnreadableImages(
+            f"run {self._run[:8]}, stream {self._name!r}: {why}", shape
+        )
 
     def _watched(self, key: str, served: ServedField) -> ServedField:
         """Say once if counts come back as floats."""
@@ -321,22 +323,22 @@ class ServedField:
         A Tiled array.
     rows : int
         How many of its rows are one event's; 0 if a row is an event.
-    server : Server
+    server : TiledServer
     """
 
-    def __init__(self, node: Any, rows: int, server: Server) -> None:
+    def __init__(self, node: Any, rows: int, server: TiledServer) -> None:
         self.node = node
         self._server = server
         self._rows = rows
         self.events = int(node.shape[0]) // (rows or 1)
-        self._array: AheadArray | None = None
+        self._array: PrefetchedArray | None = None
         self.look: Any = None
 
-    def images(self, k: int) -> TiledImages:
+    def images(self, k: int) -> EventImages:
         """Return the images of event k, from 0; they are fetched when they are read."""
         if self._array is None:
-            self._array = AheadArray(
-                PlainSlices(self.node, self._server, look=self.look)
+            self._array = PrefetchedArray(
+                UncompressedArray(self.node, self._server, look=self.look)
             )
         first, count = k * (self._rows or 1), self._rows or 1
-        return TiledImages(self._array, first, first + count, whole=not self._rows)
+        return EventImages(self._array, first, first + count, whole=not self._rows)

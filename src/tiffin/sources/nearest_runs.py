@@ -7,10 +7,10 @@ import itertools
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tiffin.sources.asking import TIMEOUT, Server
-from tiffin.sources.files import TornError
-from tiffin.sources.kinds import Documents, guarded
-from tiffin.sources.tiled import holding, is_sql
+from tiffin.sources.files import TruncatedError
+from tiffin.sources.open_source import Documents, guarded
+from tiffin.sources.tiled_search import is_sql, with_metadata
+from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def starts_in(documents: Documents) -> Iterator[Start]:
     What a file that ends within a document lacks is no whole run.
     """
     for part in documents.parts:
-        with suppress(TornError):
+        with suppress(TruncatedError):
             for name, doc in part:
                 if name == "start" and "uid" in doc:
                     yield doc
@@ -64,7 +64,7 @@ def starts_near(
             among = starts_in(catalog) if isinstance(catalog, Documents) else catalog
             return _nearest_first(among, light)
         if callable(getattr(catalog, "search", None)):
-            server = Server(catalog.context.http_client, timeout)
+            server = TiledServer(catalog.context.http_client, timeout)
             return _asked_for(_in_tiled(catalog, query, light), server)
         return _nearest_first(_in_databroker(catalog, query, light), light)
 
@@ -103,7 +103,7 @@ def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]
         yield header.start
 
 
-def _asked_for(starts: Iterator[Start], server: Server) -> Iterator[Start]:
+def _asked_for(starts: Iterator[Start], server: TiledServer) -> Iterator[Start]:
     """Go through what comes from a server, each within its time."""
     while (start := server.ask(lambda: next(starts, None))) is not None:
         yield start
@@ -113,7 +113,7 @@ def _in_tiled(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
     """Ask a server for those before, and for those after, a page at a time."""
     from tiled.queries import Comparison
 
-    found, time = holding(client, dict(query.metadata)), start_time(light)
+    found, time = with_metadata(client, dict(query.metadata)), start_time(light)
     if query.within is not None:
         found = found.search(Comparison("ge", "start.time", time - query.within))
         found = found.search(Comparison("le", "start.time", time + query.within))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError, TiffinError
-from tiffin.sources.asking import TIMEOUT, Server, ServerError, checked_timeout
-from tiffin.sources.select import (
+from tiffin.sources.selection import (
     LARGEST,
     Typed,
     is_number,
@@ -17,14 +16,15 @@ from tiffin.sources.select import (
     no_such_run,
     place_from_last,
 )
+from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer, check_timeout
 from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.sources.select import Selection
+    from tiffin.sources.selection import Selection
 
-__all__ = ["connect", "find_runs", "holding", "is_sql"]
+__all__ = ["connect", "find_runs", "with_metadata", "is_sql"]
 
 
 def connect(
@@ -62,10 +62,10 @@ def connect(
     if "api_key" in parse_qs(url.query):
         api_key = None  # the client takes no two
     shown = urlunsplit(url._replace(query=""))  # a key is nobody else's
-    seconds = checked_timeout(timeout)
+    seconds = check_timeout(timeout)
     try:
         with Client(timeout=seconds + 1, follow_redirects=True) as client:
-            server = Server(client, seconds)
+            server = TiledServer(client, seconds)
             # The client's own first requests have no bound: they are made once before.
             server.ask(lambda: client.get(_api(url)))
             return server.ask(lambda: from_uri(address, api_key=api_key))
@@ -112,7 +112,7 @@ def find_runs(
         If there is no such run, or several.
     """
     try:
-        server = Server(client.context.http_client, checked_timeout(timeout))
+        server = TiledServer(client.context.http_client, check_timeout(timeout))
         return server.ask(lambda: _found(client, selection))
     except TiffinError:
         raise
@@ -121,7 +121,7 @@ def find_runs(
         raise SourceError(message) from error
 
 
-def holding(client: Any, query: Mapping[str, Any]) -> Any:
+def with_metadata(client: Any, query: Mapping[str, Any]) -> Any:
     """Narrow a catalogue to the runs whose start documents hold these values.
 
     Parameters
@@ -144,7 +144,7 @@ def holding(client: Any, query: Mapping[str, Any]) -> Any:
 def _found(client: Any, selection: Selection) -> list[Any]:
     from tiled.queries import Comparison
 
-    found = holding(client, selection.query)
+    found = with_metadata(client, selection.query)
     if selection.since is not None:
         found = found.search(Comparison("ge", "start.time", selection.since))
     if selection.until is not None:

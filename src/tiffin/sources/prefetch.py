@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tiffin.sources.asking import SlowServerError
+from tiffin.sources.tiled_server import SlowServerError
 
-__all__ = ["AheadArray"]
+__all__ = ["PrefetchedArray"]
 
 BLOCK = 32 * 2**20
 """About how much one request asks for [bytes].
@@ -34,7 +34,7 @@ PATIENCE = 3
 """How often running a server may be too slow, before it is given up."""
 
 
-class AheadArray:
+class PrefetchedArray:
     """A remote array's rows, in blocks that keep to its chunks.
 
     Parameters

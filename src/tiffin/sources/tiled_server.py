@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["TIMEOUT", "Server", "ServerError", "SlowServerError", "checked_timeout"]
+__all__ = ["TIMEOUT", "TiledServer", "ServerError", "SlowServerError", "check_timeout"]
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class SlowServerError(ServerError):
     """A reply that did not come in time."""
 
 
-def checked_timeout(seconds: Any) -> float:
+def check_timeout(seconds: Any) -> float:
     """Refuse what is no time to wait.
 
     Raises
@@ -72,7 +72,7 @@ _OF_THREAD = threading.local()
 _HOOKING = threading.Lock()
 
 
-class Server:
+class TiledServer:
     """A server that is asked through a user's client, which is left as it is.
 
     Parameters

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["ACCEPTED", "SUFFIXES", "Contents", "TornError"]
+__all__ = ["ACCEPTED", "SUFFIXES", "DocumentFile", "TruncatedError"]
 
 SUFFIXES = (".jsonl", ".json", ".msgpack", ".ndjson")
 """How the names of files of documents end; ``.gz`` may follow."""
@@ -63,11 +63,11 @@ AT_257 = b"ustar"
 HEAD = 512
 
 
-class TornError(SourceError):
+class TruncatedError(SourceError):
     """A file that ends within a document."""
 
 
-class Contents:
+class DocumentFile:
     """A file's bytes, read once from front to back.
 
     Parameters
@@ -114,7 +114,7 @@ class Contents:
             self.torn = True
             return b""
 
-    def __enter__(self) -> Contents:
+    def __enter__(self) -> DocumentFile:
         return self
 
     def __exit__(

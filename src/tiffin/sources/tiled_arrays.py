@@ -11,15 +11,15 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 
 from tiffin.errors import ReadError
-from tiffin.sources.asking import ServerError
+from tiffin.sources.tiled_server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.sources.ahead import AheadArray
-    from tiffin.sources.asking import Server
+    from tiffin.sources.prefetch import PrefetchedArray
+    from tiffin.sources.tiled_server import TiledServer
 
-__all__ = ["PlainSlices", "TiledImages", "Unreadable"]
+__all__ = ["UncompressedArray", "EventImages", "UnreadableImages"]
 
 
 WAITS = (0.5, 2.0, 0.0)
@@ -32,7 +32,7 @@ LONGEST_DETAIL = 300
 """How much of a server's reason is told."""
 
 
-class PlainSlices:
+class UncompressedArray:
     """A Tiled array whose slices are asked for uncompressed.
 
     By default the server compresses what it sends, at some 50 ms for 2 MB of counts;
@@ -42,7 +42,7 @@ class PlainSlices:
     ----------
     node : object
         A Tiled array client.
-    server : Server
+    server : TiledServer
         Asks for them.
     look : callable, optional
         Given the first block that has been fetched.
@@ -51,7 +51,7 @@ class PlainSlices:
     def __init__(
         self,
         node: Any,
-        server: Server,
+        server: TiledServer,
         *,
         look: Callable[[np.ndarray], object] | None = None,
     ) -> None:
@@ -110,12 +110,12 @@ def _reason(response: Any) -> str:
     return said
 
 
-class TiledImages:
+class EventImages:
     """The images of one event, still on the server.
 
     Parameters
     ----------
-    rows : AheadArray
+    rows : PrefetchedArray
         A Tiled array, shape (events, ...) or (frames, rows, columns).
     first, stop : int
         Which of its rows are the event's.
@@ -123,7 +123,9 @@ class TiledImages:
         Whether the event is one row; if not, its rows are frames.
     """
 
-    def __init__(self, rows: AheadArray, first: int, stop: int, *, whole: bool) -> None:
+    def __init__(
+        self, rows: PrefetchedArray, first: int, stop: int, *, whole: bool
+    ) -> None:
         self._rows = rows
         self._first = first
         self._whole = whole
@@ -153,7 +155,7 @@ class TiledImages:
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
 
 
-class Unreadable:
+class UnreadableImages:
     """Images that are there, and that can't be had rightly: asking says why.
 
     Parameters

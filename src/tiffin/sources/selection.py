@@ -21,7 +21,7 @@ __all__ = [
     "is_number",
     "may_begin_uid",
     "no_such_run",
-    "only",
+    "documents_of_runs",
     "place_from_last",
 ]
 
@@ -167,7 +167,7 @@ class Selection:
         return SourceError(f"no run fits {asked}" if asked else "there is no run")
 
 
-def only(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
+def documents_of_runs(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
     """Leave out the documents of other runs; those that name no run stay.
 
     Resources stay, whatever run they name: a detector that is staged once for several

@@ -10,10 +10,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
-from tiffin.sources.asking import TIMEOUT, Server
-from tiffin.sources.kinds import Documents, open_source
-from tiffin.sources.near import starts_in, starts_near
-from tiffin.sources.select import only
+from tiffin.sources.nearest_runs import starts_in, starts_near
+from tiffin.sources.open_source import Documents, open_source
+from tiffin.sources.selection import documents_of_runs
+from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 
 if TYPE_CHECKING:
     from tiffin.corrections import Nearest
@@ -135,7 +135,7 @@ def run_documents(
 def _asked(catalog: Any, look_up: Callable[[], Any], timeout: float) -> Any:
     """Look something up, on a server within a time."""
     client = getattr(getattr(catalog, "context", None), "http_client", None)
-    return look_up() if client is None else Server(client, timeout).ask(look_up)
+    return look_up() if client is None else TiledServer(client, timeout).ask(look_up)
 
 
 def _documents(catalog: Any, timeout: float) -> Documents | None:
@@ -159,7 +159,7 @@ def _one_of(documents: Documents, uid: str) -> Iterator[Pair]:
     for part in documents.parts:
         here = False
         try:
-            for name, doc in only(part, [uid]):
+            for name, doc in documents_of_runs(part, [uid]):
                 here = here or name == "start"
                 yield name, doc
         except SourceError:

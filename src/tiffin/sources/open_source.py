@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.sources import databroker, files
 from tiffin.sources import tiled_run as tiled
-from tiffin.sources.asking import TIMEOUT, checked_timeout
+from tiffin.sources.tiled_server import TIMEOUT, check_timeout
 
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
@@ -125,7 +125,7 @@ def open_source(
         choices = ", ".join(map(repr, get_args(tiled.Via)))
         message = f"via must be one of {choices}, not {via!r}"
         raise SettingsError(message)
-    timeout = checked_timeout(timeout)
+    timeout = check_timeout(timeout)
     if isinstance(source, Documents):
         return source
     if isinstance(source, str) and source.startswith(ADDRESSES):
