@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiffin import ImageExporter, process
-from tiffin.assemble.reference_cache import DocumentCache
+from tiffin.assemble.references import DocumentCache
 from tiffin.compat import LiveTiffExporter, live_tiff_exporter
 from tiffin.export import pipeline
 from tiffin.testing import run_of
@@ -113,7 +113,7 @@ def test_documents_that_may_be_referred_to_are_bounded_by_their_bytes():
         run = f"r{n}"
         kwargs = [f"x{k}" for k in range(3000)]
         kept.add(f"d{n}", {"uid": f"d{n}", "kwargs": kwargs}, run)
-        kept.end(run)
+        kept.end_run(run)
 
     left = [n for n in range(400) if kept.get(f"d{n}") is not None]
     assert left == [*range(400 - len(left), 400)]

@@ -8,7 +8,7 @@ import tiffin
 from tests.integration.test_streams import FRAMES, check, feed, hdf5, stream_run
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
-from tiffin.assemble.reference_cache import MAX_DOCUMENTS, DocumentCache
+from tiffin.assemble.references import MAX_DOCUMENTS, DocumentCache
 
 NAMED = "{start.scan_id}_{event.seq_num}_{i}.tif"
 
@@ -187,13 +187,13 @@ def test_a_run_of_very_many_datums_does_not_keep_them_all():
 
 def test_an_open_runs_documents_are_all_kept_until_they_are_used():
     """However many: a replay may tell all of them before the first event."""
-    kept = DocumentCache(most=3, once=True)
+    kept = DocumentCache(max_documents=3, single_use=True)
 
     for k in range(10):
         kept.add(f"datum-{k}", {"n": k}, "run-1")
     before = [kept.get(f"datum-{k}")["n"] for k in range(10)]
     for k in range(10):
-        kept.use(f"datum-{k}")
+        kept.mark_used(f"datum-{k}")
 
     assert before == list(range(10))
     assert [k for k in range(10) if kept.get(f"datum-{k}")] == [7, 8, 9]
@@ -217,14 +217,14 @@ def test_datums_wait_for_their_resource_however_many():
 
 def test_what_is_referred_to_again_and_again_is_not_forgotten():
     """A detector staged once for a session, beside one staged for each run."""
-    kept = DocumentCache(most=3)
+    kept = DocumentCache(max_documents=3)
     kept.add("session", {}, "run-0")
-    kept.end("run-0")
+    kept.end_run("run-0")
 
     for n in range(1, 10):
         kept.add(f"resource-{n}", {}, f"run-{n}")
         assert kept.get("session") is not None
-        kept.use("session")
-        kept.end(f"run-{n}")
+        kept.mark_used("session")
+        kept.end_run(f"run-{n}")
 
     assert len(kept) == 3

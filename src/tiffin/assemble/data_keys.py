@@ -26,8 +26,8 @@ __all__ = [
     "declared_sizes",
     "axis_hints",
     "image_fields",
-    "is_doubtful",
-    "is_image",
+    "may_declare_image",
+    "declares_image",
     "may_be_image",
 ]
 
@@ -109,7 +109,7 @@ def is_external(data_key: Mapping[str, Any]) -> bool:
     return str(data_key.get("external", "")) not in ("", "None", "False")
 
 
-def is_image(data_key: Mapping[str, Any]) -> bool:
+def declares_image(data_key: Mapping[str, Any]) -> bool:
     """Whether a data key announces two or more dimensions.
 
     What is outside the event and has no shape that can be read is looked at.
@@ -125,23 +125,23 @@ def image_fields(data_keys: Mapping[str, Any]) -> list[str]:
 
     Where a stream announces none, they are those that may be images all the same.
     """
-    sure = [name for name, data_key in data_keys.items() if is_image(data_key)]
-    return sure or [name for name, key in data_keys.items() if is_doubtful(key)]
+    sure = [name for name, data_key in data_keys.items() if declares_image(data_key)]
+    return sure or [name for name, key in data_keys.items() if may_declare_image(key)]
 
 
-def is_doubtful(data_key: Mapping[str, Any]) -> bool:
+def may_declare_image(data_key: Mapping[str, Any]) -> bool:
     """Whether an array outside the event is announced with a shape of no image.
 
     The handlers of some beamlines say so of images, and ``[]`` or ``[n]`` says little.
     """
     is_array = str(data_key.get("dtype")) not in NO_ARRAY
-    return is_array and is_external(data_key) and not is_image(data_key)
+    return is_array and is_external(data_key) and not declares_image(data_key)
 
 
 def may_be_image(data_key: Mapping[str, Any]) -> bool:
     """Whether a field that is asked for may be images: nothing says that it is not."""
     unknown = data_key.get("shape") is None or is_external(data_key)
-    return unknown or is_image(data_key)
+    return unknown or declares_image(data_key)
 
 
 def _is_zero(said: Any) -> bool:

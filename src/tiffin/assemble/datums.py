@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble.data_keys import announced_dtype
 from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
-from tiffin.assemble.pending import MissingDocument
-from tiffin.assemble.reference_cache import DocumentCache
+from tiffin.assemble.references import DocumentCache, MissingDocument
 from tiffin.readers import DatumPixels, Handlers, RootMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiffin.assemble.field_selection import FieldSelection
-    from tiffin.assemble.pending import PendingFrames
+    from tiffin.assemble.references import PendingFrames
     from tiffin.assemble.run import OpenRun
     from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels
@@ -45,7 +44,7 @@ class Datums:
         self._pending = pending
         self._handlers = Handlers(roots)
         self.resources = DocumentCache()
-        self.datums = DocumentCache(once=True)
+        self.datums = DocumentCache(single_use=True)
 
     def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
         """Take a resource of an open run; give the frames that waited for it."""
@@ -66,7 +65,7 @@ class Datums:
         name: str,
         numbers: range | None = None,
         *,
-        last: bool,
+        final: bool,
     ) -> Iterator[Frame]:
         """Return the images of a datum, once datum and resource are known.
 
@@ -78,7 +77,7 @@ class Datums:
         try:
             pixels = self._pixels(datum_id, name, data_key)
         except MALFORMED_OR_OURS as error:
-            if isinstance(error, MissingDocument) and not last:
+            if isinstance(error, MissingDocument) and not final:
                 if numbers is None:
                     hints = self._selection.hints(name, data_key)
                     number = event["seq_num"]
@@ -86,7 +85,7 @@ class Datums:
                         run, descriptor, name, number, hints.shape, hints
                     )
                 again = partial(self.frames, run, descriptor, event, name, numbers)
-                self._pending.wait(run.uid, error.uid, again)
+                self._pending.add(run.uid, error.uid, again)
                 return
             pixels = malformed_error(f"what describes datum {datum_id!r}", error)
         checked = self._selection.checked(pixels, announced=True)
@@ -94,8 +93,8 @@ class Datums:
 
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
-        self.resources.end(run)
-        self.datums.end(run)
+        self.resources.end_run(run)
+        self.datums.end_run(run)
 
     def close(self) -> None:
         """Close the files that are open; what is asked for later opens them anew."""
@@ -122,8 +121,8 @@ class Datums:
         if resource is None:
             message = f"no document described resource {uid!r} of datum {datum_id!r}"
             raise MissingDocument(message, uid)
-        self.datums.use(datum_id)
-        self.resources.use(uid)
+        self.datums.mark_used(datum_id)
+        self.resources.mark_used(uid)
         self._handlers.factory(resource["spec"])
         hints = self._selection.hints(name, data_key)
         return DatumPixels(

@@ -1,4 +1,4 @@
-"""Documents of one's own: what others change later does not show in them."""
+"""Copy documents, estimate their size, and replace or remove the images in them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PLAIN", "estimate_nbytes", "inline_shape", "copy_document", "taken_bytes"]
+from tiffin.errors import ReadError
 
-PLAIN = frozenset({int, float, str, bool, type(None)})
-"""What nobody can change."""
+__all__ = [
+    "MissingArray",
+    "array_shape",
+    "copy_document",
+    "estimate_nbytes",
+    "is_image_value",
+    "replace_images",
+    "total_nbytes",
+    "without_images",
+]
 
-NUMBER_IN_LIST = 40
-"""About what a number in a nested list takes: the object, and its place [bytes]."""
+IMMUTABLE = frozenset({int, float, str, bool, type(None)})
+
+LIST_ITEM_NBYTES = 40
+"""Memory of a number in a list: the object and the reference to it [bytes]."""
 
 
 def copy_document(document: Any) -> Any:
     """Copy a document, its nested values and its arrays.
 
-    Arrays are writable in the copy, and lazy ones stay what they are.
+    Arrays are writable in the copy. Lazy arrays are not copied.
 
     Examples
     --------
@@ -33,23 +43,22 @@ def copy_document(document: Any) -> Any:
     """
     if isinstance(document, Mapping):
         return {
-            key: value if type(value) in PLAIN else copy_document(value)
+            key: value if type(value) in IMMUTABLE else copy_document(value)
             for key, value in document.items()
         }
-    if isinstance(document, (list, tuple)):
-        nested = (list, tuple, Mapping, np.ndarray)
-        if any(isinstance(item, nested) for item in document):
-            # Subclasses, as named tuples are, may want other arguments: plain ones.
-            items = [copy_document(item) for item in document]
-            return items if isinstance(document, list) else tuple(items)
-        return list(document) if isinstance(document, list) else document
     if isinstance(document, np.ndarray):
         return document.copy()
-    return document
+    if not isinstance(document, (list, tuple)):
+        return document
+    items: Any = document
+    if any(isinstance(item, (list, tuple, Mapping, np.ndarray)) for item in document):
+        items = map(copy_document, document)
+    # Not type(document): the constructor of a named tuple takes other arguments.
+    return list(items) if isinstance(document, list) else tuple(items)
 
 
 def estimate_nbytes(value: Any) -> int:
-    """Return about how much memory the arrays and lists of a value take [bytes].
+    """Estimate the memory of the arrays and lists in a value [bytes].
 
     Examples
     --------
@@ -63,41 +72,97 @@ def estimate_nbytes(value: Any) -> int:
     if isinstance(value, (list, tuple)) and value:
         first = value[0]
         if isinstance(first, (list, tuple, np.ndarray)):
-            return len(value) * estimate_nbytes(first)  # rows of an image are alike
-        return len(value) * NUMBER_IN_LIST
+            return len(value) * estimate_nbytes(first)  # all rows have one size
+        return len(value) * LIST_ITEM_NBYTES
     return 0
 
 
-def taken_bytes(document: Any) -> int:
-    """Return how much memory a document takes, with all that it holds [bytes].
+def total_nbytes(document: Any) -> int:
+    """Return the memory of a document and of all values in it [bytes].
 
     Examples
     --------
-    >>> 10**5 < taken_bytes({"key": ["x" * 1000] * 100}) < 2 * 10**5
+    >>> 10**5 < total_nbytes({"key": ["x" * 1000] * 100}) < 2 * 10**5
     True
     """
-    total, left = 0, [document]
-    while left:
-        value = left.pop()
+    total, stack = 0, [document]
+    while stack:
+        value = stack.pop()
         total += sys.getsizeof(value)
         if isinstance(value, dict):
-            left += value
-            left += value.values()
+            stack += value
+            stack += value.values()
         elif isinstance(value, (list, tuple)):
-            left += value
+            stack += value
     return total
 
 
-def inline_shape(value: object) -> tuple[int, ...] | None:
-    """Return the shape of an array or nested list; None for anything else.
+def array_shape(value: object) -> tuple[int, ...] | None:
+    """Return the shape of an array or nested list, None for any other value.
 
     Examples
     --------
-    >>> inline_shape([[[1, 2], [3, 4]]]), inline_shape([]), inline_shape("uid/0")
+    >>> array_shape([[[1, 2], [3, 4]]]), array_shape([]), array_shape("uid/0")
     ((1, 2, 2), (0,), None)
     """
     if isinstance(value, (list, tuple)):
-        inner = inline_shape(value[0]) if value else None
+        inner = array_shape(value[0]) if value else None
         return (len(value), *(inner or ()))
     shape = getattr(value, "shape", None)
     return tuple(shape) if isinstance(shape, tuple) else None
+
+
+def is_image_value(value: object) -> bool:
+    """Return whether a value has two or more dimensions."""
+    return len(array_shape(value) or ()) >= 2
+
+
+def without_images(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event with scalars only, to be kept until its run ends."""
+    data = event["data"].items()
+    return {**event, "data": {k: v for k, v in data if not is_image_value(v)}}
+
+
+class MissingArray:
+    """Takes the place of an array that was dropped. Reading it raises the reason."""
+
+    __slots__ = ("dtype", "reason", "shape")
+
+    nbytes = 0
+
+    def __init__(self, array: Any, reason: str) -> None:
+        self.shape = array_shape(array) or ()
+        self.dtype = np.dtype(getattr(array, "dtype", float))
+        self.reason = reason
+
+    def read(self) -> np.ndarray:
+        """Raise the reason."""
+        raise ReadError(self.reason)
+
+
+def replace_images(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return an event or event page without its images, whose frames then fail.
+
+    Other documents are returned unchanged.
+
+    Parameters
+    ----------
+    name : str
+        What the document is, such as ``"event"``.
+    doc : mapping
+    reason : str
+        The error message of the frames.
+    """
+    data = doc.get("data")
+    if not isinstance(data, Mapping) or name not in ("event", "event_page"):
+        return dict(doc)
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, list, tuple)) and is_image_value(value):
+            return MissingArray(value, reason)
+        return value
+
+    if name == "event":
+        return {**doc, "data": {key: replaced(value) for key, value in data.items()}}
+    pages = {key: [replaced(v) for v in values] for key, values in data.items()}
+    return {**doc, "data": pages}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.data_keys import is_image
-from tiffin.assemble.documents import inline_shape
+from tiffin.assemble.data_keys import declares_image
+from tiffin.assemble.documents import array_shape
 from tiffin.assemble.event_frames import frames_of
-from tiffin.assemble.field_selection import is_2d
 from tiffin.assemble.inline import inline_pixels
 from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
 from tiffin.errors import FieldError, NoImageError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tiffin.assemble.run import OpenRun
     from tiffin.frames import Frame, Pixels
 
-__all__ = ["Events", "without_images"]
+__all__ = ["Events"]
 
 
 class Events:
@@ -67,10 +66,10 @@ class Events:
             yield from frames_of(run, descriptor, event, name, problem)
             return
         value = event["data"][name]
-        shape = inline_shape(value)
-        announced = is_image(data_key)
+        shape = array_shape(value)
+        announced = declares_image(data_key)
         if isinstance(value, str) and (external or _may_be_filled(event, name)):
-            yield from self._datums.frames(run, descriptor, event, name, last=False)
+            yield from self._datums.frames(run, descriptor, event, name, final=False)
         elif shape is not None and (len(shape) >= 2 or (announced and shape == (0,))):
             where = (run.uid, descriptor["name"], name)
             try:
@@ -91,12 +90,6 @@ class Events:
         made: Any = inline_pixels(value, data_key, self._dtypes, where, hints)
         pixels: Pixels = made
         return pixels
-
-
-def without_images(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep an event's scalars: its images would be held until the run ends."""
-    data = {name: value for name, value in event["data"].items() if not is_2d(value)}
-    return {**event, "data": data}
 
 
 def _may_be_filled(event: Mapping[str, Any], name: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.data_keys import axis_hints, image_fields, may_be_image
-from tiffin.assemble.documents import inline_shape
+from tiffin.assemble.documents import is_image_value
 from tiffin.axes import Axes
 from tiffin.dtypes import COMPLEX_ADVICE
 from tiffin.errors import DtypeError, TiffinError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiffin.axes import Hints
     from tiffin.frames import Pixels
 
-__all__ = ["FieldSelection", "is_2d"]
+__all__ = ["FieldSelection"]
 
 MOST_HINTS = 256
 """Fields whose hints are remembered."""
@@ -69,7 +69,9 @@ class FieldSelection:
         if self.fields is not None:
             return [name for name in self.fields if name in data_keys or name in data]
         names = self._announced_in(data_keys)
-        return names + [n for n, v in data.items() if n not in names and is_2d(v)]
+        return names + [
+            n for n, v in data.items() if n not in names and is_image_value(v)
+        ]
 
     def announced(self, data_keys: Mapping[str, Any]) -> list[str]:
         """Return the fields that are asked for, and announced as images."""
@@ -126,9 +128,3 @@ class FieldSelection:
         if dtype.kind == "c":
             return DtypeError(f"pixels of dtype {dtype} have no TIFF: {COMPLEX_ADVICE}")
         return DtypeError(f"no TIFF holds pixels of dtype {dtype}")
-
-
-def is_2d(value: object) -> bool:
-    """Whether a value in an event has rows and columns."""
-    shape = inline_shape(value)
-    return shape is not None and len(shape) >= 2

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble.documents import estimate_nbytes, inline_shape
-from tiffin.assemble.lost import MissingArray
+from tiffin.assemble.documents import MissingArray, array_shape, estimate_nbytes
 from tiffin.axes import Hints, place
 from tiffin.dtypes import cast_exactly, dtypes_that_hold, refuse_masked
 from tiffin.errors import DtypeError, ReadError
@@ -147,7 +146,7 @@ class ListPixels:
     held: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shape, self.hints = _placed(inline_shape(self.values) or (), self.hints)
+        self.shape, self.hints = _placed(array_shape(self.values) or (), self.hints)
         self.held = estimate_nbytes(self.values)
 
     @property

@@ -1,4 +1,4 @@
-"""Documents of event-model's earlier years, as those of today."""
+"""Convert documents of early event-model versions to the current layout."""
 
 from __future__ import annotations
 
@@ -12,33 +12,20 @@ __all__ = ["MIMETYPES", "unpack_bulk_datum", "upgrade_stream_resource"]
 
 HDF5 = "application/x-hdf5"
 
+HDF5_SPECS = (
+    "HDF5", "AD_HDF5", "AD_HDF5_SINGLE", "AD_HDF5_SWMR", "AD_HDF5_SWMR_STREAM",
+    "AD_HDF5_SWMR_SLICE", "AD_HDF5_GERM", "PIL100k_HDF5", "XSP", "XSP3", "XPS3",
+    "XSP3_BULK", "XSP3_STEP", "PANDA", "ROI_HDF5_FLY", "ROI_HDF51_FLY",
+    "SIS_HDF51_FLY_STREAM_V1", "MERLIN_FLY_STREAM_V2", "MERLIN_HDF5_BULK", "TPX_HDF5",
+    "EIGER2_STREAM", "ZEBRA_HDF51_FLY_STREAM_V1",
+)  # fmt: skip
+
 MIMETYPES = {
-    "HDF5": HDF5,
-    "AD_HDF5": HDF5,
-    "AD_HDF5_SINGLE": HDF5,
-    "AD_HDF5_SWMR": HDF5,
-    "AD_HDF5_SWMR_STREAM": HDF5,
-    "AD_HDF5_SWMR_SLICE": HDF5,
-    "AD_HDF5_GERM": HDF5,
-    "PIL100k_HDF5": HDF5,
-    "XSP": HDF5,
-    "XSP3": HDF5,
-    "XPS3": HDF5,
-    "XSP3_BULK": HDF5,
-    "XSP3_STEP": HDF5,
-    "PANDA": HDF5,
-    "ROI_HDF5_FLY": HDF5,
-    "ROI_HDF51_FLY": HDF5,
-    "SIS_HDF51_FLY_STREAM_V1": HDF5,
-    "MERLIN_FLY_STREAM_V2": HDF5,
-    "MERLIN_HDF5_BULK": HDF5,
-    "TPX_HDF5": HDF5,
-    "EIGER2_STREAM": HDF5,
-    "ZEBRA_HDF51_FLY_STREAM_V1": HDF5,
+    **dict.fromkeys(HDF5_SPECS, HDF5),
     "AD_TIFF": "multipart/related;type=image/tiff",
     "NPY_SEQ": "multipart/related;type=application/x-npy",
 }
-"""Spec → mimetype, as bluesky-tiled-plugins has them."""
+"""Spec → mimetype, as in bluesky-tiled-plugins."""
 
 DATASETS = {
     **dict.fromkeys(
@@ -46,42 +33,41 @@ DATASETS = {
     ),
     **dict.fromkeys(("XSP", "XSP3", "TPX_HDF5"), "/entry/instrument/detector/data"),
 }
-"""Spec → where the images are, if the document does not say it."""
+"""Spec → the dataset to read if the document names none."""
 
 
 def unpack_bulk_datum(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the datums of a ``bulk_datum``, the layout before datum pages."""
-    both = zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)
-    for datum_id, datum_kwargs in [*both]:
+    """Yield the datums of a ``bulk_datum``, the predecessor of datum pages."""
+    pairs = [*zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)]
+    for datum_id, kwargs in pairs:
         yield {
             "datum_id": datum_id,
             "resource": doc["resource"],
-            "datum_kwargs": datum_kwargs,
+            "datum_kwargs": kwargs,
         }
 
 
 def upgrade_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:
-    """See a stream resource from before event-model 1.20 as one with mimetype and URI.
+    """Add mimetype and URI to a stream resource from before event-model 1.20.
 
-    A spec that is none of `MIMETYPES` takes the mimetype's place: a reader may be
-    registered under it, and an error names it.
+    An unknown spec is used as the mimetype: a reader may be registered under it.
 
     Examples
     --------
-    >>> older = {"spec": "AD_HDF5", "root": "/data", "resource_path": "a.h5"}
-    >>> upgrade_stream_resource({"uid": "u", "data_key": "img", **older})["uri"]
+    >>> legacy = {"spec": "AD_HDF5", "root": "/data", "resource_path": "a.h5"}
+    >>> upgrade_stream_resource({"uid": "u", "data_key": "img", **legacy})["uri"]
     'file://localhost/data/a.h5'
     """
     if "mimetype" in doc or "spec" not in doc:
         return doc
     spec = str(doc["spec"])
-    known = next((s for s in (spec, spec.upper()) if s in MIMETYPES), spec)
+    spec = next((s for s in (spec, spec.upper()) if s in MIMETYPES), spec)
     parameters = dict(doc.get("resource_kwargs") or {})
-    if known in DATASETS and not parameters.get("path"):
-        parameters.setdefault("dataset", DATASETS[known])
+    if spec in DATASETS and not parameters.get("path"):
+        parameters.setdefault("dataset", DATASETS[spec])
     return {
         **doc,
-        "mimetype": MIMETYPES.get(known, spec),
+        "mimetype": MIMETYPES.get(spec, spec),
         "uri": _uri(doc),
         "parameters": parameters,
     }
@@ -91,6 +77,5 @@ def _uri(doc: Mapping[str, Any]) -> str:
     root, path = str(doc.get("root") or ""), str(doc["resource_path"])
     if doc.get("path_semantics") == "windows":
         root, path = root.replace("\\", "/"), path.replace("\\", "/")
-    # Joined as databroker joins them: an absolute path stands for itself.
-    joined = posixpath.join(root, path)
+    joined = posixpath.join(root, path)  # an absolute path ignores the root
     return f"file://localhost{'' if joined.startswith('/') else '/'}{joined}"

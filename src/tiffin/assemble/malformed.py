@@ -1,4 +1,4 @@
-"""What documents say, where they may say anything."""
+"""Handle documents that lack a key, or hold a value of another type than expected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from tiffin.errors import SourceError, TiffinError
 
-__all__ = ["MALFORMED_OR_OURS", "MALFORMED", "malformed_error", "parse_int"]
+__all__ = ["MALFORMED", "MALFORMED_OR_OURS", "malformed_error", "parse_int"]
 
 MALFORMED = (
     LookupError,
@@ -16,35 +16,30 @@ MALFORMED = (
     ArithmeticError,
     RecursionError,
 )
-"""What comes of documents that lack what they must have, or hold something else."""
+"""The exceptions that reading a malformed document raises."""
 
 MALFORMED_OR_OURS = (*MALFORMED, TiffinError)
-"""The same, and what we say of it ourselves."""
 
 
 def malformed_error(what: str, error: Exception) -> TiffinError:
-    """Return the error to record: one of ours as it is, else with what it was about.
+    """Return the error to record for `what`, such as "this event document".
 
-    Parameters
-    ----------
-    what : str
-        What was read, as the beginning of a sentence.
-    error : Exception
+    A `TiffinError` explains itself and is returned as it is.
     """
     if isinstance(error, TiffinError):
         return error
-    told = SourceError(f"{what} can't be understood: {type(error).__name__}: {error}")
-    told.__cause__ = error
-    return told
+    new = SourceError(f"{what} is malformed: {type(error).__name__}: {error}")
+    new.__cause__ = error
+    return new
 
 
-def parse_int(said: Any) -> int:
-    """Read a whole number, as text too; never rounded.
+def parse_int(value: Any) -> int:
+    """Convert a value, which may be text, to an integer. Nothing is rounded.
 
     Raises
     ------
     TypeError, ValueError or OverflowError
-        If it is none.
+        If the value is not an integer.
 
     Examples
     --------
@@ -53,10 +48,10 @@ def parse_int(said: Any) -> int:
     >>> parse_int(3.5)
     Traceback (most recent call last):
       ...
-    ValueError: 3.5 is no whole number
+    ValueError: 3.5 is not an integer
     """
-    number = int(said)
-    if number != said and not isinstance(said, str):
-        message = f"{said!r} is no whole number"
+    number = int(value)
+    if number != value and not isinstance(value, str):
+        message = f"{value!r} is not an integer"
         raise ValueError(message)
     return number

@@ -11,13 +11,14 @@ from event_model import unpack_datum_page
 
 from tiffin.assemble.data_keys import DeclaredImages
 from tiffin.assemble.datums import Datums
-from tiffin.assemble.events import Events, without_images
+from tiffin.assemble.documents import without_images
+from tiffin.assemble.events import Events
 from tiffin.assemble.field_selection import FieldSelection
 from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.legacy_documents import unpack_bulk_datum
-from tiffin.assemble.lookahead import BASELINE, LateDocuments, events_in
+from tiffin.assemble.lookahead import BASELINE, LateDocuments, unpack_events
 from tiffin.assemble.malformed import MALFORMED, malformed_error, parse_int
-from tiffin.assemble.pending import PendingFrames
+from tiffin.assemble.references import PendingFrames
 from tiffin.assemble.run import OpenRun
 from tiffin.assemble.runs import Runs
 from tiffin.assemble.stream_datums import StreamDatums
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.assemble.reference_cache import DocumentCache
+    from tiffin.assemble.references import DocumentCache
     from tiffin.readers import RootMap
 
 __all__ = ["Assembler"]
@@ -280,7 +281,7 @@ class Assembler:
     # ---- the end of a run
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
-        yield from self._pending.leave(run.uid)
+        yield from self._pending.end_run(run.uid)
         for stream, name, seq_num in run.untold():
             lost = ReadError(f"no stream datum told of event {seq_num} of {name!r}")
             yield Frame(
@@ -303,4 +304,4 @@ def _parts_of(name: str, doc: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     if name == "datum_page":
         datums: Iterable[Any] = unpack_datum_page(cast(Any, doc))
         return datums
-    return unpack_bulk_datum(doc) if name == "bulk_datum" else events_in(name, doc)
+    return unpack_bulk_datum(doc) if name == "bulk_datum" else unpack_events(name, doc)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.data_keys import is_image
+from tiffin.assemble.data_keys import declares_image
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class OpenRun:
             if descriptor["name"] in self.numbers
             and (streams is None or descriptor["name"] in streams)
             for name, data_key in descriptor["data_keys"].items()
-            if is_image(data_key)
+            if declares_image(data_key)
             and str(data_key.get("external", "")).startswith("STREAM:")
         ]
 
@@ -162,7 +162,7 @@ class OpenRun:
         for descriptor in self.descriptors.values():
             for name, data_key in descriptor["data_keys"].items():
                 names = found.setdefault(descriptor["name"], [])
-                if is_image(data_key) and name not in names:
+                if declares_image(data_key) and name not in names:
                     names.append(name)
         return {stream: names for stream, names in found.items() if names}
 
@@ -190,7 +190,7 @@ class OpenRun:
                 f"{' and '.join(map(repr, held))} only: ask for streams={tuple(held)!r}"
             )
         stream, data_key = next(iter(selected.items()))
-        if is_image(data_key):
+        if declares_image(data_key):
             return f"run {self.uid[:8]} has no event with field {name!r} in {stream!r}"
         shape = data_key.get("shape")
         shape = [] if shape is None else [*shape] if isinstance(shape, tuple) else shape

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.data_keys import announced_dtype
+from tiffin.assemble.documents import without_images
 from tiffin.assemble.event_frames import frames_of, take_numbers
-from tiffin.assemble.events import without_images
 from tiffin.assemble.legacy_documents import upgrade_stream_resource
 from tiffin.assemble.malformed import (
     MALFORMED,
@@ -16,8 +16,7 @@ from tiffin.assemble.malformed import (
     malformed_error,
     parse_int,
 )
-from tiffin.assemble.pending import MissingDocument
-from tiffin.assemble.reference_cache import DocumentCache
+from tiffin.assemble.references import DocumentCache, MissingDocument
 from tiffin.errors import SourceError, TiffinError
 from tiffin.readers import AssetPixels, Assets, RootMap
 from tiffin.readers.formats import opener
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiffin.assemble.field_selection import FieldSelection
-    from tiffin.assemble.pending import PendingFrames
+    from tiffin.assemble.references import PendingFrames
     from tiffin.assemble.run import OpenRun
     from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels
@@ -104,7 +103,7 @@ class StreamDatums:
             del self._counts[next(iter(self._counts))]
         for index, seq_num in zip(indices, seq_nums, strict=True):
             uid = doc["stream_resource"]
-            yield from self._frames(run, descriptor, uid, index, seq_num, last=False)
+            yield from self._frames(run, descriptor, uid, index, seq_num, final=False)
 
     def event(
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
@@ -119,7 +118,7 @@ class StreamDatums:
 
     def end_run(self, run: str) -> None:
         """Let go of what an ended run alone refers to."""
-        self.resources.end(run)
+        self.resources.end_run(run)
 
     def close(self) -> None:
         """Close the files that are open; what is asked for later opens them anew."""
@@ -134,15 +133,15 @@ class StreamDatums:
         index: int,
         seq_num: int,
         *,
-        last: bool,
+        final: bool,
     ) -> Iterator[Frame]:
         """Return the images of one index, once its stream resource is known."""
         try:
             resource = self._described(uid)
         except MALFORMED_OR_OURS as error:
-            if isinstance(error, MissingDocument) and not last:
+            if isinstance(error, MissingDocument) and not final:
                 again = partial(self._frames, run, descriptor, uid, index, seq_num)
-                self._pending.wait(run.uid, error.uid, again)
+                self._pending.add(run.uid, error.uid, again)
                 return
             problem = malformed_error(f"what describes stream resource {uid!r}", error)
             alone = _event_alone(descriptor, seq_num)
@@ -169,7 +168,7 @@ class StreamDatums:
             run.takes[descriptor["name"], name, seq_num, uid] += 1
             take = run.takes[descriptor["name"], name, seq_num, uid]
         yield from self._joined(
-            run, descriptor, name, seq_num, take, checked, numbers, uid, last=last
+            run, descriptor, name, seq_num, take, checked, numbers, uid, final=final
         )
 
     def _joined(
@@ -183,7 +182,7 @@ class StreamDatums:
         numbers: range,
         source: str,
         *,
-        last: bool,
+        final: bool,
     ) -> Iterator[Frame]:
         """Return the images of one index, each take joined with its own event.
 
@@ -191,7 +190,7 @@ class StreamDatums:
         """
         place = (descriptor["name"], seq_num)
         events = run.events.get(place, [])
-        if len(events) < take and self._join_events and not last:
+        if len(events) < take and self._join_events and not final:
             again = partial(
                 self._joined,
                 run,
@@ -203,7 +202,7 @@ class StreamDatums:
                 numbers,
                 source,
             )
-            self._pending.wait(run.uid, (run.uid, *place, take), again)
+            self._pending.add(run.uid, (run.uid, *place, take), again)
             return
         event = events[:take][-1] if events else _event_alone(descriptor, seq_num)
         yield from frames_of(run, descriptor, event, name, pixels, numbers, source)
@@ -213,7 +212,7 @@ class StreamDatums:
         if resource is None:
             message = f"no document described stream resource {uid!r}"
             raise MissingDocument(message, uid)
-        self.resources.use(uid)
+        self.resources.mark_used(uid)
         hash(resource["data_key"])  # what names no field is refused here
         return resource
 
