@@ -1,8 +1,7 @@
-"""Write what the manual takes from the schema of settings: ``make generated``.
+"""Generate parts of the manual from the schema of settings: ``make generated``.
 
-``docs/reference/settings.md``, a table of settings; ``_export_options.md``, those of
-the shell, and ``docs/_static/tiffin.schema.json``, the JSON Schema of the
-configuration file.
+These are the tables ``docs/reference/settings.md`` and ``_export_options.md``, and the
+JSON Schema of the configuration file, ``docs/_static/tiffin.schema.json``.
 """
 
 import json
@@ -54,7 +53,7 @@ def options() -> str:
 
 
 def choices_of(hint: Any) -> str:
-    """Return the choices of an option; nothing where it takes any value."""
+    """Return the choices of an option, or an empty string if it takes any value."""
     for kind in (hint, *get_args(hint)):
         if get_origin(kind) is Literal:
             return ", ".join(f"`{choice}`" for choice in get_args(kind))

@@ -1,16 +1,18 @@
-"""The recipe "Export images as TIFF files" of bluesky's cookbook (2016), running today.
+"""The recipe "Export images as TIFF files" from bluesky's cookbook (2016), running today.
 
-Between "The recipe" and "The same in two lines" stand its subclass and its example of
-use, letter by letter, but for two lines more: the end of the docstring that it forgot to
-close, and one that puts the files into FOLDER in place of the beamline's own.
+The part under "The recipe" is the original code, except for two lines: the missing end
+of a docstring, and one that writes the files into FOLDER.
 
-Before it stands what the recipe imported otherwise, or left to the beamline's profile.
-`LiveTiffExporter` came from `bluesky.broker_callbacks`; it, `get_images` and `process`
-now come from tiffin. `db` was imported from databroker, and is one that forgets.
-LiveTable and LivePlot come from where bluesky has them today. numpy and `sleep` were
-used without an import. RunEngine, detector, motor and shutter are simulated.
+The part above it provides what the recipe imported from elsewhere or got from the
+beamline's profile:
 
-LivePlot needs matplotlib, which no extra of tiffin's brings:
+- `LiveTiffExporter`, `get_images` and `process` come from tiffin.
+- LiveTable and LivePlot come from their current places in bluesky.
+- `db` is a temporary databroker.
+- RunEngine, detector, motor and shutter are simulated.
+- numpy and `sleep`, which the recipe did not import, are imported.
+
+LivePlot needs matplotlib, which no extra of tiffin installs:
 
     pip install 'tiffin[databroker,demo]' matplotlib
     python examples/cookbook.py FOLDER
@@ -29,15 +31,15 @@ from simulated import make_detector, motor, shctl1
 from tiffin import LiveTiffExporter, get_images, process
 from tiffin.corrections import DarkSubtract
 
-matplotlib.use("agg")  # which opens no window
+matplotlib.use("agg")  # no window
 from bluesky.callbacks.mpl_plotting import LivePlot
 
 db = Broker.named("temp")
 RE = RunEngine()
 RE.subscribe(db.v1.insert)
 
-# This detector counts in int32, as the recipe's `img - dark` needs: unsigned pixels
-# would wrap around below zero. The two lines behind the recipe take either.
+# The pixels are int32, because the recipe's `img - dark` would wrap unsigned ones below
+# zero. The last part of this script works with both.
 pe1c = make_detector("pe1", dtype="int32")
 motor.move = lambda x: motor.set(x).wait()
 
@@ -112,7 +114,7 @@ def run(motor, x, start, stop, num_steps, loops, *, exposure=1,  **metadata):
 # fmt: on
 
 
-# --- The same in two lines: floats, whatever the detector counts in ------------------
+# --- The same in two lines, for any dtype of the detector ----------------------------
 
 
 class SubtractedInTwoLines(LiveTiffExporter):

@@ -13,6 +13,7 @@ from bluesky.plans import count, list_scan
 from simulated import furnace, make_detector, shctl1
 
 import tiffin
+from tiffin.corrections import DarkSubtract
 
 SAMPLE = {"sample_name": "UO2 pellet 23/8", "proposal": "gup-31415"}
 
@@ -24,7 +25,7 @@ DARK_NAMES = "{start.proposal}/{start.sample_name}/dark/{start.scan_id:04d}.tif"
 
 
 class Recorder:
-    """Keeps documents as JSON lines, arrays as nested lists."""
+    """Write documents as JSON lines, with arrays as nested lists."""
 
     def __init__(self, path):
         self.path = path
@@ -35,23 +36,13 @@ class Recorder:
             file.write(line + "\n")
 
 
-def subtract(dark):
-    """Make a correction that takes a dark frame off; signed, so that it can't wrap."""
-    dark = dark.astype("int32")
-
-    def subtracted(image, frame):
-        return image.astype("int32") - dark
-
-    return subtracted
-
-
 HINT = """
-To have a catalogue in place of the file of documents:
+To use a Tiled server instead of the file of documents:
 
     pip install 'tiled[all]' bluesky-tiled-plugins
     tiled serve catalog --temp --api-key secret
 
-Then, in Python, before a scan is run:
+Then, in Python, before you run a scan:
 
     from bluesky_tiled_plugins import TiledWriter
     from tiled.client import from_uri
@@ -62,16 +53,16 @@ And in the shell, afterwards:
     tiffin export "http://localhost:8000?api_key=secret" --run -1 \\
         --template "{start.scan_id}_{event.seq_num}.tif" --directory out
 
-The manual's page 'Export from a catalogue' says more."""
+For more, see 'Export from a catalogue' in the manual."""
 
 
 def heating_scan(folder):
-    """Take a dark frame and a scan of five temperatures; export them as they come."""
+    """Take a dark frame and a scan of five temperatures, and export them live."""
     RE = RunEngine({"scan_id": 40})
     pe1c = make_detector("pe1", dtype="uint16")
     RE.subscribe(Recorder(folder / "documents.jsonl"))
 
-    print("1. A dark frame, then a scan of five temperatures, exported while it runs")
+    print("1. A dark frame and a scan of five temperatures, exported live")
     darks = tiffin.ImageExporter(DARK_NAMES, directory=folder, fields="pe1_image")
     shctl1.put(0)
     (dark_uid,) = RE(count([pe1c]), darks, **SAMPLE)
@@ -84,7 +75,7 @@ def heating_scan(folder):
         NAMES % "subtracted",
         directory=folder,
         fields="pe1_image",
-        corrections=[subtract(read_tiff(dark.path))],
+        corrections=[DarkSubtract(file=dark.path)],
     )
     plan = list_scan([pe1c], furnace, [300, 500, 700, 900, 1100])
     both = {"all": [lights, subtracted]}
@@ -95,8 +86,8 @@ def heating_scan(folder):
 
 
 def export_later(folder, uid):
-    """Export the same scan from the recorded documents, and compare."""
-    print("2. The same scan again, later, from the file of its documents")
+    """Export the same scan from the recorded documents, and compare the files."""
+    print("2. The same scan, exported later from the file of documents")
     documents = folder / "documents.jsonl"
     report = tiffin.export(
         only_run(documents, uid),
@@ -115,12 +106,12 @@ def export_later(folder, uid):
 
 
 def tell(what, report):
-    """Say what became of the images."""
+    """Print a report."""
     print(f"   {what + ':':12}{report}")
 
 
 def only_run(path, uid):
-    """Go through the documents of one run."""
+    """Yield the documents of one run."""
     chosen = False
     for line in path.read_text().splitlines():
         document = json.loads(line)
@@ -130,15 +121,8 @@ def only_run(path, uid):
             yield document["name"], document["doc"]
 
 
-def read_tiff(path):
-    """Read an image back."""
-    from tifffile import imread
-
-    return imread(path)
-
-
 def show_tree(folder, indent="   "):
-    """Print folders and files, but for tiffin's own."""
+    """Print folders and files, without `.tiffin`."""
     for path in sorted(folder.iterdir()):
         if path.name == ".tiffin":
             continue
@@ -151,16 +135,14 @@ def show_tree(folder, indent="   "):
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-out").absolute()
     if folder.exists() and any(folder.iterdir()):
-        print(f"{folder} is not empty: remove it, and run the demo again")
+        print(f"{folder} is not empty: remove it and run the demo again")
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     uid = heating_scan(folder)
     same = export_later(folder, uid)
-    print(f"3. What is there now, in {folder}")
+    print(f"3. The files in {folder}")
     show_tree(folder)
-    print(
-        "   and in .tiffin what was written of which run, which `tiffin verify` reads"
-    )
+    print("   and .tiffin, the manifests, which `tiffin verify` reads")
     print(HINT)
     return 0 if same else 1
 

@@ -1,8 +1,8 @@
 """A small diffraction beamline, simulated: detector, shutter, motor, furnace.
 
-The detector sees rings of a powder while the shutter is open, and its own dark current
-always. The sample's position changes the intensity; the furnace's temperature widens
-the lattice, so that the rings shrink (much exaggerated).
+The detector always sees its dark current, and while the shutter is open, the rings of a
+powder. The position of the sample changes the intensity. The temperature of the furnace
+expands the lattice, so that the rings shrink (much more than in reality).
 """
 
 import numpy as np
@@ -14,14 +14,14 @@ SHAPE = (128, 160)
 """Rows and columns of the detector."""
 
 LATTICE = 5.47
-"""About the cubic lattice parameter of UO2 at room temperature [angstrom]."""
+"""Lattice parameter of UO2 at room temperature, roughly [angstrom]."""
 
 REFLECTIONS = np.sqrt([3, 4, 8, 11, 12, 16, 19, 20])
 """Square root of h² + k² + l² of the first reflections of a face-centred lattice."""
 
 
 def powder_rings(scale, temperature):
-    """Give the counts of a powder pattern, shape SHAPE [counts]."""
+    """Return a powder pattern of shape SHAPE [counts]."""
     rows, columns = np.indices(SHAPE)
     radius = np.hypot(rows - SHAPE[0] / 2, columns - SHAPE[1] / 2)
     lattice = LATTICE * (1 + 2e-4 * (temperature - 300))
@@ -34,7 +34,7 @@ def powder_rings(scale, temperature):
 
 
 class ImageSignal(SynSignal):
-    """A simulated image that says its dtype, as area detectors do."""
+    """A simulated image that declares its dtype, as area detectors do."""
 
     def describe(self):
         described = super().describe()
@@ -43,12 +43,12 @@ class ImageSignal(SynSignal):
 
 
 class Detector(Device):
-    """An integrating detector with a region of statistics.
+    """An integrating detector that also reports its total counts.
 
     Parameters
     ----------
     dtype : str
-        Of the pixels. Detectors of this kind count in uint16 or int32.
+        The dtype of the pixels. Detectors of this kind use uint16 or int32.
     """
 
     image = Cpt(ImageSignal)
@@ -78,7 +78,7 @@ class Detector(Device):
 
 
 class Shutter(Signal):
-    """1 is open."""
+    """A shutter; 1 means open."""
 
 
 shctl1 = Shutter(name="shctl1", value=1)
@@ -87,7 +87,7 @@ furnace = SynAxis(name="temperature", value=300.0)
 
 
 def exposure():
-    """Give what reaches the detector just now [counts]."""
+    """Return what reaches the detector now [counts]."""
     if not shctl1.get():
         return np.zeros(SHAPE)
     centred = np.exp(-((motor.readback.get() / 4) ** 2))
@@ -95,5 +95,5 @@ def exposure():
 
 
 def make_detector(name="pe1", dtype="int32"):
-    """Make the detector that the cookbook calls pe1c."""
+    """Return the detector that the cookbook calls pe1c."""
     return Detector(name=name, expose=exposure, dtype=dtype)

@@ -1,6 +1,6 @@
-"""Read files of bare pixels, one image after the other.
+"""Read files of raw pixels, one image after another.
 
-`RawRows` reads them as a stream resource, `RawHandler` as a resource with datums.
+`RawRows` reads them for stream resources, `RawHandler` for Resource documents.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ class RawRows:
     Parameters
     ----------
     asset : tiffin.readers.Asset
-        Its parameters say ``shape`` (rows, columns) and ``dtype`` of an image.
+        Its parameters are the ``shape`` (rows, columns) and ``dtype`` of an image.
     """
 
     colour = False
@@ -46,7 +46,7 @@ class RawRows:
 
 
 class RawHandler:
-    """What databroker calls a handler: made for a resource, called for a datum."""
+    """A databroker handler: created for a resource, called for each datum."""
 
     def __init__(self, path, shape, dtype):
         self._images = np.fromfile(path, dtype).reshape(-1, *shape)
