@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
-from tiffin.cli.config import json_schema, options_of
+from tiffin.cli.config_file import json_schema, options_of
 from tiffin.settings import description, option_of, setting_names, type_text
 
 DOCS = Path(__file__).parent

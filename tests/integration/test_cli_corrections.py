@@ -21,7 +21,7 @@ from tests.integration.test_shell import record
 from tests.shell import tiffin as shell
 from tiffin import corrections
 from tiffin.cli import app
-from tiffin.cli.chain import KINDS
+from tiffin.cli.correction_tables import KINDS
 from tiffin.errors import SettingsError
 from tiffin.testing import run_of
 
@@ -302,22 +302,22 @@ def test_the_range_is_scaled(folder):
     [
         (["--dark", "dark.tif"], "did you mean 'file:dark.tif'"),
         (["--dark", "steam:dark"], "did you mean 'stream'"),
-        (["--dark", ""], "wanted start.KEY, stream:NAME, file:PATH, run:UID"),
-        (["--dark", "start."], "no place of an image"),
-        (["--dark", "constant:"], "no place of an image"),
-        (["--dark", "constant:x"], "no number"),
+        (["--dark", ""], "must be one of start.KEY, stream:NAME, file:PATH, run:UID"),
+        (["--dark", "start."], "must be one of start.KEY"),
+        (["--dark", "constant:"], "must be one of start.KEY"),
+        (["--dark", "constant:x"], "must be a number"),
         (["--dark", "constant:nan"], "finite"),
         (["--dark", "constant:inf"], "finite"),
         (["--dark-missing", "raw"], "--dark-missing goes with --dark"),
         (["--allow", "gain"], "--allow goes with --dark"),
-        (["--flat", "constant:1"], "wanted start.KEY, stream:NAME, file:PATH"),
+        (["--flat", "constant:1"], "must be one of start.KEY, stream:NAME, file:PATH"),
         (["--mask-fill", "0"], "--mask-fill goes with --mask"),
         (["--mask", ""], "file is empty"),
-        (["--mask", "mask.tif", "--mask-fill", "x"], "no number"),
-        (["--crop", "1:2"], "not ROWS,COLUMNS"),
-        (["--crop", "a:b,:"], "rows is FIRST:LAST"),
-        (["--crop", ":,1"], "columns is FIRST:LAST"),
-        (["--bin", "two"], "not N, ROWS,COLUMNS or N:mean"),
+        (["--mask", "mask.tif", "--mask-fill", "x"], "must be a number"),
+        (["--crop", "1:2"], "must be ROWS,COLUMNS"),
+        (["--crop", "a:b,:"], "rows must be FIRST:LAST"),
+        (["--crop", ":,1"], "columns must be FIRST:LAST"),
+        (["--bin", "two"], "must be N, ROWS,COLUMNS or N:mean"),
         (["--bin", "0"], "from 1"),
         (["--bin", "2:maen"], "did you mean 'mean'"),
         (["--overflow", "clip"], "--overflow goes with --dtype"),
@@ -581,9 +581,9 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         ("[[corrections]]", "correction 1 (kind = None): kind is missing; there are:"),
         (
             '[[corrections]]\nkind = "drak"',
-            "'drak' is no correction: did you mean 'dark'",
+            "no correction 'drak': did you mean 'dark'",
         ),
-        ('[[corrections]]\nkind = ["dark"]', "is no correction"),
+        ('[[corrections]]\nkind = ["dark"]', "there is no correction"),
         (DARK + 'mising = "raw"', "no setting 'mising': did you mean 'missing'"),
         (
             DARK + 'missing = "rw"',
@@ -606,7 +606,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         ('[[corrections]]\nkind = "cast"', "dtype is missing"),
         ('[[corrections]]\nkind = "mask"\nfile = "mask.tif"', "fill is missing"),
         ('[[corrections]]\nkind = "mask"\narray = [[1], [1, 2]]\nfill = 0', "array"),
-        ('[[corrections]]\nkind = "crop"\nrows = "x"', "rows is FIRST:LAST"),
+        ('[[corrections]]\nkind = "crop"\nrows = "x"', "rows must be FIRST:LAST"),
         (DARK + '[[corrections]]\nkind = "bin"\nn = 0', "correction 2 (kind = 'bin')"),
         (DARK + DARK, "a dark is subtracted once"),
         ('crop = "1:,:"\n' + DARK, "'crop' is given too: write it as a table"),

@@ -95,7 +95,7 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
         (["export", "{documents}", "-t", NAME, "--query", "x"], "not KEY=VALUE"),
         (["export", "{documents}", "-t", NAME, "--since", "noon"], "no time"),
         (["export", "{documents}", "-t", NAME, "--limit", "0"], "from 1"),
-        (["export", "{documents}", "-t", NAME, "--root-map", "x"], "is not OLD=NEW"),
+        (["export", "{documents}", "-t", NAME, "--root-map", "x"], "must be OLD=NEW"),
         (["exprot"], "exprot"),
     ],
 )

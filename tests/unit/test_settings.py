@@ -108,4 +108,4 @@ def test_settings_go_to_another_process():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_says_of_a_command_what_it_says_itself(name):
     """``tiffin --help`` imports no command; its lines are those of the commands."""
-    assert COMMANDS[name][1] == load(name).help.splitlines()[0]
+    assert COMMANDS[name] == load(name).help.splitlines()[0]

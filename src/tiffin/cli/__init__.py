@@ -1,4 +1,6 @@
-"""The shell's way in: ``tiffin export SOURCE --template …``.
+"""The command line: ``tiffin export SOURCE --template …``.
+
+To add a command, add its module to `tiffin.cli.commands` and its line to `COMMANDS`.
 
 Exit status: 0 all written, 1 some failed, 2 usage, 130 interrupted.
 """
@@ -19,43 +21,41 @@ from tiffin.errors import TiffinError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "load", "main"]
 
 INTERRUPTED = 130
-"""What a shell expects of a command ended by Ctrl-C: 128 + SIGINT."""
+"""The exit status of a command that Ctrl-C ends: 128 + SIGINT."""
 
 COMMANDS = {
-    "export": ("export", "Export the images of runs as TIFF files."),
-    "names": ("names", "Print the names that an export would give."),
-    "template": ("template", "Check a template and explain its parts."),
-    "verify": ("verify", "Check that exported files are there and whole."),
-    "checksums": ("verify", "Print the SHA-256 of files, for sha256sum -c."),
+    "export": "Export the images of runs as TIFF files.",
+    "names": "Print the names that an export would give.",
+    "template": "Check a template and explain its parts.",
+    "verify": "Check that exported files are there and intact.",
+    "checksums": "Print the SHA-256 of files, for sha256sum -c.",
 }
-"""Command → its module and its line in the help: nothing is imported for that."""
+"""Command → its line in the help, which is shown without importing the command."""
 
 
 class _Commands(TyperGroup):
-    """The commands: a command's module is imported when it runs."""
+    """The commands; the module of a command is imported when it runs."""
 
     def list_commands(self, _context: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, _context: Any, name: str) -> Any:
-        if name not in COMMANDS:
-            return None
-        return TyperCommand(name, help=COMMANDS[name][1])
+        return TyperCommand(name, help=COMMANDS[name]) if name in COMMANDS else None
 
     def resolve_command(
         self, context: Any, args: list[str]
     ) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(context, args)
-        _log_in_the_words_of_the_shell()
+        _configure_logging()
         return name, load(str(name)), rest
 
 
 def load(name: str) -> Any:
     """Import a command."""
-    function = getattr(import_module(f"tiffin.cli.{COMMANDS[name][0]}"), name)
+    function = getattr(import_module(f"tiffin.cli.commands.{name}"), name)
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
     alone.command(name)(function)
     return typer.main.get_command(alone)
@@ -66,13 +66,13 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # rich takes longer than all else that the help needs
+    rich_markup_mode=None,  # importing rich takes longer than all else the help needs
     help="Export the images of Bluesky runs as numbered TIFF files.",
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version
 
         sys.stdout.write(f"tiffin {version('tiffin')}\n")
@@ -83,15 +83,17 @@ def _version(asked: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; the exit status says how it went."""
-    # A run has many small objects that stay: searching them for garbage is in vain.
+    """Run the command line, and exit with its status."""
+    # A run has many small objects that stay: collecting garbage often finds none.
     gc.set_threshold(200_000, 20, 100)
     try:
         app()
@@ -100,24 +102,25 @@ def main() -> None:
             _console().print("interrupted: no file is half written", style="yellow")
         raise
     except TiffinError as error:
-        _show(error)
+        _print_error(error)
         sys.exit(error.exit_status)
 
 
-def _show(error: TiffinError) -> None:
-    from tiffin.cli.wording import message_of, shown
+def _print_error(error: TiffinError) -> None:
+    from rich.text import Text
 
-    console = _console()
-    plain = shown(message_of(error)).replace("[", "\\[")  # rich would read it as markup
-    console.print(f"[bold red]error:[/] {plain}", soft_wrap=True)
+    from tiffin.cli.terminal import escape, with_options
+
+    console, text = _console(), escape(with_options(str(error)))
+    console.print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
-        console.print(shown(note), style="dim", markup=False, soft_wrap=True)
+        console.print(Text(escape(note), "dim"), soft_wrap=True)
 
 
-def _log_in_the_words_of_the_shell() -> None:
+def _configure_logging() -> None:
     from rich.logging import RichHandler
 
-    from tiffin.cli.wording import ShellFormatter
+    from tiffin.cli.terminal import ShellFormatter
 
     handler = RichHandler(console=_console(), show_time=False, show_path=False)
     handler.setFormatter(ShellFormatter("%(message)s"))
@@ -125,6 +128,6 @@ def _log_in_the_words_of_the_shell() -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console  # which the help does without
+    from rich.console import Console  # not needed for the help
 
     return Console(stderr=True)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.corrections.alike import configuration_of
-from tiffin.corrections.cast import Cast
-from tiffin.corrections.dark import DarkSubtract, Kind
+from tiffin.corrections.cast import Cast, Overflow, Rounding
+from tiffin.corrections.dark import DarkSubtract, Kind, Missing
 from tiffin.corrections.flat import FlatField
 from tiffin.corrections.joining import Average, Joining, Sum, check_alike
 from tiffin.corrections.nearest import Nearest
+from tiffin.corrections.order import Order
 from tiffin.corrections.shapes import Bin, Crop, Flip, Rotate
 from tiffin.corrections.step import (
     Bound,
@@ -57,8 +58,12 @@ __all__ = [
     "Correction",
     "Joining",
     "Kind",
+    "Missing",
     "Notes",
+    "Order",
+    "Overflow",
     "Reference",
+    "Rounding",
     "RunView",
     "Step",
     "bind",

@@ -64,6 +64,8 @@ def settings_error(
         return original
     if problem["type"] == "extra_forbidden":
         return SettingsError(f"there is no {what} {name!r}{did_you_mean(name, hints)}")
+    if problem["type"] == "string_too_short":
+        return SettingsError("is empty: give a value, or leave it out", setting=name)
     if problem["type"] == "missing":
         return SettingsError("is missing: give a value", setting=name)
     if original is not None:
@@ -130,22 +132,27 @@ def check_table(
     ------
     SettingsError
     """
+    model = table_model("Table", hints, required)
     try:
-        model = table_model("Table", hints, required).model_validate(dict(table))
+        values = model.model_validate(dict(table))
     except ValidationError as error:
         raise settings_error(error, hints, what) from None
-    values: dict[str, Any] = model.model_dump(by_alias=True, exclude_unset=True)
-    return values
+    given = {field.alias: name for name, field in model.model_fields.items()}
+    return {name: getattr(values, given[name]) for name in table}
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, str_min_length=1, arbitrary_types_allowed=True
+    )
 
 
 def _in_toml(hint: Any) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Path:
         return str
+    if hint is float:
+        return int | float  # a whole number stays one, however large
     if origin in (list, tuple):
         item = _in_toml(inner[0])
         return Annotated[list[item], BeforeValidator(_as_list)]  # type: ignore[valid-type]

@@ -1,12 +1,11 @@
-"""A file with the options of a command, for those that the command line leaves out.
+"""A configuration file: defaults for the options of a command, and its corrections.
 
-TOML: the options by their long names, and corrections as tables, in the order in which
-they act. A file that has a word too many is refused before anything is done.
+It is TOML: options by their long names, and corrections as tables, in the order in
+which they act. A file with a wrong name or value is refused before anything is done.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
 import tomllib
 from datetime import date
@@ -15,56 +14,48 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
-from tiffin.cli.chain import KINDS, Asked, settings_of
-from tiffin.cli.correcting import CHAIN
-from tiffin.cli.options import is_address
+from tiffin.cli.correction_options import CHAIN
+from tiffin.cli.correction_tables import KINDS, CorrectionTable, setting_types
+from tiffin.cli.run_options import is_address
 from tiffin.errors import SettingsError
 from tiffin.settings import check_table, table_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ConfigFile", "is_typed", "json_schema", "options_of", "tables_of"]
+__all__ = ["ConfigFile", "json_schema", "options_of", "tables_of"]
 
 TABLES = "corrections"
 
-ALSO: dict[str, tuple[type, ...]] = {
+OTHER_TYPES: dict[str, tuple[type, ...]] = {
     "run": (int,),
     "bin": (int,),
     "mask-fill": (int, float),
     "since": (date,),
     "until": (date,),
 }
-"""Options of text that TOML has a type for: in a file they may be written so."""
+"""Options that are text in the shell, and may have another type in TOML."""
 
 
-def tables_of(context: typer.Context) -> list[Asked]:
+def tables_of(context: typer.Context) -> list[CorrectionTable]:
     """Return the corrections that the file has as tables."""
-    found: list[Asked] = context.obj or []
-    return found
+    tables: list[CorrectionTable] = context.obj or []
+    return tables
 
 
-def is_typed(context: typer.Context, *parameters: str) -> bool:
-    """Whether one of a command's parameters stands on the command line."""
-    sources = (context.get_parameter_source(name) for name in parameters)
-    return any(
-        source is not None and source.name == "COMMANDLINE" for source in sources
-    )
-
-
-def _take(context: typer.Context, path: Path | None) -> Path | None:
-    """Read the file before other options are looked at, as their defaults."""
+def _read(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the file's options the defaults of the command."""
     if path is None or context.resilient_parsing:
         return path
     content = _content(path)
-    # What comes through a pipe has no folder.
+    # A pipe has no folder.
     folder = path.parent if path.is_file() else Path()
     try:
         tables = content.pop(TABLES, [])
         options = options_of(context.command)
         context.default_map = dict(_defaults(content, options, folder))
-        context.obj = list(_asked(tables, options, path, folder))
-        _refuse_both(content, options, tables)
+        context.obj = list(_tables(tables, options, path, folder))
+        _refuse_both(tables, content, options)
     except SettingsError as error:
         message = f"{path}: {error}"
         raise SettingsError(message) from error
@@ -76,7 +67,7 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        callback=_take,
+        callback=_read,
         is_eager=True,
         help="Options in TOML, by their long names; the command line overrides them.",
     ),
@@ -91,91 +82,80 @@ def _content(path: Path) -> dict[str, Any]:
         raise SettingsError(message) from error
 
 
+class _Option(NamedTuple):
+    """An option of a command, and the type of its parameter."""
+
+    parameter: Any
+    hint: Any
+
+
 def options_of(command: Any) -> dict[str, _Option]:
-    """Return what a file may hold, by long name: all options but its own."""
-    hints = get_type_hints(inspect.unwrap(command.callback or _take))
+    """Return the options that a file may hold, by long name: all but ``--config``."""
+    hints = get_type_hints(command.callback)
     return {
-        long.removeprefix("--"): _Option(parameter, hints[str(parameter.name)])
+        long.removeprefix("--"): _Option(parameter, hints[parameter.name])
         for parameter in command.params
         for long in parameter.opts
         if long.startswith("--") and parameter.name in hints.keys() - {"config"}
     }
 
 
-class _Option(NamedTuple):
-    """An option of a command, and the annotation of its parameter."""
-
-    parameter: Any
-    hint: Any
-
-    @property
-    def name(self) -> str:
-        return str(self.parameter.name)
-
-
 def _defaults(
     content: Mapping[str, Any], options: Mapping[str, _Option], folder: Path
 ) -> Iterator[tuple[str, Any]]:
-    """Check options, and give them by their parameters."""
-    for name, value in _checked(content, options).items():
-        option = options[name]
+    """Check options, and return their values by parameter."""
+    hints = {name: option.hint for name, option in options.items()}
+    given = {
+        name: _as_text(value, OTHER_TYPES.get(name, ()))
+        for name, value in content.items()
+    }
+    for name, value in check_table(given, hints, what="option").items():
         if name in ("dark", "flat") and value.startswith("file:"):
             value = f"file:{_beside(folder, value.removeprefix('file:'))}"
         elif name in ("mask", "catalog"):
             value = _beside(folder, value.removeprefix("file:"))
         elif name == "allow-external":
             value = [_beside(folder, each) for each in value]
-        yield option.name, value
+        yield options[name].parameter.name, value
 
 
-def _checked(
-    content: Mapping[str, Any], options: Mapping[str, _Option]
-) -> dict[str, Any]:
-    """Return the file's options, each of the type that the shell takes."""
-    hints = {name: option.hint for name, option in options.items()}
-    given = {
-        name: _as_text(value, ALSO.get(name, ())) for name, value in content.items()
-    }
-    return check_table(given, hints, what="option")
-
-
-def _as_text(value: Any, kinds: tuple[type, ...]) -> Any:
+def _as_text(value: Any, types: tuple[type, ...]) -> Any:
     if isinstance(value, list):
-        return [_as_text(item, kinds) for item in value]
-    known = isinstance(value, kinds) and not isinstance(value, bool)
-    return str(value) if known else value
+        return [_as_text(item, types) for item in value]
+    is_other = isinstance(value, types) and not isinstance(value, bool)
+    return str(value) if is_other else value
 
 
-def _asked(
+def _tables(
     tables: Any, options: Mapping[str, _Option], path: Path, folder: Path
-) -> Iterator[Asked]:
-    """Check the names in tables, and give what these ask for."""
+) -> Iterator[CorrectionTable]:
+    """Check the kinds of tables, and that no option of the command is among them."""
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         message = f"corrections are tables, each under a line [[{TABLES}]]"
         raise SettingsError(message)
     for number, table in enumerate(tables, 1):
-        settings = dict(table)
-        kind = settings.pop("kind", None)
+        kind = table.get("kind")
+        settings = {name: table[name] for name in table if name != "kind"}
         where = f"{TABLES[:-1]} {number} (kind = {kind!r})"
-        known = settings_of(kind) if kind in [*KINDS] else settings
-        astray = [n for n in settings if n in options and n not in known]
-        if astray:
+        own = setting_types(kind) if kind in [*KINDS] else settings
+        misplaced = [name for name in settings if name in options and name not in own]
+        if misplaced:
             message = (
-                f"{where}: {astray[0]!r} is an option of the command: write it above "
-                f"the first [[{TABLES}]]"
+                f"{where}: {misplaced[0]!r} is an option of the command: write it "
+                f"above the first [[{TABLES}]]"
             )
             raise SettingsError(message)
         for name in ("file", "dark", "catalog"):
             if isinstance(settings.get(name), str):
                 settings[name] = _beside(folder, settings[name])
-        yield Asked(where=f"{path}: {where}", kind=kind, settings=settings)
+        yield CorrectionTable(f"{path}: {where}", kind, settings)
 
 
 def _refuse_both(
-    content: Mapping[str, Any], options: Mapping[str, _Option], tables: Any
+    tables: Any, content: Mapping[str, Any], options: Mapping[str, _Option]
 ) -> None:
-    """Refuse two chains: nobody could say which acts first."""
-    mixed = [name for name in content if options[name].name in CHAIN]
+    """Refuse tables beside options of the chain: which acts first is not known."""
+    mixed = [name for name in content if options[name].parameter.name in CHAIN]
     if mixed and tables:
         message = (
             f"corrections are tables here, and {mixed[0]!r} is given too: write it as "
@@ -185,10 +165,11 @@ def _refuse_both(
 
 
 def _beside(folder: Path, path: str) -> str:
-    """See a path from the file's folder, whoever uses the file, and from where."""
+    """Return a path that is relative to the folder of the configuration file."""
     if not path or is_address(path):
         return path
-    return os.fspath(folder / Path(path).expanduser())
+    expanded = os.path.expanduser(path)  # noqa: PTH111 (an unknown user is no error)
+    return os.fspath(folder / expanded)
 
 
 def json_schema(command: Any) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""``tiffin checksums``: the sums of exported files, as GNU sha256sum writes them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tiffin.cli.command import command
+from tiffin.verify import checksums as checksums_of
+
+__all__ = ["checksums"]
+
+
+@command("follow_links")
+def checksums(
+    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    **settings: Any,
+) -> None:
+    """Print the SHA-256 of files, for sha256sum -c."""
+    for digest, name in checksums_of(folder, **settings):
+        escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        mark = "" if escaped == name else "\\"  # says that the name is escaped
+        sys.stdout.write(f"{mark}{digest}  {escaped}\n")

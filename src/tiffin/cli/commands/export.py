@@ -1,0 +1,104 @@
+"""``tiffin export``: images of a Tiled server's runs, or of a file of documents."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from tiffin.cli.command import Source, TemplateText, command, is_typed
+from tiffin.cli.config_file import ConfigFile, tables_of
+from tiffin.cli.correction_options import CHAIN, CorrectionOptions
+from tiffin.cli.run_options import RunOptions
+from tiffin.cli.terminal import escape, print_summary
+from tiffin.replay import export as export_images
+from tiffin.settings import option_of, setting_names
+from tiffin.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tiffin.records import Report
+
+__all__ = ["export"]
+
+
+@command(*[name for name in setting_names(live=False) if option_of(name)])
+def export(
+    context: typer.Context,
+    source: Source,
+    template: TemplateText,
+    runs: RunOptions,
+    corrections: CorrectionOptions,
+    via: Annotated[
+        Literal["auto", "http", "files"],
+        typer.Option(help="How a server's external images are read."),
+    ] = "auto",
+    config: ConfigFile = None,  # noqa: ARG001 (it is in the other options' defaults)
+    **settings: Any,
+) -> None:
+    """Export the images of runs as TIFF files."""
+    # What is wrong with settings is said before any server is asked.
+    Template(template)
+    catalog = settings.pop("catalog", source)
+    tables = tables_of(context)
+    if not tables or is_typed(context, *CHAIN):
+        tables = corrections.tables()
+    cast = corrections.cast(settings.get("dtype"))
+    if cast:
+        del settings["dtype"]
+    steps = [table.make(runs.catalog) for table in tables + cast]
+    opened = runs.open(source)
+    with _progress_bar() as progress:
+        report = export_images(
+            opened,
+            template,
+            on_error="report",
+            corrections=steps,
+            catalog=runs.catalog(catalog) if steps else None,
+            via=via,
+            timeout=runs.timeout,
+            progress=progress,
+            **settings,
+        )
+    _print(report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("exporting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("export", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(report: Report) -> None:
+    """Print the names of a dry run, and the counts."""
+    for record in report.planned:
+        sys.stdout.write(f"{escape(record.path)}\n")
+    folders = {record.path.parent for record in report.written if record.path}
+    where = f" in {escape(next(iter(folders)))}" if len(folders) == 1 else ""
+    if report.waits:
+        where += f"; waited {report.waits} times for room in memory"
+    print_summary(f"{report}{where}", ok=report.ok)

@@ -1,0 +1,80 @@
+"""``tiffin names``: the files that an export would write, before a pixel is read."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tiffin.cli.command import Source, TemplateText, command
+from tiffin.cli.run_options import RunOptions
+from tiffin.cli.terminal import escape, print_summary, with_options
+from tiffin.errors import ExistsError
+from tiffin.replay import export as export_images
+from tiffin.template import Template
+from tiffin.writers import file_size
+
+if TYPE_CHECKING:
+    from tiffin.records import Record, Report
+
+__all__ = ["names"]
+
+
+@command(
+    *("directory", "fields", "streams", "frames", "first", "colour", "axes"),
+    *("timezone", "name_policy", "replacements"),
+)
+def names(
+    source: Source, template: TemplateText, runs: RunOptions, **settings: Any
+) -> None:
+    """Print the names that an export would give."""
+    # Names only: many small objects that stay, and no garbage worth collecting, now or
+    # when the process ends.
+    gc.disable()
+    Template(template)  # what is wrong with it is said before any server is asked
+    report = export_images(
+        runs.open(source),
+        template,
+        existing="skip",  # a file that exists is no error here
+        timeout=runs.timeout,
+        dry_run=True,
+        on_error="report",
+        **settings,
+    )
+    _print(report)
+    gc.freeze()
+    raise typer.Exit(0 if report.records and not report.failed else 1)
+
+
+def _print(report: Report) -> None:
+    """Print a line for each frame, and the counts."""
+    lines, total, existing = [], 0, 0
+    size_of = lru_cache(64)(file_size)
+    for record in report.records:
+        size = None
+        if record.shape is not None and record.dtype is not None:
+            size = size_of(record.shape, record.dtype)
+            total += size
+        existing += isinstance(record.error, ExistsError)
+        lines.append(f"{'?' if size is None else size:>12}  {_describe(record)}\n")
+    sys.stdout.writelines(lines)
+    print_summary(
+        f"{len(report.records)} frames, {total / 1e6:.1f} MB; {existing} exist "
+        f"already, {len(report.skipped) - existing} without an image, "
+        f"{len(report.failed)} failed",
+        ok=bool(lines) and not report.failed,
+    )
+
+
+def _describe(record: Record) -> str:
+    """Return the state of a file, its path, and why it fails."""
+    path = os.fspath(record.path) if record.path else ""
+    if isinstance(record.error, ExistsError):
+        return f"{'exists':7}  {escape(path)}"
+    state = "" if record.status == "planned" else record.status
+    reason = "" if record.error is None else with_options(str(record.error))
+    return f"{state:7}  {escape(': '.join(filter(None, [path, reason])))}"

@@ -1,0 +1,87 @@
+"""``tiffin template``: what each part of a template means."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tiffin.assemble import Assembler, LateDocuments
+from tiffin.cli.command import command
+from tiffin.cli.run_options import RunOptions
+from tiffin.cli.terminal import escape
+from tiffin.errors import SourceError, TemplateError
+from tiffin.sources import open_source
+from tiffin.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiffin.sources import Documents
+
+__all__ = ["template"]
+
+
+@command("timezone", "name_policy", "replacements")
+def template(
+    text: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template.")],
+    runs: RunOptions,
+    explain: Annotated[bool, typer.Option(help="Describe each part.")] = False,
+    example: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="A run to take values from.")
+    ] = None,
+    **style: Any,
+) -> None:
+    """Check a template and explain its parts."""
+    made = Template(text, policy=style.pop("name_policy", "portable"), **style)
+    values = None if example is None else _first_image(runs.open(example))
+    console = Console(soft_wrap=True)
+    if explain:
+        console.print(_table(made, values))
+    console.print(Text(f"pattern   {escape(made.glob())}"))
+    if values is None:
+        return
+    try:
+        console.print(Text(f"example   {escape(made.render(values))}"))
+    except TemplateError as error:
+        console.print(Text(f"example   none: {escape(error)}"))
+        raise typer.Exit(1) from None
+
+
+def _table(made: Template, values: Mapping[str, Any] | None) -> Table:
+    table = Table("part", "meaning", box=None, pad_edge=False)
+    if values is not None:
+        table.add_column("example")
+    for cells in made.explain(values):
+        table.add_row(*(Text(escape(cell)) for cell in cells[: len(table.columns)]))
+    return table
+
+
+def _first_image(source: Any) -> Mapping[str, Any]:
+    """Return the values that a template may name, for the first image of a run."""
+    documents = open_source(source)
+    assembler = Assembler(
+        fields=None,
+        streams=None,
+        join_events=True,
+        late_documents=LateDocuments.scan(_unbroken(documents)),
+    )
+    for name, doc in documents:
+        for frame in assembler(name, doc):
+            if frame.i is not None:
+                return frame.names()
+    for frame in assembler.finish():
+        if frame.i is not None:
+            return frame.names()
+    message = "the run of the example holds no image"
+    raise SourceError(message)
+
+
+def _unbroken(documents: Documents) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Return what comes before a source breaks off: its first image may be there."""
+    with suppress(SourceError):
+        yield from documents

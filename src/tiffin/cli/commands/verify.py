@@ -1,0 +1,59 @@
+"""``tiffin verify``: whether files are what was exported."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tiffin.cli.command import command
+from tiffin.cli.run_options import RunOptions
+from tiffin.cli.terminal import escape, print_summary, with_options
+from tiffin.verify import WRONG, compare
+from tiffin.verify import verify as verify_folder
+
+if TYPE_CHECKING:
+    from tiffin.records import Report
+    from tiffin.verify import Verification
+
+__all__ = ["verify"]
+
+
+@command("follow_links")
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    runs: RunOptions,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Compare with the runs themselves."),
+    ] = None,
+    **settings: Any,
+) -> None:
+    """Check that exported files are there and intact."""
+    verification = verify_folder(folder, **settings)
+    _print(verification)
+    ok = verification.ok
+    if against is not None:
+        comparison = compare(folder, runs.open(against), **settings)
+        _print_comparison(comparison)
+        ok = ok and comparison.ok
+    raise typer.Exit(0 if ok else 1)
+
+
+def _print(verification: Verification) -> None:
+    for finding in verification.of(*WRONG, "foreign", "leftover"):
+        reason = f"  ({finding.reason})" if finding.reason else ""
+        sys.stdout.write(f"{finding.state:10}  {escape(f'{finding.path}{reason}')}\n")
+    for text in verification.failed:
+        sys.stdout.write(f"{'failed':10}  {escape(text)}\n")
+    print_summary(str(verification), ok=verification.ok)
+
+
+def _print_comparison(report: Report) -> None:
+    for record in report.failed:
+        reason = escape(with_options(str(record.error)))
+        sys.stdout.write(f"{'differs':10}  {reason}\n")
+    counts = f"{len(report.skipped)} the same, {len(report.failed)} not"
+    print_summary(f"against the source: {counts}", ok=report.ok)

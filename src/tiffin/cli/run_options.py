@@ -1,0 +1,136 @@
+"""The options that choose runs, and how these are opened."""
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tiffin.errors import SettingsError, SourceError
+from tiffin.sources import (
+    ADDRESSES,
+    TIMEOUT,
+    Documents,
+    Selection,
+    connect,
+    documents_of_runs,
+    find_runs,
+    open_source,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RunOptions", "is_address"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Which runs of a source, and how a server is asked for them."""
+
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            "-r",
+            help="The run: -1 (the last), a scan_id, or (the beginning of) a uid; may "
+            "be repeated.",
+        ),
+    ] = None
+    query: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Runs with this value in their start document, such as "
+            "plan_name=count; may be repeated.",
+        ),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Runs that began then or later: 2026-11-22, 2026-11-22T08:30."
+        ),
+    ] = None
+    until: Annotated[str | None, typer.Option(help="Runs that began earlier.")] = None
+    limit: Annotated[
+        int | None, typer.Option(help="At most this many runs: the newest.")
+    ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="How long a server's whole reply may take."
+        ),
+    ] = TIMEOUT
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TILED_API_KEY",
+            help="The key of the Tiled server; a key in its address takes precedence.",
+            show_default=False,
+        ),
+    ] = None
+
+    def open(self, source: str) -> Any:
+        """Open a source; return the chosen runs."""
+        selection = Selection.of(
+            runs=self.run or (),
+            query=self.query or (),
+            since=self.since,
+            until=self.until,
+            limit=self.limit,
+        )
+        opened = self.catalog(source)
+        if is_address(source):
+            return find_runs(opened, selection, timeout=self.timeout)
+        return _select(opened, selection) if selection else opened
+
+    def catalog(self, source: str) -> Any:
+        """Open a source in which runs are looked up: a server, or a file."""
+        if is_address(source):
+            return _client(source, self.api_key, self.timeout)
+        if Path(source).exists():
+            return _documents(source)
+        message = (
+            f"{source!r} is neither a file nor an address that begins with http:// "
+            f"or https://"
+        )
+        raise SettingsError(message)
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is the address of a server."""
+    return source.startswith(ADDRESSES)
+
+
+@lru_cache(maxsize=4)
+def _client(address: str, api_key: str | None, timeout: float) -> Any:
+    """Connect to a server, once for runs and for their darks."""
+    return connect(address, api_key=api_key, timeout=timeout)
+
+
+@lru_cache(maxsize=4)
+def _documents(path: str) -> Documents:
+    """Open a file, once for runs and for their darks: a pipe can be read only once."""
+    return open_source(path)
+
+
+def _select(documents: Documents, selection: Selection) -> Documents:
+    """Return the chosen runs of each part; a part that breaks off may have some too."""
+    starts: list[list[Mapping[str, Any]]] = []
+    broken = None
+    for part in documents.parts:
+        starts.append([])
+        try:
+            starts[-1].extend(doc for name, doc in part if name == "start")
+        except SourceError as error:  # the export reports it, if these runs lack data
+            broken = broken or error
+    if broken is not None and not any(starts):
+        raise broken
+    uids = set(selection.choose([start for each in starts for start in each]))
+    selected = []
+    for part, each in zip(documents.parts, starts, strict=True):
+        here = uids.intersection(str(start["uid"]) for start in each)
+        if here:
+            selected.append(Documents(partial(documents_of_runs, part, here)))
+    return Documents.of(selected)

@@ -1,0 +1,106 @@
+"""Text for a terminal: settings as options, and no control characters."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+from functools import lru_cache
+from typing import Any
+
+from rich.console import Console
+
+from tiffin.settings import option_of, setting_names
+
+__all__ = ["ShellFormatter", "escape", "print_summary", "with_options"]
+
+OTHER_OPTIONS = {
+    "via": "--via",
+    "timeout": "--timeout",
+    "missing": "--dark-missing",
+    "allow": "--allow",
+}
+"""Options that are no settings of an export: arguments of replays and of darks."""
+
+QUOTED = r"'[^'\s]*'"
+
+CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Terminal commands, line ends, text direction marks, and lone surrogates."""
+
+
+def with_options(text: str) -> str:
+    """Return a message in which settings, as Python writes them, are options.
+
+    Examples
+    --------
+    >>> with_options("existing='skip' leaves it; ask for streams=('dark', 'baseline')")
+    '--existing skip leaves it; ask for --stream dark --stream baseline'
+    >>> with_options("give a catalogue (catalog=), or follow_links=True")
+    'give a catalogue (--catalog), or --follow-links'
+    """
+    return _settings_pattern().sub(_as_option, text)
+
+
+@lru_cache(1)
+def _options() -> dict[str, str]:
+    """Return the option of each setting that has one."""
+    options = {name: option_of(name) for name in setting_names(live=False)}
+    named = {name: f"--{option.name}" for name, option in options.items() if option}
+    return named | OTHER_OPTIONS
+
+
+@lru_cache(1)
+def _settings_pattern() -> re.Pattern[str]:
+    """Return the pattern of a setting with its value, as Python writes it."""
+    value = rf"True|{QUOTED}|\((?:{QUOTED},? ?)+\)"
+    return re.compile(rf"\b({'|'.join(_options())})=(?:({value})|(?=[\s,;:)]|$))")
+
+
+def _as_option(found: re.Match[str]) -> str:
+    option = _options()[found[1]]
+    values = re.findall(QUOTED, found[2] or "")
+    return " ".join(f"{option} {shlex.quote(v[1:-1])}" for v in values) or option
+
+
+def escape(text: object, *, keep: str = "") -> str:
+    r"""Escape control characters, which names and messages may hold.
+
+    Parameters
+    ----------
+    text : object
+    keep : str
+        Characters that are not escaped.
+
+    Examples
+    --------
+    >>> escape("7_\x1b[2J.tif")
+    '7_\\x1b[2J.tif'
+    """
+    return CONTROLS.sub(
+        lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], str(text)
+    )
+
+
+def print_summary(text: str, *, ok: bool) -> None:
+    """Print the last line of a command on stderr: green, or red if something failed."""
+    Console(stderr=True).print(
+        text,
+        style="green" if ok else "red",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+class ShellFormatter(logging.Formatter):
+    """Writes settings in log messages as options, and escapes control characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message."""
+        return escape(with_options(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback, on its lines."""
+        return escape(super().formatException(ei), keep="\n")
