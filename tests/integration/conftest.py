@@ -1,11 +1,14 @@
 """Real engines, devices, catalogues and servers."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynSignal, SynSignalWithRegistry
+
+from tests.stores import store_in_tiled
 
 
 class Image(SynSignal):
@@ -110,3 +113,9 @@ def tiled(tiled_server):
         client = from_uri(tiled_server.uri)
         yield client
         client.context.close()
+
+
+@pytest.fixture
+def store(tiled):
+    """Store a run on the server, and return it as the client does."""
+    return partial(store_in_tiled, tiled)

@@ -5,9 +5,8 @@ import pytest
 import tifffile
 
 import tiffin
+from tests.helpers import export_live
 from tests.integration.test_axes import by_handler, hdf5_run, in_line
-from tests.integration.test_streams import feed
-from tiffin import ImageExporter
 from tiffin.corrections import Crop
 
 IMAGES = np.arange(3 * 6 * 9, dtype="u2").reshape(3, 6, 9)
@@ -25,13 +24,6 @@ def with_shape(run, shape):
     return run
 
 
-def live(run, template, **options):
-    exporter = ImageExporter(template, **options)
-    feed(exporter, run)
-    exporter.close()
-    return next(iter(exporter.reports.values()))
-
-
 @pytest.mark.parametrize("shape", WRONG, ids=repr)
 @pytest.mark.parametrize("door", DOORS)
 def test_an_impossible_shape_is_a_hint(tmp_path, read, door, shape):
@@ -42,7 +34,7 @@ def test_an_impossible_shape_is_a_hint(tmp_path, read, door, shape):
     planned = tiffin.export(run, NAME, directory=tmp_path, dry_run=True, **options)
     report = tiffin.export(run, NAME, directory=tmp_path / "1", **options)
     named = tiffin.export(run, NAME, directory=tmp_path / "2", fields="img", **options)
-    lived = live(run, NAME, directory=tmp_path / "3")
+    lived = export_live(run, NAME, tmp_path / "3")
 
     assert len(planned.planned) == 3, planned.failed[0].error
     for told in (report, named, lived):
@@ -94,7 +86,7 @@ def test_a_frame_over_4_gib_is_refused_before_it_is_read(tmp_path, door, dry_run
     options = {"on_error": "report", "dry_run": dry_run}
 
     report = tiffin.export(run, NAME, directory=tmp_path / "out", **options)
-    lived = live(run, NAME, directory=tmp_path / "live", dry_run=dry_run)
+    lived = export_live(run, NAME, tmp_path / "live", dry_run=dry_run)
     cut = tiffin.export(
         run, NAME, directory=tmp_path / "cut",
         corrections=[Crop((0, 3), (0, 3))], **options,

@@ -10,8 +10,8 @@ import tifffile
 import zarr
 
 import tiffin
-from tests.integration.test_shell import record
-from tests.integration.test_streams import NAME, feed, stream_run
+from tests.documents import HDF5, stream_run, write_jsonl
+from tests.helpers import NAME, feed
 from tiffin import ImageExporter, LiveTiffExporter, get_images
 from tiffin.errors import SettingsError
 from tiffin.testing import run_of
@@ -20,8 +20,6 @@ from tiffin.verify import compare
 COLOURS = np.random.default_rng(1).integers(0, 255, (2, 6, 9, 3)).astype("u1")
 ORDERS = {"yxc": (0, 1, 2, 3), "cyx": (0, 3, 1, 2), "ycx": (0, 1, 3, 2)}
 """areaDetector's RGB1, RGB3 and RGB2."""
-
-HDF5 = "application/x-hdf5"
 
 
 def hdf5_run(folder, images, shape, **options):
@@ -336,7 +334,7 @@ def test_get_images_gives_rows_columns_samples(tmp_path, order):
 def test_the_shell_takes_axes(tmp_path, how):
     """`--axes`, for all fields or one, and in a file."""
     run = hdf5_run(tmp_path, COLOURS.transpose(ORDERS["cyx"]), (6, 9))
-    record(run, tmp_path / "run.jsonl")
+    write_jsonl(run, tmp_path / "run.jsonl")
     asked = ["--axes", "yx", "--axes", "img=cyx"]
     if how == "file":
         (tmp_path / "a.toml").write_text("axes = ['yx', 'img=cyx']\n")

@@ -10,7 +10,8 @@ from ophyd.sim import SynSignal
 from typer.testing import CliRunner
 
 import tiffin
-from tests.integration.test_shell import record
+from tests.documents import write_jsonl
+from tests.helpers import export_live
 from tiffin import ImageExporter
 from tiffin.cli import app
 from tiffin.corrections import Average
@@ -35,11 +36,7 @@ def export(run, tmp_path, template="{frame}.tif", **settings):
 
 
 def live(run, tmp_path, template="{frame}.tif", **settings):
-    with ImageExporter(template, directory=tmp_path, **settings) as exporter:
-        for name, doc in run:
-            exporter(name, doc)
-    (report,) = exporter.reports.values()
-    return report
+    return export_live(run, template, tmp_path, **settings)
 
 
 CHOICES = {
@@ -227,7 +224,7 @@ def test_verified_against_the_run(tmp_path):
 def test_from_the_shell(tmp_path, monkeypatch):
     """The shell and its configuration file choose and number alike."""
     monkeypatch.chdir(tmp_path)
-    record(run_of({"img": images(10)}), tmp_path / "run.jsonl")
+    write_jsonl(run_of({"img": images(10)}), tmp_path / "run.jsonl")
     (tmp_path / "t.toml").write_text('frames = "2:4"\nfirst = 1\n')
     shell = CliRunner()
     common = ["run.jsonl", "-t", "{frame}.tif", "-d"]

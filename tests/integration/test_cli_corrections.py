@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,16 @@ from bluesky.plans import count
 from typer.testing import CliRunner
 
 import tiffin
-from tests.integration.test_dark import darks_in_a_stream, uid_of
-from tests.integration.test_shell import record
+from tests.documents import darks_in_a_stream, uid_of, write_jsonl
 from tests.shell import tiffin as shell
+from tests.stores import LIBRARIES_WARN, tiled_writer
 from tiffin import corrections
 from tiffin.cli import app
 from tiffin.cli.correction_tables import KINDS
 from tiffin.errors import SettingsError
 from tiffin.testing import run_of
+
+pytestmark = LIBRARIES_WARN
 
 MANUAL = Path(__file__).parents[2] / "docs/howto"
 NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
@@ -39,11 +40,11 @@ def folder(tmp_path, monkeypatch):
     """A folder to work in: a run of 100 everywhere, and images to correct it with."""
     monkeypatch.chdir(tmp_path)
     dark = constant_run(110, scan_id=1, dark_frame=True)
-    record(constant_run(100, scan_id=3), tmp_path / "raw.jsonl")
-    record(dark, tmp_path / "dark.jsonl")
+    write_jsonl(constant_run(100, scan_id=3), tmp_path / "raw.jsonl")
+    write_jsonl(dark, tmp_path / "dark.jsonl")
     light = constant_run(100, scan_id=2, dark_frame=uid_of(dark))
-    record(light, tmp_path / "light.jsonl")
-    record(dark + light, tmp_path / "both.jsonl")
+    write_jsonl(light, tmp_path / "light.jsonl")
+    write_jsonl(dark + light, tmp_path / "both.jsonl")
     flat = np.full(SHAPE, 2, "f4")
     flat[:, 4:] = 1
     mask = np.zeros(SHAPE, "u1")
@@ -144,7 +145,7 @@ def test_a_dark_of_a_run(folder):
 
 def test_a_dark_of_a_stream(folder):
     """--dark stream:NAME: for each light the latest before it."""
-    record(darks_in_a_stream("dlldl"), folder / "streams.jsonl")
+    write_jsonl(darks_in_a_stream("dlldl"), folder / "streams.jsonl")
 
     told = export("streams.jsonl", "--dark", "stream:dark")
 
@@ -153,15 +154,9 @@ def test_a_dark_of_a_stream(folder):
     assert values == [101 - 0, 102 - 0, 104 - 30]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_dark_of_a_server(RE, img, images, tiled, tiled_server, folder):
     """Of a server's run, the dark is looked up on that server."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from bluesky_tiled_plugins import TiledWriter
-
-        RE.subscribe(TiledWriter(tiled, batch_size=1))
+    RE.subscribe(tiled_writer(tiled))
     (dark,) = RE(count([img]))
     (light,) = RE(count([img]), dark_frame=dark)
     lit, given = images.taken(1)[0], {i[0, 0]: i for i in images.given}
@@ -448,7 +443,7 @@ def test_switches_are_overridden_too(folder):
     """dry-run and all-streams can be switched off; a stream that is typed counts."""
     text = OPTIONS.replace("dry-run = false", "dry-run = true\nall-streams = true")
     text = text.replace("{kind}", "{stream}")
-    record(darks_in_a_stream("dl"), folder / "streams.jsonl")
+    write_jsonl(darks_in_a_stream("dl"), folder / "streams.jsonl")
 
     planned = configured(folder, text, source="streams.jsonl")
     told = configured(

@@ -8,12 +8,12 @@ import pytest
 import tifffile
 
 import tiffin
-from tests.integration.test_streams import FRAMES, NAME, hdf5, stream_run
+from tests.documents import FRAMES, HDF5, hdf5, stream_run
+from tests.helpers import NAME
 from tiffin.readers.numbered import numbered
 
 TIFF = "multipart/related;type=image/tiff"
 NPY = "multipart/related;type=application/x-npy"
-HDF5 = "application/x-hdf5"
 DATASET = {"dataset": "/entry/data/data"}
 
 

@@ -1,6 +1,5 @@
 """An export that is killed, and gone on with: no frame lost, no file half there."""
 
-import json
 import random
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 import tifffile
 
 import tiffin
+from tests.documents import write_jsonl
 from tiffin.testing import run_of
 
 KILLS = 200
@@ -32,10 +32,7 @@ def source(tmp_path_factory):
     """Give a file of the documents of one run."""
     images = np.random.default_rng(7).integers(0, 4000, (FRAMES, 48, 64)).astype("u2")
     path = tmp_path_factory.mktemp("run") / "run.jsonl"
-    with path.open("w") as file:
-        for pair in run_of({"img": images}, scan_id=7, sample="Ni"):
-            file.write(json.dumps(pair, default=np.ndarray.tolist) + "\n")
-    return path
+    return write_jsonl(run_of({"img": images}, scan_id=7, sample="Ni"), path)
 
 
 def contents(folder):

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from event_model import compose_run
 
 import tiffin
+from tests.documents import dark_run, darks_in_a_stream, light_run, uid_of
+from tests.helpers import feed
 from tiffin import ImageExporter
 from tiffin.corrections import Cast, DarkSubtract, FlatField
 from tiffin.errors import (
@@ -15,22 +16,8 @@ from tiffin.errors import (
     SettingsError,
     TemplateError,
 )
-from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
-
-
-def dark_run(value=110, events=1, shape=(6, 9), **more):
-    images = np.full((events, *shape), value, "u2")
-    return run_of({"img": images}, scan_id=1, dark_frame=True, **more)
-
-
-def uid_of(run):
-    return run[0][1]["uid"]
-
-
-def light_run(value=100, events=2, **metadata):
-    return run_of({"img": np.full((events, 6, 9), value, "u2")}, scan_id=2, **metadata)
 
 
 def test_a_difference_never_wraps(tmp_path, read):
@@ -97,36 +84,11 @@ def test_live_a_catalogue_is_given_once(tmp_path, read):
         corrections=[DarkSubtract()],
         catalog={uid_of(dark): dark},
     )
-    for pair in light_run(dark_frame=uid_of(dark)):
-        exporter(*pair)
+    feed(exporter, light_run(dark_frame=uid_of(dark)))
 
     (report,) = exporter.reports.values()
     assert report.ok
     assert (read(tmp_path / "2_sub_1.tif") == -10).all()
-
-
-def darks_in_a_stream(order):
-    """Compose a run of `d`ark and `l`ight events, numbered values, in time's order."""
-    run = compose_run(metadata={"scan_id": 3}, validate=False)
-    key = {"source": "S", "dtype": "array", "shape": [6, 9], "dtype_numpy": "<u2"}
-    streams = {
-        letter: run.compose_descriptor(
-            name=name, data_keys={"img": key}, validate=False
-        )
-        for letter, name in (("d", "dark"), ("l", "primary"))
-    }
-    documents = [("start", run.start_doc)]
-    documents += [("descriptor", s.descriptor_doc) for s in streams.values()]
-    for n, letter in enumerate(order):
-        event = streams[letter].compose_event(
-            data={"img": np.full((6, 9), 100 + n if letter == "l" else 10 * n, "u2")},
-            timestamps={"img": 0},
-            time=run.start_doc["time"] + n,
-            validate=False,
-        )
-        documents.append(("event", event))
-    documents.append(("stop", run.compose_stop(validate=False)))
-    return [(name, dict(doc)) for name, doc in documents]
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -136,8 +98,7 @@ def test_each_light_takes_the_latest_dark_before_it(tmp_path, read, live):
     corrections = [DarkSubtract(stream="dark")]
     if live:
         with ImageExporter(NAME, directory=tmp_path, corrections=corrections) as save:
-            for pair in documents:
-                save(*pair)
+            feed(save, documents)
     else:
         tiffin.export(documents, NAME, directory=tmp_path, corrections=corrections)
 

@@ -5,6 +5,7 @@ import pytest
 from event_model import compose_run
 
 import tiffin
+from tests.helpers import export_live, feed
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.corrections import Average, DarkSubtract, FlatField, Mask
 from tiffin.errors import SettingsError
@@ -112,8 +113,7 @@ def test_a_dark_whose_number_comes_again_counts(tmp_path, read):
     report = exported(documents, tmp_path / "later", DarkSubtract(stream="dark"))
     steps = [DarkSubtract(stream="dark")]
     with ImageExporter(NAME, directory=tmp_path / "live", corrections=steps) as live:
-        for name, doc in documents:
-            live(name, doc)
+        feed(live, documents)
 
     assert levels(report, read) == [("sub", 90.0), ("sub", 80.0)]
     (told,) = live.reports.values()
@@ -244,16 +244,10 @@ def test_a_reference_that_is_no_uid_fails_its_frames(tmp_path, reference, way):
     if way == "later":
         report = exported(bad, tmp_path, DarkSubtract())
     elif way == "live":
-        with ImageExporter(
-            NAME, directory=tmp_path, corrections=[DarkSubtract()]
-        ) as exporter:
-            for name, doc in bad:
-                exporter(name, doc)
-        (report,) = exporter.reports.values()
+        report = export_live(bad, NAME, tmp_path, corrections=[DarkSubtract()])
     else:
         exporter = Subtracted("img", f"{tmp_path}/{{start.scan_id}}.tif", db={})
-        for name, doc in bad:
-            exporter(name, doc)
+        feed(exporter, bad)
         (report,) = exporter.reports.values()
 
     (record,) = report.failed

@@ -8,17 +8,15 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
+from tests.documents import dark_run, darks_in_a_stream, light_run, uid_of
+from tests.helpers import feed
+from tests.stores import LIBRARIES_WARN
 from tiffin import LiveTiffExporter, process
 from tiffin.corrections import Average, Cast, DarkSubtract, Nearest
 from tiffin.errors import MissingDarkError, SettingsError
 from tiffin.testing import run_of
 
-from .test_dark import dark_run, darks_in_a_stream, light_run, uid_of
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 NAME = "/{start.scan_id}_step{event.seq_num}.tif"
 
@@ -29,11 +27,6 @@ class SubtractedTiffExporter(LiveTiffExporter):
 
 class DarkStreamExporter(LiveTiffExporter):
     corrections = DarkSubtract(stream="dark")
-
-
-def feed(exporter, documents):
-    for name, doc in documents:
-        exporter(name, doc)
 
 
 @pytest.mark.parametrize("detector", ["img", "external"])

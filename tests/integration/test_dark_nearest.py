@@ -9,15 +9,15 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
+from tests.documents import uid_of
+from tests.helpers import export_live, feed
+from tests.stores import LIBRARIES_WARN, insert, store_in_tiled, tiled_writer
 from tiffin import ImageExporter
 from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import MissingDarkError, SettingsError, SourceError
 from tiffin.testing import run_of
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
 NOON = 1_700_000_000.0  # long ago: other tests look for the last run of a store
@@ -39,10 +39,6 @@ def run_at(seconds, value, *, exposure=0.1, gain=1, events=1, **metadata):
     }
     run[1][1]["object_keys"] = {"pe1": ["img"]}
     return run
-
-
-def uid_of(run):
-    return run[0][1]["uid"]
 
 
 @pytest.fixture
@@ -99,18 +95,13 @@ def kept(request, tmp_path):
 
     def stored(kind, runs):
         if kind == "Tiled":
-            from bluesky_tiled_plugins import TiledWriter
-
             client = request.getfixturevalue("tiled")
-            writer = TiledWriter(client, batch_size=1)
             for run in runs:
-                for pair in run:
-                    writer(*pair)
+                store_in_tiled(client, run)
             return client
         broker = request.getfixturevalue("broker")
         for run in runs:
-            for pair in run:
-                broker.v1.insert(*pair)
+            insert(broker, run)
         return broker if kind == "databroker v1" else broker.v2
 
     return kept
@@ -295,8 +286,7 @@ def test_a_dark_is_looked_up_once_a_run(night, tmp_path, live, fits):
 
     if live:
         with ImageExporter(NAME, **options) as exporter:
-            for pair in light:
-                exporter(*pair)
+            feed(exporter, light)
         (report,) = exporter.reports.values()
     else:
         report = tiffin.export(light, NAME, **options, on_error="report")
@@ -308,14 +298,8 @@ def test_a_dark_is_looked_up_once_a_run(night, tmp_path, live, fits):
 @pytest.mark.parametrize("kind", ["databroker v1", "Tiled"])
 def test_live_as_well_as_replayed(RE, img, images, kept, mark, tmp_path, read, kind):
     """S24: a real engine's dark, taken minutes ago, is found in the store it fills."""
-    if kind == "Tiled":
-        from bluesky_tiled_plugins import TiledWriter
-
-        catalog = kept(kind, [])
-        RE.subscribe(TiledWriter(catalog, batch_size=1))
-    else:
-        catalog = kept(kind, [])
-        RE.subscribe(catalog.v1.insert)
+    catalog = kept(kind, [])
+    RE.subscribe(tiled_writer(catalog) if kind == "Tiled" else catalog.v1.insert)
     step = DarkSubtract(run=Nearest({"plan_name": "count", "mark": mark, "dark": True}))
     exporter = ImageExporter(
         NAME, directory=tmp_path / "live", corrections=[step], catalog=catalog
@@ -368,11 +352,7 @@ def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
         export(light, tmp_path, step, catalog=lambda uid: None)
     with pytest.raises(SourceError, match="runs dry"):
         export(light, tmp_path, step, catalog=iter(light))
-    with ImageExporter(NAME, directory=tmp_path, corrections=[step]) as exporter:
-        for pair in light:
-            exporter(*pair)
-
-    (report,) = exporter.reports.values()
+    report = export_live(light, NAME, tmp_path, corrections=[step])
     assert "give a catalogue" in str(report.failed[0].error)
 
 

@@ -8,13 +8,11 @@ from bluesky import plan_stubs as bps
 from bluesky.plans import count, list_scan
 
 import tiffin
+from tests.stores import LIBRARIES_WARN, tiled_writer
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.corrections import DarkSubtract
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
 SUBTRACT = [DarkSubtract(stream="dark")]
@@ -163,10 +161,8 @@ def test_a_dark_stream_is_subtracted_later(
 ):
     """S25: from whatever holds the run."""
     if store == "Tiled":
-        from bluesky_tiled_plugins import TiledWriter
-
         source = request.getfixturevalue("tiled")
-        RE.subscribe(TiledWriter(source, batch_size=1))
+        RE.subscribe(tiled_writer(source))
     elif store == "databroker":
         source = request.getfixturevalue("broker")
         RE.subscribe(source.v1.insert)

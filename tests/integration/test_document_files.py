@@ -19,8 +19,8 @@ import pytest
 import tifffile
 
 import tiffin
-from tests.integration.test_files import as_json, check, write_msgpack
-from tests.integration.test_resources import datum_run
+from tests.documents import as_json, datum_run, write_msgpack
+from tests.helpers import check
 from tiffin.errors import SourceError
 from tiffin.readers import handlers
 from tiffin.sources import document_file, open_source
@@ -67,7 +67,7 @@ def test_json_as_people_write_it(run, tmp_path, read, form, suffix):
     path = tmp_path / f"run{suffix}"
     path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
 
-    check(tiffin.export(path, NAME, directory=tmp_path / "out"), read)
+    check(tiffin.export(path, NAME, directory=tmp_path / "out"), IMAGES, read)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
@@ -76,7 +76,7 @@ def test_other_encodings_of_text(run, tmp_path, read, encoding):
     path = tmp_path / "run.jsonl"
     path.write_text("\n".join(map(json.dumps, as_json(run))), encoding=encoding)
 
-    check(tiffin.export(path, NAME, directory=tmp_path / "out"), read)
+    check(tiffin.export(path, NAME, directory=tmp_path / "out"), IMAGES, read)
 
 
 @pytest.mark.parametrize("name", ["run.msgpack.gz", "run.json", "RUN.MSGPACK"])
@@ -87,7 +87,9 @@ def test_msgpack_is_told_by_what_it_holds(run, tmp_path, read, name):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(gzip.compress(whole))
 
-    check(tiffin.export(tmp_path / name, NAME, directory=tmp_path / "out"), read)
+    check(
+        tiffin.export(tmp_path / name, NAME, directory=tmp_path / "out"), IMAGES, read
+    )
 
 
 def test_an_array_is_read_a_document_at_a_time(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.helpers import feed
 from tiffin import ImageExporter, export
 from tiffin.assemble.run import OpenRun
 from tiffin.testing import run_of
@@ -51,8 +52,7 @@ def test_a_run_that_comes_twice_as_a_whole_is_exported_once(template, parts, tmp
 def test_documents_that_come_twice_live_are_exported_once(template, tmp_path):
     """Live too, start and stop included."""
     exporter = ImageExporter(template, directory=tmp_path)
-    for name, doc in each_twice():
-        exporter(name, doc)
+    feed(exporter, each_twice())
     exporter.close()
 
     [report] = exporter.reports.values()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tiffin
+from tests.helpers import feed
 from tiffin import ImageExporter, process
 from tiffin.engine import Claims
 from tiffin.engine.manifest import Manifest
@@ -129,8 +130,7 @@ def test_every_frame_has_its_record_live(tmp_path, monkeypatch, what, error):
     images, settings = broken(monkeypatch, what, error)
     exporter = ImageExporter(NAME, directory=tmp_path, stop_timeout=20, **settings)
 
-    for name, doc in run_of({"img": images}, scan_id=1):
-        exporter(name, doc)
+    feed(exporter, run_of({"img": images}, scan_id=1))
     (uid, *_) = [run for run in exporter.reports if run]
     exporter.close()
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import tiffin
-from tests.integration.test_resources import datum_run
-from tests.integration.test_streams import hdf5, stream_run
+from tests.documents import as_json, datum_run, hdf5, stream_run, write_msgpack
+from tests.helpers import check
 from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import SettingsError, SourceError
 from tiffin.sources import Documents, Selection, documents_of_runs, open_source
@@ -24,29 +24,9 @@ NAME = "{start.scan_id}_{event.seq_num}.tif"
 IMAGES = np.arange(3 * 54, dtype="u2").reshape(3, 6, 9)
 
 
-def as_json(run):
-    return json.loads(json.dumps(run, default=np.ndarray.tolist))
-
-
-def write_msgpack(run, path):
-    msgpack = pytest.importorskip("msgpack")
-    import msgpack_numpy
-
-    with path.open("wb") as file:
-        for pair in run:
-            file.write(msgpack.packb(list(pair), default=msgpack_numpy.encode))
-
-
 @pytest.fixture
 def run():
     return run_of({"img": IMAGES}, scan_id=7)
-
-
-def check(report, read):
-    assert report.ok, report.failed
-    for record, image in zip(report.written, IMAGES, strict=True):
-        np.testing.assert_array_equal(read(record.path), image)
-        assert record.dtype == np.uint16
 
 
 def test_bluesky_json_and_jsonl_writers(run, tmp_path, read):
@@ -60,8 +40,14 @@ def test_bluesky_json_and_jsonl_writers(run, tmp_path, read):
         for name, doc in as_json(run):
             writer(name, doc)
 
-    check(tiffin.export(tmp_path / "a.json", NAME, directory=tmp_path / "1"), read)
-    check(tiffin.export(tmp_path / "a.jsonl", NAME, directory=tmp_path / "2"), read)
+    check(
+        tiffin.export(tmp_path / "a.json", NAME, directory=tmp_path / "1"), IMAGES, read
+    )
+    check(
+        tiffin.export(tmp_path / "a.jsonl", NAME, directory=tmp_path / "2"),
+        IMAGES,
+        read,
+    )
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -87,7 +73,11 @@ def test_msgpack_keeps_dtypes(run, tmp_path, read):
         doc.get("data_keys", {}).get("img", {}).pop("dtype_numpy", None)
     write_msgpack(run, tmp_path / "a.msgpack")
 
-    check(tiffin.export(tmp_path / "a.msgpack", NAME, directory=tmp_path / "out"), read)
+    check(
+        tiffin.export(tmp_path / "a.msgpack", NAME, directory=tmp_path / "out"),
+        IMAGES,
+        read,
+    )
 
 
 @pytest.mark.parametrize("form", ["object", "pair", "array", "msgpack"])
@@ -264,7 +254,7 @@ def test_what_a_pack_may_leave_out(run, tmp_path, read, source):
 
     folder = pack(tmp_path / "pack", as_json(run), filled)
 
-    check(tiffin.export(folder, NAME, directory=tmp_path / "out"), read)
+    check(tiffin.export(folder, NAME, directory=tmp_path / "out"), IMAGES, read)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +277,7 @@ def test_stream_resources_of_a_pack_are_found(tmp_path, read, monkeypatch, uri):
         Path("pack"), "7_{event.seq_num}.tif", directory=tmp_path / "out"
     )
 
-    check(report, read)
+    check(report, IMAGES, read)
 
 
 def test_a_missing_file_of_a_pack_is_an_error(run, tmp_path):
@@ -465,7 +455,7 @@ def test_bulk_events_of_other_runs_are_left_out(tmp_path, read):
         told += [*run[:2], bulk, run[-1]]
     wanted = Documents(lambda: documents_of_runs(told, [runs[0][0][1]["uid"]]))
 
-    check(tiffin.export(wanted, NAME, directory=tmp_path / "out"), read)
+    check(tiffin.export(wanted, NAME, directory=tmp_path / "out"), IMAGES, read)
 
 
 def test_nested_brackets_without_end_are_an_error(tmp_path):
@@ -490,7 +480,7 @@ def test_documents_may_come_through_a_pipe(run, tmp_path, read):
     report = tiffin.export(pipe, NAME, directory=tmp_path / "out")
     thread.join()
 
-    check(report, read)
+    check(report, IMAGES, read)
 
 
 def test_nothing_is_an_empty_source(tmp_path):

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from bluesky.plans import count
 
+from tests.stores import LIBRARIES_WARN
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.testing import run_of
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 def test_get_images_gives_arrays_of_ones_own():

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 import tiffin
-from tests.integration.test_resources import datum_run
-from tests.integration.test_streams import NAME, stream_run
+from tests.documents import datum_run, stream_run
+from tests.helpers import NAME, feed
 from tiffin import ImageExporter
 from tiffin.errors import ReadError
 from tiffin.readers import formats, handlers
@@ -108,8 +108,7 @@ def test_an_eigers_data_file_that_comes_late_is_waited_for(tmp_path, read):
     late = tmp_path / "e_1_data_000002.h5"
     late.rename(tmp_path / "aside")
     exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=20)
-    for name, doc in eiger_run(path):
-        exporter(name, doc)
+    feed(exporter, eiger_run(path))
     exporter("stop", {"uid": "stop", "run_start": "run-1", "exit_status": "success"})
     (tmp_path / "aside").rename(late)
     exporter.wait()
@@ -277,8 +276,7 @@ def test_a_file_of_a_single_image_is_not_cut_into_rows(tmp_path, spec, shape, do
         exporter = tiffin.ImageExporter(
             NAME, directory=tmp_path / "out", asset_timeout=0.1
         )
-        for name, doc in run:
-            exporter(name, doc)
+        feed(exporter, run)
         exporter.close()
         (report,) = exporter.reports.values()
     else:

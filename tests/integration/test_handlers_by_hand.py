@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_resources import DATASET, check_whole, datum_run, export
-from tests.integration.test_streams import FRAMES, NAME, check
+from tests.documents import DATASET, FRAMES, datum_run
+from tests.helpers import NAME, check, check_whole, feed
+from tests.integration.test_resources import export
 from tiffin.compat import LiveTiffExporter
 from tiffin.errors import SettingsError
 
@@ -265,8 +266,7 @@ def test_every_door_takes_handlers(tmp_path, read, door):
         elif door == "compat":
             template = f"{out}/{{event.seq_num}}.tif"
             exporter = LiveTiffExporter("img", template, handlers=handlers)
-            for name, doc in run:
-                exporter(name, doc)
+            feed(exporter, run)
             assert len(exporter.filenames) == 2
             np.testing.assert_array_equal(read(exporter.filenames[1]), made)
         else:
@@ -276,8 +276,7 @@ def test_every_door_takes_handlers(tmp_path, read, door):
                 if door == "process":
                     tiffin.process(run, exporter)
                 else:
-                    for name, doc in run:
-                        exporter(name, doc)
+                    feed(exporter, run)
             reports = [exporter.reports["run-1"]]
         for report in reports:
             check(report, [made, made], read)

@@ -12,7 +12,7 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
-from tests.integration.test_streams import stream_run
+from tests.documents import stream_run
 from tiffin import ImageExporter, process
 from tiffin.engine import patience, pool
 from tiffin.testing import run_of

@@ -12,14 +12,14 @@ import pytest
 import tifffile
 
 import tiffin
-from tests.integration.test_streams import FRAMES, NAME, check, hdf5, stream_run
+from tests.documents import FRAMES, HDF5, hdf5, stream_run
+from tests.helpers import NAME, check
 from tiffin.axes import Hints
 from tiffin.errors import NotYetError
 from tiffin.frames import images_in
 from tiffin.readers import Assets, RootMap
 from tiffin.readers.stored import Chunk, isa_l, libdeflate, plain_zlib
 
-HDF5 = "application/x-hdf5"
 WHERE = {"dataset": "entry/data/data"}
 ONE, FOUR = (1, 6, 9), (4, 6, 9)
 

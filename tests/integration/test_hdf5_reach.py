@@ -17,14 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 import tiffin
+from tests.documents import FRAMES, HDF5, datum_run, stream_run
+from tests.helpers import NAME, check, feed
 from tests.integration.test_hdf5_raw import image
-from tests.integration.test_resources import datum_run
-from tests.integration.test_streams import FRAMES, NAME, check, stream_run
 from tiffin.cli import app
 from tiffin.errors import NotYetError, ReadError
 from tiffin.readers import Assets, read_images
 
-HDF5 = "application/x-hdf5"
 WHERE = {"dataset": "d"}
 SECRET = np.full(FRAMES.shape, 77, "<u2")
 
@@ -200,8 +199,7 @@ def test_every_door_takes_the_setting(tmp_path, path, secret, read, door):
         with tiffin.ImageExporter(
             NAME, directory=tmp_path, allow_external=folders, asset_timeout=0
         ) as exporter:
-            for name, doc in run:
-                exporter(name, doc)
+            feed(exporter, run)
         check(next(iter(exporter.reports.values())), SECRET, read)
     if door == "dark":
         with pytest.raises(ReadError, match="raw storage"):
@@ -316,8 +314,7 @@ def test_a_link_to_a_file_that_is_missing_names_it(tmp_path, path, read, virtual
     exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=20)
 
     missing = reasons(export(path, tmp_path)).pop()
-    for name, doc in run_of(path):
-        exporter(name, doc)
+    feed(exporter, run_of(path))
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["d"] = FRAMES
     exporter.close()
@@ -335,8 +332,7 @@ def test_a_virtual_source_whose_dataset_is_not_there_yet_is_late(tmp_path, path,
     exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=20)
 
     missing = reasons(export(path, tmp_path)).pop()
-    for name, doc in run_of(path):
-        exporter(name, doc)
+    feed(exporter, run_of(path))
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["d"] = FRAMES
     exporter.close()
@@ -668,8 +664,7 @@ def test_no_file_stays_open(tmp_path, path, make, door):
             )
             if door == "late":
                 path.rename(hidden)
-            for name, doc in run_of(path):
-                exporter(name, doc)
+            feed(exporter, run_of(path))
             if door == "late":
                 hidden.rename(path)
             assert exporter.wait(10)
@@ -813,8 +808,7 @@ def test_no_handlers_file_stays_open(tmp_path, detector, door):
             assert len(handled(path, tmp_path).written) == 4
         else:
             exporter = exporters[door]()
-            for name, doc in run:
-                exporter(name, doc)
+            feed(exporter, run)
             assert len(exporter.reports["run-1"].written) == 4
         left = open_files(tmp_path)
 
@@ -838,8 +832,7 @@ def test_no_darks_file_stays_open(tmp_path, path, door):
             report = tiffin.export(documents, NAME, **options)
         elif door == "live":
             exporter = tiffin.ImageExporter(NAME, **options)
-            for name, doc in documents:
-                exporter(name, doc)
+            feed(exporter, documents)
             (report,) = exporter.reports.values()
         else:
 
@@ -847,8 +840,7 @@ def test_no_darks_file_stays_open(tmp_path, path, door):
                 corrections = steps
 
             exporter = Subtracted("img", f"{tmp_path}/{NAME}", db=other)
-            for name, doc in documents:
-                exporter(name, doc)
+            feed(exporter, documents)
             (report,) = exporter.reports.values()
         left = open_files(tmp_path)
 

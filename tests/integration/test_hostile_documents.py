@@ -7,6 +7,7 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
+from tests.helpers import feed
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.errors import (
     DtypeError,
@@ -69,8 +70,7 @@ def test_a_field_that_no_event_holds_is_a_failure(run, tmp_path, fields):
         run, NAME, directory=tmp_path / "a", fields=fields, on_error="report"
     )
     live = ImageExporter(NAME, directory=tmp_path / "b", fields=fields)
-    for name, doc in run:
-        live(name, doc)
+    feed(live, run)
 
     for told in (report, *live.reports.values()):
         assert not told.ok
@@ -197,8 +197,7 @@ def test_processing_a_run_without_stop_ends_and_looks_once(tmp_path, described):
 def test_waiting_for_an_open_run_is_bounded(tmp_path):
     """It may be the caller who is to end the run: `wait` gives False."""
     exporter = ImageExporter(NAME, directory=tmp_path, asset_timeout=0.3)
-    for name, doc in without_stop():
-        exporter(name, doc)
+    feed(exporter, without_stop())
 
     assert not exporter.wait()
 
@@ -268,8 +267,7 @@ def test_ended_runs_leave_little_behind(tmp_path):
     Resources and datums stay a while: see test_staged_once.
     """
     exporter = ImageExporter(NAME, directory=tmp_path, existing="replace")
-    for name, doc in without_stop()[:2]:
-        exporter(name, doc)
+    feed(exporter, without_stop()[:2])
     for n in range(2, 20):
         for name, doc in without_stop():
             exporter(name, numbered(doc, n))

@@ -22,7 +22,8 @@ import zarr
 from PIL import Image
 
 import tiffin
-from tests.integration.test_streams import NAME, stream_run
+from tests.documents import stream_run
+from tests.helpers import NAME
 from tiffin.errors import ReadError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.zarr_chunks import check_codecs

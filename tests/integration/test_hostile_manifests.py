@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import tiffin
+from tests.shell import tiffin as shell
 from tiffin.cli import app
 from tiffin.errors import SourceError, TiffinError, VerifyError
 from tiffin.testing import run_of
@@ -53,11 +53,6 @@ def manifest_of(root, *lines):
     path = folder / "r.jsonl"
     path.write_bytes(b"".join(t if isinstance(t, bytes) else t.encode() for t in lines))
     return path
-
-
-def shell(*arguments):
-    command = [sys.executable, "-m", "tiffin", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("path", ["/SECRET", "../secret", "a/../../secret", "./a", ""])
@@ -482,13 +477,13 @@ def test_checksums_are_what_sha256sum_reads(tmp_path):
     )
     checked = subprocess.run(
         ["sha256sum", "-c", "--strict"],
-        input=told.stdout,
+        input=os.fsencode(told.stdout),
         cwd=tmp_path,
         capture_output=True,
         check=False,
     )
 
-    assert told.stdout == of_gnu.stdout
+    assert os.fsencode(told.stdout) == of_gnu.stdout
     assert checked.returncode == 0, checked
 
 
@@ -509,10 +504,9 @@ def test_control_characters_are_escaped_in_what_is_printed(tmp_path):
 
     assert told.returncode == sums.returncode == 1
     for text in (told.stdout + told.stderr, sums.stdout + sums.stderr):
-        said = text.decode()
-        assert all(c == "\n" or c.isprintable() for c in said), repr(said)
+        assert all(c == "\n" or c.isprintable() for c in text), repr(text)
     assert len(told.stdout.splitlines()) == 4
-    assert b"\\x1b]0;owned" in told.stdout
+    assert "\\x1b]0;owned" in told.stdout
 
 
 @pytest.mark.parametrize("command", ["names", "export"])
@@ -527,7 +521,7 @@ def test_control_characters_of_documents_are_escaped_too(tmp_path, command):
 
     told = shell(command, source, "-t", "1.tif", "-d", root)
 
-    said = (told.stdout + told.stderr).decode()
+    said = told.stdout + told.stderr
     assert told.returncode == 1
     assert "\\x1b[2J" in said
     assert all(c == "\n" or c.isprintable() for c in said), repr(said)

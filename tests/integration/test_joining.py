@@ -11,6 +11,7 @@ from bluesky.plans import count
 from event_model import compose_run
 
 import tiffin
+from tests.helpers import export_live, feed
 from tiffin import ImageExporter
 from tiffin.corrections import Average, Cast, Crop, DarkSubtract, Flip, Sum
 from tiffin.errors import (
@@ -48,13 +49,7 @@ def export(run, directory, corrections, template=NAME, **more):
 
 
 def live(run, directory, corrections, template=NAME, **more):
-    with ImageExporter(
-        template, directory=directory, corrections=corrections, **more
-    ) as save:
-        for pair in run:
-            save(*pair)
-    (report,) = save.reports.values()
-    return report
+    return export_live(run, template, directory, corrections=corrections, **more)
 
 
 def lines_of(directory):
@@ -625,8 +620,7 @@ def test_a_file_that_comes_late_is_waited_for(tmp_path, read):
         NAME, directory=tmp_path / "out", corrections=[Sum(2)], asset_timeout=30
     )
 
-    for pair in run:
-        exporter(*pair)
+    feed(exporter, run)
     (report,) = exporter.reports.values()
     before = [record.status for record in report.records]
     (tmp_path / "late").rename(late)

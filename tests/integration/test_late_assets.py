@@ -8,7 +8,8 @@ import pytest
 import tifffile
 import zarr
 
-from tests.integration.test_streams import FRAMES, NAME, check, feed, stream_run
+from tests.documents import FRAMES, stream_run
+from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter
 
 TIFF = "multipart/related;type=image/tiff"

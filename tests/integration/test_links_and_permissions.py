@@ -11,6 +11,7 @@ from bluesky import RunEngine
 from typer.testing import CliRunner
 
 import tiffin
+from tests.helpers import export_live, feed
 from tiffin.cli import app
 from tiffin.compat import LiveTiffExporter
 from tiffin.errors import SettingsError, WriteError
@@ -40,25 +41,16 @@ def replayed(run, template, root, **settings):
     return tiffin.export(run, template, directory=root, on_error="report", **settings)
 
 
-def live(run, template, root, **settings):
-    with tiffin.ImageExporter(template, directory=root, **settings) as exporter:
-        for name, doc in run:
-            exporter(name, doc)
-    (report,) = exporter.reports.values()
-    return report
-
-
 def recipe(run, template, root, existing="error", **settings):
     overwrite = existing == "replace"
     whole = f"{root}/{template}"
     exporter = LiveTiffExporter("img", whole, overwrite=overwrite, **settings)
-    for name, doc in run:
-        exporter(name, doc)
+    feed(exporter, run)
     (report,) = exporter.reports.values()
     return report
 
 
-DOORS = [replayed, live, recipe]
+DOORS = [replayed, export_live, recipe]
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -121,7 +113,7 @@ def test_a_link_anywhere_on_the_way_is_refused(places, depth):
         link.unlink()
 
 
-@pytest.mark.parametrize("door", [live, recipe])
+@pytest.mark.parametrize("door", [export_live, recipe])
 @pytest.mark.parametrize("depth", ["Ni", "Ni/raw", "Ni/raw/x"])
 def test_a_folder_swapped_in_mid_run_is_refused(places, depth, door):
     """It was a folder when the run began, and its files went there."""
@@ -224,7 +216,7 @@ def make_folder(path):
 
 @pytest.mark.parametrize("existing", ["error", "skip", "replace", "unique", "resume"])
 @pytest.mark.parametrize("make", [os.mkfifo, make_folder, "/dev/zero"])
-@pytest.mark.parametrize("door", [replayed, live])
+@pytest.mark.parametrize("door", [replayed, export_live])
 def test_what_is_no_file_in_place_of_a_name_does_not_hang(
     tmp_path, make, existing, door
 ):
@@ -273,7 +265,7 @@ def usual_umask():
 
 
 @pytest.mark.usefixtures("usual_umask")
-@pytest.mark.parametrize("door", [replayed, live])
+@pytest.mark.parametrize("door", [replayed, export_live])
 @pytest.mark.parametrize(
     ("modes", "files", "folders"),
     [

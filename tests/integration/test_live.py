@@ -15,6 +15,7 @@ from bluesky.plans import count, scan
 from ophyd.sim import NullStatus, SynSignal, motor
 
 import tiffin
+from tests.helpers import export_live, feed
 from tiffin import ImageExporter
 from tiffin.errors import ExistsError, MissingKeyError, SettingsError, TemplateError
 from tiffin.testing import run_of
@@ -290,8 +291,7 @@ def test_joining_in_the_midst_of_a_run_is_harmless(tmp_path, caplog):
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
 
     with ImageExporter(NAME, directory=tmp_path) as exporter:
-        for name, doc in run[2:]:
-            exporter(name, doc)
+        feed(exporter, run[2:])
 
     assert list(exporter.reports) == [""]  # of no run that is known
     assert not exporter.reports[""].ok
@@ -303,8 +303,7 @@ def test_a_run_without_stop_is_finished_by_close(tmp_path):
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
 
     with ImageExporter(NAME, directory=tmp_path) as exporter:
-        for name, doc in run[:-1]:
-            exporter(name, doc)
+        feed(exporter, run[:-1])
         assert exporter.wait(10)
         (report,) = exporter.reports.values()
 
@@ -368,11 +367,9 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
     """Contract: the others fail, and lose nothing but their name."""
     images = np.stack([np.full((6, 9), n, "u2") for n in (1, 2, 3)])
 
-    with ImageExporter("{event.data.x}.tif", directory=tmp_path) as exporter:
-        for name, doc in run_of({"img": images, "x": [1, 1, 1]}):
-            exporter(name, doc)
-
-    (report,) = exporter.reports.values()
+    report = export_live(
+        run_of({"img": images, "x": [1, 1, 1]}), "{event.data.x}.tif", tmp_path
+    )
     assert [record.status for record in report.records] == [
         "written",
         "failed",
@@ -389,11 +386,7 @@ def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, 
         run[0][1]["num_points"] = points
     events = run[:3] if points == 1 else run
 
-    with ImageExporter("{start.scan_id}.tif", directory=tmp_path) as exporter:
-        for name, doc in events:
-            exporter(name, doc)
-
-    (report,) = exporter.reports.values()
+    report = export_live(events, "{start.scan_id}.tif", tmp_path)
     if points == 1:
         assert names_in(tmp_path) == ["1.tif"]
     else:
@@ -407,13 +400,12 @@ def test_streams_that_a_name_can_not_tell_apart_are_told(tmp_path, names_in):
     dark = run_of({"img": np.zeros((2, 6, 9), "u2")}, stream="dark")
     dark[1][1]["run_start"] = start[1]["uid"]
 
-    with ImageExporter(
-        "{event.seq_num}.tif", directory=tmp_path, streams=None
-    ) as exporter:
-        for name, doc in [start, descriptor, *events, *dark[1:-1], stop]:
-            exporter(name, doc)
-
-    (report,) = exporter.reports.values()
+    report = export_live(
+        [start, descriptor, *events, *dark[1:-1], stop],
+        "{event.seq_num}.tif",
+        tmp_path,
+        streams=None,
+    )
     assert names_in(tmp_path) == ["1.tif", "2.tif"]
     assert len(report.failed) == 2
     assert "streams dark and primary: add {stream}" in str(report.failed[0].error)
@@ -447,8 +439,7 @@ def test_an_exporter_let_go_leaves_no_thread(tmp_path):
     """No leak, even without close()."""
     before = threading.active_count()
     exporter = ImageExporter(NAME, directory=tmp_path)
-    for name, doc in run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1):
-        exporter(name, doc)
+    feed(exporter, run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1))
     del exporter
 
     assert threading.active_count() <= before

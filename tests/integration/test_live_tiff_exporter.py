@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 from bluesky.plans import count
 
-from tests.integration.test_resources import datum_run
+from tests.documents import datum_run
+from tests.helpers import feed
+from tests.stores import LIBRARIES_WARN
 from tiffin import LiveTiffExporter, get_images, process
 from tiffin.errors import ExistsError, MissingKeyError, TemplateError
 from tiffin.testing import run_of
 
+pytestmark = LIBRARIES_WARN
+
 IMAGES = np.arange(3 * 6 * 9, dtype="i4").reshape(3, 6, 9)
 NAME = "/{start.scan_id}_step{event.seq_num}.tif"
-
-
-def feed(exporter, documents):
-    for name, doc in documents:
-        exporter(name, doc)
 
 
 @pytest.fixture
@@ -301,8 +300,6 @@ def test_interleaved_runs_do_not_overwrite_each_other(tmp_path):
     assert list(exporter.reports.values())[-1].ok  # a later run may overwrite
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_subtraction_as_in_the_recipe_with_files(
     RE, broker, external, images, tmp_path, read
 ):

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 import tiffin
+from tests.documents import write_jsonl
+from tests.helpers import feed
+from tests.shell import tiffin as shell
 from tiffin import ImageExporter
 from tiffin.errors import ExistsError, NoRoomError, ResumeError, SourceError
 from tiffin.testing import run_of
@@ -80,8 +83,7 @@ def test_live_and_replayed_manifests_are_the_same(run, tmp_path):
     tiffin.export(run, NAME, directory=tmp_path / "a", workers=4)
     tiffin.export(iter(run), NAME, directory=tmp_path / "b", workers=1)
     with ImageExporter(NAME, directory=tmp_path / "c") as exporter:
-        for pair in run:
-            exporter(*pair)
+        feed(exporter, run)
 
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "c")
@@ -199,11 +201,9 @@ def test_other_settings_are_refused_with_the_difference(run, tmp_path, setting, 
 def test_a_live_export_is_gone_on_with(run, tmp_path):
     """The same, live: the same run told again."""
     with ImageExporter(NAME, directory=tmp_path) as exporter:
-        for pair in run[:5]:
-            exporter(*pair)
+        feed(exporter, run[:5])
     with ImageExporter(NAME, directory=tmp_path, existing="resume") as exporter:
-        for pair in run:
-            exporter(*pair)
+        feed(exporter, run)
         (report,) = exporter.reports.values()
 
     assert [record.seq_num for record in report.skipped] == [1, 2, 3]
@@ -264,22 +264,10 @@ def test_verify_tells_what_each_file_is(run, tmp_path):
         tiffin.verify(tmp_path / "nowhere")
 
 
-def shell(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tiffin", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_the_shell_verifies_against_the_run(run, tmp_path):
     """`tiffin verify --against`: what the run gives, byte for byte."""
     source, out = tmp_path / "run.jsonl", tmp_path / "out"
-    with source.open("w") as file:
-        for pair in run:
-            file.write(json.dumps(pair, default=np.ndarray.tolist) + "\n")
+    write_jsonl(run, source)
     tiffin.export(source, NAME, directory=out, dtype="uint32", compression="zlib")
 
     good = shell("verify", out, "--against", source)

@@ -9,6 +9,7 @@ from bluesky.preprocessors import SupplementalData
 from ophyd.sim import SynAxis
 
 import tiffin
+from tests.helpers import feed
 from tests.shell import tiffin as shell
 from tiffin import ImageExporter
 from tiffin.errors import CollisionError, MissingKeyError, TemplateError
@@ -88,8 +89,7 @@ def test_one_event_needs_no_number(RE, img, tmp_path, names_in):
 def test_the_field_that_would_mend_it_is_named(tmp_path, data, fields, mend):
     """A template that can't tell frames apart is refused with what it lacks."""
     exporter = ImageExporter("{event.seq_num}.tif", directory=tmp_path, fields=fields)
-    for name, doc in run_of(data):
-        exporter(name, doc)
+    feed(exporter, run_of(data))
 
     (report,) = exporter.reports.values()
     assert not report.written

@@ -5,15 +5,13 @@ import pytest
 from bluesky.plans import count
 
 import tiffin
+from tests.stores import LIBRARIES_WARN, insert
 from tiffin.sources import open_source
 from tiffin.testing import run_of
 
 NAME = "{stream}_{event.seq_num}_{event.data.x:.0f}.tif"
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture(params=["v1", "v2"])
@@ -21,10 +19,8 @@ def stored(request, broker):
     """Store documents; give the run, as a header or as an entry."""
 
     def store(documents):
-        for name, doc in documents:
-            broker.v1.insert(name, doc)
-        uid = documents[0][1]["uid"]
-        return broker[uid] if request.param == "v1" else broker.v2[uid]
+        header = insert(broker, documents)
+        return header if request.param == "v1" else broker.v2[header.start["uid"]]
 
     return store
 

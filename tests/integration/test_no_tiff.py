@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_same_run import in_datums, in_events
-from tests.integration.test_streams import hdf5, stream_run
+from tests.documents import hdf5, stream_run
+from tests.tellings import in_datums, in_events
 from tiffin import ImageExporter, process
 from tiffin.assemble import Assembler
 from tiffin.errors import DtypeError

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 import tiffin
-from tiffin import ImageExporter
+from tests.helpers import export_live
+from tests.stores import insert
 from tiffin.corrections import (
     Average,
     Crop,
@@ -291,12 +292,7 @@ def listed(*values, declared=None):
 
 
 def live(documents, **settings):
-    folder = tempfile.mkdtemp()
-    with ImageExporter(NAME, directory=folder, **settings) as exporter:
-        for name, doc in documents:
-            exporter(name, doc)
-    (report,) = exporter.reports.values()
-    return report
+    return export_live(documents, NAME, tempfile.mkdtemp(), **settings)
 
 
 @pytest.mark.parametrize("values", REFUSED.values(), ids=REFUSED)
@@ -375,8 +371,7 @@ def test_lists_through_databroker(broker, version):
         ([[2**53, 0.5], [0, 0]], 1),
     ):
         documents = listed(values)
-        for pair in documents:
-            broker.v1.insert(*pair)
+        insert(broker, documents)
         store = broker if version == "v1" else broker.v2
 
         report = export([], store[documents[0][1]["uid"]])

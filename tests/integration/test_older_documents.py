@@ -8,11 +8,10 @@ import pytest
 import tifffile
 
 import tiffin
-from tests.integration.test_same_run import in_datums
-from tests.integration.test_streams import FRAMES, NAME, check, hdf5, stream_run
+from tests.documents import FRAMES, HDF5, hdf5, stream_run
+from tests.helpers import NAME, check
+from tests.tellings import in_datums
 from tiffin.assemble.legacy_documents import MIMETYPES
-
-HDF5 = "application/x-hdf5"
 
 
 def test_bulk_datum_is_a_page_of_datums(tmp_path, read):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_resources import datum_run
-from tests.integration.test_streams import FRAMES, hdf5
+from tests.documents import FRAMES, datum_run, hdf5
+from tests.helpers import feed
 from tiffin import ImageExporter, process
 from tiffin.errors import CollisionError, ExistsError, MissingKeyError, ReadError
 from tiffin.testing import run_of
@@ -83,8 +83,7 @@ def test_the_names_of_a_run_that_goes_on_are_its_own(run, tmp_path):
     other = run_of({"img": IMAGES}, scan_id=7)
     with ImageExporter(NAME, directory=tmp_path, existing="replace") as exporter:
         for pair in zip(run, other, strict=True):
-            for name, doc in pair:
-                exporter(name, doc)
+            feed(exporter, pair)
 
     first, second = exporter.reports.values()
     assert len(first.written) == len(second.failed) == 3
@@ -191,10 +190,12 @@ def test_a_file_that_never_came_is_raised_in_the_end(tmp_path, way):
     exporter = ImageExporter(
         NAME, directory=tmp_path / "out", on_error="raise", asset_timeout=0.3
     )
-    for name, doc in datum_run(
-        tmp_path / "never.h5", shape=(1, 6, 9), options={"frame_per_point": 1}
-    ):
-        exporter(name, doc)
+    feed(
+        exporter,
+        datum_run(
+            tmp_path / "never.h5", shape=(1, 6, 9), options={"frame_per_point": 1}
+        ),
+    )
 
     ending = {"wait": exporter.wait, "close": exporter.close}
     ending["with"] = partial(exporter.__exit__, None, None, None)
@@ -213,8 +214,7 @@ def test_what_goes_wrong_elsewhere_is_not_hidden(tmp_path):
 
     def leave():
         with exporter:
-            for name, doc in list(datum_run(tmp_path / "never.h5"))[:-1]:
-                exporter(name, doc)
+            feed(exporter, list(datum_run(tmp_path / "never.h5"))[:-1])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -277,8 +277,7 @@ def test_a_file_that_came_just_in_time_is_closed_at_the_stop(tmp_path, read):
     with ImageExporter(
         "{event.seq_num}_{i}.tif", directory=tmp_path / "out", asset_timeout=20
     ) as exporter:
-        for name, doc in documents:
-            exporter(name, doc)
+        feed(exporter, documents)
         hdf5(tmp_path / "a.h5")
         exporter(*stop)
 

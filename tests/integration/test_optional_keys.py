@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_same_run import in_datums, in_events, in_pages
-from tests.integration.test_shell import record
-from tests.integration.test_streams import feed, hdf5, stream_run
+from tests.documents import hdf5, stream_run, write_jsonl
+from tests.helpers import feed
+from tests.tellings import in_datums, in_events, in_pages
 from tiffin import ImageExporter, LiveTiffExporter, get_images
 
 IMAGES = np.arange(3 * 10 * 12, dtype="u2").reshape(3, 10, 12)
@@ -136,7 +136,7 @@ def exported(run, folder):
     """Export a run through each door: give its name, and the report."""
     options = {"on_error": "report"}
     yield "replay", tiffin.export(run, NAME, directory=folder / "replay", **options)
-    path = record(run, folder.with_suffix(".jsonl"))
+    path = write_jsonl(run, folder.with_suffix(".jsonl"))
     yield (
         "file",
         tiffin.export(path, NAME, directory=folder / "file", dtype="uint16", **options),

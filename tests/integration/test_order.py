@@ -11,7 +11,8 @@ from ophyd.sim import SynSignal
 from typer.testing import CliRunner
 
 import tiffin
-from tests.integration.test_shell import record
+from tests.documents import write_jsonl
+from tests.helpers import export_live, feed
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.cli import app
 from tiffin.corrections import DarkSubtract, FlatField, Nearest
@@ -146,10 +147,7 @@ def test_live(tmp_path, order):
     """Live, such lights fail and say what to do; what is processed later succeeds."""
     documents = run_with(*TAKEN)
     steps = [DarkSubtract(stream="dark", order=order)]
-    with ImageExporter(NAME, directory=tmp_path, corrections=steps) as exporter:
-        for name, doc in documents:
-            exporter(name, doc)
-    (report,) = exporter.reports.values()
+    report = export_live(documents, NAME, tmp_path, corrections=steps)
 
     assert len(report.failed) == len(report.records) == 2
     assert "tiffin.export" in str(report.failed[0].error)
@@ -158,8 +156,7 @@ def test_live(tmp_path, order):
     (report,) = tiffin.process(documents, later).values()
     assert len(report.written) == 2
     # The next run is a live one again.
-    for name, doc in run_with(*TAKEN):
-        later(name, doc)
+    feed(later, run_with(*TAKEN))
     later.close()
     assert len([*later.reports.values()][1].failed) == 2
 
@@ -273,7 +270,7 @@ def test_settings():
 def test_from_the_shell(tmp_path, monkeypatch):
     """Options and tables of a configuration file say the order, too."""
     monkeypatch.chdir(tmp_path)
-    record(run_with(*TAKEN, ("flat", 3)), tmp_path / "run.jsonl")
+    write_jsonl(run_with(*TAKEN, ("flat", 3)), tmp_path / "run.jsonl")
     (tmp_path / "t.toml").write_text(
         '[[corrections]]\nkind = "dark"\nstream = "dark"\norder = "after"\n'
         '[[corrections]]\nkind = "flat"\nstream = "flat"\norder = "after"\n'

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_streams import FRAMES, NAME, check, feed, stream_run
+from tests.documents import FRAMES, stream_run
+from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter
 from tiffin.errors import ReadError
 from tiffin.readers import formats

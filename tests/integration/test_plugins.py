@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from tests.integration.test_streams import FRAMES, stream_run
+from tests.documents import FRAMES, stream_run
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "reader_plugin"
 

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 import tiffin
+from tests.helpers import feed
 from tiffin import ImageExporter
 from tiffin.corrections import Bin, Cast, DarkSubtract, Threshold
 from tiffin.testing import run_of
@@ -106,8 +107,7 @@ def test_live_and_replayed_files_are_the_same(report, tmp_path):
     with ImageExporter(
         NAME, directory=live, corrections=steps, catalog=catalog
     ) as exporter:
-        for name, doc in LIGHT:
-            exporter(name, doc)
+        feed(exporter, LIGHT)
 
     for path in of_kind(report, "sub"):
         assert (live / path.name).read_bytes() == path.read_bytes()

@@ -13,68 +13,17 @@ import tifffile
 import zarr
 
 import tiffin
-from tests.integration.test_streams import FRAMES, NAME, check, feed, hdf5, stream_run
+from tests.documents import DATASET, FRAMES, HDF5, datum_run, hdf5, stream_run
+from tests.helpers import NAME, check, check_whole, feed
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.errors import SettingsError
 from tiffin.readers import RootMap
-
-HDF5 = "application/x-hdf5"
-DATASET = "/entry/data/data"
-
-
-def datum_run(
-    path, *, spec="AD_HDF5", shape=(3, 6, 9), events=4, root="/", semantics="posix",
-    options=None,
-):  # fmt: skip
-    """Tell of a detector whose images a databroker handler reads."""
-    data_key = {
-        "source": "SIM", "dtype": "array", "shape": list(shape), "dtype_numpy": "<u2",
-        "external": "FILESTORE:",
-    }  # fmt: skip
-    yield "start", {"uid": "run-1", "time": 1.0, "scan_id": 7}
-    yield (
-        "descriptor",
-        {
-            "uid": "descriptor-1", "run_start": "run-1", "name": "primary", "time": 2.0,
-            "data_keys": {"img": data_key},
-        },
-    )  # fmt: skip
-    yield (
-        "resource",
-        {
-            "uid": "resource-1", "run_start": "run-1", "spec": spec, "root": root,
-            "resource_path": str(path).lstrip("/"), "path_semantics": semantics,
-            "resource_kwargs": options or {"frame_per_point": 3},
-        },
-    )  # fmt: skip
-    for k in range(events):
-        datum = {"datum_id": f"resource-1/{k}", "resource": "resource-1"}
-        yield "datum", {**datum, "datum_kwargs": {"point_number": k}}
-        yield (
-            "event",
-            {
-                "uid": f"event-{k}", "descriptor": "descriptor-1", "seq_num": k + 1,
-                "time": 100.0, "data": {"img": f"resource-1/{k}"},
-                "timestamps": {"img": 100.0}, "filled": {"img": False},
-            },
-        )  # fmt: skip
-    yield "stop", {"uid": "stop-1", "run_start": "run-1", "time": 9.0}
 
 
 def export(run, folder, **options):
     return tiffin.export(
         list(run), NAME, directory=folder, on_error="report", **options
     )
-
-
-def check_whole(report, frames, read, each=1, failed=()):
-    """Check that what was written is right, and that only these frames failed."""
-    found = [each * (record.seq_num - 1) + record.i for record in report.failed]
-    assert sorted(found) == list(failed)
-    written = {each * (r.seq_num - 1) + r.i: r.path for r in report.written}
-    assert sorted(written) == [k for k in range(len(frames)) if k not in failed]
-    for k, path in written.items():
-        np.testing.assert_array_equal(read(path), frames[k])
 
 
 # ---- Resource and Datum

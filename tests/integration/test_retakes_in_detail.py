@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.integration.test_dark import dark_run, uid_of
-from tests.integration.test_same_run import in_datums
-from tests.integration.test_streams import feed
+from tests.documents import dark_run, uid_of
+from tests.helpers import feed
+from tests.tellings import in_datums
 from tiffin import ImageExporter, export, verify
 from tiffin.corrections import DarkSubtract, Sum
 from tiffin.testing import run_of

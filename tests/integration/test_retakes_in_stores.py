@@ -5,18 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.integration.test_same_run import PLAIN, STACKS, TELLINGS, Made
-from tests.integration.test_streams import feed, hdf5, stream_run
+from tests.documents import hdf5, stream_run
+from tests.helpers import feed
+from tests.stores import LIBRARIES_WARN
+from tests.tellings import PLAIN, STACKS, TELLINGS, Made
 from tiffin import ImageExporter, export, get_images, verify
 
 SEQ_NUMS = [1, 2, 3, 3, 4, 4]
 LATEST = {1: 0, 2: 1, 3: 3, 4: 5}
 NAME = "{event.seq_num}_{i}.tif"
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 def retaken(documents):

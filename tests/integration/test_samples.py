@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import tiffin
+from tests.stores import LIBRARIES_WARN, store_in_tiled
 from tiffin.writers import WRITABLE
+
+pytestmark = LIBRARIES_WARN
 
 READABLE = [
     "01_inline_event_count",
@@ -148,8 +151,6 @@ STORED_TOO = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("name", "via"),
     STORED + [pytest.param(*pair, marks=pytest.mark.slow) for pair in STORED_TOO],
@@ -158,17 +159,12 @@ def test_a_recording_stored_in_tiled_gives_its_truth(
     name, via, sample, tiled, read, tmp_path
 ):
     """Through TiledWriter and back, from the server or from the files behind it."""
-    from bluesky_tiled_plugins import TiledWriter
-
     recording = sample(name)
-    writer = TiledWriter(tiled, batch_size=1)
     # Where the server may read; in place, it refuses.
     shutil.copytree(recording.folder, tmp_path / name)
     recording.folder = tmp_path / name
     documents = renewed(recording.documents())
-    for pair in documents:
-        writer(*pair)
-    run = tiled[documents[0][1]["uid"]]
+    run = store_in_tiled(tiled, documents)
 
     report = tiffin.export(
         run,

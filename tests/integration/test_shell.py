@@ -1,7 +1,6 @@
 """From the shell, as a user types it."""
 
 import hashlib
-import json
 import os
 import pty
 import re
@@ -11,34 +10,28 @@ import subprocess
 import sys
 import time
 import uuid
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bluesky.plans import count
 
+from tests.documents import write_jsonl
 from tests.shell import tiffin
+from tests.stores import LIBRARIES_WARN, tiled_writer
 from tiffin.testing import run_of
 
 TIFFIN = [sys.executable, "-m", "tiffin"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = LIBRARIES_WARN
+
 NAME = "{start.scan_id}_{event.seq_num}.tif"
-
-
-def record(run, path):
-    with path.open("w") as file:
-        for name, doc in run:
-            # dumps, not dump: only the former is C
-            line = json.dumps({"name": name, "doc": doc}, default=np.ndarray.tolist)
-            file.write(line + "\n")
-    return path
 
 
 @pytest.fixture
 def documents(tmp_path):
     images = np.arange(3 * 54, dtype="u2").reshape(3, 6, 9)
-    return record(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
+    return write_jsonl(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
 
 
 def test_a_file_of_documents_is_exported(documents, tmp_path, names_in):
@@ -111,8 +104,6 @@ def test_wrong_usage_gives_status_2(documents, tmp_path, arguments, says):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_tiled_serve_with_an_api_key(
     RE, img, images, tmp_path, read, names_in, monkeypatch
 ):
@@ -137,11 +128,7 @@ def test_tiled_serve_with_an_api_key(
     ) as server:
         try:
             client = connected(address)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                from bluesky_tiled_plugins import TiledWriter
-
-                RE.subscribe(TiledWriter(client, batch_size=1))
+            RE.subscribe(tiled_writer(client))
             RE(count([img], 2))
             client.context.close()
             arguments = ("export", address, "-t", NAME, "-d", tmp_path / "out")
@@ -250,15 +237,9 @@ def test_a_dry_run_prints_the_names(documents, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, names_in):
     """--run -1: the last."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from bluesky_tiled_plugins import TiledWriter
-
-        RE.subscribe(TiledWriter(tiled, batch_size=1))
+    RE.subscribe(tiled_writer(tiled))
     mark = str(uuid.uuid4())  # other tests' runs may be later
     RE(count([img], 2), mark=mark)
 
@@ -271,8 +252,6 @@ def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, name
     assert names_in(tmp_path / "out") == ["1_1.tif", "1_2.tif"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_key_in_the_address_counts(tiled_server, monkeypatch, tmp_path):
     """Whatever key stands elsewhere; and it is shown to nobody."""
     monkeypatch.setenv("TILED_API_KEY", "wrong")
@@ -309,7 +288,7 @@ def test_ctrl_c_while_a_server_is_opened(command):
 def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):
     """Ctrl-C: exit 130, whole files only."""
     images = np.zeros((1, 32, 32), "u1").repeat(6000, axis=0)
-    documents = record(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
+    documents = write_jsonl(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
     out = tmp_path / "out"
     command = [*TIFFIN, "export", str(documents), "-t", NAME, "-d", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:

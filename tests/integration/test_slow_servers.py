@@ -2,8 +2,6 @@
 
 import gzip
 import re
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
@@ -16,7 +14,8 @@ import numpy as np
 import pytest
 
 import tiffin
-from tests.integration.test_tiled import store  # noqa: F401
+from tests.shell import tiffin as shell
+from tests.stores import LIBRARIES_WARN
 from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import ReadError, SettingsError, SourceError
 from tiffin.sources import connect, open_source
@@ -27,11 +26,7 @@ IMAGES = np.arange(12 * 54, dtype="u2").reshape(12, 6, 9)
 PIXELS = r"/array/"
 STORED = {}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = [pytest.mark.slow, *LIBRARIES_WARN]
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -166,7 +161,7 @@ def proxy(tiled_server):
 
 
 @pytest.fixture
-def run(store, proxy):  # noqa: F811
+def run(store, proxy):
     """A run as it is seen through the proxy."""
     uid = STORED.get(proxy.behind)
     if uid is None:  # once: that takes longer than most of these tests
@@ -365,13 +360,6 @@ def test_an_address_of_something_else_is_told(proxy, fault, says, monkeypatch):
     with pytest.raises(SourceError, match=says) as caught:
         connect(proxy.address, timeout=1.0)
     assert "api_key" not in str(caught.value)
-
-
-def shell(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "tiffin", *arguments],
-        capture_output=True, text=True, timeout=60, **options,
-    )  # fmt: skip
 
 
 @pytest.mark.slow

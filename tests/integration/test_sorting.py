@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 import tiffin
-from tests.integration.test_shell import record
+from tests.documents import write_jsonl
+from tests.helpers import export_live
 from tiffin import ImageExporter
 from tiffin.cli import app
 from tiffin.testing import run_of
@@ -23,9 +24,7 @@ def replay(documents, folder, template, **settings):
 
 
 def live(documents, folder, template, **settings):
-    with ImageExporter(template, directory=folder, **settings) as exporter:
-        for name, doc in documents:
-            exporter(name, doc)
+    export_live(documents, template, folder, **settings)
 
 
 def process(documents, folder, template, **settings):
@@ -102,7 +101,7 @@ def test_each_run(tmp_path, caplog):
 def test_dry_runs(tmp_path, caplog, monkeypatch):
     """A dry run warns before anything is written, and so does `tiffin names`."""
     monkeypatch.chdir(tmp_path)
-    record(run(12), tmp_path / "run.jsonl")
+    write_jsonl(run(12), tmp_path / "run.jsonl")
 
     replay(run(12), tmp_path, "{frame}.tif", dry_run=True)
     CliRunner().invoke(app, ["names", "run.jsonl", "-t", "{frame}.tif"])

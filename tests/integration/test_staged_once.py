@@ -5,7 +5,8 @@ from bluesky import plan_stubs as bps
 from event_model import compose_run
 
 import tiffin
-from tests.integration.test_streams import FRAMES, check, feed, hdf5, stream_run
+from tests.documents import FRAMES, hdf5, stream_run
+from tests.helpers import check, feed
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
 from tiffin.assemble.references import MAX_DOCUMENTS, DocumentCache

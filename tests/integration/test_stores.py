@@ -14,6 +14,8 @@ from bluesky.plans import count, scan
 from ophyd.sim import motor
 
 import tiffin
+from tests.helpers import check
+from tests.stores import LIBRARIES_WARN, insert, store_in_tiled
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.sources import Selection, find_runs, open_source
@@ -23,10 +25,7 @@ from tiffin.testing import run_of
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
 IMAGES = np.random.default_rng(9).integers(0, 60000, (2, 3, 6, 9), "u2")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture
@@ -34,14 +33,6 @@ def recorded(RE, broker):
     """Take runs with a databroker listening."""
     RE.subscribe(broker.v1.insert)
     return RE
-
-
-def check(report, images, read, *, dtype="uint16"):
-    assert report.ok
-    for record, image in zip(report.written, images, strict=True):
-        pixels = read(record.path)
-        np.testing.assert_array_equal(pixels, image)
-        assert pixels.dtype == dtype
 
 
 def test_db_process_works_as_in_the_recipe(
@@ -172,29 +163,13 @@ def in_pages(documents):
     return [*rest[:-1], ("event_page", page), rest[-1]]
 
 
-def insert(broker, documents):
-    for name, doc in documents:
-        broker.v1.insert(name, doc)
-    return documents[0][1]["uid"]
-
-
-def write(client, documents):
-    from bluesky_tiled_plugins import TiledWriter
-
-    writer = TiledWriter(client, batch_size=1)
-    for name, doc in documents:
-        writer(name, doc)
-    return documents[0][1]["uid"]
-
-
 @pytest.fixture
 def in_store(request):
     """Put documents into a store, and give what holds them there."""
 
     def in_store(kind, run):
         if kind == "v3 run (SQL)":
-            tiled = request.getfixturevalue("tiled")
-            return tiled[write(tiled, run)]
+            return request.getfixturevalue("store")(run)
         if kind == "documents":
             return run
         if kind == "a generator":
@@ -202,8 +177,8 @@ def in_store(request):
         if kind == "event pages":
             return in_pages(run)
         broker = request.getfixturevalue("broker")
-        uid = insert(broker, run)
-        return broker[uid] if kind == "v1 header" else broker.v2[uid]
+        header = insert(broker, run)
+        return header if kind == "v1 header" else broker.v2[header.start["uid"]]
 
     return in_store
 
@@ -247,7 +222,7 @@ def test_a_list_may_hold_several_kinds_of_sources(in_store, tmp_path, read):
 def broken(broker, sample):
     """Give a header whose documents() raises: databroker 2 holds no such assets."""
     documents = sample("20_stream_hdf5_sim_count").documents()
-    return broker[insert(broker, documents)]
+    return insert(broker, documents)
 
 
 def test_a_run_that_its_store_can_not_give_does_not_end_the_others(
@@ -255,7 +230,7 @@ def test_a_run_that_its_store_can_not_give_does_not_end_the_others(
 ):
     """It is one failure, with the run's uid and what the store said."""
     good = [run_of({"img": IMAGES[n]}, scan_id=n) for n in range(2)]
-    headers = [broker[insert(broker, run)] for run in good]
+    headers = [insert(broker, run) for run in good]
 
     report = tiffin.export(
         [headers[0], broken, headers[1]], NAME, directory=tmp_path, on_error="report"
@@ -325,10 +300,15 @@ def catalogue(request, tiled):
         run = run_of({"x": [1.0]}, **marked, **more)
         run[0][1]["time"] = int(time.time()) + 1000.0 * next(LATER)
         runs.append(run)
+    uids = [run[0][1]["uid"] for run in runs]
     if request.param == "SQL":
-        return tiled, marked, [write(tiled, run) for run in runs]
+        for run in runs:
+            store_in_tiled(tiled, run)
+        return tiled, marked, uids
     broker = request.getfixturevalue("broker")
-    return broker.v2, marked, [insert(broker, run) for run in runs]
+    for run in runs:
+        insert(broker, run)
+    return broker.v2, marked, uids
 
 
 SCAN = 88_000_000
@@ -369,7 +349,7 @@ def test_a_mistyped_scan_id_is_no_uid(catalogue, request):
     for begin in begins:
         run = renamed(run_of({"x": [1.0]}, **marked, scan_id=SCAN + 9), begin + rest)
         if client is request.getfixturevalue("tiled"):
-            write(client, run)
+            store_in_tiled(client, run)
         else:
             insert(request.getfixturevalue("broker"), run)
 

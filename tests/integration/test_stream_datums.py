@@ -9,14 +9,14 @@ import tifffile
 import zarr
 
 import tiffin
-from tests.integration.test_streams import FRAMES, NAME, check, feed, hdf5, stream_run
+from tests.documents import FRAMES, HDF5, hdf5, stream_run
+from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import Asset
 from tiffin.readers.assets import opener
 
-HDF5 = "application/x-hdf5"
 DATASET = {"dataset": "/entry/data/data"}
 TIFF = "multipart/related;type=image/tiff"
 

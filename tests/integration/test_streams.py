@@ -15,7 +15,6 @@ import zarr
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.plans import count, scan
-from event_model import compose_run
 from ophyd_async.core import (
     StaticPathProvider,
     TriggerInfo,
@@ -26,75 +25,10 @@ from ophyd_async.sim import PatternGenerator, SimBlobDetector, SimMotor
 from PIL import Image
 
 import tiffin
+from tests.documents import FRAMES, hdf5, stream_run
+from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.errors import CollisionError, MissingKeyError, UnknownFormatError
-
-FRAMES = np.arange(12 * 6 * 9, dtype="u2").reshape(12, 6, 9)
-NAME = "{event.seq_num}_{i}.tif"
-
-
-def stream_run(
-    uri, mimetype, parameters, *, events=4, shape=(1, 6, 9), datums=None, data=None,
-    order="datum first", offset=0, dtype="<u2", dims=None,
-):  # fmt: skip
-    """Compose a run whose field `img` is a stream resource.
-
-    `datums` are half-open ranges of event indices, a stream datum each; `data` gives
-    the scalar `x` of each event, or None for a run without events.
-    """
-    run = compose_run(metadata={"scan_id": 7})
-    data_key = {
-        "source": "SIM", "dtype": "array", "shape": list(shape), "dtype_numpy": dtype,
-        "external": "STREAM:",
-    }  # fmt: skip
-    if dims:
-        data_key["dims"] = dims
-    keys = {"img": data_key}
-    if data is not None:
-        keys["x"] = {"source": "SIM", "dtype": "number", "shape": []}
-    bundle = run.compose_descriptor(name="primary", data_keys=keys)
-    resource = run.compose_stream_resource(
-        mimetype=mimetype, uri=uri, data_key="img", parameters=parameters
-    )
-    documents = [("start", run.start_doc), ("descriptor", bundle.descriptor_doc)]
-    streamed = [("stream_resource", resource.stream_resource_doc)]
-    for start, stop in datums or [(k, k + 1) for k in range(events)]:
-        doc = {
-            "stream_resource": resource.stream_resource_doc["uid"],
-            "uid": f"{resource.stream_resource_doc['uid']}/{start}",
-            "indices": {"start": start, "stop": stop},
-            "seq_nums": {"start": start + 1 + offset, "stop": stop + 1 + offset},
-            "descriptor": bundle.descriptor_doc["uid"],
-        }
-        streamed.append(("stream_datum", doc))
-    happened = [
-        (
-            "event",
-            {
-                "uid": f"event-{k}", "seq_num": k + 1 + offset, "time": 100.0 + k,
-                "descriptor": bundle.descriptor_doc["uid"], "data": {"x": value},
-                "timestamps": {"x": 100.0}, "filled": {},
-            },
-        )
-        for k, value in enumerate(data or ())
-    ]  # fmt: skip
-    middle = streamed + happened if order == "datum first" else happened + streamed
-    return [*documents, *middle, ("stop", run.compose_stop())]
-
-
-def hdf5(path, frames=FRAMES, dataset="/entry/data/data", **options):
-    with h5py.File(path, "w", libver="latest") as file:
-        file.create_dataset(dataset, data=frames, **options)
-    return f"file://localhost{path}"
-
-
-def check(report, frames, read):
-    assert report.ok, report.failed[:1]
-    assert len(report.written) == len(frames)
-    for record, image in zip(report.written, frames, strict=True):
-        pixels = read(record.path)
-        np.testing.assert_array_equal(pixels, image)
-        assert pixels.dtype == image.dtype
 
 
 @pytest.mark.parametrize(
@@ -247,8 +181,7 @@ def test_rows_of_more_images_than_announced_are_not_shared_among_events(
         if door == "LiveTiffExporter":
             template = str(tmp_path / "{event[seq_num]}.tif")
             exporter = LiveTiffExporter("img", template)
-        for name, doc in run:
-            exporter(name, doc)
+        feed(exporter, run)
         if door == "live":
             exporter.close()
         (report,) = exporter.reports.values()
@@ -271,8 +204,7 @@ def test_a_scan_s_grid_is_known_live(tmp_path, read, told):
     run[0][1].update(told)
 
     exporter = ImageExporter(NAME, directory=tmp_path / "out")
-    for name, doc in run:
-        exporter(name, doc)
+    feed(exporter, run)
     exporter.close()
 
     check(*exporter.reports.values(), FRAMES, read)
@@ -787,11 +719,6 @@ def test_a_file_that_another_process_writes_is_read_as_it_grows(tmp_path, read):
 
 
 # ---- late files
-
-
-def feed(exporter, documents):
-    for name, doc in documents:
-        exporter(name, doc)
 
 
 def test_a_file_that_comes_two_seconds_late_is_waited_for(tmp_path, read):

@@ -6,7 +6,8 @@ import tifffile
 from PIL import Image
 
 import tiffin
-from tests.integration.test_streams import NAME, stream_run
+from tests.documents import stream_run
+from tests.helpers import NAME
 from tiffin import get_images
 from tiffin.corrections import DarkSubtract, FlatField
 from tiffin.errors import ReadError

@@ -1,9 +1,7 @@
 """Afterwards, from Tiled: what it holds, what it points at, what it has lost."""
 
 import uuid
-import warnings
 
-import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -14,61 +12,25 @@ from ophyd.sim import motor
 from PIL import Image as Picture
 
 import tiffin
+from tests.documents import FRAMES, HDF5, hdf5
+from tests.helpers import check
+from tests.stores import LIBRARIES_WARN, tiled_writer
 from tiffin import ImageExporter, get_images, process
 from tiffin.testing import run_of
 
 from .conftest import Counter, Image
 
 NAME = "{start.scan_id}_step{event.seq_num}.tif"
-FRAMES = np.random.default_rng(3).integers(0, 60000, (12, 6, 9), "u2")
 VIAS = ["auto", "http", "files"]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
-
-
-def check(report, images, read, *, dtype="uint16"):
-    assert report.ok, report.failed[:1]
-    for record, image in zip(report.written, images, strict=True):
-        pixels = read(record.path)
-        np.testing.assert_array_equal(pixels, image)
-        assert pixels.dtype == dtype
-
-
-def writer(client, batch_size=1):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from bluesky_tiled_plugins import TiledWriter
-
-        return TiledWriter(client, batch_size=batch_size)
+pytestmark = LIBRARIES_WARN
 
 
 @pytest.fixture
 def stored(RE, tiled):
     """Take runs with a Tiled server listening."""
-    RE.subscribe(writer(tiled))
+    RE.subscribe(tiled_writer(tiled))
     return RE
-
-
-@pytest.fixture
-def store(tiled):
-    """Store documents, and give the run."""
-
-    def store(documents, **options):
-        write = writer(tiled, **options)
-        for name, doc in documents:
-            write(name, doc)
-        return tiled[documents[0][1]["uid"]]
-
-    return store
-
-
-def hdf5(path, frames=FRAMES, dataset="/entry/data/data"):
-    with h5py.File(path, "w") as file:
-        file.create_dataset(dataset, data=frames, chunks=(1, *frames.shape[1:]))
-    return f"file://localhost{path}"
 
 
 def streamed(resources, *, shape=(1, 6, 9), events=4, dtype="<u2", with_events=True):
@@ -144,7 +106,6 @@ def filed(spec, root, path, kwargs, *, shape, events=4):
     return [*told, run[-1]]
 
 
-HDF5 = "application/x-hdf5"
 INSIDE = {"dataset": "/entry/data/data", "chunk_shape": [1, 6, 9]}
 
 

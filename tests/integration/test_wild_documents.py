@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiffin
-from tests.integration.test_same_run import in_datums, in_events, in_pages
-from tests.integration.test_streams import NAME, feed, hdf5, stream_run
+from tests.documents import hdf5, stream_run
+from tests.helpers import NAME, feed
+from tests.tellings import in_datums, in_events, in_pages
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler, LateDocuments
 from tiffin.errors import SourceError

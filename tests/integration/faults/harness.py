@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.documents import write_jsonl
 from tiffin.testing import run_of
 
 FRAMES = 40
@@ -24,10 +25,7 @@ def images(count=FRAMES, shape=(24, 32)):
 
 def write_documents(path, frames):
     """Write the documents of one run to a file."""
-    with path.open("w") as file:
-        for pair in run_of({"img": frames}, scan_id=7, sample="Ni"):
-            file.write(json.dumps(pair, default=np.ndarray.tolist) + "\n")
-    return path
+    return write_jsonl(run_of({"img": frames}, scan_id=7, sample="Ni"), path)
 
 
 def tiffs(folder):

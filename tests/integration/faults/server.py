@@ -75,7 +75,8 @@ def export(request):
     )
     if not request.get("live"):
         return [tiffin.export(source, template, **settings)], True
-    documents = [json.loads(line) for line in Path(source).read_text().splitlines()]
+    lines = map(json.loads, Path(source).read_text().splitlines())
+    documents = [(line["name"], line["doc"]) for line in lines]
     exporter = tiffin.ImageExporter(template, **settings)
     for name, doc in documents:
         exporter(name, doc)

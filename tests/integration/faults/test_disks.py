@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tiffin
+from tests.helpers import feed
 from tests.integration.faults.harness import (
     FRAMES,
     NAME,
@@ -125,11 +126,11 @@ def test_a_full_disk_is_waited_for(source, whole, tmp_path):
 
 def test_a_full_disk_is_waited_for_live(source, whole, tmp_path):
     """The same, live: the caller is not stopped by it, `wait` tells."""
-    documents = [json.loads(line) for line in source.read_text().splitlines()]
+    lines = map(json.loads, source.read_text().splitlines())
+    documents = [(line["name"], line["doc"]) for line in lines]
     with in_memory(tmp_path / "disk", "size=128k") as disk:
         exporter = tiffin.ImageExporter(NAME, directory=disk, on_full="wait", **ZLIB)
-        for name, doc in documents[:-1]:  # a stop document waits for the files
-            exporter(name, doc)
+        feed(exporter, documents[:-1])
         waiting = exporter.wait(0.5)
         remount(disk, "size=8m")
         exporter(*documents[-1])

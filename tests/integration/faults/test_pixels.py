@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tiffin
+from tests.helpers import feed
 from tests.integration.faults.harness import TOP
 from tiffin.errors import CorrectionError, ReadError
 from tiffin.testing import run_of
@@ -68,8 +69,7 @@ def exported(documents, folder, how, **settings):
             documents, NAME, directory=folder, on_error="report", workers=2, **settings
         )
     exporter = tiffin.ImageExporter(NAME, directory=folder, workers=2, **settings)
-    for name, doc in documents:
-        exporter(name, doc)
+    feed(exporter, documents)
     assert exporter.wait(30)
     exporter.close()
     (report,) = exporter.reports.values()

@@ -1,0 +1,35 @@
+"""Runs in databroker and Tiled."""
+
+import warnings
+
+import pytest
+
+LIBRARIES_WARN = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+"""Of a test that uses the libraries of a store, whose own warnings are no failures."""
+
+
+def insert(broker, documents):
+    """Insert a run into databroker; return its header."""
+    for name, doc in documents:
+        broker.v1.insert(name, doc)
+    return broker[documents[0][1]["uid"]]
+
+
+def tiled_writer(client, batch_size=1):
+    """Return the callback that stores documents on a Tiled server."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from bluesky_tiled_plugins import TiledWriter
+
+        return TiledWriter(client, batch_size=batch_size)
+
+
+def store_in_tiled(client, documents, **options):
+    """Store a run on a Tiled server; return it as the client does."""
+    write = tiled_writer(client, **options)
+    for name, doc in documents:
+        write(name, doc)
+    return client[documents[0][1]["uid"]]
