@@ -1,6 +1,7 @@
 """Recorded runs, and the pixels that they must give."""
 
 import base64
+import gc
 import json
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from hypothesis import settings
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+
 SAMPLES = Path(__file__).parent / "samples"
+
+
+def pytest_collection_finish():
+    """Exempt what is imported from garbage collection, which would take a second."""
+    gc.collect()
+    gc.freeze()
 
 
 class Sample:

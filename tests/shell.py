@@ -26,6 +26,7 @@ def tiffin(*arguments, cwd=".", env=None):
         with (
             mock.patch.dict(os.environ, ENVIRONMENT | (env or {})),
             mock.patch.object(sys, "argv", command),
+            mock.patch("gc.freeze"),
             chdir(Path(cwd)),
             redirect_stdout(out),
             redirect_stderr(err),
@@ -36,7 +37,6 @@ def tiffin(*arguments, cwd=".", env=None):
     finally:
         log.handlers = handlers
         gc.set_threshold(*threshold)
-        gc.unfreeze()
         gc.enable()
         forget_sources()
     return CompletedProcess(command, status, out.getvalue(), err.getvalue())

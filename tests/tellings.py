@@ -1,5 +1,7 @@
 """One run, told in every way that documents have."""
 
+import uuid
+
 import h5py
 import numpy as np
 import tifffile
@@ -42,17 +44,17 @@ def in_datums(images, folder, *, late=False):
     run = in_events(images)
     run[1][1]["data_keys"]["img"]["external"] = "FILESTORE:"
     resource = {
-        "uid": "resource-1", "spec": "NPY_SEQ", "root": str(folder),
+        "uid": str(uuid.uuid4()), "spec": "NPY_SEQ", "root": str(folder),
         "resource_path": "img", "resource_kwargs": {},
     }  # fmt: skip
     told = [*run[:2]] if late else [*run[:2], ("resource", resource)]
     for n, (_, event) in enumerate(run[2:-1]):
         np.save(folder / f"img_{n}.npy", images[n])
         datum = {
-            "datum_id": f"resource-1/{n}", "resource": "resource-1",
+            "datum_id": f"{resource['uid']}/{n}", "resource": resource["uid"],
             "datum_kwargs": {"index": n},
         }  # fmt: skip
-        event["data"] = {"img": f"resource-1/{n}"}
+        event["data"] = {"img": datum["datum_id"]}
         event["filled"] = {"img": False}
         pair = [("datum", datum), ("event", event)]
         told += reversed(pair) if late else pair
@@ -63,7 +65,7 @@ def in_datum_page(images, folder):
     run = in_datums(images, folder)
     datums = [doc for name, doc in run if name == "datum"]
     page = {
-        "resource": "resource-1",
+        "resource": datums[0]["resource"],
         "datum_id": [datum["datum_id"] for datum in datums],
         "datum_kwargs": {"index": list(range(len(datums)))},
     }

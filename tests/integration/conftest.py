@@ -1,5 +1,6 @@
 """Real engines, devices, catalogues and servers."""
 
+import gc
 import warnings
 from functools import partial
 
@@ -76,14 +77,16 @@ def external(images, tmp_path):
     return ExternalImage(name="ext", func=images, save_path=str(folder))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def broker():
-    """A databroker that forgets."""
+    """A databroker in memory, which may have other tests' runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from databroker import Broker
 
-        yield Broker.named("temp")
+        broker = Broker.named("temp")
+    gc.freeze()
+    return broker
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +102,7 @@ def tiled_server(tmp_path_factory):
         # databroker's have already would lock these out.
         key = get_settings().single_user_api_key
         server = SimpleTiledServer(readable_storage=[str(base)], api_key=key)
+        gc.freeze()
         yield server
         server.close()
 

@@ -608,7 +608,6 @@ def test_no_more_is_allocated_than_a_frame_may_have(tmp_path, path, make, output
 
 @contextmanager
 def no_garbage_collection():
-    gc.collect()
     gc.disable()
     try:
         yield

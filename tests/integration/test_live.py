@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
+import uuid
 
 import h5py
 import numpy as np
@@ -102,6 +103,7 @@ class GrowingFile:
 
     def __init__(self, folder, spec, images):
         self._path, self._spec, self._images = folder / "a.h5", spec, images
+        self._resource = str(uuid.uuid4())
 
     def stage(self):
         self._file = h5py.File(self._path, "w", libver="latest")
@@ -111,7 +113,7 @@ class GrowingFile:
         )
         self._file.swmr_mode = True
         self._documents = [("resource", {
-            "uid": "a.h5", "spec": self._spec, "root": str(self._path.parent),
+            "uid": self._resource, "spec": self._spec, "root": str(self._path.parent),
             "resource_path": "a.h5", "resource_kwargs": {"frame_per_point": 1},
             "path_semantics": "posix",
         })]  # fmt: skip
@@ -126,13 +128,14 @@ class GrowingFile:
         self._data.resize(number + 1, axis=0)
         self._data[number] = self._images[number]
         self._data.flush()
-        datum = {"datum_id": f"a.h5/{number}", "resource": "a.h5"}
+        datum = {"datum_id": f"{self._resource}/{number}", "resource": self._resource}
         datum["datum_kwargs"] = {"point_number": number}
         self._documents.append(("datum", datum))
         return NullStatus()
 
     def read(self):
-        return {"img": {"value": f"a.h5/{len(self._data) - 1}", "timestamp": 1.0}}
+        datum = f"{self._resource}/{len(self._data) - 1}"
+        return {"img": {"value": datum, "timestamp": 1.0}}
 
     def describe(self):
         shape = [1, *self._images.shape[1:]]
@@ -156,7 +159,7 @@ class TiffFiles(GrowingFile):
     def stage(self):
         self._data = []
         self._documents = [("resource", {
-            "uid": "a.h5", "spec": self._spec, "root": "/",
+            "uid": self._resource, "spec": self._spec, "root": "/",
             "resource_path": str(self._path.parent).lstrip("/"),
             "path_semantics": "posix", "resource_kwargs": {
                 "template": "%s%s_%6.6d.tiff", "filename": "ad", "frame_per_point": 1,
@@ -172,7 +175,7 @@ class TiffFiles(GrowingFile):
         self._data.append(number)
         path = self._path.with_name(f"ad_{number:06d}.tiff")
         tifffile.imwrite(path, self._images[number])
-        datum = {"datum_id": f"a.h5/{number}", "resource": "a.h5"}
+        datum = {"datum_id": f"{self._resource}/{number}", "resource": self._resource}
         datum["datum_kwargs"] = {"point_number": number}
         self._documents.append(("datum", datum))
         return NullStatus()

@@ -21,7 +21,7 @@ def test_bulk_datum_is_a_page_of_datums(tmp_path, read):
     bulk = (
         "bulk_datum",
         {
-            "resource": "resource-1",
+            "resource": run[2][1]["uid"],
             "datum_ids": [datum["datum_id"] for datum in datums],
             "datum_kwarg_list": [datum["datum_kwargs"] for datum in datums],
         },
@@ -39,7 +39,7 @@ def test_a_bulk_datum_of_uneven_lists_is_a_failed_record(tmp_path):
     """Which arguments belong to which datum is not guessed."""
     run = in_datums(FRAMES[:1], tmp_path)
     bulk = {
-        "resource": "resource-1",
+        "resource": run[2][1]["uid"],
         "datum_ids": ["a", "b"],
         "datum_kwarg_list": [{"index": 0}],
     }

@@ -85,14 +85,17 @@ def test_export_takes_a_header(recorded, broker, img, external, images, tmp_path
 
 def test_search_results_are_a_source(recorded, broker, img, images, tmp_path, read):
     """db(plan_name=…): its headers, one after the other, by every door."""
-    recorded(count([img], 1))
-    recorded(scan([img], motor, 0, 1, 2))
-    recorded(count([img], 1))
+    mark = str(uuid.uuid4())  # the store has other tests' runs
+    recorded(count([img], 1), mark=mark)
+    recorded(scan([img], motor, 0, 1, 2), mark=mark)
+    recorded(count([img], 1), mark=mark)
     exporter = ImageExporter("live_" + NAME, directory=tmp_path)
 
-    report = tiffin.export(broker(plan_name="count"), NAME, directory=tmp_path)
-    reports = process(broker(plan_name="count"), exporter)
-    arrays = get_images(broker(plan_name="count"), "img")
+    report = tiffin.export(
+        broker(plan_name="count", mark=mark), NAME, directory=tmp_path
+    )
+    reports = process(broker(plan_name="count", mark=mark), exporter)
+    arrays = get_images(broker(plan_name="count", mark=mark), "img")
 
     wanted = [images.taken(4)[0], images.taken(1)[0]]
     runs = sorted(report.written, key=lambda record: record.path)  # newest first
