@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
-from tiffin.cli.config_file import json_schema, options_of
-from tiffin.settings import description, option_of, setting_names, type_text
+from tiffin.cli.config_file import options_of
+from tiffin.cli.correction_tables import KINDS
+from tiffin.settings import (
+    description,
+    option_of,
+    setting_names,
+    table_model,
+    type_text,
+)
 
 DOCS = Path(__file__).parent
 HEAD = """# Settings
@@ -61,8 +68,26 @@ def choices_of(hint: Any) -> str:
 
 
 def schema() -> str:
-    """Return the JSON Schema as text."""
-    return json.dumps(json_schema(load("export")), indent=1, ensure_ascii=False) + "\n"
+    """Return the JSON Schema of a configuration file of ``tiffin export``."""
+    options = options_of(load("export"))
+    hints = {name: option.hint for name, option in options.items()}
+    found = table_model("tiffin.toml", hints).model_json_schema()
+    for name, option in options.items():
+        entry = found["properties"][name]
+        entry.pop("default", None)
+        entry["title"] = name
+        entry["description"] = option.parameter.help.replace("\\[", "[")
+    found["properties"]["corrections"] = {
+        "title": "corrections",
+        "description": "Corrections, in the order in which they act.",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"kind": {"enum": [*KINDS]}},
+            "required": ["kind"],
+        },
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 FILES = {

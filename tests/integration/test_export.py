@@ -532,9 +532,7 @@ def test_wrong_arguments_raise_whatever_on_error_says(
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, -1, True, "5"])
 def test_a_time_that_is_none_is_refused_at_once(tmp_path, seconds):
     """Nobody waits for ever: a file that never comes would hang who closes."""
-    with pytest.raises(
-        SettingsError, match="asset_timeout must be a number of seconds"
-    ):
+    with pytest.raises(SettingsError, match="asset_timeout must be a number"):
         tiffin.ImageExporter(NAME, directory=tmp_path, asset_timeout=seconds)
 
 

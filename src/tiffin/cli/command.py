@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
-from typing import get_type_hints as hints_of
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import Settings, description, option_of
+from tiffin.settings import Option, Settings, description, option_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Source", "TemplateText", "command", "is_typed", "split_words"]
+__all__ = ["Source", "command", "is_typed", "split_words"]
 
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
 ]
-TemplateText = Annotated[
-    str,
-    typer.Option(
-        "--template",
-        "-t",
-        help="File names, such as '{start.scan_id}_{event.seq_num:03d}.tif'.",
-    ),
-]
-AllStreams = Annotated[
-    bool,
-    typer.Option(
-        "--all-streams/--no-all-streams",
-        help="Export every stream.",
-        show_default=False,
-    ),
-]
+
+
+class AllStreams(BaseModel, use_attribute_docstrings=True):
+    """An option that goes with ``--stream``."""
+
+    all_streams: Annotated[bool, Option()] = False
+    """Export every stream."""
 
 
 def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -50,31 +40,31 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
     Returns
     -------
     callable
-        A decorator. A parameter of the function whose type is a dataclass is a group
-        of options: each field becomes an option, and the function gets the group.
+        A decorator. A parameter of the function whose type is a pydantic model is a
+        group of options: each field becomes an option, and the function gets the group.
     """
-    added = {name: _parameter(name) for name in settings}
+    added = _parameters(Settings, settings)
     if "streams" in added:
-        added["all_streams"] = _keyword("all_streams", AllStreams, default=False)
+        added |= _parameters(AllStreams, ["all_streams"])
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(function, eval_str=True).parameters
-        groups: dict[str, Any] = {}
-        parameters = {"context": _keyword("context", typer.Context)}
-        for name, parameter in own.items():
-            if dataclasses.is_dataclass(parameter.annotation):
-                groups[name] = parameter.annotation
-                parameters |= _fields(parameter.annotation)
-            elif parameter.kind is parameter.VAR_KEYWORD:
-                parameters |= added
-            else:
-                parameters[name] = parameter.replace(kind=parameter.KEYWORD_ONLY)
+        signature = inspect.signature(function, eval_str=True)
+        own = {
+            name: parameter.replace(kind=parameter.KEYWORD_ONLY)
+            for name, parameter in signature.parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        }
+        groups = {name: p.annotation for name, p in own.items() if _is_group(p)}
+        parameters = {"context": _keyword("context", typer.Context)} | added
+        for model in groups.values():
+            parameters |= _parameters(model, model.model_fields)
+        parameters |= {name: p for name, p in own.items() if name not in groups}
 
         def run(context: typer.Context, **given: Any) -> None:
             chosen = _keywords(context, {name: given.pop(name) for name in added})
             for name, group in groups.items():
-                fields = [field.name for field in dataclasses.fields(group)]
-                given[name] = group(**{field: given.pop(field) for field in fields})
+                fields = {field: given.pop(field) for field in group.model_fields}
+                given[name] = group.model_construct(**fields)
             if "context" in own:
                 given["context"] = context
             try:
@@ -109,41 +99,42 @@ def split_words(texts: Sequence[str]) -> list[str]:
     return [word.strip() for text in texts for word in text.split(",")]
 
 
+def _is_group(parameter: inspect.Parameter) -> bool:
+    return isinstance(parameter.annotation, type(BaseModel))
+
+
 def _keyword(name: str, kind: Any, **default: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, **default
     )
 
 
-def _fields(group: Any) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a group of options."""
-    hints = hints_of(group, include_extras=True)
-    return {
-        field.name: _keyword(field.name, hints[field.name], default=field.default)
-        for field in dataclasses.fields(group)
-    }
-
-
-def _parameter(name: str) -> inspect.Parameter:
-    """Return the parameter of a setting."""
-    option, field = option_of(name), Settings.model_fields[name]
-    assert option is not None  # noqa: S101 (commands name settings with an option)
-    kind = list[str] if option.kind == dict[str, str] else option.kind
-    for annotation in (field.annotation, *get_args(field.annotation)):
-        if get_origin(annotation) is Literal:
-            kind = annotation
-    is_default = kind is bool or get_origin(kind) is Literal
-    default = field.default if is_default else None
-    long = f"--{option.name}"
-    shown = typer.Option(
-        f"{long}/--no-{option.name}" if kind is bool else long,
-        *filter(None, [option.short]),
-        metavar=option.metavar or None,
-        help=description(name).replace("``", "").replace("[", "\\["),
-        show_default=kind is not bool,
-    )
-    annotated = kind | None if default is None else kind
-    return _keyword(name, Annotated[annotated, shown], default=default)
+def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters of settings, or of the fields of a group of options."""
+    parameters = {}
+    for name in names:
+        option, field = option_of(name, model), model.model_fields[name]
+        assert option is not None  # noqa: S101 (a command names options)
+        kind, default = option.kind, None
+        if kind is None:
+            kind, default = field.annotation, field.get_default()
+        kind = {Any: str, dict[str, str]: list[str]}.get(kind, kind)
+        is_flag, long = kind is bool, f"--{option.name}"
+        shown = typer.Option(
+            f"{long}/--no-{option.name}" if is_flag else long,
+            *filter(None, [option.short]),
+            metavar=option.metavar or None,
+            envvar=option.variable or None,
+            help=description(name, model).replace("``", "").replace("[", "\\["),
+            show_default=not is_flag,
+            rich_help_panel=getattr(model, "panel", None),
+        )
+        if field.is_required():
+            parameters[name] = _keyword(name, Annotated[kind, shown])
+            continue
+        optional: Any = kind | None if default is None else kind
+        parameters[name] = _keyword(name, Annotated[optional, shown], default=default)
+    return parameters
 
 
 def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from tiffin.cli.correction_options import CHAIN
 from tiffin.cli.correction_tables import KINDS, CorrectionTable, setting_types
 from tiffin.cli.run_options import is_address
 from tiffin.errors import SettingsError
-from tiffin.settings import check_table, table_model
+from tiffin.settings import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ConfigFile", "json_schema", "options_of", "tables_of"]
+__all__ = ["ConfigFile", "options_of", "tables_of"]
 
 TABLES = "corrections"
 
@@ -170,25 +170,3 @@ def _beside(folder: Path, path: str) -> str:
         return path
     expanded = os.path.expanduser(path)  # noqa: PTH111 (an unknown user is no error)
     return os.fspath(folder / expanded)
-
-
-def json_schema(command: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a configuration file of ``tiffin export``."""
-    options = options_of(command)
-    hints = {name: option.hint for name, option in options.items()}
-    schema: dict[str, Any] = table_model("tiffin.toml", hints).model_json_schema()
-    for name, option in options.items():
-        entry = schema["properties"][name]
-        entry.pop("default", None)
-        entry["title"], entry["description"] = name, option.parameter.help
-    schema["properties"][TABLES] = {
-        "title": TABLES,
-        "description": "Corrections, in the order in which they act.",
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {"kind": {"enum": [*KINDS]}},
-            "required": ["kind"],
-        },
-    }
-    return schema

@@ -8,108 +8,70 @@ after them. Bins add up corrected pixels only, and numbers are rounded once, at 
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import typer
+from pydantic import BaseModel
 
 from tiffin.cli.command import split_words
 from tiffin.cli.correction_tables import CorrectionTable
 from tiffin.corrections import Missing, Order, Overflow, Rounding
 from tiffin.errors import SettingsError, did_you_mean
+from tiffin.settings import Option
 
 __all__ = ["CHAIN", "CorrectionOptions"]
-
-PANEL = "Corrections, which act in this order: dark, flat, mask, crop, bin, dtype"
 
 DARKS = ("start.KEY", "stream:NAME", "file:PATH", "run:UID", "constant:NUMBER")
 FLATS = ("start.KEY", "stream:NAME", "file:PATH")
 
 
-def _option(text: str, metavar: str | None = None) -> Any:
-    return typer.Option(metavar=metavar, rich_help_panel=PANEL, help=text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorrectionOptions:
+class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Options from which corrections are made."""
 
-    dark: Annotated[
-        str | None,
-        _option(
-            "Subtract it: start.KEY (of the start document, a run's uid), "
-            "stream:NAME, file:PATH, run:UID, or constant:NUMBER.",
-            "PLACE",
-        ),
-    ] = None
-    dark_missing: Annotated[
-        Missing | None,
-        _option(
-            "A light without a dark fails (error, the default), is exported as it is "
-            "(raw), or left out (skip)."
-        ),
-    ] = None
-    dark_order: Annotated[
-        Order | None,
-        _option(
-            "Which dark of a stream: the latest before a light (the default), the "
-            "nearest in time, or the first after it."
-        ),
-    ] = None
-    allow: Annotated[
-        list[str] | None,
-        _option(
-            "What dark and light may differ in: exposure, gain, binning, images, or "
-            "a key; repeatable, or with commas.",
-            "WHAT",
-        ),
-    ] = None
-    flat: Annotated[
-        str | None,
-        _option(
-            "Divide by this flat field: start.KEY, stream:NAME, or file:PATH.", "PLACE"
-        ),
-    ] = None
-    flat_order: Annotated[
-        Order | None, _option("Which flat field of a stream; as --dark-order.")
-    ] = None
-    mask: Annotated[
-        str | None,
-        _option("An image that is not zero where pixels are replaced.", "PATH"),
-    ] = None
-    mask_fill: Annotated[
-        str | None,
-        _option(
-            "What masked pixels become: 0 by default; nan where images are "
-            "floating-point.",
-            "NUMBER",
-        ),
-    ] = None
-    crop: Annotated[
-        str | None,
-        _option(
-            "Keep a rectangle, such as 100:900,200:1000; ':' keeps all.",
-            "ROWS,COLUMNS",
-        ),
-    ] = None
-    bin: Annotated[
-        str | None,
-        _option("Add up N by N pixels; 2,4 by rows and columns; 2:mean averages.", "N"),
-    ] = None
-    overflow: Annotated[
-        Overflow | None,
-        _option(
-            "Values that the dtype can't hold fail (error), are clipped and counted, "
-            "or all are scaled."
-        ),
-    ] = None
-    rounding: Annotated[
-        Rounding | None,
-        _option(
-            "How fractions become whole. --dtype alone refuses them; with --overflow "
-            "it is half-even."
-        ),
-    ] = None
+    panel: ClassVar = (
+        "Corrections, which act in this order: dark, flat, mask, crop, bin, dtype"
+    )
+
+    dark: Annotated[str | None, Option(metavar="PLACE")] = None
+    """Subtract it: start.KEY (of the start document, a run's uid), stream:NAME,
+    file:PATH, run:UID, or constant:NUMBER."""
+
+    dark_missing: Annotated[Missing | None, Option()] = None
+    """A light without a dark fails (error, the default), is exported as it is (raw), or
+    left out (skip)."""
+
+    dark_order: Annotated[Order | None, Option()] = None
+    """Which dark of a stream: the latest before a light (the default), the nearest in
+    time, or the first after it."""
+
+    allow: Annotated[list[str] | None, Option(metavar="WHAT")] = None
+    """What dark and light may differ in: exposure, gain, binning, images, or a key;
+    repeatable, or with commas."""
+
+    flat: Annotated[str | None, Option(metavar="PLACE")] = None
+    """Divide by this flat field: start.KEY, stream:NAME, or file:PATH."""
+
+    flat_order: Annotated[Order | None, Option()] = None
+    """Which flat field of a stream; as --dark-order."""
+
+    mask: Annotated[str | None, Option(metavar="PATH")] = None
+    """An image that is not zero where pixels are replaced."""
+
+    mask_fill: Annotated[str | None, Option(metavar="NUMBER")] = None
+    """What masked pixels become: 0 by default; nan where images are floating-point."""
+
+    crop: Annotated[str | None, Option(metavar="ROWS,COLUMNS")] = None
+    """Keep a rectangle, such as 100:900,200:1000; ':' keeps all."""
+
+    bin: Annotated[str | None, Option(metavar="N")] = None
+    """Add up N by N pixels; 2,4 by rows and columns; 2:mean averages."""
+
+    overflow: Annotated[Overflow | None, Option()] = None
+    """Values that the dtype can't hold fail (error), are clipped and counted, or all
+    are scaled."""
+
+    rounding: Annotated[Rounding | None, Option()] = None
+    """How fractions become whole. --dtype alone refuses them; with --overflow it is
+    half-even."""
 
     def tables(self) -> list[CorrectionTable]:
         """Return the corrections before the cast, in the order in which they act."""
@@ -135,9 +97,9 @@ class CorrectionOptions:
 
 
 CHAIN = tuple(
-    field.name
-    for field in fields(CorrectionOptions)
-    if field.name not in ("overflow", "rounding")
+    name
+    for name in CorrectionOptions.model_fields
+    if name not in ("overflow", "rounding")
 )
 """The parameters that make the chain before the cast."""
 

@@ -1,13 +1,13 @@
 """The options that choose runs, and how these are opened."""
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from pydantic import BaseModel
 
 from tiffin.errors import SettingsError, SourceError
+from tiffin.settings import Option
 from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
@@ -25,51 +25,31 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "is_address"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Which runs of a source, and how a server is asked for them."""
 
-    run: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--run",
-            "-r",
-            help="The run: -1 (the last), a scan_id, or (the beginning of) a uid; may "
-            "be repeated.",
-        ),
-    ] = None
-    query: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Runs with this value in their start document, such as "
-            "plan_name=count; may be repeated.",
-        ),
-    ] = None
-    since: Annotated[
-        str | None,
-        typer.Option(
-            help="Runs that began then or later: 2026-11-22, 2026-11-22T08:30."
-        ),
-    ] = None
-    until: Annotated[str | None, typer.Option(help="Runs that began earlier.")] = None
-    limit: Annotated[
-        int | None, typer.Option(help="At most this many runs: the newest.")
-    ] = None
-    timeout: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", help="How long a server's whole reply may take."
-        ),
-    ] = TIMEOUT
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="TILED_API_KEY",
-            help="The key of the Tiled server; a key in its address takes precedence.",
-            show_default=False,
-        ),
-    ] = None
+    run: Annotated[list[str] | None, Option(short="-r")] = None
+    """The run: -1 (the last), a scan_id, or (the beginning of) a uid; may be
+    repeated."""
+
+    query: Annotated[list[str] | None, Option(metavar="KEY=VALUE")] = None
+    """Runs with this value in their start document, such as plan_name=count; may be
+    repeated."""
+
+    since: Annotated[str | None, Option()] = None
+    """Runs that began then or later: 2026-11-22, 2026-11-22T08:30."""
+
+    until: Annotated[str | None, Option()] = None
+    """Runs that began earlier."""
+
+    limit: Annotated[int | None, Option()] = None
+    """At most this many runs: the newest."""
+
+    timeout: Annotated[float, Option(metavar="SECONDS")] = TIMEOUT
+    """How long a server's whole reply may take."""
+
+    api_key: Annotated[str | None, Option(variable="TILED_API_KEY")] = None
+    """The key of the Tiled server; a key in its address takes precedence."""
 
     def open(self, source: str) -> Any:
         """Open a source; return the chosen runs."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
+from tiffin.settings import setting_types
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import (
     INTERNAL,
@@ -24,13 +25,14 @@ from tiffin.settings.setting_types import (
     OnFull,
     Option,
     Repeats,
-    Type,
 )
 
 if TYPE_CHECKING:
     import os
 
-    from tiffin.axes import AxesSetting
+    from numpy.typing import DTypeLike
+    from pydantic import BaseModel
+
     from tiffin.corrections import Correction
 
 __all__ = [
@@ -58,7 +60,7 @@ class Keywords(TypedDict, total=False):
     existing: Existing
     dry_run: bool
     on_error: OnError
-    dtype: Any
+    dtype: DTypeLike | None
     corrections: Correction | Iterable[Correction]
     save: str | Iterable[str]
     catalog: Any
@@ -68,7 +70,7 @@ class Keywords(TypedDict, total=False):
     workers: int | None
     memory: int | None
     colour: str | Iterable[str]
-    axes: AxesSetting
+    axes: str | Sequence[str] | Mapping[str, Any] | None
     root_map: Mapping[str, str] | None
     allow_external: Iterable[str | os.PathLike[str]]
     handlers: Mapping[str, Callable[..., Any]] | None
@@ -103,12 +105,17 @@ LIVE_DEFAULTS = {
 """Defaults of a live export that differ from those of a replay."""
 
 
-def option_of(name: str) -> Option | None:
+def option_of(name: str, model: type[BaseModel] = Settings) -> Option | None:
     """Return the shell option of a setting; None if it has none."""
-    for mark in _marks(name):
+    for mark in model.model_fields[name].metadata:
         if isinstance(mark, Option):
             return replace(mark, name=mark.name or name.replace("_", "-"))
     return None
+
+
+def description(name: str, model: type[BaseModel] = Settings) -> str:
+    """Return what a setting does, on one line."""
+    return " ".join((model.model_fields[name].description or "").split())
 
 
 def setting_names(*, live: bool) -> list[str]:
@@ -116,23 +123,14 @@ def setting_names(*, live: bool) -> list[str]:
     hidden = {INTERNAL} if live else {INTERNAL, LIVE}
     return [
         name
-        for name in Settings.model_fields
-        if name != "template" and hidden.isdisjoint(_marks(name))
+        for name, field in Settings.model_fields.items()
+        if name != "template" and hidden.isdisjoint(field.metadata)
     ]
 
 
 def resume_settings() -> list[str]:
     """Return the settings that must be the same for an export to be resumed."""
-    return [name for name in Settings.model_fields if RESUME in _marks(name)]
-
-
-def _marks(name: str) -> list[Any]:
-    """Return the marks of a setting: `Option`, `Type`, `LIVE` and so on."""
-    return [
-        mark
-        for mark in Settings.model_fields[name].metadata
-        if isinstance(mark, (str, Option, Type))
-    ]
+    return [n for n, field in Settings.model_fields.items() if RESUME in field.metadata]
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -175,22 +173,13 @@ def _row(name: str) -> str:
     return f"{name} : {type_text(name)}\n{textwrap.indent(text, '    ')}"
 
 
-def description(name: str) -> str:
-    """Return what a setting does, on one line."""
-    return " ".join((Settings.model_fields[name].description or "").split())
-
-
 def type_text(name: str) -> str:
     """Return the type of a setting as the manual writes it."""
-    for mark in _marks(name):
-        if isinstance(mark, Type):
-            return mark.text
-    annotation: Any = Settings.model_fields[name].annotation
-    kinds = get_args(annotation)
-    optional = NoneType in kinds
-    kind: Any = kinds[0] if optional else annotation
-    if get_origin(kind) is Literal:
-        text = "{" + ", ".join(f'"{choice}"' for choice in get_args(kind)) + "}"
-    else:
-        text = kind.__name__
-    return text + (", optional" if optional else "")
+    hint: Any = LiveKeywords.__annotations__[name]
+    text: str = hint.__forward_arg__
+    for alias in re.findall(r"\w+", text):
+        kind = getattr(setting_types, alias, None)
+        if get_origin(kind) is Literal:
+            choices = ", ".join(f'"{choice}"' for choice in get_args(kind))
+            text = text.replace(alias, f"{{{choices}}}")
+    return text.replace(" | None", ", optional").replace(" | ", " or ")

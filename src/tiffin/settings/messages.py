@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_table", "describe_type", "settings_error", "table_model"]
 
+LIMITS = {
+    "greater_than_equal": " of at least {ge:.0f}",
+    "less_than_equal": " of at most {le:.0f}",
+}
+
 WORDS: dict[Any, str] = {
     str: "text in quotes",
     Path: "a path in quotes",
@@ -59,7 +64,8 @@ def settings_error(
     """
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
-    got, original = problem["input"], problem.get("ctx", {}).get("error")
+    got, context = problem["input"], problem.get("ctx", {})
+    original = context.get("error")
     if isinstance(original, TiffinError):
         return original
     if problem["type"] == "extra_forbidden":
@@ -70,7 +76,8 @@ def settings_error(
         return SettingsError("is missing: give a value", setting=name)
     if original is not None:
         return SettingsError(str(original), setting=name)
-    message = f"must be {describe_type(hints[name])}, not {reprlib.repr(got)}"
+    limit = LIMITS.get(problem["type"], "").format(**context)
+    message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
     near = did_you_mean(got, _choices(hints[name])) if isinstance(got, str) else ""
     return SettingsError(message + (near if near.startswith(":") else ""), setting=name)
 
@@ -89,7 +96,8 @@ def describe_type(hint: Any) -> str:
     if origin is Literal:
         return f"one of {_either(map(repr, inner))}"
     if origin in (list, tuple):
-        return f"a list of {describe_type(inner[0])}"
+        item = describe_type(inner[0])
+        return item if item.startswith("one of") else f"a list of {item}"
     if origin in (Union, UnionType):
         kinds = [each for each in inner if each is not NoneType]
         if float in kinds:  # whole numbers are numbers

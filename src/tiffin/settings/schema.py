@@ -21,7 +21,7 @@ from tiffin.readers import RootMap
 from tiffin.settings import setting_types as types
 from tiffin.settings.messages import settings_error
 from tiffin.settings.root_folder import split_root, with_style
-from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option, Type
+from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
 from tiffin.writers import SeriesWriter
 
@@ -43,12 +43,10 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    template: Annotated[Template, Type("str or Template")]
+    template: Annotated[Template, Option(short="-t", kind=str)]
     """File names, such as ``'{start.scan_id}_{event.seq_num:03d}.tif'``."""
 
-    directory: Annotated[
-        Path, Type("path, optional"), Option(short="-d", kind=Path)
-    ] = None  # type: ignore[assignment]
+    directory: Annotated[Path, Option(short="-d")] = None  # type: ignore[assignment]
     """The folder that the names are relative to; by default the leading folders that
     the template names."""
 
@@ -65,7 +63,7 @@ class Settings(BaseModel):
     file's name, as in ``7_001-2.tif``. ``resume`` keeps the files that the manifest
     lists and that are intact, and writes those that are missing or damaged."""
 
-    dry_run: Annotated[types.Flag, Option(short="-n", kind=bool)] = False
+    dry_run: Annotated[types.Flag, Option(short="-n")] = False
     """Make names only: read no pixel, write nothing."""
 
     on_error: types.OnError = "raise"
@@ -86,7 +84,7 @@ class Settings(BaseModel):
     (``sub``), ``light``, ``dark``; ``{kind}`` in the template keeps their names
     apart."""
 
-    catalog: Annotated[Any, Type("object, optional"), Option(metavar="SOURCE")] = None
+    catalog: Annotated[Any, Option(metavar="SOURCE")] = None
     """Where corrections find other runs, such as that of a dark: a catalogue
     (``catalog[uid]``), a file or a list of documents. By default the source itself."""
 
@@ -95,7 +93,7 @@ class Settings(BaseModel):
     from 0: ``::10`` is every tenth, ``100:200`` the hundred from number 100. Others are
     not read, and not in the report."""
 
-    first: Annotated[types.First, RESUME, Option(kind=int)] = 0
+    first: Annotated[types.First, RESUME, Option()] = 0
     """The first number of ``{frame}`` and ``{i}``."""
 
     repeats: Annotated[types.Repeats, RESUME, Option()] = "last"
@@ -103,11 +101,11 @@ class Settings(BaseModel):
     ``seq_num``: the ``last``, the ``first``, or ``all``, for which the template needs
     ``{frame}`` or ``{event.uid}``."""
 
-    workers: Annotated[types.Workers, Option(kind=int)] = None  # type: ignore[assignment]
+    workers: Annotated[types.Workers, Option()] = None  # type: ignore[assignment]
     """How many threads read, correct and write; by default one for each core, at most
     4."""
 
-    memory: Annotated[types.Memory, Option(metavar="MB", kind=int)] = None  # type: ignore[assignment]
+    memory: Annotated[types.Memory, Option(metavar="MB")] = None  # type: ignore[assignment]
     """How much memory waiting images may take; by default 1 GiB or a quarter of what is
     free, whichever is less [bytes; in the shell MB]."""
 
@@ -116,7 +114,6 @@ class Settings(BaseModel):
 
     axes: Annotated[
         Any,
-        Type("str, sequence of str or mapping, optional"),
         RESUME,
         Option(metavar="[FIELD=]NAMES", kind=list[str]),
     ] = None
@@ -124,19 +121,15 @@ class Settings(BaseModel):
     columns: ``yxc``, ``cyx``, ``tyx``, or a mapping of fields to such names. ``y`` are
     rows, ``x`` columns, ``c`` samples of a colour; all others count images."""
 
-    root_map: Annotated[types.Texts, Option(metavar="OLD=NEW", kind=dict[str, str])] = (
-        None
-    )
+    root_map: Annotated[Any, Option(metavar="OLD=NEW", kind=dict[str, str])] = None
     """Where files recorded on another mount are on this machine: recorded beginning of
     a path → beginning here."""
 
-    allow_external: Annotated[
-        Any, Type("iterable of path"), Option(metavar="FOLDER", kind=list[Path])
-    ] = ()
+    allow_external: Annotated[Any, Option(metavar="FOLDER", kind=list[Path])] = ()
     """Folders that may hold raw files from which an HDF5 file takes its pixels
     (external raw storage). Elsewhere these are refused."""
 
-    handlers: Annotated[Any, Type("mapping of str to class, optional")] = None
+    handlers: Any = None
     """Handlers for Resource documents, by spec: classes as databroker takes them. They
     take precedence over those that packages register."""
 
@@ -150,14 +143,14 @@ class Settings(BaseModel):
     ``-_.=+`` only."""
 
     replacements: Annotated[
-        types.Texts, RESUME, Option("replace", metavar="OLD=NEW", kind=dict[str, str])
+        Any, RESUME, Option("replace", metavar="OLD=NEW", kind=dict[str, str])
     ] = None
     """What to replace in the values of names, such as ``{'.': ','}``."""
 
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Every reader takes zlib and LZW, few take zstd."""
 
-    level: Annotated[int | None, Option(kind=int)] = None
+    level: Annotated[int | None, Option()] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
 
     checksum: Annotated[types.Checksum, Option()] = "crc32"
@@ -167,15 +160,15 @@ class Settings(BaseModel):
     """What is forced to the disk before it counts as written: nothing, each ``file``,
     or all files of a ``run`` at its end."""
 
-    mode: Annotated[types.Mode, Option()] = None
+    mode: Annotated[types.Mode, Option(kind=str)] = None
     """The permissions of files and manifests, such as ``0o640``; by default what the
     umask leaves."""
 
-    directory_mode: Annotated[types.Mode, Option()] = None
+    directory_mode: Annotated[types.Mode, Option(kind=str)] = None
     """The permissions of new folders, such as ``0o2770``. By default they follow from
     ``mode``: whoever can read the files can enter their folder."""
 
-    follow_links: Annotated[types.Flag, Option(kind=bool)] = False
+    follow_links: Annotated[types.Flag, Option()] = False
     """Enter folders below the directory that are links. By default they are refused,
     because a link leads files elsewhere. The directory itself may be a link, a manifest
     never."""
@@ -191,12 +184,12 @@ class Settings(BaseModel):
     """Live: how long to look for a file that is not there yet, in the background, after
     the end of its run [s]."""
 
-    stop_timeout: Annotated[types.OptionalSeconds, LIVE] = None
+    stop_timeout: Annotated[types.Seconds | None, LIVE] = None
     """Live: how long a stop document may wait for the run's files, and an event for
     memory. Then the plan goes on, and the export in the background; ``wait`` waits for
     it. None: without limit [s]."""
 
-    keep_reports: Annotated[types.ReportCount, LIVE] = None
+    keep_reports: Annotated[types.Count | None, LIVE] = None
     """Live: how many reports of ended runs keep their records; older ones have counts
     only. None: all."""
 

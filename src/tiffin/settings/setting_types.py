@@ -1,6 +1,6 @@
 """The types of settings: what each allows, and how a user's value is read.
 
-A reader returns a value in its normal form, or raises a ValueError whose message
+A function returns a value in its normal form, or raises a ValueError whose message
 follows the setting's name, as in "must be True or False, not 1".
 """
 
@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from tiffin.corrections import Correction, DarkSubtract, Kind, Step
-from tiffin.errors import did_you_mean
 from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.writers import WRITABLE
 
@@ -40,20 +39,16 @@ class Option:
     metavar : str
         The placeholder in the help text.
     kind : type
-        The type of the option's value.
+        The type of the option's value; by default the setting's, or text.
+    variable : str
+        An environment variable that holds the value.
     """
 
     name: str = ""
     short: str = ""
     metavar: str = ""
-    kind: Any = str
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """How the manual writes the type of a setting."""
-
-    text: str
+    kind: Any = None
+    variable: str = ""
 
 
 LIVE = "live"
@@ -134,37 +129,13 @@ def _corrections(value: Any) -> tuple[Correction, ...]:
     return tuple(steps)
 
 
-def _kinds(value: Any) -> tuple[str, ...]:
-    kinds = _names(value) or ("sub",)
-    for kind in kinds:
-        if kind not in get_args(Kind):
-            choices = ", ".join(map(repr, get_args(Kind)))
-            near = did_you_mean(kind, get_args(Kind))
-            message = f"must be one of {choices}, not {kind!r}"
-            raise ValueError(message + (near if near.startswith(":") else ""))
-    return kinds
+def _workers(value: Any) -> Any:
+    return max(1, min(4, os.cpu_count() or 1)) if value is None else value
 
 
-def _workers(value: Any) -> int:
-    if value is None:
-        return max(1, min(4, os.cpu_count() or 1))
-    return _count(value, "a number of threads")
-
-
-def _memory(value: Any) -> int:
+def _memory(value: Any) -> Any:
     if value is None:
         return max(min(LARGEST_BUDGET, _available_memory() // 4), 2**20)
-    return _count(value, "a number of bytes")
-
-
-def _reports(value: Any) -> int | None:
-    return None if value is None else _count(value, "a number of runs")
-
-
-def _count(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        message = f"must be {what} of at least 1, not {value!r}"
-        raise ValueError(message)
     return value
 
 
@@ -182,18 +153,6 @@ def _mode(value: Any) -> int | None:
     return mode
 
 
-def _seconds(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value <= A_YEAR:
-        message = (
-            f"must be a number of seconds from 0 to {A_YEAR} (a year), not {value!r}"
-        )
-        raise ValueError(message)
-    return float(value)
-
-
 def _available_memory() -> int:
     """Return how much memory is available [bytes]."""
     try:
@@ -206,29 +165,17 @@ def _available_memory() -> int:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Names = Annotated[
-    tuple[str, ...] | None,
-    BeforeValidator(_names),
-    Type("str or iterable of str, optional"),
-]
-SomeNames = Annotated[
-    tuple[str, ...], BeforeValidator(_some_names), Type("str or iterable of str")
-]
-Dtype = Annotated[Any, BeforeValidator(_dtype), Type("dtype-like, optional")]
-Corrections = Annotated[
-    Any, BeforeValidator(_corrections), Type("iterable of corrections")
-]
+Names = Annotated[tuple[str, ...] | None, BeforeValidator(_names)]
+SomeNames = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
+Dtype = Annotated[Any, BeforeValidator(_dtype)]
+Corrections = Annotated[Any, BeforeValidator(_corrections)]
 Kinds = Annotated[
-    Any, BeforeValidator(_kinds), Type('str or iterable of {"sub", "light", "dark"}')
+    tuple[Kind, ...], BeforeValidator(lambda value: _names(value) or ("sub",))
 ]
-Frames = Annotated[
-    Any, BeforeValidator(parse_frames), Type("str, slice or iterable of int, optional")
-]
+Frames = Annotated[Any, BeforeValidator(parse_frames)]
 First = Annotated[int, BeforeValidator(parse_first)]
-Workers = Annotated[int, BeforeValidator(_workers), Type("int, optional")]
-Memory = Annotated[int, BeforeValidator(_memory), Type("int, optional")]
-Mode = Annotated[int | None, BeforeValidator(_mode), Type("int or str, optional")]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-OptionalSeconds = Annotated[float | None, BeforeValidator(_seconds)]
-ReportCount = Annotated[int | None, BeforeValidator(_reports)]
-Texts = Annotated[Any, Type("mapping of str to str, optional")]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Workers = Annotated[Count, BeforeValidator(_workers)]
+Memory = Annotated[Count, BeforeValidator(_memory)]
+Mode = Annotated[int | None, BeforeValidator(_mode)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=A_YEAR)]

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tiffin.cli.command import Source, TemplateText, command, is_typed
+from tiffin.cli.command import Source, command, is_typed
 from tiffin.cli.config_file import ConfigFile, tables_of
 from tiffin.cli.correction_options import CHAIN, CorrectionOptions
 from tiffin.cli.run_options import RunOptions
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-@command(*[name for name in setting_names(live=False) if option_of(name)])
+@command("template", *[name for name in setting_names(live=False) if option_of(name)])
 def export(
     context: typer.Context,
     source: Source,
-    template: TemplateText,
     runs: RunOptions,
     corrections: CorrectionOptions,
     via: Annotated[
@@ -48,8 +47,8 @@ def export(
     **settings: Any,
 ) -> None:
     """Export the images of runs as TIFF files."""
-    # What is wrong with settings is said before any server is asked.
-    Template(template)
+    # Report what is wrong with settings before any server is asked.
+    Template(settings["template"])
     catalog = settings.pop("catalog", source)
     tables = tables_of(context)
     if not tables or is_typed(context, *CHAIN):
@@ -62,7 +61,6 @@ def export(
     with _progress_bar() as progress:
         report = export_images(
             opened,
-            template,
             on_error="report",
             corrections=steps,
             catalog=runs.catalog(catalog) if steps else None,

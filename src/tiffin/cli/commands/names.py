@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tiffin.cli.command import Source, TemplateText, command
+from tiffin.cli.command import Source, command
 from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import escape, print_summary, with_options
 from tiffin.errors import ExistsError
@@ -25,20 +25,17 @@ __all__ = ["names"]
 
 
 @command(
-    *("directory", "fields", "streams", "frames", "first", "colour", "axes"),
-    *("timezone", "name_policy", "replacements"),
+    *("template", "directory", "fields", "streams", "frames", "first"),
+    *("colour", "axes", "timezone", "name_policy", "replacements"),
 )
-def names(
-    source: Source, template: TemplateText, runs: RunOptions, **settings: Any
-) -> None:
+def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     """Print the names that an export would give."""
     # Names only: many small objects that stay, and no garbage worth collecting, now or
     # when the process ends.
     gc.disable()
-    Template(template)  # what is wrong with it is said before any server is asked
+    Template(settings["template"])  # report a wrong one before any server is asked
     report = export_images(
         runs.open(source),
-        template,
         existing="skip",  # a file that exists is no error here
         timeout=runs.timeout,
         dry_run=True,
