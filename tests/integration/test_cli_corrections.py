@@ -683,6 +683,24 @@ def test_the_examples_of_the_manual_run(folder, page):
             np.testing.assert_array_equal(image, frames_in(folder / "out2")[name])
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ('compresion = "zlib"', 0),
+        ('limit = "5"', 1),
+        (DARK + '[[corrections]]\nkind = "drak"', 2),
+    ],
+)
+def test_the_manual_shows_the_errors_of_the_shell(folder, text, number):
+    """Word for word."""
+    page = (MANUAL / "configure.md").read_text()
+    shown = re.findall(r"^error: (.*)$", page, re.MULTILINE)
+
+    told = configured(folder, text, "-t", NAME, "-d", "out")
+
+    assert str(told.exception) == shown[number]
+
+
 def test_a_dark_is_asked_for_by_what_its_run_holds(folder):
     """A table for `run`: the nearest run whose start document holds that."""
     text = OPTIONS.replace("limit = 1", "run = 2") + "[[corrections]]\nkind = 'dark'\n"
