@@ -1,12 +1,13 @@
 """Make a file's name from a run's metadata.
 
-A `Template` is parsed once and rendered for each frame. It looks items up and formats
-them, nothing else: no attribute is read, no code is run, and no value can add a folder
-or leave the root.
+A `Template` is parsed once and rendered for each frame. It looks up items and formats
+them, and does nothing else: it reads no attribute and runs no code of a document. No
+value can add a folder or leave the root.
 """
 
 from tiffin.template.checks import field_to_add
-from tiffin.template.portable import portable_text, with_number
+from tiffin.template.paths import with_number
+from tiffin.template.portable import portable_text
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 

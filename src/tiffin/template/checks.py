@@ -1,4 +1,4 @@
-"""Check a template against documents, before there is any frame to name."""
+"""Check a template against documents before there is any frame to name."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingKeyError, TemplateError
 from tiffin.template.grammar import AXES, Field, Part, Segment, fields_of
-from tiffin.template.items import (
-    follow,
-    item,
-    nearest,
-    plain,
-    shortened,
-    shown,
-    texts_in,
-)
+from tiffin.template.items import MISSING, follow, item, plain, texts_in
 from tiffin.template.lookup import (
-    MISSING,
-    Ambiguous,
+    AmbiguousKey,
     find,
+    missing_key_error,
     motor_names,
-    nowhere,
-    run_of,
+    run_label,
 )
-from tiffin.template.text import step_of
+from tiffin.template.messages import nearest, shortened, shown
+from tiffin.template.text import renderer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_descriptor", "check_start", "field_to_add"]
 
-OF_THE_START = frozenset({"start", "run"})
-OF_THE_DESCRIPTOR = frozenset({"start", "run", "descriptor", "config"})
+OF_START = frozenset({"start", "run"})
+OF_DESCRIPTOR = frozenset({"start", "run", "descriptor", "config"})
 
 EVENT_KEYS = ("seq_num", "time", "uid", "data", "timestamps", "filled", "descriptor")
 """The keys of an event document."""
@@ -47,12 +39,17 @@ NUMBER_TYPES = "bcdeEfFgGnoxX%"
 
 
 def check_start(parts: tuple[Part, ...], start: Any, style: Style) -> None:
-    """Raise what every name of a run would fail with."""
-    where = run_of(start)
-    for field, optional in _all(parts):
-        _check_values(field, {"start": start}, OF_THE_START, style, optional, where)
-        if field.references[-1].root == "motors" and _must_be(field, optional):
-            _check_motors(field, start, where)
+    """Raise the error that all names of a run would raise."""
+    where = run_label(start)
+    for field, must_have_value in _fields_of(parts):
+        _check_values(field, {"start": start}, OF_START, style, must_have_value, where)
+        needs_motors = must_have_value and field.references[-1].root == "motors"
+        if needs_motors and not motor_names(start):
+            message = (
+                f"{_shown(field)}: {where} names no scanned motor in its hints; "
+                f"a default, as in '{{motors|}}', or '<…>' around it leaves it out"
+            )
+            raise MissingKeyError(message, column=field.column)
 
 
 def check_descriptor(
@@ -62,24 +59,27 @@ def check_descriptor(
     style: Style,
     image: str | None = None,
 ) -> None:
-    """Raise what every name of a stream would fail with; of one image field, if given.
+    """Raise the error that all names of a stream would raise.
 
-    Without one nobody can say whose configuration is meant where several have a key.
+    Without the field of an `image`, a configuration key of several devices is not
+    checked: nobody knows which device is meant.
     """
     names = {"start": start, "descriptor": descriptor, "field": image}
-    where = f"the descriptor of {_stream(descriptor)}"
-    for field, optional in _all(parts):
-        ambiguous = any(type(find(r, names)) is Ambiguous for r in field.references)
-        if any(r.root in ("descriptor", "config") for r in field.references) and not (
-            ambiguous and image is None
-        ):
-            place = None if field.references[-1].root == "config" else where
-            _check_values(field, names, OF_THE_DESCRIPTOR, style, optional, place)
-        known = [r for r in field.references if _is_announced(r, descriptor)]
-        of_events = all(r.root == "event" for r in field.references)
-        if of_events and not known and _must_be(field, optional):
-            raise _not_announced(field, descriptor)
-        for reference in known:
+    stream = f"stream {shown(item(descriptor, 'name'))}"
+    for field, must_have_value in _fields_of(parts):
+        roots = {reference.root for reference in field.references}
+        ambiguous = image is None and any(
+            type(find(reference, names)) is AmbiguousKey
+            for reference in field.references
+        )
+        if roots & {"descriptor", "config"} and not ambiguous:
+            by_device = field.references[-1].root == "config"
+            where = None if by_device else f"the descriptor of {stream}"
+            _check_values(field, names, OF_DESCRIPTOR, style, must_have_value, where)
+        announced = [r for r in field.references if _is_announced(r, descriptor)]
+        if roots == {"event"} and not announced and must_have_value:
+            raise _not_announced(field, descriptor, stream)
+        for reference in announced:
             _check_format(field, reference, descriptor)
 
 
@@ -112,8 +112,8 @@ def field_to_add(
 
     Examples
     --------
-    >>> from tiffin.template.grammar import fields_of, parse
-    >>> fields = fields_of(parse("{start.scan_id}.tif"))
+    >>> from tiffin import Template
+    >>> fields = Template("{start.scan_id}.tif").fields
     >>> field_to_add(fields, num_points=3, images=1, image_fields=1, streams=1)
     '{event.seq_num}'
     """
@@ -147,17 +147,13 @@ def _is_announced(reference: Reference, descriptor: Any) -> bool:
     return first in EVENT_KEYS
 
 
-def _all(parts: tuple[Part, ...]) -> Iterable[tuple[Field, bool]]:
-    """Return each field, and whether it may be without a value."""
+def _fields_of(parts: tuple[Part, ...]) -> Iterable[tuple[Field, bool]]:
+    """Return each field, and whether it must have a value."""
     for part in parts:
         if isinstance(part, Segment):
-            yield from ((field, True) for field in fields_of(part.parts))
+            yield from ((field, False) for field in fields_of(part.parts))
         elif isinstance(part, Field):
-            yield part, False
-
-
-def _must_be(field: Field, optional: bool) -> bool:
-    return not optional and field.default is None
+            yield part, part.default is None
 
 
 def _check_values(
@@ -165,41 +161,31 @@ def _check_values(
     names: dict[str, Any],
     roots: frozenset[str],
     style: Style,
-    optional: bool,
+    must_have_value: bool,
     where: str | None,
 ) -> None:
-    """Format what can be known by now; a value that is there must fit its format."""
-    settled = all(r.root in roots for r in field.references)
-    there = any(
-        r.root in roots and find(r, names) is not MISSING for r in field.references
-    )
-    if not settled and not there:
+    """Format the values of some roots; raise if one is missing or has a wrong type."""
+    references = [r for r in field.references if r.root in roots]
+    complete = len(references) == len(field.references)
+    if not complete and all(find(r, names) is MISSING for r in references):
         return
-    if step_of(field, style)(names) is None and settled and _must_be(field, optional):
-        raise nowhere(field, names, where)
+    text = renderer_of(field, style)(names)
+    if text is None and complete and must_have_value:
+        raise missing_key_error(field, names, where)
 
 
-def _check_motors(field: Field, start: Any, where: str) -> None:
-    if not motor_names(start):
-        message = (
-            f"{_told(field)}: {where} names no scanned motor in its hints; "
-            f"a default, as in '{{motors|}}', or '<…>' around it leaves it out"
-        )
-        raise MissingKeyError(message, column=field.column)
-
-
-def _not_announced(field: Field, descriptor: Any) -> MissingKeyError:
+def _not_announced(field: Field, descriptor: Any, stream: str) -> MissingKeyError:
     keys = field.references[-1].keys
     if keys[0] in EVENT_KEYS and len(keys) > 1:
-        near = nearest(keys[1], item(descriptor, "data_keys"))
+        suggestion = nearest(keys[1], item(descriptor, "data_keys"))
     else:
-        near = nearest(keys[0], EVENT_KEYS)
-    message = f"{_told(field)} is not in the events of {_stream(descriptor)}{near}"
+        suggestion = nearest(keys[0], EVENT_KEYS)
+    message = f"{_shown(field)} is not in the events of {stream}{suggestion}"
     return MissingKeyError(message, column=field.column)
 
 
 def _check_format(field: Field, reference: Reference, descriptor: Any) -> None:
-    """Refuse a number's format for a text, and the reverse; an array as a whole."""
+    """Refuse a format for numbers on text and the reverse, and whole arrays."""
     keys = reference.keys
     if keys[0] != "data" or len(keys) < 2:
         return
@@ -210,7 +196,7 @@ def _check_format(field: Field, reference: Reference, descriptor: Any) -> None:
     empty = issubclass(type(shape), (list, tuple)) and item(shape, "0") is MISSING
     if dtype == "array" and len(keys) == 2 and not empty:
         message = (
-            f"{_told(field)} is an array of shape {_sizes(shape)}: choose one item of "
+            f"{_shown(field)} is an array of shape {_sizes(shape)}: choose one item of "
             f"it, as in '{{{reference}[0]}}'"
         )
         raise TemplateError(message, column=field.column)
@@ -220,18 +206,14 @@ def _check_format(field: Field, reference: Reference, descriptor: Any) -> None:
     )
     if wrong and len(keys) == 2:
         message = (
-            f"{_told(field)}: {shortened(keys[1], quoted=True)} is a {dtype}, and "
+            f"{_shown(field)}: {shortened(keys[1], quoted=True)} is a {dtype}, and "
             f"'{field.specification}' is not for a {dtype}"
         )
         raise TemplateError(message, column=field.column)
 
 
-def _told(field: Field) -> str:
+def _shown(field: Field) -> str:
     return f"template field '{shortened(str(field))}'"
-
-
-def _stream(descriptor: Any) -> str:
-    return f"stream {shown(item(descriptor, 'name'))}"
 
 
 def _sizes(shape: Any) -> str:

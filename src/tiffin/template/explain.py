@@ -1,4 +1,4 @@
-"""Return what each part of a template means, in words."""
+"""Describe each part of a template in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
 from tiffin.template.grammar import Field, Part, Segment
-from tiffin.template.lookup import nowhere
-from tiffin.template.text import step_of
+from tiffin.template.lookup import missing_key_error
+from tiffin.template.text import renderer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ _PLAIN = {
 }
 _DOCUMENTS = {
     "start": "the start document",
-    "stop": "the stop document (known afterwards only)",
+    "stop": "the stop document (known only after the run)",
     "descriptor": "the descriptor",
     "event": "the event",
     "config": "the detectors' configuration",
@@ -37,17 +37,12 @@ _DOCUMENTS = {
     "motors": "the scanned motors",
 }
 _TYPES = {
-    "": "",
     "d": "a whole number",
     "f": "a number with decimals",
-    "F": "a number with decimals",
     "e": "a number with an exponent",
-    "E": "a number with an exponent",
-    "g": "a number, as short as can be",
-    "G": "a number, as short as can be",
+    "g": "a number, as short as possible",
     "s": "text",
     "x": "a hexadecimal number",
-    "X": "a hexadecimal number",
     "o": "an octal number",
     "b": "a binary number",
     "n": "a number",
@@ -59,20 +54,18 @@ def explain(
     parts: tuple[Part, ...], style: Style, names: Mapping[str, Any] | None
 ) -> list[tuple[str, str, str]]:
     """Return (part, meaning, example) for each part."""
-    told: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str]] = []
     for part in parts:
         if isinstance(part, Segment):
-            told.append(
-                ("<", "left out, up to '>', where a value in it is missing", "")
-            )
-            told += [_told(inner, style, names, optional=True) for inner in part.parts]
-            told.append((">", "the end of what may be left out", ""))
+            rows.append(("<", "left out, up to '>', if a value in it is missing", ""))
+            rows += [_row(inner, style, names, optional=True) for inner in part.parts]
+            rows.append((">", "the end of what may be left out", ""))
         else:
-            told.append(_told(part, style, names))
-    return told
+            rows.append(_row(part, style, names))
+    return rows
 
 
-def _told(
+def _row(
     part: str | Field,
     style: Style,
     names: Mapping[str, Any] | None,
@@ -81,24 +74,23 @@ def _told(
 ) -> tuple[str, str, str]:
     if isinstance(part, Field):
         return str(part), _meaning(part, style), _example(part, style, names, optional)
-    folders = ", folders and all" if "/" in part else ""
-    return part, f"stands as it is{folders}", part
+    return part, "literal text" + (" with folders" if "/" in part else ""), part
 
 
 def _meaning(field: Field, style: Style) -> str:
-    said = ", or else ".join(_of(reference) for reference in field.references)
+    text = ", or else ".join(_value(reference) for reference in field.references)
     if field.is_time:
         zone = style.timezone or "this machine's zone"
-        said += f"; as a time, {field.specification!r}, in {zone}"
+        text += f"; as a time, {field.specification!r}, in {zone}"
     elif field.specification:
-        kind = _TYPES[field.type]
-        said += f"; formatted {field.specification!r}" + (f", {kind}" if kind else "")
+        kind = _TYPES.get(field.type.lower(), "")
+        text += f"; formatted {field.specification!r}" + (f", {kind}" if kind else "")
     if field.default is not None:
-        said += f"; {field.default!r} where there is none"
-    return said
+        text += f"; {field.default!r} where there is none"
+    return text
 
 
-def _of(reference: Reference) -> str:
+def _value(reference: Reference) -> str:
     if not reference.keys:
         if reference.root in _PLAIN:
             return _PLAIN[reference.root]
@@ -114,9 +106,9 @@ def _example(
     if names is None:
         return ""
     try:
-        text = step_of(field, style)(names)
+        text = renderer_of(field, style)(names)
     except TemplateError as error:
         return f"error: {error}"
     if text is None and not optional:
-        return f"error: {nowhere(field, names)}"
+        return f"error: {missing_key_error(field, names)}"
     return "(no value)" if text is None else text

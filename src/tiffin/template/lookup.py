@@ -1,280 +1,231 @@
-"""Find a field's value in the documents, by keys and indices only."""
+"""Find the values of template fields in the documents of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tiffin.errors import MissingKeyError, TemplateError
+from tiffin.template.grammar import Reference
 from tiffin.template.items import (
     MISSING,
     elements,
     follow,
+    is_container,
     item,
-    kind_of,
-    label,
-    nearest,
     plain,
-    shortened,
-    shown,
     texts_in,
 )
+from tiffin.template.messages import kind_of, label, nearest, shortened, shown
 from tiffin.template.portable import is_blank
 
 if TYPE_CHECKING:
-    from tiffin.template.grammar import Field, Reference
+    from tiffin.template.grammar import Field
 
 __all__ = [
-    "MISSING",
-    "Ambiguous",
+    "AmbiguousKey",
     "find",
     "is_missing",
+    "missing_key_error",
     "motor_names",
-    "nowhere",
-    "run_of",
+    "run_label",
     "units_of",
 ]
 
 SHORT_UID = 8
-"""Characters of a uid that `{run}` gives."""
+"""The number of characters in ``{run}``."""
 
 
-def find(reference: Reference, names: Any) -> Any:
-    """Find the value that a reference speaks of, or `MISSING`.
+@dataclass(frozen=True, slots=True)
+class AmbiguousKey:
+    """Found in place of a configuration value on which several devices disagree."""
 
-    Parameters
-    ----------
-    reference : Reference
-    names : mapping
-        What each root stands for.
-    """
-    return _follow(reference, names)[0]
-
-
-def nowhere(field: Field, names: Any, where: str | None = None) -> MissingKeyError:
-    """Say that a field has no value, and what its nearest keys are.
-
-    Parameters
-    ----------
-    field : Field
-    names : mapping
-    where : str, optional
-        What to call the document in the error.
-    """
-    reference = field.references[-1]
-    value, told, last = _follow(reference, names)
-    message = f"template field '{shortened(str(field))}' "
-    if reference.root == "motors" and not reference.keys:
-        message += f"has no value for this frame{_without(names)}"
-    elif not reference.keys:
-        message += "has no value for this frame"
-    elif value is not MISSING:
-        message += f"is blank here ({shown(value)})"
-    else:
-        inside = "".join(f"[{shortened(key)}]" for key in reference.keys[:told])
-        place = where or _place(reference.root, names)
-        message += f"is not in {place}{inside}"
-        choices = _keys_of(reference.root, last, names) if told == 0 else last
-        near = nearest(reference.keys[told], choices)
-        if told and not near and not _is_looked_into(last):
-            message += (
-                f": {shortened(reference.keys[told - 1], quoted=True)} is "
-                f"{kind_of(last)}, and only dicts, lists and arrays are looked into"
-            )
-        message += near
-    return MissingKeyError(message, column=field.column)
-
-
-def motor_names(start: Any) -> list[str]:
-    """Give the fields that a run scans, as its hints say; else the motors it names."""
-    found: list[str] = []
-    for dimension in _listed(follow(start, "hints", "dimensions")):
-        for fields in _listed(dimension)[:1]:
-            # One field may stand without a list around it.
-            named = texts_in([fields]) or texts_in(_listed(fields))
-            found += [name for name in named if name != "time"]
-    if not found:
-        found = texts_in(_listed(item(start, "motors")))
-    return list(dict.fromkeys(found))
-
-
-def units_of(name: str, names: Any) -> str:
-    """Give the units that the descriptor tells of a field; ``""`` if it tells none."""
-    units = follow(names, "descriptor", "data_keys", name, "units")
-    units = plain(units)
-    return units if type(units) is str else ""
-
-
-def run_of(start: Any) -> str:
-    """Name a run in a message."""
-    return f"run {label(item(start, 'uid'), SHORT_UID)}"
-
-
-class Ambiguous:
-    """A configuration's key that several devices have."""
-
-    def __init__(self, key: str, owners: list[str]) -> None:
-        self.key = key
-        self.owners = owners
+    key: str
+    devices: list[str]
 
     def error(self, field: Field) -> TemplateError:
-        """Say which devices, and how one of them is named."""
-        path = f"descriptor[configuration][{self.owners[0]}][data][{self.key}]"
+        """Return the error that lists the devices and shows how to choose one."""
+        path = f"descriptor[configuration][{self.devices[0]}][data][{self.key}]"
         message = (
             f"template field '{shortened(str(field))}' is in the configuration of "
-            f"{' and '.join(map(shortened, self.owners[:4]))}: name one, as in "
+            f"{' and '.join(map(shortened, self.devices[:4]))}: choose a device, as in "
             f"'{{{path[:200]}}}'"
         )
         return TemplateError(message, column=field.column)
 
 
-# ---- roots that are made of the documents
+def find(reference: Reference, names: Any) -> Any:
+    """Return the value that a reference asks for, or `MISSING`.
+
+    Parameters
+    ----------
+    reference : Reference
+    names : mapping
+        The value of each root. ``run``, ``time``, ``motors`` and ``config`` are made
+        from the documents if they are not given.
+    """
+    root, keys = reference.root, reference.keys
+    value = item(names, root)
+    if value is MISSING or value is None:
+        if root == "config":
+            value, keys = _configured(keys[0], names), keys[1:]
+        elif root == "run":
+            value = plain(follow(names, "start", "uid"))
+            value = value[:SHORT_UID] if type(value) is str else value
+        elif root == "time":
+            value = follow(names, "event", "time")
+        elif root == "motors":
+            value = _motors(names)
+    if value is None:
+        return MISSING
+    return value if type(value) is AmbiguousKey else follow(value, *keys)
 
 
-def _run(names: Any) -> Any:
-    uid = plain(follow(names, "start", "uid"))
-    return uid[:SHORT_UID] if type(uid) is str else uid
+def is_missing(value: Any) -> bool:
+    """Return whether a plain value counts as missing: None, or blank text."""
+    return value is None or (type(value) is str and is_blank(value))
 
 
-def _time(names: Any) -> Any:
-    return follow(names, "event", "time")
+def motor_names(start: Any) -> list[str]:
+    """Return the fields that a run scans by its hints, else the motors it lists."""
+    names: list[str] = []
+    for dimension in _items_of(follow(start, "hints", "dimensions")):
+        for fields in _items_of(dimension)[:1]:
+            # A single field may stand without a list around it.
+            names += texts_in([fields]) or texts_in(_items_of(fields))
+    names = [name for name in names if name != "time"]
+    return list(dict.fromkeys(names or texts_in(_items_of(item(start, "motors")))))
+
+
+def units_of(name: str, names: Any) -> str:
+    """Return the units of a data key in the descriptor, or ``""``."""
+    units = plain(follow(names, "descriptor", "data_keys", name, "units"))
+    return units if type(units) is str else ""
+
+
+def run_label(start: Any) -> str:
+    """Return how messages refer to a run."""
+    return f"run {label(item(start, 'uid'), SHORT_UID)}"
+
+
+def missing_key_error(
+    field: Field, names: Any, where: str | None = None
+) -> MissingKeyError:
+    """Return the error for a field without a value; it suggests the nearest keys.
+
+    Parameters
+    ----------
+    field : Field
+    names : mapping
+        The value of each root.
+    where : str, optional
+        How the message refers to the document.
+    """
+    root, keys = field.references[-1].root, field.references[-1].keys
+    message = f"template field '{shortened(str(field))}' "
+    depth, value = 0, MISSING
+    while depth < len(keys):
+        value = find(Reference(root, keys[: depth + 1]), names)
+        if value is MISSING:
+            break
+        depth += 1
+    if not keys:
+        message += "has no value for this frame"
+        message += _motors_without_value(names) if root == "motors" else ""
+    elif depth == len(keys):
+        message += f"is blank here ({shown(value)})"
+    else:
+        inside = "".join(f"[{shortened(key)}]" for key in keys[:depth])
+        message += f"is not in {where or _place(root, names)}{inside}"
+        if root == "config" and not depth:
+            parent: Any = _configuration_keys(names)
+        else:
+            parent = find(Reference(root, keys[:depth]), names)
+        suggestion = nearest(keys[depth], parent)
+        if depth and not suggestion and not is_container(parent):
+            suggestion = (
+                f": {shortened(keys[depth - 1], quoted=True)} is {kind_of(parent)}, "
+                f"and only dicts, lists and arrays can be looked into"
+            )
+        message += suggestion
+    return MissingKeyError(message, column=field.column)
 
 
 def _motors(names: Any) -> Any:
-    """Return the scanned motors with their values in this event."""
-    data = follow(names, "event", "data")
-    found = {}
-    for name in motor_names(item(names, "start")):
-        found[name] = value = item(data, name)
-        if value is MISSING:
-            return MISSING
-    return found or MISSING
+    """Return the values of the scanned motors in this event, by name and by index."""
+    motors = motor_names(item(names, "start"))
+    values = [follow(names, "event", "data", name) for name in motors]
+    if not motors or any(value is MISSING for value in values):
+        return MISSING
+    by_index = dict(enumerate(values)) | dict(enumerate(values, -len(values)))
+    return {**dict(zip(motors, values, strict=True)), **by_index}
 
 
-_MADE: dict[str, Callable[[Any], Any]] = {
-    "run": _run,
-    "time": _time,
-    "motors": _motors,
-}
-
-
-def _follow(reference: Reference, names: Any) -> tuple[Any, int, Any]:
-    """Return the value or `MISSING`, how many keys led on, and what is there."""
-    value = item(names, reference.root)
-    if value is None or value is MISSING:
-        if reference.root == "config":
-            return _configured(reference, names)
-        made = _MADE.get(reference.root)
-        value = made(names) if made else MISSING
-        if value is None:
-            value = MISSING
-    for told, key in enumerate(reference.keys):
-        inner = item(value, key)
-        if inner is MISSING and reference.root == "motors" and not told:
-            inner = item(list(value.values()), key) if type(value) is dict else MISSING
-        if inner is MISSING:
-            return MISSING, told, value
-        value = inner
-    return value, len(reference.keys), value
-
-
-def _configured(reference: Reference, names: Any) -> tuple[Any, int, Any]:
+def _configured(key: str, names: Any) -> Any:
     """Find a key in the configurations of all devices."""
     devices = follow(names, "descriptor", "configuration")
-    key, *rest = reference.keys
-    found = {
+    values = {
         device: value
         for device in texts_in(devices)
         if (value := follow(devices, device, "data", key)) is not MISSING
     }
-    if not found:
-        return MISSING, 0, MISSING
-    owners = list(found)
-    if len(found) > 1:
-        # The device that gave the image is meant.
-        own = [device for device in owners if _gives(device, names)]
+    first = next(iter(values.values()), MISSING)
+    if len(values) > 1:
+        own = [device for device in values if _is_device_of_image(device, names)]
         if len(own) == 1:
-            owners = own
-        elif not all(_same(found[device], found[owners[0]]) for device in owners):
-            return Ambiguous(key, owners), len(reference.keys), MISSING
-    value = found[owners[0]]
-    for told, inner in enumerate(rest, start=1):
-        following = item(value, inner)
-        if following is MISSING:
-            return MISSING, told, value
-        value = following
-    return value, len(reference.keys), value
+            return values[own[0]]
+        if not all(_is_same(value, first) for value in values.values()):
+            return AmbiguousKey(key, list(values))
+    return first
 
 
-def _gives(device: str, names: Any) -> bool:
+def _configuration_keys(names: Any) -> list[str]:
+    devices = follow(names, "descriptor", "configuration")
+    return [k for d in texts_in(devices) for k in texts_in(follow(devices, d, "data"))]
+
+
+def _is_device_of_image(device: str, names: Any) -> bool:
     field = plain(item(names, "field"))
-    return type(field) is str and field in texts_in(
-        follow(names, "descriptor", "object_keys", device)
-    )
+    keys = follow(names, "descriptor", "object_keys", device)
+    return type(field) is str and field in texts_in(keys)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one, as far as plain ones can be compared."""
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal; only plain ones are compared."""
     if one is other:
         return True
     one, other = plain(one), plain(other)
-    comparable = type(one) in (str, int, float, bool)
-    return comparable and type(one) is type(other) and bool(one == other)
+    comparable = type(one) in (str, int, float, bool) and type(one) is type(other)
+    return comparable and bool(one == other)
 
 
-def _listed(value: Any) -> list[Any]:
-    """Return what a list or tuple holds; of a mapping nothing."""
-    kind = type(value)
-    return elements(value) if kind is list or not issubclass(kind, Mapping) else []
+def _items_of(value: Any) -> list[Any]:
+    """Return the items of a sequence; of a mapping, none."""
+    return [] if issubclass(type(value), Mapping) else elements(value)
 
 
-def _keys_of(root: str, document: Any, names: Any) -> Any:
-    """Return what a first key can be."""
-    if root != "config" or document is not MISSING:
-        return document
-    devices = follow(names, "descriptor", "configuration")
-    return [
-        key
-        for device in texts_in(devices)
-        for key in texts_in(follow(devices, device, "data"))
-    ]
-
-
-def _without(names: Any) -> str:
-    """Name the motors that an event has no value of."""
-    data = follow(names, "event", "data")
-    values = {n: item(data, n) for n in motor_names(item(names, "start"))}
+def _motors_without_value(names: Any) -> str:
     absent = [
         shortened(name, quoted=True)
-        for name, value in values.items()
-        if value is MISSING or is_missing(plain(value))
+        for name in motor_names(item(names, "start"))
+        if (value := follow(names, "event", "data", name)) is MISSING
+        or is_missing(plain(value))
     ]
-    return f": {_place('event', names)} has none of {', '.join(absent[:8])}" * bool(
-        absent
-    )
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a plain value counts as missing."""
-    return value is None or (type(value) is str and is_blank(value))
-
-
-def _is_looked_into(value: Any) -> bool:
-    kinds = (dict, list, tuple, np.ndarray)
-    return issubclass(type(value), kinds) or bool(elements(value))
+    if not absent:
+        return ""
+    return f": {_place('event', names)} has no value of {', '.join(absent[:8])}"
 
 
 def _place(root: str, names: Any) -> str:
     if root == "start":
-        return run_of(item(names, "start"))
+        return run_label(item(names, "start"))
     if root == "event":
         return f"event {label(follow(names, 'event', 'seq_num'))}"
-    known = {
+    places = {
         "config": "the descriptor's configurations",
         "baseline": "the run's baseline",
         "stop": "the stop document",
         "motors": "the scanned motors",
     }
-    return known.get(root, f"the {root} document")
+    return places.get(root, f"the {root} document")

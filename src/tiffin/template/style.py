@@ -1,4 +1,4 @@
-"""How values become text: a site's policy, its replacements, the zone of its times."""
+"""The style of names: policy, replacements, and the time zone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.template.items import shown
+from tiffin.template.messages import shown
+from tiffin.template.paths import CUT_MARK
 from tiffin.template.portable import (
-    CUT_MARK,
     POLICIES,
     Policy,
     is_blank,
     portable_text,
-    strict,
+    strict_text,
 )
 
 if TYPE_CHECKING:
@@ -29,26 +29,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Style"]
 
-MEMORY = 4096
-"""How many different values are remembered with what became of them."""
+CACHED_VALUES = 4096
+"""The number of values whose cleaned text is cached."""
 
 LONGEST_VALUE = 1024
-"""Characters of a value that are looked at; a component of a path has 255 bytes."""
+"""The most characters of a value that are processed; a name has at most 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What a site wants of its names.
+    """How values become part of a name.
 
     Attributes
     ----------
     policy : {"portable", "strict"}
-        What may stand in a name: anything that Linux, macOS and Windows take, or ASCII
-        letters, digits and ``-_.=+`` only.
+        The characters that a name may have: all that Linux, macOS and Windows take, or
+        ASCII letters, digits and ``-_.=+`` only.
     replacements : tuple of (str, str)
-        What is replaced by what in each value, before the policy has its say.
+        Pairs of texts. In each value the first is replaced by the second, before the
+        policy is applied.
     timezone : str or None
-        The IANA name of the zone of times; None for the machine's own.
+        The IANA name of the time zone; None for the zone of this machine.
 
     Examples
     --------
@@ -60,12 +61,11 @@ class Style:
     replacements: tuple[tuple[str, str], ...] = ()
     timezone: str | None = None
     _cleaned: Callable[[str], str] = field(init=False, repr=False, compare=False)
-    _replace: Callable[[str], str] = field(init=False, repr=False, compare=False)
     _zone: tzinfo | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_cleaned", lru_cache(MEMORY)(self._clean))
-        object.__setattr__(self, "_replace", _replacer(dict(self.replacements)))
+        cleaned = _cleaner(self.policy, dict(self.replacements))
+        object.__setattr__(self, "_cleaned", cleaned)
         object.__setattr__(self, "_zone", _zone(self.timezone))
 
     @classmethod
@@ -75,12 +75,11 @@ class Style:
         replacements: Mapping[str, str] | None = None,
         timezone: str | None = None,
     ) -> Style:
-        """Check what a user wrote.
+        """Return a style after checking the settings of a user.
 
         Raises
         ------
         SettingsError
-            Saying what was got and what is wanted.
         """
         if policy not in POLICIES:
             choices = ", ".join(map(repr, POLICIES))
@@ -89,17 +88,16 @@ class Style:
         table: object = {} if replacements is None else replacements
         if not isinstance(table, Mapping):
             message = (
-                f"replacements are a mapping of texts, such as {{' ': '-'}}, not "
-                f"{shown(table)}"
+                f"replacements must be a mapping of text to text, such as "
+                f"{{' ': '-'}}, not {shown(table)}"
             )
             raise SettingsError(message)
         pairs = dict(table).items()
         for old, new in pairs:
-            texts = all(isinstance(text, str) for text in (old, new))
-            if not texts or not old:
+            if not isinstance(old, str) or not isinstance(new, str) or not old:
                 message = (
-                    f"replacements give a text for a text, not {shown(new)} for "
-                    f"{shown(old)}"
+                    f"replacements must map text to text, not {shown(old)} to "
+                    f"{shown(new)}"
                 )
                 raise SettingsError(message)
         longest_first = sorted(pairs, key=lambda pair: -len(pair[0]))
@@ -110,67 +108,61 @@ class Style:
 
     @property
     def zone_name(self) -> str:
-        """The zone of times: the one asked for, or this machine's."""
+        """The name of the time zone: the one asked for, or this machine's."""
         return self.timezone or _local_zone()
 
     @property
     def keeps_numbers(self) -> bool:
-        """Whether a formatted number can stand in a name as it is."""
+        """Whether a formatted number can be part of a name as it is."""
         return self.policy == "portable" and not self.replacements
 
     def clean(self, text: str) -> str:
-        """Make a value's text fit for a name; ``""`` if nothing of it is left."""
+        """Return the text of a value as part of a name; ``""`` if it is blank."""
         return self._cleaned(text if len(text) <= LONGEST_VALUE else _cut(text))
 
-    def _clean(self, text: str) -> str:
-        return "" if is_blank(text) else self._policed(self._replace(text))
-
-    def _policed(self, text: str) -> str:
-        return strict(text) if self.policy == "strict" else portable_text(text)
-
     def time(self, value: Any) -> datetime:
-        """See a number of seconds, or a text in ISO 8601, as a time in the zone.
+        """Return seconds since 1970, or text in ISO 8601, as a time in the zone.
 
         Raises
         ------
         ValueError, OverflowError, OSError
-            If it is none.
+            If the value is no time.
         """
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         elif not isinstance(value, datetime):
             value = datetime.fromtimestamp(value, UTC)
-        if value.tzinfo is None:
-            return self.located(value)
-        moved: datetime = value.astimezone(self._zone)
-        return moved
-
-    def located(self, naive: datetime) -> datetime:
-        """Put a time without a zone into the zone."""
-        if self._zone is None:
-            return naive.astimezone()
-        return naive.replace(tzinfo=self._zone)
+        if value.tzinfo is None and self._zone is not None:
+            in_zone: datetime = value.replace(tzinfo=self._zone)
+        else:
+            in_zone = value.astimezone(self._zone)
+        return in_zone
 
 
-def _replacer(table: Mapping[str, str]) -> Callable[[str], str]:
-    """Prepare what replaces; the longest of what could be meant counts."""
-    if not table:
-        return str
+def _cleaner(policy: Policy, table: Mapping[str, str]) -> Callable[[str], str]:
     pattern = re.compile("|".join(map(re.escape, table)))
-    return lambda text: pattern.sub(lambda found: table[found[0]], text)
+    fit = strict_text if policy == "strict" else portable_text
+
+    @lru_cache(CACHED_VALUES)
+    def clean(text: str) -> str:
+        if is_blank(text):
+            return ""
+        return fit(pattern.sub(lambda old: table[old[0]], text) if table else text)
+
+    return clean
 
 
 def _cut(text: str) -> str:
-    """Cut a text of which no name could hold the most, with a hash of all of it.
+    """Cut a text that is longer than any name, and add a hash of the whole.
 
-    To put marks into their order takes time by the square of how many there are.
+    The time to normalize combining marks grows with the square of their number.
     """
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return text[:LONGEST_VALUE] + CUT_MARK + digest[:8]
 
 
 def _local_zone() -> str:
-    """Name this machine's zone as well as it can be known."""
+    """Return the name of this machine's zone, or its abbreviation."""
     name = os.environ.get("TZ", "").lstrip(":")
     if name:
         return name
@@ -183,12 +175,14 @@ def _zone(name: str | None) -> tzinfo | None:
     if name is None:
         return None
     if name == "UTC":
-        return timezone.utc  # noqa: UP017 (known without a data base of zones)
+        return timezone.utc  # noqa: UP017 (works without a time zone database)
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         from zoneinfo import available_timezones
 
         message = f"timezone must be a name such as 'Europe/Zurich', not {name!r}"
-        near = did_you_mean(str(name), available_timezones())
-        raise SettingsError(message + (near if near.startswith(":") else "")) from None
+        suggestion = did_you_mean(str(name), available_timezones())
+        if not suggestion.startswith(":"):  # all names there are
+            suggestion = ""
+        raise SettingsError(message + suggestion) from None

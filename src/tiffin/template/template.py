@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from tiffin.errors import TemplateError
 from tiffin.template.checks import check_descriptor, check_start
-from tiffin.template.components import (
-    check_components,
-    fitted,
-    is_fit,
-    is_plain,
-    lead_of,
-    mended,
-    tidied,
-)
 from tiffin.template.explain import explain
-from tiffin.template.grammar import Field, Part, Segment, fields_of, parse, shifted
-from tiffin.template.lookup import nowhere
-from tiffin.template.pattern import glob_of
+from tiffin.template.grammar import Field, Part, fields_of
+from tiffin.template.lookup import missing_key_error
+from tiffin.template.parser import parse
+from tiffin.template.paths import check_outline, check_path_length, is_safe, safe_path
 from tiffin.template.style import Style
-from tiffin.template.text import pieces_of, segment_of, step_of
+from tiffin.template.text import pieces_of, renderer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.template.components import Piece
-    from tiffin.template.text import Step
-
 __all__ = ["Template"]
+
+_OPTIONAL_FOLDERS = "\0"
+"""Stands in a pattern for a segment with folders in it."""
 
 
 class Template:
@@ -40,23 +34,23 @@ class Template:
     text : str
         Such as ``"{start.sample_name}/{start.scan_id}_{event.seq_num:04d}.tif"``.
         ``{start.key}`` and ``{start[key]}`` mean the same; ``{{`` is a bracket;
-        ``{a,b|text}`` takes the first of a and b that has a value, or the text; what
-        stands in ``<…>`` vanishes with the value of a field in it.
+        ``{a,b|text}`` is the first of a and b that has a value, or the text; what is
+        in ``<…>`` is left out if a field in it has no value.
     timezone : str, optional
-        The IANA name of the zone of times, such as ``"Europe/Zurich"``; without it,
-        the machine's own.
+        The IANA name of the time zone, such as ``"Europe/Zurich"``. The default is the
+        zone of this machine.
     policy : {"portable", "strict"}
-        What values may bring into a name: anything that Linux, macOS and Windows take,
-        or ASCII letters, digits and ``-_.=+`` only.
+        The characters that values may bring into a name: all that Linux, macOS and
+        Windows take, or ASCII letters, digits and ``-_.=+`` only.
     replacements : mapping of str to str, optional
-        What is replaced by what in each value, such as ``{" ": "-", ".": ","}``.
+        Texts to replace in each value, such as ``{" ": "-", ".": ","}``.
 
     Raises
     ------
     TemplateError
-        If the text is no template; its ``column`` says where.
+        If the text is no template. Its ``column`` is the place of the mistake.
     SettingsError
-        If an option is none.
+        If another argument is wrong.
 
     Examples
     --------
@@ -66,7 +60,15 @@ class Template:
     'a_b_007.tif'
     """
 
-    __slots__ = ("_literals", "_parts", "_steps", "style", "text")
+    __slots__ = (
+        "_folders",
+        "_lead",
+        "_literals",
+        "_parts",
+        "_renderers",
+        "style",
+        "text",
+    )
 
     def __init__(
         self,
@@ -79,34 +81,31 @@ class Template:
         given: object = text
         if not isinstance(given, str):
             message = (
-                f"a template is a string such as "
+                f"a template must be a string such as "
                 f"'{{start.scan_id}}_{{event.seq_num}}.tif', not {type(text).__name__}"
             )
             raise TemplateError(message)
-        self.text = text
-        self.style = Style.of(policy, replacements, timezone)
-        self._parts = parse(text)
-        self._prepare()
-        check_components(self._parts, self.text)
+        style = Style.of(policy, replacements, timezone)
+        parsed = parse(text)
+        check_outline(parsed, text)
+        self._set(text, parsed.lead, parsed.parts, style)
 
     @classmethod
     def parse(cls, text: str, **options: Any) -> Template:
-        """Make a template of a text: the same as the class itself."""
+        """Return a template: the same as calling the class."""
         return cls(text, **options)
 
-    @classmethod
-    def _of(cls, text: str, parts: tuple[Part, ...], style: Style) -> Template:
-        template = cls.__new__(cls)
-        template.text, template.style = text, style
-        template._parts = parts  # noqa: SLF001 (its own)
-        template._prepare()  # noqa: SLF001 (its own)
-        return template
-
-    def _prepare(self) -> None:
-        self._literals = [p if isinstance(p, str) else "" for p in self._parts]
-        self._steps = [
-            (n, _step(part, self.style))
-            for n, part in enumerate(self._parts)
+    def _set(self, text: str, lead: str, parts: tuple[Part, ...], style: Style) -> None:
+        self.text, self.style = text, style
+        self._lead, self._parts = lead, parts
+        # Without empty folders and dots, as in "raw//./a".
+        first, *folders = lead.split("/")
+        kept = [folder for folder in folders[:-1] if folder not in ("", ".")]
+        self._folders = "/".join([first, *kept, ""]) if lead else ""
+        self._literals = [part if isinstance(part, str) else "" for part in parts]
+        self._renderers = [
+            (n, renderer_of(part, style))
+            for n, part in enumerate(parts)
             if not isinstance(part, str)
         ]
 
@@ -124,11 +123,11 @@ class Template:
         return hash((self.text, self.style))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Template._of, (self.text, self._parts, self.style)
+        return _template_of, (self.text, self._lead, self._parts, self.style)
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What stands in curly brackets, in order."""
+        """All fields in curly brackets, in order."""
         return fields_of(self._parts)
 
     @property
@@ -137,57 +136,50 @@ class Template:
         return frozenset(r.root for field in self.fields for r in field.references)
 
     def with_style(self, style: Style) -> Template:
-        """Return the same template in another style."""
-        return Template._of(self.text, self._parts, style)
+        """Return the same template with another style."""
+        return _template_of(self.text, self._lead, self._parts, style)
 
     def render(self, names: Mapping[str, Any]) -> str:
-        """Make one relative path.
+        """Return the path of one image, relative to the root.
 
         Parameters
         ----------
         names : mapping
-            What each root stands for: documents for ``start``, ``descriptor``,
-            ``event`` and ``stop``, a mapping for ``baseline``, plain values for
-            ``stream``, ``field``, ``frame``, ``i`` and ``i0``…; the others are made of
+            The value of each root: documents for ``start``, ``descriptor``, ``event``
+            and ``stop``, a mapping for ``baseline``, and plain values for ``stream``,
+            ``field``, ``frame``, ``i`` and ``i0``…. The other roots are made from
             these, unless they are given.
 
         Returns
         -------
         str
-            With forward slashes only where the template has them.
+            With a forward slash only where the template has one.
 
         Raises
         ------
         MissingKeyError
-            If a key is not there, or its value is blank, and nothing stands in.
+            If a key is missing or its value is blank, and there is no default.
         TemplateError
-            If a value can't be formatted as asked.
+            If a value does not fit its format, or no allowed name comes of it.
         """
         texts = self._literals.copy()
-        for n, step in self._steps:
-            text = step(names)
+        for n, renderer in self._renderers:
+            text = renderer(names)
             if text is None:
                 field = self._parts[n]
                 assert isinstance(field, Field)  # noqa: S101 (segments give a text)
-                raise nowhere(field, names)
+                raise missing_key_error(field, names)
             texts[n] = text
         path = "".join(texts)
-        if is_plain(path):
-            return path
-        if not is_fit(path):
-            path = fitted(self._pieces(names))
-        return mended(path, self._parts, self.text)
-
-    def _pieces(self, names: Mapping[str, Any]) -> list[Piece]:
-        """Return a name in pieces, of which values may be changed."""
-        return [
-            piece
-            for part in self._parts
-            for piece in pieces_of(part, self.style, names)
-        ]
+        if is_safe(path):
+            return self._folders + path
+        pieces = [pieces_of(part, self.style, names) for part in self._parts]
+        path = self._folders + safe_path([p for part in pieces for p in part])
+        check_path_length(path)
+        return path
 
     def check_start(self, start: Mapping[str, Any]) -> None:
-        """Raise what every name of a run would fail with, as far as its start tells.
+        """Raise the error that all names of a run would raise, by its start document.
 
         Raises
         ------
@@ -201,7 +193,7 @@ class Template:
         start: Mapping[str, Any],
         field: str | None = None,
     ) -> None:
-        """Raise what every name of a stream would fail with.
+        """Raise the error that all names of a stream would raise.
 
         Every ``event.data`` key must be one of the descriptor's data keys and its
         dtype must fit the format; configuration and units must be there.
@@ -210,8 +202,8 @@ class Template:
         ----------
         descriptor, start : mapping
         field : str, optional
-            Whose images are named: of configuration keys that several devices have, its
-            own device's is meant.
+            The field whose images are named. If several devices have a configuration
+            key, the one of this field's device is used.
 
         Raises
         ------
@@ -227,50 +219,68 @@ class Template:
         Parameters
         ----------
         names : mapping, optional
-            As for `render`, for an example of each.
+            As for `render`, to show an example of each part.
 
         Returns
         -------
         list of (part, meaning, example)
         """
-        return explain(self._parts, self.style, names)
+        first = [self._lead] if self._lead else []
+        return explain((*first, *self._parts), self.style, names)
 
     def split_root(self) -> tuple[str, Template]:
-        """Part the literal leading folders from the rest.
+        """Return the literal leading folders, and a template of the rest.
 
         Examples
         --------
         >>> Template("/data/raw/{start.user}/{start.scan_id}.tif").split_root()
         ('/data/raw/', Template('{start.user}/{start.scan_id}.tif'))
         """
-        lead = lead_of(self._parts)
-        cut = len(_escaped(lead))
-        # Columns stay those of the text that its author wrote.
-        rest = shifted(parse(self.text[cut:]), cut)
-        return lead, Template._of(self.text[cut:], rest, self.style)
+        escaped = self._lead.replace("{", "{{").replace("}", "}}")
+        # The columns of fields remain those of the text that its author wrote.
+        rest = self.text[len(escaped) :]
+        return self._lead, _template_of(rest, "", self._parts, self.style)
 
     @property
     def is_absolute(self) -> bool:
-        """Whether the names begin at the file system's root."""
-        first = self._parts[0]
-        return isinstance(first, str) and Path(first).is_absolute()
+        """Whether the names begin at the root of the file system."""
+        return Path(self._lead).is_absolute()
 
     def glob(self) -> str:
         """Return a pattern that matches all names, for `pathlib.Path.glob`.
+
+        An optional folder becomes ``**``.
 
         Examples
         --------
         >>> Template("{start.sample}/[a]_{event.seq_num:04d}.tif").glob()
         '*/[[]a]_*.tif'
         """
-        return glob_of(tidied(self._parts))
+        pattern = self._folders.replace("[", "[[]") + "".join(
+            map(_glob_of, self._parts)
+        )
+        components = []
+        for component in pattern.split("/"):
+            _, optional, after = component.rpartition(_OPTIONAL_FOLDERS)
+            if optional:
+                components.append("**")
+                component = "*" + after
+            components.append(re.sub(r"\*+", "*", component))
+        return "/".join(components)
 
 
-def _step(part: Field | Segment, style: Style) -> Step:
-    return (
-        segment_of(part, style) if isinstance(part, Segment) else step_of(part, style)
-    )
+def _glob_of(part: Part) -> str:
+    if isinstance(part, str):
+        return normalize("NFC", part).replace("[", "[[]")
+    if isinstance(part, Field):
+        return "*"
+    has_folder = any(isinstance(text, str) and "/" in text for text in part.parts)
+    return _OPTIONAL_FOLDERS if has_folder else "*"
 
 
-def _escaped(literal: str) -> str:
-    return literal.replace("{", "{{").replace("}", "}}")
+def _template_of(
+    text: str, lead: str, parts: tuple[Part, ...], style: Style
+) -> Template:
+    template = Template.__new__(Template)
+    template._set(text, lead, parts, style)  # noqa: SLF001 (its own)
+    return template
