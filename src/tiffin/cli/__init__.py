@@ -8,18 +8,14 @@ Exit status: 0 all written, 1 some failed, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tiffin.errors import TiffinError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["COMMANDS", "app", "load", "main"]
 
@@ -49,7 +45,7 @@ class _Commands(TyperGroup):
         self, context: Any, args: list[str]
     ) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(context, args)
-        _configure_logging()
+        _terminal().configure_logging()
         return name, load(str(name)), rest
 
 
@@ -99,35 +95,14 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _console().print("interrupted: no file is half written", style="yellow")
+            _terminal().print_line("interrupted: no file is half written", "yellow")
         raise
     except TiffinError as error:
-        _print_error(error)
+        _terminal().print_error(error)
         sys.exit(error.exit_status)
 
 
-def _print_error(error: TiffinError) -> None:
-    from rich.text import Text
+def _terminal() -> Any:
+    from tiffin.cli import terminal  # the help does without rich and settings
 
-    from tiffin.cli.terminal import escape, with_options
-
-    console, text = _console(), escape(with_options(str(error)))
-    console.print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
-        console.print(Text(escape(note), "dim"), soft_wrap=True)
-
-
-def _configure_logging() -> None:
-    from rich.logging import RichHandler
-
-    from tiffin.cli.terminal import ShellFormatter
-
-    handler = RichHandler(console=_console(), show_time=False, show_path=False)
-    handler.setFormatter(ShellFormatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-
-
-def _console() -> Console:
-    from rich.console import Console  # not needed for the help
-
-    return Console(stderr=True)
+    return terminal

@@ -9,10 +9,19 @@ from functools import lru_cache
 from typing import Any
 
 from rich.console import Console
+from rich.logging import RichHandler
+from rich.text import Text
 
 from tiffin.settings import option_of, setting_names
 
-__all__ = ["ShellFormatter", "escape", "print_summary", "with_options"]
+__all__ = [
+    "configure_logging",
+    "escape",
+    "print_error",
+    "print_line",
+    "print_summary",
+    "with_options",
+]
 
 OTHER_OPTIONS = {
     "via": "--via",
@@ -65,13 +74,7 @@ def _as_option(found: re.Match[str]) -> str:
 
 
 def escape(text: object, *, keep: str = "") -> str:
-    r"""Escape control characters, which names and messages may hold.
-
-    Parameters
-    ----------
-    text : object
-    keep : str
-        Characters that are not escaped.
+    r"""Escape control characters, but for those in `keep`: names may hold any.
 
     Examples
     --------
@@ -83,24 +86,37 @@ def escape(text: object, *, keep: str = "") -> str:
     )
 
 
+def print_line(text: str, style: str) -> None:
+    """Print a line on stderr, in a colour where that is a terminal."""
+    Console(stderr=True).print(Text(text, style), soft_wrap=True)
+
+
 def print_summary(text: str, *, ok: bool) -> None:
-    """Print the last line of a command on stderr: green, or red if something failed."""
-    Console(stderr=True).print(
-        text,
-        style="green" if ok else "red",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    """Print the last line of a command: green, or red if something failed."""
+    print_line(text, "green" if ok else "red")
 
 
-class ShellFormatter(logging.Formatter):
-    """Writes settings in log messages as options, and escapes control characters."""
+def print_error(error: Exception) -> None:
+    """Print why a command can't go on, with the notes of the error."""
+    text = Text.assemble(("error: ", "bold red"), escape(with_options(str(error))))
+    Console(stderr=True).print(text, soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        print_line(escape(note), "dim")
+
+
+def configure_logging() -> None:
+    """Print warnings and errors, in the words of the shell."""
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Formatter(logging.Formatter):
+    """Writes settings as options, and escapes control characters."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the message."""
         return escape(with_options(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
-        """Return the traceback, on its lines."""
         return escape(super().formatException(ei), keep="\n")

@@ -15,14 +15,7 @@ FrameSelection = range | frozenset[int]
 def parse_frames(frames: Any) -> FrameSelection | None:
     """Return which frames are to be exported; None for all.
 
-    Parameters
-    ----------
-    frames : str, slice, range, int, iterable of int, or None
-        Text holds a slice, or numbers separated by commas.
-
-    Raises
-    ------
-    ValueError
+    Text holds a slice, or numbers separated by commas.
 
     Examples
     --------
@@ -70,12 +63,7 @@ def _number(value: Any, least: int = 0) -> int:
 
 
 def parse_first(first: Any) -> int:
-    """Return the number with which `{frame}` and `{i}` begin.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Return the number with which `{frame}` and `{i}` begin."""
     try:
         return _number(first)
     except (TypeError, ValueError):

@@ -1,7 +1,6 @@
 """Check tables with pydantic, and turn its errors into messages for users.
 
-A message says the setting as the user writes it, what was got, what is allowed, and the
-nearest name.
+A message names the setting, what was got, what is allowed, and the nearest name.
 """
 
 from __future__ import annotations
@@ -9,24 +8,9 @@ from __future__ import annotations
 import reprlib
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    Union,
-    get_args,
-    get_origin,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
 from tiffin.errors import SettingsError, TiffinError, did_you_mean
 
@@ -54,13 +38,8 @@ def settings_error(
 ) -> TiffinError:
     """Return the first problem that pydantic found, as an error of tiffin.
 
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-    hints : mapping
-        Name of a setting → its type.
-    what : str
-        What the user calls a setting, such as ``"option"``.
+    `hints` are the settings that there are with their types; `what` is the user's word
+    for a setting, such as "option".
     """
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
@@ -109,17 +88,9 @@ def describe_type(hint: Any) -> str:
 def table_model(
     name: str, hints: Mapping[str, Any], required: Collection[str] = ()
 ) -> Any:
-    """Return a pydantic model of a table in a TOML file.
+    """Return a pydantic model of a table in a TOML file, whose keys have these types.
 
     Where the type is a list, one value may stand for a list of one.
-
-    Parameters
-    ----------
-    name : str
-    hints : mapping
-        Key → type.
-    required : collection of str
-        The keys that must be there.
     """
     fields = {
         f"key_{n}": (_in_toml(hint), Field(... if key in required else None, alias=key))
@@ -134,11 +105,17 @@ def check_table(
     required: Collection[str] = (),
     what: str = "setting",
 ) -> dict[str, Any]:
-    """Return the values of a table, of the types that they must have.
+    """Return the values of a table, or raise a SettingsError.
 
-    Raises
-    ------
-    SettingsError
+    Parameters
+    ----------
+    table : mapping
+    hints : mapping
+        The keys that the table may have → their types.
+    required : collection of str
+        The keys that it must have.
+    what : str
+        The user's word for a key, such as ``"option"``.
     """
     model = table_model("Table", hints, required)
     try:
@@ -149,10 +126,14 @@ def check_table(
     return {name: getattr(values, given[name]) for name in table}
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, str_min_length=1, arbitrary_types_allowed=True
-    )
+class _Table(
+    BaseModel,
+    extra="forbid",
+    strict=True,
+    str_min_length=1,
+    arbitrary_types_allowed=True,
+):
+    pass
 
 
 def _in_toml(hint: Any) -> Any:

@@ -198,12 +198,12 @@ class Settings(BaseModel):
 
     @classmethod
     def of(cls, template: str | Template, **keywords: Any) -> Self:
-        """Check what a user writes, and settle what is left open.
+        """Check what a user writes, and fill in defaults.
 
         Raises
         ------
         SettingsError, TemplateError
-            Naming the setting, what was got and what is allowed.
+            The message has the setting, what was got and what is allowed.
         """
         try:
             return cls.model_validate({"template": template, **keywords})
@@ -214,7 +214,7 @@ class Settings(BaseModel):
     @check_model(mode="before")
     @classmethod
     def _settle_template(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Style the template, and split it from the absolute folder of its names."""
+        """Apply the style to the template, and split off its root folder."""
         template = with_style(
             given["template"],
             given.get("timezone"),
@@ -227,7 +227,8 @@ class Settings(BaseModel):
     @check_model(mode="after")
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
-        if self.repeats == "all" and not self._names_takes:
+        takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
+        if self.repeats == "all" and not takes_differ:
             message = (
                 f"repeats='all' gives all takes of a point one name in template "
                 f"{self.template.text!r}: add {{frame}} or {{event.uid}}"
@@ -246,30 +247,21 @@ class Settings(BaseModel):
             raise TemplateError(message)
         return self
 
-    @property
-    def _names_takes(self) -> bool:
-        """Whether several takes of a point have names of their own."""
-        return "frame" in self.template.roots or any(
-            reference.root == "event" and reference.keys[0] == "uid"
-            for field in self.template.fields
-            for reference in field.references
-        )
-
     @cached_property
     def writer(self) -> SeriesWriter:
-        """What makes a file of an image."""
+        """The writer of TIFF files."""
         return SeriesWriter(
             compression=self.compression, level=self.level, checksum=self.checksum
         )
 
     @cached_property
     def image_axes(self) -> Axes:
-        """What a user says of the axes of arrays."""
+        """What the user says about the axes of arrays."""
         return Axes.of(self.colour, self.axes)
 
     @cached_property
     def roots(self) -> RootMap:
-        """Where recorded files lie here, what HDF5 may reach, and handlers."""
+        """Where recorded files are here, what HDF5 may read, and handlers."""
         return RootMap(self.root_map, self.allow_external, self.handlers)
 
     @property
@@ -282,12 +274,12 @@ class Settings(BaseModel):
 
     @cached_property
     def steps(self) -> tuple[Correction, ...]:
-        """The corrections, and behind them the cast to `dtype`."""
+        """The corrections, followed by the cast to `dtype`."""
         cast = () if self.dtype is None else (Cast(self.dtype, rounding="none"),)
         return (*self.corrections, *cast)
 
     def refuse_later_roots(self) -> None:
-        """Refuse a template that asks for what is not known before a run has ended.
+        """Refuse a template with values that are not known before a run has ended.
 
         Raises
         ------
@@ -304,12 +296,16 @@ class Settings(BaseModel):
     @property
     def needs_events(self) -> bool:
         """Whether a name, a correction or a file's time needs the event's data."""
-        if self.file_time == "event":
-            return True
-        asks = any(
-            reference.root in ("time", "motors")
-            or (reference.root == "event" and reference.keys[0] != "seq_num")
+        roots = self.template.roots & {"time", "motors"}
+        keys = self._event_keys - {"seq_num"}
+        return bool(roots or keys or self.corrections) or self.file_time == "event"
+
+    @property
+    def _event_keys(self) -> set[str]:
+        """The keys of events that the template names."""
+        return {
+            reference.keys[0]
             for field in self.template.fields
             for reference in field.references
-        )
-        return asks or bool(self.corrections)
+            if reference.root == "event"
+        }
