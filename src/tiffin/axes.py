@@ -134,8 +134,8 @@ class Axes:
         named = {}
         for field, names in by_field.items():
             if not isinstance(field, str):
-                message = f"axes are given by the name of a field, not {field!r}"
-                raise SettingsError(message)
+                message = f"must be given by the name of a field, not {field!r}"
+                raise SettingsError(message, setting="axes")
             named[field] = _names(names)
         return cls(tuple(colour), named)
 
@@ -401,10 +401,10 @@ def _names(given: Any) -> tuple[str, ...]:
     ]
     if kinds[:2] != [1, 1] or kinds[2] > 1 or kinds[3] or len({*named}) < len(named):
         message = (
-            f"axes={given!r} names no axes: wanted are names of an array's last axes "
-            f"in their order, with one y (rows), one x (columns), and a c where there "
-            f"are samples of a colour, such as 'yxc', 'cyx', 'tyx' or ('t', 'y', 'x'); "
-            f"or a mapping from fields to such names"
+            f"must name an array's last axes in their order, with one y (rows), one x "
+            f"(columns), and a c where there are samples of a colour, such as 'yxc', "
+            f"'cyx', 'tyx' or ('t', 'y', 'x'); or map fields to such names, not "
+            f"{given!r}"
         )
-        raise SettingsError(message)
+        raise SettingsError(message, setting="axes")
     return named

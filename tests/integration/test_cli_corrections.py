@@ -617,6 +617,22 @@ def test_a_file_that_can_not_work_is_refused(folder, text, says):
     assert not (folder / "out").exists()
 
 
+def test_a_wrong_setting_is_named_as_it_was_written(folder):
+    """A keyword in Python, an option in the shell, a key in a file."""
+    wrong = "must be a name such as 'Europe/Zurich', not 'Mars/Base'"
+
+    with pytest.raises(SettingsError) as python:
+        tiffin.export("raw.jsonl", NAME, timezone="Mars/Base")
+    shell = export("raw.jsonl", "--timezone", "Mars/Base").exception
+    file = configured(folder, OPTIONS + 'timezone = "Mars/Base"').exception
+    other = export("raw.jsonl", "--field", "").exception
+
+    assert str(python.value) == f"timezone {wrong}"
+    assert str(shell) == f"--timezone {wrong}"
+    assert str(file) == f"tiffin.toml: timezone {wrong}"
+    assert str(other).startswith("--field must be a name")
+
+
 @pytest.mark.parametrize(
     "content", [b"a ==", b"\xff\xfe", b"a = " + b"[" * 100_000, b"a = 1\na = 2", None]
 )

@@ -83,23 +83,20 @@ class Style:
         """
         if policy not in POLICIES:
             choices = ", ".join(map(repr, POLICIES))
-            message = f"name_policy must be one of {choices}, not {policy!r}"
-            raise SettingsError(message)
+            message = f"must be one of {choices}, not {policy!r}"
+            raise SettingsError(message, setting="name_policy")
         table: object = {} if replacements is None else replacements
         if not isinstance(table, Mapping):
             message = (
-                f"replacements must be a mapping of text to text, such as "
-                f"{{' ': '-'}}, not {shown(table)}"
+                f"must be a mapping of text to text, such as {{' ': '-'}}, not "
+                f"{shown(table)}"
             )
-            raise SettingsError(message)
+            raise SettingsError(message, setting="replacements")
         pairs = dict(table).items()
         for old, new in pairs:
             if not isinstance(old, str) or not isinstance(new, str) or not old:
-                message = (
-                    f"replacements must map text to text, not {shown(old)} to "
-                    f"{shown(new)}"
-                )
-                raise SettingsError(message)
+                message = f"must map text to text, not {shown(old)} to {shown(new)}"
+                raise SettingsError(message, setting="replacements")
         longest_first = sorted(pairs, key=lambda pair: -len(pair[0]))
         return cls(policy, tuple(longest_first), timezone)
 
@@ -181,8 +178,8 @@ def _zone(name: str | None) -> tzinfo | None:
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         from zoneinfo import available_timezones
 
-        message = f"timezone must be a name such as 'Europe/Zurich', not {name!r}"
+        message = f"must be a name such as 'Europe/Zurich', not {name!r}"
         suggestion = did_you_mean(str(name), available_timezones())
         if not suggestion.startswith(":"):  # all names there are
             suggestion = ""
-        raise SettingsError(message + suggestion) from None
+        raise SettingsError(message + suggestion, setting="timezone") from None
