@@ -24,8 +24,9 @@ HEAD = """# Settings
 
 <!-- Written by docs/generate.py from the schema in tiffin.settings. -->
 
-Each setting has one name in Python, for `tiffin.export` and `tiffin.ImageExporter`; the
-shell and the [configuration file](../howto/configure.md) have the option beside it.
+These are the keyword arguments of `tiffin.export` and `tiffin.ImageExporter`, and the
+options of `tiffin export`. A [configuration file](../howto/configure.md) uses the names
+of the options, without dashes.
 
 | setting | option | type | what it does |
 |---|---|---|---|
