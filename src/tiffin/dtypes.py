@@ -16,6 +16,7 @@ __all__ = [
     "dtypes_that_hold",
     "float_dtype_for",
     "integer_limits",
+    "refuse_fractions",
     "refuse_masked",
 ]
 
@@ -63,15 +64,16 @@ def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "f":
         return _to_float(array, dtype)
     if array.dtype.kind == "f":
-        _check_no_fractions(array, dtype)
+        if not np.isfinite(array).all():
+            message = f"the image has NaN or infinite pixels, which {dtype} can't hold"
+            raise DtypeError(message)
+        refuse_fractions(array, dtype)
     _check_range(array, dtype)
     return array.astype(dtype)
 
 
-def _check_no_fractions(array: np.ndarray, dtype: np.dtype) -> None:
-    if not np.isfinite(array).all():
-        message = f"the image has NaN or infinite pixels, which {dtype} can't hold"
-        raise DtypeError(message)
+def refuse_fractions(array: np.ndarray, dtype: np.dtype) -> None:
+    """Raise if floats that are to become a dtype of integers have fractions."""
     if (np.rint(array) != array).any():
         message = (
             f"the image has fractions, which {dtype} can't hold: "

@@ -592,7 +592,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         (DARK + 'key = ""', "key is empty"),
         (DARK + "key = true", "key must be text in quotes, not True"),
         (DARK + 'key = "a"\nstream = "b"', "not from key and stream"),
-        (DARK + "constant = nan", "constant is a finite number"),
+        (DARK + "constant = nan", "constant must be a finite number"),
         (DARK + 'constant = "5"', "constant must be a number, not '5'"),
         (DARK + 'dtype = "bogus"', "dtype must be one of"),
         (DARK + "catalog = 5", "catalog must be text"),

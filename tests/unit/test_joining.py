@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.rounding import is_near
 from tiffin.corrections import Average, Bin, Sum
-from tiffin.corrections.arithmetic import Running
+from tiffin.corrections.arithmetic import RunningSum
 from tiffin.dtypes import FLOAT_DTYPES, INTEGER_DTYPES
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
 
@@ -123,7 +123,7 @@ def test_nan_and_infinity_go_on(step):
 @pytest.mark.parametrize("step", [Average(), Sum()])
 def test_a_sum_that_float64_can_not_hold_is_refused(step):
     """It is no infinity."""
-    with pytest.raises(DtypeError, match="float64 can't hold the sum of 2 frames"):
+    with pytest.raises(DtypeError, match="float64 can't hold the sum of 2 values"):
         step.join([np.array([[1e308]])] * 2)
 
 
@@ -147,7 +147,7 @@ def test_a_sum_that_float64_can_not_hold_is_refused(step):
 )
 def test_the_dtype_of_a_sum_is_known_by_dtype_and_number(dtype, count, wanted):
     """The smallest that holds number times the largest value, exactly."""
-    assert Sum().dtype(np.dtype(dtype), count) == wanted
+    assert Sum().result_dtype(np.dtype(dtype), count) == wanted
 
 
 @pytest.mark.parametrize("dtype", WIDE)
@@ -193,7 +193,7 @@ def test_frames_and_pixels_are_added_up_alike(images):
 @pytest.mark.parametrize("step", [Average, Sum])
 def test_a_number_of_frames_is_a_number(step, n):
     """From 1; what is none is refused before any run."""
-    with pytest.raises(SettingsError, match="n is a number of frames from 1"):
+    with pytest.raises(SettingsError, match="n must be a number of frames from 1"):
         step(n)
 
 
@@ -219,7 +219,7 @@ def test_other_shapes_and_dtypes_are_refused_and_shown():
 
 def test_a_sum_on_the_way_can_be_asked_for_and_goes_on():
     """Asking changes nothing."""
-    running = Running((1,), np.dtype("f4"))
+    running = RunningSum((1,), np.dtype("f4"))
     seen = []
     for value in (0.1, 0.2, 0.3):
         running.add(np.array([value], "f4"))

@@ -22,7 +22,7 @@ import numpy as np
 from tiffin.assemble import Assembler, ListDtypes, copy_document
 from tiffin.axes import Hints
 from tiffin.compat.accounts import KEEP_REPORTS, Accounts
-from tiffin.corrections import Joining, Notes
+from tiffin.corrections import FrameCombiner, Notes
 from tiffin.errors import (
     CollisionError,
     ExistsError,
@@ -490,7 +490,7 @@ class LiveTiffExporter:
 
 def _check_steps(settings: Settings) -> None:
     for step in settings.steps:
-        if isinstance(step, Joining):
+        if isinstance(step, FrameCombiner):
             message = f"{step} joins frames of several events: use an ImageExporter"
             raise SettingsError(message)
 

@@ -1,39 +1,37 @@
-"""Return images another dtype: what it can't hold is refused, or changed as asked.
-
-What is changed is counted. NaN and infinity never become whole numbers.
-"""
+"""Convert images to another dtype: refuse, clip or scale what it can't hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tiffin.corrections.arithmetic import row_blocks
+from tiffin.corrections.base import PixelCorrection
+from tiffin.corrections.checks import check_choice, set_fields
 from tiffin.dtypes import (
     FLOAT_DTYPES,
     INTEGER_DTYPES,
     cast_exactly,
-    float_dtype_for,
     integer_limits,
+    refuse_fractions,
 )
-from tiffin.errors import DtypeError, SettingsError, did_you_mean
+from tiffin.errors import DtypeError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.corrections.step import Notes, RunView
-    from tiffin.frames import Frame
+    from tiffin.corrections.base import Notes
 
-__all__ = ["Cast", "Overflow", "Plain", "Rounding"]
+__all__ = ["Cast", "Overflow", "Rounding"]
 
 Overflow = Literal["error", "clip", "scale"]
 Rounding = Literal["half-even", "half-up", "down", "up", "toward-zero", "none"]
 
 _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "half-even": np.rint,
-    # x + 0.5 would round 0.49999999999999994 up; what lies above the floor is exact.
+    # floor(x + 0.5) would round 0.49999999999999994 up.
     "half-up": lambda x: np.floor(x) + (x - np.floor(x) >= 0.5),
     "down": np.floor,
     "up": np.ceil,
@@ -41,41 +39,33 @@ _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class Plain:
-    """A correction that asks nothing about the run: it is its own bound form."""
-
-    __slots__ = ()
-
-    def bind(self, _run: RunView | None = None, /) -> Self:
-        """Return the correction itself."""
-        return self
-
-
 @dataclass(frozen=True, slots=True)
-class Cast(Plain):
-    """Return images another dtype.
+class Cast(PixelCorrection):
+    """Convert images to another dtype.
+
+    NaN and infinity never become integers.
 
     Parameters
     ----------
     dtype : dtype-like
-        One that a TIFF holds, such as ``"uint16"``.
+        A dtype of TIFF files, such as ``"uint16"``.
     overflow : {"error", "clip", "scale"}
-        What becomes of values that the dtype can't hold: an error; the nearest that it
-        holds, and counted; or all values are mapped from the whole range of the
-        images' dtype to that of the new one, which is for whole numbers only.
+        Values that the dtype can't hold fail the image, or become the nearest value
+        that it holds and are counted. "scale" instead maps the whole range of the
+        image's dtype to that of the new one, for integers only.
     rounding : {"half-even", "half-up", "down", "up", "toward-zero", "none"}
-        How fractions become whole numbers. "none" refuses them. To float32, float64 is
-        always rounded to the nearest.
+        How fractions become integers. "none" refuses them. float64 is always rounded
+        to the nearest float32.
 
     Raises
     ------
     SettingsError
-        If a setting is none of these.
+        If an argument is not one of these.
 
     Examples
     --------
     >>> image = np.array([[0, 70000]], dtype="uint32")
-    >>> Cast("uint16")(image, None)
+    >>> Cast("uint16")(image)
     Traceback (most recent call last):
       ...
     tiffin.errors.DtypeError: uint16 holds 0 to 65535, the image goes from 0 to 70000
@@ -92,188 +82,124 @@ class Cast(Plain):
     rounding: Rounding = field(default="half-even", kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", _name_of(self.dtype))
-        _check("overflow", self.overflow, get_args(Overflow))
-        _check("rounding", self.rounding, get_args(Rounding))
-        if self.overflow == "scale" and self.dtype in FLOAT_DTYPES:
+        try:
+            name = "None" if self.dtype is None else np.dtype(self.dtype).name
+        except TypeError:
+            name = str(self.dtype)
+        check_choice("dtype", name, (*INTEGER_DTYPES, *FLOAT_DTYPES))
+        set_fields(self, dtype=name)
+        check_choice("overflow", self.overflow, Overflow)
+        check_choice("rounding", self.rounding, Rounding)
+        if self.overflow == "scale" and name in FLOAT_DTYPES:
             message = (
-                f"overflow='scale' is for whole numbers, not {self.dtype}: "
-                f"use Scale(factor, offset)"
+                f"overflow='scale' is for integer dtypes, not {name}: use "
+                f"Scale(factor, offset)"
             )
             raise SettingsError(message)
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        _frame: Frame | None = None,
-        notes: Notes | None = None,
-        /,
-    ) -> np.ndarray:
-        """Cast one image.
-
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns) [counts]
-        notes : Notes, optional
-            To which the number of clipped pixels is added.
-
-        Returns
-        -------
-        ndarray, same shape [counts]
-            `image` itself where it has that dtype already.
-
-        Raises
-        ------
-        DtypeError
-            Naming what the dtype can't hold.
-        """
+    def _apply(self, image: np.ndarray, notes: Notes) -> np.ndarray:
         dtype = np.dtype(self.dtype)
-        if image.dtype.kind not in "biuf":
+        if image.dtype.kind in "biuf" and self.overflow == "scale":
+            return _scale(image, dtype, self.rounding)
+        exact = dtype.kind == "f" and self.overflow == "error"
+        if image.dtype.kind not in "biuf" or image.dtype == dtype or exact:
             return cast_exactly(image, dtype)
-        if self.overflow == "scale":
-            return _scaled(image, dtype, self.rounding)
-        if image.dtype == dtype:
-            return image
-        if dtype.kind == "f" and self.overflow == "error":
-            return cast_exactly(image, dtype)
-        cast, clipped = self._blockwise(image, dtype)
-        if clipped and self.overflow == "error":
-            # For its message, which tells both ranges.
-            return cast_exactly(_rounded(image, dtype, self.rounding), dtype)
-        if notes is not None:
-            notes.clipped += clipped
-        return cast
-
-    def _blockwise(self, image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
-        cast, clipped = np.empty(image.shape, dtype), 0
+        result, clipped = np.empty(image.shape, dtype), 0
         for rows in row_blocks(image.shape):
-            block = _rounded(image[rows], dtype, self.rounding)
-            cast[rows], count = _clipped(block, dtype)
+            result[rows], count = self._clip(image[rows], dtype)
             clipped += count
-        return cast, clipped
+        if clipped and self.overflow == "error":
+            # Raises with the range of the whole image.
+            return cast_exactly(_round(image, dtype, self.rounding), dtype)
+        notes.clipped += clipped
+        return result
+
+    def _clip(self, block: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
+        """Return a block as a dtype, and the number of pixels that were clipped."""
+        if dtype.kind == "f":
+            return _clip_to_float(block, dtype)
+        block = _round(block, dtype, self.rounding)
+        low, high = integer_limits(dtype)
+        if block.size and low <= block.min().item() and block.max().item() <= high:
+            return block.astype(dtype), 0
+        if block.dtype.kind == "f":
+            block = block.astype(
+                np.float64
+            )  # float32 does not hold the limits of int32
+        else:
+            lowest, highest = integer_limits(block.dtype)
+            low, high = max(low, lowest), min(high, highest)
+        clipped = np.clip(block, low, high)
+        return clipped.astype(dtype), int(np.count_nonzero(clipped != block))
 
 
-def _name_of(dtype: Any) -> str:
-    try:
-        name = np.dtype(dtype).name if dtype is not None else "None"
-    except TypeError:
-        name = str(dtype)
-    return _check("dtype", name, (*INTEGER_DTYPES, *FLOAT_DTYPES))
-
-
-def _check(setting: str, value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        near = did_you_mean(str(value), choices)
-        wanted = near if near.startswith(":") else ""
-        message = (
-            f"{setting} must be one of {', '.join(choices)}, not {value!r}{wanted}"
-        )
-        raise SettingsError(message)
-    return str(value)
-
-
-def _rounded(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
-    """Make fractions whole, in floats; other images, and other dtypes, stay."""
+def _round(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
+    """Round floats that are to become integers; return other images unchanged."""
     if image.dtype.kind != "f" or dtype.kind == "f":
         return image
     if not np.isfinite(image).all():
         message = (
-            f"the image holds NaN or infinity, which {dtype} can't: "
-            f"replace them before, as with Mask(file=..., fill=0)"
+            f"the image has NaN or infinite pixels, which {dtype} can't hold: replace "
+            f"them before, as with Mask(file=..., fill=0)"
         )
         raise DtypeError(message)
-    if image.dtype.itemsize < 4:
-        image = image.astype(np.float32)  # whose range has room for the limits
     if rounding == "none":
-        if (np.trunc(image) != image).any():
-            message = (
-                f"the image holds fractions, which {dtype} can't: "
-                f"ask for {float_dtype_for(image.dtype)}"
-            )
-            raise DtypeError(message)
+        refuse_fractions(image, dtype)
         return image
     return _ROUND[rounding](image)
 
 
-def _clipped(image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
-    if dtype.kind == "f":
-        return _clipped_floats(image, dtype)
-    low, high = integer_limits(dtype)
-    if image.dtype.kind != "f":
-        lowest, highest = integer_limits(image.dtype)
-        # Within the image's own range: no comparison has to cast.
-        below, above = image < max(low, lowest), image > min(high, highest)
-    else:
-        # A power of two, which every float holds; the limit itself it may not.
-        below, above = image < float(low), image >= float(high + 1)
-    outside = below | above
-    if not outside.any():
-        return image.astype(dtype), 0
-    cast = np.where(outside, image.dtype.type(0), image).astype(dtype)
-    cast[below], cast[above] = low, high
-    return cast, int(np.count_nonzero(outside))
-
-
-def _clipped_floats(image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
+def _clip_to_float(image: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, int]:
     if image.dtype.kind != "f":
         return cast_exactly(image, dtype), 0
     with np.errstate(over="ignore"):
         cast = image.astype(dtype)
-    over = np.isinf(cast) & np.isfinite(image)
-    limit = dtype.type(np.finfo(dtype).max)
-    cast[over] = np.copysign(limit, cast[over])
-    return cast, int(np.count_nonzero(over))
+    clipped = np.isinf(cast) & np.isfinite(image)
+    cast[clipped] = np.copysign(dtype.type(np.finfo(dtype).max), cast[clipped])
+    return cast, int(np.count_nonzero(clipped))
 
 
-def _scaled(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
-    """Map the whole range of one dtype linearly onto that of another."""
+def _scale(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
+    """Map the whole range of one integer dtype linearly to that of another."""
     if image.dtype.kind == "f":
         message = (
-            f"overflow='scale' maps the range of whole numbers, and the image is "
+            f"overflow='scale' maps the range of an integer dtype, and the image is "
             f"{image.dtype}: use Scale(factor, offset) and overflow='clip'"
         )
         raise DtypeError(message)
-    source = integer_limits(image.dtype)
-    target = integer_limits(dtype)
-    steps = _above_lowest(image)
-    # The widths of all ranges divide each other: 65535 is 257 times 255, and so on.
-    wide, narrow = target[1] - target[0], source[1] - source[0]
+    (lowest, highest), (low, high) = integer_limits(image.dtype), integer_limits(dtype)
+    steps = _above_lowest(image, lowest)
+    # The width of each range divides that of any wider one: 65535 is 257 times 255.
+    wide, narrow = high - low, highest - lowest
     if wide >= narrow:
         steps = steps * np.uint64(wide // narrow)
     else:
-        steps = _shrunk(steps, narrow // wide, -target[0], dtype, rounding)
-    return _from_lowest(steps, dtype)
+        steps = _divide(steps, narrow // wide, low, dtype, rounding)
+    return (steps.astype(np.int64) + low).astype(dtype)
 
 
-def _above_lowest(image: np.ndarray) -> np.ndarray:
-    """Return how far each value is above its dtype's lowest, as uint64."""
-    if image.dtype.kind == "i":
-        bits = image.dtype.newbyteorder("=").str.replace("i", "u")
-        sign = np.dtype(bits).type(1 << (8 * image.dtype.itemsize - 1))
-        # Turning the sign bit over adds the offset without an addition.
-        image = image.astype(image.dtype.newbyteorder("=")).view(bits) ^ sign
-    return image.astype(np.uint64)
+def _above_lowest(image: np.ndarray, lowest: int) -> np.ndarray:
+    """Return how far each pixel is above the lowest value of its dtype, as uint64."""
+    if image.dtype.kind != "i":
+        return image.astype(np.uint64)
+    if image.dtype.itemsize < 8:
+        return (image.astype(np.int64) - lowest).astype(np.uint64)
+    # Flipping the sign bit adds 2**63, which int64 has no room for.
+    return image.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)
 
 
-def _from_lowest(steps: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    unsigned = steps.astype(f"u{dtype.itemsize}")
-    if dtype.kind == "u":
-        return unsigned
-    sign = unsigned.dtype.type(1 << (8 * dtype.itemsize - 1))
-    return np.asarray(unsigned ^ sign).view(dtype)
-
-
-def _shrunk(
-    steps: np.ndarray, divisor: int, zero: int, dtype: np.dtype, rounding: str
+def _divide(
+    steps: np.ndarray, divisor: int, low: int, dtype: np.dtype, rounding: str
 ) -> np.ndarray:
-    whole, rest = np.divmod(steps, np.uint64(divisor))
+    quotient, rest = np.divmod(steps, np.uint64(divisor))
     if rounding == "none" and rest.any():
-        message = f"scaled to {dtype} the image holds fractions: choose a rounding"
+        message = f"scaled to {dtype}, the image has fractions: choose a rounding"
         raise DtypeError(message)
-    # The divisor is odd, so that nothing lies in the middle.
+    if rounding == "down":
+        return quotient
+    # A divisor is odd, so that no quotient lies halfway between two integers.
     up = {
         "up": rest > 0,
-        "down": rest < 0,
-        "toward-zero": (rest > 0) & (whole < zero),
+        "toward-zero": (rest > 0) & (quotient < -low),
     }.get(rounding, rest > divisor // 2)
-    return np.asarray(whole + up)
+    return np.asarray(quotient + up)

@@ -1,42 +1,41 @@
-"""Divide by a flat field: what the detector gives where all pixels get the same."""
+"""Divide by a flat field, an image of uniform light."""
 
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import divide, prepare_flat
-from tiffin.corrections.numbers import check_text, double
-from tiffin.corrections.order import Order, check_order, taken_from_stream
+from tiffin.corrections.arithmetic import divide
+from tiffin.corrections.checks import float64_number, set_fields
 from tiffin.corrections.references import (
-    check_alive,
-    fingerprint,
+    BadPixels,
+    BoundReferences,
+    Order,
+    Prepared,
+    ReferenceCorrection,
+    checksum,
+    count_bad_pixels,
     mean_of,
-    uids_in,
 )
 from tiffin.errors import CorrectionError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiffin.corrections.step import Notes, Reference, RunView
+    from tiffin.corrections.base import Notes, ReferenceImages, RunView
     from tiffin.frames import Frame
 
 __all__ = ["FlatField"]
 
 SOURCES = ("file", "stream", "key")
 
-HUGE = 900
-"""Flat fields beyond 2**900, or below 2**-900, are scaled by a power of two first."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlatField:
-    """Divide by a flat field, scaled so that its mean is 1.
+class FlatField(ReferenceCorrection):
+    """Divide by a flat field, scaled to a mean of 1.
 
     Exactly one of `file`, `stream` and `key` says where it comes from.
 
@@ -45,21 +44,20 @@ class FlatField:
     file : path, optional
         TIFF, NPY, or ``file.h5:/path/of/dataset``.
     stream : str, optional
-        Stream of the same run; the latest before each image, unless `order` says
-        otherwise.
+        Stream of the same run. Each image uses the latest flat field before it, unless
+        `order` says otherwise.
     key : str, optional
         Key of the start document that holds the uid of the flat field's run, or a list
-        of uids, which are averaged.
+        of uids, whose images are averaged.
     dark : path or float, optional
-        What is taken off the flat field first: a file, or a number [counts].
+        Subtracted from the flat field first: a file, or a number [counts].
     catalog : object, optional
         Where runs are looked up; see `DarkSubtract`.
     dead : {"error", "keep"}
-        What becomes of an image where the flat field is zero, below zero, or no number:
-        it fails, or those pixels stay as they were counted; a `Mask` behind replaces
-        them.
+        Where the flat field, less its dark, is not above zero, the image fails, or
+        these pixels keep their counts; a `Mask` behind can replace them.
     order : {"before", "nearest", "after"}
-        Which of a stream's flat fields an image takes; see `DarkSubtract`.
+        Which flat field of a stream an image uses; see `DarkSubtract`.
 
     Examples
     --------
@@ -72,7 +70,7 @@ class FlatField:
     key: str | None = None
     dark: Any = None
     catalog: Any = None
-    dead: Literal["error", "keep"] = "error"
+    dead: BadPixels = "error"
     order: Order = "before"
 
     def __post_init__(self) -> None:
@@ -83,138 +81,59 @@ class FlatField:
                 f"not from {' and '.join(chosen) or 'nowhere'}"
             )
             raise SettingsError(message)
-        for name in ("key", "stream", "file"):
-            check_text(name, getattr(self, name))
-        if self.file is not None:
-            object.__setattr__(self, "file", str(self.file))
-        if self.dead not in ("error", "keep"):
-            message = f"dead is 'error' or 'keep', not {self.dead!r}"
-            raise SettingsError(message)
-        if check_order(self.order) != "before" and self.stream is None:
-            message = f"order={self.order!r} goes with stream="
-            raise SettingsError(message)
-        dark: Any = self.dark
-        if dark is not None and not isinstance(dark, (str, os.PathLike)):
-            object.__setattr__(self, "dark", double("dark", dark))
-
-    def __str__(self) -> str:
-        names = (*SOURCES, "dark")
-        told = [
-            f"{n}={getattr(self, n)!r}" for n in names if getattr(self, n) is not None
-        ]
-        if self.dead != "error":
-            told.append(f"dead={self.dead!r}")
-        if self.order != "before":
-            told.append(f"order={self.order!r}")
-        return f"FlatField({', '.join(told)})"
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The streams of a run that must be followed for it."""
-        return () if self.stream is None else (self.stream,)
+        self._check_source()
+        if self.order != "before" and self.stream is None:
+            raise SettingsError(f"order={self.order!r} needs stream=")
+        if self.dark is not None and not isinstance(self.dark, (str, os.PathLike)):
+            set_fields(self, dark=float64_number("dark", self.dark))
 
     def bind(self, run: RunView) -> BoundFlat:
-        """Prepare it for a run."""
+        """Return the correction, ready for the images of a run."""
         return BoundFlat(self, run)
 
 
-class BoundFlat:
-    """A flat field of one run. Safe in threads."""
+class BoundFlat(BoundReferences):
+    """A flat field of one run."""
 
-    def __init__(self, step: FlatField, run: RunView) -> None:
-        self._step = step
-        self._run = run
-        self._prepared: dict[Any, tuple[Any, tuple[int, ...], dict[str, Any]]] = {}
-        self._lock = threading.RLock()
-
-    def __str__(self) -> str:
-        return str(self._step)
+    what = "flat field"
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> np.ndarray:
         """Divide an image by the flat field."""
-        if self._step.stream is not None and frame.stream == self._step.stream:
+        stream = self._settings.stream
+        if stream is not None and frame.stream == stream:
             return image
         with self._lock:
-            references = self._references(frame)
-            key = tuple(id(r) for r in references)
-            if key not in self._prepared:
-                self._prepared[key] = self._prepare(references)
-            flat, shape, told = self._prepared[key]
-        if shape != image.shape:
-            message = (
-                f"the flat field has shape {shape}, the image ({frame}) {image.shape}"
-            )
-            raise CorrectionError(message)
-        notes.used.append(told)
-        result: np.ndarray = divide(image, flat)
-        return result
+            references = self._find(frame)
+            if not references:
+                message = f"there is no flat field for {frame} ({self._settings})"
+                raise CorrectionError(message)
+            ready = self._prepare_once(frame, references, image.shape)
+        notes.used += ready.notes
+        return divide(image, ready.image)
 
-    def _references(self, frame: Frame) -> Sequence[Reference]:
-        step = self._step
-        found: Sequence[Reference] = []
-        if step.file is not None:
-            found = [self._file(step.file)]
-        elif step.stream is not None:
-            found = taken_from_stream(
-                self._run, step.stream, frame, step.order, "flat field"
-            )
-        else:
-            uids = uids_in(self._run.start.get(str(step.key)))
-            found = [r for uid in uids for r in self._of_run(uid, frame)]
-        if not found:
-            message = f"there is no flat field for {frame} ({step})"
-            raise CorrectionError(message)
-        return found
-
-    def _file(self, path: str) -> Reference:
-        if path not in self._prepared:
-            self._prepared[path] = (self._run.of_file(path), (), {})
-        reference: Reference = self._prepared[path][0]
-        return reference
-
-    def _of_run(self, uid: str, frame: Frame) -> Sequence[Reference]:
-        key = (uid, frame.field)
-        if key not in self._prepared:
-            found = self._run.of_run(uid, frame.field, self._step.catalog)
-            self._prepared[key] = (found, (), {})
-        references: Sequence[Reference] = self._prepared[key][0]
-        return references
-
-    def _dark(self, file: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Read what the flat field itself is to be rid of."""
-        dark = mean_of([self._run.of_file(file)]).astype(np.float64)
-        if dark.shape != shape:
-            message = f"the flat field has shape {shape}, its dark {dark.shape}"
-            raise CorrectionError(message)
-        return dark
-
-    def _prepare(
-        self, references: Sequence[Reference]
-    ) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
+    def _prepare(self, references: Sequence[ReferenceImages]) -> Prepared:
         mean = mean_of(references).astype(np.float64)
-        dark = self._step.dark
-        if isinstance(dark, (int, float)):
-            mean = mean - dark
-        elif dark is not None:
-            mean = mean - self._dark(str(dark), mean.shape)
-        alive = np.isfinite(mean) & (mean > 0)
-        if not alive.any():
-            message = "the flat field has no pixel above zero"
+        mean = mean - self._dark(mean.shape)
+        good = np.isfinite(mean) & (mean > 0)
+        if not good.any():
+            raise CorrectionError("the flat field has no pixel above zero")
+        name = references[0].name
+        notes: dict[str, Any] = {"flat": name, "checksum": checksum(mean)}
+        what = "the flat field, less its dark, is not above zero everywhere"
+        if bad := count_bad_pixels(mean, good, what, self._settings.dead):
+            notes["dead"] = bad
+        # A power of two is exact, and keeps the sum of huge values finite.
+        mean = np.ldexp(mean, -np.frexp(mean[good].max())[1])
+        flat = np.where(good, mean / mean[good].mean(), 1)
+        flat.flags.writeable = False
+        return Prepared(flat, name, [notes])
+
+    def _dark(self, shape: tuple[int, ...]) -> Any:
+        dark = self._settings.dark
+        if dark is None or isinstance(dark, (int, float)):
+            return dark or 0
+        image = mean_of([self._run.of_file(str(dark))]).astype(np.float64)
+        if image.shape != shape:
+            message = f"the flat field has shape {shape}, its dark {image.shape}"
             raise CorrectionError(message)
-        told: dict[str, Any] = {"flat": references[0].name}
-        told["checksum"] = fingerprint(mean)
-        why = "the flat field, less its dark, is not above zero everywhere"
-        dead = check_alive(mean, alive, why, self._step.dead)
-        if dead:
-            told["dead"] = dead
-        flat = prepare_flat(_relative(mean, alive), mask=~alive)
-        return flat, mean.shape, told
-
-
-def _relative(mean: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """Scale a flat field so that its mean is 1."""
-    exponent = int(np.frexp(mean[alive].max())[1])
-    if abs(exponent) > HUGE:  # the sum would overflow, or the mean lose digits
-        mean = np.ldexp(mean, -exponent)
-    scaled: np.ndarray = mean / mean[alive].mean()
-    return scaled
+        return image

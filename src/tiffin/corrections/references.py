@@ -1,116 +1,298 @@
-"""Images that others are corrected with: their runs, mean and checksum."""
+"""Darks and flat fields: find the images that belong to a frame, and average them."""
 
 from __future__ import annotations
 
+import threading
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import average, real
+from tiffin.corrections.arithmetic import average, check_real
+from tiffin.corrections.checks import check_choice, check_text, set_fields
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import CorrectionError, DtypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from tiffin.corrections.step import Reference
+    from tiffin.corrections.base import ReferenceImages, RunView
+    from tiffin.frames import Frame
 
-__all__ = ["check_alive", "fingerprint", "mean_of", "told_of", "uids_in"]
+__all__ = [
+    "BadPixels",
+    "BoundReferences",
+    "Order",
+    "Prepared",
+    "ReferenceCorrection",
+    "acquisition_mismatch",
+    "checksum",
+    "configuration_of",
+    "count_bad_pixels",
+    "mean_of",
+]
+
+Order = Literal["before", "nearest", "after"]
+BadPixels = Literal["error", "keep"]
+
+CACHED = 4
+"""Prepared images that are kept for a run: one for each detector, and the next."""
+
+COMPARED = {
+    "exposure": ("exposure", "acquire_time", "count_time", "integration_time"),
+    "gain": ("gain",),
+    "binning": ("bin_x", "bin_y", "binning"),
+}
+"""What must be equal for light and dark: parts of the keys of a configuration."""
 
 
-def uids_in(given: Any) -> list[str]:
-    """Return the uids of runs that a start document names: one, several, or none.
+class ReferenceCorrection:
+    """Base of the settings of corrections that use images from elsewhere."""
+
+    __slots__ = ()
+
+    key: str | None
+    stream: str | None
+    file: str | None
+    dead: BadPixels
+    order: Order
+
+    def __str__(self) -> str:
+        """Return the settings that differ from their defaults."""
+        shown = []
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            hidden = field.name == "catalog" or (
+                field.name == "order" and not self.stream
+            )
+            if value != field.default and not hidden:
+                text = str(value) if isinstance(value, np.dtype) else repr(value)
+                shown.append(f"{field.name}={text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of the run that the images come from."""
+        return () if self.stream is None else (self.stream,)
+
+    def _check_source(self) -> None:
+        for name in ("key", "stream", "file"):
+            check_text(name, getattr(self, name))
+        if self.file is not None:
+            set_fields(self, file=str(self.file))
+        check_choice("dead", self.dead, BadPixels)
+        check_choice("order", self.order, Order)
+
+
+class Prepared(NamedTuple):
+    """The average of some reference images, ready for the arithmetic."""
+
+    image: np.ndarray
+    name: str
+    notes: Sequence[Mapping[str, Any]]
+
+
+class BoundReferences:
+    """Find and prepare the reference images of a run, each once. Safe in threads."""
+
+    what: str
+
+    def __init__(self, settings: Any, run: RunView) -> None:
+        self._settings = settings
+        self._run = run
+        self._found: dict[Any, Sequence[ReferenceImages]] = {}
+        self._prepared: OrderedDict[Any, Prepared] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __str__(self) -> str:
+        return str(self._settings)
+
+    def _find(self, frame: Frame) -> Sequence[ReferenceImages]:
+        """Return the images that belong to a frame; none if there are none."""
+        settings = self._settings
+        with self._lock:
+            if settings.stream is not None:
+                return _of_stream(
+                    self._run, settings.stream, frame, settings.order, self.what
+                )
+            key = self._cache_key(frame)
+            if key not in self._found:
+                self._found[key] = self._look_up(frame)
+            return self._found[key]
+
+    def _cache_key(self, frame: Frame) -> Any:
+        return frame.field
+
+    def _look_up(self, frame: Frame) -> Sequence[ReferenceImages]:
+        settings = self._settings
+        if settings.file is not None:
+            return [self._run.of_file(settings.file)]
+        return self._of_runs(self._run.start.get(settings.key), frame)
+
+    def _of_runs(self, uids: Any, frame: Frame) -> Sequence[ReferenceImages]:
+        catalog = self._settings.catalog
+        return [
+            reference
+            for uid in _uids(uids)
+            for reference in self._run.of_run(uid, frame.field, catalog)
+        ]
+
+    def _prepare_once(
+        self,
+        frame: Frame,
+        references: Sequence[ReferenceImages],
+        shape: tuple[int, ...],
+    ) -> Prepared:
+        """Return the prepared average of some references; raise if shapes differ."""
+        with self._lock:
+            key = tuple(id(reference) for reference in references)
+            if key not in self._prepared:
+                self._prepared[key] = self._prepare(references)
+            self._prepared.move_to_end(key)
+            while len(self._prepared) > CACHED:
+                self._prepared.popitem(last=False)
+            ready = self._prepared[key]
+        if ready.image.shape != shape:
+            message = (
+                f"the {self.what} ({ready.name}) has shape {ready.image.shape}, the "
+                f"image ({frame}) {shape}"
+            )
+            raise CorrectionError(message)
+        return ready
+
+    def _prepare(self, references: Sequence[ReferenceImages]) -> Prepared:
+        raise NotImplementedError
+
+
+def _of_stream(
+    run: RunView, stream: str, frame: Frame, order: Order, what: str
+) -> Sequence[ReferenceImages]:
+    """Return the image of a stream that belongs to a frame: one, or none.
 
     Raises
     ------
     CorrectionError
-        If it is anything else.
+        If the run goes on and later images are wanted; or if there are several and
+        events have no times by which to choose.
+    """
+    if order != "before" and not run.is_whole:
+        message = (
+            f"{frame}: order={order!r} needs the {what}s that stream {stream!r} gives "
+            f"after it, which are not known while the run goes on: export the run "
+            f"afterwards, with tiffin.export or tiffin.process"
+        )
+        raise CorrectionError(message)
+    time, is_timed = frame.taken()
+    found = [
+        reference
+        for reference in run.of_stream(stream, frame.field)
+        if order == "nearest"
+        or (reference.time <= time if order == "before" else reference.time >= time)
+    ]
+    if len(found) > 1 and not (is_timed and all(r.is_timed for r in found)):
+        side = "" if order == "nearest" else f" {order} it"
+        message = (
+            f"{frame}: {len(found)} {what}s came{side}, and without the times of "
+            f"events tiffin can't choose one: name it with run= or file="
+        )
+        raise CorrectionError(message)
+    if order == "before":
+        return found[-1:]
+    return sorted(found, key=lambda reference: abs(reference.time - time))[:1]
 
-    Examples
-    --------
-    >>> uids_in("7f3a"), uids_in(("7f3a", "b481")), uids_in(None)
+
+def _uids(value: Any) -> list[str]:
+    """Return the uids that a start document names: one, several, or none.
+
+    >>> _uids("7f3a"), _uids(("7f3a", "b481")), _uids(None)
     (['7f3a'], ['7f3a', 'b481'], [])
     """
-    if given is None or (isinstance(given, (bool, np.bool_, str)) and not given):
+    if value is None or (isinstance(value, (bool, np.bool_, str)) and not value):
         return []
-    several = [given] if isinstance(given, str) else given
-    is_list = isinstance(several, (list, tuple, np.ndarray))
-    if not is_list or not all(isinstance(uid, str) for uid in several):
-        message = f"{given!r} is no uid of a run, nor several"
-        raise CorrectionError(message)
-    return [str(uid) for uid in several]
+    uids = [value] if isinstance(value, str) else value
+    is_list = isinstance(uids, (list, tuple, np.ndarray))
+    if not is_list or not all(isinstance(uid, str) for uid in uids):
+        raise CorrectionError(f"{value!r} is no uid of a run, nor a list of uids")
+    return [str(uid) for uid in uids]
 
 
-def mean_of(references: Sequence[Reference]) -> np.ndarray:
-    """Average all images of some references; a single one stays as it is.
-
-    Raises
-    ------
-    CorrectionError
-        If they have several shapes.
-    DtypeError
-        If they are no real numbers, or masked: it names the image and its dtype.
-    """
-    stacks = [_numbers_of(reference) for reference in references]
-    shapes = {stack.shape[1:] for stack in stacks}
-    if len(shapes) > 1:
-        message = f"images of several shapes have no mean: {sorted(shapes)}"
-        raise CorrectionError(message)
-    images = [image for stack in stacks for image in stack]
+def mean_of(references: Sequence[ReferenceImages]) -> np.ndarray:
+    """Return the mean of all images of some references; one image stays as it is."""
+    images = [image for reference in references for image in _read(reference)]
     return images[0] if len(images) == 1 else average(images)
 
 
-def _numbers_of(reference: Reference) -> np.ndarray:
-    """Read the images of a reference: real numbers only, and none of them masked."""
+def _read(reference: ReferenceImages) -> np.ndarray:
     try:
         stack = reference.read()
         refuse_masked(stack)
-        return real(stack)
+        return check_real(stack)
     except DtypeError as error:
-        message = f"{reference.name}: {error}"
-        raise DtypeError(message) from None
+        raise DtypeError(f"{reference.name}: {error}") from None
 
 
-def check_alive(mean: np.ndarray, alive: np.ndarray, why: str, dead: str) -> int:
-    """Count the pixels that can't be corrected; refuse them unless `dead` is "keep".
-
-    Parameters
-    ----------
-    mean : ndarray, shape (rows, columns) [counts]
-    alive : ndarray of bool, same shape
-    why : str
-        What is wrong with the others, for the message.
-    dead : {"error", "keep"}
-
-    Raises
-    ------
-    CorrectionError
-        Which gives the number of pixels and one of them.
-    """
-    count = int(np.count_nonzero(~alive))
+def count_bad_pixels(
+    mean: np.ndarray, good: np.ndarray, what: str, dead: BadPixels
+) -> int:
+    """Count the pixels that can't be used; raise unless `dead` is "keep"."""
+    count = int(np.count_nonzero(~good))
     if count and dead != "keep":
-        where = tuple(np.argwhere(~alive)[0])
+        where = tuple(np.argwhere(~good)[0])
         message = (
-            f"{why} (pixels: {count}, such as {mean[where]:g} at row {where[0]}, "
-            f"column {where[1]}): dead='keep' leaves the images there as they were "
-            f"counted, and a Mask behind it replaces that"
+            f"{what} (pixels: {count}, such as {mean[where]:g} at row {where[0]}, "
+            f"column {where[1]}): dead='keep' leaves their counts as they are, and "
+            f"a Mask behind can replace them"
         )
         raise CorrectionError(message)
     return count
 
 
-def fingerprint(array: np.ndarray) -> str:
-    """Return a checksum of pixels, by which it can be told what was used."""
+def checksum(array: np.ndarray) -> str:
+    """Return a checksum of pixels, for the notes of a corrected image."""
     return f"crc32:{zlib.crc32(np.ascontiguousarray(array).data.cast('B')):08x}"
 
 
-def told_of(reference: Reference) -> dict[str, Any]:
-    """Return which dark was used, so that it can be found and checked again."""
-    return {
-        "run": reference.run,
-        "stream": reference.stream,
-        "seq_num": reference.seq_num,
-        "name": reference.name,
-        "checksum": fingerprint(reference.read()),
-    }
+def acquisition_mismatch(
+    light: Frame, dark: ReferenceImages, allow: Collection[str]
+) -> str | None:
+    """Return the first relevant difference between the settings of light and dark.
+
+    Parameters
+    ----------
+    light : Frame
+    dark : ReferenceImages
+    allow : collection of str
+        What may differ: a name in `COMPARED`, or a key of a configuration.
+
+    Returns
+    -------
+    str or None
+        Both values, and how to allow the difference.
+    """
+    ours, theirs = configuration_of(light.descriptor, light.field), dark.configuration
+    for what, parts in COMPARED.items():
+        for key in sorted(ours.keys() & theirs.keys()):
+            matters = any(part in key for part in parts) and not {what, key} & set(
+                allow
+            )
+            if matters and not np.array_equal(ours[key], theirs[key]):
+                return (
+                    f"{key} is {ours[key]!r} for the light, {theirs[key]!r} for the "
+                    f"dark; allow=({what!r},) accepts that"
+                )
+    return None
+
+
+def configuration_of(
+    descriptor: Mapping[str, Any], field: str | None
+) -> Mapping[str, Any]:
+    """Return the configuration of the device that a field belongs to."""
+    devices = descriptor.get("configuration") or {}
+    keys = descriptor.get("object_keys") or {}
+    own = [name for name in devices if field in (keys.get(name) or ())]
+    configuration: dict[str, Any] = {}
+    for name in own or list(devices):
+        configuration |= (devices[name] or {}).get("data") or {}
+    return configuration

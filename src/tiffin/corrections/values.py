@@ -1,31 +1,41 @@
-"""Change an image's values, pixel by pixel: scale, threshold, mask."""
+"""Change an image's values pixel by pixel: scale, threshold, mask."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import calculable, real, refuse_overflow
-from tiffin.corrections.cast import Plain
-from tiffin.corrections.numbers import Number, double, is_finite, number
+from tiffin.corrections.arithmetic import (
+    check_exact_in_float64,
+    check_real,
+    overflow_refused,
+)
+from tiffin.corrections.base import PixelCorrection
+from tiffin.corrections.checks import (
+    Number,
+    check_number,
+    float64_number,
+    is_finite,
+    set_fields,
+)
 from tiffin.dtypes import integer_limits, refuse_masked
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
 
 if TYPE_CHECKING:
-    from tiffin.corrections.step import Bound, Notes, RunView
-    from tiffin.frames import Frame
+    from tiffin.corrections.base import Notes, RunView
 
 __all__ = ["Mask", "Scale", "Threshold"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scale(Plain):
-    """Multiply, and add: image · factor + offset, in float64.
+class Scale(PixelCorrection):
+    """Multiply and add: image · factor + offset, in float64.
 
     The result is float32 for images of at most 16 bits, else float64.
 
@@ -48,40 +58,26 @@ class Scale(Plain):
     offset: Number = 0
 
     def __post_init__(self) -> None:
-        for name in ("factor", "offset"):
-            object.__setattr__(self, name, double(name, getattr(self, name)))
+        factor = float64_number("factor", self.factor)
+        set_fields(self, factor=factor, offset=float64_number("offset", self.offset))
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        _frame: Frame | None = None,
-        _notes: Notes | None = None,
-        /,
-    ) -> np.ndarray:
-        """Scale one image, shape (rows, columns).
-
-        Raises
-        ------
-        DtypeError
-            If a result is larger than what the dtype holds.
-        """
-        wanted = np.float32 if calculable(image).dtype.itemsize <= 2 else np.float64
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    def _apply(self, image: np.ndarray, _notes: Notes) -> np.ndarray:
+        size = check_exact_in_float64(image).dtype.itemsize
+        wanted = np.dtype("f4" if size <= 2 else "f8")
+        with overflow_refused(wanted, "a result"):
             scaled = image.astype(np.float64) * self.factor + self.offset
-            result = scaled.astype(wanted, copy=False)
-        refuse_overflow(result, image)
-        return result
+            return scaled.astype(wanted, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold(Plain):
-    """Set values out of a range to 0, and count them.
+class Threshold(PixelCorrection):
+    """Set values outside a range to 0, and count them.
 
     Parameters
     ----------
     low, high : number or None
-        Pixels below `low` or above `high` become 0 [counts]; NaN stays. One at least
-        is given.
+        Pixels below `low` or above `high` become 0 [counts]. NaN stays. At least one is
+        needed.
 
     Raises
     ------
@@ -100,50 +96,52 @@ class Threshold(Plain):
         for name in ("low", "high"):
             value = getattr(self, name)
             if value is not None:
-                value = number(name, value)
+                value = check_number(name, value)
                 if not is_finite(value):
-                    message = f"{name} is a finite number, or None, not {value!r}"
+                    message = f"{name} must be a finite number, or None, not {value!r}"
                     raise SettingsError(message)
-            object.__setattr__(self, name, value)
+            set_fields(self, **{name: value})
         if self.low is None and self.high is None:
             raise SettingsError("Threshold needs low, high, or both")
-        if None not in (self.low, self.high) and self.low > self.high:  # type: ignore[operator]
-            message = f"low={self.low} is above high={self.high}: nothing would be kept"
+        if self.low is not None and self.high is not None and self.low > self.high:
+            message = f"low={self.low} is above high={self.high}: nothing would be left"
             raise SettingsError(message)
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        _frame: Frame | None = None,
-        notes: Notes | None = None,
-        /,
-    ) -> np.ndarray:
-        """Set one image's values out of the range to 0, shape (rows, columns).
-
-        Returns
-        -------
-        ndarray, same shape and dtype [counts]
-            `image` itself where all are within.
-        """
-        real(image)
-        out = np.zeros(image.shape, bool)
+    def _apply(self, image: np.ndarray, notes: Notes) -> np.ndarray:
+        values = check_real(image)
+        if image.dtype.kind == "b":
+            values = image.view(np.uint8)
+        outside = np.zeros(image.shape, bool)
         if self.low is not None:
-            out |= _below(image, self.low)
+            outside |= values < _least(self.low, values.dtype)
         if self.high is not None:
-            out |= _above(image, self.high)
-        count = int(np.count_nonzero(out))
-        if notes is not None:
-            notes.clipped += count
+            outside |= values > -_least(-self.high, values.dtype)
+        count = int(np.count_nonzero(outside))
         if not count:
             return image
-        kept = image.copy()
-        kept[out] = 0
-        return kept
+        notes.clipped += count
+        result = image.copy()
+        result[outside] = 0
+        return result
+
+
+def _least(bound: Number, dtype: np.dtype) -> Any:
+    """Return the least integer or float64, as of the dtype, that is not below a bound.
+
+    numpy compares it with the pixels exactly.
+    """
+    if dtype.kind != "f":
+        return math.ceil(bound)
+    try:
+        least = float(bound)
+    except OverflowError:
+        least = math.inf if bound > 0 else -math.inf
+    return np.float64(math.nextafter(least, math.inf) if least < bound else least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Mask:
-    """Replace the pixels that a mask names.
+class Mask(PixelCorrection):
+    """Replace the pixels that a mask marks.
 
     Parameters
     ----------
@@ -152,7 +150,7 @@ class Mask:
     array : ndarray, shape (rows, columns), optional
         Instead of a file. Pixels that are not zero in it are replaced.
     fill : number
-        One that the images' dtype holds: NaN only in floating-point images.
+        The new value. The images' dtype must hold it exactly; NaN needs floats.
 
     Raises
     ------
@@ -175,109 +173,90 @@ class Mask:
     fill: Number
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fill", number("fill", self.fill))
+        set_fields(self, fill=check_number("fill", self.fill))
         if (self.file is None) == (self.array is None):
             raise SettingsError("Mask needs a file or an array, and not both")
-        if self.file is not None:
-            object.__setattr__(self, "file", _path(self.file))
-        else:
-            object.__setattr__(self, "array", _marked(self.array))
+        if self.array is not None:
+            set_fields(self, array=_as_mask(self.array))
+            return
+        try:
+            set_fields(self, file=os.fsdecode(self.file))
+        except TypeError:
+            raise SettingsError(f"file must be a path, not {self.file!r}") from None
 
     def __repr__(self) -> str:
         if self.file is not None:
             return f"Mask(file={self.file!r}, fill={self.fill!r})"
         shape, count = self.array.shape, np.count_nonzero(self.array)
-        told = f"<{count} of shape {shape}, {digest(self.array)}>"
-        return f"Mask(array={told}, fill={self.fill!r})"
+        array = f"<{count} of shape {shape}, {_checksum(self.array)}>"
+        return f"Mask(array={array}, fill={self.fill!r})"
 
     def __eq__(self, other: object) -> bool:
-        # By what it says of itself: arrays, and NaN, have no equality of their own.
+        # Arrays and NaN have no equality of their own.
         return isinstance(other, Mask) and repr(self) == repr(other)
 
     def __hash__(self) -> int:
         return hash(repr(self))
 
-    def bind(self, run: RunView, /) -> Bound:
-        """Read the file, once.
+    def bind(self, run: RunView | None = None, /) -> Self:
+        """Return the mask with its file read.
 
         Raises
         ------
         CorrectionError
-            If it holds more than one image.
+            If the file has more than one image.
         TiffinError
             If it can't be read.
         """
-        if self.file is None:
+        if self.file is None or run is None:
             return self
-        images = np.asarray(run.of_file(self.file).read())
-        if images.ndim == 3 and len(images) == 1:
-            images = images[0]
-        if images.ndim != 2:
-            message = f"{self}: a mask is one image, the file has shape {images.shape}"
+        image = np.asarray(run.of_file(self.file).read())
+        if image.ndim == 3 and len(image) == 1:
+            image = image[0]
+        if image.ndim != 2:
+            message = f"{self}: a mask is one image, the file has shape {image.shape}"
             raise CorrectionError(message)
-        mask = Mask(array=images, fill=self.fill)
-        return _FileMask(mask=mask, file=self.file, text=str(self))
+        bound = copy.copy(self)
+        set_fields(bound, array=_as_mask(image))
+        return bound
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        _frame: Frame | None = None,
-        _notes: Notes | None = None,
-        /,
-    ) -> np.ndarray:
-        """Mask one image, shape (rows, columns).
-
-        Raises
-        ------
-        CorrectionError
-            If the shapes differ, or the file was not read.
-        DtypeError
-            If the image's dtype can't hold `fill`.
-        """
+    def _apply(self, image: np.ndarray, notes: Notes) -> np.ndarray:
         if self.array is None:
-            message = f"{self} reads its file in bind(run): call what that gives"
+            message = (
+                f"{self} has not read its file: call bind(run), and then its result"
+            )
             raise CorrectionError(message)
         if self.array.shape != image.shape[:2]:
             message = f"the image has shape {image.shape}, the mask {self.array.shape}"
             raise CorrectionError(message)
-        fill = held(self.fill, real(image).dtype)
-        masked = image.copy()
+        fill = _exactly(self.fill, check_real(image).dtype)
+        result = image.copy()
         mask = self.array if image.ndim == 2 else self.array[..., np.newaxis]
-        np.copyto(masked, fill, where=mask)
-        return masked
+        np.copyto(result, fill, where=mask)
+        if self.file is not None:
+            checksum = _checksum(self.array)
+            notes.used.append({"role": "mask", "file": self.file, "checksum": checksum})
+        return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FileMask:
-    """A mask whose file was read; it tells which."""
-
-    mask: Mask
-    file: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __call__(
-        self,
-        image: np.ndarray,
-        frame: Frame | None = None,
-        notes: Notes | None = None,
-        /,
-    ) -> np.ndarray:
-        masked = self.mask(image, frame, notes)
-        if notes is not None:
-            told = {"role": "mask", "file": self.file}
-            notes.used.append({**told, "checksum": digest(self.mask.array)})
-        return masked
+def _as_mask(array: Any) -> np.ndarray:
+    refuse_masked(array)
+    array = np.asarray(array)
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        message = (
+            f"a mask must be an array of numbers, shape (rows, columns), not "
+            f"{array.dtype}, shape {array.shape}"
+        )
+        raise SettingsError(message)
+    mask = np.ascontiguousarray(array != 0)
+    mask.flags.writeable = False
+    return mask
 
 
-def digest(mask: np.ndarray) -> str:
-    """Return a checksum of a mask: of its shape, and which pixels are masked.
+def _checksum(mask: np.ndarray) -> str:
+    """Return a checksum of a mask's shape and pixels.
 
-    Examples
-    --------
-    >>> digest(np.array([[True, False]]))
+    >>> _checksum(np.array([[True, False]]))
     'sha256:34c9c0a95369f167'
     """
     shape = ",".join(map(str, mask.shape)).encode()
@@ -285,20 +264,18 @@ def digest(mask: np.ndarray) -> str:
     return "sha256:" + hashlib.sha256(shape + b":" + packed).hexdigest()[:16]
 
 
-def held(fill: Number, dtype: np.dtype) -> Any:
-    """Return a number in a dtype that holds it exactly.
+def _exactly(fill: Number, dtype: np.dtype) -> Any:
+    """Return a number as a dtype; raise if that would change it.
 
-    Raises
-    ------
-    DtypeError
-
-    Examples
-    --------
-    >>> held(65535, np.dtype("uint16"))
+    >>> _exactly(65535, np.dtype("uint16"))
     np.uint16(65535)
     """
     if dtype.kind == "f":
-        value = _in(dtype, fill)
+        with np.errstate(over="ignore"):
+            try:
+                value = dtype.type(fill)
+            except OverflowError:
+                value = dtype.type(math.inf)
         if np.isnan(value) or float(value) == fill:
             return value
     elif is_finite(fill) and fill == int(fill):
@@ -307,57 +284,3 @@ def held(fill: Number, dtype: np.dtype) -> Any:
             return dtype.type(int(fill))
     message = f"{dtype} can't hold fill={fill!r} exactly"
     raise DtypeError(message)
-
-
-def _path(file: Any) -> str:
-    try:
-        return os.fsdecode(file)
-    except TypeError:
-        message = f"file is a path, not {file!r}"
-        raise SettingsError(message) from None
-
-
-def _marked(array: Any) -> np.ndarray:
-    refuse_masked(array)
-    known = np.asarray(array)
-    if known.ndim != 2 or known.dtype.kind not in "biuf":
-        message = (
-            f"a mask is an array of numbers, shape (rows, columns), not one of "
-            f"{known.dtype}, shape {known.shape}"
-        )
-        raise SettingsError(message)
-    marked = np.ascontiguousarray(known != 0)
-    marked.flags.writeable = False
-    return marked
-
-
-def _below(image: np.ndarray, low: Number) -> np.ndarray:
-    if image.dtype.kind != "f":
-        # numpy compares whole numbers with Python's exactly, whatever their size.
-        return np.asarray(_whole(image) < math.ceil(low))
-    edge = _in(image.dtype, low)
-    if float(edge) < low:
-        edge = np.nextafter(edge, image.dtype.type(np.inf))
-    return np.asarray(image < edge)
-
-
-def _above(image: np.ndarray, high: Number) -> np.ndarray:
-    if image.dtype.kind != "f":
-        return np.asarray(_whole(image) > math.floor(high))
-    edge = _in(image.dtype, high)
-    if float(edge) > high:
-        edge = np.nextafter(edge, image.dtype.type(-np.inf))
-    return np.asarray(image > edge)
-
-
-def _whole(image: np.ndarray) -> np.ndarray:
-    return image.view(np.uint8) if image.dtype.kind == "b" else image
-
-
-def _in(dtype: np.dtype, number: Number) -> Any:
-    """Round a number to a dtype of floats; Python compares the two exactly."""
-    with np.errstate(over="ignore"):
-        try:
-            return dtype.type(float(number))
-        except OverflowError:
-            return dtype.type(math.inf if number > 0 else -math.inf)

@@ -9,20 +9,20 @@ import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.corrections import (
-    Bound,
+    BoundCorrection,
+    BoundDark,
     Correction,
     DarkSubtract,
     FlatField,
-    Joining,
-    Kind,
+    FrameCombiner,
+    ImageKind,
     Nearest,
     Notes,
-    Reference,
+    ReferenceImages,
     bind,
     configuration_of,
     correct,
 )
-from tiffin.corrections.dark import BoundDark
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import NoImageError, SourceError
 from tiffin.export.joined import Joined
@@ -80,11 +80,11 @@ class Correcting:
     ) -> None:
         self._steps = steps
         self._axes = axes
-        self.joins = tuple(step for step in steps if isinstance(step, Joining))
+        self.joins = tuple(step for step in steps if isinstance(step, FrameCombiner))
         """What makes one frame of several, in order."""
         self._find_run = find_run
         self._roots = roots
-        self._bound: dict[str, list[Bound]] = {}
+        self._bound: dict[str, list[BoundCorrection]] = {}
         self._views: dict[str, _View] = {}
         self._whole: set[str] = set()
         self._lock = threading.RLock()
@@ -125,7 +125,7 @@ class Correcting:
         for frames in groups.values():
             self._view(frames[0]).note(_reference(frames[0]))
 
-    def kind(self, frame: Frame) -> Kind:
+    def kind(self, frame: Frame) -> ImageKind:
         """Return what will come of a frame: light, dark, or what is left of both.
 
         Raises
@@ -153,7 +153,7 @@ class Correcting:
         pixels, steps = frame.pixels, self._of(frame)
         if not isinstance(pixels, Joined):
             if frame.kind == "dark":  # which is not joined
-                steps = [step for step in steps if not isinstance(step, Joining)]
+                steps = [step for step in steps if not isinstance(step, FrameCombiner)]
             return correct(image, frame, steps, notes)
         pixels.tell(notes)
         image = correct(image, frame, self._part(frame, len(self.joins)), notes)
@@ -168,10 +168,10 @@ class Correcting:
 
         return act
 
-    def _part(self, frame: Frame, number: int) -> Sequence[Bound]:
+    def _part(self, frame: Frame, number: int) -> Sequence[BoundCorrection]:
         """Return the corrections that stand before the join of that number."""
         steps = self._of(frame)
-        ends = [k for k, step in enumerate(steps) if isinstance(step, Joining)]
+        ends = [k for k, step in enumerate(steps) if isinstance(step, FrameCombiner)]
         begins = [0, *(k + 1 for k in ends)]
         return steps[begins[number] : [*ends, len(steps)][number]]
 
@@ -198,7 +198,7 @@ class Correcting:
                 if is_over(run):
                     self.end_run(run)
 
-    def _of(self, frame: Frame) -> Sequence[Bound]:
+    def _of(self, frame: Frame) -> Sequence[BoundCorrection]:
         """Return the corrections bound to a frame's run; made once."""
         with self._lock:
             if frame.run not in self._bound:
@@ -236,7 +236,9 @@ class _View:
         self._start = start
         self._find_run = find_run
         self._roots = roots
-        self._streams: dict[tuple[str | None, str | None], dict[Any, Reference]] = {}
+        self._streams: dict[
+            tuple[str | None, str | None], dict[Any, ReferenceImages]
+        ] = {}
         self._others: list[Assembler] = []
 
     @property
@@ -247,27 +249,29 @@ class _View:
         for assembler in self._others:
             assembler.close()
 
-    def note(self, dark: tuple[Any, str | None, Reference]) -> None:
+    def note(self, dark: tuple[Any, str | None, ReferenceImages]) -> None:
         """Keep what a stream has given; told again, it is kept once."""
         event, field, reference = dark
         kept = self._streams.setdefault((reference.stream, field), {})
         kept.setdefault(event, reference)
 
-    def of_stream(self, stream: str, field: str | None) -> Sequence[Reference]:
+    def of_stream(self, stream: str, field: str | None) -> Sequence[ReferenceImages]:
         found = self._streams.get((stream, field), {})
         return sorted(found.values(), key=lambda reference: reference.time)
 
-    def of_file(self, path: str) -> Reference:
+    def of_file(self, path: str) -> ReferenceImages:
         images = read_images(path)
-        return Reference(read=lambda: images, name=path)
+        return ReferenceImages(read=lambda: images, name=path)
 
-    def near(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
+    def nearest_runs(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
         if self._find_run is None:
             message = f"{query!r} can't be looked up: no catalogue is known here"
             raise SourceError(message)
         return self._find_run.near(catalog, query, self._start)
 
-    def of_run(self, uid: str, field: str | None, catalog: Any) -> Sequence[Reference]:
+    def of_run(
+        self, uid: str, field: str | None, catalog: Any
+    ) -> Sequence[ReferenceImages]:
         if self._find_run is None:
             message = f"run {uid[:8]} can't be looked up: no catalogue is known here"
             raise SourceError(message)
@@ -280,7 +284,7 @@ class _View:
             axes=self._axes,
         )
         self._others.append(assembler)
-        found: dict[int, Reference] = {}
+        found: dict[int, ReferenceImages] = {}
         for name, doc in self._find_run(catalog, uid):
             for frame in assembler(name, doc):
                 if frame.problem is not None and frame.seq_num is None:
@@ -297,7 +301,7 @@ def _is_empty(frame: Frame) -> bool:
     return isinstance(frame.problem, NoImageError)
 
 
-def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
+def _reference(frame: Frame) -> tuple[Any, str | None, ReferenceImages]:
     """See the images of a frame's event as something to correct with."""
     pixels, problem = frame.pixels, frame.problem
     read: list[np.ndarray] = []
@@ -315,7 +319,7 @@ def _reference(frame: Frame) -> tuple[Any, str | None, Reference]:
 
     place = f"stream {frame.stream!r}, event {frame.seq_num}"
     time, is_timed = frame.taken()
-    reference = Reference(
+    reference = ReferenceImages(
         read=images,
         run=frame.run,
         stream=frame.stream,

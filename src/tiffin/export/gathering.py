@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tiffin.assemble import DeclaredImages
     from tiffin.axes import Axes
-    from tiffin.corrections import Joining
+    from tiffin.corrections import FrameCombiner
     from tiffin.export.correcting import Correcting
     from tiffin.frames import Frame
     from tiffin.settings import Settings
@@ -197,7 +197,7 @@ class _Stage:
 
     def __init__(
         self,
-        step: Joining,
+        step: FrameCombiner,
         number: int,
         correcting: Correcting,
         axes: Axes,
@@ -329,13 +329,13 @@ def _span(first: Frame, last: Frame) -> str:
 
 
 def announced_after(
-    steps: Iterable[Joining], announced: DeclaredImages
+    steps: Iterable[FrameCombiner], announced: DeclaredImages
 ) -> DeclaredImages:
     """Return what a descriptor promises of joined frames: how many an event, at most.
 
     Parameters
     ----------
-    steps : iterable of Joining
+    steps : iterable of FrameCombiner
     announced : DeclaredImages
         Of the frames themselves.
     """

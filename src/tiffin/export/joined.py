@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.axes import Hints
-from tiffin.corrections import Joining, Notes, check_alike
-from tiffin.corrections.arithmetic import Running, real
+from tiffin.corrections import (
+    FrameCombiner,
+    Notes,
+    RunningSum,
+    check_real,
+    check_same_kind,
+)
 from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
 from tiffin.frames import Frame, Images
 
@@ -35,7 +40,7 @@ class Joined:
 
     Parameters
     ----------
-    step : Joining
+    step : FrameCombiner
     correct : callable
         What acts on each image before: (image, frame, notes) → image.
     first : Frame
@@ -51,7 +56,7 @@ class Joined:
         How many frames are to be joined, as far as that is known.
     """
 
-    def __init__(self, step: Joining, correct: Correct, first: Frame) -> None:
+    def __init__(self, step: FrameCombiner, correct: Correct, first: Frame) -> None:
         self._step = step
         self._correct = correct
         pixels = first.pixels
@@ -67,7 +72,7 @@ class Joined:
         self._left: deque[tuple[Frame, int | None]] = deque()
         self._failed: TiffinError | None = None
         self._is_done = False
-        self._running: Running | None = None
+        self._running: RunningSum | None = None
         self._notes = Notes()
 
     def add(
@@ -225,7 +230,7 @@ class Joined:
         if self._running is None:
             self._begin(image)
         assert self._running is not None  # noqa: S101 (just begun)
-        check_alike(self._running, self._first, image, frame)
+        check_same_kind(self._running, self._first, image, frame)
         self._running.add(image)
         self._note(notes)
         if inner is not None:
@@ -233,8 +238,10 @@ class Joined:
 
     def _begin(self, image: np.ndarray) -> None:
         # What no dtype can hold is known before all the others are read.
-        self._step.dtype(real(image).dtype, self._step.n or len(self._left))
-        self._running = Running(image.shape, image.dtype)
+        self._step.result_dtype(
+            check_real(image).dtype, self._step.n or len(self._left)
+        )
+        self._running = RunningSum(image.shape, image.dtype)
         self.hints = Hints.of_images(image.shape, axes=image.ndim)
 
     def _note(self, notes: Notes) -> None:

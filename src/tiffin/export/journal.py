@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tiffin.corrections import described
+from tiffin.corrections import describe
 from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
@@ -188,7 +188,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "template": settings.template.text,
         "fields": settings.fields,
         "streams": settings.streams,
-        "corrections": [described(step) for step in settings.corrections],
+        "corrections": [describe(step) for step in settings.corrections],
         "profile": "plain",
         "compression": settings.writer.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,

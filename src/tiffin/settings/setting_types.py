@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from tiffin.corrections import Correction, DarkSubtract, Kind, Step
+from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
 from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.writers import WRITABLE
 
@@ -117,7 +117,7 @@ def _corrections(value: Any) -> tuple[Correction, ...]:
         if isinstance(step, type):
             message = f"must be made with settings: {step.__name__}(...), not the class"
             raise ValueError(message)
-        if not callable(step) and not isinstance(step, Step):
+        if not callable(step) and not isinstance(step, SupportsBind):
             message = (
                 f"must be those of tiffin.corrections, or functions "
                 f"(image, frame) -> image, not {step!r}"
@@ -170,7 +170,7 @@ SomeNames = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
 Dtype = Annotated[Any, BeforeValidator(_dtype)]
 Corrections = Annotated[Any, BeforeValidator(_corrections)]
 Kinds = Annotated[
-    tuple[Kind, ...], BeforeValidator(lambda value: _names(value) or ("sub",))
+    tuple[ImageKind, ...], BeforeValidator(lambda value: _names(value) or ("sub",))
 ]
 Frames = Annotated[Any, BeforeValidator(parse_frames)]
 First = Annotated[int, BeforeValidator(parse_first)]

@@ -70,7 +70,7 @@ def starts_near(
 
     what = f"a {type(catalog).__name__} can't be searched for {query!r}"
     for start in guarded(starts, lambda: what):
-        if query.reaches(start, light) and query.matches(start):
+        if query.in_range(start, light) and query.matches(start):
             yield start
 
 

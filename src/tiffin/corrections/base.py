@@ -1,0 +1,303 @@
+"""What a correction is: settings, bound to a run and then applied to its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, is_dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from tiffin.dtypes import refuse_masked
+from tiffin.errors import CorrectionError, TiffinError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tiffin.corrections.nearest_run import Nearest
+    from tiffin.frames import Frame
+
+__all__ = [
+    "BoundCorrection",
+    "Correction",
+    "Notes",
+    "PixelCorrection",
+    "ReferenceImages",
+    "RunView",
+    "SupportsBind",
+    "bind",
+    "correct",
+    "describe",
+]
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the corrections of one image report.
+
+    Attributes
+    ----------
+    clipped : int
+        Number of pixels whose value was replaced, as the user asked.
+    used : list of mapping
+        The other images that were used: run, stream, seq_num, checksum and so on.
+    steps : list of str
+        The corrections that changed the image, in order, each in one line.
+    """
+
+    clipped: int = 0
+    used: list[Mapping[str, Any]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceImages:
+    """Images that others are corrected with, such as darks.
+
+    Attributes
+    ----------
+    read : callable
+        Returns them: ndarray, shape (images, rows, columns) [counts], read-only.
+    run, stream : str or None
+    seq_num : int or None
+    time : float
+        Time of the event, or of the descriptor if the event has none [s since 1970].
+    is_timed : bool
+        Whether `time` is that of the event.
+    configuration : mapping
+        Configuration of the detector, by key.
+    name : str
+        Name for messages.
+    frame : Frame or None
+        The first image, if they are frames of a run.
+    """
+
+    read: Callable[[], np.ndarray]
+    run: str | None = None
+    stream: str | None = None
+    seq_num: int | None = None
+    time: float = 0.0
+    is_timed: bool = True
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    frame: Frame | None = None
+
+
+class RunView(Protocol):
+    """What a correction may ask about the run that it is bound to.
+
+    The export implements this, so that corrections open no file or catalogue.
+    """
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """The run's start document."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all documents of the run are known, as in a replay."""
+        ...
+
+    def of_run(
+        self, uid: str, field: str | None, catalog: Any
+    ) -> Sequence[ReferenceImages]:
+        """Return the images of another run, one item for each event.
+
+        Raises
+        ------
+        TiffinError
+            If the catalogue has no such run, or the run no such field.
+        """
+        ...
+
+    def nearest_runs(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
+        """Return the start documents of runs that match a query, nearest first.
+
+        Raises
+        ------
+        TiffinError
+            If there is no catalogue, or it can't be searched.
+        """
+        ...
+
+    def of_stream(self, stream: str, field: str | None) -> Sequence[ReferenceImages]:
+        """Return the images that a stream of this run has given so far, by time."""
+        ...
+
+    def of_file(self, path: str) -> ReferenceImages:
+        """Return the images of a file: TIFF, NPY, or ``file.h5:/path/of/dataset``."""
+        ...
+
+
+class BoundCorrection(Protocol):
+    """A correction that is bound to a run."""
+
+    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> Any:
+        """Return the corrected image.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns) [counts]
+            Read-only.
+        frame : Frame
+        notes : Notes
+            The correction adds what it has to report.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsBind(Protocol):
+    """A correction with settings. ``str()`` describes it in one line."""
+
+    def bind(self, run: RunView) -> BoundCorrection:
+        """Return the correction, ready for the images of a run."""
+        ...
+
+
+class CorrectionFunction(Protocol):
+    """A function of the user."""
+
+    def __call__(self, image: np.ndarray, frame: Frame, /) -> Any:
+        """Return the corrected image."""
+        ...
+
+
+Correction = SupportsBind | CorrectionFunction
+"""An item of ``corrections=[...]``."""
+
+
+class PixelCorrection:
+    """Base of corrections that need nothing but the image.
+
+    Such a correction needs no run: it can be called directly, with an image alone.
+    """
+
+    __slots__ = ()
+
+    def bind(self, _run: RunView | None = None, /) -> Self:
+        """Return the correction itself."""
+        return self
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        _frame: Frame | None = None,
+        notes: Notes | None = None,
+        /,
+    ) -> np.ndarray:
+        """Return the corrected image.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns) or (rows, columns, samples) [counts]
+        _frame : Frame, optional
+            Not used.
+        notes : Notes, optional
+            The correction adds what it has to report.
+
+        Raises
+        ------
+        CorrectionError
+            If the image does not have the shape that the settings need.
+        DtypeError
+            If the image's dtype, or the dtype of the result, does not hold the values.
+        """
+        return self._apply(image, Notes() if notes is None else notes)
+
+    def _apply(self, image: np.ndarray, notes: Notes) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _BoundFunction:
+    """A user's function, which does not take notes."""
+
+    def __init__(self, function: CorrectionFunction) -> None:
+        self._function = function
+        self.__name__ = getattr(function, "__name__", repr(function))
+
+    def __str__(self) -> str:
+        return describe(self._function)
+
+    def __call__(self, image: np.ndarray, frame: Frame, _notes: Notes, /) -> Any:
+        return self._function(image, frame)
+
+
+def bind(correction: Correction, run: RunView) -> BoundCorrection:
+    """Bind a correction, or a user's function, to a run."""
+    if isinstance(correction, SupportsBind):
+        return correction.bind(run)
+    return _BoundFunction(correction)
+
+
+def describe(correction: object) -> str:
+    """Return a correction as one line: a function's name, or a class with its settings.
+
+    Examples
+    --------
+    >>> def halve(image, frame):
+    ...     return image / 2
+    >>> describe(halve).rpartition(".")[2], describe(Notes(clipped=3))
+    ('halve', 'Notes(clipped=3, used=[], steps=[])')
+    """
+    name = getattr(correction, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{getattr(correction, '__module__', '?')}.{name}"
+    # The default text of an object has its address, which changes.
+    has_text = (
+        is_dataclass(correction) or type(correction).__str__ is not object.__str__
+    )
+    return str(correction) if has_text else type(correction).__qualname__
+
+
+def correct(
+    image: np.ndarray,
+    frame: Frame,
+    corrections: Iterable[BoundCorrection],
+    notes: Notes,
+) -> np.ndarray:
+    """Apply corrections in order.
+
+    Each correction gets a read-only image, so that one that works in place fails
+    instead of changing pixels that others use.
+
+    Parameters
+    ----------
+    image : ndarray, shape (rows, columns) [counts]
+    frame : Frame
+    corrections : iterable of BoundCorrection
+    notes : Notes
+        Filled with what the corrections report.
+
+    Raises
+    ------
+    CorrectionError
+        If a correction raises, or does not return an image.
+    """
+    for correction in corrections:
+        guarded = image.view()
+        guarded.flags.writeable = False
+        try:
+            changed = correction(guarded, frame, notes)
+        except TiffinError:
+            raise
+        except BaseException as error:  # a plug-in's SystemExit fails its frame only
+            why = f"{type(error).__name__}: {error}"
+            message = f"correction {_name(correction)}: {why}"
+            raise CorrectionError(message) from error
+        if changed is guarded:
+            continue
+        notes.steps.append(describe(correction))
+        refuse_masked(changed)
+        image = np.asarray(changed)
+        if image.ndim not in (2, guarded.ndim):
+            message = (
+                f"correction {_name(correction)} returned an array of shape "
+                f"{image.shape}, not an image of two dimensions"
+            )
+            raise CorrectionError(message)
+    return image
+
+
+def _name(correction: object) -> str:
+    return getattr(correction, "__name__", None) or str(correction)

@@ -1,0 +1,187 @@
+"""Find a run by its start document, and by when it began."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tiffin.corrections.checks import check_choice, set_fields
+from tiffin.corrections.references import Order
+from tiffin.errors import FieldError, NoImageError, SettingsError
+from tiffin.start_document import equal_values, get_nested, start_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tiffin.corrections.base import ReferenceImages, RunView
+    from tiffin.frames import Frame
+
+__all__ = ["Nearest", "find_reference_run"]
+
+MAX_RUNS = 100
+"""Runs that are looked at until one fits; each may cost several requests."""
+
+MAX_SHOWN = 3
+"""Runs that did not fit, and are listed in the message."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Nearest:
+    """The run nearest in time whose start document has these values.
+
+    By default only runs that began before the light's run are used, or with it. So a
+    replay years later finds the dark that was found live. Of two runs at the same
+    distance, the earlier is used; of two that began together, the first by uid.
+
+    Parameters
+    ----------
+    metadata : mapping, optional
+        Key of the start document → value; ``"sample.name"`` is a key inside a key. For
+        keys that are no Python names, or are arguments of this class.
+    within : float, optional
+        The largest distance in time from the light's run [s].
+    later : bool
+        The same as ``order="nearest"``.
+    order : {"before", "nearest", "after"}
+        Use runs that began before the light's run, on both sides, or after it.
+    **more
+        Further keys and values.
+
+    Raises
+    ------
+    SettingsError
+        If there are no keys, or an argument is not allowed.
+
+    Examples
+    --------
+    >>> Nearest(plan_name="dark", within=3600)
+    Nearest(plan_name='dark', within=3600)
+    >>> Nearest({"sample.name": "Ni"}).matches({"sample": {"name": "Ni"}})
+    True
+    """
+
+    metadata: tuple[tuple[str, Any], ...]
+    within: float | None
+    order: Order
+
+    def __init__(
+        self,
+        metadata: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        /,
+        *,
+        within: float | None = None,
+        later: bool = False,
+        order: Order | None = None,
+        **more: Any,
+    ) -> None:
+        wanted: dict[Any, Any] = {**dict(metadata), **more}
+        if not wanted or not all(isinstance(key, str) and key for key in wanted):
+            message = (
+                f"Nearest needs keys of the start document and their values, such as "
+                f"Nearest(plan_name='dark'), not {wanted!r}"
+            )
+            raise SettingsError(message)
+        if later and order not in (None, "nearest"):
+            message = f"later=True means order='nearest', but order={order!r} is given"
+            raise SettingsError(message)
+        order = order or ("nearest" if later else "before")
+        check_choice("order", order, Order)
+        items = tuple(sorted(wanted.items(), key=lambda item: item[0]))
+        set_fields(self, metadata=items, within=_seconds(within), order=order)
+
+    def __repr__(self) -> str:
+        keywords = [(k, v) for k, v in self.metadata if _is_keyword(k)]
+        others = {k: v for k, v in self.metadata if not _is_keyword(k)}
+        shown = [f"{others!r}"] if others else []
+        shown += [f"{key}={value!r}" for key, value in keywords]
+        shown += [f"within={self.within!r}"] if self.within is not None else []
+        order = {"nearest": ["later=True"], "after": ["order='after'"]}
+        return f"Nearest({', '.join([*shown, *order.get(self.order, [])])})"
+
+    def with_order(self, order: Order) -> Nearest:
+        """Return the same query with another order."""
+        return Nearest(self.metadata, within=self.within, order=order)
+
+    def matches(self, start: Mapping[str, Any]) -> bool:
+        """Return whether a start document has all the values."""
+        return all(
+            equal_values(get_nested(start, key), value) for key, value in self.metadata
+        )
+
+    def in_range(self, start: Mapping[str, Any], light: Mapping[str, Any]) -> bool:
+        """Return whether another run began on the right side of a light's, and near."""
+        after = start_time(start) - start_time(light)
+        side = {"before": after <= 0, "after": after >= 0}.get(self.order, True)
+        near = self.within is None or abs(after) <= self.within
+        return side and near and start.get("uid") != light.get("uid")
+
+
+def _is_keyword(key: str) -> bool:
+    return key.isidentifier() and key not in ("within", "later", "order")
+
+
+def _seconds(within: Any) -> float | None:
+    if within is None:
+        return None
+    is_number = isinstance(within, (int, float)) and not isinstance(within, bool)
+    if not is_number or not 0 <= within < math.inf:
+        message = f"within must be a number of seconds of at least 0, not {within!r}"
+        raise SettingsError(message)
+    seconds: float = within
+    return seconds
+
+
+def find_reference_run(
+    query: Nearest,
+    frame: Frame,
+    run: RunView,
+    catalog: Any,
+    mismatch: Callable[[ReferenceImages], str | None],
+) -> tuple[Sequence[ReferenceImages], str]:
+    """Find the nearest run whose images of a frame's field fit the frame.
+
+    Parameters
+    ----------
+    query : Nearest
+    frame : Frame
+    run : RunView
+    catalog : object
+        Where to look; None for the default of the export.
+    mismatch : callable
+        Returns why an image does not fit, or None if it fits.
+
+    Returns
+    -------
+    images : sequence of ReferenceImages
+        One for each event; empty if no run fits.
+    why : str
+        Why no run fits.
+    """
+    unfit: list[str] = []
+    for start in islice(run.nearest_runs(query, catalog), MAX_RUNS):
+        uid = str(start["uid"])
+        try:
+            images = run.of_run(uid, frame.field, catalog)
+        except (FieldError, NoImageError) as error:
+            unfit.append(f"run {uid[:8]}: {error}")
+            continue
+        reasons = [why for reference in images if (why := mismatch(reference))]
+        if images and not reasons:
+            return images, ""
+        reasons = reasons or [f"it has no image of {frame.field!r}"]
+        unfit.append(f"run {uid[:8]}: {reasons[0]}")
+    return [], _why_none(query, unfit)
+
+
+def _why_none(query: Nearest, unfit: Sequence[str]) -> str:
+    if not unfit:
+        hint = {
+            "before": ", that began before it (order='nearest' looks on both sides)",
+            "after": ", that began after it, so far",
+        }.get(query.order, "")
+        return f"there is no other run for {query!r}{hint}"
+    more = [f"{len(unfit) - MAX_SHOWN} more"] * (len(unfit) > MAX_SHOWN)
+    reasons = "; ".join([*unfit[:MAX_SHOWN], *more])
+    return f"{len(unfit)} run(s) looked at for {query!r}, and none fits: {reasons}"
