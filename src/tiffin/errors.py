@@ -1,30 +1,30 @@
-"""What can go wrong, as a tree.
+"""The exceptions of tiffin.
 
 ::
 
     TiffinError
-    ├── SettingsError (ValueError)        a setting that can't work
-    │   └── ResumeError                   an export resumed with other settings
-    ├── TemplateError (ValueError)        a template, or what it asks of a run
-    │   └── MissingKeyError (LookupError) a key that this run or event lacks
-    ├── FieldError (LookupError)          a field that is no image, or not there
-    ├── NoImageError (LookupError)        nothing to export here: a skipped record
-    ├── DtypeError (TypeError)            pixels that a TIFF can't hold as asked
-    ├── CollisionError (ValueError)       two frames would get one name
-    ├── ExistsError (FileExistsError)     a file of that name is there already
-    ├── SourceError (ValueError)          a source that can't be read as documents
-    ├── ReadError (OSError)               pixels that can't be read
-    │   ├── NotYetError                   a file that is not there, or not whole, yet
+    ├── SettingsError (ValueError)        a setting is not valid
+    │   └── ResumeError                   an export is resumed with other settings
+    ├── TemplateError (ValueError)        a template is not valid, or gives no name
+    │   └── MissingKeyError (LookupError) a key of the template is not in the documents
+    ├── FieldError (LookupError)          a field is missing or is no image
+    ├── NoImageError (LookupError)        there is no image to export: it is skipped
+    ├── DtypeError (TypeError)            the pixels do not fit the dtype
+    ├── CollisionError (ValueError)       several frames have the same name
+    ├── ExistsError (FileExistsError)     the file exists already
+    ├── SupersededError                   the point was taken again later: it is skipped
+    ├── SourceError (ValueError)          the source can't be read as documents
+    ├── ReadError (OSError)               the pixels can't be read
+    │   ├── NotYetError                   the file is not there or not complete yet
     │   └── UnknownFormatError            no handler or reader is registered
-    ├── WriteError (OSError)              a file that can't be written
-    │   └── NoRoomError                   more than the disk has room for
-    ├── VerifyError (ValueError)          a file that is not what was exported
-    ├── CorrectionError (RuntimeError)    a correction that failed
-    │   └── MissingDarkError              a light without a dark
-    └── MissingLibraryError (ImportError) an optional library that is not installed
+    ├── WriteError (OSError)              the file can't be written
+    │   └── NoRoomError                   the disk has too little space
+    ├── VerifyError (ValueError)          the file is not what was exported
+    ├── CorrectionError (RuntimeError)    a correction failed
+    │   └── MissingDarkError              there is no dark for an image
+    └── MissingLibraryError (ImportError) an optional library is not installed
 
-Each subclasses the built-in exception that it replaces, so that old ``except`` clauses
-go on working.
+Each error is also of the built-in type in brackets.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ __all__ = [
     "ResumeError",
     "SettingsError",
     "SourceError",
+    "SupersededError",
     "TemplateError",
     "TiffinError",
     "UnknownFormatError",
@@ -63,34 +64,37 @@ __all__ = [
 
 
 class TiffinError(Exception):
-    """The base of every error that tiffin raises by itself.
+    """The base class of all errors of tiffin.
 
     Attributes
     ----------
     report : Report or None
-        What the export had done, on errors that end one with ``on_error="raise"``.
+        The report of the export that the error ended, with ``on_error="raise"``.
     exit_status : int
-        What a shell gets when this error ends a command.
+        The exit status of a shell command that the error ends.
+    skip : bool
+        Whether the frame is skipped, and not failed.
     """
 
     report: Report | None = None
     exit_status = 1
+    skip = False
 
 
 class SettingsError(TiffinError, ValueError):
-    """A setting that can't work, whatever the run.
+    """A setting is not valid.
 
     Parameters
     ----------
     problem : str
         What is wrong, such as "must be True or False, not 1".
     setting : str, optional
-        The name of the setting, which the message begins with.
+        The name of the setting. The message begins with it.
 
     Attributes
     ----------
     problem, setting : str
-        As given: the shell and the configuration file write the setting in their way.
+        As given. The shell and the configuration file write the setting in their way.
     """
 
     exit_status = 2
@@ -102,18 +106,18 @@ class SettingsError(TiffinError, ValueError):
 
 
 class ResumeError(SettingsError):
-    """An export that is resumed with other settings; the message shows them."""
+    """An export is resumed with other settings. The message shows the difference."""
 
     exit_status = 1
 
 
 class TemplateError(TiffinError, ValueError):
-    """A template that can't work, or a name that it can't make.
+    """A template is not valid, or gives no name for an image.
 
     Attributes
     ----------
     column : int
-        Where in the template, counted from 1.
+        The place in the template, counted from 1.
     """
 
     exit_status = 2
@@ -124,33 +128,33 @@ class TemplateError(TiffinError, ValueError):
 
 
 class MissingKeyError(TemplateError, LookupError):
-    """A key that the template names and this run or event lacks."""
+    """A key of the template is not in the documents of the run, or has no value."""
 
     exit_status = 1
 
 
 class FieldError(TiffinError, LookupError):
-    """A field that is no image, or that the run does not have."""
+    """A field is no image, or the run does not have it."""
 
 
 class NoImageError(TiffinError, LookupError):
-    """Nothing to export here; the record's status is ``"skipped"``."""
+    """There is no image to export. The status of the record is ``"skipped"``."""
 
 
 class DtypeError(TiffinError, TypeError):
-    """Pixels that can't be held exactly in the dtype asked for, or in a TIFF."""
+    """The pixels can't be stored exactly in the requested dtype, or in a TIFF."""
 
 
 class CollisionError(TiffinError, ValueError):
-    """Two frames of one export would get the same name."""
+    """Several frames of an export have the same name."""
 
 
 class ExistsError(TiffinError, FileExistsError):
-    """A file of that name is there already, and ``existing="error"``."""
+    """The file exists already, and ``existing="error"``."""
 
     @classmethod
     def at(cls, path: object) -> ExistsError:
-        """Say so, and what can be done."""
+        """Return the error for a path. Its message says what to do."""
         return cls(
             f"there is already a file at {path}: "
             f"existing='skip' leaves it, existing='replace' replaces it"
@@ -158,50 +162,50 @@ class ExistsError(TiffinError, FileExistsError):
 
 
 class SupersededError(TiffinError):
-    """A point that was taken again: another take of it is the frame."""
+    """The point was taken again. Only the later image is exported."""
 
     skip = True
 
 
 class SourceError(TiffinError, ValueError):
-    """A source that can't be read as Bluesky documents."""
+    """The source can't be read as Bluesky documents."""
 
 
 class ReadError(TiffinError, OSError):
-    """Pixels that can't be read: a file that vanished, an unknown format."""
+    """The pixels can't be read, for example because a file is missing."""
 
 
 class NotYetError(ReadError):
-    """A file that is not there, or not whole; live, it is looked for again."""
+    """The file is not there or not complete yet. A live export tries again later."""
 
 
 class UnknownFormatError(ReadError):
-    """No handler is registered for a spec, or no reader for a mimetype."""
+    """No handler is registered for the spec, or no reader for the mimetype."""
 
 
 class WriteError(TiffinError, OSError):
-    """A file or folder that can't be written."""
+    """A file or folder can't be written."""
 
 
 class NoRoomError(WriteError):
-    """More than the disk has room for, told before anything is written."""
+    """The disk has too little space for the export. Nothing was written."""
 
 
 class VerifyError(TiffinError, ValueError):
-    """A file that is missing, damaged, or not what was exported."""
+    """A file is missing, damaged, or not what was exported."""
 
 
 class CorrectionError(TiffinError, RuntimeError):
-    """A correction that failed, or gave back something that is no image."""
+    """A correction failed, or did not return an image."""
 
 
 class MissingDarkError(CorrectionError):
-    """A light without a dark.
+    """There is no dark for an image.
 
     Attributes
     ----------
     skip : bool
-        Whether it is to be left out, not to fail.
+        Whether the image is skipped, and not failed.
     """
 
     def __init__(self, message: str, *, skip: bool = False) -> None:
@@ -210,11 +214,11 @@ class MissingDarkError(CorrectionError):
 
 
 class MissingLibraryError(TiffinError, ImportError):
-    """An optional library that is not installed; the message names the extra."""
+    """An optional library is not installed. The message names the extra to install."""
 
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
-    """Name the nearest of `choices`, as the end of an error message.
+    """Return the end of an error message that suggests the most similar choices.
 
     Examples
     --------
@@ -226,9 +230,9 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     ''
     """
     names = sorted({str(choice) for choice in choices})
-    near = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
-    if near:
-        return ": did you mean " + " or ".join(map(repr, near)) + "?"
+    similar = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
+    if similar:
+        return ": did you mean " + " or ".join(map(repr, similar)) + "?"
     if not names:
         return ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

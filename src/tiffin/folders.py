@@ -1,7 +1,8 @@
-"""Folders below a root, opened one after another without following links.
+"""Open and create folders below a root without following symbolic links.
 
-The root is the user's word and may be a link. What lies below it may be named by
-metadata, or swapped by others in mid-run: a link there would lead files outside.
+The user chooses the root, and it may be a link. The folders below it may be named by
+metadata, or replaced by somebody else during a run: a link there could lead files
+outside of the root.
 """
 
 from __future__ import annotations
@@ -19,35 +20,38 @@ if TYPE_CHECKING:
 __all__ = [
     "Folders",
     "IrregularError",
-    "check_regular",
-    "link_refused",
-    "names_in",
+    "link_message",
+    "list_folder",
+    "require_regular_file",
     "sync_folder",
 ]
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
-_STEPS = frozenset(("", ".", ".."))
 _FOLDER = os.O_DIRECTORY | _CLOEXEC | getattr(os, "O_PATH", 0)
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | _CLOEXEC  # O_PATH allows no listing or fsync
 _READ = os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC
 
 
 class IrregularError(OSError):
-    """What a name stands for is a link, a folder, a pipe or a device: no plain file."""
+    """A path is no regular file, but a link, a folder, a pipe or a device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Opens and makes folders below a root. Safe in threads.
+    """Opens and creates folders below a root. Its methods are thread-safe.
+
+    All paths are relative to the root, with ``/`` between their parts. All methods
+    raise `OSError` for what the system refuses, and for a link below the root.
 
     Attributes
     ----------
     root : str
-        Given by the user: it may be a link.
+        An absolute path. It may be a link.
     follow_links : bool
         Whether folders and files below the root may be links.
     mode : int or None
-        The permissions of folders that are made; None for what the umask leaves. The
-        s bit that a folder has from the one above it stays.
+        The permissions of new folders; None leaves them to the umask. New folders
+        inherit the setgid bit in any case.
     """
 
     root: str
@@ -56,18 +60,7 @@ class Folders:
 
     @contextmanager
     def open(self, folder: str = "") -> Iterator[int]:
-        """Open a folder for the calls that take a ``dir_fd``.
-
-        Parameters
-        ----------
-        folder : str
-            Relative to the root, with ``/`` between its parts.
-
-        Raises
-        ------
-        OSError
-            If it is not there, no folder, or reached through a link.
-        """
+        """Open a folder for system calls with a ``dir_fd``, and close it afterwards."""
         descriptor = self.descriptor(folder)
         try:
             yield descriptor
@@ -75,36 +68,30 @@ class Folders:
             os.close(descriptor)
 
     def descriptor(self, folder: str) -> int:
-        """Open a folder as `open` does; the descriptor is the caller's to close."""
+        """Open a folder. The caller closes the descriptor."""
         if not folder:
             return os.open(self.root or "/", _FOLDER)
         parts = _parts(folder)
         if self.follow_links:
             return os.open(f"{self.root}/{folder}", _FOLDER)
-        # Only the last part of a path is looked at by O_NOFOLLOW: the root may be a
-        # link, the folder in it not.
-        descriptor = self._step(f"{self.root}/{parts[0]}", None, parts[0])
+        # O_NOFOLLOW looks at the last part of a path only, so the root may be a link.
+        descriptor = self._open_below(f"{self.root}/{parts[0]}", None, parts[0])
         for n, part in enumerate(parts[1:], 2):
             try:
-                below = self._step(part, descriptor, "/".join(parts[:n]))
+                below = self._open_below(part, descriptor, "/".join(parts[:n]))
             finally:
                 os.close(descriptor)
             descriptor = below
         return descriptor
 
     def make(self, folder: str = "", *, sync: bool = False) -> None:
-        """Make the root, a folder below it, and those between, where they are missing.
+        """Create the root, a folder below it, and all folders between, if missing.
 
         Parameters
         ----------
         folder : str
-            Relative to the root.
         sync : bool
             Whether to force each folder that got a new one to the disk.
-
-        Raises
-        ------
-        OSError
         """
         self._make_root(self.root, sync)
         above = os.open(self.root, _FOLDER)
@@ -112,104 +99,87 @@ class Folders:
         try:
             for n, part in enumerate(parts, 1):
                 self._make_one(part, above, sync)
-                below = self._step(part, above, "/".join(parts[:n]))
+                below = self._open_below(part, above, "/".join(parts[:n]))
                 os.close(above)
                 above = below
         finally:
             os.close(above)
 
-    def set_aside(self, name: str) -> str | None:
-        """Rename a link, so that its own name is free.
-
-        Parameters
-        ----------
-        name : str
-            Relative to the root.
+    def rename_link(self, path: str) -> str | None:
+        """Rename a link by adding ``.link``, to make its name free.
 
         Returns
         -------
         str or None
-            Its new path; None if it is no link.
-
-        Raises
-        ------
-        OSError
+            The new absolute path; None if the path is no link.
         """
-        folder, _, last = name.rpartition("/")
-        aside = f"{last}.link"
+        folder, _, name = path.rpartition("/")
+        new_name = f"{name}.link"
         with self.open(folder) as above:
-            if not _is_link(last, above):
+            if not _is_link(name, above):
                 return None
             with suppress(FileNotFoundError):
-                os.stat(aside, dir_fd=above, follow_symlinks=False)
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), aside)
-            os.rename(last, aside, src_dir_fd=above, dst_dir_fd=above)
-        return f"{self.root}/{name}.link"
+                os.stat(new_name, dir_fd=above, follow_symlinks=False)
+                code = errno.EEXIST
+                raise FileExistsError(code, os.strerror(code), new_name)
+            os.rename(name, new_name, src_dir_fd=above, dst_dir_fd=above)
+        return f"{self.root}/{path}.link"
 
-    def open_file(self, name: str) -> int:
-        """Open a plain file to read it; the descriptor is the caller's to close.
-
-        Parameters
-        ----------
-        name : str
-            Relative to the root.
+    def open_file(self, path: str) -> int:
+        """Open a regular file for reading. The caller closes the descriptor.
 
         Raises
         ------
         FileNotFoundError
-            If it is not there.
+            If there is no such file.
         IrregularError
-            If something else has its name: it is not read, nor waited for.
-        OSError
+            If it is no regular file. A pipe is not waited for.
         """
-        folder, _, last = name.rpartition("/")
-        _parts(last)
+        folder, _, name = path.rpartition("/")
+        _parts(name)
         flags = _READ if self.follow_links else _READ | os.O_NOFOLLOW
         with self.open(folder) as above:
             try:
-                descriptor = os.open(last, flags, dir_fd=above)
+                descriptor = os.open(name, flags, dir_fd=above)
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
-                    raise _irregular(f"{self.root}/{name}") from error
+                    raise _irregular(f"{self.root}/{path}") from error
                 raise
-        return check_regular(descriptor, f"{self.root}/{name}")
+        return require_regular_file(descriptor, f"{self.root}/{path}")
 
-    def _step(self, part: str, above: int | None, done: str) -> int:
+    def _open_below(self, part: str, above: int | None, path: str) -> int:
         flags = _FOLDER if self.follow_links else _FOLDER | os.O_NOFOLLOW
         try:
             return os.open(part, flags, dir_fd=above)
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP) and _is_link(part, above):
-                raise OSError(
-                    errno.ELOOP, link_refused(f"{self.root}/{done}")
-                ) from error
+                message = link_message(f"{self.root}/{path}")
+                raise OSError(errno.ELOOP, message) from error
             raise
 
     def _make_one(self, part: str, above: int | None, sync: bool) -> None:
         try:
             os.mkdir(part, dir_fd=above)
         except FileExistsError as error:
-            # Made by another thread meanwhile, as a rule; a link may lead nowhere.
+            # Usually another thread has just created it. A link may lead nowhere.
             if not _is_folder(part, above):
                 code = errno.ENOTDIR
                 raise NotADirectoryError(code, os.strerror(code), part) from error
             return
         if self.mode is not None:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
-            descriptor = os.open(part, flags, dir_fd=above)
+            descriptor = os.open(part, _LISTED | os.O_NOFOLLOW, dir_fd=above)
             try:
-                kept = os.fstat(descriptor).st_mode & stat.S_ISGID
-                os.fchmod(descriptor, self.mode | kept)
+                inherited = os.fstat(descriptor).st_mode & stat.S_ISGID
+                os.fchmod(descriptor, self.mode | inherited)
             finally:
                 os.close(descriptor)
-        if sync:
-            if above is None:
-                sync_folder(part.rpartition("/")[0] or ("/" if part[0] == "/" else "."))
-            else:
-                sync_folder(".", above)
+        if sync and above is not None:
+            sync_folder(".", above)
+        elif sync:
+            sync_folder(part.rpartition("/")[0] or ("/" if part[0] == "/" else "."))
 
     def _make_root(self, folder: str, sync: bool) -> None:
-        if os.path.isdir(folder):  # noqa: PTH112 (a Path costs as much)
+        if os.path.isdir(folder):  # noqa: PTH112 (a Path takes as long again)
             return
         above = folder.rpartition("/")[0]
         if above:
@@ -217,16 +187,16 @@ class Folders:
         self._make_one(folder, None, sync)
 
 
-def link_refused(path: str) -> str:
-    """Say why a link is not followed, and what to do."""
+def link_message(path: str) -> str:
+    """Return why a link is not followed, and what to do."""
     return (
         f"{path} is a link, and links below the folder of an export are not followed: "
-        f"take another template, or follow_links=True"
+        f"use another template, or follow_links=True"
     )
 
 
-def check_regular(descriptor: int, path: str) -> int:
-    """Return an open descriptor back if it is that of a plain file; else close it.
+def require_regular_file(descriptor: int, path: str) -> int:
+    """Return the descriptor of a regular file. Close any other, and raise.
 
     Raises
     ------
@@ -238,10 +208,9 @@ def check_regular(descriptor: int, path: str) -> int:
     raise _irregular(path)
 
 
-def names_in(folder: int) -> list[str]:
-    """List an open folder, in whatever order."""
-    # A descriptor of O_PATH lists nothing.
-    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | _CLOEXEC, dir_fd=folder)
+def list_folder(folder: int) -> list[str]:
+    """Return the names in an open folder, in any order."""
+    descriptor = os.open(".", _LISTED, dir_fd=folder)
     try:
         return os.listdir(descriptor)  # noqa: PTH208 (a Path takes no descriptor)
     finally:
@@ -250,8 +219,7 @@ def names_in(folder: int) -> list[str]:
 
 def sync_folder(folder: str, above: int | None = None) -> None:
     """Force a folder to the disk."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | _CLOEXEC
-    descriptor = os.open(folder, flags, dir_fd=above)
+    descriptor = os.open(folder, _LISTED, dir_fd=above)
     try:
         os.fsync(descriptor)
     finally:
@@ -259,12 +227,12 @@ def sync_folder(folder: str, above: int | None = None) -> None:
 
 
 def _irregular(path: str) -> IrregularError:
-    message = f"{path} is no regular file: it is a link, a folder, a pipe or a device"
+    message = f"{path} is no regular file, but a link, a folder, a pipe or a device"
     return IrregularError(errno.EINVAL, message)
 
 
 def _is_folder(part: str, above: int | None) -> bool:
-    """Tell, or raise what keeps the system from telling (`os.path.isdir` says no)."""
+    """Return whether a path is a folder. Unlike `os.path.isdir`, raise other errors."""
     try:
         return stat.S_ISDIR(os.stat(part, dir_fd=above).st_mode)
     except FileNotFoundError:  # a link that leads nowhere
@@ -276,8 +244,8 @@ def _is_link(part: str, above: int | None) -> bool:
 
 
 def _parts(folder: str) -> list[str]:
-    """Split a relative path, and refuse one that could leave the root."""
+    """Split a relative path. Refuse one that could leave the root."""
     parts = folder.split("/") if folder else []
-    if not _STEPS.isdisjoint(parts):
-        raise OSError(errno.EINVAL, f"{folder!r} is no path below a folder")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise OSError(errno.EINVAL, f"{folder!r} is not a path below a folder")
     return parts

@@ -12,7 +12,7 @@ import reprlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.folders import Folders, names_in
+from tiffin.folders import Folders, list_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,7 +129,7 @@ def manifests_in(root: Path) -> list[Path]:
     folders = Folders(os.fspath(root))
     try:
         with folders.open(FOLDER) as folder:
-            names = names_in(folder)
+            names = list_folder(folder)
     except FileNotFoundError:
         return []
     return [root / FOLDER / name for name in sorted(names) if name.endswith(".jsonl")]

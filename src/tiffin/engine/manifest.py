@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.engine.forks import renew_in_child
 from tiffin.engine.listed import FOLDER, lines_of
-from tiffin.folders import Folders, check_regular
+from tiffin.folders import Folders, require_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -160,7 +160,7 @@ class Manifest:
             if error.errno != errno.ELOOP:
                 raise
             for name in (FOLDER, f"{FOLDER}/{self._name}"):
-                aside = self._folders.set_aside(name)
+                aside = self._folders.rename_link(name)
                 if aside is not None:
                     message = "a manifest is never written through a link: it is now %s"
                     logger.warning(message, aside)
@@ -174,7 +174,7 @@ class Manifest:
                 descriptor = self._open_in(folder)
         except ValueError as error:  # a name that no system call takes
             raise OSError(errno.EINVAL, str(error), repr(self._name)) from error
-        check_regular(descriptor, f"{self._folders.root}/{FOLDER}/{self._name}")
+        require_regular_file(descriptor, f"{self._folders.root}/{FOLDER}/{self._name}")
         try:
             _refuse_hard_link(descriptor, self._name)
             with _locked(descriptor):

@@ -23,7 +23,7 @@ from tiffin.export.outcome import Named, Outcome, record_of
 from tiffin.export.retakes import Retakes
 from tiffin.export.siblings import Siblings
 from tiffin.export.sorting import Sorting
-from tiffin.folders import link_refused
+from tiffin.folders import link_message
 from tiffin.records import Record
 from tiffin.settings import format_frames
 from tiffin.template import field_to_add, with_number
@@ -358,7 +358,7 @@ class Namer:
             return None  # of an earlier take, which this one replaces
         link = self._siblings.link(name.rpartition("/")[0])
         if link is not None:
-            return WriteError(f"{path} can't be written: {link_refused(link)}")
+            return WriteError(f"{path} can't be written: {link_message(link)}")
         twin = self._siblings.twin(name)
         if twin is not None:
             message = (

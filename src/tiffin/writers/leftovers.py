@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tiffin.folders import names_in
+from tiffin.folders import list_folder
 
 if TYPE_CHECKING:
     from tiffin.folders import Folders
@@ -54,7 +54,7 @@ def clear_leftovers(folders: Folders, folder: str = "") -> int:
     removed = 0
     # Tidying is a courtesy: whatever hinders it is told by the write, if it matters.
     with suppress(OSError, ValueError), folders.open(folder) as above:
-        for name in names_in(above):
+        for name in list_folder(above):
             found = _LEFTOVER.fullmatch(name)
             if found and found["host"] == _HOST and not _alive(int(found["pid"])):
                 with suppress(OSError):
