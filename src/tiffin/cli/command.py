@@ -19,6 +19,9 @@ __all__ = ["Source", "command", "is_typed", "split_words"]
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
 ]
+CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+)
 
 
 class AllStreams(BaseModel, use_attribute_docstrings=True):
@@ -55,7 +58,7 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
             if parameter.kind is not parameter.VAR_KEYWORD
         }
         groups = {name: p.annotation for name, p in own.items() if _is_group(p)}
-        parameters = {"context": _keyword("context", typer.Context)} | added
+        parameters = {"context": CONTEXT} | added
         for model in groups.values():
             parameters |= _parameters(model, model.model_fields)
         parameters |= {name: p for name, p in own.items() if name not in groups}
@@ -70,8 +73,9 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
             try:
                 function(**given, **chosen)
             except SettingsError as error:
-                error.args = (_as_written(error, context),)
-                raise
+                if error.setting not in settings:
+                    raise
+                raise SettingsError(_as_written(error, context)) from error
 
         changed: Any = run
         changed.__name__, changed.__doc__ = function.__name__, function.__doc__
@@ -103,13 +107,9 @@ def _is_group(parameter: inspect.Parameter) -> bool:
     return isinstance(parameter.annotation, type(BaseModel))
 
 
-def _keyword(name: str, kind: Any, **default: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, **default
-    )
-
-
-def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
+def _parameters(
+    model: type[BaseModel], names: Iterable[str]
+) -> dict[str, inspect.Parameter]:
     """Return the parameters of settings, or of the fields of a group of options."""
     parameters = {}
     for name in names:
@@ -117,7 +117,9 @@ def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
         assert option is not None  # noqa: S101 (a command names options)
         kind, default = option.kind, None
         if kind is None:
-            kind, default = field.annotation, field.get_default()
+            kind, default = field.annotation, field.default
+        if field.is_required():
+            default = inspect.Parameter.empty
         kind = {Any: str, dict[str, str]: list[str]}.get(kind, kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(
@@ -129,11 +131,13 @@ def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
             show_default=not is_flag,
             rich_help_panel=getattr(model, "panel", None),
         )
-        if field.is_required():
-            parameters[name] = _keyword(name, Annotated[kind, shown])
-            continue
-        optional: Any = kind | None if default is None else kind
-        parameters[name] = _keyword(name, Annotated[optional, shown], default=default)
+        hint: Any = kind | None if default is None else kind
+        parameters[name] = inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[hint, shown],
+        )
     return parameters
 
 
@@ -182,10 +186,9 @@ CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
 
 def _as_written(error: SettingsError, context: typer.Context) -> str:
     """Return a message that names the setting as the user wrote it."""
-    option = option_of(error.setting) if error.setting in context.params else None
-    if option is None:
-        return str(error)
+    option = option_of(error.setting)
+    name = option.name if option else error.setting
     source = context.get_parameter_source(error.setting)
     if source and source.name == "DEFAULT_MAP":
-        return f"{context.params['config']}: {option.name} {error.problem}"
-    return f"--{option.name} {error.problem}"
+        return f"{context.params['config']}: {name} {error.problem}"
+    return f"--{name} {error.problem}"
