@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import Option, Settings, description, option_of
+from tiffin.settings import Option, Settings, check_model, description, option_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,23 +59,26 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
         }
         groups = {name: p.annotation for name, p in own.items() if _is_group(p)}
         parameters = {"context": CONTEXT} | added
+        models = dict.fromkeys(settings, Settings)
         for model in groups.values():
             parameters |= _parameters(model, model.model_fields)
+            models |= dict.fromkeys(model.model_fields, model)
         parameters |= {name: p for name, p in own.items() if name not in groups}
 
         def run(context: typer.Context, **given: Any) -> None:
             chosen = _keywords(context, {name: given.pop(name) for name in added})
-            for name, group in groups.items():
-                fields = {field: given.pop(field) for field in group.model_fields}
-                given[name] = group.model_construct(**fields)
             if "context" in own:
                 given["context"] = context
             try:
+                for name, group in groups.items():
+                    values = {field: given.pop(field) for field in group.model_fields}
+                    given[name] = check_model(group, _without_empty(values))
                 function(**given, **chosen)
             except SettingsError as error:
-                if error.setting not in settings:
+                if error.setting not in models:
                     raise
-                raise SettingsError(_as_written(error, context)) from error
+                text = _as_written(error, models[error.setting], context)
+                raise SettingsError(text) from error
 
         changed: Any = run
         changed.__name__, changed.__doc__ = function.__name__, function.__doc__
@@ -148,14 +151,17 @@ def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
         is_typed(context, "all_streams") or not is_typed(context, "streams")
     )
     keywords: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in _without_empty(given).items():
         option = option_of(name)
-        if value is None or value == []:
-            continue
         if option is not None and option.kind == dict[str, str]:
             value = _mapping(option.name, value)
         keywords[name] = CONVERSIONS.get(name, lambda same: same)(value)
     return keywords | {"streams": None} if every else keywords
+
+
+def _without_empty(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that were not given: None, or an empty list."""
+    return {name: value for name, value in given.items() if value not in (None, [])}
 
 
 def _mapping(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -184,9 +190,11 @@ CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
 """Settings that the shell writes otherwise than Python."""
 
 
-def _as_written(error: SettingsError, context: typer.Context) -> str:
+def _as_written(
+    error: SettingsError, model: type[BaseModel], context: typer.Context
+) -> str:
     """Return a message that names the setting as the user wrote it."""
-    option = option_of(error.setting)
+    option = option_of(error.setting, model)
     name = option.name if option else error.setting
     source = context.get_parameter_source(error.setting)
     if source and source.name == "DEFAULT_MAP":
