@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.sources.prefetch import PrefetchedArray
-from tiffin.sources.tiled_arrays import EventImages
+from tiffin.sources.prefetch import EventImages, PrefetchedArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +120,7 @@ class _Stream:
         if len(node.shape) > 2:
             rows = PrefetchedArray(node)
             if declared:
-                return lambda k: EventImages(rows, k, k + 1, whole=True)
+                return lambda k: EventImages(rows, k)
             return lambda k: _listed(rows.row(k))
         values = np.asarray(node[first:])
         if key in self._whole or data_key.get("dtype") == "integer":

@@ -14,7 +14,7 @@ import numpy as np
 
 from tiffin.errors import MissingLibraryError, SourceError
 from tiffin.sources.document_file import TruncatedError
-from tiffin.sources.tiled_arrays import UnreadableImages
+from tiffin.sources.prefetch import UnreadableImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

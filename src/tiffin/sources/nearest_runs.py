@@ -105,7 +105,7 @@ def _in_databroker(broker: Any, query: Nearest, light: Start) -> Iterator[Start]
 
 def _asked_for(starts: Iterator[Start], server: TiledServer) -> Iterator[Start]:
     """Go through what comes from a server, each within its time."""
-    while (start := server.ask(lambda: next(starts, None))) is not None:
+    while (start := server.call(lambda: next(starts, None))) is not None:
         yield start
 
 

@@ -137,11 +137,11 @@ def open_source(
     if isinstance(source, (str, os.PathLike)):
         return _file(Path(source), twice=twice)
     if tiled.is_run(source):
-        said: set[str] = set()  # warnings, each once, however often it is gone through
+        warned: set[str] = set()  # once, however often the run is read
         return _stored(
             source,
             lambda: tiled.documents(
-                source, via=via, roots=roots, said=said, timeout=timeout
+                source, via=via, roots=roots, warned=warned, timeout=timeout
             ),
         )
     if callable(getattr(source, "documents", None)):

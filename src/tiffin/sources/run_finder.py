@@ -135,7 +135,7 @@ def run_documents(
 def _asked(catalog: Any, look_up: Callable[[], Any], timeout: float) -> Any:
     """Look something up, on a server within a time."""
     client = getattr(getattr(catalog, "context", None), "http_client", None)
-    return look_up() if client is None else TiledServer(client, timeout).ask(look_up)
+    return look_up() if client is None else TiledServer(client, timeout).call(look_up)
 
 
 def _documents(catalog: Any, timeout: float) -> Documents | None:

@@ -67,8 +67,8 @@ def connect(
         with Client(timeout=seconds + 1, follow_redirects=True) as client:
             server = TiledServer(client, seconds)
             # The client's own first requests have no bound: they are made once before.
-            server.ask(lambda: client.get(_api(url)))
-            return server.ask(lambda: from_uri(address, api_key=api_key))
+            server.call(lambda: client.get(_api(url)))
+            return server.call(lambda: from_uri(address, api_key=api_key))
     except ServerError as error:
         message = f"{shown}: {error}"
         raise SourceError(message) from error
@@ -113,7 +113,7 @@ def find_runs(
     """
     try:
         server = TiledServer(client.context.http_client, check_timeout(timeout))
-        return server.ask(lambda: _found(client, selection))
+        return server.call(lambda: _found(client, selection))
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like
