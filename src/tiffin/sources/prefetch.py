@@ -36,11 +36,8 @@ MAX_TIMEOUTS = 3
 class PrefetchedArray:
     """Rows of a remote array, fetched in blocks of whole chunks.
 
-    Parameters
-    ----------
-    node : object
-        An array with ``shape``, ``dtype`` and perhaps ``chunks``. Slicing its first
-        axis gives a numpy array; several threads do so.
+    The array has ``shape``, ``dtype`` and perhaps ``chunks``; several threads slice its
+    first axis.
     """
 
     def __init__(self, node: Any) -> None:
@@ -125,13 +122,7 @@ def _rows_in_a_block(node: Any) -> int:
 class EventImages:
     """The images of one event, fetched when they are read.
 
-    Parameters
-    ----------
-    rows : PrefetchedArray
-    first : int
-        The event's first row.
-    count : int, optional
-        How many rows are the event's images; without it, the event is one row.
+    They are `count` rows of an array, or one row if that is None.
     """
 
     def __init__(
@@ -166,14 +157,7 @@ class EventImages:
 
 
 class UnreadableImages:
-    """Images that exist but can't be read correctly: every access raises the reason.
-
-    Parameters
-    ----------
-    reason : str
-    shape : tuple of int
-        Of an event, as its descriptor says.
-    """
+    """Images that exist but can't be read correctly: every access raises the reason."""
 
     def __init__(self, reason: str, shape: tuple[int, ...]) -> None:
         self._reason = reason

@@ -33,13 +33,7 @@ MAX_DETAIL = 300
 class ServedField:
     """One field of a stream, fetched from the server.
 
-    Parameters
-    ----------
-    node : object
-        A Tiled array.
-    rows_an_event : int or None
-        None if a row is an event; else an event's images are so many rows.
-    server : TiledServer
+    An event is `rows_an_event` rows of a Tiled array, or one row if that is None.
     """
 
     def __init__(
@@ -47,23 +41,17 @@ class ServedField:
     ) -> None:
         self.node = node
         self.events = int(node.shape[0]) // (rows_an_event or 1)
+        self.slices = UncompressedSlices(node, server)
+        self._array = PrefetchedArray(self.slices)
         self._rows_an_event = rows_an_event
-        self._slices = _UncompressedSlices(node, server)
-        self._array: PrefetchedArray | None = None
-
-    def on_first_block(self, check: Callable[[np.ndarray], object]) -> None:
-        """Call a function with the first block that is fetched."""
-        self._slices.on_first_block = check
 
     def images(self, k: int) -> EventImages:
-        """Return the images of event k, from 0; they are fetched when they are read."""
-        if self._array is None:
-            self._array = PrefetchedArray(self._slices)
+        """Return the images of event k, from 0."""
         rows = self._rows_an_event
         return EventImages(self._array, k * (rows or 1), rows)
 
 
-class _UncompressedSlices:
+class UncompressedSlices:
     """A Tiled array whose slices are sent uncompressed.
 
     By default the server compresses what it sends, at some 50 ms for 2 MB of counts: on
@@ -73,7 +61,7 @@ class _UncompressedSlices:
     def __init__(self, node: Any, server: TiledServer) -> None:
         self._node = node
         self._server = server
-        self.on_first_block: Callable[[np.ndarray], object] | None = None
+        self.on_first_block: Callable[[np.ndarray], None] | None = None
         self.shape = node.shape
         self.dtype = np.dtype(node.dtype)
         self.chunks = node.chunks
@@ -117,6 +105,7 @@ class _UncompressedSlices:
 
 
 def _reason(response: Any) -> str:
+    """Return a refusal's status, and what the server says of it."""
     reason = f"{response.status_code} {response.reason_phrase}"
     with suppress(ValueError, AttributeError):
         detail = str(response.json().get("detail") or "")

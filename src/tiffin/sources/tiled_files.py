@@ -40,26 +40,15 @@ class FirstFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalFiles:
-    """The files of one field.
-
-    Attributes
-    ----------
-    mimetype : str
-    uris : list of str
-        In order.
-    parameters : mapping
-    shape : tuple of int
-        Of an event: (rows, columns), or with leading axes.
-    events : int
-        How many Tiled knows of.
-    roots : RootMap
-    """
+    """The files of one field."""
 
     mimetype: str
     uris: list[str]
     parameters: Mapping[str, Any]
     shape: tuple[int, ...]
+    """Of an event: (rows, columns), or with leading axes."""
     events: int
+    """How many Tiled knows of."""
     roots: RootMap
 
     @property
@@ -109,13 +98,7 @@ class ExternalFiles:
         return {"shape": shape, "external": "STREAM:", **dims}
 
     def field(self, uid: str, key: str) -> FileField:
-        """Return the files as a field of stream resources.
-
-        Raises
-        ------
-        ReadError
-            If it is unclear which events the files hold.
-        """
+        """Return stream resources, or raise ReadError if their events are unclear."""
         bounds, parameters = [0, self.events], {**self.parameters}
         uris = self.uris
         if self.is_sequence:
@@ -182,12 +165,8 @@ class ExternalFiles:
 class FileField:
     """One field of a stream, in files.
 
-    Parameters
-    ----------
-    resources : list of dict
-        Stream resources, each of which counts its events from its own start.
-    bounds : list of int
-        The event that each begins with, and the end.
+    Each stream resource counts its events from its own start; `bounds` are the events
+    that they begin with, and the end.
     """
 
     def __init__(self, resources: list[dict[str, Any]], bounds: list[int]) -> None:

@@ -10,6 +10,7 @@ import heapq
 import logging
 import threading
 from bisect import bisect_right
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,29 +49,11 @@ def documents(
     warned: set[str] | None = None,
     timeout: float = TIMEOUT,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Rebuild a run's documents.
+    """Rebuild the documents of ``client[uid]``.
 
     Images that the server holds are in the events, as `EventImages`. Those in files
-    that can be read here are stream resources.
-
-    Parameters
-    ----------
-    run : object
-        ``client[uid]``.
-    via : {"auto", "http", "files"}
-        How external images are read: from their files where these are readable here,
-        always through the server, or never.
-    roots : RootMap, optional
-        For files recorded on another mount.
-    warned : set of str, optional
-        Warnings that are not repeated.
-    timeout : float
-        How long each reply of the server may take [s].
-
-    Raises
-    ------
-    SourceError
-        If the server fails.
+    are stream resources: if the files can be read here ("auto"), never ("http") or
+    always ("files"). What is in `warned` is not logged again.
     """
     from httpx import HTTPError
 
@@ -235,7 +218,7 @@ class Stream:
             event_shape = declared if rows else tuple(int(n) for n in shape[1:])
             return self._external(key, event_shape, served)
         if node.dtype == np.float64:
-            served.on_first_block(lambda block: self._warn_of_floats(key, block))
+            served.slices.on_first_block = partial(self._warn_of_floats, key)
         return served
 
     def _external(

@@ -52,14 +52,7 @@ def check_timeout(seconds: Any) -> float:
 
 
 class TiledServer:
-    """Call a user's Tiled client within limits; the client itself stays unchanged.
-
-    Parameters
-    ----------
-    client : httpx.Client
-    seconds : float
-        How long a call may take.
-    """
+    """Calls a user's Tiled client within limits; the client itself stays unchanged."""
 
     def __init__(self, client: httpx.Client, seconds: float = TIMEOUT) -> None:
         self.client = client
@@ -68,14 +61,8 @@ class TiledServer:
     def call(self, function: Callable[[], T], *, max_bytes: int = MAX_REPLY) -> T:
         """Return what a function returns; limit its time and the size of each reply.
 
-        The function runs in a thread of its own, which is abandoned if it is late.
-
-        Raises
-        ------
-        SlowServerError
-            If the function does not return in time.
-        ServerError
-            If a reply is too large, compressed without being asked to, or a web page.
+        The function runs in a thread of its own, which is abandoned if it is late. A
+        reply that is too large, compressed or a web page is a ServerError.
         """
         import httpx
 
