@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tiffin.errors import SourceError
@@ -85,8 +84,10 @@ class DocumentFile:
             if gzipped:
                 self._bytes = gzip.GzipFile(fileobj=self._file)
             self.head = b""
-            with suppress(EOFError):  # truncated, which reading notices
+            try:
                 self.head = self._bytes.peek(HEAD)[:HEAD]
+            except EOFError:
+                self.truncated = True
             bounded = stat.S_ISREG(status.st_mode) and not gzipped
             self.max_document = max(status.st_size, 1) if bounded else MAX_DOCUMENT
         except BaseException:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tiffin.sources.document_file import TruncatedError
-from tiffin.sources.open_source import Documents, foreign
+from tiffin.sources.open_source import Documents, as_source_errors
 from tiffin.sources.tiled_search import is_sql, with_metadata
 from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 from tiffin.start_document import start_time
