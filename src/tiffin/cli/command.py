@@ -129,7 +129,7 @@ def _parameters(
             f"{long}/--no-{option.name}" if is_flag else long,
             *filter(None, [option.short]),
             metavar=option.metavar or None,
-            envvar=option.variable or None,
+            envvar=option.envvar or None,
             help=description(name, model).replace("``", "").replace("[", "\\["),
             show_default=not is_flag,
             rich_help_panel=getattr(model, "panel", None),

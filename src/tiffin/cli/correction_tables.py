@@ -94,14 +94,14 @@ def setting_types(kind: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionTable:
-    """A correction as a user writes it.
+    """A correction as a user writes it; nothing is checked yet.
 
     Attributes
     ----------
     where : str
-        What to call it in a message: the option, or the place in the file.
+        The option, or the place in the file: how messages begin.
     kind : object
-        As written; valid is a key of `KINDS`.
+        One of `KINDS`.
     settings : mapping
         Name → value.
     """

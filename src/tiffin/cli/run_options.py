@@ -48,7 +48,7 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     timeout: Annotated[float, Option(metavar="SECONDS")] = TIMEOUT
     """How long a server's whole reply may take."""
 
-    api_key: Annotated[str | None, Option(variable="TILED_API_KEY")] = None
+    api_key: Annotated[str | None, Option(envvar="TILED_API_KEY")] = None
     """The key of the Tiled server; a key in its address takes precedence."""
 
     def open(self, source: str) -> Any:
