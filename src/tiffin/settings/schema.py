@@ -22,7 +22,7 @@ from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import SeriesWriter
+from tiffin.writers import FORMATS, Writer
 
 __all__ = ["Settings"]
 
@@ -243,11 +243,9 @@ class Settings(BaseModel):
         return self
 
     @cached_property
-    def writer(self) -> SeriesWriter:
-        """The writer of TIFF files."""
-        return SeriesWriter(
-            compression=self.compression, level=self.level, checksum=self.checksum
-        )
+    def writer(self) -> Writer:
+        """The writer of the files."""
+        return FORMATS["tiff"](compression=self.compression, level=self.level)
 
     @cached_property
     def image_axes(self) -> Axes:
