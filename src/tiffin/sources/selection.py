@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
+from tiffin.sources.open_source import Documents
 from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = [
     "is_uid_prefix",
     "not_one_run",
     "place_from_last",
+    "select_runs",
 ]
 
 MAX_NUMBER = 2**63 - 1
@@ -150,6 +153,31 @@ class Selection:
         text = str(self)
         text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
         return SourceError(f"no run fits {text}" if text else "there is no run")
+
+
+def select_runs(source: Documents, selection: Selection) -> Documents:
+    """Return the chosen runs of a source.
+
+    A part that breaks off may hold some of them, too. Why it does is raised only if
+    there is no run at all; else it is raised when the documents are read.
+    """
+    starts: list[list[Mapping[str, Any]]] = []
+    problem = None
+    for part in source.parts:
+        starts.append([])
+        try:
+            starts[-1].extend(doc for name, doc in part if name == "start")
+        except SourceError as error:
+            problem = problem or error
+    if problem is not None and not any(starts):
+        raise problem
+    uids = set(selection.choose([start for each in starts for start in each]))
+    selected = []
+    for part, each in zip(source.parts, starts, strict=True):
+        here = uids.intersection(str(start["uid"]) for start in each)
+        if here:
+            selected.append(Documents(partial(documents_of_runs, part, here)))
+    return Documents.of(selected)
 
 
 def documents_of_runs(
