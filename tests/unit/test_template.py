@@ -83,7 +83,7 @@ def test_values_are_formatted_as_asked(text, name):
         ("{start.scan_id:{start.width}}", 16, "field inside a field"),
         ("{start.scan_id:9999d}", 16, "over 64"),
         ("{start.scan_id:.99f}", 16, "over 64"),
-        ("{start.scan_id:nonsense}", 16, "no format specification"),
+        ("{start.scan_id:nonsense}", 16, "a format must be like"),
         ("{start.}", 7, "empty"),
         ("{start.a[}", 9, "not expected"),
         ("out/", None, "without a file name"),

@@ -44,7 +44,7 @@ def check_start(parts: tuple[Part, ...], start: Any, style: Style) -> None:
         if needs_motors and not motor_names(start):
             message = (
                 f"{_shown(field)}: {where} names no scanned motor in its hints; "
-                f"a default, as in '{{motors|}}', or '<…>' around it leaves it out"
+                f"a default, as in '{{motors|}}', or '<…>' around it makes it optional"
             )
             raise MissingKeyError(message, column=field.column)
 

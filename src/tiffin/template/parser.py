@@ -56,24 +56,12 @@ _KEY = re.compile(r"\.(?P<dotted>[^.\[\]{}:,|!]*)|\[(?P<bracketed>[^\[\]{}]*)\]"
 
 
 class Parsed(NamedTuple):
-    r"""A template, parsed.
+    """A template, parsed."""
 
-    Attributes
-    ----------
-    lead : str
-        The literal leading folders, ending with a slash; or ``""``.
-    parts : tuple of (str, Field or Segment)
-        What follows.
-    outline : str
-        `lead` and all literal text of `parts`, with ``\0`` for each field.
-    columns : list of int
-        The column of each character of `outline`.
-    """
-
-    lead: str
-    parts: tuple[Part, ...]
-    outline: str
-    columns: list[int]
+    lead: str  # the literal leading folders, ending with a slash; or ""
+    parts: tuple[Part, ...]  # what follows
+    outline: str  # `lead` and the literal text of `parts`, with NUL for each field
+    columns: list[int]  # of each character of `outline`
 
 
 def parse(text: str) -> Parsed:
@@ -255,7 +243,7 @@ def _check_root(root: str, column: int) -> None:
     if not root or root.isdigit():
         message = "an empty or numbered field: name what goes here; there are: "
         raise parse_error(message + ", ".join(ROOTS), column)
-    message = f"there is no {shortened(root, quoted=True)}"
+    message = f"there is no root {shortened(root, quoted=True)}"
     raise parse_error(message + did_you_mean(root[:LARGEST_WIDTH], ROOTS), column)
 
 

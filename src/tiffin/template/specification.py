@@ -53,8 +53,8 @@ def check_specification(specification: str, column: int) -> None:
     matched = _SPECIFICATION.fullmatch(specification)
     if matched is None:
         message = (
-            f"{shortened(specification, quoted=True)} is no format specification, such "
-            f"as '04d', '.2f' or '%Y%m%d'"
+            f"a format must be like '04d', '.2f' or '%Y%m%d', not "
+            f"{shortened(specification, quoted=True)}"
         )
         raise parse_error(message, column)
     for name in ("width", "precision"):
@@ -87,5 +87,5 @@ def _check_strftime(specification: str, column: int) -> None:
     for directive in _DIRECTIVE.finditer(specification):
         if directive[1] not in (*DIRECTIVES, "%"):
             choices = " ".join(f"%{letter}" for letter in DIRECTIVES)
-            message = f"{directive[0]!r} is no directive for a time; use {choices}"
+            message = f"a time directive must be one of {choices}, not {directive[0]!r}"
             raise parse_error(message, column + directive.start())

@@ -17,7 +17,7 @@ import numpy as np
 
 from tiffin.errors import TemplateError
 from tiffin.template.grammar import Field, Segment
-from tiffin.template.items import MISSING, plain, texts_in
+from tiffin.template.items import MISSING, item, plain, texts_in
 from tiffin.template.lookup import AmbiguousKey, find, is_missing, units_of
 from tiffin.template.messages import kind_of, nearest, shortened, shown
 from tiffin.template.portable import is_blank
@@ -161,11 +161,9 @@ def _motors_renderer(field: Field, reference: Reference, style: Style) -> Render
         motors = find(reference, names)
         if motors is MISSING:
             return None
-        if not issubclass(type(motors), dict):
-            return _formatter(of_others, style)(motors)
         texts = []
         for name in texts_in(motors):
-            value = plain(_get(motors, name))
+            value = plain(item(motors, name))
             of = of_numbers if type(value) in (int, float) else of_others
             text = _formatted(value, of, style, name)
             if text is None:
@@ -199,7 +197,7 @@ def _formatted(
             message += nearest("", value) if issubclass(kind, Mapping) else ""
         else:
             reason = shortened(str(error)) if kind is str else str(error)
-            message += f": {shown(value)} can't be formatted so ({reason})"
+            message += f": {shown(value)} can't be formatted ({reason})"
         raise TemplateError(message, column=field.column) from None
 
 
@@ -223,7 +221,7 @@ def _time(value: Any, style: Style) -> datetime:
         raise TypeError(_unsupported(value))  # its code is not ours
     if kind not in (datetime, str, int, float):
         known = kind in (bool, complex)
-        message = f"{kind_of(value)} is no time" if known else _unsupported(value)
+        message = f"{kind_of(value)} is not a time" if known else _unsupported(value)
         raise TypeError(message)
     return style.time(value)
 
