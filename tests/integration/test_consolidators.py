@@ -10,7 +10,7 @@ import tifffile
 import tiffin
 from tests.documents import FRAMES, HDF5, hdf5, stream_run
 from tests.helpers import NAME
-from tiffin.readers.numbered import numbered
+from tiffin.readers.file_sequences import file_name
 
 TIFF = "multipart/related;type=image/tiff"
 NPY = "multipart/related;type=application/x-npy"
@@ -247,7 +247,7 @@ def test_templates_number_files_as_the_oracle_does(template, number):
 
     expected = compile_template(template, "scan").format(number)
 
-    assert numbered(template, number, "scan") == expected
+    assert file_name(template, number, "scan") == expected
 
 
 @pytest.mark.parametrize(
@@ -256,4 +256,4 @@ def test_templates_number_files_as_the_oracle_does(template, number):
 def test_a_template_that_asks_for_something_else_is_refused(template):
     """Neither a wrong name nor an attribute of the number."""
     with pytest.raises(tiffin.errors.ReadError, match="can't number files"):
-        numbered(template, 3)
+        file_name(template, 3)

@@ -14,7 +14,7 @@ from tests.documents import datum_run, stream_run
 from tests.helpers import NAME, feed
 from tiffin import ImageExporter
 from tiffin.errors import ReadError
-from tiffin.readers import formats, handlers
+from tiffin.readers import handlers, registry
 
 IMAGES = np.arange(6 * 6 * 9, dtype="u4").reshape(6, 6, 9)
 
@@ -159,7 +159,7 @@ def register(monkeypatch):
         clear()
 
     def clear():
-        for cached in (handlers._entry_points, handlers._loaded, formats.plug_ins):
+        for cached in (handlers._entry_points, handlers._loaded, registry.plug_ins):
             cached.cache_clear()
 
     yield register
@@ -237,7 +237,7 @@ def test_a_plug_in_that_exits_ends_no_more_than_its_frames(
         run = datum_run("x", spec="MINE", events=2, options={"a": 1})
     else:
         opener = {"open": fail, "read": lambda asset: Reader()}.get(when)
-        register(opener, formats, "application/x-own")
+        register(opener, registry, "application/x-own")
         run = stream_run("file:///x", "application/x-own", {}, events=2)
     if when == "load":
         __import__("sys").modules["tiffin_test_handler"].__getattr__ = fail

@@ -12,7 +12,7 @@ from tests.documents import FRAMES, stream_run
 from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter
 from tiffin.errors import ReadError
-from tiffin.readers import formats
+from tiffin.readers import registry
 
 MIMETYPE = "application/x-own"
 
@@ -43,12 +43,12 @@ def register(monkeypatch):
         module = types.ModuleType("tiffin_test_reader")
         module.Reader = reader
         monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
-        entry = EntryPoint(mimetype, f"{module.__name__}:Reader", formats.GROUP)
-        monkeypatch.setattr(formats, "entry_points", lambda group: [entry])
-        formats.plug_ins.cache_clear()
+        entry = EntryPoint(mimetype, f"{module.__name__}:Reader", registry.GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+        registry.plug_ins.cache_clear()
 
     yield register
-    formats.plug_ins.cache_clear()
+    registry.plug_ins.cache_clear()
 
 
 def export(folder, mimetype=MIMETYPE, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tiffin.writers import TiffWriter, write_buffers
+from tiffin.writers import SeriesWriter
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,8 +56,7 @@ def extremes(dtype):
 
 def written(path, image, compression):
     with path.open("wb") as file:
-        buffers = TiffWriter(compression=compression).buffers(image)
-        write_buffers(file.fileno(), buffers)
+        SeriesWriter(compression=compression).write(file.fileno(), image)
     return path
 
 

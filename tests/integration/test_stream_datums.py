@@ -14,8 +14,7 @@ from tests.helpers import NAME, check, feed
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
 from tiffin.errors import ReadError, SourceError
-from tiffin.readers import Asset
-from tiffin.readers.assets import opener
+from tiffin.readers import Asset, find_reader
 
 DATASET = {"dataset": "/entry/data/data"}
 TIFF = "multipart/related;type=image/tiff"
@@ -120,7 +119,7 @@ def rows_of(kind, folder):
             parameters = {"uris": uris, "files_per_datum": 1}
     path = folder / uri.rpartition("/")[2]
     asset = Asset(mimetype=mimetype, uri=uri, path=path, parameters=parameters)
-    return opener(mimetype)(asset)
+    return find_reader(mimetype)(asset)
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "one file", "files", "uris"])

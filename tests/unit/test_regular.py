@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tiffin.errors import NotYetError, ReadError
-from tiffin.readers.regular import check_regular, open_regular
+from tiffin.readers.file_checks import check_regular, open_regular
 
 
 def a_pipe(path):

@@ -18,9 +18,7 @@ from tiffin.assemble.malformed import (
 )
 from tiffin.assemble.references import DocumentCache, MissingDocument
 from tiffin.errors import SourceError, TiffinError
-from tiffin.readers import AssetPixels, Assets, RootMap
-from tiffin.readers.formats import opener
-from tiffin.readers.layout import datum_shape
+from tiffin.readers import AssetPixels, Assets, RootMap, event_shape, find_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -234,7 +232,7 @@ class StreamDatums:
         run_uid, uid = run.uid, str(resource["uid"])
         seen = self._seen.get(uid)
         if seen is None or seen.resource is not resource or seen.of is not data_key:
-            opener(resource["mimetype"])
+            find_reader(resource["mimetype"])
             if len(self._seen) >= MOST_SEEN:
                 self._seen.clear()
             hints = self._selection.hints(name, data_key)
@@ -260,7 +258,7 @@ class _Seen:
         self.resource, self.of = resource, data_key
         self.dtype = announced_dtype(data_key)
         parameters = resource.get("parameters") or {}
-        self.hints = replace(hints, sizes=datum_shape(hints.sizes, parameters))
+        self.hints = replace(hints, sizes=event_shape(hints.sizes, parameters))
 
 
 def _scan(start: Mapping[str, Any]) -> tuple[int, ...]:

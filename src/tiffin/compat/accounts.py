@@ -15,8 +15,9 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.frames import FrameId
-from tiffin.records import Record
+from tiffin.export import ImageContent, record_of
+from tiffin.export.provenance import provenance
+from tiffin.records import Record, Reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.corrections import Notes
-    from tiffin.engine import Place
+    from tiffin.engine.ledger import Place
     from tiffin.frames import Frame
-    from tiffin.records import Report
+    from tiffin.writers import SeriesWriter
 
 __all__ = ["Accounts"]
 
@@ -40,13 +41,18 @@ class Accounts:
 
     Parameters
     ----------
+    writer : SeriesWriter
+        What writes them.
     raising : bool
         Whether failures are raised, beside being recorded.
     dry_run : bool
         Whether nothing is written.
     """
 
-    def __init__(self, *, raising: bool, dry_run: bool = False) -> None:
+    def __init__(
+        self, writer: SeriesWriter, *, raising: bool, dry_run: bool = False
+    ) -> None:
+        self._writer = writer
         self._raising = raising
         self._claims: Claims[tuple[Any, ...]] = Claims()
         self._ledger = Ledger(dry_run=dry_run, keep=KEEP_REPORTS)
@@ -56,9 +62,10 @@ class Accounts:
         self._point: tuple[Any, ...] = ()
 
     @property
-    def reports(self) -> Mapping[str, Report]:
+    def reports(self) -> Reports:
         """Run uid → report; ``""`` for what belongs to none."""
-        return self._ledger.reports
+        ledger = self._ledger
+        return Reports(lambda: ledger.runs, ledger.report, ledger.knows)
 
     def keep_reports(self, runs: int | None) -> None:
         """Set of how many runs that are over the records stay; None for all."""
@@ -88,9 +95,9 @@ class Accounts:
         for place in self._takes.pop(self._point, ()):
             record = self._ledger.at(place)
             if record.status in ("written", "planned"):
-                paths.add(str(record.file))
+                paths.add(str(record.path))
             error = SupersededError(f"superseded: event {frame.seq_num}, taken again")
-            other = replace(record, status="skipped", file=None, error=error)
+            other = replace(record, status="skipped", path=None, error=error)
             self._ledger.put(place, other)
         return paths
 
@@ -117,20 +124,14 @@ class Accounts:
         self, frame: Frame, path: Path, image: np.ndarray, notes: Notes, *, dry: bool
     ) -> None:
         """Record an image that was written, or would have been."""
-        dtype = image.dtype if image.dtype.isnative else image.dtype.newbyteorder("=")
-        record = Record.of(
-            frame,
-            "planned" if dry else "written",
-            file=str(path),
-            shape=image.shape,
-            dtype=dtype,
-            clipped=notes.clipped,
-        )
-        self._put(record)
+        content = ImageContent(self._writer, image, provenance(notes))
+        status: Any = "planned" if dry else "written"
+        clipped = notes.clipped
+        self._put(record_of(frame, status, path=path, written=content, clipped=clipped))
 
     def planned(self, frame: Frame, path: Path) -> None:
         """Record an image that nobody has looked at."""
-        self._put(Record.of(frame, "planned", file=str(path)))
+        self._put(record_of(frame, "planned", path=path))
 
     def failed(
         self, frame: Frame, error: Exception | None, path: Path | None = None
@@ -138,8 +139,7 @@ class Accounts:
         """Record why an image is not exported, and keep the failure, if it is one."""
         skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
         status: Any = "skipped" if skip else "failed"
-        file = None if path is None else str(path)
-        self._put(Record.of(frame, status, file=file, error=error))
+        self._put(record_of(frame, status, path=path, error=error))
         if not skip and self._failure is None:
             self._failure, self._failed = error, frame.run
 
@@ -163,7 +163,7 @@ class Accounts:
             if isinstance(error, TemplateError):
                 self._ledger.say(run, error)  # its frames' records will tell
                 return
-            self._put(Record(id=FrameId(run), status="failed", error=error))
+            self._put(Record(status="failed", path=None, run=run, error=error))
 
     def _put(self, record: Record) -> None:
         place = (record.run, self._ledger.new_group(), 0)

@@ -1,7 +1,7 @@
-"""Points that are taken again: a plan that was paused and resumed repeats a seq_num.
+"""Points that are taken again: a plan that was paused and resumed repeats its seq_num.
 
-The latest event of a seq_num is exported, the earlier ones are superseded. Live, the
-file of an earlier one may have been written already: then the retake replaces it.
+The latest event of a seq_num is the frame, the earlier one is superseded. Live its file
+may have been written already: then the retake replaces it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tiffin.errors import SupersededError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from tiffin.engine import Ledger, Place
+    from tiffin.engine import Ledger
+    from tiffin.engine.ledger import Place
     from tiffin.frames import Frame
     from tiffin.settings import Repeats
 
@@ -46,7 +47,7 @@ class _Retake(NamedTuple):
 
 
 class Retakes:
-    """Finds points that are taken again, and supersedes their earlier takes.
+    """Knows which group of frames took which point, and supersedes the earlier one.
 
     Safe in threads, as far as it is used in several.
 
@@ -68,7 +69,7 @@ class Retakes:
     def lock(self, path: str) -> threading.Lock:
         """Return the lock that a worker holds while it writes a file.
 
-        The thread that takes documents never waits for it: a write may hang.
+        Who takes documents never waits for it: a write may take long, or hang.
         """
         return self._locks[hash(path) % LOCKS]
 
@@ -80,8 +81,8 @@ class Retakes:
         SupersededError or None
             Why the group is not to be written: the point was taken before.
         """
-        is_known = isinstance(frame.problem, SupersededError)
-        if self._repeats == "all" or frame.seq_num is None or is_known:
+        told = isinstance(frame.problem, SupersededError)
+        if self._repeats == "all" or frame.seq_num is None or told:
             return None
         points = self._points[frame.run]
         point = (
@@ -116,7 +117,7 @@ class Retakes:
         return None
 
     def owner(self, place: Place) -> Place:
-        """Return the place that owns the names of a frame: that of its first take."""
+        """Give the place that owns the names of a frame: that of its point's first."""
         retake = self._known(place)
         return place if retake is None else (place[0], retake.first, place[2])
 
@@ -151,17 +152,17 @@ class Retakes:
         records = [self._ledger.at(of) for of in places]
         # One that failed did not know of this file.
         return any(
-            record.status in ("planned", "written") and str(record.file) == path
+            record.status in ("planned", "written") and str(record.path) == path
             for record in records
         )
 
     def forget(self, run: str) -> None:
-        """Forget a run."""
+        """Let go of a run."""
         for known in (self._points, self._retakes, self._later, self._files):
             known.pop(run, None)
 
     def _supersede(self, frame: Frame, earlier: _Take) -> Iterator[str]:
-        """Skip the frames of an earlier take; return the files that are or will be."""
+        """Skip the frames of an earlier take; give the files that are or will be."""
         for i in itertools.count():
             place = (frame.run, earlier.group, i)
             if self._ledger.has(place):
@@ -169,18 +170,18 @@ class Retakes:
                     record = self._ledger.at(place)
                 except KeyError:  # withdrawn meanwhile
                     continue
-                reason = f"superseded: event {frame.seq_num} was taken again"
-                if record.file is not None:
-                    reason += f" ({record.file} was the name of the earlier take)"
+                told = f"superseded: event {frame.seq_num} was taken again"
+                if record.path is not None:
+                    told += f" ({record.path} was the name of the earlier take)"
                 skipped = replace(
-                    record, status="skipped", file=None, error=SupersededError(reason)
+                    record, status="skipped", path=None, error=SupersededError(told)
                 )
                 if not self._ledger.put(place, skipped, if_planned=True):
                     record = self._ledger.at(place)  # by now it is not planned
                     self._ledger.put(place, skipped)
                 if record.status == "written":
-                    self._files[frame.run].add(str(record.file))
+                    self._files[frame.run].add(str(record.path))
                 if record.status in ("written", "planned"):
-                    yield str(record.file)
+                    yield str(record.path)
             elif i >= earlier.images:
                 return

@@ -1,13 +1,15 @@
-"""Open what documents point at: external files.
+"""Read the external files that documents refer to.
 
-Resource and Datum go through handlers that packages register (``handlers``); stream
-resources through readers found by mimetype (``assets``), one module a format.
+Resource and Datum documents are read by handlers (`handlers`), stream resources by the
+reader of their mimetype (`registry`, `assets`).
 """
 
 from tiffin.readers.assets import AssetPixels, Assets
+from tiffin.readers.event_index import event_shape
 from tiffin.readers.handlers import DatumPixels, Handlers
-from tiffin.readers.one_file import read_images
-from tiffin.readers.places import RootMap
+from tiffin.readers.reference_file import read_images
+from tiffin.readers.registry import find_reader
+from tiffin.readers.root_map import RootMap
 from tiffin.readers.rows import Asset, Rows
 
 __all__ = [
@@ -18,5 +20,7 @@ __all__ = [
     "Handlers",
     "RootMap",
     "Rows",
+    "event_shape",
+    "find_reader",
     "read_images",
 ]

@@ -1,50 +1,49 @@
-"""Stream resources: opened by the reader of their mimetype, a few kept open.
+"""Read stream resources, with the reader of their mimetype.
 
-Indices count events: event k of a detector that takes n images an event has the rows
-n·k to n·(k+1)-1 of its dataset, or of its sequence of files.
+Indices count events: if a detector takes n images an event, event k has rows n·k to
+n·(k+1)-1 of its dataset, or of its sequence of files.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sized
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tiffin.errors import NotYetError, ReadError, TiffinError
-from tiffin.readers.event_rows import EventPart, EventRows
-from tiffin.readers.formats import opener
-from tiffin.readers.layout import Span, span_of_event
-from tiffin.readers.places import RootMap
-from tiffin.readers.recent import Recent
-from tiffin.readers.rows import Asset, Spanning, Storing
+from tiffin.readers.caches import OpenFileCache
+from tiffin.readers.event_index import EventRows, rows_of_event
+from tiffin.readers.registry import find_reader
+from tiffin.readers.root_map import RootMap
+from tiffin.readers.rows import Asset, stack_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from tiffin.axes import Hints
     from tiffin.frames import Encoded
-    from tiffin.readers.rows import Rows, Stored
+    from tiffin.readers.rows import HasRawImages, RawImage, Rows
 
-__all__ = ["AssetPixels", "Assets", "opener"]
+__all__ = ["AssetPixels", "Assets"]
 
 logger = logging.getLogger("tiffin")
 
 T = TypeVar("T")
 
 MOST_ROWS = 10**7
-"""A detector at 10 kHz takes as many in a quarter of an hour; no event has more."""
+"""No event has more: a detector at 10 kHz takes a quarter of an hour for these."""
 
 
 class Assets:
-    """Opens stream resources, and keeps the last few open.
+    """Read stream resources, and keep the last few open.
 
-    Rows are asked by one thread at a time; what tells where its bytes lie is read and
-    decoded by several at once.
+    Only one thread at a time calls a reader; raw images are decoded outside the lock.
 
     Parameters
     ----------
@@ -54,266 +53,291 @@ class Assets:
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._open: Recent[_Opened] = Recent()
+        self._open: OpenFileCache[_OpenAsset] = OpenFileCache()
         self._lock = threading.RLock()
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     def event(
-        self,
-        resource: Mapping[str, Any],
-        index: int,
-        announced: Hints,
-    ) -> EventRows | EventPart:
-        """Return the images of one event.
+        self, resource: Mapping[str, Any], index: int, hints: Hints
+    ) -> EventImages:
+        """Return the images of one event; they are read later.
 
         Raises
         ------
         NotYetError
-            If none is there (yet). What was open is closed, to be opened anew.
+            If none is there (yet).
         ReadError
             If they can't be read.
         """
         if index < 0:
             message = f"{resource.get('uri')}: no event has the index {index}"
             raise ReadError(message)
-        with self._closing(resource):
-            return self._looking_again(
-                resource, lambda: self._event(resource, index, announced)
-            )
+        return self._attempt(resource, lambda: self._event(resource, index, hints))
 
     def read(
         self,
         resource: Mapping[str, Any],
-        announced: Hints,
+        hints: Hints,
         where: tuple[int, ...],
         shape: tuple[int, ...],
     ) -> np.ndarray:
-        """Read one row, or a part of one.
+        """Read a row, or a part of one, for which its reader announced a shape."""
 
-        Parameters
-        ----------
-        resource : mapping
-        announced : Hints
-            What is known of an event's array.
-        where : tuple of int
-            The row, and what is meant within it.
-        shape : tuple of int
-            That its reader has said it has.
-        """
-        with self._closing(resource):
-            image = self._looking_again(
-                resource, lambda: np.asarray(self._read(resource, announced, where))
-            )
+        def read() -> np.ndarray:
+            image = np.asarray(self._read(resource, hints, where))
             if image.shape != shape:
-                self._note_shape(resource, image.shape, shape)
+                self._check_shape(resource, image.shape, shape)
             return image
+
+        return self._attempt(resource, read)
 
     def encoded(
         self,
         resource: Mapping[str, Any],
-        announced: Hints,
+        hints: Hints,
         where: tuple[int, ...],
         takes: Callable[[str | None], bool],
     ) -> Encoded | None:
         """Return a row, or a part of one, as it is stored; None if it must be read."""
-        with self._closing(resource):
-            stored = self._stored(resource, announced, where, takes)
+
+        def encoded() -> Encoded | None:
+            stored = self._stored(resource, hints, where, takes)
             return stored.encoded() if stored is not None else None
 
-    def forget(self, resource: Mapping[str, Any]) -> bool:
-        """Close a resource; it is opened anew when it is asked for.
+        return self._attempt(resource, encoded)
 
-        Returns
-        -------
-        bool
-            Whether it had been asked before, so that it may have grown by now.
-        """
+    def forget(self, resource: Mapping[str, Any]) -> bool:
+        """Close a resource, and return whether opening it again may find more."""
         with self._lock:
-            opened = self._open.forget(resource["uid"])
-            return opened is not None and opened.asked > 1
+            asset = self._open.discard(resource["uid"])
+            return asset is not None and asset.uses > 1
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
             self._open.close()
-            self._said.clear()
+            self._warned.clear()
 
     def _event(
-        self,
-        resource: Mapping[str, Any],
-        index: int,
-        announced: Hints,
-    ) -> EventRows | EventPart:
+        self, resource: Mapping[str, Any], index: int, hints: Hints
+    ) -> EventImages:
         with self._lock:
-            opened = self._opened(resource, announced)
-            span, row_shape = opened.span(announced, index)
-            # Some know it only once they have looked into a file.
-            colour = bool(getattr(opened.rows, "colour", False))
-        if span.rows > MOST_ROWS:
+            asset = self._opened(resource, hints)
+            found, row_shape = asset.event_rows(hints, index)
+            colour = asset.colour  # some readers know it only after a look into a file
+        if found.rows > MOST_ROWS:
             message = (
-                f"{resource['uri']}: an event of {span.rows} rows, as its parameters "
-                f"have it, is none"
+                f"{resource['uri']}: its parameters give an event {found.rows} rows, "
+                f"which is impossible"
             )
             raise ReadError(message)
-        source = _Source(self, resource, announced)
-        if span.part is not None:
-            return EventPart(source, span, row_shape, colour=colour)
-        shape = (span.rows, *row_shape)
-        return EventRows(source, span.first, shape, colour=colour)
+        return EventImages(self, resource, hints, found, row_shape, colour=colour)
 
     def _read(
-        self,
-        resource: Mapping[str, Any],
-        announced: Hints,
-        where: tuple[int, ...],
+        self, resource: Mapping[str, Any], hints: Hints, where: tuple[int, ...]
     ) -> Any:
-        stored = self._stored(resource, announced, where)
+        stored = self._stored(resource, hints, where)
         image = stored.read() if stored is not None else None
         if image is not None:
             return image
         with self._lock:
-            row = self._opened(resource, announced).rows.read(where[0])
+            row = self._opened(resource, hints).rows.read(where[0])
             return np.asarray(row)[where[1:]]
 
-    def _looking_again(self, resource: Mapping[str, Any], look: Callable[[], T]) -> T:
-        """Look; what is not there in what was open, look for in what is there now."""
-        try:
-            return look()
-        except NotYetError:
-            if not self.forget(resource):
-                raise
-            return look()
-
-    def _note_shape(
-        self, resource: Mapping[str, Any], found: tuple[int, ...], said: tuple[int, ...]
-    ) -> None:
-        """Refuse what is no image; say once where sizes are others than a reader said.
-
-        The array is right: files of a sequence may differ.
-        """
-        if len(found) != len(said):
-            message = (
-                f"{resource['uri']}: where an image of shape {[*said]} should be, its "
-                f"reader gives something of shape {[*found]}"
-            )
-            raise ReadError(message)
+    def _stored(
+        self,
+        resource: Mapping[str, Any],
+        hints: Hints,
+        where: tuple[int, ...],
+        takes: Callable[[str | None], bool] | None = None,
+    ) -> RawImage | None:
         with self._lock:
-            is_new = resource["uid"] not in self._said
-            self._said.add(resource["uid"])
-        if is_new:
-            logger.warning(
-                "%s: an image has shape %s, where its reader said %s: the image is "
-                "right",
-                resource["uri"],
-                [*found],
-                [*said],
-            )
+            raw = self._opened(resource, hints).raw_images
+            return raw.stored(where, takes) if raw is not None else None
 
-    @contextmanager
-    def _closing(self, resource: Mapping[str, Any]) -> Iterator[None]:
-        """Close what could not be read, and say which resource that was."""
+    def _attempt(self, resource: Mapping[str, Any], action: Callable[[], T]) -> T:
+        """Run an action; if something is missing, reopen the file and try once more.
+
+        After any error the file is closed.
+        """
         try:
-            yield
+            try:
+                return action()
+            except NotYetError:
+                if not self.forget(resource):
+                    raise
+                return action()
         except TiffinError:
             self.forget(resource)
             raise
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plug-in's SystemExit ends no more than this
+        except BaseException as error:  # even a reader that exits fails only its frames
             self.forget(resource)
             message = f"{resource.get('uri')}: {type(error).__name__}: {error}"
             raise ReadError(message) from error
 
-    def _stored(
+    def _check_shape(
         self,
         resource: Mapping[str, Any],
-        announced: Hints,
-        where: tuple[int, ...],
-        takes: Callable[[str | None], bool] | None = None,
-    ) -> Stored | None:
+        shape: tuple[int, ...],
+        announced: tuple[int, ...],
+    ) -> None:
+        """Raise if an image has other axes than announced; warn once of other sizes."""
+        if len(shape) != len(announced):
+            message = (
+                f"{resource['uri']}: its reader returned an array of shape {[*shape]} "
+                f"where it had announced an image of shape {[*announced]}"
+            )
+            raise ReadError(message)
         with self._lock:
-            storing = self._opened(resource, announced).storing
-            return storing.stored(where, takes) if storing is not None else None
+            is_new = resource["uid"] not in self._warned
+            self._warned.add(resource["uid"])
+        if is_new:
+            logger.warning(
+                "%s: its reader returned an image of shape %s where it had announced "
+                "%s; the image is used",
+                resource["uri"],
+                [*shape],
+                [*announced],
+            )
 
-    def _opened(self, resource: Mapping[str, Any], announced: Hints) -> _Opened:
-        def open_anew() -> _Opened:
-            open_asset = opener(resource["mimetype"])
-            return _Opened(open_asset(self._asset(resource, announced)))
+    def _opened(self, resource: Mapping[str, Any], hints: Hints) -> _OpenAsset:
+        def open_asset() -> _OpenAsset:
+            reader = find_reader(resource["mimetype"])
+            return _OpenAsset(reader(self._asset(resource, hints)))
 
-        opened = self._open.get(resource["uid"], open_anew)
-        opened.asked += 1
-        return opened
+        asset = self._open.get(resource["uid"], open_asset)
+        asset.uses += 1
+        return asset
 
-    def _asset(self, resource: Mapping[str, Any], announced: Hints) -> Asset:
-        parameters = _parameters(resource)
+    def _asset(self, resource: Mapping[str, Any], hints: Hints) -> Asset:
+        parameters: Mapping[str, Any] = resource.get("parameters") or {}
+        parameters.keys()  # raises if it is not a mapping
         return Asset(
             mimetype=resource["mimetype"],
             uri=resource["uri"],
             path=self._roots.locate(resource["uri"]),
             parameters=parameters,
-            datum_shape=announced.sizes if len(announced.sizes) > 1 else (),
-            hints=announced,
+            datum_shape=hints.sizes if len(hints.sizes) > 1 else (),
+            hints=hints,
             locate=self._roots.locate,
             allow_external=self._roots.allow_external,
         )
 
 
-class _Opened:
-    """Rows, and what they can do: found out once, not for each event."""
+class _OpenAsset:
+    """An open reader, and its optional methods."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.asked = 0
-        self.storing = rows if isinstance(rows, Storing) else None
-        self._spanning = rows if isinstance(rows, Spanning) else None
+        self.uses = 0
+        raw_images: Any = rows if hasattr(rows, "stored") else None
+        self.raw_images: HasRawImages | None = raw_images
+        self._span: Any = getattr(rows, "span", None)
 
-    def span(self, hints: Hints, index: int) -> tuple[Span, tuple[int, ...]]:
-        """Find an event's rows, and the shape of one. The first must be there."""
-        if self._spanning is not None:
-            first, count = self._spanning.span(index)
-            return Span(first=first, rows=count), self._row_shape(first)
-        looked_at, shape = self._look_at(index)
-        colour = bool(getattr(self.rows, "colour", False))
+    @property
+    def colour(self) -> bool:
+        return bool(getattr(self.rows, "colour", False))
+
+    def event_rows(self, hints: Hints, index: int) -> tuple[EventRows, tuple[int, ...]]:
+        """Find an event's rows, and the shape of one; the first row must be there."""
+        if self._span is not None:
+            first, count = self._span(index)
+            return EventRows(first=first, rows=count), self._row_shape(first)
+        try:
+            row, shape = index, self._row_shape(index)
+        except TiffinError:
+            row, shape = 0, self._row_shape(0)
         rows = len(self.rows) if isinstance(self.rows, Sized) else 0
-        span = span_of_event(hints, shape, index, colour=colour, rows=rows)
-        if span.first != looked_at:
-            shape = self._row_shape(span.first)
-        return span, shape
+        found = rows_of_event(hints, shape, index, colour=self.colour, rows=rows)
+        if found.first != row:
+            shape = self._row_shape(found.first)
+        return found, shape
 
     def close(self) -> None:
-        """Close the rows."""
         self.rows.close()
-
-    def _look_at(self, index: int) -> tuple[int, tuple[int, ...]]:
-        try:
-            return index, self._row_shape(index)
-        except TiffinError:
-            return 0, self._row_shape(0)
 
     def _row_shape(self, row: int) -> tuple[int, ...]:
         return tuple(int(n) for n in self.rows.row_shape(row))
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A stream resource, from which images are read by row and place in the row."""
+class EventImages:
+    """The images of one event, each read when it is asked for.
 
-    assets: Assets
-    resource: Mapping[str, Any]
-    announced: Hints
+    Parameters
+    ----------
+    assets : Assets
+    resource : mapping
+    hints : Hints
+    found : EventRows
+    row_shape : tuple of int
+    colour : bool
+        Whether the last axis holds the samples of a colour.
+    """
 
-    def read(self, where: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-        return self.assets.read(self.resource, self.announced, where, shape)
+    def __init__(
+        self,
+        assets: Assets,
+        resource: Mapping[str, Any],
+        hints: Hints,
+        found: EventRows,
+        row_shape: tuple[int, ...],
+        *,
+        colour: bool,
+    ) -> None:
+        self._assets, self._resource, self._hints = assets, resource, hints
+        self.colour = colour
+        self._first = found.first
+        # Axes of a row that count images, where events share rows.
+        axes = len(row_shape) if found.part is None else found.image_axes
+        self._before, images = found.part or (0, found.rows)
+        self._lead = row_shape[: len(row_shape) - axes]
+        self.shape = (images, *row_shape[len(row_shape) - axes :])
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part; integers at the beginning of the key choose what is read."""
+        keys = key if isinstance(key, tuple) else (key,)
+        where = tuple(takewhile(lambda k: isinstance(k, int), keys))
+        where = where[: max(len(self.shape) - 2, 1)]
+        if not where:
+            part: np.ndarray = np.asarray(self)[key]
+            return part
+        rest = self.shape[len(where) :]
+        image = self._assets.read(self._resource, self._hints, self._place(where), rest)
+        return image[keys[len(where) :]]
 
     def encoded(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool]
     ) -> Encoded | None:
-        return self.assets.encoded(self.resource, self.announced, where, takes)
+        """Return an image as it is stored, if `takes` accepts its codec."""
+        place = self._place(where)
+        return self._assets.encoded(self._resource, self._hints, place, takes)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read all of it."""
+        array = stack_images([self[k] for k in range(self.shape[0])])
+        return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+    def _place(self, where: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the row that an image is in, and its index there."""
+        image, *rest = map(_checked_index, where, self.shape)
+        row, inside = divmod(self._before + image, math.prod(self._lead))
+        lead = np.unravel_index(inside, self._lead) if self._lead else ()
+        return (self._first + row, *map(int, lead), *rest)
+
+
+def _checked_index(index: int, size: int) -> int:
+    """Return an index from 0; beyond the end are the images of another event."""
+    if not -size <= index < size:
+        message = f"index {index} is out of bounds for {size} images of an event"
+        raise IndexError(message)
+    return index + size if index < 0 else index
 
 
 @dataclass(slots=True, eq=False)
 class AssetPixels:
-    """The images that one index of a stream datum points at."""
+    """The images that one index of a stream datum refers to."""
 
     assets: Assets
     resource: Mapping[str, Any]
@@ -324,14 +348,7 @@ class AssetPixels:
     events: Callable[[], int] = int
     held: int = field(default=0, init=False)
 
-    def open(self) -> EventRows | EventPart:
-        """Find the rows; they are read one by one."""
+    def open(self) -> EventImages:
+        """Find the images; they are read later."""
         hints = replace(self.hints, events=self.events())
         return self.assets.event(self.resource, self.index, hints)
-
-
-def _parameters(resource: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read what is said besides; raise what tells that it is no mapping."""
-    parameters: Mapping[str, Any] = resource.get("parameters") or {}
-    parameters.keys()
-    return parameters

@@ -1,7 +1,7 @@
 """Series of an Eiger detector: a master file, and data files of many images each.
 
 The master file's links ``entry/data/data_000001`` and so on lead to the data files. How
-many images each holds is looked up: what documents say of it is often wrong.
+many images each holds is looked up: what documents say about it is often wrong.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from tiffin.errors import NotYetError, ReadError
+from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.hdf5 import Hdf5Rows
 from tiffin.readers.hdf5_files import Hdf5File
-from tiffin.readers.recent import Recent
 
 __all__ = ["SPECS", "EigerHandler", "EigerSeries"]
 
 SPECS = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE", "AD_EIGER_MX")
 
 GROUPS = ("entry/data", "entry")
-"""Where the links are: the second is of firmware before 1.3."""
+"""Where the links are: the second with firmware before 1.3."""
 
 COUNTS = "entry/instrument/detector/detectorSpecific"
 
@@ -37,11 +37,11 @@ class EigerHandler:
     path : str
         Up to the sequence's number; or a master file.
     images_per_file, frame_per_point : int, optional
-        Hints, for data files that are not there.
+        Guesses, for data files that do not exist.
     seq_id : int, optional
-        Where the resource has it, not the datum.
+        If the resource has it instead of the datum.
     allowed : tuple of pathlib.Path, optional
-        The folders in which raw files may lie that datasets take numbers from.
+        Folders in which external raw storage may lie.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class EigerHandler:
         allowed: tuple[Path, ...] = (),
     ) -> None:
         self._path, self._seq_id, self._allowed = path, seq_id, allowed
-        self._a_file = int(images_per_file or frame_per_point or 1)
-        self._series: Recent[EigerSeries] = Recent(2)
+        self._images_per_file = int(images_per_file or frame_per_point or 1)
+        self._series: OpenFileCache[EigerSeries] = OpenFileCache(2)
 
     def __call__(
         self,
@@ -65,18 +65,16 @@ class EigerHandler:
     ) -> Any:
         """Return the images of a series; or one of them."""
         if data_key != "data":
-            message = (
-                f"{self._path}: only the images of a series are read, no {data_key!r}"
-            )
+            message = f"{self._path}: data_key must be 'data', not {data_key!r}"
             raise ReadError(message)
         path = self._master(self._seq_id if seq_id is None else seq_id)
         series = self._series.get(
-            path, lambda: EigerSeries(path, self._a_file, self._allowed)
+            path, lambda: EigerSeries(path, self._images_per_file, self._allowed)
         )
         if frame_num is None:
             return series
-        if series.shape[0] == self._a_file:  # it counts over several series
-            frame_num %= self._a_file
+        if series.shape[0] == self._images_per_file:  # it counts over several series
+            frame_num %= self._images_per_file
         return series[frame_num]
 
     def close(self) -> None:
@@ -98,17 +96,15 @@ class EigerSeries:
     path : pathlib.Path
         The master file.
     images_per_file : int
-        Taken for a data file that is not there, if no other tells.
+        A guess, for data files that do not exist.
     allowed : tuple of pathlib.Path, optional
 
     Attributes
     ----------
     shape : tuple of int
         (images, rows, columns).
-    ndim : int
-    size : int
-    lacking : dict of int to str
-        Image → why it is not there.
+    missing : dict of int to str
+        Image → why it is missing.
     expected : int
         How many images the detector was to take; 0 if the master file does not say.
     """
@@ -120,10 +116,10 @@ class EigerSeries:
     ) -> None:
         self._path, self._allowed = path, allowed
         self._lock = threading.RLock()
-        self._open: Recent[Hdf5Rows] = Recent(2)
+        self._open: OpenFileCache[Hdf5Rows] = OpenFileCache(2)
         with closing(Hdf5File(path)) as file:
             self._names = _data_files(file.root)
-            self.expected = _expected(file)
+            self.expected = _expected_images(file)
         if not self._names:
             message = f"{path} leads to no data file 'entry/data/data_000001' (yet)"
             raise NotYetError(message)
@@ -145,12 +141,12 @@ class EigerSeries:
         return np.array(self[:], dtype=dtype, copy=copy)
 
     def close(self) -> None:
-        """Close the data files; those that are asked for later are opened anew."""
+        """Close the data files; the next read opens them again."""
         with self._lock:
             self._open.close()
 
     def _measure(self, images_per_file: int) -> None:
-        """Count the images of each data file; guess of those that are not there."""
+        """Count the images of each data file, and guess for those that are missing."""
         counts: list[int | str] = []
         image: tuple[int, ...] = ()
         for name in self._names:
@@ -165,14 +161,14 @@ class EigerSeries:
             raise NotYetError(str(counts[0]))
         usual = max(known) if len(known) > 1 else max(*known, images_per_file)
         left = self.expected - sum(known) or usual
-        self.lacking: dict[int, str] = {}
+        self.missing: dict[int, str] = {}
         self._starts = [0]
         for k, count in enumerate(counts):
             start, number = self._starts[-1], count
             if not isinstance(number, int):
                 is_last = k == len(counts) - 1
                 number = min(usual, max(left, 1)) if is_last else usual
-                self.lacking |= dict.fromkeys(range(start, start + number), str(count))
+                self.missing |= dict.fromkeys(range(start, start + number), str(count))
             self._starts.append(start + number)
         self.shape = (self._starts[-1], *image)
         self.size = int(np.prod(self.shape, dtype=object))
@@ -198,7 +194,7 @@ def _data_files(root: Any) -> list[str]:
 
 
 def _members(root: Any, path: str) -> list[str]:
-    """Return the names in a group of this very file; no link is followed."""
+    """Return the names in a group of this file, following no link."""
     import h5py
 
     group = root
@@ -211,8 +207,8 @@ def _members(root: Any, path: str) -> list[str]:
     return list(group)
 
 
-def _expected(file: Hdf5File) -> int:
-    """Multiply the numbers of images a trigger and of triggers, if they are there."""
+def _expected_images(file: Hdf5File) -> int:
+    """Return the number of images per trigger times that of triggers, or 0."""
     try:
         counts = [file.dataset(f"{COUNTS}/{name}") for name in ("nimages", "ntrigger")]
         return int(counts[0][()]) * int(counts[1][()])

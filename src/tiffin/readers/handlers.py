@@ -1,6 +1,6 @@
-"""Resource and Datum: files read through handlers that packages register.
+"""Read Resource and Datum documents, with handlers that packages register.
 
-A handler is found by the resource's spec, among those given by hand and else in the
+A handler is found by the resource's spec: among those given by the user, or else in the
 entry-point group ``databroker.handlers``. It is made once for each resource, and called
 for each datum.
 """
@@ -29,11 +29,11 @@ from tiffin.errors import (
     did_you_mean,
 )
 from tiffin.readers import eiger
+from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.eiger import EigerHandler, EigerSeries
-from tiffin.readers.hdf5_reach import check_reach
-from tiffin.readers.opened import Coloured, Opened
-from tiffin.readers.places import RootMap
-from tiffin.readers.recent import Recent
+from tiffin.readers.hdf5_files import check_references
+from tiffin.readers.open_handler import ColourArray, OpenHandler
+from tiffin.readers.root_map import RootMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,33 +44,31 @@ __all__ = ["DatumPixels", "Handlers"]
 
 GROUP = "databroker.handlers"
 
-MISTAKEN = "area_detector_handlers."
-"""Whose handler of Eiger files is right for data files of one image only."""
+REPLACED = "area_detector_handlers."
+"""Its handler of Eiger files is right only if each data file has one image."""
 
-
-WIDE = re.compile(r"(?:%|\{\w*:)[-+#0-9 .<>=^]*\d{4}")
-"""A number of a thousand places or more in a template: no file's name has it."""
+TOO_WIDE = re.compile(r"(?:%|\{\w*:)[-+#0-9 .<>=^]*\d{4}")
+"""A number of a thousand digits or more in a template: no file name has one."""
 
 
 class Handlers:
-    """Gives each resource its handler, and keeps the last few open.
+    """Read datums, and keep the handlers of the last few resources open.
 
     Parameters
     ----------
     roots : RootMap, optional
-        For files recorded on another mount, and handlers given by hand.
+        For files recorded on another mount, and handlers given by the user.
     """
 
     def __init__(self, roots: RootMap | None = None) -> None:
         self._roots = roots or RootMap()
-        self._external = self._roots.allow_external
-        self._open: Recent[Opened] = Recent()
+        self._open: OpenFileCache[OpenHandler] = OpenFileCache()
         self._lock = threading.RLock()
 
     def read(
         self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]
     ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
-        """Read what one datum points at.
+        """Read what one datum refers to.
 
         Parameters
         ----------
@@ -82,29 +80,29 @@ class Handlers:
         Returns
         -------
         array : ndarray or EigerSeries [counts]
-            In the shape that the handler gives.
-        lacking : dict of int to str
-            Which rows of it the file does not have, and why.
+            In the shape that the handler returns.
+        missing : dict of int to str
+            Row of it that the file lacks → why.
 
         Raises
         ------
         ReadError
             If no handler is registered, or the handler fails.
         """
-        # One at a time: no handler promises to be safe in threads, HDF5 isn't.
+        # One at a time: neither HDF5 nor handlers are safe in threads.
         with self._lock:
-            opened = self._opened(resource)
+            handler = self._opened(resource)
             try:
-                return opened.read(datum_kwargs)
+                return handler.read(datum_kwargs)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # not even SystemExit ends more than a frame
+            except BaseException as error:  # even one that exits fails only its frames
                 if self.forget(resource):
                     return self.read(resource, datum_kwargs)
-                raise self._unreadable(resource, error) from error
+                raise self._read_error(resource, error) from error
 
     def factory(self, spec: str) -> Any:
-        """Find the handler for a spec: one given by hand, or a registered one.
+        """Return the handler class for a spec: one given by the user goes first.
 
         Raises
         ------
@@ -115,51 +113,45 @@ class Handlers:
         return registered(spec) if given is None else given
 
     def forget(self, resource: Mapping[str, Any]) -> bool:
-        """Close a handler; it is made anew: the file may have grown by then.
-
-        Returns
-        -------
-        bool
-            Whether it had been asked before, so that a new one may know more by now.
-        """
+        """Close a handler, and return whether opening it again may find more."""
         with self._lock:
-            opened = self._open.forget(resource["uid"])
-            return opened is not None and opened.asked > 1
+            handler = self._open.discard(resource["uid"])
+            return handler is not None and handler.uses > 1
 
     def close(self) -> None:
         """Close every handler that can be closed."""
         with self._lock:
             self._open.close()
 
-    def _opened(self, resource: Mapping[str, Any]) -> Opened:
+    def _opened(self, resource: Mapping[str, Any]) -> OpenHandler:
         factory = self.factory(resource["spec"])
 
-        def make() -> Opened:
-            options, allowed = resource.get("resource_kwargs", {}), self._external
+        def open_handler() -> OpenHandler:
+            options = resource.get("resource_kwargs", {})
+            allowed = self._roots.allow_external
             try:
                 path = self._path(resource)
-                check_reach(Path(path), allowed)
-                _check_template(options)
+                check_references(Path(path), allowed)
+                _check_template(options.get("template"))
                 if factory is EigerHandler:
-                    return Opened(EigerHandler(path, allowed=allowed, **options))
-                return Opened(factory(path, **options), allowed)
+                    return OpenHandler(EigerHandler(path, allowed=allowed, **options))
+                return OpenHandler(factory(path, **options), allowed)
             except (ReadError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # as above
-                raise self._unreadable(resource, error) from error
+                raise self._read_error(resource, error) from error
 
-        return self._open.get(resource["uid"], make)
+        return self._open.get(resource["uid"], open_handler)
 
     def _path(self, resource: Mapping[str, Any]) -> str:
         root, path = str(resource.get("root", "")), str(resource["resource_path"])
-        # Joined as databroker joins them: an absolute path stands for itself.
         if resource.get("path_semantics") == "windows":
             joined = ntpath.join(root, path).replace("\\", "/")
         else:
             joined = os.path.join(root, path)  # noqa: PTH118 (as databroker does)
         return str(self._roots.path(joined))
 
-    def _unreadable(
+    def _read_error(
         self, resource: Mapping[str, Any], error: BaseException
     ) -> TiffinError:
         if isinstance(error, TiffinError):
@@ -173,7 +165,7 @@ class Handlers:
 
 @dataclass(slots=True, eq=False)
 class DatumPixels:
-    """The images that one datum points at."""
+    """The images that one datum refers to."""
 
     handlers: Handlers
     resource: Mapping[str, Any]
@@ -186,109 +178,113 @@ class DatumPixels:
     def open(self) -> Any:
         """Read them; shape (..., rows, columns) [counts].
 
-        Those that are announced and not there, or not written, are not there yet.
+        Images that are announced but missing, or never written, raise `NotYetError`
+        when they are asked for.
         """
         while True:
             images = self._read()
-            if not isinstance(images, PartlyThere):
+            if not isinstance(images, IncompleteImages):
                 return images
             if not self.handlers.forget(self.resource):
                 return images
 
+    @property
+    def _where(self) -> str:
+        return f"{self.resource['spec']} at {self.resource['resource_path']}"
+
     def _read(self) -> Any:
-        array, lacking = self.handlers.read(self.resource, self.datum_kwargs)
+        array, missing_rows = self.handlers.read(self.resource, self.datum_kwargs)
         if array.ndim < 2:
             return array
-        colour = isinstance(array, Coloured)
+        colour = isinstance(array, ColourArray)
         at = place(array.shape, self.hints, last_is_colour=colour)
-        dimensions = len(at)
-        found = math.prod(array.shape) // (math.prod(array.shape[k] for k in at) or 1)
-        announced = self._announced(array, dimensions)
-        absent = _images_in_rows(lacking, array.shape[0], found)
-        self._refuse_surplus(found, array.shape)
-        if found < announced:
-            reason = f"the file holds {found} of {announced} images"
-            absent |= dict.fromkeys(range(found, announced), reason)
-        if not absent:
+        axes = len(at)
+        images = math.prod(array.shape) // (math.prod(array.shape[k] for k in at) or 1)
+        self._refuse_surplus(images, array.shape)
+        per_row = images // array.shape[0] if array.shape[0] else 0
+        missing = {
+            row * per_row + k: reason
+            for row, reason in missing_rows.items()
+            if row < array.shape[0]
+            for k in range(per_row)
+        }
+        announced = self._announced_images(array, axes)
+        if images < announced:
+            reason = f"the file holds {images} of {announced} images"
+            missing |= dict.fromkeys(range(images, announced), reason)
+        if not missing:
             return array
-        if at != tuple(range(array.ndim - dimensions, array.ndim)):
-            message = f"{self.resource['spec']} at {self.resource['resource_path']}"
-            raise NotYetError(f"{message}: {next(iter(absent.values()))}")
+        if at != tuple(range(array.ndim - axes, array.ndim)):
+            raise NotYetError(f"{self._where}: {next(iter(missing.values()))}")
         flat: Any = array
         if isinstance(array, np.ndarray):
-            flat = array.reshape(found, *array.shape[-dimensions:])
-        where = f"{self.resource['spec']} at {self.resource['resource_path']}"
-        return PartlyThere(flat, max(found, announced), absent, where)
+            flat = array.reshape(images, *array.shape[-axes:])
+        return IncompleteImages(flat, max(images, announced), missing, self._where)
 
-    def _refuse_surplus(self, found: int, shape: tuple[int, ...]) -> None:
-        """Refuse more images than an event has, where that is known for certain.
+    def _refuse_surplus(self, images: int, shape: tuple[int, ...]) -> None:
+        """Refuse more images than an event has, if that is known for certain.
 
-        An announcement of one image may be an older one, which left out the others; and
-        where sizes disagree, it says nothing of numbers.
+        An announcement of one image may be an older one, which left out the others; if
+        the announced sizes are wrong, the announced number may be wrong too.
         """
         hints, options = self.hints, self.resource.get("resource_kwargs") or {}
-        said = math.prod(hints.lead) if len(hints.sizes) > 2 else 0
+        announced = math.prod(hints.lead) if len(hints.sizes) > 2 else 0
         agree = all(hints.image) and sorted(hints.image[:2]) == sorted(shape[-2:])
-        if (
-            not said
-            or not agree
-            or found <= said
-            or found == options.get("frame_per_point")
-        ):
+        if not announced or not agree or images <= announced:
             return
-        where = f"{self.resource['spec']} at {self.resource['resource_path']}"
-        message = (
-            f"{where}: the handler gives {found} images for an event of which {said} "
-            f"are announced: which of them are meant is not known; where some "
-            f"are a colour's planes, tell it with colour={hints.field!r} or axes='cyx'"
-        )
-        raise ReadError(message)
+        if images != options.get("frame_per_point"):
+            message = (
+                f"{self._where}: the handler gives {images} images for an event of "
+                f"which {announced} are announced: it is not known which of them are "
+                f"meant; if some are the planes of a colour, set "
+                f"colour={hints.field!r} or axes='cyx'"
+            )
+            raise ReadError(message)
 
-    def _announced(self, array: Any, dimensions: int) -> int:
-        """Count the images that must be there.
+    def _announced_images(self, array: Any, axes: int) -> int:
+        """Return how many images must be there.
 
-        An announced shape is often wrong otherwise: its axes in another order, or one
-        for samples. So what has as many numbers as announced has all of them.
+        An announced shape is often wrong: in the order of its axes, or with one for
+        samples. So an array with at least as many numbers as announced is complete.
         """
         shape = self.shape or ()
         if not shape:
             return int(getattr(array, "expected", 0))
-        if len(shape) <= dimensions or array.size >= math.prod(shape):
+        if len(shape) <= axes or array.size >= math.prod(shape):
             return 0
-        return math.prod(shape[:-dimensions])
+        return math.prod(shape[:-axes])
 
 
-class PartlyThere:
-    """Images of which some are not there yet: asking for one of those says so.
+class IncompleteImages:
+    """Images of which some are missing: these raise an error when asked for.
 
     Parameters
     ----------
     array : array-like, shape (images, rows, columns[, samples]) [counts]
     images : int
-        How many there are to be; no less than there are.
-    absent : mapping of int to str
-        Image → why it is not there.
+        How many there must be; not less than there are.
+    missing : mapping of int to str
+        Image → why it is missing.
     where : str
-        What is read.
+        For messages.
     """
 
     def __init__(
-        self, array: Any, images: int, absent: Mapping[int, str], where: str
+        self, array: Any, images: int, missing: Mapping[int, str], where: str
     ) -> None:
         self._array = array
-        self._absent = absent
+        self._missing = missing
         self._where = where
-        self.colour = isinstance(array, Coloured)
+        self.colour = isinstance(array, ColourArray)
         self.shape = (images, *array.shape[1:])
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return a part; the first index chooses the image."""
         first = key[0] if isinstance(key, tuple) else key
-        chosen = np.atleast_1d(np.arange(self.shape[0])[first])
-        absent = next((int(i) for i in chosen if int(i) in self._absent), None)
-        if absent is not None:
-            message = f"{self._where}: image {absent} is not there (yet)"
-            raise NotYetError(f"{message}: {self._absent[absent]}")
+        for image in np.atleast_1d(np.arange(self.shape[0])[first]).tolist():
+            if image in self._missing:
+                message = f"{self._where}: image {image} is not there (yet)"
+                raise NotYetError(f"{message}: {self._missing[image]}")
         part: np.ndarray = self._array[key]
         return part
 
@@ -297,38 +293,24 @@ class PartlyThere:
         return np.array(self[:], dtype=dtype, copy=copy)
 
 
-def _images_in_rows(
-    lacking: Mapping[int, str], rows: int, images: int
-) -> dict[int, str]:
-    """Tell of images what is known of rows, each of which may hold a few."""
-    held = images // rows if rows else 0
-    return {
-        row * held + k: reason
-        for row, reason in lacking.items()
-        if row < rows
-        for k in range(held)
-    }
-
-
-def _check_template(options: Mapping[str, Any]) -> None:
-    template = options.get("template")
-    if isinstance(template, str) and WIDE.search(template):
+def _check_template(template: Any) -> None:
+    if isinstance(template, str) and TOO_WIDE.search(template):
         message = f"the template {template[:80]!r} can't number files: it is too wide"
         raise ReadError(message)
 
 
 def registered(spec: str) -> Any:
-    """Find the handler for a spec.
+    """Return the registered handler class for a spec.
 
     Raises
     ------
     ReadError
         Naming the spec and the entry-point group, if there is none.
     """
-    found = _entry_points().get(spec)
-    if spec in eiger.SPECS and (found is None or found.value.startswith(MISTAKEN)):
+    entry = _entry_points().get(spec)
+    if spec in eiger.SPECS and (entry is None or entry.value.startswith(REPLACED)):
         return EigerHandler
-    if found is None:
+    if entry is None:
         message = (
             f"no handler is registered for spec {spec!r}: pip install 'tiffin[all]' "
             f"brings those of area detectors and ophyd; others come with their own "
@@ -337,13 +319,13 @@ def registered(spec: str) -> Any:
         )
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
     try:
-        return _loaded(found)
+        return _loaded(entry)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # not even SystemExit ends more than a frame
-        why = f"{type(error).__name__}: {error}"
+    except BaseException as error:  # even a package that exits fails only its frames
+        reason = f"{type(error).__name__}: {error}"
         message = (
-            f"the handler for spec {spec!r} ({found.value}) can't be loaded: {why}; "
+            f"the handler for spec {spec!r} ({entry.value}) can't be loaded: {reason}; "
             f"pip install 'tiffin[all]' brings what most handlers need"
         )
         raise UnknownFormatError(message) from error
@@ -351,7 +333,7 @@ def registered(spec: str) -> Any:
 
 @cache
 def _loaded(entry: EntryPoint) -> Any:
-    """Import what an entry point names, once: it is asked for at each datum."""
+    """Import a handler class once: it is asked for at each datum."""
     return entry.load()
 
 

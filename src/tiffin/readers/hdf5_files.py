@@ -1,39 +1,42 @@
-"""HDF5 files and what lies in them, found without letting HDF5 open what it likes.
+"""Open HDF5 files, and find datasets in them without HDF5 opening other files itself.
 
-HDF5 follows links into other files, and takes numbers from raw files, wherever a file
-says so. Here each link is followed by hand: only regular HDF5 files are opened, and raw
-files only where a user allows it.
+HDF5 follows links into other files, and reads raw files, wherever a file says so. Here
+every link is followed by hand: only regular HDF5 files are opened, and raw files only
+where the user allows it.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
-from tiffin.readers.regular import check_regular
+from tiffin.readers.file_checks import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Hdf5File", "linked", "open_hdf5", "raw_files"]
+__all__ = ["Hdf5File", "check_references", "find_linked", "is_hdf5", "raw_files"]
 
 MOST_LINKS = 16
-"""As many as HDF5 itself follows one after another."""
+"""HDF5 itself follows no more, one after another."""
 
 LOCKED = (errno.EAGAIN, errno.EACCES, errno.ENOLCK)
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 
 class Hdf5File:
-    """An HDF5 file, and the files that its links lead to. They are closed together.
+    """An HDF5 file and the files that its links lead to, closed together.
 
     Parameters
     ----------
     file : pathlib.Path or h5py.File
-        To be opened; or open already, and left open by `close`.
+        A file that is open already is left open by `close`.
 
     Attributes
     ----------
@@ -42,9 +45,9 @@ class Hdf5File:
     Raises
     ------
     NotYetError
-        If it is not there, or not whole.
+        If it is not there, or not complete.
     ReadError
-        If it is no regular file.
+        If it is not a regular file.
     """
 
     def __init__(self, file: Any) -> None:
@@ -58,15 +61,15 @@ class Hdf5File:
         Raises
         ------
         NotYetError
-            If it is not there. A file to which a link leads is named.
+            If it is not there, naming the file that a link leads to.
         ReadError
             If it is something else, or links lead in a circle.
         """
         node, rest, links = self.root, _parts(name), 0
         while rest:
-            node, more = self._next(node, rest.pop(0), name)
-            rest = more + rest
-            links += bool(more)
+            node, added = self._step(node, rest.pop(0), name)
+            rest = added + rest
+            links += bool(added)
             if links > MOST_LINKS:
                 message = f"{self._path}: the links to {name!r} lead in a circle"
                 raise ReadError(message)
@@ -81,8 +84,8 @@ class Hdf5File:
             with suppress(Exception):  # nothing more is read from it
                 self._own.pop().close()
 
-    def _next(self, node: Any, part: str, name: str) -> tuple[Any, list[str]]:
-        """Take one step; give where it leads, and the steps that a link adds."""
+    def _step(self, node: Any, part: str, name: str) -> tuple[Any, list[str]]:
+        """Return where one part of a path leads, and the parts that a link adds."""
         import h5py
 
         key = os.fsencode(part)
@@ -99,27 +102,19 @@ class Hdf5File:
             return node.file if target.startswith("/") else node, _parts(target)
         if kind == h5py.h5l.TYPE_EXTERNAL:
             other, target = map(os.fsdecode, links.get_val(key))
-            path = linked(Path(node.file.filename), other, "HDF5_EXT_PREFIX")
+            path = find_linked(Path(node.file.filename), other, "HDF5_EXT_PREFIX")
             return self._opened(path), _parts(target)
         message = f"{self._path}: {part!r} is a link of a kind that is not supported"
         raise ReadError(message)
 
     def _opened(self, path: Path) -> Any:
-        file = open_hdf5(path)
+        file = _open(path)
         self._own.append(file)
         return file
 
 
-def open_hdf5(path: Path) -> Any:
-    """Open an HDF5 file for reading, also while it is written to.
-
-    Raises
-    ------
-    NotYetError
-        If it is not there, or not whole.
-    ReadError
-        If it is no regular file.
-    """
+def _open(path: Path) -> Any:
+    """Open a file for reading, even while another process writes to it."""
     try:
         import h5py
 
@@ -129,30 +124,28 @@ def open_hdf5(path: Path) -> Any:
         message = f"HDF5 needs h5py: pip install 'tiffin[hdf5]' ({error})"
         raise MissingLibraryError(message) from error
     check_regular(path)
-    # Without SWMR first: only so is a truncated file refused. A file that another
-    # process writes to opens with SWMR only.
+    # Without SWMR first, because only this refuses a truncated file. A file that
+    # another process writes to opens with SWMR only.
     try:
         return h5py.File(path, "r")
-    except (OSError, RuntimeError) as error:  # the second of a head half written
+    except (OSError, RuntimeError) as error:  # the latter for half-written metadata
         refusal = error
-    try:
+    with suppress(OSError, RuntimeError):
         if "truncated" not in str(refusal):
             return h5py.File(path, "r", swmr=True)
-    except (OSError, RuntimeError):
-        pass
     message = f"{path} can't be opened (yet): {_reason(refusal)}"
     raise NotYetError(message) from refusal
 
 
-def linked(holder: Path, name: str, prefixes: str) -> Path:
-    """Find the file that another one names, where HDF5 looks for it.
+def find_linked(holder: Path, name: str, variable: str) -> Path:
+    """Find the file that another one names, where HDF5 would look for it.
 
     Parameters
     ----------
     holder : pathlib.Path
         The file that names it.
     name : str
-    prefixes : str
+    variable : str
         The environment variable with folders to look in.
 
     Raises
@@ -160,18 +153,27 @@ def linked(holder: Path, name: str, prefixes: str) -> Path:
     NotYetError
         If it is nowhere.
     """
-    found = next((p for p in _candidates(holder, name, prefixes) if p.exists()), None)
-    if found is None:
-        message = (
-            f"{holder} leads to the HDF5 file {name}, which is not there (yet): it "
-            f"belongs beside {holder.name}"
-        )
-        raise NotYetError(message)
-    return found
+    beside = Path(name).name if Path(name).is_absolute() else name
+    prefixes = filter(None, os.environ.get(variable, "").split(":"))
+    candidates = [
+        *([Path(name)] if Path(name).is_absolute() else []),
+        *(Path(p.replace("${ORIGIN}", str(holder.parent))) / beside for p in prefixes),
+        holder.parent / beside,
+        Path(name),
+        holder.resolve().parent / beside,
+    ]
+    for path in candidates:
+        if path.exists():
+            return path
+    message = (
+        f"{holder} leads to the HDF5 file {name}, which is not there (yet): it "
+        f"belongs beside {holder.name}"
+    )
+    raise NotYetError(message)
 
 
 def raw_files(dataset: Any, allowed: tuple[Path, ...]) -> list[tuple[Path, int]]:
-    """Return the raw files that a dataset takes its numbers from, if that is allowed.
+    """Return the external raw files of a dataset, if the user allows them.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ def raw_files(dataset: Any, allowed: tuple[Path, ...]) -> list[tuple[Path, int]]
     Raises
     ------
     ReadError
-        If one lies elsewhere, or is no regular file.
+        If one lies elsewhere, or is not a regular file.
     NotYetError
         If one is not there.
     """
@@ -205,10 +207,10 @@ def _raw_file(dataset: Any, name: str, allowed: tuple[Path, ...]) -> list[Path]:
     prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace(
         "${ORIGIN}", str(holder.resolve().parent)
     )
-    # Whether HDF5 has seen the variable can't be known, so both places count.
+    # It is unknown whether HDF5 has seen the variable, so both places are checked.
     places = {Path(name), Path(prefix, name)}
-    found = [path for path in places if path.exists()] or [Path(prefix, name)]
-    for path in found:
+    paths = [path for path in places if path.exists()] or [Path(prefix, name)]
+    for path in paths:
         real = path.resolve()
         if not any(real.is_relative_to(folder) for folder in allowed):
             message = (
@@ -218,31 +220,91 @@ def _raw_file(dataset: Any, name: str, allowed: tuple[Path, ...]) -> list[Path]:
             )
             raise ReadError(message)
         check_regular(path)
-    return found
+    return paths
 
 
-def _candidates(holder: Path, name: str, prefixes: str) -> Iterator[Path]:
-    beside = Path(name).name if Path(name).is_absolute() else name
-    folder = holder.parent
-    if Path(name).is_absolute():
-        yield Path(name)
-    for prefix in os.environ.get(prefixes, "").split(":"):
-        if prefix:
-            yield Path(prefix.replace("${ORIGIN}", str(folder))) / beside
-    yield folder / beside
-    yield Path(name)
-    yield holder.resolve().parent / beside
+def check_references(path: Path, allowed: tuple[Path, ...]) -> None:
+    """Check the files that an HDF5 file refers to, before someone else's code opens it.
+
+    Raw files must lie in the folders allowed, and links and virtual datasets must lead
+    to regular files. Folders, and files of other formats, are left alone.
+
+    Raises
+    ------
+    ReadError
+        If it refers to anything else, or is not a regular file itself.
+    NotYetError
+        If it can't be opened.
+    """
+    checked: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        path = waiting.pop().resolve()
+        if path in checked or not path.exists() or path.is_dir():
+            continue
+        checked.add(path)
+        check_regular(path)
+        if is_hdf5(path):
+            with closing(Hdf5File(path)) as file:
+                waiting.extend(_referenced_files(file.root, allowed))
+
+
+def is_hdf5(path: Path) -> bool:
+    """Look for the signature: at the beginning, or after a user block."""
+    size, offset = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while offset < size:
+            file.seek(offset)
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                return True
+            offset = 2 * offset or 512
+    return False
+
+
+def _referenced_files(root: Any, allowed: tuple[Path, ...]) -> Iterator[Path]:
+    """Return the files of links and virtual datasets; check raw files."""
+    import h5py
+
+    holder = Path(root.filename)
+    groups, seen = [root["/"]], set()
+    while groups:
+        group = groups.pop()
+        links = group.id.links
+        for key in group.id:
+            info = links.get_info(key)
+            if info.type == h5py.h5l.TYPE_EXTERNAL:
+                name = os.fsdecode(links.get_val(key)[0])
+                yield from _existing(holder, name, "HDF5_EXT_PREFIX")
+            if info.type != h5py.h5l.TYPE_HARD or info.u in seen:
+                continue
+            seen.add(info.u)  # the address of the object
+            node = group[key]
+            if isinstance(node, h5py.Group):
+                groups.append(node)
+            elif isinstance(node, h5py.Dataset):
+                raw_files(node, allowed)
+                sources = node.virtual_sources() if node.is_virtual else ()
+                for name in {source.file_name for source in sources}:
+                    yield from _existing(holder, name, "HDF5_VDS_PREFIX")
+
+
+def _existing(holder: Path, name: str, variable: str) -> Iterator[Path]:
+    """Return the files that a name means, numbered ones (``%b``) up to a gap."""
+    numbers = itertools.count() if "%b" in name else range(1)
+    with suppress(NotYetError):
+        for number in numbers:
+            yield find_linked(holder, name.replace("%b", str(number)), variable)
 
 
 def _reason(refusal: OSError | RuntimeError) -> str:
-    """Say why HDF5 does not open a file, and what helps."""
+    """Return why HDF5 does not open a file, and what to do about it."""
     text = str(refusal)
     number = getattr(refusal, "errno", None)
     if number in LOCKED and "lock" in text:
         return (
-            f"it is locked (errno {number}): a process has it open for writing, "
-            f"without SWMR, or its file system has no locks; HDF5_USE_FILE_LOCKING="
-            f"FALSE in the environment, before Python starts, reads it all the same "
+            f"it is locked (errno {number}): a process has it open for writing "
+            f"without SWMR, or its file system has no locks; to read it anyway, set "
+            f"HDF5_USE_FILE_LOCKING=FALSE in the environment before Python starts "
             f"({text})"
         )
     if "truncated" in text:

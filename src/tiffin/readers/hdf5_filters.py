@@ -1,7 +1,7 @@
-"""What was done to the chunks of a dataset, and what undoing it may give.
+"""The filters of HDF5 chunks, and how many bytes undoing them gives.
 
 HDF5 and its plug-ins allocate whatever a compressed stream asks for, and take what it
-gives for the chunk. So each stream is looked at before HDF5 decodes it: it must give
+gives for the chunk. So each stream is checked before HDF5 decodes it: it must give
 exactly the bytes of the chunk's shape.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
-from tiffin.readers.stored import inflated
+from tiffin.readers.stream_sizes import blosc_size, inflate, zstd_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["DEFLATE", "SHUFFLE", "Filters", "of_blosc", "of_zstd"]
+__all__ = ["DEFLATE", "SHUFFLE", "Filters"]
 
 DEFLATE, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALE_OFFSET = range(1, 7)
 
@@ -33,7 +33,7 @@ NAMES = {
 
 LARGE = 64 * 2**20
 LARGEST = 512 * 2**20
-"""A chunk of one image may be as large as the image; of several, so large [bytes]."""
+"""A chunk of one image may be as large as the image; one of several, this large."""
 
 
 class Filters:
@@ -42,6 +42,13 @@ class Filters:
     Parameters
     ----------
     dataset : h5py.Dataset
+
+    Attributes
+    ----------
+    ids : list of int
+        Their registered numbers, in the order in which they were applied.
+    chunk_bytes : int
+        The bytes of a decoded chunk.
 
     Raises
     ------
@@ -53,25 +60,15 @@ class Filters:
         self._dataset = dataset
         self.where = f"{dataset.file.filename}: a chunk of {dataset.name!r}"
         properties = dataset.id.get_create_plist()
-        found = map(properties.get_filter, range(properties.get_nfilters()))
-        self._steps = [(int(step[0]), step[2]) for step in found]
-        itemsize = int(dataset.dtype.itemsize)
-        self.chunk_bytes = math.prod(dataset.chunks) * itemsize
+        filters = map(properties.get_filter, range(properties.get_nfilters()))
+        self._steps = [(int(step[0]), step[2]) for step in filters]
+        self.ids = [step for step, _ in self._steps]
+        self.chunk_bytes = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
         if self._steps:
-            self._check_size(itemsize)
-
-    @property
-    def ids(self) -> list[int]:
-        """Their registered numbers, in the order in which they were applied."""
-        return [step for step, _ in self._steps]
+            self._check_chunk_size()
 
     def read(self, corner: Sequence[int]) -> tuple[int, Any]:
         """Read a chunk as it is stored.
-
-        Parameters
-        ----------
-        corner : sequence of int
-            Where it begins in the dataset.
 
         Returns
         -------
@@ -84,12 +81,12 @@ class Filters:
         NotYetError
             If it can't be read.
         ReadError
-            If it takes more bytes than its shape can need.
+            If it is larger than its shape can need.
         """
-        room = self.chunk_bytes + self.chunk_bytes // 8 + 1024
+        most = self.chunk_bytes + self.chunk_bytes // 8 + 1024
         try:
             mask, data = self._dataset.id.read_direct_chunk(
-                tuple(corner), out=np.empty(room, "u1")
+                tuple(corner), out=np.empty(most, "u1")
             )
         except ValueError as error:
             message = (
@@ -103,44 +100,44 @@ class Filters:
         return mask, data
 
     def check(self, corner: Sequence[int]) -> None:
-        """Make sure that HDF5 can decode a chunk, and gets the bytes of its shape.
+        """Check that HDF5 can decode a chunk, and that it gives the bytes of its shape.
 
         Raises
         ------
         MissingLibraryError
             Naming the filter that is not installed.
-        ReadError
+        NotYetError
             If the chunk would give more or less.
+        ReadError
+            If it is compressed more than once.
         """
         mask, data = self.read(corner)
-        steps = [s for n, s in enumerate(self._steps) if not mask >> n & 1]
-        self._check_installed([step for step, _ in steps])
-        sizes = [n for n, (step, _) in enumerate(steps) if step in _SIZES]
-        others = [s for s, _ in steps if s not in (SHUFFLE, FLETCHER32)]
-        if len(others) > 1:
+        steps = [step for n, step in enumerate(self._steps) if not mask >> n & 1]
+        ids = [step for step, _ in steps]
+        self._check_installed(ids)
+        if len([step for step in ids if step not in (SHUFFLE, FLETCHER32)]) > 1:
             message = f"{self.where} is compressed more than once: not supported"
             raise ReadError(message)
-        sums = [4 * (step == FLETCHER32) for step, _ in steps]
-        given: int | None = len(data)
-        wanted = self.chunk_bytes + sum(sums)
-        if sizes:
-            (place,) = sizes
-            step, values = steps[place]
-            wanted = self.chunk_bytes + sum(sums[:place])
-            stream = data[: len(data) - sum(sums[place:])]
-            given = _SIZES[step](stream, values, wanted)
-        elif others:
-            return  # by a filter whose streams do not tell
-        if given != wanted and not self._is_plain_edge(corner, data):
+        checksums = [4 * (step == FLETCHER32) for step in ids]
+        size: int | None = len(data)
+        expected = self.chunk_bytes + sum(checksums)
+        for n, (step, values) in enumerate(steps):
+            if step in _SIZES:
+                expected = self.chunk_bytes + sum(checksums[:n])
+                stream = data[: len(data) - sum(checksums[n:])]
+                size = _SIZES[step](stream, values, expected)
+            elif step not in (SHUFFLE, FLETCHER32):
+                return  # the streams of this filter do not tell their size
+        if size != expected and not self._is_unfiltered_edge(corner, data):
             message = (
                 f"{self.where} can't be decoded (yet): it gives "
-                f"{'other' if given is None else given} bytes, not the {wanted} of its "
+                f"{'other' if size is None else size} bytes, not the {expected} of its "
                 f"shape"
             )
             raise NotYetError(message)
 
-    def _is_plain_edge(self, corner: Sequence[int], data: Any) -> bool:
-        """Whether a chunk at the edge was left as it is, as a writer may choose."""
+    def _is_unfiltered_edge(self, corner: Sequence[int], data: Any) -> bool:
+        """Whether a chunk at the edge was left unfiltered, as a writer may choose."""
         ends = map(int.__add__, map(int, corner), self._dataset.chunks)
         edge = any(e > n for e, n in zip(ends, self._dataset.shape, strict=True))
         return edge and len(data) == self.chunk_bytes
@@ -148,11 +145,11 @@ class Filters:
     def _check_installed(self, ids: list[int]) -> None:
         import h5py
 
-        absent = next((i for i in ids if not h5py.h5z.filter_avail(i)), None)
-        if absent is None:
+        missing = next((i for i in ids if not h5py.h5z.filter_avail(i)), None)
+        if missing is None:
             return
-        name = NAMES.get(absent)
-        what = f"the HDF5 filter {absent}" + (f" ({name})" if name else "")
+        name = NAMES.get(missing)
+        what = f"the HDF5 filter {missing}" + (f" ({name})" if name else "")
         message = f"{self.where} is compressed with {what}, which is not installed: "
         if name:
             message += "pip install hdf5plugin"
@@ -160,11 +157,12 @@ class Filters:
             message += "HDF5_PLUGIN_PATH names the folder of its plug-in"
         raise MissingLibraryError(message)
 
-    def _check_size(self, itemsize: int) -> None:
+    def _check_chunk_size(self) -> None:
         shape, chunk = self._dataset.shape[1:], self._dataset.chunks[1:]
+        itemsize = int(self._dataset.dtype.itemsize)
         image = math.prod(self._dataset.shape[-2:]) * itemsize
-        useful = math.prod(map(min, shape, chunk)) * int(self._dataset.chunks[0])
-        too_wide = self.chunk_bytes > max(LARGE, 4 * useful * itemsize)
+        used = math.prod(map(min, shape, chunk)) * int(self._dataset.chunks[0])
+        too_wide = self.chunk_bytes > max(LARGE, 4 * used * itemsize)
         if too_wide or self.chunk_bytes > max(LARGEST, 2 * image):
             message = (
                 f"{self.where} has {self.chunk_bytes} bytes, an image {image}: such "
@@ -173,74 +171,36 @@ class Filters:
             raise ReadError(message)
 
 
-# ---- how many bytes a stream gives, as far as it tells; None if not as many as wanted
-
-
-def _of_deflate(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    return wanted if inflated(data, wanted) is not None else None
-
-
-def _of_bzip2(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
+def _bzip2_size(data: Any, expected: int) -> int | None:
     decoder = bz2.BZ2Decompressor()
     try:
-        given = len(decoder.decompress(data, wanted + 1))
+        size = len(decoder.decompress(data, expected + 1))
     except (OSError, EOFError):
         return None
-    return given if decoder.eof else None
+    return size if decoder.eof else None
 
 
-def _of_bitshuffle(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    compressed = len(values) > 4 and values[4]
-    return _big(data, 0) if compressed else len(data)
-
-
-def _of_lz4(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    return _big(data, 0)
-
-
-def of_blosc(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    """Read the size in the header of Blosc 1."""
-    return int.from_bytes(data[4:8], "little")
-
-
-def _of_blosc2(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    return _big(data, 30) if bytes(data[2:9]) == b"b2frame" else None
-
-
-def _of_szip(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    return int.from_bytes(data[:4], "little")
-
-
-def of_zstd(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    """Read the size in a frame's header (RFC 8878); one without is not decoded."""
-    if bytes(data[:4]) != b"\x28\xb5\x2f\xfd":
-        return None
-    flags = data[4]
-    single = flags >> 5 & 1
-    begin = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    size = (single, 2, 4, 8)[flags >> 6]
-    told = int.from_bytes(data[begin : begin + size], "little")
-    return (told + 256 * (size == 2)) if size else None
-
-
-def _of_elements(data: Any, values: Any, wanted: int) -> int | None:  # noqa: ARG001
-    """Of scale-offset and n-bit, the dataset's properties tell."""
+def _size_by_elements(values: Any) -> int | None:
+    """Return the size that the parameters of scale-offset and n-bit tell."""
     return values[2] * values[4] if len(values) > 4 else None
 
 
-def _big(data: Any, begin: int) -> int:
-    return int.from_bytes(data[begin : begin + 8], "big")
+def _big_endian(data: Any, start: int = 0) -> int:
+    return int.from_bytes(data[start : start + 8], "big")
 
 
+# Filter → how many bytes a stream gives, by the stream, the filter's parameters and the
+# number expected; None for another number.
 _SIZES: dict[int, Callable[[Any, Any, int], int | None]] = {
-    DEFLATE: _of_deflate,
-    SZIP: _of_szip,
-    NBIT: _of_elements,
-    SCALE_OFFSET: _of_elements,
-    307: _of_bzip2,
-    32001: of_blosc,
-    32004: _of_lz4,
-    32008: _of_bitshuffle,
-    32015: of_zstd,
-    32026: _of_blosc2,
+    DEFLATE: lambda d, _, expected: None if inflate(d, expected) is None else expected,
+    SZIP: lambda d, *_: int.from_bytes(d[:4], "little"),
+    NBIT: lambda _, values, __: _size_by_elements(values),
+    SCALE_OFFSET: lambda _, values, __: _size_by_elements(values),
+    307: lambda d, _, expected: _bzip2_size(d, expected),
+    32001: lambda d, *_: blosc_size(d),
+    32004: lambda d, *_: _big_endian(d),
+    # Bitshuffle may compress, or only shuffle.
+    32008: lambda d, v, _: _big_endian(d) if len(v) > 4 and v[4] else len(d),
+    32015: lambda d, *_: zstd_size(d),
+    32026: lambda d, *_: _big_endian(d, 30) if bytes(d[2:9]) == b"b2frame" else None,
 }

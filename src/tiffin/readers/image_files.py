@@ -11,10 +11,8 @@ import numpy as np
 
 from tiffin.axes import Hints, place
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
-from tiffin.readers.regular import open_regular
-from tiffin.readers.room import check_room
-from tiffin.readers.stream_sizes import JPEG
-from tiffin.readers.tiff_checks import check_chain, check_page
+from tiffin.readers.file_checks import check_image_size, open_regular
+from tiffin.readers.tiff_checks import JPEG, check_page, check_page_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +28,18 @@ __all__ = [
     "tiff_samples",
 ]
 
-FOREIGN = (
+LIBRARY_ERRORS = (
     OSError,
-    ValueError,  # among them tifffile's own
+    ValueError,  # includes tifffile's own
     LookupError,
     TypeError,
     ArithmeticError,
-    RuntimeError,  # among them the codecs'
+    RuntimeError,  # includes those of the codecs
     EOFError,
     SyntaxError,
     struct.error,
 )
-"""What libraries raise of files that are broken."""
+"""What libraries raise for broken files."""
 
 
 class ArrayPages:
@@ -68,7 +66,7 @@ class ArrayPages:
         return image
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is open."""
 
 
 class TiffPages:
@@ -81,40 +79,34 @@ class TiffPages:
     path : pathlib.Path
         For messages.
     announced : int
-        How many numbers the descriptor announces of an image; 0 if it does not.
+        How many numbers the descriptor announces for an image; 0 if unknown.
     """
 
     def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
-        import tifffile
-
         self._path, self._file, self._announced = path, file, announced
-        check_chain(file, path)
-        file.seek(0)
-        self._tiff = tifffile.TiffFile(file)
+        self._tiff, first = _open_tiff(file, path)
         self._count = len(self._tiff.pages)
-        first: Any = self._tiff.pages[0]
-        _check_samples(first, path)
         check_page(first, file, path, announced)
         self.colour = _is_colour(first)
-        self.shape: tuple[int, ...] = _in_order(first)
+        self.shape: tuple[int, ...] = _shape_in_order(first)
 
     def __len__(self) -> int:
         return self._count
 
     def read(self, page: int) -> np.ndarray:
         """Read one page, in its own dtype."""
-        with _telling("TIFF", self._path):
-            found: Any = self._tiff.pages[page]
-            _check_samples(found, self._path)
-            shape = _in_order(found)
-            if shape != self.shape or _is_colour(found) != self.colour:
+        with _reported_errors("TIFF", self._path):
+            tiff_page: Any = self._tiff.pages[page]
+            _check_samples(tiff_page, self._path)
+            shape = _shape_in_order(tiff_page)
+            if shape != self.shape or _is_colour(tiff_page) != self.colour:
                 message = (
                     f"{self._path}: its pages have several shapes: page {page} has "
                     f"{[*shape]}, the first {[*self.shape]}"
                 )
                 raise ReadError(message)
-            check_page(found, self._file, self._path, self._announced)
-            image = np.asarray(found.asarray())
+            check_page(tiff_page, self._file, self._path, self._announced)
+            image = np.asarray(tiff_page.asarray())
         return np.moveaxis(image, 0, -1) if image.shape != shape else image
 
     def close(self) -> None:
@@ -129,20 +121,20 @@ class NpyPages:
     Parameters
     ----------
     file : file
-        Closed with these pages.
+        Closed with these pages; it stands at the first image.
     shape : tuple of int
         Of the whole array.
     dtype : numpy.dtype
     axes : int
-        How many axes a page has: 2, or more where an image's are not the last two.
+        How many axes a page has: more than 2 if an image's are not the last two.
     """
 
     colour = False
 
     def __init__(
-        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, axes: int = 2
+        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, axes: int
     ) -> None:
-        self._file, self._dtype, self._first = file, dtype, file.tell()
+        self._file, self._dtype, self._start = file, dtype, file.tell()
         self._count = math.prod(shape[:-axes])
         self.shape = shape[-axes:]
 
@@ -152,7 +144,7 @@ class NpyPages:
     def read(self, page: int) -> np.ndarray:
         """Read one image."""
         count = math.prod(self.shape)
-        self._file.seek(self._first + page * count * self._dtype.itemsize)
+        self._file.seek(self._start + page * count * self._dtype.itemsize)
         data = self._file.read(count * self._dtype.itemsize)
         return np.frombuffer(data, self._dtype, count).reshape(self.shape)
 
@@ -162,53 +154,43 @@ class NpyPages:
 
 
 def read_tiff(path: Path, announced: int = 0) -> TiffPages:
-    """Open a TIFF; `announced` numbers an image has, or 0."""
-    with _opening("TIFF", path) as file:
+    """Open a TIFF; `announced` numbers an image has, or 0 if unknown."""
+    with _opened("TIFF", path) as file:
         return TiffPages(file, path, announced)
 
 
 def tiff_samples(path: Path) -> str | None:
-    """Return where a TIFF's first page has its samples.
-
-    Returns
-    -------
-    {"last", "first"} or None
-        None for a grey image.
+    """Return whether a TIFF has its samples "last" or "first"; None if it is grey.
 
     Raises
     ------
     ReadError
-        If they are neither grey nor RGB.
+        If it is neither grey nor RGB.
     """
-    import tifffile
-
-    with _opening("TIFF", path) as file, file:
-        check_chain(file, path)
-        file.seek(0)
-        page: Any = tifffile.TiffFile(file).pages[0]
-        _check_samples(page, path)
+    with _opened("TIFF", path) as file, file:
+        _, page = _open_tiff(file, path)
         if not _is_colour(page):
             return None
-        return "first" if _in_order(page) != page.shape else "last"
+        return "first" if _shape_in_order(page) != page.shape else "last"
 
 
 def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
-    """Read a JPEG; of colour if it has samples."""
+    """Read a JPEG, grey or RGB."""
     try:
         from PIL import Image
     except ImportError as error:
         message = f"JPEG needs Pillow: pip install 'tiffin[all]' ({error})"
         raise MissingLibraryError(message) from error
     with (
-        _opening("JPEG", path) as file,
+        _opened("JPEG", path) as file,
         file,
-        # Pillow would also read other formats, some through other programs.
+        # Otherwise Pillow would read other formats too, some by running programs.
         Image.open(file, formats=("JPEG", "MPO")) as image,
     ):
         shape = (image.height, image.width, len(image.getbands()))
-        check_room(path, shape, 1, path.stat().st_size, announced)
+        check_image_size(path, shape, 1, path.stat().st_size, announced)
         if image.mode not in ("L", "RGB"):
-            raise _no_rgb(path, image.mode, len(image.getbands()))
+            raise _colour_error(path, image.mode, len(image.getbands()))
         array = np.asarray(image)
     return ArrayPages(array[np.newaxis], colour=array.ndim == 3)
 
@@ -218,53 +200,52 @@ def read_npy(
 ) -> ArrayPages | NpyPages:
     """Open an NPY file, all leading axes as one; `hints` tell which these are.
 
-    With `rows`, a page is what stands at a place of the first axis.
+    With `rows`, a page is an entry along the first axis.
     """
-    with _opening("NPY", path) as file:
-        shape, by_columns, dtype = _npy_header(file)
+    with _opened("NPY", path) as file:
+        shape, fortran_order, dtype = _npy_header(file)
         if len(shape) < 2 or dtype.hasobject or not dtype.itemsize:
             message = f"{path} holds no image: its shape is {[*shape]} of {dtype}"
             raise ReadError(message)
         axes = 2 if hints is None else len(shape) - min(place(shape, hints))
         axes = max(axes, len(shape) - 1) if rows else axes
-        first = file.tell()
-        there, wanted = file.seek(0, 2) - first, math.prod(shape) * dtype.itemsize
-        if there != wanted:
+        start = file.tell()
+        size, expected = file.seek(0, 2) - start, math.prod(shape) * dtype.itemsize
+        if size != expected:
             message = (
-                f"{path}: its header says {[*shape]} of {dtype}, {wanted} bytes; "
-                f"{there} are there"
+                f"{path}: its header says {[*shape]} of {dtype}, {expected} bytes; "
+                f"{size} are there"
             )
-            raise (NotYetError if there < wanted else ReadError)(message)
-        check_room(path, shape[-axes:], dtype.itemsize, there, announced)
-        file.seek(first)
-        if not by_columns:
+            raise (NotYetError if size < expected else ReadError)(message)
+        check_image_size(path, shape[-axes:], dtype.itemsize, size, announced)
+        file.seek(start)
+        if not fortran_order:
             return NpyPages(file, shape, dtype, axes)
-        check_room(path, shape, dtype.itemsize, there, announced)
+        check_image_size(path, shape, dtype.itemsize, size, announced)
         with file:
-            array = np.frombuffer(file.read(wanted), dtype).reshape(shape, order="F")
-    return ArrayPages(array.reshape(-1, *shape[-axes:]))
+            data = np.frombuffer(file.read(expected), dtype)
+    return ArrayPages(data.reshape(shape, order="F").reshape(-1, *shape[-axes:]))
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read an NPY file's header: shape, whether columns come first, and dtype."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
+    """Return shape, whether the order is Fortran's, and dtype."""
+    if np.lib.format.read_magic(file) == (1, 0):
         header = np.lib.format.read_array_header_1_0(file)
     else:
         header = np.lib.format.read_array_header_2_0(file)
-    shape, by_columns, dtype = header
+    shape, fortran_order, dtype = header
     if not all(type(n) is int and n >= 0 for n in shape):
         message = f"its header says {[*shape]}, which is no shape"
         raise ValueError(message)
-    return shape, by_columns, dtype
+    return shape, fortran_order, dtype
 
 
 @contextmanager
-def _opening(kind: str, path: Path) -> Iterator[BinaryIO]:
-    """Open a file; close it if reading it fails."""
+def _opened(kind: str, path: Path) -> Iterator[BinaryIO]:
+    """Open a file, and close it only if the block raises."""
     file = open_regular(path)
     try:
-        with _telling(kind, path):
+        with _reported_errors(kind, path):
             yield file
     except BaseException:
         file.close()
@@ -272,22 +253,34 @@ def _opening(kind: str, path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _telling(kind: str, path: Path) -> Iterator[None]:
-    """Say which file a library could not read, and that it may not be whole yet."""
+def _reported_errors(kind: str, path: Path) -> Iterator[None]:
+    """Turn a library's errors into ours: the file may be incomplete."""
     try:
         yield
     except TiffinError:
         raise
     except MemoryError as error:
-        message = f"{path}: memory is too short for what its header claims"
+        message = f"{path}: there is not enough memory for what its header claims"
         raise ReadError(message) from error
-    except FOREIGN as error:
+    except LIBRARY_ERRORS as error:
         message = f"{path} is no whole {kind} (yet): {type(error).__name__}: {error}"
         raise NotYetError(message) from error
 
 
+def _open_tiff(file: BinaryIO, path: Path) -> tuple[Any, Any]:
+    """Return the TIFF and its first page, of which samples and links are checked."""
+    import tifffile
+
+    check_page_chain(file, path)
+    file.seek(0)
+    tiff = tifffile.TiffFile(file)
+    first = tiff.pages[0]
+    _check_samples(first, path)
+    return tiff, first
+
+
 def _is_colour(page: Any) -> bool:
-    """Whether a page is decoded as RGB: so is the YCbCr of JPEG."""
+    """Whether a page is decoded as RGB, as the YCbCr of JPEG is too."""
     import tifffile
 
     kinds = tifffile.PHOTOMETRIC
@@ -296,15 +289,13 @@ def _is_colour(page: Any) -> bool:
 
 
 def _check_samples(page: Any, path: Path) -> None:
-    """Refuse samples that are neither grey nor RGB: nothing here holds them."""
     samples = int(page.samplesperpixel)
-    is_rgb = _is_colour(page)
-    if samples not in (3, 4) if is_rgb else samples != 1:
+    if samples not in (3, 4) if _is_colour(page) else samples != 1:
         kind = getattr(page.photometric, "name", page.photometric)
-        raise _no_rgb(path, kind, samples)
+        raise _colour_error(path, kind, samples)
 
 
-def _no_rgb(path: Path, kind: object, samples: int) -> ReadError:
+def _colour_error(path: Path, kind: object, samples: int) -> ReadError:
     message = (
         f"{path} holds {kind} with {samples} sample(s) a pixel, which is neither grey "
         f"nor RGB: convert it to one of these first"
@@ -312,8 +303,8 @@ def _no_rgb(path: Path, kind: object, samples: int) -> ReadError:
     return ReadError(message)
 
 
-def _in_order(page: Any) -> tuple[int, ...]:
-    """Tell a page's shape, a colour's samples last."""
+def _shape_in_order(page: Any) -> tuple[int, ...]:
+    """Return a page's shape with the samples last."""
     import tifffile
 
     shape: tuple[int, ...] = page.shape

@@ -1,9 +1,11 @@
-"""What a reader of stream resources gives: rows of a dataset, read a few at a time."""
+"""What a reader of stream resources gets, and what it must provide."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from tiffin.axes import Hints
 from tiffin.errors import ReadError
@@ -12,18 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
-
     from tiffin.frames import Encoded
 
 __all__ = [
     "Asset",
+    "HasRawImages",
     "Opener",
+    "RawImage",
     "Rows",
-    "Spanning",
-    "Stored",
-    "Storing",
     "refuse_negative",
+    "stack_images",
 ]
 
 
@@ -41,13 +41,13 @@ class Asset:
     parameters : mapping
         Of the stream resource: ``dataset``, ``template``, ``chunk_shape``…
     datum_shape : tuple of int
-        The shape that the descriptor announces for an event; () if none.
+        The shape of an event that the descriptor announces; () if none.
     hints : Hints
         What else is known of an event's array.
     locate : callable
-        Resolves a file beside `path`: gives the path for a URI.
+        Returns the path here of another URI.
     allow_external : tuple of pathlib.Path
-        The folders in which raw files may lie that an HDF5 file names as its pixels.
+        Folders in which HDF5 external raw storage may lie.
     """
 
     mimetype: str
@@ -63,8 +63,11 @@ class Asset:
 class Rows(Protocol):
     """A dataset as rows: row k is the k-th entry along its first axis.
 
-    A row is usually a frame; a detector with n collections an event has n rows an
-    event. A reader need not be safe in threads: it is asked by one at a time.
+    A row is usually a frame; a detector with n images an event has n rows an event.
+    Only one thread at a time calls a reader.
+
+    A reader may also have the method of `HasRawImages`, a length, and ``span(index)``,
+    which returns the first row of an event and how many rows it has.
 
     Attributes
     ----------
@@ -90,7 +93,7 @@ class Rows(Protocol):
         Raises
         ------
         NotYetError
-            If the row is not there (yet), or not whole.
+            If the row is not there (yet), or incomplete.
         """
         ...
 
@@ -99,61 +102,41 @@ class Rows(Protocol):
         ...
 
 
-@runtime_checkable
-class Spanning(Protocol):
-    """Rows that know by themselves which of them are an event's."""
+class RawImage(Protocol):
+    """An image as it is stored.
 
-    def span(self, index: int) -> tuple[int, int]:
-        """Return the first row of the event with this index, and how many it has.
-
-        Raises
-        ------
-        NotYetError
-            If that can't be known yet.
-        ReadError
-            If files and announced shape contradict each other.
-        """
-        ...
-
-
-class Stored(Protocol):
-    """Where an image lies. Any thread may read it, several at once, closed rows or not.
-
-    Raises
-    ------
-    NotYetError
-        Each method, if the image turns out not to be whole.
+    Any thread may use it, several at once, even after its file was closed. Both methods
+    raise `NotYetError` if the image is incomplete.
     """
 
     def encoded(self) -> Encoded | None:
-        """Return the image as it is stored; None if it must be read after all."""
+        """Return the stored bytes; None if the image has to be read."""
         ...
 
     def read(self) -> np.ndarray | None:
-        """Read and decode the image; None if `Rows.read` must be asked after all."""
+        """Decode the image; None if `Rows.read` has to be called."""
         ...
 
 
-@runtime_checkable
-class Storing(Protocol):
-    """Rows that know where their bytes lie, and let several threads read them."""
+class HasRawImages(Protocol):
+    """Rows that return images as they are stored, for any thread to decode."""
 
     def stored(
         self, where: tuple[int, ...], takes: Callable[[str | None], bool] | None = None
-    ) -> Stored | None:
-        """Find an image. One thread at a time asks, and reads elsewhere.
+    ) -> RawImage | None:
+        """Find an image. Only one thread at a time calls this.
 
         Parameters
         ----------
         where : tuple of int
-            The row, and what is meant within it.
+            The row, and the index of the image within it.
         takes : callable, optional
-            Tells which codecs are of use; without, the image is to be decoded.
+            Returns whether a codec is of use; without it, the image will be decoded.
 
         Returns
         -------
-        Stored or None
-            None if the row is not there (yet), or only `Rows.read` can read it.
+        RawImage or None
+            None if the row is not there (yet), or if only `Rows.read` can read it.
         """
         ...
 
@@ -162,24 +145,22 @@ class Opener(Protocol):
     """What the entry-point group ``tiffin.readers`` holds, by mimetype."""
 
     def __call__(self, asset: Asset, /) -> Rows:
-        """Open an asset.
-
-        Raises
-        ------
-        NotYetError
-            If its file is not there (yet).
-        """
+        """Open an asset; raise `NotYetError` if its file is not there (yet)."""
         ...
 
 
 def refuse_negative(row: int, path: Path) -> None:
-    """Refuse a row before the first: libraries would count it from the end.
-
-    Raises
-    ------
-    ReadError
-        If it is one.
-    """
+    """Raise `ReadError` for a negative row: libraries would count it from the end."""
     if row < 0:
         message = f"{path} has no row {row}"
         raise ReadError(message)
+
+
+def stack_images(images: list[np.ndarray]) -> np.ndarray:
+    """Stack images; raise `ReadError` if their dtypes differ, so that none is cast."""
+    dtypes = {image.dtype: None for image in images}
+    if len(dtypes) > 1:
+        names = " and ".join(map(str, dtypes))
+        message = f"images of several dtypes can't become one array: {names}"
+        raise ReadError(message)
+    return np.stack(images)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
-from tiffin.readers.places import not_there
-from tiffin.readers.regular import check_regular
-from tiffin.readers.room import check_room
+from tiffin.readers.file_checks import check_image_size, check_regular
+from tiffin.readers.root_map import missing_file_error
 from tiffin.readers.rows import refuse_negative
 from tiffin.readers.zarr_chunks import check_chunks, check_codecs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tiffin.readers.rows import Asset
@@ -39,14 +37,13 @@ class ZarrRows:
             raise MissingLibraryError(message) from error
         self._path = asset.path
         if not asset.path.exists():
-            raise not_there(asset.path)
+            raise missing_file_error(asset.path)
         name = str(
             asset.parameters.get("dataset") or asset.parameters.get("path") or ""
         )
         _check_files(asset.path, name)
         try:
-            found = zarr.open(str(asset.path), mode="r")
-            node: Any = found
+            node: Any = zarr.open(str(asset.path), mode="r")
             if name.strip("/"):
                 node = node[name.strip("/")]
         except (OSError, KeyError, ValueError) as error:
@@ -56,7 +53,9 @@ class ZarrRows:
             message = f"{asset.path} is a Zarr group: 'dataset' must name an array"
             raise ReadError(message)
         check_codecs(asset.path, node)
-        self._array = node
+        self._array: Any = node
+        # Chunks are in files of their own; with shards, several in a file.
+        self._per_file = tuple(map(int, node.shards or node.chunks))
         self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
     def __len__(self) -> int:
@@ -64,35 +63,37 @@ class ZarrRows:
 
     def row_shape(self, row: int) -> tuple[int, ...]:
         """Return the shape of one row."""
-        self._need(row)
+        self._require(row)
         return self._shape()[1:]
 
     def read(self, row: int) -> np.ndarray:
         """Read one row."""
-        self._need(row)
-        absent = next(
-            (key for key in self._keys(row) if not self._is_stored(key)), None
-        )
-        if absent is not None:
-            message = (
-                f"{self._path}: chunk {absent!r} of row {row} is not there (yet); if "
-                f"Zarr left it out because it is empty, it must be written with "
-                f"write_empty_chunks=True"
-            )
-            raise NotYetError(message)
-        self._check_room(row)
-        return np.asarray(
-            self._array[()] if self._array.ndim == 2 else self._array[row]
-        )
+        self._require(row)
+        keys = self._keys(row)
+        for key in keys:
+            if not self._is_stored(key):
+                message = (
+                    f"{self._path}: chunk {key!r} of row {row} is not there (yet); if "
+                    f"Zarr left it out because it is empty, it must be written with "
+                    f"write_empty_chunks=True"
+                )
+                raise NotYetError(message)
+        if self._path.is_dir():
+            self._check_sizes(row, keys)
+        return np.asarray(self._array[()] if self._is_one_image else self._array[row])
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is open."""
+
+    @property
+    def _is_one_image(self) -> bool:
+        return bool(self._array.ndim == 2)
 
     def _shape(self) -> tuple[int, ...]:
         shape = tuple(int(n) for n in self._array.shape)
-        return (1, *shape) if len(shape) == 2 else shape
+        return (1, *shape) if self._is_one_image else shape
 
-    def _need(self, row: int) -> None:
+    def _require(self, row: int) -> None:
         refuse_negative(row, self._path)
         if row >= self._shape()[0]:
             message = (
@@ -101,46 +102,39 @@ class ZarrRows:
             )
             raise NotYetError(message)
 
-    def _keys(self, row: int) -> Iterator[str]:
-        """Return the names of the chunks that a row is in; of shards, if there are."""
+    def _keys(self, row: int) -> list[str]:
+        """Return the names of the chunks, or shards, that a row is in."""
         array = self._array
-        sizes = [
-            -(-int(n) // int(c))
-            for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
-        ]
-        ranges = [range(n) for n in sizes]
+        counts = zip(array.shape, self._per_file, strict=True)
+        ranges = [range(-(-int(n) // size)) for n, size in counts]
         if array.ndim > 2:
-            first = row // int((array.shards or array.chunks)[0])
+            first = row // self._per_file[0]
             ranges[0] = range(first, first + 1)
-        return map(array.metadata.encode_chunk_key, itertools.product(*ranges))
+        return [*map(array.metadata.encode_chunk_key, itertools.product(*ranges))]
 
-    def _check_room(self, row: int) -> None:
+    def _check_sizes(self, row: int, keys: list[str]) -> None:
         """Refuse a row, or a chunk, too large for what is stored of it."""
-        array = self._array
-        if not self._path.is_dir():
-            return
-        folder = self._path / array.path
-        keys = list(self._keys(row))
-        sizes = [(folder / key).stat().st_size for key in keys]
+        array, path, announced = self._array, self._path, self._announced
+        files = [path / array.path / key for key in keys]
+        stored = [file.stat().st_size for file in files]
         itemsize = int(array.dtype.itemsize)
-        shape = self._shape()[1:]
-        check_room(self._path, shape, itemsize, sum(sizes), self._announced)
-        check_room(self._path, array.chunks, itemsize, max(sizes), self._announced)
-        for key in keys:
-            check_chunks(folder / key, array, row)
+        check_image_size(path, self._shape()[1:], itemsize, sum(stored), announced)
+        check_image_size(path, array.chunks, itemsize, max(stored), announced)
+        for file in files:
+            check_chunks(file, array, row)
 
     def _is_stored(self, key: str) -> bool:
         from zarr.core.sync import sync
         from zarr.storage import LocalStore
 
         place = self._array.store_path / key
-        if isinstance(place.store, LocalStore):  # many times faster so
-            return (place.store.root / place.path).is_file()
+        if isinstance(place.store, LocalStore):  # many times faster
+            return bool((place.store.root / place.path).is_file())
         return bool(sync(place.exists()))
 
 
 def _check_files(path: Path, name: str) -> None:
-    """Refuse what is neither folder nor file, and metadata that are no files."""
+    """Refuse an array that is neither folder nor file, and special files in it."""
     if not path.is_dir():
         check_regular(path)
         return

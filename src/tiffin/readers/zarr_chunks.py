@@ -1,4 +1,4 @@
-"""What the chunks of a Zarr array expand to: looked at before Zarr decodes them."""
+"""What the chunks of a Zarr array expand to, checked before Zarr decodes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
-from tiffin.readers.hdf5_filters import of_blosc, of_zstd
+from tiffin.readers.stream_sizes import blosc_size, zstd_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,40 +22,36 @@ if TYPE_CHECKING:
 
 __all__ = ["check_chunks", "check_codecs"]
 
-WIDEST = 8
-"""A filter before the compressor makes numbers at most so many times wider."""
+WIDEST_FILTER = 8
+"""A filter before the compressor makes numbers at most this many times wider."""
 
-EMPTY = 2**64 - 1
-"""The place, in the index of a shard, of a chunk that was never written."""
+NEVER_WRITTEN = 2**64 - 1
+"""The offset, in the index of a shard, of a chunk that was never written."""
 
 
 def check_codecs(path: Path, array: Any) -> None:
-    """Refuse an array whose codecs run code, or whose chunks can't be bounded.
+    """Raise `ReadError` if codecs run code, or the size of chunks can't be known.
 
-    Raises
-    ------
-    ReadError
-        If it is pickled, compressed more than once, or in shards within shards.
+    That is if it is pickled, compressed more than once, or in shards within shards.
     """
     filters = [*map(_name, array.filters)]
-    found = [*filters, *map(_name, array.compressors)]
-    if "pickle" in found:
+    names = [*filters, *map(_name, array.compressors)]
+    if "pickle" in names:
         message = f"{path} is pickled: reading it would run code, so it is not read"
         raise ReadError(message)
-    if sum(name in _SIZES for name in found) > 1 or any(n in _SIZES for n in filters):
+    if sum(name in _SIZES for name in names) > 1 or any(n in _SIZES for n in filters):
         message = f"{path} is compressed more than once, or in a filter: not supported"
         raise ReadError(message)
     inner: Any = getattr(array.metadata, "codecs", ())
-    places: Any = ()
+    index: Any = ()
     if array.shards is not None:
-        inner, places = inner[0].codecs, inner[0].index_codecs
-    told = [codec.to_dict() for codec in places]
-    plain = all(
-        each["name"] == "crc32c"
-        or each.get("configuration", {}).get("endian") == "little"
-        for each in told
+        inner, index = inner[0].codecs, inner[0].index_codecs
+    is_plain = all(
+        codec["name"] == "crc32c"
+        or codec.get("configuration", {}).get("endian") == "little"
+        for codec in (codec.to_dict() for codec in index)
     )
-    if not plain or any(_name(codec) == "sharding_indexed" for codec in inner):
+    if not is_plain or any(_name(codec) == "sharding_indexed" for codec in inner):
         message = f"{path}: shards within shards, or with such an index, are not read"
         raise ReadError(message)
 
@@ -63,35 +59,34 @@ def check_codecs(path: Path, array: Any) -> None:
 def check_chunks(path: Path, array: Any, row: int) -> None:
     """Refuse a chunk, or shard, that expands to more than its shape says.
 
-    A chunk that expands to less is Zarr's to refuse. Codecs whose streams do not tell
-    are left alone.
+    Zarr itself refuses one that expands to less. Codecs whose streams do not tell their
+    size are not checked.
 
     Parameters
     ----------
     path : pathlib.Path
         Of one chunk or shard.
     array : zarr.Array
-        Which `check_codecs` has passed.
+        Checked by `check_codecs`.
     row : int
-        Of the array's first axis; of a shard, only chunks with this row are looked at.
+        Of the array's first axis; only those chunks of a shard are checked.
 
     Raises
     ------
     ReadError
-        If there is more.
+        If it expands to more.
     NotYetError
         If a shard breaks off.
     """
-    sizes = [
-        _SIZES[name] for codec in array.compressors if (name := _name(codec)) in _SIZES
-    ]
-    if not sizes:
+    names = map(_name, array.compressors)
+    size_of = next((_SIZES[name] for name in names if name in _SIZES), None)
+    if size_of is None:
         return
     most = math.prod(array.chunks) * int(array.dtype.itemsize)
     if array.filters:
-        most *= WIDEST
+        most *= WIDEST_FILTER
     for data in _streams(path, array, row):
-        if (sizes[0](data, most) or 0) > most:
+        if size_of(data, most) > most:
             message = (
                 f"{path}: a chunk expands to more than the {most} bytes of its shape"
             )
@@ -105,15 +100,15 @@ def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
         return
     grid = [s // c for s, c in zip(array.shards, array.chunks, strict=True)]
     codec = array.metadata.codecs[0]
-    sums = 4 * sum(_name(each) == "crc32c" for each in codec.index_codecs)
-    nbytes = 16 * math.prod(grid) + sums
+    checksums = 4 * sum(_name(each) == "crc32c" for each in codec.index_codecs)
+    index_bytes = 16 * math.prod(grid)
     with path.open("rb") as file:
         end = file.seek(0, 2)
         where = codec.index_location  # an enumeration until Zarr 3.2, text since
         at_start = getattr(where, "value", where) == "start"
-        file.seek(0 if at_start else max(end - nbytes, 0))
-        data = file.read(nbytes - sums)
-        if len(data) < nbytes - sums:
+        file.seek(0 if at_start else max(end - index_bytes - checksums, 0))
+        data = file.read(index_bytes)
+        if len(data) < index_bytes:
             message = f"{path} breaks off: it is not whole (yet)"
             raise NotYetError(message)
         index = np.frombuffer(data, "<u8").reshape(*grid, 2).tolist()
@@ -123,43 +118,35 @@ def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
         for _ in grid[1:]:
             index = list(itertools.chain.from_iterable(index))
         for offset, count in index:
-            if offset != EMPTY and offset + count <= end:
+            if offset != NEVER_WRITTEN and offset + count <= end:
                 file.seek(offset)
                 yield file.read(count)
 
 
 def _name(codec: Any) -> str:
     """Return the name of a codec of either version of Zarr."""
-    told = getattr(codec, "codec_id", None) or codec.to_dict()["name"]
-    return str(told).removeprefix("numcodecs.")
+    name = getattr(codec, "codec_id", None) or codec.to_dict()["name"]
+    return str(name).removeprefix("numcodecs.")
 
 
-# ---- how many bytes a stream gives; None if it does not tell
-
-
-def _of_streams(
-    decoder_of: Callable[[], Any], padding: bytes = b""
-) -> Callable[[bytes, int], int | None]:
-    """Count what streams give, one after the other, up to one byte too many."""
-
-    def size(data: bytes, most: int) -> int | None:
-        given = 0
-        # A checksum, or damage, is Zarr's to tell.
-        with suppress(zlib.error, lzma.LZMAError, OSError, EOFError):
-            while data and given <= most:
-                decoder = decoder_of()
-                given += len(decoder.decompress(data, most + 1 - given))
-                data = decoder.unused_data.lstrip(padding)
-        return given
-
+def _decoded_size(
+    decoder: Callable[[], Any], data: bytes, most: int, padding: bytes = b""
+) -> int:
+    """Return what streams give, one after the other, up to one byte too many."""
+    size = 0
+    with suppress(zlib.error, lzma.LZMAError, OSError, EOFError):  # Zarr will raise
+        while data and size <= most:
+            stream = decoder()
+            size += len(stream.decompress(data, most + 1 - size))
+            data = stream.unused_data.lstrip(padding)
     return size
 
 
-def _of_zstd(data: bytes, most: int) -> int | None:
-    """Count what frames give that do not tell, or come one after the other."""
-    told = of_zstd(data, (), most)
-    if told is not None:
-        return told
+def _zstd_size(data: bytes, most: int) -> int:
+    """Return the size in the header; without one, decode."""
+    size = zstd_size(data)
+    if size is not None:
+        return size
     try:
         from imagecodecs import ZstdError, zstd_decode
     except ImportError as error:
@@ -170,16 +157,17 @@ def _of_zstd(data: bytes, most: int) -> int | None:
         raise MissingLibraryError(message) from error
     try:
         return len(zstd_decode(data, out=most))
-    except ZstdError:  # more, or damage
+    except ZstdError:  # larger, or damaged
         return most + 1
 
 
-_SIZES: dict[str, Callable[[bytes, int], int | None]] = {
-    "blosc": lambda data, most: of_blosc(data, (), most),
-    "zstd": _of_zstd,
-    "gzip": _of_streams(partial(zlib.decompressobj, 31), b"\0"),
-    "zlib": _of_streams(zlib.decompressobj),
-    "bz2": _of_streams(bz2.BZ2Decompressor),
-    "lzma": _of_streams(lzma.LZMADecompressor, b"\0"),
+# Codec → how many bytes a stream gives, counted up to one more than allowed.
+_SIZES: dict[str, Callable[[bytes, int], int]] = {
+    "blosc": lambda data, _: blosc_size(data),
+    "zstd": _zstd_size,
+    "gzip": partial(_decoded_size, partial(zlib.decompressobj, 31), padding=b"\0"),
+    "zlib": partial(_decoded_size, zlib.decompressobj),
+    "bz2": partial(_decoded_size, bz2.BZ2Decompressor),
+    "lzma": partial(_decoded_size, lzma.LZMADecompressor, padding=b"\0"),
     "lz4": lambda data, _: int.from_bytes(data[:4], "little"),
 }

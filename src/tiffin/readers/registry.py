@@ -1,4 +1,4 @@
-"""Which reader reads a mimetype: a plug-in's, or one of ours."""
+"""Find the reader of a mimetype: one of a plug-in, or one of tiffin's."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from tiffin.errors import UnknownFormatError, did_you_mean
 if TYPE_CHECKING:
     from tiffin.readers.rows import Opener
 
-__all__ = ["opener"]
+__all__ = ["find_reader"]
 
 GROUP = "tiffin.readers"
 
-OWN = {
+BUILT_IN = {
     "application/x-hdf5": "tiffin.readers.hdf5:hdf5_rows",
-    "image/tiff": "tiffin.readers.sequences:tiff_rows",
-    "image/jpeg": "tiffin.readers.sequences:jpeg_rows",
-    "application/x-npy": "tiffin.readers.sequences:npy_rows",
+    "image/tiff": "tiffin.readers.file_sequences:tiff_rows",
+    "image/jpeg": "tiffin.readers.file_sequences:jpeg_rows",
+    "application/x-npy": "tiffin.readers.file_sequences:npy_rows",
     "application/x-zarr": "tiffin.readers.zarr:ZarrRows",
     "application/zarr": "tiffin.readers.zarr:ZarrRows",
 }
 """Mimetype, without ``multipart/related;type=`` → reader."""
 
 
-def opener(mimetype: str) -> Opener:
-    """Find the reader of a mimetype: a plug-in's, or our own.
+def find_reader(mimetype: str) -> Opener:
+    """Find the reader of a mimetype; a plug-in's overrides a built-in one.
 
     Raises
     ------
     UnknownFormatError
         Naming the mimetype and the entry-point group.
     """
-    wanted = _readings(mimetype)
-    for name in wanted:
-        plug_in = plug_ins().get(name)
-        if plug_in is not None:
-            return _loaded(plug_in, mimetype)
-        if name in OWN:
-            module, _, function = OWN[name].partition(":")
-            own: Opener = getattr(import_module(module), function)
-            return own
-    # An older stream resource has a spec instead.
+    names = _registered_names(mimetype)
+    for name in names:
+        if name in plug_ins():
+            return _loaded(plug_ins()[name], mimetype)
+        if name in BUILT_IN:
+            module, _, function = BUILT_IN[name].partition(":")
+            reader: Opener = getattr(import_module(module), function)
+            return reader
+    # Older stream resources have a spec instead of a mimetype.
     kind = "mimetype" if "/" in mimetype else "spec"
     message = (
         f"no reader for {kind} {mimetype!r}: register one in the entry-point group "
         f"{GROUP!r}"
     )
-    raise UnknownFormatError(message + did_you_mean(wanted[-1], [*OWN, *plug_ins()]))
+    suggestion = did_you_mean(names[-1], [*BUILT_IN, *plug_ins()])
+    raise UnknownFormatError(message + suggestion)
 
 
 @cache
@@ -59,16 +59,16 @@ def plug_ins() -> dict[str, Any]:
     return {entry.name.casefold(): entry for entry in entry_points(group=GROUP)}
 
 
-def _readings(mimetype: str) -> list[str]:
-    """Return what a mimetype can be registered as, the most exact first.
+def _registered_names(mimetype: str) -> list[str]:
+    """Return the names under which a mimetype may be registered, most exact first.
 
-    Case means nothing in it, and values of parameters may be quoted (RFC 2045).
+    Mimetypes ignore case, and values of parameters may be quoted (RFC 2045).
 
     Examples
     --------
-    >>> _readings('multipart/related; boundary=x; Type="Image/TIFF"')[1:]
+    >>> _registered_names('multipart/related; boundary=x; Type="Image/TIFF"')[1:]
     ['multipart/related;type=image/tiff', 'image/tiff']
-    >>> _readings("Application/X-HDF5")
+    >>> _registered_names("Application/X-HDF5")
     ['application/x-hdf5', 'application/x-hdf5']
     """
     plain = mimetype.strip().casefold()
@@ -83,13 +83,13 @@ def _readings(mimetype: str) -> list[str]:
 
 def _loaded(plug_in: Any, mimetype: str) -> Opener:
     try:
-        loaded: Opener = plug_in.load()
+        reader: Opener = plug_in.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # not even SystemExit ends more than a frame
-        why = f"{type(error).__name__}: {error}"
+    except BaseException as error:  # even a plug-in that exits fails only its frames
+        reason = f"{type(error).__name__}: {error}"
         message = (
-            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {why}"
+            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {reason}"
         )
         raise UnknownFormatError(message) from error
-    return loaded
+    return reader

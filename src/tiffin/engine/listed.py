@@ -1,9 +1,7 @@
-"""Read manifests, as input that anybody may have written.
+"""What a manifest tells, read as input that anybody may have written.
 
 A line that can't be right is refused with its number and the reason, and the others
-count. Unknown kinds of lines are left out: a later tiffin may have written them.
-
-Version 2 has a line a file, with its frames; version 1 had a line a frame.
+count. A kind of line that is not known is left out: a later tiffin may have written it.
 """
 
 from __future__ import annotations
@@ -42,13 +40,13 @@ LONGEST_PATH = 4096
 LARGEST = 2**63
 """No file has so many bytes."""
 
-_FILE: dict[str, tuple[type, ...]] = {
+_FRAME: dict[str, tuple[type, ...]] = {
     "path": (str,),
     "status": (str,),
     "bytes": (int, type(None)),
     "checksum": (str, type(None)),
     "error": (str, type(None)),
-    "frames": (list,),
+    "seq_num": (int, type(None)),
 }
 _SETTINGS: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -66,17 +64,16 @@ class RefusedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """What a manifest says.
+    """What a manifest tells.
 
     Attributes
     ----------
     run : str
-        The uid of the run.
+        The run's uid.
     settings : mapping
         Id → the settings of an export that wrote lines.
-    files : mapping
-        Path, relative to the root → the last line that says it was written. Its
-        ``frames`` are lists of seq_num, index inside the event, and page.
+    frames : mapping
+        Path, relative to the root → the last line that says it was written.
     failed : tuple of mapping
         The lines of frames that failed or were skipped.
     refused : tuple of RefusedLine
@@ -85,7 +82,7 @@ class ManifestFile:
 
     run: str
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: tuple[Mapping[str, Any], ...] = ()
     refused: tuple[RefusedLine, ...] = ()
 
@@ -115,7 +112,7 @@ def read_manifest(path: Path) -> ManifestFile:
     return ManifestFile(
         found.run,
         found.settings,
-        found.files,
+        found.frames,
         tuple(found.failed),
         tuple(found.refused),
     )
@@ -152,12 +149,12 @@ def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Reading:
-    """A manifest as far as it is read."""
+    """What has been read of a manifest."""
 
     def __init__(self, run: str) -> None:
         self.run = run
         self.settings: dict[str, Mapping[str, Any]] = {}
-        self.files: dict[str, Mapping[str, Any]] = {}
+        self.frames: dict[str, Mapping[str, Any]] = {}
         self.failed: list[Mapping[str, Any]] = []
         self.refused: list[RefusedLine] = []
 
@@ -168,16 +165,14 @@ class _Reading:
             _check_types(line, _SETTINGS)
             self.settings[line["id"]] = line["settings"]
             self.run = line.get("run") or self.run
-        elif kind in ("file", "frame"):
-            line = _as_version_2(line)
-            _check_types(line, _FILE)
-            _check_frames(line["frames"])
+        elif kind == "frame":
+            _check_types(line, _FRAME)
             if line["status"] == "written":
                 _check_written(line)
-                self.files[line["path"]] = line
+                self.frames[line["path"]] = line
             else:
                 if line.get("superseded") is True:
-                    self.files.pop(line["path"], None)
+                    self.frames.pop(line["path"], None)
                 self.failed.append(line)
 
 
@@ -193,26 +188,12 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
     except ValueError:
         if not text.endswith(b"\n"):
             return {}  # torn by a crash
-        message = "it is not JSON"
+        message = "it is no JSON"
         raise ValueError(message) from None
     if not isinstance(line, dict):
-        message = "it is not a mapping"
+        message = "it is no mapping"
         raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
     return line
-
-
-def _as_version_2(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    if line["kind"] == "file":
-        return line
-    return {**line, "frames": [[line.get("seq_num"), line.get("i"), 0]]}
-
-
-def _check_frames(frames: list[Any]) -> None:
-    for frame in frames or [None]:
-        is_list = isinstance(frame, list) and len(frame) == 3
-        if not is_list or any(type(n) not in (int, type(None)) for n in frame):
-            message = f"its 'frames' is {reprlib.repr(frames)}"
-            raise ValueError(message)
 
 
 def _check_types(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -238,5 +219,5 @@ def _check_written(line: Mapping[str, Any]) -> None:
     except UnicodeEncodeError:  # half of a surrogate pair
         is_name = False
     if not is_name:
-        message = f"its path {reprlib.repr(path)} is not the name of a file"
+        message = f"its path {reprlib.repr(path)} is no file's name"
         raise ValueError(message)
