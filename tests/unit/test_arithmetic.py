@@ -178,22 +178,20 @@ def test_whole_differences_of_whole_images_are_given_wherever_they_fit(
 @given(
     image=arrays(WHOLE + FLOATS),
     flat=arrays(WHOLE + FLOATS, finite=True),
-    dtype=st.sampled_from([None, "f4", "f8"]),
 )
-def test_quotients(image, flat, dtype):
+def test_quotients(image, flat):
     """Image / flat, for every pair of dtypes."""
     flat = np.where(flat == 0, flat.dtype.type(1), flat)
     pairs = zip(image.ravel(), flat.ravel(), strict=True)
     wanted = [combine(exact(a), exact(b), lambda a, b: a / b) for a, b in pairs]
-    default = "f4" if np.can_cast(image.dtype, "f4") else "f8"
+    dtype = np.dtype("f4" if np.can_cast(image.dtype, "f4") else "f8")
 
     try:
-        result = divide(image, flat, dtype)
+        result = divide(image, flat)
     except DtypeError:
-        over = overflows(wanted, np.dtype(dtype or default))
-        assert over or too_large(image, flat)
+        assert overflows(wanted, dtype) or too_large(image, flat)
     else:
-        assert result.dtype == np.dtype(dtype or default)
+        assert result.dtype == dtype
         check(result, wanted)
 
 
@@ -293,7 +291,7 @@ def test_results_are_in_the_machine_s_byte_order():
 
     assert subtract(image, np.zeros(SHAPE, ">u4"), ">f8").dtype.isnative
     assert (subtract(image, np.zeros(SHAPE, ">u4"), ">f8") == 2**24 + 1).all()
-    assert (divide(image, np.ones(SHAPE), ">f8") == 2**24 + 1).all()
+    assert (divide(image, np.ones(SHAPE)) == 2**24 + 1).all()
 
 
 def test_a_prepared_dark_is_its_own():
@@ -337,12 +335,6 @@ def test_a_zero_in_a_flat_field_is_never_divided_by():
 
 
 def test_what_is_no_real_number_is_refused():
-    """Complex images, and results that no TIFF holds."""
+    """Such as complex ones."""
     with pytest.raises(DtypeError, match="complex64"):
         subtract(np.zeros(SHAPE, "c8"), np.zeros(SHAPE))
-    with pytest.raises(DtypeError, match="float16"):
-        subtract(np.zeros(SHAPE), np.zeros(SHAPE), "f2")
-    with pytest.raises(DtypeError, match="Cast"):
-        divide(np.zeros(SHAPE), np.ones(SHAPE), "u2")
-    with pytest.raises(CorrectionError, match="pedestal"):
-        prepare_dark(np.zeros(SHAPE), pedestal=np.nan)

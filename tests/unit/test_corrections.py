@@ -349,6 +349,7 @@ def test_a_flip_has_names(axis):
         (Bin, {"n": 2, "how": "median"}),
         (Scale, {"factor": "two"}),
         (Scale, {"factor": math.inf}),
+        (Scale, {"factor": -math.inf}),
         (Scale, {"factor": 2**53 + 1}),
         (Scale, {"factor": 1, "offset": 10**400}),
         (Threshold, {}),

@@ -193,7 +193,7 @@ def test_frames_and_pixels_are_added_up_alike(images):
 @pytest.mark.parametrize("step", [Average, Sum])
 def test_a_number_of_frames_is_a_number(step, n):
     """From 1; what is none is refused before any run."""
-    with pytest.raises(SettingsError, match="n must be a number of frames from 1"):
+    with pytest.raises(SettingsError, match="whole number from 1 to 2097152"):
         step(n)
 
 

@@ -1,9 +1,10 @@
 """Corrections of images: array in, array out, never in place.
 
 A correction is an object with settings, which is bound to a run before it acts, or a
-function ``(image, frame) -> image``. Corrections act in the order in which they are
+function ``(image, frame) -> image``. Settings are checked when the object is created,
+which raises a `SettingsError`. Corrections act in the order in which they are
 given. What they need from elsewhere, such as the dark of another run, they get from the
-run that they are bound to (`RunView`).
+run that they are bound to.
 """
 
 from tiffin.corrections.arithmetic import RunningSum, check_real
@@ -11,9 +12,7 @@ from tiffin.corrections.base import (
     BoundCorrection,
     Correction,
     Notes,
-    PixelCorrection,
     ReferenceImages,
-    RunView,
     SupportsBind,
     bind,
     correct,
@@ -52,10 +51,8 @@ __all__ = [
     "Notes",
     "Order",
     "Overflow",
-    "PixelCorrection",
     "ReferenceImages",
     "Rounding",
-    "RunView",
     "RunningSum",
     "SupportsBind",
     "bind",

@@ -44,30 +44,14 @@ LARGEST_EXACT = 2**53
 
 
 def subtract(image: np.ndarray, dark: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """Subtract a dark.
+    """Subtract a dark, an image or a scalar; by default into `float_dtype_for`.
 
-    Parameters
-    ----------
-    image : ndarray, shape (rows, columns) [counts]
-    dark : ndarray, same shape or scalar [counts]
-    dtype : dtype-like, optional
-        Of the result. By default float32 if that holds every value of the image's
-        dtype, else float64.
-
-    Raises
-    ------
-    CorrectionError
-        If the shapes differ.
-    DtypeError
-        If the dtype can't hold a difference, or float64 a pixel.
-
-    Examples
-    --------
     >>> light, dark = np.array([[100]], "uint16"), np.array([[110]], "uint16")
     >>> subtract(light, dark)
     array([[-10.]], dtype=float32)
     """
-    wanted = _result_dtype(image, dark, dtype, "dark")
+    _check_operands(image, dark, "dark")
+    wanted = np.dtype(dtype or float_dtype_for(image.dtype)).newbyteorder("=")
     if wanted.kind == "f":
         return _in_blocks(np.subtract, image, dark, wanted)
     one, other = (
@@ -77,53 +61,30 @@ def subtract(image: np.ndarray, dark: np.ndarray, dtype: Any = None) -> np.ndarr
     return cast_exactly(np.subtract(one, other), wanted)
 
 
-def divide(image: np.ndarray, flat: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """Divide by a flat field.
+def divide(image: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Divide by a flat field, which has no zeros, into `float_dtype_for`.
 
-    Parameters
-    ----------
-    image : ndarray, shape (rows, columns) [counts]
-    flat : ndarray, same shape
-    dtype : dtype-like, optional
-        Of the result, a float; by default as for `subtract`.
-
-    Raises
-    ------
-    CorrectionError
-        If the shapes differ, or a pixel of the flat field is zero.
-    DtypeError
-        If the dtype can't hold a quotient, or float64 a pixel.
-
-    Examples
-    --------
     >>> divide(np.array([[100, 3]], "uint8"), np.array([[0.5, 3]]))
     array([[200.,   1.]], dtype=float32)
     """
-    wanted = _result_dtype(image, flat, dtype, "flat field")
-    if wanted.kind != "f":
-        message = f"{wanted} can't hold quotients: divide into a float, then Cast"
-        raise DtypeError(message)
-    return _in_blocks(np.divide, image, flat, wanted)
+    _check_operands(image, flat, "flat field")
+    return _in_blocks(np.divide, image, flat, float_dtype_for(image.dtype))
 
 
 def prepare_dark(dark: np.ndarray, *, pedestal: float = 0) -> np.ndarray:
-    """Return max(dark - pedestal, 0), read-only.
+    """Return max(dark - pedestal, 0), read-only: the light keeps its own pedestal.
 
-    The light keeps its pedestal, and no pixel is ever raised.
-
-    Examples
-    --------
     >>> light, dark = np.array([[1000]], "uint16"), np.array([[50]], "uint16")
     >>> subtract(light, prepare_dark(dark, pedestal=100))
     array([[1000.]], dtype=float32)
     """
     dark = check_exact_in_float64(np.asarray(dark))
     if pedestal:
-        if not math.isfinite(pedestal):
-            message = f"pedestal must be a finite number of counts, not {pedestal!r}"
-            raise CorrectionError(message)
         dark = np.asarray(np.maximum(dark.astype(np.float64) - pedestal, 0))
-    return _read_only(dark)
+    # A copy in the machine's byte order.
+    native = np.array(dark, dtype=dark.dtype.newbyteorder("="), order="C")
+    native.flags.writeable = False
+    return native
 
 
 def average(images: Iterable[np.ndarray]) -> np.ndarray:
@@ -135,10 +96,8 @@ def average(images: Iterable[np.ndarray]) -> np.ndarray:
     images = [np.asarray(image) for image in images]
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
-        shown = " and ".join(map(str, sorted(shapes))) or "none"
-        raise CorrectionError(
-            f"can only average images of one shape, there are: {shown}"
-        )
+        shown = " and ".join(map(str, sorted(shapes))) or "there are none"
+        raise CorrectionError(f"can't average images of several shapes: {shown}")
     dtypes = {image.dtype for image in images}
     total = RunningSum(images[0].shape, np.result_type(*dtypes))
     for image in images:
@@ -149,13 +108,7 @@ def average(images: Iterable[np.ndarray]) -> np.ndarray:
 class RunningSum:
     """Add up arrays: integers of up to 32 bits in int64, others in float64.
 
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-        Of the arrays.
-    count : int
-        Number of arrays so far.
+    It has the `shape` and `dtype` of the arrays, and their `count` so far.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -264,25 +217,9 @@ def _in_blocks(
     return result
 
 
-def _result_dtype(
-    image: np.ndarray, other: np.ndarray, dtype: Any, name: str
-) -> np.dtype[Any]:
-    """Check the operands, and return the dtype of the result."""
+def _check_operands(image: np.ndarray, other: np.ndarray, name: str) -> None:
     check_exact_in_float64(image)
     check_exact_in_float64(other)
     if other.ndim and other.shape != image.shape:
         message = f"the image has shape {image.shape}, the {name} {other.shape}"
         raise CorrectionError(message)
-    wanted = float_dtype_for(image.dtype) if dtype is None else np.dtype(dtype)
-    wanted = wanted.newbyteorder("=")
-    if wanted.kind not in "iu" and wanted not in (np.float32, np.float64):
-        message = f"{wanted} can't hold the result: choose float32 or float64"
-        raise DtypeError(message)
-    return wanted
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """Return a read-only copy in the machine's byte order."""
-    native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    native.flags.writeable = False
-    return native

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -11,7 +12,7 @@ from tiffin.dtypes import refuse_masked
 from tiffin.errors import CorrectionError, TiffinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tiffin.corrections.nearest_run import Nearest
     from tiffin.frames import Frame
@@ -32,139 +33,85 @@ __all__ = [
 
 @dataclass(slots=True)
 class Notes:
-    """What the corrections of one image report.
-
-    Attributes
-    ----------
-    clipped : int
-        Number of pixels whose value was replaced, as the user asked.
-    used : list of mapping
-        The other images that were used: run, stream, seq_num, checksum and so on.
-    steps : list of str
-        The corrections that changed the image, in order, each in one line.
-    """
+    """What the corrections of one image report."""
 
     clipped: int = 0
+    """Number of pixels whose value was replaced, as the user asked."""
     used: list[Mapping[str, Any]] = field(default_factory=list)
+    """The other images that were used: run, stream, seq_num, checksum and so on."""
     steps: list[str] = field(default_factory=list)
+    """The corrections that changed the image, in order, each in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceImages:
-    """Images that others are corrected with, such as darks.
-
-    Attributes
-    ----------
-    read : callable
-        Returns them: ndarray, shape (images, rows, columns) [counts], read-only.
-    run, stream : str or None
-    seq_num : int or None
-    time : float
-        Time of the event, or of the descriptor if the event has none [s since 1970].
-    is_timed : bool
-        Whether `time` is that of the event.
-    configuration : mapping
-        Configuration of the detector, by key.
-    name : str
-        Name for messages.
-    frame : Frame or None
-        The first image, if they are frames of a run.
-    """
+    """Images that others are corrected with, such as darks."""
 
     read: Callable[[], np.ndarray]
+    """Return them, read-only: shape (images, rows, columns) [counts]."""
     run: str | None = None
     stream: str | None = None
     seq_num: int | None = None
     time: float = 0.0
+    """Time of the event, or of the descriptor if the event has none [s since 1970]."""
     is_timed: bool = True
+    """Whether `time` is that of the event."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration of the detector, by key."""
     name: str = ""
+    """Name for messages."""
     frame: Frame | None = None
+    """The first image, if they are frames of a run."""
 
 
 class RunView(Protocol):
     """What a correction may ask about the run that it is bound to.
 
-    The export implements this, so that corrections open no file or catalogue.
+    The export implements this, so that corrections open no file or catalogue. Methods
+    raise a `TiffinError` if a file or run can't be found or read.
     """
 
     @property
     def start(self) -> Mapping[str, Any]:
         """The run's start document."""
-        ...
 
     @property
     def is_whole(self) -> bool:
         """Whether all documents of the run are known, as in a replay."""
-        ...
 
     def of_run(
         self, uid: str, field: str | None, catalog: Any
     ) -> Sequence[ReferenceImages]:
-        """Return the images of another run, one item for each event.
-
-        Raises
-        ------
-        TiffinError
-            If the catalogue has no such run, or the run no such field.
-        """
-        ...
+        """Return the images of another run, one item for each event."""
 
     def nearest_runs(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
-        """Return the start documents of runs that match a query, nearest first.
-
-        Raises
-        ------
-        TiffinError
-            If there is no catalogue, or it can't be searched.
-        """
-        ...
+        """Return the start documents of runs that match a query, nearest first."""
 
     def of_stream(self, stream: str, field: str | None) -> Sequence[ReferenceImages]:
         """Return the images that a stream of this run has given so far, by time."""
-        ...
 
     def of_file(self, path: str) -> ReferenceImages:
         """Return the images of a file: TIFF, NPY, or ``file.h5:/path/of/dataset``."""
-        ...
 
 
-class BoundCorrection(Protocol):
-    """A correction that is bound to a run."""
+BoundCorrection = Callable[..., Any]
+"""A correction that is bound to a run: (image, frame, notes) → image.
 
-    def __call__(self, image: np.ndarray, frame: Frame, notes: Notes, /) -> Any:
-        """Return the corrected image.
-
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns) [counts]
-            Read-only.
-        frame : Frame
-        notes : Notes
-            The correction adds what it has to report.
-        """
-        ...
+It gets the image read-only, and adds what it has to report to the notes.
+"""
 
 
 @runtime_checkable
 class SupportsBind(Protocol):
     """A correction with settings. ``str()`` describes it in one line."""
 
-    def bind(self, run: RunView) -> BoundCorrection:
+    def bind(self, run: RunView, /) -> BoundCorrection:
         """Return the correction, ready for the images of a run."""
-        ...
 
 
-class CorrectionFunction(Protocol):
-    """A function of the user."""
-
-    def __call__(self, image: np.ndarray, frame: Frame, /) -> Any:
-        """Return the corrected image."""
-        ...
-
-
-Correction = SupportsBind | CorrectionFunction
-"""An item of ``corrections=[...]``."""
+Correction = SupportsBind | Callable[..., Any]
+"""An item of ``corrections=[...]``: a correction, or a function (image, frame) → image.
+"""
 
 
 class PixelCorrection:
@@ -188,20 +135,12 @@ class PixelCorrection:
     ) -> np.ndarray:
         """Return the corrected image.
 
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns) or (rows, columns, samples) [counts]
-        _frame : Frame, optional
-            Not used.
-        notes : Notes, optional
-            The correction adds what it has to report.
-
         Raises
         ------
         CorrectionError
             If the image does not have the shape that the settings need.
         DtypeError
-            If the image's dtype, or the dtype of the result, does not hold the values.
+            If its dtype, or that of the result, can't hold the values.
         """
         return self._apply(image, Notes() if notes is None else notes)
 
@@ -212,9 +151,8 @@ class PixelCorrection:
 class _BoundFunction:
     """A user's function, which does not take notes."""
 
-    def __init__(self, function: CorrectionFunction) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self.__name__ = getattr(function, "__name__", repr(function))
 
     def __str__(self) -> str:
         return describe(self._function)
@@ -256,18 +194,7 @@ def correct(
     corrections: Iterable[BoundCorrection],
     notes: Notes,
 ) -> np.ndarray:
-    """Apply corrections in order.
-
-    Each correction gets a read-only image, so that one that works in place fails
-    instead of changing pixels that others use.
-
-    Parameters
-    ----------
-    image : ndarray, shape (rows, columns) [counts]
-    frame : Frame
-    corrections : iterable of BoundCorrection
-    notes : Notes
-        Filled with what the corrections report.
+    """Apply corrections in order, and fill the notes.
 
     Raises
     ------
@@ -275,6 +202,7 @@ def correct(
         If a correction raises, or does not return an image.
     """
     for correction in corrections:
+        # Read-only: one that works in place fails, and changes no pixels of others.
         guarded = image.view()
         guarded.flags.writeable = False
         try:
@@ -283,7 +211,7 @@ def correct(
             raise
         except BaseException as error:  # a plug-in's SystemExit fails its frame only
             why = f"{type(error).__name__}: {error}"
-            message = f"correction {_name(correction)}: {why}"
+            message = f"correction {describe(correction)}: {why}"
             raise CorrectionError(message) from error
         if changed is guarded:
             continue
@@ -292,12 +220,8 @@ def correct(
         image = np.asarray(changed)
         if image.ndim not in (2, guarded.ndim):
             message = (
-                f"correction {_name(correction)} returned an array of shape "
+                f"correction {describe(correction)} returned an array of shape "
                 f"{image.shape}, not an image of two dimensions"
             )
             raise CorrectionError(message)
     return image
-
-
-def _name(correction: object) -> str:
-    return getattr(correction, "__name__", None) or str(correction)

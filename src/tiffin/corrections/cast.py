@@ -9,7 +9,7 @@ import numpy as np
 
 from tiffin.corrections.arithmetic import row_blocks
 from tiffin.corrections.base import PixelCorrection
-from tiffin.corrections.checks import check_choice, set_fields
+from tiffin.corrections.checks import check_choice, check_dtype, set_fields
 from tiffin.dtypes import (
     FLOAT_DTYPES,
     INTEGER_DTYPES,
@@ -57,11 +57,6 @@ class Cast(PixelCorrection):
         How fractions become integers. "none" refuses them. float64 is always rounded
         to the nearest float32.
 
-    Raises
-    ------
-    SettingsError
-        If an argument is not one of these.
-
     Examples
     --------
     >>> image = np.array([[0, 70000]], dtype="uint32")
@@ -82,11 +77,7 @@ class Cast(PixelCorrection):
     rounding: Rounding = field(default="half-even", kw_only=True)
 
     def __post_init__(self) -> None:
-        try:
-            name = "None" if self.dtype is None else np.dtype(self.dtype).name
-        except TypeError:
-            name = str(self.dtype)
-        check_choice("dtype", name, (*INTEGER_DTYPES, *FLOAT_DTYPES))
+        name = check_dtype(self.dtype, (*INTEGER_DTYPES, *FLOAT_DTYPES))
         set_fields(self, dtype=name)
         check_choice("overflow", self.overflow, Overflow)
         check_choice("rounding", self.rounding, Rounding)

@@ -15,11 +15,11 @@ from tiffin.errors import SettingsError, did_you_mean
 __all__ = [
     "Number",
     "check_choice",
+    "check_dtype",
     "check_integer",
     "check_number",
     "check_text",
     "float64_number",
-    "is_finite",
     "set_fields",
 ]
 
@@ -43,38 +43,54 @@ def check_choice(name: str, value: Any, choices: Any) -> str:
     return value
 
 
-def check_number(name: str, value: Any) -> Number:
-    """Return a setting as an int or float; NaN and infinity are floats."""
+def check_number(
+    name: str, value: Any, *, least: float = -math.inf, finite: bool = True
+) -> Number:
+    """Return a setting as an int or float, by default a finite one."""
+    number: Number = math.nan
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        if number == value or math.isnan(number):  # a longdouble may differ
+        number = int(value)
+    elif isinstance(value, (float, np.floating)):
+        # A longdouble may have digits that a float has not.
+        number = float(value) if float(value) == value else math.nan
+        if not finite and (math.isinf(number) or math.isnan(value)):
             return number
-    raise SettingsError(f"{name} must be a number, not {value!r}")
+    if number >= least and abs(number) < math.inf:
+        return number
+    kind = "finite number" if finite else "number"
+    span = f" from {least}" if math.isfinite(least) else ""
+    raise SettingsError(f"{name} must be a {kind}{span}, not {value!r}")
 
 
-def float64_number(name: str, value: Any) -> Number:
+def float64_number(name: str, value: Any, *, least: float = -math.inf) -> Number:
     """Return a setting as a finite number that float64 holds exactly."""
-    number = check_number(name, value)
+    number = check_number(name, value, least=least)
     with contextlib.suppress(OverflowError):
-        if is_finite(number) and float(number) == number:
+        if float(number) == number:
             return number
-    message = f"{name} must be a finite number that float64 holds, not {value!r}"
-    raise SettingsError(message)
+    raise SettingsError(f"{name} must be a number that float64 holds, not {value!r}")
 
 
-def is_finite(number: Number) -> bool:
-    """Return whether a number is finite; an int may be too large for `math`."""
-    return isinstance(number, int) or math.isfinite(number)
-
-
-def check_integer(name: str, value: Any) -> int:
-    """Return a setting as an int; True and False are none."""
+def check_integer(
+    name: str, value: Any, least: float = -math.inf, most: float = math.inf
+) -> int:
+    """Return a setting as an int in a range; True and False are none."""
     with contextlib.suppress(TypeError):
-        if not isinstance(value, (bool, np.bool_)):
-            return operator.index(value)
-    raise SettingsError(f"{name} must be a whole number, not {value!r}")
+        number = operator.index(value)
+        if least <= number <= most and not isinstance(value, (bool, np.bool_)):
+            return number
+    span = f" from {least}" if math.isfinite(least) else ""
+    span += f" to {most}" if math.isfinite(most) else ""
+    raise SettingsError(f"{name} must be a whole number{span}, not {value!r}")
+
+
+def check_dtype(value: Any, choices: tuple[str, ...]) -> str:
+    """Return the name of a dtype that is one of some."""
+    try:
+        name = "None" if value is None else np.dtype(value).name
+    except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
+        name = str(value)
+    return check_choice("dtype", name, choices)
 
 
 def check_text(name: str, value: Any) -> None:

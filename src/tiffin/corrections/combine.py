@@ -6,17 +6,16 @@ result. The export decides which frames belong together and reads them.
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiffin.corrections.arithmetic import RunningSum, check_real, sum_dtype
 from tiffin.corrections.base import PixelCorrection
-from tiffin.corrections.checks import set_fields
+from tiffin.corrections.checks import check_integer, set_fields
 from tiffin.dtypes import float_dtype_for
-from tiffin.errors import CorrectionError, SettingsError
+from tiffin.errors import CorrectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +36,8 @@ class FrameCombiner(PixelCorrection):
     n: int | None
 
     def __post_init__(self) -> None:
-        set_fields(self, n=_frame_count(self.n))
+        if self.n is not None:
+            set_fields(self, n=check_integer("n", self.n, 1, MAX_FRAMES))
 
     def _apply(self, _image: np.ndarray, _notes: Notes) -> np.ndarray:
         message = (
@@ -75,14 +75,7 @@ class FrameCombiner(PixelCorrection):
         return self.result(total)
 
     def result_dtype(self, dtype: np.dtype, count: int) -> np.dtype:
-        """Return the dtype of the result, which never depends on pixel values.
-
-        Parameters
-        ----------
-        dtype : numpy.dtype
-            Of the images.
-        count : int
-            Number of images.
+        """Return the dtype of the result of `count` images of a dtype.
 
         Raises
         ------
@@ -109,11 +102,6 @@ class Average(FrameCombiner):
     n : int, optional
         Number of frames of a run, stream and field that are combined, in frame order,
         across events and images of an event. By default all images of each event.
-
-    Raises
-    ------
-    SettingsError
-        If `n` is not a number from 1 to 2**21.
 
     Notes
     -----
@@ -153,11 +141,6 @@ class Sum(FrameCombiner):
     n : int, optional
         As for `Average`.
 
-    Raises
-    ------
-    SettingsError
-        If `n` is not a number from 1 to 2**21.
-
     Notes
     -----
     Floats are added up as for `Average`. Integers of 64 bits are refused: no dtype that
@@ -193,19 +176,3 @@ def check_same_kind(
             f"{total.shape}, {name} has {other} {image.shape}"
         )
         raise CorrectionError(message)
-
-
-def _frame_count(n: Any) -> int | None:
-    if n is None:
-        return None
-    try:
-        count = 0 if isinstance(n, (bool, np.bool_)) else operator.index(n)
-    except TypeError:
-        count = 0
-    if not 1 <= count <= MAX_FRAMES:
-        message = (
-            f"n must be a number of frames from 1 to {MAX_FRAMES}, or None for the "
-            f"images of each event, not {n!r}"
-        )
-        raise SettingsError(message)
-    return count

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiffin.corrections.arithmetic import prepare_dark, subtract
-from tiffin.corrections.checks import check_choice, float64_number, set_fields
+from tiffin.corrections.checks import (
+    check_choice,
+    check_dtype,
+    float64_number,
+    set_fields,
+)
 from tiffin.corrections.nearest_run import Nearest, find_reference_run
 from tiffin.corrections.references import (
     BadPixels,
@@ -26,6 +31,7 @@ from tiffin.corrections.references import (
     count_bad_pixels,
     mean_of,
 )
+from tiffin.dtypes import FLOAT_DTYPES, INTEGER_DTYPES
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ ImageKind = Literal["light", "dark", "sub"]
 Missing = Literal["error", "raw", "skip"]
 
 SOURCES = ("key", "stream", "file", "constant", "run")
+DTYPES = (*INTEGER_DTYPES, "int64", "uint64", *FLOAT_DTYPES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +120,14 @@ class DarkSubtract(ReferenceCorrection):
     order: Order = "before"
 
     def __post_init__(self) -> None:
-        chosen = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(chosen) > 1:
-            message = f"a dark comes from one place, not from {' and '.join(chosen)}"
-            raise SettingsError(message)
-        if not chosen:
+        if all(getattr(self, name) is None for name in SOURCES):
             set_fields(self, key="dark_frame")
-        self._check_source()
+        self._check_source("a dark", SOURCES)
         self._check_run()
         check_choice("missing", self.missing, Missing)
         if self.constant is not None:
             set_fields(self, constant=float64_number("constant", self.constant))
-        set_fields(self, pedestal=float64_number("pedestal", self.pedestal))
-        if self.pedestal < 0:
-            message = f"pedestal={self.pedestal} would raise the dark: give 0 or more"
-            raise SettingsError(message)
+        set_fields(self, pedestal=float64_number("pedestal", self.pedestal, least=0))
         given: Any = self.allow
         allow = (given,) if isinstance(given, str) else given
         if not isinstance(allow, (tuple, list, set, frozenset)):
@@ -135,14 +135,15 @@ class DarkSubtract(ReferenceCorrection):
             raise SettingsError(message)
         set_fields(self, allow=tuple(allow))
         if self.dtype is not None:
-            set_fields(self, dtype=_result_dtype(self.dtype))
+            set_fields(self, dtype=check_dtype(self.dtype, DTYPES))
 
     def _check_run(self) -> None:
         run: Any = self.run
         if run is not None and not isinstance(run, (str, Nearest)):
-            hint = f": to search for it, use Nearest({run!r})"
             message = f"run must be the uid of a run, or Nearest(...), not {run!r}"
-            raise SettingsError(message + hint * isinstance(run, Mapping))
+            if isinstance(run, Mapping):
+                message += f": to search for a run, use Nearest({run!r})"
+            raise SettingsError(message)
         if self.order == "before":
             return
         if isinstance(run, Nearest):
@@ -156,18 +157,6 @@ class DarkSubtract(ReferenceCorrection):
         return BoundDark(self, run)
 
 
-def _result_dtype(given: Any) -> np.dtype:
-    dtype: np.dtype[Any]
-    try:
-        dtype = np.dtype(given)
-    except TypeError:
-        dtype = np.dtype(object)
-    if dtype.kind not in "iu" and dtype.name not in ("float32", "float64"):
-        message = f"dtype must be float32, float64 or an integer, not {given!r}"
-        raise SettingsError(message)
-    return dtype
-
-
 class BoundDark(BoundReferences):
     """A dark subtraction of one run."""
 
@@ -179,13 +168,7 @@ class BoundDark(BoundReferences):
         self._compared: set[Any] = set()
 
     def kind(self, frame: Frame) -> ImageKind:
-        """Return what a frame becomes, without reading pixels.
-
-        Raises
-        ------
-        MissingDarkError
-            For a light without a dark, unless it is to be exported uncorrected.
-        """
+        """Return what a frame becomes; raise if it needs a dark and has none."""
         settings, start = self._settings, self._run.start
         if settings.stream is not None and frame.stream == settings.stream:
             return "dark"
@@ -254,7 +237,8 @@ class BoundDark(BoundReferences):
     def _cache_key(self, frame: Frame) -> Any:
         # A search depends on the detector's configuration, which has its descriptor.
         searches = isinstance(self._settings.run, Nearest)
-        return frame.field, frame.descriptor.get("uid") if searches else None
+        where = super()._cache_key(frame)
+        return where, frame.descriptor.get("uid") if searches else None
 
     def _look_up(self, frame: Frame) -> Sequence[ReferenceImages]:
         settings = self._settings

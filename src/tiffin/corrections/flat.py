@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FlatField"]
 
-SOURCES = ("file", "stream", "key")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlatField(ReferenceCorrection):
@@ -74,14 +72,7 @@ class FlatField(ReferenceCorrection):
     order: Order = "before"
 
     def __post_init__(self) -> None:
-        chosen = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(chosen) != 1:
-            message = (
-                f"a flat field comes from one of {', '.join(SOURCES)}, "
-                f"not from {' and '.join(chosen) or 'nowhere'}"
-            )
-            raise SettingsError(message)
-        self._check_source()
+        self._check_source("a flat field", ("file", "stream", "key"))
         if self.order != "before" and self.stream is None:
             raise SettingsError(f"order={self.order!r} needs stream=")
         if self.dark is not None and not isinstance(self.dark, (str, os.PathLike)):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tiffin.corrections.checks import check_choice, set_fields
+from tiffin.corrections.checks import check_choice, check_number, set_fields
 from tiffin.corrections.references import Order
 from tiffin.errors import FieldError, NoImageError, SettingsError
 from tiffin.start_document import equal_values, get_nested, start_time
@@ -49,11 +48,6 @@ class Nearest:
     **more
         Further keys and values.
 
-    Raises
-    ------
-    SettingsError
-        If there are no keys, or an argument is not allowed.
-
     Examples
     --------
     >>> Nearest(plan_name="dark", within=3600)
@@ -86,10 +80,13 @@ class Nearest:
         if later and order not in (None, "nearest"):
             message = f"later=True means order='nearest', but order={order!r} is given"
             raise SettingsError(message)
-        order = order or ("nearest" if later else "before")
+        if order is None:
+            order = "nearest" if later else "before"
         check_choice("order", order, Order)
         items = tuple(sorted(wanted.items(), key=lambda item: item[0]))
-        set_fields(self, metadata=items, within=_seconds(within), order=order)
+        if within is not None:
+            within = check_number("within", within, least=0)
+        set_fields(self, metadata=items, within=within, order=order)
 
     def __repr__(self) -> str:
         keywords = [(k, v) for k, v in self.metadata if _is_keyword(k)]
@@ -122,17 +119,6 @@ def _is_keyword(key: str) -> bool:
     return key.isidentifier() and key not in ("within", "later", "order")
 
 
-def _seconds(within: Any) -> float | None:
-    if within is None:
-        return None
-    is_number = isinstance(within, (int, float)) and not isinstance(within, bool)
-    if not is_number or not 0 <= within < math.inf:
-        message = f"within must be a number of seconds of at least 0, not {within!r}"
-        raise SettingsError(message)
-    seconds: float = within
-    return seconds
-
-
 def find_reference_run(
     query: Nearest,
     frame: Frame,
@@ -142,22 +128,8 @@ def find_reference_run(
 ) -> tuple[Sequence[ReferenceImages], str]:
     """Find the nearest run whose images of a frame's field fit the frame.
 
-    Parameters
-    ----------
-    query : Nearest
-    frame : Frame
-    run : RunView
-    catalog : object
-        Where to look; None for the default of the export.
-    mismatch : callable
-        Returns why an image does not fit, or None if it fits.
-
-    Returns
-    -------
-    images : sequence of ReferenceImages
-        One for each event; empty if no run fits.
-    why : str
-        Why no run fits.
+    `mismatch` returns why an image does not fit. Return the images, one for each event;
+    or none, and why no run fits.
     """
     unfit: list[str] = []
     for start in islice(run.nearest_runs(query, catalog), MAX_RUNS):

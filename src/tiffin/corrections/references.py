@@ -13,7 +13,7 @@ import numpy as np
 from tiffin.corrections.arithmetic import average, check_real
 from tiffin.corrections.checks import check_choice, check_text, set_fields
 from tiffin.dtypes import refuse_masked
-from tiffin.errors import CorrectionError, DtypeError
+from tiffin.errors import CorrectionError, DtypeError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -68,8 +68,7 @@ class ReferenceCorrection:
                 field.name == "order" and not self.stream
             )
             if value != field.default and not hidden:
-                text = str(value) if isinstance(value, np.dtype) else repr(value)
-                shown.append(f"{field.name}={text}")
+                shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -77,7 +76,14 @@ class ReferenceCorrection:
         """The streams of the run that the images come from."""
         return () if self.stream is None else (self.stream,)
 
-    def _check_source(self) -> None:
+    def _check_source(self, what: str, sources: tuple[str, ...]) -> None:
+        given = [name for name in sources if getattr(self, name) is not None]
+        if len(given) != 1:
+            message = (
+                f"{what} comes from one of {', '.join(sources)}, "
+                f"not from {' and '.join(given) or 'nowhere'}"
+            )
+            raise SettingsError(message)
         for name in ("key", "stream", "file"):
             check_text(name, getattr(self, name))
         if self.file is not None:
@@ -123,7 +129,7 @@ class BoundReferences:
             return self._found[key]
 
     def _cache_key(self, frame: Frame) -> Any:
-        return frame.field
+        return self._settings.file or frame.field
 
     def _look_up(self, frame: Frame) -> Sequence[ReferenceImages]:
         settings = self._settings
@@ -169,14 +175,7 @@ class BoundReferences:
 def _of_stream(
     run: RunView, stream: str, frame: Frame, order: Order, what: str
 ) -> Sequence[ReferenceImages]:
-    """Return the image of a stream that belongs to a frame: one, or none.
-
-    Raises
-    ------
-    CorrectionError
-        If the run goes on and later images are wanted; or if there are several and
-        events have no times by which to choose.
-    """
+    """Return the image of a stream that belongs to a frame: one, or none."""
     if order != "before" and not run.is_whole:
         message = (
             f"{frame}: order={order!r} needs the {what}s that stream {stream!r} gives "
@@ -257,27 +256,17 @@ def checksum(array: np.ndarray) -> str:
 def acquisition_mismatch(
     light: Frame, dark: ReferenceImages, allow: Collection[str]
 ) -> str | None:
-    """Return the first relevant difference between the settings of light and dark.
+    """Return how a dark was taken differently from a light, and how to allow that.
 
-    Parameters
-    ----------
-    light : Frame
-    dark : ReferenceImages
-    allow : collection of str
-        What may differ: a name in `COMPARED`, or a key of a configuration.
-
-    Returns
-    -------
-    str or None
-        Both values, and how to allow the difference.
+    `allow` has names in `COMPARED`, or keys of a configuration, that may differ.
     """
     ours, theirs = configuration_of(light.descriptor, light.field), dark.configuration
     for what, parts in COMPARED.items():
         for key in sorted(ours.keys() & theirs.keys()):
-            matters = any(part in key for part in parts) and not {what, key} & set(
-                allow
-            )
-            if matters and not np.array_equal(ours[key], theirs[key]):
+            compared = any(part in key for part in parts)
+            if not compared or what in allow or key in allow:
+                continue
+            if not np.array_equal(ours[key], theirs[key]):
                 return (
                     f"{key} is {ours[key]!r} for the light, {theirs[key]!r} for the "
                     f"dark; allow=({what!r},) accepts that"

@@ -37,11 +37,6 @@ class Crop(PixelCorrection):
         First row or column, and one past the last [pixels]. Negative numbers count from
         the end, as in Python. None keeps all.
 
-    Raises
-    ------
-    SettingsError
-        If these are no bounds.
-
     Examples
     --------
     >>> Crop(rows=(0, 1), columns=slice(-2, None))(np.array([[1, 2, 3], [4, 5, 6]]))
@@ -79,10 +74,6 @@ class Bin(PixelCorrection):
         possible sum, and never wrap. Sums of floats keep their dtype. Means are float32
         for images of at most 16 bits, else float64.
 
-    Raises
-    ------
-    SettingsError
-
     Examples
     --------
     >>> image = np.array([[255, 255], [255, 0]], "uint8")
@@ -102,14 +93,18 @@ class Bin(PixelCorrection):
 
     def _apply(self, image: np.ndarray, _notes: Notes) -> np.ndarray:
         rows, columns = self.n
-        if image.shape[0] % rows or image.shape[1] % columns:
+        height, width = image.shape[:2]
+        if height % rows or width % columns:
+            crop = f"Crop(rows=(0, {height - height % rows}), "
+            crop += f"columns=(0, {width - width % columns}))"
+            fits = height >= rows and width >= columns
+            advice = f"use {crop} before" if fits else "choose a smaller n"
             message = (
-                f"{self} does not divide an image of shape {image.shape}: "
-                f"{_advice(image.shape, self.n)}"
+                f"{self} does not divide an image of shape {image.shape}: {advice}"
             )
             raise CorrectionError(message)
         dtype = _binned_dtype(check_real(image).dtype, rows * columns, self.how)
-        shape = (image.shape[0] // rows, image.shape[1] // columns, *image.shape[2:])
+        shape = (height // rows, width // columns, *image.shape[2:])
         total = RunningSum(shape, image.dtype)
         for row in range(rows):
             for column in range(columns):
@@ -125,10 +120,6 @@ class Rotate(PixelCorrection):
     ----------
     quarter_turns : int
         Negative numbers rotate clockwise.
-
-    Raises
-    ------
-    SettingsError
 
     Examples
     --------
@@ -166,10 +157,6 @@ class Flip(PixelCorrection):
     ----------
     axis : {0, "rows", "up-down", 1, "columns", "left-right"}
         0 puts the last row first, 1 the last column.
-
-    Raises
-    ------
-    SettingsError
 
     Examples
     --------
@@ -219,20 +206,13 @@ def _slice(bounds: Bounds | None, size: int) -> slice | None:
 
 
 def _pair(n: Any) -> tuple[int, int]:
-    pair = n if isinstance(n, (tuple, list)) else (n, n)
-    if len(pair) == 2:
-        rows, columns = (check_integer("n", count) for count in pair)
-        if rows > 0 and columns > 0:
-            return rows, columns
-    message = f"n must be a number from 1, or a pair (rows, columns), not {n!r}"
-    raise SettingsError(message)
-
-
-def _advice(shape: tuple[int, ...], n: tuple[int, int]) -> str:
-    rows, columns = (size - size % count for size, count in zip(shape, n, strict=False))
-    if not rows or not columns:
-        return "choose a smaller n"
-    return f"use Crop(rows=(0, {rows}), columns=(0, {columns})) before"
+    if not isinstance(n, (tuple, list)):
+        n = (n, n)
+    if len(n) != 2:
+        message = f"n must be a number of pixels, or a pair (rows, columns), not {n!r}"
+        raise SettingsError(message)
+    rows, columns = (check_integer("n", count, 1) for count in n)
+    return rows, columns
 
 
 def _binned_dtype(dtype: np.dtype, count: int, how: str) -> np.dtype:
