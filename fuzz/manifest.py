@@ -23,7 +23,8 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tiffin.verify", "tiffin.engine.listed"]):
+INSTRUMENTED = ["tiffin.verify", "tiffin.engine.manifest_reader"]
+with atheris.instrument_imports(include=INSTRUMENTED):
     import numpy as np
 
     import tiffin

@@ -213,7 +213,7 @@ class ImageExporter:
         patience = Patience.of(timeout, self._say)
         if not self._mailbox.drain(patience) or not self._pipeline.wait(patience):
             return False
-        self._mailbox.submit(0, self._pipeline.close_runs)
+        self._mailbox.submit(0, self._pipeline.close_late)
         done = self._mailbox.drain(patience)
         self._raise_late(ended_only=True)
         return done

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Encoded",
     "Frame",
+    "FrameId",
     "Images",
     "LARGEST_IMAGE",
     "Pixels",
@@ -119,35 +120,22 @@ class Pixels(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """Identity and context of one 2-D image.
+class FrameId(NamedTuple):
+    """Which image of which run.
+
+    A point that a plan takes again, and the light and dark images of an event, have the
+    same one.
 
     Attributes
     ----------
-    run, stream, field : str
-        Whose image this is. `stream` and `field` are None where a whole run has none.
+    run : str
+        The uid of the run; ``""`` where it is not known.
+    stream, field : str or None
+        None where a whole run has none.
     seq_num : int or None
-        The event's number in its stream, from 1.
+        The number of the event in its stream, from 1.
     i : int or None
-        Index inside the event: all leading axes in C order, from 0.
-    number : int or None
-        Running number inside run, stream and field, from 0.
-    start, descriptor, event : mapping
-        The documents, to be read only. `event` is empty where there is none.
-    baseline : mapping
-        The data of the run's first baseline event; empty where there is none.
-    stop : mapping
-        The stop document; empty where it is not known yet.
-    kind : {"light", "dark", "sub"} or None
-        What is to come of it, where a dark is subtracted; else None.
-    pixels : Pixels or None
-        Shared by the frames of an event; None where `problem` is set.
-    problem : Exception or None
-        Why there are no pixels, when that is known before reading.
-    source : str or None
-        The uid of its stream resource: a seq_num that repeats in another one is no
-        retake.
+        The index inside the event: all leading axes in C order, from 0.
     """
 
     run: str
@@ -155,6 +143,38 @@ class Frame:
     field: str | None = None
     seq_num: int | None = None
     i: int | None = None
+
+    def __str__(self) -> str:
+        return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Identity and context of one 2-D image.
+
+    Attributes
+    ----------
+    id : FrameId
+        Which image it is; `run`, `stream`, `field`, `seq_num` and `i` are its parts.
+    number : int or None
+        Running number inside run, stream and field, from 0.
+    start, descriptor, event : mapping
+        The documents, to be read only. `event` is empty where there is none.
+    baseline : mapping
+        The data of the first baseline event of the run; empty where there is none.
+    stop : mapping
+        The stop document; empty where it is not known yet.
+    kind : {"light", "dark", "sub"} or None
+        Which image of an event is wanted, where a dark is subtracted; else None.
+    pixels : Pixels or None
+        Shared by the frames of an event; None where `problem` is set.
+    problem : Exception or None
+        Why there are no pixels, where that is known before reading.
+    source : str or None
+        The uid of its stream resource: the same seq_num in another one is no retake.
+    """
+
+    id: FrameId
     number: int | None = None
     start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     descriptor: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -167,7 +187,32 @@ class Frame:
     source: str | None = None
 
     def __str__(self) -> str:
-        return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
+        return str(self.id)
+
+    @property
+    def run(self) -> str:
+        """The uid of the run."""
+        return self.id.run
+
+    @property
+    def stream(self) -> str | None:
+        """The name of the stream."""
+        return self.id.stream
+
+    @property
+    def field(self) -> str | None:
+        """The name of the field."""
+        return self.id.field
+
+    @property
+    def seq_num(self) -> int | None:
+        """The number of the event in its stream, from 1."""
+        return self.id.seq_num
+
+    @property
+    def i(self) -> int | None:
+        """The index inside the event, from 0."""
+        return self.id.i
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -189,10 +234,10 @@ class Frame:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def taken(self) -> tuple[float, bool]:
-        """Tell when the image was taken [s since 1970], and whether its event says so.
+        """Return when the image was taken [s since 1970], and if its event says so.
 
         In a fly scan only the descriptor has a time, which all of its frames share.
-        Where nothing tells, that is 0.
+        The time is 0 where it is not known.
         """
         time = _finite(self.event.get("time"))
         if time is not None:
@@ -200,7 +245,7 @@ class Frame:
         return _finite(self.descriptor.get("time")) or 0.0, False
 
     def names(self, first: int = 0) -> dict[str, Any]:
-        """Return what a template may speak of; images are counted from `first`."""
+        """Return the values that a template may use; images count from `first`."""
         return {
             "start": self.start,
             "descriptor": self.descriptor,
@@ -234,7 +279,7 @@ class Frame:
         number = None
         if self.number is not None and self.i is not None:
             number = self.number - self.i + i
-        return replace(self, i=i, number=number)
+        return replace(self, id=self.id._replace(i=i), number=number)
 
     def read(self) -> np.ndarray:
         """Read this one image.

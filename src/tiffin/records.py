@@ -1,7 +1,7 @@
-"""What became of each frame, and the sum of it.
+"""What became of each frame.
 
-A `Record` is one frame's line: written, skipped, failed or planned. A `Report` is all
-of them in frame order. Nothing is lost silently: every frame seen has its record.
+A `Record` says of one frame whether it was written, skipped, failed or is planned. A
+`Report` has the records of all frames that were seen, in frame order.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     import numpy as np
 
-__all__ = ["Kept", "Record", "Report", "Reports", "Status", "Totals"]
+    from tiffin.frames import Frame, FrameId
+
+__all__ = ["Record", "Report", "Reports", "Status", "Totals"]
 
 Status = Literal["written", "skipped", "failed", "planned"]
 
@@ -29,18 +31,14 @@ class Record:
 
     Attributes
     ----------
+    id : FrameId
+        Which frame; `run`, `stream`, `field`, `seq_num` and `i` are its parts.
     status : {"written", "skipped", "failed", "planned"}
-    path : pathlib.Path or None
-        Absolute; None where no name could be made.
-    run : str
-        The run's uid.
-    stream, field : str or None
-    seq_num : int or None
-        The event's number in its stream, from 1.
-    i : int or None
-        The frame's index inside its event, from 0.
+    file : str or None
+        The absolute path as text; `path` is the same as a `pathlib.Path`. None where no
+        name could be made.
     number : int or None
-        The frame's running number inside its run, stream and field, from 0.
+        The running number of the frame inside its run, stream and field, from 0.
     shape : tuple of int or None
         (rows, columns) of the frame as written; as announced where it was not read.
     dtype : numpy.dtype or None
@@ -55,13 +53,9 @@ class Record:
         Pixels whose value the corrections could not keep, and replaced as asked.
     """
 
+    id: FrameId
     status: Status
-    path: Path | None
-    run: str
-    stream: str | None = None
-    field: str | None = None
-    seq_num: int | None = None
-    i: int | None = None
+    file: str | None = None
     number: int | None = None
     shape: tuple[int, ...] | None = None
     dtype: np.dtype | None = None
@@ -70,44 +64,48 @@ class Record:
     kind: str | None = None
     clipped: int = 0
 
-
-class Kept(Protocol):
-    """A `Record`, or what makes one and tells this much of it at once."""
+    @classmethod
+    def of(cls, frame: Frame, status: Status, **more: Any) -> Record:
+        """Return the record of a frame, with its announced shape and dtype."""
+        announced = {"shape": frame.shape, "dtype": frame.dtype}
+        return cls(
+            id=frame.id,
+            status=status,
+            number=frame.number,
+            event=frame.event.get("uid"),
+            kind=frame.kind,
+            **{**announced, **more},
+        )
 
     @property
-    def status(self) -> Status:
-        """What became of the frame."""
-        ...
+    def path(self) -> Path | None:
+        """The absolute path; None where no name could be made."""
+        return None if self.file is None else Path(self.file)
 
     @property
     def run(self) -> str:
-        """The run's uid."""
-        ...
+        """The uid of the run."""
+        return self.id.run
 
     @property
     def stream(self) -> str | None:
-        """The frame's stream."""
-        ...
+        """The name of the stream."""
+        return self.id.stream
 
     @property
     def field(self) -> str | None:
-        """The frame's field."""
-        ...
+        """The name of the field."""
+        return self.id.field
 
     @property
-    def number(self) -> int | None:
-        """The frame's running number inside run, stream and field."""
-        ...
+    def seq_num(self) -> int | None:
+        """The number of the event in its stream, from 1."""
+        return self.id.seq_num
 
     @property
-    def error(self) -> Exception | None:
-        """Why it failed or was skipped."""
-        ...
-
-    @property
-    def clipped(self) -> int:
-        """Pixels whose value could not be kept."""
-        ...
+    def i(self) -> int | None:
+        """The index of the frame inside its event, from 0."""
+        return self.id.i
 
 
 class Totals(NamedTuple):
@@ -120,11 +118,11 @@ class Totals(NamedTuple):
     clipped: int = 0
 
     @classmethod
-    def of(cls, records: Iterable[Kept]) -> Totals:
+    def of(cls, records: Iterable[Record]) -> Totals:
         """Count records."""
         some = list(records)
-        counts: Counter[str] = Counter(kept.status for kept in some)
-        return cls(clipped=sum(kept.clipped for kept in some), **dict(counts))
+        counts: Counter[str] = Counter(record.status for record in some)
+        return cls(clipped=sum(record.clipped for record in some), **dict(counts))
 
     def plus(self, other: Totals) -> Totals:
         """Add others."""
@@ -138,55 +136,42 @@ class Report:
     ----------
     records : iterable of Record
     waits : int
-        How often the export had to wait because what it held reached its budget.
-    record : callable, optional
-        Makes records of what was given instead of them, once anyone asks: most exports
-        are ok, and nobody does.
+        How often the export had to wait because the memory budget was used up.
     dry_run : bool
-        Whether nothing was to be written, so that what is planned stays so.
+        Whether nothing was to be written, so that what is planned stays planned.
     totals : Totals, optional
-        Of frames whose records are no longer there: an exporter keeps those of its
-        newest runs (`keep_reports`). They count, and have no `Record`.
+        Counts of frames whose records are gone: an exporter keeps the records of its
+        newest runs only (`keep_reports`).
 
     Attributes
     ----------
+    records : tuple of Record
+        One a frame, in frame order.
     waits : int
     dry_run : bool
 
     Examples
     --------
-    >>> report = Report((Record(status="failed", path=None, run="7f3a"),))
+    >>> from tiffin.frames import FrameId
+    >>> report = Report((Record(id=FrameId("7f3a"), status="failed"),))
     >>> report.ok, str(report)
     (False, '0 written, 0 skipped, 1 failed')
     """
 
-    __slots__ = ("_kept", "_record", "_totals", "dry_run", "waits")
+    __slots__ = ("_totals", "dry_run", "records", "waits")
 
     def __init__(
         self,
-        records: Iterable[Kept] = (),
+        records: Iterable[Record] = (),
         waits: int = 0,
         *,
-        record: Callable[[Any], Record] | None = None,
         dry_run: bool = False,
         totals: Totals | None = None,
     ) -> None:
-        self._kept: tuple[Kept, ...] = tuple(records)
-        self._record = record
+        self.records: tuple[Record, ...] = tuple(records)
         self._totals = totals
         self.dry_run = dry_run
         self.waits = waits
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One a frame, in frame order."""
-        make = self._record
-        if make is not None:
-            self._kept = tuple(
-                kept if isinstance(kept, Record) else make(kept) for kept in self._kept
-            )
-            self._record = None  # last: another thread may be asking too
-        return cast("tuple[Record, ...]", self._kept)
 
     @property
     def written(self) -> tuple[Record, ...]:
@@ -225,11 +210,11 @@ class Report:
     def clipped(self) -> int:
         """How many pixels were replaced, because their value could not be kept."""
         before = 0 if self._totals is None else self._totals.clipped
-        return before + sum(kept.clipped for kept in self._kept)
+        return before + sum(record.clipped for record in self.records)
 
     def counts(self) -> Mapping[str, int]:
         """How many frames there are of each status."""
-        counts: Counter[str] = Counter(kept.status for kept in self._kept)
+        counts: Counter[str] = Counter(record.status for record in self.records)
         if self._totals is not None:
             before = self._totals._asdict()
             counts.update({status: before[status] for status in get_args(Status)})
@@ -252,7 +237,6 @@ class Report:
         return hash(self._all())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the records to another process, however they were to be made."""
         make = partial(Report, dry_run=self.dry_run, totals=self._totals)
         return make, (self.records, self.waits)
 

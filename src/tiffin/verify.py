@@ -159,9 +159,9 @@ def verify(
     findings: list[Finding] = []
     for path in _manifests(root):
         manifest = _read(path, findings)
-        listed |= manifest.frames
+        listed |= manifest.files
         for line in manifest.failed:
-            name = line["path"] or f"event {line.get('seq_num')}"
+            name = line["path"] or f"event {line['frames'][0][0]}"
             failed[name] = f"{name}: {line.get('error')}"[:LONGEST_REASON]
     findings += [_checked(folders, name, line) for name, line in listed.items()]
     findings += _others(root, listed.keys())
@@ -252,7 +252,7 @@ def checksums(
     folders = Folders(os.fspath(root), follow_links)
     wrong: list[Finding] = []
     for path in _manifests(root):
-        for name, line in _read(path, wrong).frames.items():
+        for name, line in _read(path, wrong).files.items():
             found = _checked(folders, name, line)
             if found.state != "whole":
                 wrong.append(found)

@@ -569,7 +569,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         ("dark = 5", "dark must be text in quotes, not 5"),
         ('directory = ["a"]', "directory must be a path in quotes"),
         ('dark = "dark.tif"', "did you mean 'file:dark.tif'"),
-        ('allow = "gain"', "--allow goes with --dark"),
+        ('allow = "gain"', "allow goes with --dark"),
         ('[corrections]\nkind = "dark"', "under a line [[corrections]]"),
         ("corrections = 1", "under a line [[corrections]]"),
         ("corrections = [1]", "under a line [[corrections]]"),

@@ -350,7 +350,7 @@ def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
 
     with pytest.raises(SourceError, match=r"function can't be searched for Nearest"):
         export(light, tmp_path, step, catalog=lambda uid: None)
-    with pytest.raises(SourceError, match="runs dry"):
+    with pytest.raises(SourceError, match="read more than once"):
         export(light, tmp_path, step, catalog=iter(light))
     report = export_live(light, NAME, tmp_path, corrections=[step])
     assert "give a catalogue" in str(report.failed[0].error)

@@ -282,7 +282,7 @@ def test_gzip_that_is_damaged(run, tmp_path):
 )
 def test_a_small_gzip_does_not_fill_the_memory(tmp_path, monkeypatch, content):
     """One document is read up to a limit; the message says what to do."""
-    monkeypatch.setattr(document_file, "LARGEST", 2**20)
+    monkeypatch.setattr(document_file, "MAX_DOCUMENT", 2**20)
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(content))
 
     tracemalloc.start()

@@ -12,11 +12,11 @@ from tiffin import ImageExporter, process
 from tiffin.engine import Claims
 from tiffin.engine.manifest import Manifest
 from tiffin.errors import TiffinError
-from tiffin.export import worker
+from tiffin.export import publisher
 from tiffin.readers import handlers
 from tiffin.template import Template
 from tiffin.testing import run_of
-from tiffin.writers import SeriesWriter, codecs
+from tiffin.writers import TiffWriter, codecs
 
 EVENTS, EACH = 4, 3
 IMAGES = [np.ones((EACH, 8, 8), "u2") for _ in range(EVENTS)]
@@ -81,7 +81,7 @@ def broken(monkeypatch, what, error):
     images, settings = IMAGES, {}
     places = {
         "template": (Template, "render"),
-        "writer": (SeriesWriter, "write"),
+        "writer": (TiffWriter, "buffers"),
         "codec": (codecs, "_fast_zlib"),
         "claims": (Claims, "take"),
         "manifest": (Manifest, "add"),
@@ -95,7 +95,7 @@ def broken(monkeypatch, what, error):
     elif what == "mkdir":
         monkeypatch.setattr("os.mkdir", Broken(error, os.mkdir))
     elif what == "publish":
-        monkeypatch.setattr(worker, "publish", Broken(error, worker.publish))
+        monkeypatch.setattr(publisher, "publish", Broken(error, publisher.publish))
     else:
         kind, name = places[what]
         if what == "codec":

@@ -510,7 +510,11 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"source": {"a": 1}}, SourceError, "a dict"),
         ({"source": "no/such.jsonl"}, SourceError, "does not exist"),
         ({"source": "http://localhost:1/a"}, SourceError, r"from_uri\('http://local"),
-        ({"source": "https://host"}, SourceError, "an address, which the shell takes"),
+        (
+            {"source": "https://host"},
+            SourceError,
+            "an address, which only the shell takes",
+        ),
         ({"source": [3]}, SourceError, "a int is no source"),
     ],
 )

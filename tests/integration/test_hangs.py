@@ -343,7 +343,7 @@ def test_no_thread_for_late_files_fails_their_frames(tmp_path, monkeypatch):
     start = threading.Thread.start
 
     def refuse(thread):
-        if thread.name == "tiffin-later":
+        if thread.name == "tiffin-retries":
             raise RuntimeError("can't start new thread")
         start(thread)
 

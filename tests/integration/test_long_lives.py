@@ -8,7 +8,7 @@ import pytest
 from tiffin import ImageExporter, process
 from tiffin.assemble.references import DocumentCache
 from tiffin.compat import LiveTiffExporter, live_tiff_exporter
-from tiffin.export import pipeline
+from tiffin.export import open_runs
 from tiffin.testing import run_of
 
 IMAGES = np.ones((2, 6, 9), "u2")
@@ -89,7 +89,7 @@ def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
 @pytest.mark.parametrize("door", [0, 1])
 def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
     """C15: sessions crash, and their runs have no stop document."""
-    monkeypatch.setattr(pipeline, "MOST_OPEN_RUNS", 20)
+    monkeypatch.setattr(open_runs, "MOST_OPEN_RUNS", 20)
     monkeypatch.setattr(live_tiff_exporter, "MOST_OPEN_RUNS", 20)
     exporter = [*exporters(tmp_path)][door]
     uids = []

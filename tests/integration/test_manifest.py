@@ -44,17 +44,20 @@ def contents(folder):
 
 
 def test_each_file_has_its_line(run, tmp_path):
-    """S37: path, frame, shape, dtype, size and checksum, in frame order."""
+    """S37: path, frames, time, shape, dtype, size and checksum, in frame order."""
     report = tiffin.export(run, NAME, directory=tmp_path, workers=4)
 
     settings, *frames = lines(tmp_path)
     assert settings["kind"] == "settings"
-    assert settings["schema"] == 1
+    assert settings["schema"] == 2
     assert settings["run"] == run[0][1]["uid"]
     assert settings["settings"]["template"] == NAME
     assert [tmp_path / f["path"] for f in frames] == [r.path for r in report.written]
-    assert [frame["seq_num"] for frame in frames] == [1, 2, 3, 4, 5, 6]
+    assert [frame["frames"] for frame in frames] == [[[n, 0, 0]] for n in range(1, 7)]
+    times = [doc["time"] for name, doc in run if name == "event"]
+    assert [frame["time"] for frame in frames] == times
     for frame, record in zip(frames, report.written, strict=True):
+        assert frame["kind"] == "file"
         content = record.path.read_bytes()
         assert frame["status"] == "written"
         assert frame["bytes"] == len(content)
@@ -63,6 +66,31 @@ def test_each_file_has_its_line(run, tmp_path):
         assert frame["dtype"] == "uint16"
         assert frame["event"] == record.event
         assert frame["settings"] == settings["id"]
+
+
+def as_version_1(line):
+    """Return a line as version 1 had it: a line a frame."""
+    if line["kind"] == "settings":
+        return {**line, "schema": 1}
+    ((seq_num, i, _),) = line.pop("frames")
+    del line["time"]
+    return {**line, "kind": "frame", "seq_num": seq_num, "i": i}
+
+
+def test_a_manifest_of_version_1_is_still_read(run, tmp_path):
+    """Folders that an earlier tiffin exported are verified and resumed."""
+    tiffin.export(run, NAME, directory=tmp_path)
+    (path,) = (tmp_path / ".tiffin").iterdir()
+    old = [json.dumps(as_version_1(line)) + "\n" for line in lines(tmp_path)]
+    path.write_text("".join(old))
+    next(tmp_path.glob("*_003.tif")).unlink()
+
+    before = tiffin.verify(tmp_path)
+    report = tiffin.export(run, NAME, directory=tmp_path, existing="resume")
+
+    assert str(before) == "5 whole, 1 missing"
+    assert (len(report.skipped), len(report.written)) == (5, 1)
+    assert tiffin.verify(tmp_path).ok
 
 
 def test_what_failed_has_its_line_too(run, tmp_path):
@@ -231,7 +259,7 @@ def test_two_exporters_into_one_folder_do_not_mix_their_lines(run, tmp_path):
 
     found = lines(tmp_path)
     assert [child.exitcode for child in children] == [0, 0]
-    assert sorted(line["path"] for line in found if line["kind"] == "frame") == sorted(
+    assert sorted(line["path"] for line in found if line["kind"] == "file") == sorted(
         f"{kind}_{n}.tif" for kind in "ab" for n in range(1, 7)
     )
     assert len([line for line in found if line["kind"] == "settings"]) == 2
@@ -308,9 +336,9 @@ def test_the_shell_prints_what_sha256sum_checks(run, tmp_path):
 
 def test_the_user_is_told_before_the_disk_is_full(run, tmp_path, monkeypatch):
     """Free space is compared with the claims before the first file."""
-    from tiffin.export import room
+    from tiffin.export import disk_space
 
-    monkeypatch.setattr(room, "_free", lambda folder: 1000)
+    monkeypatch.setattr(disk_space, "_free", lambda folder: 1000)
 
     with pytest.raises(NoRoomError, match=r"room for 0\.0 MB"):
         tiffin.export(run, NAME, directory=tmp_path / "out")

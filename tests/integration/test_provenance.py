@@ -13,7 +13,7 @@ from tests.helpers import feed
 from tiffin import ImageExporter
 from tiffin.corrections import Bin, Cast, DarkSubtract, Threshold
 from tiffin.testing import run_of
-from tiffin.writers.layout import NOTE_TAG
+from tiffin.writers.tiff_layout import NOTE_TAG
 
 NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
 DARK = run_of({"img": np.full((1, 6, 8), 110, "u2")}, scan_id=1, dark_frame=True)

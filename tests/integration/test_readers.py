@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tiffin.writers import SeriesWriter
+from tiffin.writers import TiffWriter, write_buffers
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,7 +56,8 @@ def extremes(dtype):
 
 def written(path, image, compression):
     with path.open("wb") as file:
-        SeriesWriter(compression=compression).write(file.fileno(), image)
+        buffers = TiffWriter(compression=compression).buffers(image)
+        write_buffers(file.fileno(), buffers)
     return path
 
 

@@ -99,7 +99,7 @@ def test_a_take_that_is_still_being_written_is_superseded_without_waiting(
             assert goes_on.wait(20)
         return write(path, *args, **kwargs)
 
-    monkeypatch.setattr(sys.modules["tiffin.export.worker"], "publish", publish)
+    monkeypatch.setattr(sys.modules["tiffin.export.publisher"], "publish", publish)
     exporter = ImageExporter(template, directory=tmp_path, existing=existing, workers=4)
 
     def but_the_first(name, doc):

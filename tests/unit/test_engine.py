@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from tiffin.engine import Claims, Later, Ledger, Patience, Pool
+from tiffin.engine import Claims, Ledger, Patience, Pool, Retries
 from tiffin.errors import CollisionError, ReadError
+from tiffin.frames import FrameId
 from tiffin.records import Record
 
 
@@ -108,9 +109,8 @@ def test_records_come_in_frame_order_and_causes_are_said_once(caplog):
     groups = [ledger.new_group() for _ in range(3)]
     for group in reversed(groups):
         error = ReadError(f"file {group} vanished")
-        record = Record(
-            status="failed", path=None, run="r", field="f", seq_num=group, error=error
-        )
+        which = FrameId("r", field="f", seq_num=group)
+        record = Record(id=which, status="failed", error=error)
         ledger.put(("r", group, 0), record)
 
     assert [record.seq_num for record in ledger.report().records] == [1, 2, 3]
@@ -118,10 +118,10 @@ def test_records_come_in_frame_order_and_causes_are_said_once(caplog):
 
 
 class Attempts:
-    """Attempts of a `Later`, each run in a thread of its own, as a pool would."""
+    """Attempts of a `Retries`, each run in a thread of its own, as a pool would."""
 
     def __init__(self, timeout=20):
-        self.later = Later(timeout, self._submit)
+        self.retries = Retries(timeout, self._submit)
         self._threads = []
 
     def _submit(self, job):
@@ -129,7 +129,7 @@ class Attempts:
         self._threads[-1].start()
 
     def end(self):
-        assert self.later.wait(Patience.of(5))
+        assert self.retries.wait(Patience.of(5))
         for thread in self._threads:
             thread.join(5)
 
@@ -142,11 +142,11 @@ def test_what_can_be_done_at_the_end_of_a_run_is_done_when_it_returns():
         tried.append(is_there.is_set())
         return is_there.is_set()
 
-    attempts.later.postpone("run", attempt)
+    attempts.retries.postpone("run", attempt)
     while not tried:
         time.sleep(0.01)
     is_there.set()
-    left = attempts.later.end_run("run")
+    left = attempts.retries.end_run("run")
 
     assert not left
     assert tried[-1]
@@ -164,11 +164,11 @@ def test_an_attempt_that_began_before_the_end_of_a_run_does_not_count():
         go_on.wait(5)
         return len(tried) > 1
 
-    attempts.later.postpone("run", attempt)
+    attempts.retries.postpone("run", attempt)
     assert began.wait(5)
     timer = threading.Timer(0.1, go_on.set)
     timer.start()
-    left = attempts.later.end_run("run")
+    left = attempts.retries.end_run("run")
 
     timer.join()
     assert not left
@@ -180,10 +180,10 @@ def test_a_file_that_only_the_caller_can_close_is_not_waited_for():
     """S40: the end of a run returns after one try, and the rest goes on behind it."""
     attempts, closed = Attempts(), threading.Event()
 
-    attempts.later.postpone("run", lambda last: closed.is_set())
-    left = attempts.later.end_run("run")
+    attempts.retries.postpone("run", lambda last: closed.is_set())
+    left = attempts.retries.end_run("run")
     closed.set()
 
     assert left
     attempts.end()
-    assert not attempts.later.end_run("run")
+    assert not attempts.retries.end_run("run")

@@ -9,6 +9,7 @@ import pytest
 
 from tiffin.engine import Ledger, lean
 from tiffin.errors import ReadError
+from tiffin.frames import FrameId
 from tiffin.records import Record
 
 
@@ -17,7 +18,7 @@ class Image:
 
 
 def record(run, status="written", **more):
-    return Record(status=status, path=None, run=run, **more)
+    return Record(id=FrameId(run), status=status, **more)
 
 
 def filled(ledger, runs, frames=3):
@@ -167,8 +168,8 @@ def test_what_was_said_of_no_run_makes_no_report():
     ledger = Ledger()
     ledger.say("", ReadError("the disk is full"))
     assert ledger.runs == ()
-    assert not ledger.knows("")
+    assert not ledger.has_run("")
 
     ledger.put(("", ledger.new_group(), 0), record("", "failed"))
     assert ledger.runs == ("",)
-    assert ledger.knows("")
+    assert ledger.has_run("")

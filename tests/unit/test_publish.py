@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from tiffin.errors import DtypeError, ExistsError, WriteError
-from tiffin.writers import SeriesWriter, publish
-from tiffin.writers.series import write_all
+from tiffin.writers import TiffWriter, publish, write_buffers
+from tiffin.writers.checksums import write_all
 
 CALLS = {
     "x86_64": {
@@ -57,7 +57,7 @@ NO_LINKS = {"link": errno.EPERM, "linkat": errno.EPERM}
 NO_FLAGS = {"renameat2": errno.EINVAL}
 IMAGE = np.arange(60_000, dtype="u2").reshape(200, 300)
 
-write_image = partial(SeriesWriter().write, image=IMAGE)
+write_image = partial(write_buffers, buffers=TiffWriter().buffers(IMAGE))
 
 
 def refusing(refusals, job, *, opening=os.O_WRONLY):
@@ -520,7 +520,10 @@ def test_a_name_that_no_call_takes_is_told(tmp_path, names_in):
 @pytest.mark.parametrize("replace", [False, True])
 def test_an_image_that_no_tiff_holds_leaves_nothing(tmp_path, names_in, replace):
     """The writer's own word is passed on as it is."""
-    write = partial(SeriesWriter().write, image=np.zeros((2, 2), "c8"))
+    image = np.zeros((2, 2), "c8")
+
+    def write(descriptor):
+        return write_buffers(descriptor, TiffWriter().buffers(image))
 
     with pytest.raises(DtypeError, match="make them real"):
         publish(tmp_path / "x.tif", write, replace=replace)

@@ -128,6 +128,13 @@ def test_a_blank_value_counts_as_missing(value):
         Template("{start.x}.tif").render({"start": {"x": value}})
 
 
+@pytest.mark.parametrize("text", ["{start.x:~>6}.tif", "{start.x:_<9}.tif"])
+def test_a_blank_value_is_missing_also_where_it_would_be_filled(text):
+    """What fills a field is no value."""
+    with pytest.raises(MissingKeyError, match="blank"):
+        Template(text).render({"start": {"x": " "}})
+
+
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, np.zeros(3)])
 def test_a_value_of_several_items_is_refused(value):
     """A list or mapping in a name is an error that asks for one item."""

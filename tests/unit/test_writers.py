@@ -13,13 +13,19 @@ from hypothesis.extra import numpy as hnp
 
 from tiffin.errors import DtypeError, ExistsError, WriteError
 from tiffin.folders import Folders
-from tiffin.writers import WRITABLE, SeriesWriter, clear_leftovers, publish
-from tiffin.writers.series import write_all
+from tiffin.writers import (
+    WRITABLE,
+    TiffWriter,
+    clear_leftovers,
+    publish,
+    write_buffers,
+)
+from tiffin.writers.checksums import write_all
 
 
 def write(path, image):
     with path.open("wb") as file:
-        return SeriesWriter().write(file.fileno(), image)
+        return write_buffers(file.fileno(), TiffWriter().buffers(image))
 
 
 @given(data=st.data(), dtype=st.sampled_from(WRITABLE), order=st.sampled_from("<>"))

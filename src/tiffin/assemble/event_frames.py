@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble.data_keys import MOST_IMAGES
 from tiffin.assemble.malformed import parse_int
 from tiffin.errors import NoImageError, TiffinError
-from tiffin.frames import Frame, Pixels
+from tiffin.frames import Frame, FrameId, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,11 +47,9 @@ def frames_of(
     if name is not None:
         absent = isinstance(pixels, NoImageError)
         (run.absent if absent else run.seen).add(name)
+    seq_num = parse_int(event["seq_num"])  # numpy's are no JSON
+    event_id = FrameId(run.uid, descriptor["name"], name, seq_num)
     context: dict[str, Any] = {
-        "run": run.uid,
-        "stream": descriptor["name"],
-        "field": name,
-        "seq_num": parse_int(event["seq_num"]),  # numpy's are no JSON
         "start": run.start,
         "descriptor": descriptor,
         "event": event,
@@ -60,7 +58,7 @@ def frames_of(
         "source": source,
     }
     if isinstance(pixels, TiffinError):
-        yield Frame(problem=pixels, **context)
+        yield Frame(id=event_id, problem=pixels, **context)
         return
     if numbers is None:
         numbers = take_numbers(
@@ -69,9 +67,10 @@ def frames_of(
     if not numbers:
         shape = list(pixels.shape or ())
         message = f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
-        yield Frame(problem=NoImageError(message), **context)
+        yield Frame(id=event_id, problem=NoImageError(message), **context)
     for i, number in enumerate(numbers):
-        yield Frame(pixels=pixels, i=i, number=number, **context)
+        which = event_id._replace(i=i)
+        yield Frame(id=which, number=number, pixels=pixels, **context)
 
 
 def take_numbers(

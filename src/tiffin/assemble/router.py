@@ -24,7 +24,7 @@ from tiffin.assemble.runs import Runs
 from tiffin.assemble.stream_datums import StreamDatums
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
-from tiffin.frames import Frame
+from tiffin.frames import Frame, FrameId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -246,7 +246,7 @@ class Assembler:
                 yield from method(part) or ()
             except MALFORMED as error:
                 problem = malformed_error(f"part of this {name} document", error)
-                yield Frame(run=self._runs.uid_for(part), problem=problem)
+                yield Frame(id=FrameId(self._runs.uid_for(part)), problem=problem)
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         run = self._runs.get(doc["run_start"])
@@ -266,7 +266,7 @@ class Assembler:
         message = "events without their descriptor are left out"
         if self._is_new(descriptor, message):
             problem = SourceError(f"{message} (descriptor {descriptor})")
-            yield Frame(run="", problem=problem)
+            yield Frame(id=FrameId(""), problem=problem)
 
     def _is_new(self, key: str, message: str) -> bool:
         """Say something once; tell whether this was the first time."""
@@ -284,16 +284,11 @@ class Assembler:
         yield from self._pending.end_run(run.uid)
         for stream, name, seq_num in run.untold():
             lost = ReadError(f"no stream datum told of event {seq_num} of {name!r}")
-            yield Frame(
-                run=run.uid,
-                stream=stream,
-                field=name,
-                seq_num=seq_num,
-                start=run.start,
-                problem=lost,
-            )
+            which = FrameId(run.uid, stream, name, seq_num)
+            yield Frame(id=which, start=run.start, problem=lost)
         for field, problem in run.missing(self.fields, self._selection.streams):
-            yield Frame(run=run.uid, field=field, start=run.start, problem=problem)
+            which = FrameId(run.uid, field=field)
+            yield Frame(id=which, start=run.start, problem=problem)
         self._runs.end(run)
         self._datums.end_run(run.uid)
         self._stream_datums.end_run(run.uid)

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import Option, Settings, description, option_of
+from tiffin.settings import Option, Settings, check_model, description, option_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +19,9 @@ __all__ = ["Source", "command", "is_typed", "split_words"]
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
 ]
+CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+)
 
 
 class AllStreams(BaseModel, use_attribute_docstrings=True):
@@ -55,23 +58,27 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
             if parameter.kind is not parameter.VAR_KEYWORD
         }
         groups = {name: p.annotation for name, p in own.items() if _is_group(p)}
-        parameters = {"context": _keyword("context", typer.Context)} | added
+        parameters = {"context": CONTEXT} | added
+        models = dict.fromkeys(settings, Settings)
         for model in groups.values():
             parameters |= _parameters(model, model.model_fields)
+            models |= dict.fromkeys(model.model_fields, model)
         parameters |= {name: p for name, p in own.items() if name not in groups}
 
         def run(context: typer.Context, **given: Any) -> None:
             chosen = _keywords(context, {name: given.pop(name) for name in added})
-            for name, group in groups.items():
-                fields = {field: given.pop(field) for field in group.model_fields}
-                given[name] = group.model_construct(**fields)
             if "context" in own:
                 given["context"] = context
             try:
+                for name, group in groups.items():
+                    values = {field: given.pop(field) for field in group.model_fields}
+                    given[name] = check_model(group, _without_empty(values))
                 function(**given, **chosen)
             except SettingsError as error:
-                error.args = (_as_written(error, context),)
-                raise
+                if error.setting not in models:
+                    raise
+                text = _as_written(error, models[error.setting], context)
+                raise SettingsError(text) from error
 
         changed: Any = run
         changed.__name__, changed.__doc__ = function.__name__, function.__doc__
@@ -103,13 +110,9 @@ def _is_group(parameter: inspect.Parameter) -> bool:
     return isinstance(parameter.annotation, type(BaseModel))
 
 
-def _keyword(name: str, kind: Any, **default: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, **default
-    )
-
-
-def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
+def _parameters(
+    model: type[BaseModel], names: Iterable[str]
+) -> dict[str, inspect.Parameter]:
     """Return the parameters of settings, or of the fields of a group of options."""
     parameters = {}
     for name in names:
@@ -117,23 +120,27 @@ def _parameters(model: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
         assert option is not None  # noqa: S101 (a command names options)
         kind, default = option.kind, None
         if kind is None:
-            kind, default = field.annotation, field.get_default()
+            kind, default = field.annotation, field.default
+        if field.is_required():
+            default = inspect.Parameter.empty
         kind = {Any: str, dict[str, str]: list[str]}.get(kind, kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(
             f"{long}/--no-{option.name}" if is_flag else long,
             *filter(None, [option.short]),
             metavar=option.metavar or None,
-            envvar=option.variable or None,
+            envvar=option.envvar or None,
             help=description(name, model).replace("``", "").replace("[", "\\["),
             show_default=not is_flag,
             rich_help_panel=getattr(model, "panel", None),
         )
-        if field.is_required():
-            parameters[name] = _keyword(name, Annotated[kind, shown])
-            continue
-        optional: Any = kind | None if default is None else kind
-        parameters[name] = _keyword(name, Annotated[optional, shown], default=default)
+        hint: Any = kind | None if default is None else kind
+        parameters[name] = inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[hint, shown],
+        )
     return parameters
 
 
@@ -144,14 +151,17 @@ def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
         is_typed(context, "all_streams") or not is_typed(context, "streams")
     )
     keywords: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in _without_empty(given).items():
         option = option_of(name)
-        if value is None or value == []:
-            continue
         if option is not None and option.kind == dict[str, str]:
             value = _mapping(option.name, value)
         keywords[name] = CONVERSIONS.get(name, lambda same: same)(value)
     return keywords | {"streams": None} if every else keywords
+
+
+def _without_empty(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that were not given: None, or an empty list."""
+    return {name: value for name, value in given.items() if value not in (None, [])}
 
 
 def _mapping(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -180,12 +190,13 @@ CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
 """Settings that the shell writes otherwise than Python."""
 
 
-def _as_written(error: SettingsError, context: typer.Context) -> str:
+def _as_written(
+    error: SettingsError, model: type[BaseModel], context: typer.Context
+) -> str:
     """Return a message that names the setting as the user wrote it."""
-    option = option_of(error.setting) if error.setting in context.params else None
-    if option is None:
-        return str(error)
+    option = option_of(error.setting, model)
+    name = option.name if option else error.setting
     source = context.get_parameter_source(error.setting)
     if source and source.name == "DEFAULT_MAP":
-        return f"{context.params['config']}: {option.name} {error.problem}"
-    return f"--{option.name} {error.problem}"
+        return f"{context.params['config']}: {name} {error.problem}"
+    return f"--{name} {error.problem}"

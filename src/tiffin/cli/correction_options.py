@@ -6,11 +6,11 @@ after them. Bins add up corrected pixels only, and numbers are rounded once, at 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from tiffin.cli.command import split_words
 from tiffin.cli.correction_tables import CorrectionTable
@@ -20,8 +20,66 @@ from tiffin.settings import Option
 
 __all__ = ["CHAIN", "CorrectionOptions"]
 
-DARKS = ("start.KEY", "stream:NAME", "file:PATH", "run:UID", "constant:NUMBER")
-FLATS = ("start.KEY", "stream:NAME", "file:PATH")
+
+def _place(*forms: str) -> Callable[[str], dict[str, Any]]:
+    """Return a function that reads where an image comes from, as a setting."""
+    names = [form.split(":")[0] for form in forms if ":" in form]
+
+    def read(text: str) -> dict[str, Any]:
+        if text.startswith("start.") and len(text) > len("start."):
+            return {"key": text.removeprefix("start.")}
+        name, colon, value = text.partition(":")
+        if name in names and value:
+            if name == "constant":
+                return {name: _number(value)}
+            return {name: _expand(value) if name == "file" else value}
+        near = did_you_mean(name, ["start", *names]) if value else ""
+        if not colon and "." in text[:-1]:
+            near = f": did you mean {'file:' + text!r}?"
+        message = f"must be one of {', '.join(forms)}, not {text!r}"
+        raise ValueError(message + (near if near.startswith(":") else ""))
+
+    return read
+
+
+def _mask(text: str) -> dict[str, Any]:
+    return {"file": _expand(text.removeprefix("file:")), "fill": 0}
+
+
+def _crop(text: str) -> dict[str, Any]:
+    rows, comma, columns = text.partition(",")
+    if not comma:
+        message = f"must be ROWS,COLUMNS, such as 100:900,:, not {text!r}"
+        raise ValueError(message)
+    return {"rows": rows.strip(), "columns": columns.strip()}
+
+
+def _bin(text: str) -> dict[str, Any]:
+    counts, colon, how = text.partition(":")
+    try:
+        n = [int(count) for count in counts.split(",")]
+    except ValueError:
+        message = f"must be N, ROWS,COLUMNS or N:mean, such as 2, not {text!r}"
+        raise ValueError(message) from None
+    return {"n": n[0] if len(n) == 1 else n} | ({"how": how} if colon else {})
+
+
+def _number(text: str) -> int | float:
+    for read in (int, float):  # a whole number stays one, however large
+        with suppress(ValueError):
+            number: int | float = read(text)
+            return number
+    message = f"must be a number, not {text!r}"
+    raise ValueError(message)
+
+
+def _expand(path: str) -> str:
+    """Expand ``~``, which a shell does not do after a colon."""
+    return os.path.expanduser(path)  # noqa: PTH111 (an unknown user is no error)
+
+
+Dark = _place("start.KEY", "stream:NAME", "file:PATH", "run:UID", "constant:NUMBER")
+Flat = _place("start.KEY", "stream:NAME", "file:PATH")
 
 
 class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
@@ -31,7 +89,7 @@ class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
         "Corrections, which act in this order: dark, flat, mask, crop, bin, dtype"
     )
 
-    dark: Annotated[str | None, Option(metavar="PLACE")] = None
+    dark: Annotated[Any, BeforeValidator(Dark), Option(metavar="PLACE")] = None
     """Subtract it: start.KEY (of the start document, a run's uid), stream:NAME,
     file:PATH, run:UID, or constant:NUMBER."""
 
@@ -43,26 +101,28 @@ class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Which dark of a stream: the latest before a light (the default), the nearest in
     time, or the first after it."""
 
-    allow: Annotated[list[str] | None, Option(metavar="WHAT")] = None
+    allow: Annotated[
+        list[str] | None, BeforeValidator(split_words), Option(metavar="WHAT")
+    ] = None
     """What dark and light may differ in: exposure, gain, binning, images, or a key;
     repeatable, or with commas."""
 
-    flat: Annotated[str | None, Option(metavar="PLACE")] = None
+    flat: Annotated[Any, BeforeValidator(Flat), Option(metavar="PLACE")] = None
     """Divide by this flat field: start.KEY, stream:NAME, or file:PATH."""
 
     flat_order: Annotated[Order | None, Option()] = None
     """Which flat field of a stream; as --dark-order."""
 
-    mask: Annotated[str | None, Option(metavar="PATH")] = None
+    mask: Annotated[Any, BeforeValidator(_mask), Option(metavar="PATH")] = None
     """An image that is not zero where pixels are replaced."""
 
-    mask_fill: Annotated[str | None, Option(metavar="NUMBER")] = None
+    mask_fill: Annotated[Any, BeforeValidator(_number), Option(metavar="NUMBER")] = None
     """What masked pixels become: 0 by default; nan where images are floating-point."""
 
-    crop: Annotated[str | None, Option(metavar="ROWS,COLUMNS")] = None
+    crop: Annotated[Any, BeforeValidator(_crop), Option(metavar="ROWS,COLUMNS")] = None
     """Keep a rectangle, such as 100:900,200:1000; ':' keeps all."""
 
-    bin: Annotated[str | None, Option(metavar="N")] = None
+    bin: Annotated[Any, BeforeValidator(_bin), Option(metavar="N")] = None
     """Add up N by N pixels; 2,4 by rows and columns; 2:mean averages."""
 
     overflow: Annotated[Overflow | None, Option()] = None
@@ -75,112 +135,41 @@ class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
 
     def tables(self) -> list[CorrectionTable]:
         """Return the corrections before the cast, in the order in which they act."""
-        dark = {
-            "--dark-missing": self.dark_missing,
-            "--dark-order": self.dark_order,
-            "--allow": split_words(self.allow or ()) or None,
-        }
         return [
-            *_table("--dark", self.dark, _read_dark, dark),
-            *_table("--flat", self.flat, _read_flat, {"--flat-order": self.flat_order}),
-            *_table("--mask", self.mask, _read_mask, {"--mask-fill": self.mask_fill}),
-            *_table("--crop", self.crop, _read_crop),
-            *_table("--bin", self.bin, _read_bin),
+            *self._table(
+                "dark", missing="dark_missing", order="dark_order", allow="allow"
+            ),
+            *self._table("flat", order="flat_order"),
+            *self._table("mask", fill="mask_fill"),
+            *self._table("crop"),
+            *self._table("bin"),
         ]
+
+    def _table(self, kind: str, **others: str) -> list[CorrectionTable]:
+        """Return the table of an option, with the options that go with it."""
+        settings = {
+            name: getattr(self, option)
+            for name, option in others.items()
+            if getattr(self, option) is not None
+        }
+        main = getattr(self, kind)
+        if main is not None:
+            return [CorrectionTable(f"--{kind}", kind, main | settings)]
+        for name in settings:
+            message = f"goes with --{kind}: give that too"
+            raise SettingsError(message, setting=others[name])
+        return []
 
     def cast(self, dtype: str | None) -> list[CorrectionTable]:
         """Return the cast, if it is another than that of ``dtype`` alone."""
-        how = {"--overflow": self.overflow, "--rounding": self.rounding}
-        if not any(how.values()):
-            return []
-        return _table("--dtype", dtype, lambda name: {"dtype": name}, how, kind="cast")
+        how = {"overflow": self.overflow, "rounding": self.rounding}
+        given = {name: value for name, value in how.items() if value is not None}
+        if given and dtype is None:
+            message = "goes with --dtype: give that too"
+            raise SettingsError(message, setting=next(iter(given)))
+        settings = {"dtype": dtype} | given
+        return [CorrectionTable("--dtype", "cast", settings)] if given else []
 
 
-CHAIN = tuple(
-    name
-    for name in CorrectionOptions.model_fields
-    if name not in ("overflow", "rounding")
-)
+CHAIN = tuple(CorrectionOptions.model_fields.keys() - {"overflow", "rounding"})
 """The parameters that make the chain before the cast."""
-
-
-def _table(
-    option: str,
-    text: str | None,
-    read: Callable[[str], dict[str, Any]],
-    others: Mapping[str, Any] | None = None,
-    kind: str = "",
-) -> list[CorrectionTable]:
-    """Return the table of an option and of those that go with it, if it is given."""
-    given = {name: value for name, value in (others or {}).items() if value is not None}
-    if text is None:
-        for other in given:
-            message = f"{other} goes with {option}: give that too"
-            raise SettingsError(message)
-        return []
-    settings = read(text)
-    for name, value in given.items():
-        is_number = name == "--mask-fill"
-        settings[name.rpartition("-")[2]] = _number(name, value) if is_number else value
-    return [CorrectionTable(option, kind or option.removeprefix("--"), settings)]
-
-
-def _read_dark(text: str) -> dict[str, Any]:
-    return _place("--dark", text, DARKS)
-
-
-def _read_flat(text: str) -> dict[str, Any]:
-    return _place("--flat", text, FLATS)
-
-
-def _place(option: str, text: str, forms: tuple[str, ...]) -> dict[str, Any]:
-    """Read where an image comes from, as the name of a setting and its value."""
-    if text.startswith("start.") and len(text) > len("start."):
-        return {"key": text.removeprefix("start.")}
-    name, colon, value = text.partition(":")
-    names = [form.split(":")[0] for form in forms if ":" in form]
-    if name in names and value:
-        if name == "constant":
-            return {name: _number(option, value)}
-        return {name: _expand(value) if name == "file" else value}
-    near = did_you_mean(name, ["start", *names]) if value else ""
-    if not colon and "." in text[:-1]:
-        near = f": did you mean {'file:' + text!r}?"
-    message = f"{option} must be one of {', '.join(forms)}, not {text!r}"
-    raise SettingsError(message + (near if near.startswith(":") else ""))
-
-
-def _read_mask(text: str) -> dict[str, Any]:
-    return {"file": _expand(text.removeprefix("file:")), "fill": 0}
-
-
-def _read_crop(text: str) -> dict[str, Any]:
-    rows, comma, columns = text.partition(",")
-    if not comma:
-        message = f"--crop must be ROWS,COLUMNS, such as 100:900,:, not {text!r}"
-        raise SettingsError(message)
-    return {"rows": rows.strip(), "columns": columns.strip()}
-
-
-def _read_bin(text: str) -> dict[str, Any]:
-    counts, colon, how = text.partition(":")
-    try:
-        n = [int(count) for count in counts.split(",")]
-    except ValueError:
-        message = f"--bin must be N, ROWS,COLUMNS or N:mean, such as 2, not {text!r}"
-        raise SettingsError(message) from None
-    return {"n": n[0] if len(n) == 1 else n} | ({"how": how} if colon else {})
-
-
-def _expand(path: str) -> str:
-    """Expand ``~``, which a shell does not do after a colon."""
-    return os.path.expanduser(path)  # noqa: PTH111 (an unknown user is no error)
-
-
-def _number(option: str, text: str) -> int | float:
-    for read in (int, float):  # a whole number stays one, however large
-        with suppress(ValueError):
-            number: int | float = read(text)
-            return number
-    message = f"{option} must be a number, not {text!r}"
-    raise SettingsError(message)

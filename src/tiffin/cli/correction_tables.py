@@ -5,7 +5,7 @@ A table has the kind of a correction, and the arguments of its class.
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -77,12 +77,7 @@ TYPES: dict[str, Any] = {
 
 
 def setting_types(kind: Any) -> Mapping[str, Any]:
-    """Return what a kind of correction takes: name → type.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such kind.
+    """Return the settings of a kind of correction, with their types.
 
     Examples
     --------
@@ -93,21 +88,20 @@ def setting_types(kind: Any) -> Mapping[str, Any]:
         near = did_you_mean(str(kind or ""), KINDS)
         got = "kind is missing" if kind is None else f"there is no correction {kind!r}"
         raise SettingsError(got + near)
-    hints = get_type_hints(KINDS[kind])
-    names = [field.name for field in dataclasses.fields(KINDS[kind])]
-    return {name: TYPES.get(name, hints[name]) for name in names}
+    hints = get_type_hints(KINDS[kind]) | TYPES
+    return {name: hints[name] for name in inspect.signature(KINDS[kind]).parameters}
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectionTable:
-    """A correction as a user writes it.
+    """A correction as a user writes it; nothing is checked yet.
 
     Attributes
     ----------
     where : str
-        What to call it in a message: the option, or the place in the file.
+        The option, or the place in the file: how messages begin.
     kind : object
-        As written; valid is a key of `KINDS`.
+        One of `KINDS`.
     settings : mapping
         Name → value.
     """
@@ -117,17 +111,7 @@ class CorrectionTable:
     settings: Mapping[str, Any]
 
     def make(self, open_catalog: Callable[[str], Any]) -> Correction:
-        """Return the correction.
-
-        Parameters
-        ----------
-        open_catalog : callable
-            Opens a catalogue by its address or path.
-
-        Raises
-        ------
-        SettingsError
-            If a name or a value is wrong.
+        """Return the correction; `open_catalog` opens an address or a path.
 
         Examples
         --------
@@ -135,20 +119,14 @@ class CorrectionTable:
         Crop(rows=(10, None), columns=None)
         """
         try:
-            types = setting_types(self.kind)
-            values = check_table(self.settings, types, _required(KINDS[self.kind]))
+            types, kind = setting_types(self.kind), KINDS[self.kind]
+            parameters = inspect.signature(kind).parameters.values()
+            required = [p.name for p in parameters if p.default is p.empty]
+            values = check_table(self.settings, types, required)
             if "catalog" in values:
                 values["catalog"] = open_catalog(values["catalog"])
-            made: Correction = KINDS[self.kind](**values)
+            made: Correction = kind(**values)
         except (SettingsError, TypeError, ValueError) as error:
             message = f"{self.where}: {error}"
             raise SettingsError(message) from error
         return made
-
-
-def _required(kind: Any) -> list[str]:
-    return [
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is field.default_factory is dataclasses.MISSING
-    ]

@@ -1,12 +1,12 @@
 """The options that choose runs, and how these are opened."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from tiffin.errors import SettingsError, SourceError
+from tiffin.errors import SettingsError
 from tiffin.settings import Option
 from tiffin.sources import (
     ADDRESSES,
@@ -14,13 +14,10 @@ from tiffin.sources import (
     Documents,
     Selection,
     connect,
-    documents_of_runs,
     find_runs,
     open_source,
+    select_runs,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["RunOptions", "is_address"]
 
@@ -48,7 +45,7 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     timeout: Annotated[float, Option(metavar="SECONDS")] = TIMEOUT
     """How long a server's whole reply may take."""
 
-    api_key: Annotated[str | None, Option(variable="TILED_API_KEY")] = None
+    api_key: Annotated[str | None, Option(envvar="TILED_API_KEY")] = None
     """The key of the Tiled server; a key in its address takes precedence."""
 
     def open(self, source: str) -> Any:
@@ -63,7 +60,7 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
         opened = self.catalog(source)
         if is_address(source):
             return find_runs(opened, selection, timeout=self.timeout)
-        return _select(opened, selection) if selection else opened
+        return select_runs(opened, selection) if selection else opened
 
     def catalog(self, source: str) -> Any:
         """Open a source in which runs are looked up: a server, or a file."""
@@ -93,24 +90,3 @@ def _client(address: str, api_key: str | None, timeout: float) -> Any:
 def _documents(path: str) -> Documents:
     """Open a file, once for runs and for their darks: a pipe can be read only once."""
     return open_source(path)
-
-
-def _select(documents: Documents, selection: Selection) -> Documents:
-    """Return the chosen runs of each part; a part that breaks off may have some too."""
-    starts: list[list[Mapping[str, Any]]] = []
-    broken = None
-    for part in documents.parts:
-        starts.append([])
-        try:
-            starts[-1].extend(doc for name, doc in part if name == "start")
-        except SourceError as error:  # the export reports it, if these runs lack data
-            broken = broken or error
-    if broken is not None and not any(starts):
-        raise broken
-    uids = set(selection.choose([start for each in starts for start in each]))
-    selected = []
-    for part, each in zip(documents.parts, starts, strict=True):
-        here = uids.intersection(str(start["uid"]) for start in each)
-        if here:
-            selected.append(Documents(partial(documents_of_runs, part, here)))
-    return Documents.of(selected)

@@ -15,9 +15,8 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export import ImageContent, record_of
-from tiffin.export.provenance import provenance
-from tiffin.records import Record, Reports
+from tiffin.frames import FrameId
+from tiffin.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.corrections import Notes
-    from tiffin.engine.ledger import Place
+    from tiffin.engine import Place
     from tiffin.frames import Frame
-    from tiffin.writers import SeriesWriter
+    from tiffin.records import Report
 
 __all__ = ["Accounts"]
 
@@ -41,18 +40,13 @@ class Accounts:
 
     Parameters
     ----------
-    writer : SeriesWriter
-        What writes them.
     raising : bool
         Whether failures are raised, beside being recorded.
     dry_run : bool
         Whether nothing is written.
     """
 
-    def __init__(
-        self, writer: SeriesWriter, *, raising: bool, dry_run: bool = False
-    ) -> None:
-        self._writer = writer
+    def __init__(self, *, raising: bool, dry_run: bool = False) -> None:
         self._raising = raising
         self._claims: Claims[tuple[Any, ...]] = Claims()
         self._ledger = Ledger(dry_run=dry_run, keep=KEEP_REPORTS)
@@ -62,10 +56,9 @@ class Accounts:
         self._point: tuple[Any, ...] = ()
 
     @property
-    def reports(self) -> Reports:
+    def reports(self) -> Mapping[str, Report]:
         """Run uid → report; ``""`` for what belongs to none."""
-        ledger = self._ledger
-        return Reports(lambda: ledger.runs, ledger.report, ledger.knows)
+        return self._ledger.reports
 
     def keep_reports(self, runs: int | None) -> None:
         """Set of how many runs that are over the records stay; None for all."""
@@ -95,9 +88,9 @@ class Accounts:
         for place in self._takes.pop(self._point, ()):
             record = self._ledger.at(place)
             if record.status in ("written", "planned"):
-                paths.add(str(record.path))
+                paths.add(str(record.file))
             error = SupersededError(f"superseded: event {frame.seq_num}, taken again")
-            other = replace(record, status="skipped", path=None, error=error)
+            other = replace(record, status="skipped", file=None, error=error)
             self._ledger.put(place, other)
         return paths
 
@@ -124,14 +117,20 @@ class Accounts:
         self, frame: Frame, path: Path, image: np.ndarray, notes: Notes, *, dry: bool
     ) -> None:
         """Record an image that was written, or would have been."""
-        content = ImageContent(self._writer, image, provenance(notes))
-        status: Any = "planned" if dry else "written"
-        clipped = notes.clipped
-        self._put(record_of(frame, status, path=path, written=content, clipped=clipped))
+        dtype = image.dtype if image.dtype.isnative else image.dtype.newbyteorder("=")
+        record = Record.of(
+            frame,
+            "planned" if dry else "written",
+            file=str(path),
+            shape=image.shape,
+            dtype=dtype,
+            clipped=notes.clipped,
+        )
+        self._put(record)
 
     def planned(self, frame: Frame, path: Path) -> None:
         """Record an image that nobody has looked at."""
-        self._put(record_of(frame, "planned", path=path))
+        self._put(Record.of(frame, "planned", file=str(path)))
 
     def failed(
         self, frame: Frame, error: Exception | None, path: Path | None = None
@@ -139,7 +138,8 @@ class Accounts:
         """Record why an image is not exported, and keep the failure, if it is one."""
         skip = isinstance(error, NoImageError) or getattr(error, "skip", False)
         status: Any = "skipped" if skip else "failed"
-        self._put(record_of(frame, status, path=path, error=error))
+        file = None if path is None else str(path)
+        self._put(Record.of(frame, status, file=file, error=error))
         if not skip and self._failure is None:
             self._failure, self._failed = error, frame.run
 
@@ -163,7 +163,7 @@ class Accounts:
             if isinstance(error, TemplateError):
                 self._ledger.say(run, error)  # its frames' records will tell
                 return
-            self._put(Record(status="failed", path=None, run=run, error=error))
+            self._put(Record(id=FrameId(run), status="failed", error=error))
 
     def _put(self, record: Record) -> None:
         place = (record.run, self._ledger.new_group(), 0)

@@ -34,12 +34,11 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export.correcting import Correcting
-from tiffin.export.provenance import provenance
+from tiffin.export import RunCorrections, provenance
 from tiffin.frames import Frame, images_in, whole
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
-from tiffin.writers import SeriesWriter, publish
+from tiffin.writers import TiffWriter, publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -164,17 +163,17 @@ class LiveTiffExporter:
             roots=self._settings.roots,
         )
         _check_steps(self._settings)
-        self._correcting = Correcting(
+        self._correcting = RunCorrections(
             self._settings.steps, RunFinder(db), self._settings.roots
         )
-        self._writer = SeriesWriter()
+        self._writer = TiffWriter()
         raising = self._settings.on_error == "raise"
-        self._accounts = Accounts(self._writer, raising=raising, dry_run=dryrun)
+        self._accounts = Accounts(raising=raising, dry_run=dryrun)
         self._starts: dict[str, Mapping[str, Any]] = {}
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._frame: Frame | None = None
         self._hints = Hints()
-        self._note = ""
+        self._metadata: dict[str, Any] = {}
 
     @property
     def reports(self) -> Mapping[str, Report]:
@@ -309,7 +308,8 @@ class LiveTiffExporter:
             raise ExistsError(message)
         if not self.dryrun:
             image = np.asarray(image)
-            write = partial(self._writer.write, image=image, note=self._note)
+            buffers = self._writer.buffers(image, self._metadata)
+            write = partial(write_buffers, buffers=buffers)
             root = self._settings.directory
             # A subclass may save it elsewhere: then its folder is the user's word.
             below = path.is_relative_to(root) and ".." not in path.parts
@@ -467,7 +467,7 @@ class LiveTiffExporter:
         saved, notes = len(self.filenames), Notes()
         try:
             image = self._correcting(image, frame, notes)
-            self._note = provenance(notes)  # for the hook, whose arguments are old
+            self._metadata = provenance(notes)  # for the hook, whose arguments are old
             self._save_image(image, str(path))
         except TiffinError as error:
             self._fail(frame, error, path)

@@ -2,22 +2,31 @@
 
 from tiffin.engine.claims import Claims, folded
 from tiffin.engine.interrupts import Interrupts
-from tiffin.engine.later import Later
 from tiffin.engine.lean import lean
-from tiffin.engine.ledger import Ledger
-from tiffin.engine.listed import FOLDER, ManifestFile, manifests_in, read_manifest
+from tiffin.engine.ledger import Ledger, Place
+from tiffin.engine.manifest import SCHEMA, Manifest
+from tiffin.engine.manifest_reader import (
+    FOLDER,
+    ManifestFile,
+    manifests_in,
+    read_manifest,
+)
 from tiffin.engine.patience import Patience
 from tiffin.engine.pool import Pool
+from tiffin.engine.retry import Retries
 
 __all__ = [
     "FOLDER",
+    "SCHEMA",
     "Claims",
     "Interrupts",
-    "Later",
     "Ledger",
-    "Patience",
+    "Manifest",
     "ManifestFile",
+    "Patience",
+    "Place",
     "Pool",
+    "Retries",
     "folded",
     "lean",
     "manifests_in",

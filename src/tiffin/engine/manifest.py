@@ -1,8 +1,8 @@
-"""What was written, a line a frame, beside the files: ``.tiffin/<run uid>.jsonl``.
+"""Write manifests, a line a file: ``.tiffin/<run uid>.jsonl``.
 
-Lines are appended after their file was published, and never changed. They come in frame
-order, so that the same export gives the same manifest; a line that was torn by a crash
-is cut off when the next one is appended.
+A line is appended after its file was published, and never changed. Lines come in frame
+order, so that the same export gives the same manifest. A line that a crash cut short is
+removed when the next one is appended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tiffin.engine.forks import renew_in_child
-from tiffin.engine.listed import FOLDER, lines_of
+from tiffin.engine.manifest_reader import FOLDER, lines_of
 from tiffin.folders import Folders, require_regular_file
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ __all__ = ["Manifest"]
 
 logger = logging.getLogger("tiffin")
 
-SCHEMA = 1
-"""Of the lines. A reader leaves out kinds of lines that it does not know."""
+SCHEMA = 2
+"""The version of the lines. A reader leaves out kinds of lines that it can't know."""
 
 WINDOW = 512
 """So many groups that are done may wait for one before them, then they go ahead."""
@@ -79,17 +79,17 @@ class Manifest:
         self._lock = threading.Lock()
 
     def expect(self, group: Hashable, *, writes: bool = True) -> None:
-        """Keep a place for the lines of a group, behind those expected before.
+        """Reserve the place of the lines of a group, behind those expected before.
 
-        Until a group is expected that `writes` there is no file: of what was refused
-        before anything was to be written, no folder need tell.
+        There is no file until a group is expected that `writes`: an export that was
+        refused before anything was written leaves no trace.
         """
         with self._lock:
             self._wanted = self._wanted or writes
             self._groups[group] = None
 
     def add(self, lines: Iterable[tuple[Hashable, str]]) -> None:
-        """Return the lines of groups, which are appended when it is their turn.
+        """Take the lines of groups, which are appended when it is their turn.
 
         Parameters
         ----------

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 from tiffin.assemble import skip_repeated_runs
 from tiffin.engine import Interrupts
 from tiffin.errors import SourceError, TiffinError
-from tiffin.export.content import ImageContent
-from tiffin.export.outcome import record_of
 from tiffin.export.pipeline import Pipeline
+from tiffin.export.provenance import provenance
+from tiffin.export.run_corrections import RunCorrections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiffin.export.correcting import FindRun
+    from tiffin.export.plan import Plan
+    from tiffin.export.run_corrections import FindRun
     from tiffin.records import Report
     from tiffin.settings import Settings
 
 __all__ = [
-    "ImageContent",
     "Pipeline",
+    "RunCorrections",
+    "provenance",
     "raise_first",
-    "record_of",
     "replay",
 ]
 
@@ -118,7 +119,7 @@ def _replay(
     parts = getattr(documents, "parts", (documents,))
     pipeline.prepare(parts)
     held = getattr(documents, "held", False) and not settings.dry_run
-    pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
+    plan = pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
     if not pipeline.has_records:
         pipeline.record_failure(SourceError("the source holds no run"))
     if settings.on_error == "raise" and pipeline.naming_error() is not None:
@@ -126,18 +127,20 @@ def _replay(
     if settings.dry_run or pipeline.refuse_without_room() is not None:
         return
     if held:
-        pipeline.write()
+        pipeline.write(plan)
     for part in () if held else skip_repeated_runs(parts):
-        _write(pipeline, interrupts.between(part))
-    pipeline.finish()
+        _write(pipeline, plan, interrupts.between(part))
+    pipeline.finish(plan)
 
 
 def _write(
-    pipeline: Pipeline, documents: Iterable[tuple[str, Mapping[str, Any]]]
+    pipeline: Pipeline,
+    plan: Plan,
+    documents: Iterable[tuple[str, Mapping[str, Any]]],
 ) -> None:
     try:
         for name, doc in documents:
             with suppress(SourceError):  # recorded by the plan; others are exported
-                pipeline.feed(name, doc)
+                pipeline.feed(name, doc, plan)
     except SourceError:
         pass  # likewise: the source broke off

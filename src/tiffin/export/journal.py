@@ -1,6 +1,6 @@
-"""Write an export's manifests, and know what earlier ones say.
+"""Write the manifests of an export, and look up what earlier ones say.
 
-The engine keeps lines in order and in files; here it is settled what a line says.
+The engine keeps lines in order and in files; this module decides what a line says.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tiffin.corrections import describe
-from tiffin.engine.listed import FOLDER, ManifestFile, read_manifest
-from tiffin.engine.manifest import SCHEMA, Manifest
+from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
 from tiffin.settings import format_frames, resume_settings
 from tiffin.template import portable_text
@@ -27,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.corrections import Notes
-    from tiffin.export.outcome import Outcome
     from tiffin.frames import Frame
     from tiffin.records import Record
     from tiffin.settings import Settings
     from tiffin.writers import Written
 
-__all__ = ["Journal", "frame_line", "settings_of"]
+__all__ = ["Journal", "file_line", "settings_of"]
 
 COMPARED = ("template", "profile", *resume_settings())
 """The settings that must be the same for an export to be resumed."""
@@ -49,79 +47,81 @@ class Journal:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._told = settings_of(settings)
-        text = json.dumps(self._told, sort_keys=True, ensure_ascii=False)
+        self._values = settings_of(settings)
+        text = json.dumps(self._values, sort_keys=True, ensure_ascii=False)
         content = text.encode("utf-8", "backslashreplace")
         self._id = hashlib.sha256(content).hexdigest()[:8]
         self._open: dict[str, Manifest] = {}
         # JSON has no tuples: compare what both would say in a file.
         self._ours = json.loads(text)
-        self._known: dict[str, ManifestFile | None] = {}
-        self._alike: dict[str, tuple[str, ...]] = {}
+        self._earlier: dict[str, ManifestFile | None] = {}
+        self._same_settings: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self.on = not settings.dry_run and not settings.compare
         """Whether lines are wanted."""
 
     def expect(self, run: str, group: int, *, writes: bool) -> None:
-        """Keep a group's place among the lines of its run."""
+        """Reserve the place of a group among the lines of its run."""
         if self.on:
             self._manifest(run).expect(group, writes=writes)
 
     def add(self, run: str, lines: list[tuple[int, str]]) -> None:
-        """Return the lines of groups of a run."""
+        """Add the lines of groups of a run."""
         if self.on:
             self._manifest(run).add(lines)
 
     def line(
         self,
         frame: Frame,
-        record: Record | Outcome,
+        record: Record,
         name: str,
         written: Written | None,
         notes: Notes | None = None,
     ) -> str:
-        """Make the line of a frame."""
-        return frame_line(self._id, frame, record, name, written, notes)
+        """Return the line of a file, or of a frame that has none."""
+        return file_line(self._id, frame, record, name, written, notes)
 
-    def known(self, run: str) -> ManifestFile | None:
-        """Return what is known of a run from earlier exports; read once."""
-        if run not in self._known:
+    def earlier(self, run: str) -> ManifestFile | None:
+        """Return the manifest of earlier exports of a run; it is read once."""
+        if run not in self._earlier:
             path = self._settings.directory / FOLDER / self._name(run)
             try:
-                self._known[run] = read_manifest(path)
+                self._earlier[run] = read_manifest(path)
             except FileNotFoundError:
-                self._known[run] = None
-        return self._known[run]
+                self._earlier[run] = None
+        return self._earlier[run]
 
     def listed(self, run: str, name: str) -> Mapping[str, Any] | None:
         """Return the line of a file that an export with the same settings wrote."""
-        known = self.known(run)
-        line = None if known is None else known.frames.get(name)
-        if known is None or line is None:
+        earlier = self.earlier(run)
+        line = None if earlier is None else earlier.files.get(name)
+        if earlier is None or line is None:
             return None
-        if run not in self._alike:
-            self._alike[run] = tuple(
-                key for key, told in known.settings.items() if not self._differ(told)
+        if run not in self._same_settings:
+            self._same_settings[run] = tuple(
+                key
+                for key, theirs in earlier.settings.items()
+                if not self._differ(theirs)
             )
-        return line if line.get("settings") in self._alike[run] else None
+        return line if line.get("settings") in self._same_settings[run] else None
 
     def forget(self, run: str) -> None:
         """Read a run's manifest anew, the next time it is asked for."""
-        self._known.pop(run, None)
-        self._alike.pop(run, None)
+        self._earlier.pop(run, None)
+        self._same_settings.pop(run, None)
 
     def refusal(self, run: str) -> ResumeError | ReadError | None:
         """Say why an export of a run can't be resumed with these settings."""
         try:
-            known = self.known(run)
+            earlier = self.earlier(run)
         except OSError as error:
             name = f"{self._settings.directory}/{FOLDER}/{self._name(run)}"
             refused = ReadError(f"{name} can't be read: {error.strerror or error}")
             refused.errno = error.errno
             return refused
-        if known is None or not known.settings:
+        if earlier is None or not earlier.settings:
             return None
-        for theirs in reversed(list(known.settings.values())):
+        for theirs in reversed(list(earlier.settings.values())):
             differences = self._differ(theirs)
             if not differences:
                 return None
@@ -159,7 +159,7 @@ class Journal:
                     "tiffin": _version(),
                     "run": run,
                     "id": self._id,
-                    "settings": self._told,
+                    "settings": self._values,
                 }
                 text = json.dumps(head, ensure_ascii=False) + "\n"
                 self._open[run] = Manifest(
@@ -178,11 +178,11 @@ class Journal:
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 200
 _brief = _repr.repr
-"""What a manifest says is shown at a length and depth that are bounded."""
+"""Values of a manifest are shown with a bounded length and depth."""
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide what files hold and what they are called."""
+    """Return the settings that decide the content and the names of files."""
     style = settings.template.style
     return {
         "template": settings.template.text,
@@ -190,7 +190,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "streams": settings.streams,
         "corrections": [describe(step) for step in settings.corrections],
         "profile": "plain",
-        "compression": settings.writer.compression,
+        "compression": settings.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,
         "timezone": style.zone_name,
         "name_policy": style.policy,
@@ -203,15 +203,15 @@ def settings_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def frame_line(
+def file_line(
     settings: str,
     frame: Frame,
-    record: Record | Outcome,
+    record: Record,
     name: str,
     written: Written | None,
     notes: Notes | None = None,
 ) -> str:
-    """Make the line of one frame.
+    """Return the line of one file, or of a frame that has none.
 
     Written by hand where values are plain: it is made for each file, and takes a tenth
     of what `json.dumps` of a mapping takes.
@@ -219,6 +219,7 @@ def frame_line(
     status = record.status if written is None else "written"
     shape = "null" if record.shape is None else _shape(record.shape)
     dtype = "null" if record.dtype is None else f'"{_dtype_name(record.dtype)}"'
+    time, _ = frame.taken()
     ending = "" if frame.kind is None else f',"image":"{frame.kind}"'
     if notes is not None and notes.clipped:
         ending += f',"clipped":{notes.clipped}'
@@ -231,11 +232,13 @@ def frame_line(
             ending += ',"superseded":true'
         ending += f',"error":{_text(str(record.error))}'
     return (
-        f'{{"kind":"frame","settings":"{settings}","status":"{status}",'
+        f'{{"kind":"file","settings":"{settings}","status":"{status}",'
         f'"path":{_text(name)},"stream":{_text(frame.stream)},'
-        f'"field":{_text(frame.field)},"seq_num":{_number(frame.seq_num)},'
-        f'"i":{_number(frame.i)},"frame":{_number(frame.number)},'
-        f'"event":{_text(record.event)},"shape":{shape},"dtype":{dtype}{ending}}}\n'
+        f'"field":{_text(frame.field)},'
+        f'"frames":[[{_number(frame.seq_num)},{_number(frame.i)},0]],'
+        f'"frame":{_number(frame.number)},"event":{_text(record.event)},'
+        f'"time":{repr(time) if time else "null"},'
+        f'"shape":{shape},"dtype":{dtype}{ending}}}\n'
     )
 
 

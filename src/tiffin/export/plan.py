@@ -1,107 +1,99 @@
-"""The names of a replay's frames, kept from the first time its documents are seen."""
+"""The names of a replay, from the pass that makes them to the pass that writes."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from tiffin.engine.ledger import Place
 from tiffin.errors import SourceError
-from tiffin.export.outcome import Named
+from tiffin.export.output_file import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiffin.engine import Ledger, Place
     from tiffin.export.naming import Namer
-    from tiffin.frames import Frame
+    from tiffin.export.output_file import OutputFile, PageGroup
+    from tiffin.frames import Frame, FrameId
+
+    Planned = tuple[tuple[FrameId, str | None], Place, OutputFile | None]
 
 __all__ = ["Plan"]
 
-T = TypeVar("T")
-Who = tuple[str, str | None, str | None, int | None, int | None, str | None]
-Planned = tuple[Who, Place, str | None]
-"""Which frame has which place in the ledger, and which name, if any."""
-
 
 class Plan:
-    """Names in the order of their frames: with the frames, or in their place.
+    """Names in the order of their frames, without the frames unless these are kept.
 
     Parameters
     ----------
     namer : Namer
-        Who gave the names.
+        Which gave the names.
+    ledger : Ledger
     """
 
-    def __init__(self, namer: Namer) -> None:
+    def __init__(self, namer: Namer, ledger: Ledger) -> None:
         self._namer = namer
-        self._ledger = namer.ledger
-        self._named: deque[list[Planned]] = deque()
-        self._kept: deque[list[Named]] = deque()
+        self._ledger = ledger
+        self._planned: deque[list[Planned]] = deque()
+        self._kept: deque[PageGroup] = deque()
 
-    def __bool__(self) -> bool:
-        """Whether names wait for their frames to be seen again."""
-        return bool(self._named)
-
-    def add(self, named: list[Named], *, keep: bool) -> None:
-        """Take the names of an event's frames; the frames too, if they are to stay."""
+    def add(self, pages: PageGroup, *, keep: bool) -> None:
+        """Add the names of the frames of an event; the frames too, if they are kept."""
         if keep:
-            self._kept.append(named)
+            self._kept.append(pages)
         else:
-            self._named.append([self._without_images(item) for item in named])
+            self._planned.append(
+                [(_which(page.frame), page.place, page.file) for page in pages]
+            )
 
     def settle(self) -> None:
-        """Take the name from every frame whose name another wanted too."""
+        """Take the name from every frame whose name another frame wants, too."""
         if not self._namer.any_contested:
             return
-        for planned in self._named:
-            planned[:] = [self._unless_contested(*item) for item in planned]
-        for named in self._kept:
-            named[:] = [
-                Named(item.frame, *self._unless_contested(*item)[1:]) for item in named
+        for planned in self._planned:
+            planned[:] = [(w, p, self._unless_contested(p, f)) for w, p, f in planned]
+        for pages in self._kept:
+            pages[:] = [
+                page._replace(file=self._unless_contested(page.place, page.file))
+                for page in pages
             ]
 
-    def kept(self) -> Iterator[list[Named]]:
-        """Return the frames that were kept, once."""
+    def kept(self) -> Iterator[PageGroup]:
+        """Return the pages that were kept, once."""
         while self._kept:
             yield self._kept.popleft()
 
-    def names_of(self, group: list[Frame]) -> list[Named] | None:
-        """Name frames as they were planned; None if these are not the next."""
-        if not self._named or [p[0] for p in self._named[0]] != [*map(_who, group)]:
-            return None  # live, or the source has grown since it was planned
-        pairs = zip(group, self._named.popleft(), strict=True)
+    def pages_of(self, group: list[Frame]) -> PageGroup | None:
+        """Return the pages of frames as planned; None if these are not the next."""
+        which = [*map(_which, group)]
+        if not self._planned or [item[0] for item in self._planned[0]] != which:
+            return None  # the source has grown since it was planned
         return [
-            Named(frame, place, name if self._ledger.is_planned(place) else None)
-            for frame, (_, place, name) in pairs
+            Page(frame, place, file)
+            for frame, (_, place, file) in zip(
+                group, self._planned.popleft(), strict=True
+            )
         ]
 
     def fail_rest(self) -> None:
-        """Record the frames that were not seen again."""
+        """Fail the frames that were not seen again."""
         message = "the source changed while it was exported: this frame is gone"
-        while self._named:
-            for _, place, name in self._named.popleft():
-                if name is not None and self._ledger.is_planned(place):
+        while self._planned:
+            for _, place, _ in self._planned.popleft():
+                if self._ledger.is_planned(place):
                     self._ledger.settle(place, "failed", SourceError(message))
 
-    def _without_images(self, item: Named) -> Planned:
-        """Keep the name only: a plan of a whole run must not hold the run's images."""
-        if item.name is not None:
-            self._ledger.put(item.place, self._namer.record(item))
-        return _who(item.frame), item.place, item.name
-
     def _unless_contested(
-        self, who: T, place: Place, name: str | None
-    ) -> tuple[T, Place, str | None]:
-        """Take the name from a frame if another wanted it too."""
-        if not self._ledger.is_planned(place):
-            return who, place, None
-        error = self._namer.is_contested(name) if name is not None else None
+        self, place: Place, file: OutputFile | None
+    ) -> OutputFile | None:
+        if file is None or not self._ledger.is_planned(place):
+            return None
+        error = self._namer.is_contested(file.name)
         if error is None:
-            return who, place, name
+            return file
         self._ledger.settle(place, "failed", error)
-        return who, place, None
+        return None
 
 
-def _who(frame: Frame) -> Who:
-    who = (frame.run, frame.stream, frame.field, frame.seq_num, frame.i)
-    return *who, frame.kind
+def _which(frame: Frame) -> tuple[FrameId, str | None]:
+    return frame.id, frame.kind

@@ -1,8 +1,7 @@
-"""What a corrected file tells of itself: what was done, and with what."""
+"""What the file of a corrected image says: what was done, and with what."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,8 +10,8 @@ if TYPE_CHECKING:
 __all__ = ["provenance"]
 
 
-def provenance(notes: Notes) -> str:
-    """Say how an image was corrected, as the JSON that its file carries.
+def provenance(notes: Notes) -> dict[str, Any]:
+    """Return how an image was corrected, for the metadata of its file.
 
     Parameters
     ----------
@@ -21,20 +20,20 @@ def provenance(notes: Notes) -> str:
 
     Returns
     -------
-    str
-        ASCII; empty where nothing was done, so that such a file is a plain one.
+    dict
+        Empty where nothing was done.
 
     Examples
     --------
     >>> from tiffin.corrections import Notes
     >>> provenance(Notes(steps=["Bin(n=2)"]))
-    '{"corrections": ["Bin(n=2)"]}'
+    {'corrections': ['Bin(n=2)']}
     """
     if not notes.steps:
-        return ""
-    told: dict[str, Any] = {"corrections": notes.steps}
+        return {}
+    done: dict[str, Any] = {"corrections": notes.steps}
     if notes.used:
-        told["used"] = notes.used
+        done["used"] = notes.used
     if notes.clipped:
-        told["clipped"] = notes.clipped
-    return json.dumps(told)
+        done["clipped"] = notes.clipped
+    return done

@@ -1,7 +1,7 @@
-"""Points that are taken again: a plan that was paused and resumed repeats its seq_num.
+"""Points that are taken again: a plan that was paused and resumed repeats a seq_num.
 
-The latest event of a seq_num is the frame, the earlier one is superseded. Live its file
-may have been written already: then the retake replaces it.
+The latest event of a seq_num is exported, the earlier ones are superseded. Live, the
+file of an earlier one may have been written already: then the retake replaces it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from tiffin.errors import SupersededError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from tiffin.engine import Ledger
-    from tiffin.engine.ledger import Place
+    from tiffin.engine import Ledger, Place
     from tiffin.frames import Frame
     from tiffin.settings import Repeats
 
@@ -47,7 +46,7 @@ class _Retake(NamedTuple):
 
 
 class Retakes:
-    """Knows which group of frames took which point, and supersedes the earlier one.
+    """Finds points that are taken again, and supersedes their earlier takes.
 
     Safe in threads, as far as it is used in several.
 
@@ -69,7 +68,7 @@ class Retakes:
     def lock(self, path: str) -> threading.Lock:
         """Return the lock that a worker holds while it writes a file.
 
-        Who takes documents never waits for it: a write may take long, or hang.
+        The thread that takes documents never waits for it: a write may hang.
         """
         return self._locks[hash(path) % LOCKS]
 
@@ -81,8 +80,8 @@ class Retakes:
         SupersededError or None
             Why the group is not to be written: the point was taken before.
         """
-        told = isinstance(frame.problem, SupersededError)
-        if self._repeats == "all" or frame.seq_num is None or told:
+        is_known = isinstance(frame.problem, SupersededError)
+        if self._repeats == "all" or frame.seq_num is None or is_known:
             return None
         points = self._points[frame.run]
         point = (
@@ -117,7 +116,7 @@ class Retakes:
         return None
 
     def owner(self, place: Place) -> Place:
-        """Give the place that owns the names of a frame: that of its point's first."""
+        """Return the place that owns the names of a frame: that of its first take."""
         retake = self._known(place)
         return place if retake is None else (place[0], retake.first, place[2])
 
@@ -152,17 +151,17 @@ class Retakes:
         records = [self._ledger.at(of) for of in places]
         # One that failed did not know of this file.
         return any(
-            record.status in ("planned", "written") and str(record.path) == path
+            record.status in ("planned", "written") and str(record.file) == path
             for record in records
         )
 
     def forget(self, run: str) -> None:
-        """Let go of a run."""
+        """Forget a run."""
         for known in (self._points, self._retakes, self._later, self._files):
             known.pop(run, None)
 
     def _supersede(self, frame: Frame, earlier: _Take) -> Iterator[str]:
-        """Skip the frames of an earlier take; give the files that are or will be."""
+        """Skip the frames of an earlier take; return the files that are or will be."""
         for i in itertools.count():
             place = (frame.run, earlier.group, i)
             if self._ledger.has(place):
@@ -170,18 +169,18 @@ class Retakes:
                     record = self._ledger.at(place)
                 except KeyError:  # withdrawn meanwhile
                     continue
-                told = f"superseded: event {frame.seq_num} was taken again"
-                if record.path is not None:
-                    told += f" ({record.path} was the name of the earlier take)"
+                reason = f"superseded: event {frame.seq_num} was taken again"
+                if record.file is not None:
+                    reason += f" ({record.file} was the name of the earlier take)"
                 skipped = replace(
-                    record, status="skipped", path=None, error=SupersededError(told)
+                    record, status="skipped", file=None, error=SupersededError(reason)
                 )
                 if not self._ledger.put(place, skipped, if_planned=True):
                     record = self._ledger.at(place)  # by now it is not planned
                     self._ledger.put(place, skipped)
                 if record.status == "written":
-                    self._files[frame.run].add(str(record.path))
+                    self._files[frame.run].add(str(record.file))
                 if record.status in ("written", "planned"):
-                    yield str(record.path)
+                    yield str(record.file)
             elif i >= earlier.images:
                 return

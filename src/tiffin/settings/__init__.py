@@ -16,7 +16,7 @@ from tiffin.settings.keywords import (
     setting_names,
     type_text,
 )
-from tiffin.settings.messages import check_table, table_model
+from tiffin.settings.messages import check_model, check_table, table_model
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import OnError, Option, Repeats
 
@@ -28,6 +28,7 @@ __all__ = [
     "Option",
     "Repeats",
     "Settings",
+    "check_model",
     "check_table",
     "description",
     "document_settings",

@@ -8,7 +8,16 @@ from __future__ import annotations
 import reprlib
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
@@ -17,12 +26,20 @@ from tiffin.errors import SettingsError, TiffinError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["check_table", "describe_type", "settings_error", "table_model"]
+__all__ = [
+    "check_model",
+    "check_table",
+    "describe_type",
+    "settings_error",
+    "table_model",
+]
 
 LIMITS = {
     "greater_than_equal": " of at least {ge:.0f}",
     "less_than_equal": " of at most {le:.0f}",
 }
+
+Model = TypeVar("Model", bound=BaseModel)
 
 WORDS: dict[Any, str] = {
     str: "text in quotes",
@@ -124,6 +141,15 @@ def check_table(
         raise settings_error(error, hints, what) from None
     given = {field.alias: name for name, field in model.model_fields.items()}
     return {name: getattr(values, given[name]) for name in table}
+
+
+def check_model(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Return a model of these values, or raise a SettingsError."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        hints = {name: field.annotation for name, field in model.model_fields.items()}
+        raise settings_error(error, hints) from None
 
 
 class _Table(

@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic import model_validator as check_model
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tiffin.axes import Axes
 from tiffin.corrections import Cast, Correction, DarkSubtract
@@ -19,11 +18,11 @@ from tiffin.errors import SettingsError, TemplateError
 from tiffin.folders import Folders
 from tiffin.readers import RootMap
 from tiffin.settings import setting_types as types
-from tiffin.settings.messages import settings_error
+from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import SeriesWriter
+from tiffin.writers import FORMATS, Writer
 
 __all__ = ["Settings"]
 
@@ -205,13 +204,9 @@ class Settings(BaseModel):
         SettingsError, TemplateError
             The message has the setting, what was got and what is allowed.
         """
-        try:
-            return cls.model_validate({"template": template, **keywords})
-        except ValidationError as error:
-            hints = {name: info.annotation for name, info in cls.model_fields.items()}
-            raise settings_error(error, hints) from None
+        return check_model(cls, {"template": template, **keywords})
 
-    @check_model(mode="before")
+    @model_validator(mode="before")
     @classmethod
     def _settle_template(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Apply the style to the template, and split off its root folder."""
@@ -224,7 +219,7 @@ class Settings(BaseModel):
         directory, relative = split_root(template, given.get("directory"))
         return {**given, "template": relative, "directory": directory}
 
-    @check_model(mode="after")
+    @model_validator(mode="after")
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
         takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
@@ -248,11 +243,9 @@ class Settings(BaseModel):
         return self
 
     @cached_property
-    def writer(self) -> SeriesWriter:
-        """The writer of TIFF files."""
-        return SeriesWriter(
-            compression=self.compression, level=self.level, checksum=self.checksum
-        )
+    def writer(self) -> Writer:
+        """The writer of the files."""
+        return FORMATS["tiff"](compression=self.compression, level=self.level)
 
     @cached_property
     def image_axes(self) -> Axes:

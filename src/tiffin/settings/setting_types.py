@@ -40,7 +40,7 @@ class Option:
         The placeholder in the help text.
     kind : type
         The type of the option's value; by default the setting's, or text.
-    variable : str
+    envvar : str
         An environment variable that holds the value.
     """
 
@@ -48,7 +48,7 @@ class Option:
     short: str = ""
     metavar: str = ""
     kind: Any = None
-    variable: str = ""
+    envvar: str = ""
 
 
 LIVE = "live"

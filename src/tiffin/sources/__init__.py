@@ -6,8 +6,8 @@ twice. All sniffing of versions and types is here.
 """
 
 from tiffin.sources.open_source import ADDRESSES, Documents, open_source
-from tiffin.sources.run_finder import RunFinder, run_documents
-from tiffin.sources.selection import Selection, documents_of_runs
+from tiffin.sources.run_finder import RunFinder
+from tiffin.sources.selection import Selection, documents_of_runs, select_runs
 from tiffin.sources.tiled_run import Via
 from tiffin.sources.tiled_search import connect, find_runs
 from tiffin.sources.tiled_server import TIMEOUT
@@ -23,5 +23,5 @@ __all__ = [
     "find_runs",
     "documents_of_runs",
     "open_source",
-    "run_documents",
+    "select_runs",
 ]

@@ -1,4 +1,4 @@
-"""The bytes of a file of documents, unpacked where they are gzipped."""
+"""The bytes of a file of documents, decompressed if it is gzipped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tiffin.errors import SourceError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["ACCEPTED", "SUFFIXES", "DocumentFile", "TruncatedError"]
 
@@ -21,44 +21,34 @@ ACCEPTED = (
     "JSON (.jsonl, .json) or msgpack (.msgpack) of documents, gzipped (.gz) or not"
 )
 
-LARGEST = 2**28
-"""What one document may take that comes compressed, or through a pipe [bytes].
+MAX_DOCUMENT = 2**28
+"""Size limit of a document that is compressed, or comes through a pipe [bytes].
 
 A small file could otherwise fill the memory.
 """
 
-KINDS = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 (or NeXus) file",
-    b"CDF\x01": "a NetCDF file",
-    b"CDF\x02": "a NetCDF file",
-    b"II*\x00": "a TIFF file",
-    b"MM\x00*": "a TIFF file",
-    b"II+\x00": "a TIFF file",
-    b"MM\x00+": "a TIFF file",
-    b"\x93NUMPY": "a numpy file (.npy)",
-    b"SQLite format 3\x00": "an SQLite database",
-    b"PK\x03\x04": "a zip archive (or .npz, .xlsx …)",
-    b"PK\x05\x06": "a zip archive (or .npz, .xlsx …)",
-    b"BZh": "compressed with bzip2",
-    b"\xfd7zXZ\x00": "compressed with xz",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
-    b"\x89PNG\r\n": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF file",
-    b"###CBF": "a CBF image",
-    b"\x7fELF": "a program",
-    b"Obj\x01": "an Avro file",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"<?xml": "XML",
-    b"<!doctype html": "a web page (HTML)",
-    b"<html": "a web page (HTML)",
+OTHER_FORMATS = {
+    "an HDF5 (or NeXus) file": (b"\x89HDF\r\n\x1a\n",),
+    "a NetCDF file": (b"CDF\x01", b"CDF\x02"),
+    "a TIFF file": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    "a numpy file (.npy)": (b"\x93NUMPY",),
+    "an SQLite database": (b"SQLite format 3\x00",),
+    "a zip archive (or .npz, .xlsx …)": (b"PK\x03\x04", b"PK\x05\x06"),
+    "compressed with bzip2": (b"BZh",),
+    "compressed with xz": (b"\xfd7zXZ\x00",),
+    "compressed with zstd": (b"\x28\xb5\x2f\xfd",),
+    "a PNG image": (b"\x89PNG\r\n",),
+    "a JPEG image": (b"\xff\xd8\xff",),
+    "a CBF image": (b"###CBF",),
+    "a Parquet file": (b"PAR1",),
 }
-"""What files begin with that hold no documents."""
+"""How files of other formats begin."""
 
-AT_257 = b"ustar"
-"""What stands there in a tar archive."""
+MARKUP = {
+    "XML": (b"<?xml",),
+    "a web page (HTML)": (b"<!doctype html", b"<html"),
+}
+"""How text of other formats begins, in small letters, perhaps behind spaces."""
 
 HEAD = 512
 
@@ -68,92 +58,64 @@ class TruncatedError(SourceError):
 
 
 class DocumentFile:
-    """A file's bytes, read once from front to back.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A file, or a pipe.
+    """A file, or a pipe, that is read once from front to back.
 
     Attributes
     ----------
     path : pathlib.Path
     head : bytes
-        The first of them, still to be read.
-    most : int
-        What one document may take [bytes].
-    count : int
-        How many have been read.
-    torn : bool
+        The first bytes, which are still to be read.
+    max_document : int
+        Size limit of a document [bytes].
+    bytes_read : int
+    truncated : bool
         Whether the compressed data ended too early.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.count = 0
-        self.torn = False
+        self.bytes_read = 0
+        self.truncated = False
         self._file = path.open("rb")
-        self._bytes: gzip.GzipFile | None = None
         try:
             status = path.stat()
-            self.most = max(status.st_size, 1)
-            self.head = self._file.peek(HEAD)[:HEAD]
-            if self.head.startswith(b"\x1f\x8b"):
+            self._bytes: BufferedReader | gzip.GzipFile = self._file
+            gzipped = self._file.peek(2).startswith(b"\x1f\x8b")
+            if gzipped:
                 self._bytes = gzip.GzipFile(fileobj=self._file)
-                self.head = self._peek(self._bytes)
-            if self._bytes is not None or not stat.S_ISREG(status.st_mode):
-                self.most = LARGEST
+            self.head = b""
+            try:
+                self.head = self._bytes.peek(HEAD)[:HEAD]
+            except EOFError:
+                self.truncated = True
+            bounded = stat.S_ISREG(status.st_mode) and not gzipped
+            self.max_document = max(status.st_size, 1) if bounded else MAX_DOCUMENT
         except BaseException:
             self._file.close()
             raise
 
-    def _peek(self, gzipped: gzip.GzipFile) -> bytes:
-        try:
-            return gzipped.peek(HEAD)[:HEAD]
-        except EOFError:
-            self.torn = True
-            return b""
-
     def __enter__(self) -> DocumentFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property
-    def kind(self) -> str | None:
-        """What the file is, if it can't be one of documents; else None."""
-        start = self.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:16].lower()
-        for magic, kind in KINDS.items():
-            text = magic.startswith(b"<")
-            if start.startswith(magic) if text else self.head.startswith(magic):
-                return kind
-        return "a tar archive" if self.head[257:262] == AT_257 else None
+    def other_format(self) -> str | None:
+        """The file's format, if it can't be one of documents; else None."""
+        text = self.head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        for head, formats in ((self.head, OTHER_FORMATS), (text, MARKUP)):
+            for name, beginnings in formats.items():
+                if head.startswith(beginnings):
+                    return name
+        return "a tar archive" if self.head[257:262] == b"ustar" else None
 
     def read(self, size: int) -> bytes:
-        """Read up to `size` bytes; none at the end, or where gzip breaks off."""
-        if self._bytes is None:
-            data = self._file.read1(size)
-        else:
-            data = self._unpacked(self._bytes, size)
-        self.count += len(data)
+        """Read up to `size` bytes; none at the end, or where gzip is cut off."""
+        try:
+            data = self._bytes.read1(size)
+        except EOFError:
+            self.truncated = True
+            data = b""
+        self.bytes_read += len(data)
         return data
-
-    def _unpacked(self, gzipped: gzip.GzipFile, size: int) -> bytes:
-        pieces, got = [], 0
-        while got < size and not self.torn:
-            try:
-                piece = gzipped.read1(size - got)
-            except EOFError:
-                self.torn = True
-                break
-            if not piece:
-                break
-            pieces.append(piece)
-            got += len(piece)
-        return b"".join(pieces)

@@ -1,7 +1,7 @@
 """Documents in msgpack, with arrays as msgpack-numpy writes them.
 
-They are decoded here, and not by msgpack-numpy: it runs what a pickle asks for, and
-gives memory that nobody has written where an array has no data.
+msgpack-numpy is not used: it unpickles objects, which can run any code, and returns
+uninitialized memory for an array without data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from tiffin.errors import MissingLibraryError, SourceError
 from tiffin.sources.document_file import TruncatedError
-from tiffin.sources.tiled_arrays import UnreadableImages
+from tiffin.sources.prefetch import UnreadableImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,35 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = ["decoded", "is_msgpack", "msgpack_documents"]
 
-READ = 2**20
-"""Read at once [bytes]."""
+READ_SIZE = 2**20
+"""How much is read at once [bytes]."""
 
-PLAIN = re.compile(r"[<>=|]?[?bBiufcSUmM]\d{0,9}(\[\w+\])?")
+SAFE_DTYPE = re.compile(r"[<>=|]?[?bBiufcSUmM]\d{0,9}(\[\w+\])?")
 """The dtypes that are decoded: numbers, text and times; no objects, no records."""
 
-LONGEST = 80
-"""How much of a dtype a message tells."""
+MAX_SHOWN = 80
+"""How much of a dtype a message shows [characters]."""
 
-BEGINS = frozenset(b"\x82\x92\xdc\xdd\xde\xdf")
-"""First bytes of a map or an array of two in msgpack; text begins with none of them."""
+FIRST_BYTES = frozenset(b"\x82\x92\xdc\xdd\xde\xdf")
+"""First bytes of a map or an array of two in msgpack; no text begins with them."""
 
 
-def is_msgpack(contents: DocumentFile) -> bool:
+def is_msgpack(file: DocumentFile) -> bool:
     """Whether this is msgpack: by its first byte, whatever its name is."""
-    return contents.head[:1] != b"" and contents.head[0] in BEGINS
+    return file.head[:1] != b"" and file.head[0] in FIRST_BYTES
 
 
-def msgpack_documents(contents: DocumentFile) -> Iterator[tuple[Any, str]]:
-    """Return what stands in a file, with its place.
+def msgpack_documents(file: DocumentFile) -> Iterator[tuple[Any, str]]:
+    """Yield the values in a file, each with its place.
 
-    An array that can't be decoded is `UnreadableImages`: only its own frames fail.
-
-    Raises
-    ------
-    TruncatedError
-        If the file ends within a document.
-    SourceError
-        If it holds something else than msgpack.
+    An array that can't be decoded is `UnreadableImages`: only its own frame fails.
     """
     try:
         import msgpack
@@ -59,34 +52,32 @@ def msgpack_documents(contents: DocumentFile) -> Iterator[tuple[Any, str]]:
         message = f"msgpack needs its library ({error}): pip install 'tiffin[files]'"
         raise MissingLibraryError(message) from error
     unpacker = msgpack.Unpacker(
-        contents,
+        file,
         object_hook=decoded,
         ext_hook=_extension,
-        # No length that is only claimed takes more memory than the file has bytes.
-        max_buffer_size=contents.most,
-        read_size=min(contents.most, READ),
+        # A length that is only claimed takes no more memory than the file has bytes.
+        max_buffer_size=file.max_document,
+        read_size=min(file.max_document, READ_SIZE),
     )
     number = end = 0
     try:
-        for number, found in enumerate(unpacker, 1):
-            end = unpacker.tell()  # of what is whole; later, what is torn counts
-            yield found, f"document {number}"
+        for number, value in enumerate(unpacker, 1):
+            end = unpacker.tell()  # of complete documents
+            yield value, f"document {number}"
     except msgpack.exceptions.BufferFull:
-        message = (
-            f"{contents.path}, document {number + 1}: more than "
-            f"{contents.most >> 20} MiB; unpack the file first"
-        )
+        what = f"more than {file.max_document >> 20} MiB; decompress the file first"
+        message = f"{file.path}, document {number + 1}: {what}"
         raise SourceError(message) from None
     except (ValueError, msgpack.exceptions.UnpackException, MemoryError) as error:
         what = str(error) or type(error).__name__
-        message = f"{contents.path}, document {number + 1}: no msgpack ({what})"
+        message = f"{file.path}, document {number + 1}: no msgpack ({what})"
         raise SourceError(message) from error
-    if end < contents.count:
-        message = f"{contents.path} breaks off in document {number + 1}"
+    if end < file.bytes_read:
+        message = f"{file.path} breaks off in document {number + 1}"
         raise TruncatedError(message)
 
 
-def decoded(found: Mapping[Any, Any]) -> Any:
+def decoded(item: Mapping[Any, Any]) -> Any:
     """Return the array or number that a map stands for, or the map itself.
 
     Examples
@@ -97,36 +88,34 @@ def decoded(found: Mapping[Any, Any]) -> Any:
     >>> print(decoded({**array, b"data": b""}))
     an array of uint8[1, 2] takes 2 bytes, and 0 are there
     """
-    if b"nd" in found:
-        shape = _shape(found.get(b"shape")) if found[b"nd"] is True else ()
+    if b"nd" in item:
+        shape = _shape(item.get(b"shape")) if item[b"nd"] is True else ()
         try:
-            return _array(found, shape)
+            return _array(item, shape)
         except ValueError as error:
-            # What has no shape is announced by its descriptor; rows and columns do.
+            # Without a shape, two dimensions make its field one of images.
             return UnreadableImages(str(error), (0, 0) if shape is None else shape)
-    if b"complex" in found:
+    if b"complex" in item:
         try:
-            return complex(found[b"data"])
+            return complex(item[b"data"])
         except (KeyError, TypeError, ValueError):
-            return UnreadableImages("a complex number that is none", ())
-    return found
+            return UnreadableImages("an invalid complex number", ())
+    return item
 
 
-def _array(found: Mapping[Any, Any], shape: tuple[int, ...] | None) -> Any:
-    """Make an array or a number of the bytes that are there, or raise ValueError."""
-    dtype, data = _dtype(found.get(b"type"), found.get(b"kind")), found.get(b"data")
+def _array(item: Mapping[Any, Any], shape: tuple[int, ...] | None) -> Any:
+    """Return the array or number of an item, or raise ValueError."""
+    dtype, data = _dtype(item.get(b"type"), item.get(b"kind")), item.get(b"data")
     if shape is None:
-        message = (
-            f"an array with the shape {_short(found.get(b'shape'))}, which is none"
-        )
+        message = f"an array with the invalid shape {_shown(item.get(b'shape'))}"
         raise ValueError(message)
     if not isinstance(data, (bytes, bytearray)):
         message = f"an array of {dtype}{list(shape)} without its data"
-        raise ValueError(message)  # noqa: TRY004 (one kind of error to its caller)
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted != len(data):
+        raise ValueError(message)  # noqa: TRY004 (the caller expects one kind of error)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes != len(data):
         message = (
-            f"an array of {dtype}{list(shape)} takes {wanted} bytes, and {len(data)} "
+            f"an array of {dtype}{list(shape)} takes {nbytes} bytes, and {len(data)} "
             f"are there"
         )
         raise ValueError(message)
@@ -134,20 +123,20 @@ def _array(found: Mapping[Any, Any], shape: tuple[int, ...] | None) -> Any:
     return array.reshape(shape)[()]
 
 
-def _shape(said: Any) -> tuple[int, ...] | None:
-    if not isinstance(said, (list, tuple)):
+def _shape(value: Any) -> tuple[int, ...] | None:
+    if not isinstance(value, (list, tuple)):
         return None
-    good = all(type(n) is int and 0 <= n < 2**63 for n in said)
-    return tuple(said) if good else None
+    valid = all(type(n) is int and 0 <= n < 2**63 for n in value)
+    return tuple(value) if valid else None
 
 
-def _dtype(said: Any, kind: Any) -> np.dtype:
-    text = said.decode("latin-1") if isinstance(said, bytes) else said
+def _dtype(value: Any, kind: Any) -> np.dtype:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
     if kind in (b"O", "O") or text in ("|O", "O"):
-        message = "an array of Python objects: reading it could run any program"
+        message = "an array of Python objects: decoding it could run any program"
         raise ValueError(message)
-    if not isinstance(text, str) or not PLAIN.fullmatch(text):
-        message = f"an array of dtype {_short(said)}, of which there are no images"
+    if not isinstance(text, str) or not SAFE_DTYPE.fullmatch(text):
+        message = f"an array of dtype {_shown(value)}, which no image has"
         raise ValueError(message)
     try:
         return np.dtype(text)
@@ -155,11 +144,11 @@ def _dtype(said: Any, kind: Any) -> np.dtype:
         raise ValueError(str(error)) from None
 
 
-def _short(said: Any) -> str:
-    text = repr(said)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 def _extension(code: int, data: bytes) -> UnreadableImages:
     what = f"a value of the msgpack extension {code} ({len(data)} bytes)"
-    return UnreadableImages(f"{what}, which is not read", ())
+    return UnreadableImages(f"{what}, which is not supported", ())

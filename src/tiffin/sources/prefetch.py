@@ -1,4 +1,4 @@
-"""Fetch blocks of a remote array ahead of who reads them, several at a time."""
+"""Images that are fetched from a store when they are read, a few blocks ahead."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from tiffin.errors import ReadError
 from tiffin.sources.tiled_server import SlowServerError
 
-__all__ = ["PrefetchedArray"]
+__all__ = ["EventImages", "PrefetchedArray", "UnreadableImages"]
 
 BLOCK = 32 * 2**20
 """About how much one request asks for [bytes].
@@ -25,116 +26,156 @@ blocks of 16 to 64 MB.
 AHEAD = 2
 """Blocks fetched while one is read."""
 
-KEPT = AHEAD + 2
-"""Blocks in memory: that which is read, those ahead, and one that some thread is late
-with."""
+CACHED = AHEAD + 2
+"""Blocks in memory: the one that is read, those ahead, and one for a late thread."""
 
-
-PATIENCE = 3
-"""How often running a server may be too slow, before it is given up."""
+MAX_TIMEOUTS = 3
+"""After this many timeouts in a row the server is not asked again."""
 
 
 class PrefetchedArray:
-    """A remote array's rows, in blocks that keep to its chunks.
+    """Rows of a remote array, fetched in blocks of whole chunks.
 
-    Parameters
-    ----------
-    node : object
-        An array with ``shape``, ``dtype`` and perhaps ``chunks``, which gives a numpy
-        array when sliced along its first axis. It is asked from several threads.
+    The array has ``shape``, ``dtype`` and perhaps ``chunks``; several threads slice its
+    first axis.
     """
 
     def __init__(self, node: Any) -> None:
         self._node = node
         self.shape = tuple(int(n) for n in node.shape)
         self.dtype = np.dtype(node.dtype)
-        self._step = _rows_a_block(node)
+        self._block_rows = _rows_in_a_block(node)
         self._blocks: OrderedDict[tuple[int, int], Future[np.ndarray]] = OrderedDict()
-        self._failed: dict[tuple[int, int], Exception] = {}
-        self._slow = 0
+        self._errors: dict[tuple[int, int], Exception] = {}
+        self._timeouts = 0
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def row(self, k: int) -> np.ndarray:
         """Return one row, shape `shape[1:]`; fetch its block and the next ones.
 
-        Where a block can't be had, its rows are asked for one by one. What fails alone
-        is not asked for again, and nothing is of a server that is too slow for several.
+        If a block fails, its rows are fetched one by one. A row that failed alone is
+        not fetched again; nor is anything once the server was too slow several times.
         """
-        first = k // self._step * self._step
+        first = k - k % self._block_rows
         try:
-            row: np.ndarray = self._rows(first)[k - first]
+            row: np.ndarray = self._rows(first, self._block_rows)[k - first]
         except SlowServerError:
             raise
         except Exception:
-            if self._step == 1:
+            if self._block_rows == 1:
                 raise
             row = self._rows(k, 1)[0]
         return row
 
-    def _rows(self, first: int, count: int | None = None) -> np.ndarray:
-        """Return some rows from a place on: a block's, unless their number is given."""
-        key = self._key(first, count)
+    def _rows(self, first: int, count: int) -> np.ndarray:
         with self._lock:
-            error = self._failed.get(key)
-            if error is None:
-                wanted = self._fetch(key)
-                if count is None:
-                    self._fetch_ahead(first)
-                while len(self._blocks) > KEPT:
-                    self._blocks.popitem(last=False)
-        if error is not None:
-            raise error.with_traceback(None)
-        try:
-            rows = wanted.result()
-        except Exception as failure:
-            with self._lock:
-                self._failed[key] = failure
-                self._blocks.pop(key, None)
-            raise
-        return rows
+            block = self._start(first, count)
+            if count == self._block_rows:
+                end = min(first + (AHEAD + 1) * count, self.shape[0])
+                for ahead in range(first + count, end, count):
+                    self._start(ahead, count)
+            while len(self._blocks) > CACHED:
+                self._blocks.popitem(last=False)
+        if isinstance(block, Exception):
+            raise block.with_traceback(None)
+        return block.result()
 
-    def _key(self, first: int, count: int | None = None) -> tuple[int, int]:
-        return first, min(first + (count or self._step), self.shape[0])
-
-    def _fetch_ahead(self, first: int) -> None:
-        for place in range(
-            first + self._step, first + (AHEAD + 1) * self._step, self._step
-        ):
-            key = self._key(place)
-            if place < self.shape[0] and key not in self._failed:
-                self._fetch(key)
-
-    def _fetch(self, key: tuple[int, int]) -> Future[np.ndarray]:
-        if key in self._blocks:
-            self._blocks.move_to_end(key)
-            return self._blocks[key]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(
-                AHEAD + 1, thread_name_prefix="tiffin-ahead"
-            )
-        self._blocks[key] = self._pool.submit(self._slice, *key)
+    def _start(self, first: int, count: int) -> Future[np.ndarray] | Exception:
+        """Start to fetch rows, unless that is done already, or has failed."""
+        key = first, min(first + count, self.shape[0])
+        if key in self._errors:
+            return self._errors[key]
+        if key not in self._blocks:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(AHEAD + 1, "tiffin-prefetch")
+            self._blocks[key] = self._pool.submit(self._fetch, *key)
+        self._blocks.move_to_end(key)
         return self._blocks[key]
 
-    def _slice(self, first: int, stop: int) -> np.ndarray:
-        if self._slow >= PATIENCE:
+    def _fetch(self, first: int, stop: int) -> np.ndarray:
+        if self._timeouts >= MAX_TIMEOUTS:
             message = (
-                f"the Tiled server was too slow {PATIENCE} times, and is not asked"
+                f"the Tiled server was too slow {MAX_TIMEOUTS} times, and is not asked "
+                f"again"
             )
             raise SlowServerError(message)
         try:
             rows = np.asarray(self._node[first:stop])
-        except SlowServerError:
-            self._slow += 1
+        except Exception as error:
+            self._timeouts += isinstance(error, SlowServerError)
+            self._errors[first, stop] = error
             raise
-        self._slow = 0
+        self._timeouts = 0
         return rows
 
 
-def _rows_a_block(node: Any) -> int:
+def _rows_in_a_block(node: Any) -> int:
     """Choose how many rows to ask for: whole chunks, about `BLOCK` bytes."""
     row = math.prod(node.shape[1:]) * np.dtype(node.dtype).itemsize
     rows = max(BLOCK // max(row, 1), 1)
     chunks = getattr(node, "chunks", None)
     chunk = int(chunks[0][0]) if chunks and chunks[0] else 1
     return rows // chunk * chunk if chunk <= rows else int(rows)
+
+
+class EventImages:
+    """The images of one event, fetched when they are read.
+
+    They are `count` rows of an array, or one row if that is None.
+    """
+
+    def __init__(
+        self, rows: PrefetchedArray, first: int, count: int | None = None
+    ) -> None:
+        self._rows = rows
+        self._first = first
+        self._is_row = count is None
+        self.shape = (*(() if count is None else (count,)), *rows.shape[1:])
+        self.dtype = rows.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Fetch a part, as numpy slices it."""
+        keys = key if isinstance(key, tuple) else (key,)
+        part: np.ndarray
+        if self._is_row:
+            part = self._rows.row(self._first)[keys]
+        elif isinstance(keys[0], int):
+            part = self._rows.row(self._first + keys[0])[keys[1:]]
+        else:
+            part = np.asarray(self)[keys]
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Fetch everything."""
+        if self._is_row:
+            array = self._rows.row(self._first)
+        else:
+            array = np.stack([self[k] for k in range(self.shape[0])])
+        return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+
+class UnreadableImages:
+    """Images that exist but can't be read correctly: every access raises the reason."""
+
+    def __init__(self, reason: str, shape: tuple[int, ...]) -> None:
+        self._reason = reason
+        self.shape = shape
+        self.ndim = len(shape)
+
+    def __str__(self) -> str:
+        return self._reason
+
+    @property
+    def dtype(self) -> NoReturn:
+        """Raise `ReadError`: a dry run notices it, too."""
+        raise ReadError(self._reason)
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        """Raise `ReadError`."""
+        raise ReadError(self._reason)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        """Raise `ReadError`."""
+        raise ReadError(self._reason)

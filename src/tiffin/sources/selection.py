@@ -1,54 +1,57 @@
-"""Choose runs: by place, scan_id, uid, time, or what their metadata hold."""
+"""Choose runs: by place, scan_id, uid, time or metadata."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
+from tiffin.sources.open_source import Documents
 from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    Pair = tuple[str, Mapping[str, Any]]
+    Document = tuple[str, Mapping[str, Any]]
 
 __all__ = [
     "Selection",
     "Typed",
-    "is_number",
-    "may_begin_uid",
-    "no_such_run",
     "documents_of_runs",
+    "is_number",
+    "is_uid_prefix",
+    "not_one_run",
     "place_from_last",
+    "select_runs",
 ]
 
-LARGEST = 2**63 - 1
-"""Of the numbers that catalogues can look for."""
+MAX_NUMBER = 2**63 - 1
+"""The largest number that catalogues can search for."""
 
-LONGEST_TOLD = 300
-"""How much of what was asked for a message tells."""
+MAX_SHOWN = 300
+"""How much of a selection a message shows [characters]."""
 
-LEAST, LEAST_DIGITS = 4, 6
-"""How much of a uid is taken for one; and where it could be a scan_id as well."""
+MIN_PREFIX, MIN_DIGITS = 4, 6
+"""The shortest beginning of a uid; and if it could be a scan_id as well."""
 
 
 class Typed(str):
-    """A value as a user typed it, who can't say whether a number or text is meant.
+    """A value as a user typed it: it may mean a number or text.
 
     Examples
     --------
-    >>> Typed("123").readings, Typed("Ni foil").readings
+    >>> Typed("123").meanings, Typed("Ni foil").meanings
     ((123, '123'), ('Ni foil',))
     """
 
     __slots__ = ()
 
     @property
-    def readings(self) -> tuple[Any, ...]:
-        """What may be meant: what JSON makes of it, and the text itself."""
+    def meanings(self) -> tuple[Any, ...]:
+        """The value as JSON, if it is that, and as text."""
         try:
             return json.loads(self), str(self)
         except (ValueError, RecursionError):
@@ -57,26 +60,17 @@ class Typed(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which runs are wanted.
-
-    Attributes
-    ----------
-    runs : tuple of str
-        ``"-1"`` (the last), ``"-2"``…, a scan_id, a uid or its beginning (see
-        `may_begin_uid`); none for all that the rest leaves.
-    query : mapping
-        Key of the start document → value; a `Typed` one may be any of its readings.
-    since, until : float or None
-        Of the runs' start times [s since 1970].
-    limit : int or None
-        At most so many, the newest.
-    """
+    """Which runs are wanted."""
 
     runs: tuple[str, ...] = ()
+    """``"-1"`` (the last), ``"-2"``…, a scan_id, or (the beginning of) a uid."""
     query: Mapping[str, Any] = field(default_factory=dict)
+    """Key of the start document → value; a `Typed` one may be a number or text."""
     since: float | None = None
     until: float | None = None
+    """Limits of the start time [s since 1970]."""
     limit: int | None = None
+    """At most so many runs, the newest."""
 
     @classmethod
     def of(
@@ -96,7 +90,7 @@ class Selection:
         {'sample': 'Ni foil', 'scan_id': '7'}
         """
         if limit is not None and limit < 1:
-            message = f"--limit is a number of runs from 1, not {limit}"
+            message = f"--limit must be a number of runs from 1, not {limit}"
             raise SettingsError(message)
         return cls(
             runs=tuple(runs),
@@ -110,143 +104,144 @@ class Selection:
         return self != Selection()
 
     def __str__(self) -> str:
-        """Return what is asked for, as it is typed.
+        """Return the selection as a user types it.
 
         Examples
         --------
         >>> print(Selection.of(query=["sample=Ni"], since="2026-11-22T08:30+01:00"))
         --query sample=Ni --since 2026-11-22T07:30:00+00:00
         """
-        told = [f"--run {name}" for name in self.runs]
-        told += [f"--query {key}={value}" for key, value in self.query.items()]
+        options = [f"--run {name}" for name in self.runs]
+        options += [f"--query {key}={value}" for key, value in self.query.items()]
         for option, time in (("--since", self.since), ("--until", self.until)):
             if time is not None:
-                told.append(f"{option} {datetime.fromtimestamp(time, UTC).isoformat()}")
-        return " ".join(told)
-
-    def allows(self, start: Mapping[str, Any]) -> bool:
-        """Whether query and times allow a run."""
-        time = start_time(start)
-        return (
-            all(
-                _fits(get_nested(start, key), value)
-                for key, value in self.query.items()
-            )
-            and (self.since is None or time >= self.since)
-            and (self.until is None or time < self.until)
-        )
+                text = datetime.fromtimestamp(time, UTC).isoformat()
+                options.append(f"{option} {text}")
+        return " ".join(options)
 
     def choose(self, starts: list[Mapping[str, Any]]) -> list[str]:
-        """Return the uids of the chosen of these runs.
-
-        Raises
-        ------
-        SourceError
-            If no run is chosen; if one that was asked for by name is not there, or not
-            the only one; or if a start document lacks its uid.
-        """
+        """Return the uids of the chosen ones among these runs; SourceError if none."""
         for start in starts:
             if "uid" not in start:
                 message = f"a start document has no uid, only {[*start]}"
                 raise SourceError(message)
-        allowed = [start for start in starts if self.allows(start)]
+        allowed = [start for start in starts if self._allows(start)]
         newest = sorted(allowed, key=lambda start: -start_time(start))
         uids = [str(start["uid"]) for start in starts]
-        if self.runs:  # each once, by however many names
-            uids = [_named(newest, name) for name in self.runs]
+        if self.runs:
+            uids = [_uid_of_named(newest, name) for name in self.runs]
             newest = [start for start in newest if str(start["uid"]) in uids]
         if not newest:
             raise self.none_found()
         chosen = {str(start["uid"]) for start in newest[: self.limit]}
         return list(dict.fromkeys(uid for uid in uids if uid in chosen))
 
+    def _allows(self, start: Mapping[str, Any]) -> bool:
+        time = start_time(start)
+        if self.since is not None and time < self.since:
+            return False
+        if self.until is not None and time >= self.until:
+            return False
+        for key, value in self.query.items():
+            meanings = value.meanings if isinstance(value, Typed) else (value,)
+            if not any(equal_values(get_nested(start, key), m) for m in meanings):
+                return False
+        return True
+
     def none_found(self) -> SourceError:
-        """Say that there is no run as asked for."""
-        asked = str(self)
-        asked = asked if len(asked) <= LONGEST_TOLD else asked[:LONGEST_TOLD] + "…"
-        return SourceError(f"no run fits {asked}" if asked else "there is no run")
+        """Return the error for a selection that no run fits."""
+        text = str(self)
+        text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+        return SourceError(f"no run fits {text}" if text else "there is no run")
 
 
-def documents_of_runs(pairs: Iterable[Pair], uids: Iterable[str]) -> Iterator[Pair]:
-    """Leave out the documents of other runs; those that name no run stay.
+def select_runs(source: Documents, selection: Selection) -> Documents:
+    """Return the chosen runs of a source.
 
-    Resources stay, whatever run they name: a detector that is staged once for several
-    runs tells of its file in the first of them.
-
-    A source that breaks off behind the stop documents of all these runs lacks nothing
-    of them: it has then just come to its end.
+    A part that breaks off may hold some of them, too. Why it does is raised only if
+    there is no run at all; else it is raised when the documents are read.
     """
-    going = set(uids)
+    starts: list[list[Mapping[str, Any]]] = []
+    problem = None
+    for part in source.parts:
+        starts.append([])
+        try:
+            starts[-1].extend(doc for name, doc in part if name == "start")
+        except SourceError as error:
+            problem = problem or error
+    if problem is not None and not any(starts):
+        raise problem
+    uids = set(selection.choose([start for each in starts for start in each]))
+    selected = []
+    for part, each in zip(source.parts, starts, strict=True):
+        here = uids.intersection(str(start["uid"]) for start in each)
+        if here:
+            selected.append(Documents(partial(documents_of_runs, part, here)))
+    return Documents.of(selected)
+
+
+def documents_of_runs(
+    documents: Iterable[Document], uids: Iterable[str]
+) -> Iterator[Document]:
+    """Yield the documents of some runs, and those that name no run.
+
+    Resources are always included: a detector that is staged once for several runs
+    announces its file in the first of them. An error of the source is ignored if it
+    comes after the stop documents of all these runs.
+    """
+    wanted = frozenset(uids)
+    unfinished, descriptors = set(wanted), set()
     try:
-        for name, doc in _of(pairs, frozenset(going)):
+        for name, doc in documents:
+            run = doc.get("uid") if name == "start" else doc.get("run_start")
+            is_shared = name in ("resource", "stream_resource")
+            if run is not None and str(run) not in wanted and not is_shared:
+                continue
+            if name == "descriptor":
+                descriptors.add(str(doc.get("uid")))
+            if "descriptor" in doc and str(doc["descriptor"]) not in descriptors:
+                continue
+            if name == "bulk_events":
+                doc = {uid: doc[uid] for uid in doc if uid in descriptors}
             if name == "stop":
-                going.discard(str(doc.get("run_start")))
+                unfinished.discard(str(run))
             yield name, doc
     except SourceError:
-        if going:
+        if unfinished:
             raise
-
-
-def _of(pairs: Iterable[Pair], wanted: Container[str]) -> Iterator[Pair]:
-    descriptors: set[str] = set()
-    for name, doc in pairs:
-        run = doc.get("uid") if name == "start" else doc.get("run_start")
-        is_shared = name in ("resource", "stream_resource")
-        if run is not None and str(run) not in wanted and not is_shared:
-            continue
-        if name == "descriptor":
-            descriptors.add(str(doc.get("uid")))
-        if "descriptor" in doc and str(doc["descriptor"]) not in descriptors:
-            continue
-        if name == "bulk_events":
-            yield name, {uid: doc[uid] for uid in doc if uid in descriptors}
-        else:
-            yield name, doc
 
 
 def is_number(name: str) -> bool:
     """Whether a run's name can be a scan_id."""
-    digits = name.isascii() and name.isdigit() and len(name) <= len(str(LARGEST))
-    return digits and int(name) <= LARGEST
+    digits = name.isascii() and name.isdigit() and len(name) <= len(str(MAX_NUMBER))
+    return digits and int(name) <= MAX_NUMBER
 
 
 def place_from_last(name: str) -> int | None:
-    """Read ``"-1"`` (the last), ``"-2"``… as 0, 1…; None for any other name.
-
-    Examples
-    --------
-    >>> place_from_last("-2"), place_from_last("-0"), place_from_last("-x")
-    (1, None, None)
-    """
+    """Return 0 for ``"-1"`` (the last), 1 for ``"-2"``…; None for any other name."""
     if not name.startswith("-") or not is_number(name[1:]):
         return None
     return int(name[1:]) - 1 if int(name[1:]) else None
 
 
-def may_begin_uid(name: str) -> bool:
-    """Whether a run's name is long enough for the beginning of a uid.
+def is_uid_prefix(name: str) -> bool:
+    """Whether a name is long enough to be the beginning of a uid.
 
-    A mistyped scan_id must not lead to whichever run's uid begins so.
-
-    Examples
-    --------
-    >>> [may_begin_uid(name) for name in ("7f3", "7f3a", "12345", "123456")]
-    [False, True, False, True]
+    A mistyped scan_id must not select some run whose uid happens to begin so.
     """
-    return len(name) >= (LEAST_DIGITS if name.isdigit() else LEAST)
+    return len(name) >= (MIN_DIGITS if name.isdigit() else MIN_PREFIX)
 
 
-def no_such_run(name: str, found: int | str) -> SourceError:
-    """Say that a run's name does not lead to one run."""
-    message = (
-        f"{found} runs match {name!r}; wanted -1 (the last), a scan_id, or as much of "
-        f"a uid as tells it apart: {LEAST} characters at least, {LEAST_DIGITS} where "
+def not_one_run(name: str, found: int | str) -> SourceError:
+    """Return the error for a name that none or several runs have."""
+    return SourceError(
+        f"{found} runs match {name!r}; wanted -1 (the last), a scan_id, or the "
+        f"beginning of one uid: {MIN_PREFIX} characters or more, {MIN_DIGITS} where "
         f"all are digits"
     )
-    return SourceError(message)
 
 
-def _named(newest: list[Mapping[str, Any]], name: str) -> str:
+def _uid_of_named(newest: list[Mapping[str, Any]], name: str) -> str:
     place = place_from_last(name)
     if place is not None:
         found = newest[place : place + 1]
@@ -254,23 +249,21 @@ def _named(newest: list[Mapping[str, Any]], name: str) -> str:
         scans = {name, str(int(name))} if is_number(name) else {name}
         found = [start for start in newest if str(start.get("scan_id")) in scans][:1]
         found = found or [start for start in newest if str(start["uid"]) == name][:1]
-        if not found and may_begin_uid(name):
+        if not found and is_uid_prefix(name):
             found = [start for start in newest if str(start["uid"]).startswith(name)]
     if len(found) != 1:
-        raise no_such_run(name, len(found))
+        raise not_one_run(name, len(found))
     return str(found[0]["uid"])
-
-
-def _fits(held: Any, wanted: Any) -> bool:
-    readings = wanted.readings if isinstance(wanted, Typed) else (wanted,)
-    return any(equal_values(held, reading) for reading in readings)
 
 
 def _query(texts: Iterable[str]) -> dict[str, Any]:
     query: dict[str, Any] = {}
     for text in texts:
-        key, value = _key_and_value(text)
-        if query.setdefault(key, value) != value:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            message = f"--query {text!r} must be KEY=VALUE"
+            raise SettingsError(message)
+        if query.setdefault(key, Typed(value)) != value:
             message = (
                 f"--query {key}={query[key]} and --query {key}={value}: a run has one "
                 f"{key}; ask for one of them"
@@ -279,19 +272,13 @@ def _query(texts: Iterable[str]) -> dict[str, Any]:
     return query
 
 
-def _key_and_value(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        message = f"--query {text!r} is not KEY=VALUE"
-        raise SettingsError(message)
-    return key, Typed(value)
-
-
 def _time(option: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except ValueError:
-        message = f"{option} {text!r} is no time such as 2026-11-22 or 2026-11-22T08:30"
+        message = (
+            f"{option} {text!r} must be a time such as 2026-11-22 or 2026-11-22T08:30"
+        )
         raise SettingsError(message) from None

@@ -1,94 +1,97 @@
-"""Images that are still on a Tiled server."""
+"""Arrays that a Tiled server sends."""
 
 from __future__ import annotations
 
 import math
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 
-from tiffin.errors import ReadError
+from tiffin.sources.prefetch import EventImages, PrefetchedArray
 from tiffin.sources.tiled_server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.sources.prefetch import PrefetchedArray
     from tiffin.sources.tiled_server import TiledServer
 
-__all__ = ["UncompressedArray", "EventImages", "UnreadableImages"]
+__all__ = ["ServedField"]
 
-
-WAITS = (0.5, 2.0, 0.0)
-"""Before a server that is busy is asked again; the last answer counts [s]."""
+RETRY_DELAYS = (0.5, 2.0, 0.0)
+"""Waits after a busy server's answers; the last answer counts [s]."""
 
 BUSY = (429, 502, 503, 504)
-"""What one answers that may do better soon."""
+"""Statuses that may be better soon."""
 
-LONGEST_DETAIL = 300
-"""How much of a server's reason is told."""
+MAX_DETAIL = 300
+"""How much of a server's reason a message quotes [characters]."""
 
 
-class UncompressedArray:
-    """A Tiled array whose slices are asked for uncompressed.
+class ServedField:
+    """One field of a stream, fetched from the server.
 
-    By default the server compresses what it sends, at some 50 ms for 2 MB of counts;
-    on a facility's network, and the more so on this machine, that is the longest part.
-
-    Parameters
-    ----------
-    node : object
-        A Tiled array client.
-    server : TiledServer
-        Asks for them.
-    look : callable, optional
-        Given the first block that has been fetched.
+    An event is `rows_an_event` rows of a Tiled array, or one row if that is None.
     """
 
     def __init__(
-        self,
-        node: Any,
-        server: TiledServer,
-        *,
-        look: Callable[[np.ndarray], object] | None = None,
+        self, node: Any, rows_an_event: int | None, server: TiledServer
     ) -> None:
+        self.node = node
+        self.events = int(node.shape[0]) // (rows_an_event or 1)
+        self.slices = UncompressedSlices(node, server)
+        self._array = PrefetchedArray(self.slices)
+        self._rows_an_event = rows_an_event
+
+    def images(self, k: int) -> EventImages:
+        """Return the images of event k, from 0."""
+        rows = self._rows_an_event
+        return EventImages(self._array, k * (rows or 1), rows)
+
+
+class UncompressedSlices:
+    """A Tiled array whose slices are sent uncompressed.
+
+    By default the server compresses what it sends, at some 50 ms for 2 MB of counts: on
+    a facility's network, and even more on one machine, that takes longest.
+    """
+
+    def __init__(self, node: Any, server: TiledServer) -> None:
         self._node = node
         self._server = server
-        self._look = look
+        self.on_first_block: Callable[[np.ndarray], None] | None = None
         self.shape = node.shape
         self.dtype = np.dtype(node.dtype)
         self.chunks = node.chunks
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Fetch rows `start` to `stop`."""
-        block = self._fetch(rows)
-        look, self._look = self._look, None
-        if look is not None:
-            look(block)
-        return block
-
-    def _fetch(self, rows: slice) -> np.ndarray:
         shape = (rows.stop - rows.start, *self.shape[1:])
-        wanted = math.prod(shape) * self.dtype.itemsize
-        for wait in WAITS:
-            response = self._server.ask(lambda: self._ask(rows, shape), most=wanted)
+        nbytes = math.prod(shape) * self.dtype.itemsize
+        for delay in RETRY_DELAYS:
+            response = self._server.call(
+                lambda: self._request(rows, shape), max_bytes=nbytes
+            )
             if response.status_code not in BUSY:
                 break
-            time.sleep(wait)
+            time.sleep(delay)
         if not response.is_success:
             raise ServerError(f"the Tiled server refuses: {_reason(response)}")
-        if len(response.content) != wanted:
+        if len(response.content) != nbytes:
             message = (
                 f"the Tiled server sends {len(response.content)} bytes, where "
-                f"{self.dtype}{list(shape)} takes {wanted}"
+                f"{self.dtype}{list(shape)} takes {nbytes}"
             )
             raise ServerError(message)
-        return np.frombuffer(response.content, self.dtype).reshape(shape)
+        block = np.frombuffer(response.content, self.dtype).reshape(shape)
+        check, self.on_first_block = self.on_first_block, None
+        if check is not None:
+            check(block)
+        return block
 
-    def _ask(self, rows: slice, shape: tuple[int, ...]) -> Any:
+    def _request(self, rows: slice, shape: tuple[int, ...]) -> Any:
         address = self._node.item["links"]["full"]
         return self._server.client.get(
             address,
@@ -103,85 +106,8 @@ class UncompressedArray:
 
 def _reason(response: Any) -> str:
     """Return a refusal's status, and what the server says of it."""
-    said = f"{response.status_code} {response.reason_phrase}"
+    reason = f"{response.status_code} {response.reason_phrase}"
     with suppress(ValueError, AttributeError):
         detail = str(response.json().get("detail") or "")
-        said += f" ({detail[:LONGEST_DETAIL]})" if detail else ""
-    return said
-
-
-class EventImages:
-    """The images of one event, still on the server.
-
-    Parameters
-    ----------
-    rows : PrefetchedArray
-        A Tiled array, shape (events, ...) or (frames, rows, columns).
-    first, stop : int
-        Which of its rows are the event's.
-    whole : bool
-        Whether the event is one row; if not, its rows are frames.
-    """
-
-    def __init__(
-        self, rows: PrefetchedArray, first: int, stop: int, *, whole: bool
-    ) -> None:
-        self._rows = rows
-        self._first = first
-        self._whole = whole
-        lead = () if whole else (stop - first,)
-        self.shape = (*lead, *rows.shape[1:])
-        self.dtype = rows.dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Fetch a part, as numpy slices it."""
-        keys = key if isinstance(key, tuple) else (key,)
-        part: np.ndarray
-        if self._whole:
-            part = self._rows.row(self._first)[keys]
-        elif isinstance(keys[0], int):
-            part = self._rows.row(self._first + keys[0])[keys[1:]]
-        else:
-            part = np.asarray(self)[keys]
-        return part
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Fetch all of it."""
-        if self._whole:
-            array = self._rows.row(self._first)
-        else:
-            array = np.stack([self[k] for k in range(self.shape[0])])
-        return np.array(array, dtype=dtype or array.dtype, copy=copy)
-
-
-class UnreadableImages:
-    """Images that are there, and that can't be had rightly: asking says why.
-
-    Parameters
-    ----------
-    reason : str
-    shape : tuple of int
-        As announced for an event.
-    """
-
-    def __init__(self, reason: str, shape: tuple[int, ...]) -> None:
-        self._reason = reason
-        self.shape = shape
-        self.ndim = len(shape)
-
-    def __str__(self) -> str:
-        return self._reason
-
-    @property
-    def dtype(self) -> NoReturn:
-        """Raise `ReadError`: so an export knows before any pixel is read."""
-        raise ReadError(self._reason)
-
-    def __getitem__(self, key: Any) -> NoReturn:
-        """Raise `ReadError`."""
-        raise ReadError(self._reason)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        """Raise `ReadError`."""
-        raise ReadError(self._reason)
+        reason += f" ({detail[:MAX_DETAIL]})" if detail else ""
+    return reason

@@ -1,14 +1,14 @@
-"""The files behind an array that Tiled only points at, as stream resources.
+"""Read the files behind an external Tiled array directly, as stream resources.
 
-Tiled keeps which files these are, and in what order, but not where each begins: that is
-found by looking into them.
+Tiled keeps which files these are, and their order, but not with which event each
+begins: the files are opened to find out.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from contextlib import contextmanager
+from bisect import bisect_left, bisect_right
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -23,42 +23,31 @@ if TYPE_CHECKING:
 __all__ = ["ExternalFiles", "FileField", "external_files"]
 
 SAMPLES = (3, 4)
-"""How many values a pixel of colour has."""
+"""How many values a colour pixel has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look into a file tells: whether it is colour, and an event's rows."""
+class FirstFile:
+    """What the first file shows."""
 
     colour: bool
     rows_an_event: int
-    """0 if that can't be told."""
-    more: bool
-    """Whether the file holds more than Tiled tells of."""
+    """0 if the file does not show that."""
+    has_more: bool
+    """Whether the file holds more events than Tiled knows of."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalFiles:
-    """The files of one field.
-
-    Attributes
-    ----------
-    mimetype : str
-    uris : list of str
-        In order.
-    parameters : mapping
-    shape : tuple of int
-        Of an event: (rows, columns), or with leading axes.
-    events : int
-        How many Tiled tells of.
-    roots : RootMap
-    """
+    """The files of one field."""
 
     mimetype: str
     uris: list[str]
     parameters: Mapping[str, Any]
     shape: tuple[int, ...]
+    """Of an event: (rows, columns), or with leading axes."""
     events: int
+    """How many Tiled knows of."""
     roots: RootMap
 
     @property
@@ -67,27 +56,26 @@ class ExternalFiles:
         return "multipart" in self.mimetype.lower()
 
     @cached_property
-    def seen(self) -> Seen | None:
-        """What the first file tells; None if it can't be read here."""
+    def seen(self) -> FirstFile | None:
+        """What the first file shows; None if it can't be read here."""
         try:
             with self._open(self.uris[0]) as rows:
-                held = math.prod(rows.row_shape(0)[: -3 if rows.colour else -2])
-                rows_an_event, rest = divmod(math.prod(self.shape[:-2]), held)
+                images = math.prod(rows.row_shape(0)[: -3 if rows.colour else -2])
+                rows_an_event, rest = divmod(math.prod(self.shape[:-2]), images)
                 count = 0 if rest else rows_an_event
-                more = (
-                    not self.is_sequence and count and _has(rows, self.events * count)
-                )
-                return Seen(bool(rows.colour), count, bool(more))
+                more = count and not self.is_sequence
+                has_more = bool(more and _has(rows, self.events * count))
+                return FirstFile(bool(rows.colour), count, has_more)
         except (Exception, SystemExit):  # noqa: BLE001 (a reader may be a plug-in)
             return None
 
     @property
     def may_be_colour(self) -> bool:
-        """Whether the images may be colour, which the server gives scrambled.
+        """Whether the images may be in colour, which the server gives scrambled.
 
-        A file of colour has its samples last, whatever the descriptor says, and the
-        server only reshapes what it reads. Where the file can't be looked into, one
-        that holds three or four planes of an event is suspected.
+        Colour files have their samples last, whatever the descriptor says, but the
+        server only reshapes what it reads. If the file can't be opened, three or four
+        planes an event are taken for colour.
         """
         if "image/" not in self.mimetype or len(self.shape) < 3:
             return False
@@ -98,67 +86,61 @@ class ExternalFiles:
         return self.shape[-1] in SAMPLES or (several and self.shape[-3] in SAMPLES)
 
     @property
-    def told_by_file(self) -> dict[str, Any]:
-        """What the files tell of an event, as a data key does."""
+    def data_key(self) -> dict[str, Any]:
+        """What the files show of an event, in the terms of a descriptor's data key."""
         shape, dims = [*self.shape], {}
         if self.seen is not None and self.seen.colour and len(shape) > 2:
-            if shape[-1] not in SAMPLES:  # announced first, and stored last
+            if shape[-1] not in SAMPLES:  # declared first, but stored last
                 shape = [*shape[:-3], *shape[-2:], shape[-3]]
-            lead = [f"axis_{n}" for n in range(len(shape) - 3)]
-            dims = {"dims": [*lead, "y", "x", "rgb"]}
+            leading = [f"axis_{n}" for n in range(len(shape) - 3)]
+            dims = {"dims": [*leading, "y", "x", "rgb"]}
         return {"shape": shape, "external": "STREAM:", **dims}
 
     def field(self, uid: str, key: str) -> FileField:
-        """Make stream resources of the files.
-
-        Raises
-        ------
-        ReadError
-            If they can't be told to be the events that Tiled tells of.
-        """
-        resource = {"data_key": key, "mimetype": self.mimetype}
-        if self.is_sequence or len(self.uris) == 1:
-            parameters = {**self.parameters}
-            if self.is_sequence:
-                files = self._files_an_event(key)
-                parameters |= {"uris": self.uris, "files_per_datum": files}
-            only = {"uid": uid, "uri": self.uris[0], "parameters": parameters}
-            return FileField([{**resource, **only}], [0, self.events])
-        counts = [self._events_in(uri) for uri in self.uris]
-        if sum(counts) != self.events:
-            message = (
-                f"the files of {key!r} hold {' + '.join(map(str, counts))} events, "
-                f"Tiled tells of {self.events}"
-            )
-            raise ReadError(message)
-        each = [
-            {**resource, "uid": f"{uid}/{n}", "uri": uri, "parameters": self.parameters}
-            for n, uri in enumerate(self.uris)
+        """Return stream resources, or raise ReadError if their events are unclear."""
+        bounds, parameters = [0, self.events], {**self.parameters}
+        uris = self.uris
+        if self.is_sequence:
+            files_per_datum, rest = divmod(len(uris), max(self.events, 1))
+            if rest or not files_per_datum:
+                message = (
+                    f"Tiled lists {len(uris)} file(s) of {key!r} for {self.events} "
+                    f"event(s), and does not keep which"
+                )
+                raise ReadError(message)
+            parameters |= {"uris": uris, "files_per_datum": files_per_datum}
+            uris = uris[:1]
+        elif len(uris) > 1:
+            counts = [self._count_events(uri) for uri in uris]
+            if sum(counts) != self.events:
+                message = (
+                    f"the files of {key!r} hold {' + '.join(map(str, counts))} events, "
+                    f"Tiled tells of {self.events}"
+                )
+                raise ReadError(message)
+            bounds = [0, *accumulate(counts)]
+        resources = [
+            {
+                "uid": uid if len(uris) == 1 else f"{uid}/{n}",
+                "data_key": key,
+                "mimetype": self.mimetype,
+                "uri": uri,
+                "parameters": parameters,
+            }
+            for n, uri in enumerate(uris)
         ]
-        return FileField(each, [0, *accumulate(counts)])
+        return FileField(resources, bounds)
 
-    def _files_an_event(self, key: str) -> int:
-        files, rest = divmod(len(self.uris), max(self.events, 1))
-        if rest or not files:
-            message = (
-                f"Tiled lists {len(self.uris)} file(s) of {key!r} for {self.events} "
-                f"event(s), and does not keep which"
-            )
-            raise ReadError(message)
-        return files
-
-    def _events_in(self, uri: str) -> int:
+    def _count_events(self, uri: str) -> int:
         rows_an_event = self.seen.rows_an_event if self.seen else 0
         if not rows_an_event:
-            message = (
-                f"{self.uris[0]} does not tell how many of its rows are an event's"
-            )
+            message = f"{self.uris[0]} does not show how many of its rows are an event"
             raise ReadError(message)
-        most = self.events * rows_an_event + 1
+        limit = self.events * rows_an_event + 1
         with self._open(uri) as rows:
-            found = bisect_left(range(most), 1, key=lambda row: not _has(rows, row))
-        events, rest = divmod(found, rows_an_event)
-        return events + bool(rest)  # which is one too many, and found out
+            count = bisect_left(range(limit), 1, key=lambda row: not _has(rows, row))
+        events, rest = divmod(count, rows_an_event)
+        return events + bool(rest)  # one too many, which is then noticed
 
     @contextmanager
     def _open(self, uri: str) -> Iterator[Rows]:
@@ -182,30 +164,24 @@ class ExternalFiles:
 class FileField:
     """One field of a stream, in files.
 
-    Parameters
-    ----------
-    resources : list of dict
-        Stream resources, each of which counts its events from its own start.
-    bounds : list of int
-        The event that each begins with, and the end.
+    Each stream resource counts its events from its own start; `bounds` are the events
+    that they begin with, and the end.
     """
 
     def __init__(self, resources: list[dict[str, Any]], bounds: list[int]) -> None:
         self.resources = resources
         self._bounds = bounds
 
-    def datum(
-        self, k: int, seq_num: int, descriptor: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
-        """Return the stream datum of event k, from 0; None behind the end."""
-        if k >= self._bounds[-1]:
+    def datum(self, k: int, seq_num: int, descriptor: str) -> dict[str, Any] | None:
+        """Return the stream datum of event k, from 0; None behind the last one."""
+        n = bisect_right(self._bounds, k) - 1
+        if n == len(self.resources):
             return None
-        n = next(n for n, stop in enumerate(self._bounds[1:]) if k < stop)
         uid, index = self.resources[n]["uid"], k - self._bounds[n]
         return {
             "uid": f"{uid}/{index}",
             "stream_resource": uid,
-            "descriptor": descriptor["uid"],
+            "descriptor": descriptor,
             "indices": {"start": index, "stop": index + 1},
             "seq_nums": {"start": seq_num, "stop": seq_num + 1},
         }
@@ -214,14 +190,14 @@ class FileField:
 def external_files(
     sources: Any, shape: tuple[int, ...], events: int, roots: RootMap
 ) -> ExternalFiles | None:
-    """Find the files behind an array; None if the server holds it itself."""
+    """Return the files behind an array; None if the server holds it itself."""
     (source, *_) = sources or [None]
     if source is None or not source.assets or source.management != "external":
         return None
     assets = sorted(source.assets, key=lambda asset: asset.num or 0)
     return ExternalFiles(
         mimetype=source.mimetype,
-        uris=[_mended(asset.data_uri, roots) for asset in assets],
+        uris=[_existing(asset.data_uri, roots) for asset in assets],
         parameters=dict(source.parameters or {}),
         shape=shape,
         events=events,
@@ -237,20 +213,12 @@ def _has(rows: Rows, row: int) -> bool:
     return True
 
 
-def _is_here(uri: str, roots: RootMap) -> bool:
-    try:
-        return roots.locate(uri).exists()
-    except TiffinError:
-        return False
-
-
-def _mended(uri: str, roots: RootMap) -> str:
-    """Put the '/' back that is lost where a resource path had none at its end."""
-    if _is_here(uri, roots):
-        return uri
+def _existing(uri: str, roots: RootMap) -> str:
+    """Insert the '/' that is lost if a resource path did not end with one."""
     head, _, name = uri.rpartition("/")
-    for cut in range(1, len(name)):
-        mended = f"{head}/{name[:cut]}/{name[cut:]}"
-        if _is_here(mended, roots):
-            return mended
+    cuts = (f"{head}/{name[:n]}/{name[n:]}" for n in range(1, len(name)))
+    for candidate in (uri, *cuts):
+        with suppress(TiffinError):
+            if roots.locate(candidate).exists():
+                return candidate
     return uri

@@ -1,6 +1,6 @@
-"""What is asked of a server comes to an end: in time, and of a size that was expected.
+"""Limit what a Tiled server may send: each reply in time and in size.
 
-A client's own time-outs begin anew with every byte, and it unpacks whatever it is sent.
+The client's own timeouts restart with every byte, and it decompresses whatever it gets.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import ReadError, SettingsError, SourceError
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["TIMEOUT", "TiledServer", "ServerError", "SlowServerError", "check_timeout"]
+__all__ = ["TIMEOUT", "ServerError", "SlowServerError", "TiledServer", "check_timeout"]
 
 T = TypeVar("T")
 
 TIMEOUT = 120.0
-"""How long a reply may take, whole [s]."""
+"""Default time limit for a complete reply [s]."""
 
-LARGEST = 2**28
-"""What a reply may take that is no image [bytes]."""
+MAX_REPLY = 2**28
+"""Size limit for a reply that is not an image [bytes]."""
 
-LEAST = 2**16
-"""What any reply may take: an error tells its reason [bytes]."""
+MIN_LIMIT = 2**16
+"""Any reply may be this large: an error message must fit [bytes]."""
+
+CHANGING_HOOKS = threading.Lock()
 
 
 class ServerError(ReadError, SourceError):
@@ -36,181 +39,141 @@ class ServerError(ReadError, SourceError):
 
 
 class SlowServerError(ServerError):
-    """A reply that did not come in time."""
+    """A reply that did not arrive in time."""
 
 
 def check_timeout(seconds: Any) -> float:
-    """Refuse what is no time to wait.
-
-    Raises
-    ------
-    SettingsError
-    """
+    """Return a timeout as a float, or raise SettingsError."""
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not number or not 0 < seconds <= threading.TIMEOUT_MAX:
-        message = f"timeout={seconds!r} is no number of seconds above 0"
+        message = f"timeout={seconds!r} must be a number of seconds above 0"
         raise SettingsError(message)
     return float(seconds)
 
 
-class _Bounds:
-    """What holds for the requests of one thread."""
-
-    def __init__(self, seconds: float, most: int) -> None:
-        self.seconds = seconds
-        self.until = time.monotonic() + seconds
-        self.most = max(most, LEAST)
-
-    def late(self) -> SlowServerError:
-        return SlowServerError(
-            f"the Tiled server's reply was not complete after {self.seconds:g} s "
-            f"(timeout= allows more)"
-        )
-
-
-_OF_THREAD = threading.local()
-_HOOKING = threading.Lock()
-
-
 class TiledServer:
-    """A server that is asked through a user's client, which is left as it is.
-
-    Parameters
-    ----------
-    client : httpx.Client
-    seconds : float
-        How long each reply may take, whole.
-    """
+    """Calls a user's Tiled client within limits; the client itself stays unchanged."""
 
     def __init__(self, client: httpx.Client, seconds: float = TIMEOUT) -> None:
         self.client = client
         self.seconds = seconds
 
-    def ask(self, call: Callable[[], T], *, most: int = LARGEST) -> T:
-        """Call something that makes requests, and give what it gives.
+    def call(self, function: Callable[[], T], *, max_bytes: int = MAX_REPLY) -> T:
+        """Return what a function returns; limit its time and the size of each reply.
 
-        Parameters
-        ----------
-        call : callable
-            It is left behind, in a thread of its own, when it takes too long.
-        most : int
-            What each reply may take [bytes].
-
-        Raises
-        ------
-        SlowServerError
-            If it is not done in time.
-        ServerError
-            If a reply is larger, compressed although it should not be, or a web page.
+        The function runs in a thread of its own, which is abandoned if it is late. A
+        reply that is too large, compressed or a web page is a ServerError.
         """
-        done: Future[T] = Future()
-        bounds = _Bounds(self.seconds, most)
+        import httpx
+
+        limits = _Limits(self.seconds, max_bytes)
+        result: Future[T] = Future()
 
         def run() -> None:
-            _OF_THREAD.bounds = bounds
-            self._hook()
-            try:
-                done.set_result(call())
-            except BaseException as error:  # noqa: BLE001 (raised by who has asked)
-                done.set_exception(error)
-            finally:
-                self._unhook()
+            with limits.applied_to(self.client):
+                try:
+                    result.set_result(function())
+                except BaseException as error:  # noqa: BLE001 (raised in the caller)
+                    result.set_exception(error)
 
         threading.Thread(target=run, name="tiffin-ask", daemon=True).start()
         try:
-            return done.result(self.seconds)
+            return result.result(self.seconds)
         except TimeoutError:
-            if done.done():
+            if result.done():
                 raise
-            raise bounds.late() from None
-        except Exception as error:
-            if not any(
-                cls.__name__ == "TimeoutException" for cls in type(error).__mro__
-            ):
-                raise
+            raise limits.too_slow() from None
+        except httpx.TimeoutException as error:
             message = f"the Tiled server's reply did not come in time: {error}"
             raise SlowServerError(message) from error
 
-    def _hook(self) -> None:
-        with _HOOKING:  # lists are replaced: other threads go through them
-            hooks = self.client.event_hooks
-            self.client.event_hooks = {
-                "request": [*hooks["request"], _ask_plainly],
-                "response": [*hooks["response"], _bound],
-            }
 
-    def _unhook(self) -> None:
-        with _HOOKING:
-            hooks = {name: [*each] for name, each in self.client.event_hooks.items()}
-            hooks["request"].remove(_ask_plainly)
-            hooks["response"].remove(_bound)
-            self.client.event_hooks = hooks
+class _Limits:
+    """Limits of the requests that one thread makes."""
 
+    def __init__(self, seconds: float, max_bytes: int) -> None:
+        self.seconds = seconds
+        self.deadline = time.monotonic() + seconds
+        self.max_bytes = max(max_bytes, MIN_LIMIT)
 
-def _ask_plainly(request: httpx.Request) -> None:
-    if getattr(_OF_THREAD, "bounds", None) is not None:
-        request.headers["Accept-Encoding"] = "identity"
+    @contextmanager
+    def applied_to(self, client: httpx.Client) -> Iterator[None]:
+        """Apply the limits to this thread's requests through a client."""
+        self._thread = threading.get_ident()
+        ours: dict[str, Any] = {
+            "request": self._ask_uncompressed,
+            "response": self._check,
+        }
+        with CHANGING_HOOKS:  # lists are replaced: other threads iterate over them
+            hooks = client.event_hooks
+            client.event_hooks = {name: [*hooks[name], ours[name]] for name in ours}
+        try:
+            yield
+        finally:
+            with CHANGING_HOOKS:
+                hooks = client.event_hooks
+                client.event_hooks = {
+                    name: [hook for hook in hooks[name] if hook != ours[name]]
+                    for name in ours
+                }
 
+    def _ask_uncompressed(self, request: httpx.Request) -> None:
+        if threading.get_ident() == self._thread:
+            request.headers["Accept-Encoding"] = "identity"
 
-def _bound(response: httpx.Response) -> None:
-    """Look at a reply before its body is read, and bound that."""
-    bounds = getattr(_OF_THREAD, "bounds", None)
-    if bounds is None or isinstance(response.stream, _bounded_type()):
-        return
-    encoding = response.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        message = (
-            f"the Tiled server compresses its reply ({encoding}), which was not asked "
-            f"for: is there a proxy that does? It has to leave replies as they are"
-        )
-        raise ServerError(message)
-    page = response.headers.get("Content-Type", "").lower().startswith("text/html")
-    if page and response.is_success:
-        raise ServerError(web_page(str(response.request.url.copy_with(query=None))))
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and len(announced) < 20 and int(announced) > bounds.most:
-        raise _too_large(bounds)
-    response.stream = _bounded_type()(response.stream, bounds)
+    def _check(self, response: httpx.Response) -> None:
+        """Check a reply's headers, and limit its body, before that is read."""
+        if threading.get_ident() != self._thread:
+            return
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            message = (
+                f"the Tiled server compresses its reply ({encoding}), though it was "
+                f"asked not to: is there a proxy that does? Configure it to pass "
+                f"replies on unchanged"
+            )
+            raise ServerError(message)
+        kind = response.headers.get("Content-Type", "").lower()
+        if kind.startswith("text/html") and response.is_success:
+            message = (
+                f"{response.request.url.copy_with(query=None)} answers with a web page "
+                f"(HTML), not as a Tiled server does: is it a login page, or a proxy? "
+                f"Give the server's own address, and its key"
+            )
+            raise ServerError(message)
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and (len(length) > 19 or int(length) > self.max_bytes):
+            raise self._too_large()
+        response.stream = self._limited(response.stream)
 
-
-def web_page(address: str) -> str:
-    """Say that an address has a web page where a Tiled server should answer."""
-    return (
-        f"{address} answers with a web page (HTML), not as a Tiled server does: is it "
-        f"a login's or a proxy's? Give the server's own address, and its key"
-    )
-
-
-def _too_large(bounds: _Bounds) -> ServerError:
-    message = f"the Tiled server sends more than the {bounds.most} bytes expected"
-    return ServerError(message)
-
-
-def _bounded_type() -> Any:
-    """Give the class of bounded streams: httpx is imported where it is there anyway."""
-    global _BOUNDED
-    if _BOUNDED is None:
+    def _limited(self, stream: Any) -> httpx.SyncByteStream:
         import httpx
 
-        class Bounded(httpx.SyncByteStream):
-            def __init__(self, stream: Any, bounds: _Bounds) -> None:
-                self._stream, self._bounds = stream, bounds
+        limits = self
 
+        class Limited(httpx.SyncByteStream):
             def __iter__(self) -> Iterator[bytes]:
                 count = 0
-                for chunk in self._stream:
+                for chunk in stream:
                     count += len(chunk)
-                    if count > self._bounds.most:
-                        raise _too_large(self._bounds)
-                    if time.monotonic() > self._bounds.until:
-                        raise self._bounds.late()
+                    if count > limits.max_bytes:
+                        raise limits._too_large()
+                    if time.monotonic() > limits.deadline:
+                        raise limits.too_slow()
                     yield chunk
 
             def close(self) -> None:
-                self._stream.close()
+                stream.close()
 
-        _BOUNDED = Bounded
-    return _BOUNDED
+        return Limited()
 
+    def _too_large(self) -> ServerError:
+        return ServerError(
+            f"the Tiled server sends more than the {self.max_bytes} bytes expected"
+        )
 
-_BOUNDED: Any = None
+    def too_slow(self) -> SlowServerError:
+        return SlowServerError(
+            f"the Tiled server's reply was not complete after {self.seconds:g} s "
+            f"(timeout= allows more)"
+        )

@@ -34,9 +34,6 @@ EVENT_KEYS = ("seq_num", "time", "uid", "data", "timestamps", "filled", "descrip
 DATA_KEYS = ("data", "timestamps", "filled")
 """The keys of an event that have an item for each data key."""
 
-TEXT_TYPES = "s"
-NUMBER_TYPES = "bcdeEfFgGnoxX%"
-
 
 def check_start(parts: tuple[Part, ...], start: Any, style: Style) -> None:
     """Raise the error that all names of a run would raise."""
@@ -91,24 +88,11 @@ def field_to_add(
     image_fields: int,
     streams: int,
 ) -> str | None:
-    """Return what a template needs to give each image of a run its own name.
+    """Return the field that a template needs to give each image its own name, or None.
 
-    Parameters
-    ----------
-    fields : iterable of Field
-        The fields of the template.
-    num_points : object
-        The number of events that the start document announces. Anything but the whole
-        number 1 means several.
-    images : int
-        The number of images in an event.
-    image_fields, streams : int
-        How many image fields and streams are exported.
-
-    Returns
-    -------
-    str or None
-        A field such as ``"{i}"``, or None if the names can differ.
+    `num_points` is from the start document: anything but the whole number 1 means
+    several events. `images` counts those of one event, `image_fields` and `streams`
+    what is exported of a run.
 
     Examples
     --------
@@ -186,30 +170,29 @@ def _not_announced(field: Field, descriptor: Any, stream: str) -> MissingKeyErro
 
 def _check_format(field: Field, reference: Reference, descriptor: Any) -> None:
     """Refuse a format for numbers on text and the reverse, and whole arrays."""
-    keys = reference.keys
-    if keys[0] != "data" or len(keys) < 2:
+    first, *rest = reference.keys
+    if first != "data" or len(rest) != 1:
         return
-    dtype = plain(follow(descriptor, "data_keys", keys[1], "dtype"))
-    shape = follow(descriptor, "data_keys", keys[1], "shape")
+    (key,) = rest
+    dtype = plain(follow(descriptor, "data_keys", key, "dtype"))
+    shape = follow(descriptor, "data_keys", key, "shape")
     if type(dtype) is not str:
         return
+    message = ""
     empty = issubclass(type(shape), (list, tuple)) and item(shape, "0") is MISSING
-    if dtype == "array" and len(keys) == 2 and not empty:
+    if dtype == "array" and not empty:
         message = (
-            f"{_shown(field)} is an array of shape {_sizes(shape)}: choose one item of "
-            f"it, as in '{{{reference}[0]}}'"
+            f" is an array of shape {_sizes(shape)}: choose one item of it, as in "
+            f"'{{{reference}[0]}}'"
         )
-        raise TemplateError(message, column=field.column)
-    is_text, is_number = dtype == "string", dtype in ("number", "integer")
-    wrong = (is_text and field.type and field.type in NUMBER_TYPES) or (
-        is_number and field.type and field.type in TEXT_TYPES
-    )
-    if wrong and len(keys) == 2:
+    is_scalar = dtype in ("string", "number", "integer")
+    if is_scalar and field.type and (dtype == "string") != (field.type == "s"):
         message = (
-            f"{_shown(field)}: {shortened(keys[1], quoted=True)} is a {dtype}, and "
+            f": {shortened(key, quoted=True)} is a {dtype}, and "
             f"'{field.specification}' is not for a {dtype}"
         )
-        raise TemplateError(message, column=field.column)
+    if message:
+        raise TemplateError(_shown(field) + message, column=field.column)
 
 
 def _shown(field: Field) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
-from tiffin.template.grammar import Field, Part, Segment
+from tiffin.template.grammar import AXES, Field, Part, Segment
 from tiffin.template.lookup import missing_key_error
 from tiffin.template.text import renderer_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_PLAIN = {
+_VALUES = {
     "stream": "the stream's name",
     "field": "the image field's name",
     "i": "the image's index in its event, from 0",
@@ -26,6 +26,10 @@ _PLAIN = {
     "time": "the frame's own time",
     "kind": "light, dark, or sub where a dark was subtracted",
     "motors": "the scanned motors, each with its value and unit",
+    **{
+        root: f"the image's index along leading axis {axis} of its event, from 0"
+        for axis, root in enumerate(AXES)
+    },
 }
 _DOCUMENTS = {
     "start": "the start document",
@@ -92,12 +96,9 @@ def _meaning(field: Field, style: Style) -> str:
 
 def _value(reference: Reference) -> str:
     if not reference.keys:
-        if reference.root in _PLAIN:
-            return _PLAIN[reference.root]
-        axis = reference.root[1:]
-        return f"the image's index along leading axis {axis} of its event, from 0"
-    where = _DOCUMENTS[reference.root]
-    return " in ".join([repr(key) for key in reversed(reference.keys)]) + f" of {where}"
+        return _VALUES[reference.root]
+    keys = " in ".join(map(repr, reversed(reference.keys)))
+    return f"{keys} of {_DOCUMENTS[reference.root]}"
 
 
 def _example(

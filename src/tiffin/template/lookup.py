@@ -58,16 +58,13 @@ class AmbiguousKey:
 def find(reference: Reference, names: Any) -> Any:
     """Return the value that a reference asks for, or `MISSING`.
 
-    Parameters
-    ----------
-    reference : Reference
-    names : mapping
-        The value of each root. ``run``, ``time``, ``motors`` and ``config`` are made
-        from the documents if they are not given.
+    `names` has the value of each root. ``run``, ``time``, ``motors`` and ``config`` are
+    made from the documents if they are not given.
     """
     root, keys = reference.root, reference.keys
-    value = item(names, root)
+    value = names.get(root) if type(names) is dict else item(names, root)
     if value is MISSING or value is None:
+        value = MISSING
         if root == "config":
             value, keys = _configured(keys[0], names), keys[1:]
         elif root == "run":
@@ -77,8 +74,6 @@ def find(reference: Reference, names: Any) -> Any:
             value = follow(names, "event", "time")
         elif root == "motors":
             value = _motors(names)
-    if value is None:
-        return MISSING
     return value if type(value) is AmbiguousKey else follow(value, *keys)
 
 
@@ -112,15 +107,9 @@ def run_label(start: Any) -> str:
 def missing_key_error(
     field: Field, names: Any, where: str | None = None
 ) -> MissingKeyError:
-    """Return the error for a field without a value; it suggests the nearest keys.
+    """Return the error for a field without a value; it suggests similar keys.
 
-    Parameters
-    ----------
-    field : Field
-    names : mapping
-        The value of each root.
-    where : str, optional
-        How the message refers to the document.
+    `where` is how the message refers to the document.
     """
     root, keys = field.references[-1].root, field.references[-1].keys
     message = f"template field '{shortened(str(field))}' "

@@ -43,9 +43,6 @@ CUT_MARK = "~"
 _SPACE_FOR_VALUES = len(CUT_MARK) + 8
 """Bytes that literal text leaves to values: enough for the hash of a name."""
 
-_ALWAYS_SHORT = LONGEST_COMPONENT // 4
-"""So many characters fit into a component whatever they are."""
-
 _RESERVED = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])"
     r"(?= *(?:\.|$))",
@@ -57,20 +54,20 @@ _RESERVED_BEGIN = frozenset({"con", "prn", "aux", "nul", "com", "lpt"})
 
 
 def is_safe(path: str) -> bool:
-    """Return whether a path is surely fine as it is; nearly all are."""
-    if path.isascii():
-        if not 0 < len(path) <= LONGEST_COMPONENT:
-            return False
-    elif not 0 < len(path) <= _ALWAYS_SHORT or not is_normalized("NFC", path):
+    """Return whether a path is fine as it is, as nearly all are, by quick checks."""
+    if not path.isascii() and not is_normalized("NFC", path):
+        return False
+    length = len(path) if path.isascii() else _length(path)
+    if not 0 < length <= LONGEST_COMPONENT:
         return False
     if path[0] in "./ " or path[-1] in ". /":
         return False
     if "/" not in path:
-        return path[:3].lower() not in _RESERVED_BEGIN
+        return path[:3].lower() not in _RESERVED_BEGIN or not _RESERVED.match(path)
     if "/." in path or "./" in path or "//" in path or " /" in path or "/ " in path:
         return False
-    for part in path.split("/"):  # noqa: SIM110 (all() takes twice as long)
-        if part[:3].lower() in _RESERVED_BEGIN:
+    for part in path.split("/"):
+        if part[:3].lower() in _RESERVED_BEGIN and _RESERVED.match(part):
             return False
     return True
 
@@ -80,12 +77,7 @@ def safe_path(pieces: list[Piece]) -> str:
 
     Dots and spaces at its ends are removed. The longest values of a component that is
     too long are cut, and a hash of the whole keeps different names apart. A name that
-    Windows reserves gets an underscore.
-
-    Raises
-    ------
-    TemplateError
-        If a component is empty, or its literal text would have to be changed.
+    Windows reserves gets an underscore. A component that is still no name is refused.
 
     Examples
     --------
@@ -136,12 +128,7 @@ def check_path_length(path: str) -> None:
 
 
 def check_outline(template: Parsed, text: str) -> None:
-    """Refuse a template whose literal text can't be part of any name.
-
-    Raises
-    ------
-    TemplateError
-    """
+    """Refuse a template whose literal text can't be part of any name."""
     outline, columns = template.outline, template.columns
     if outline[outline.rfind("/") + 1 :] in ("", ".", ".."):
         message = f"template {shortened(text, quoted=True)} ends without a file name"
@@ -209,7 +196,7 @@ def _marked(pieces: list[Piece], text: str) -> list[Piece]:
     stem = len(text.partition(".")[0].rstrip(" "))
     begin, changed = 0, pieces
     for n, (piece, is_value) in enumerate(pieces):
-        if is_value and begin < stem:
+        if is_value and begin <= stem:
             at = min(len(piece), stem - begin)
             marked = piece[:at] + REPLACEMENT + piece[at:]
             changed = [*pieces[:n], (marked, True), *pieces[n + 1 :]]

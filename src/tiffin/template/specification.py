@@ -46,18 +46,7 @@ def is_strftime(specification: str) -> bool:
 
 
 def check_specification(specification: str, column: int) -> None:
-    """Refuse a specification that fits no value, or whose result fits no name.
-
-    Parameters
-    ----------
-    specification : str
-    column : int
-        The column of its first character.
-
-    Raises
-    ------
-    TemplateError
-    """
+    """Refuse a specification at a column that fits no value, or gives no name."""
     if is_strftime(specification):
         _check_strftime(specification, column)
         return

@@ -90,11 +90,6 @@ class Template:
         check_outline(parsed, text)
         self._set(text, parsed.lead, parsed.parts, style)
 
-    @classmethod
-    def parse(cls, text: str, **options: Any) -> Template:
-        """Return a template: the same as calling the class."""
-        return cls(text, **options)
-
     def _set(self, text: str, lead: str, parts: tuple[Part, ...], style: Style) -> None:
         self.text, self.style = text, style
         self._lead, self._parts = lead, parts

@@ -71,10 +71,9 @@ def pieces_of(part: Part, style: Style, names: Any) -> list[Piece]:
     """Return the texts of a part, each with whether it is a value."""
     if isinstance(part, str):
         return [(part, False)]
-    if isinstance(part, Field):
-        return [(renderer_of(part, style)(names) or "", True)]
-    if not renderer_of(part, style)(names):
-        return []
+    text = renderer_of(part, style)(names) or ""
+    if isinstance(part, Field) or not text:
+        return [(text, True)]
     return [piece for inner in part.parts for piece in pieces_of(inner, style, names)]
 
 
@@ -82,8 +81,13 @@ def _segment_renderer(segment: Segment, style: Style) -> Renderer:
     parts = [p if isinstance(p, str) else renderer_of(p, style) for p in segment.parts]
 
     def render(names: Any) -> str:
-        texts = [part if isinstance(part, str) else part(names) for part in parts]
-        return "" if None in texts else "".join(texts)  # type: ignore[arg-type]
+        texts = []
+        for part in parts:
+            text = part if isinstance(part, str) else part(names)
+            if text is None:
+                return ""
+            texts.append(text)
+        return "".join(texts)
 
     return render
 
@@ -173,13 +177,7 @@ def _motors_renderer(field: Field, reference: Reference, style: Style) -> Render
 def _formatted(
     value: Any, field: Field, style: Style, motor: str | None = None
 ) -> str | None:
-    """Format a value as its field asks. Return None if it is blank.
-
-    Raises
-    ------
-    TemplateError
-        If the specification does not fit the value.
-    """
+    """Format a value as its field asks, or raise; return None if it is blank."""
     value = _plain(value, field)
     if is_missing(value):
         return None

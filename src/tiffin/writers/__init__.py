@@ -1,7 +1,7 @@
 """Write an image as a file that is there whole or not at all.
 
-`SeriesWriter` lays one image out as a plain TIFF; `publish` gives it its name;
-`same_bytes` and `checksum_of` look at what is there.
+A `Writer` turns an image into bytes, `FORMATS` finds it by name; `publish` gives a file
+its name; `same_bytes` and `checksum_of` look at what is there.
 """
 
 from tiffin.writers.checksums import (
@@ -11,24 +11,26 @@ from tiffin.writers.checksums import (
     checksum_of,
     difference,
     same_bytes,
+    write_buffers,
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
+from tiffin.writers.protocol import Writer
 from tiffin.writers.publish import dated, publish
-from tiffin.writers.series import (
+from tiffin.writers.tiff_series import (
     WRITABLE,
-    SeriesWriter,
-    Writer,
+    TiffWriter,
     check_writable,
     file_size,
 )
 
 __all__ = [
+    "FORMATS",
     "WRITABLE",
     "Buffer",
     "Checksum",
     "Compression",
-    "SeriesWriter",
+    "TiffWriter",
     "Writer",
     "Written",
     "check_writable",
@@ -40,4 +42,8 @@ __all__ = [
     "dated",
     "publish",
     "same_bytes",
+    "write_buffers",
 ]
+
+FORMATS: dict[str, type[TiffWriter]] = {"tiff": TiffWriter}
+"""The writers, by the name of their format."""

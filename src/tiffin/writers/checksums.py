@@ -29,12 +29,16 @@ __all__ = [
     "checksum_over",
     "difference",
     "same_bytes",
+    "write_buffers",
 ]
 
 Checksum = Literal["crc32", "sha256", "none"]
 CHECKSUMS = ("crc32", "sha256", "none")
 
 Buffer = bytes | bytearray | memoryview
+
+_AT_ONCE = 1024
+"""How many buffers the system gathers in one write (IOV_MAX on Linux)."""
 
 _BLOCK = 1 << 20
 """How much of a file is held at a time [bytes]: it fits a processor's cache."""
@@ -76,6 +80,60 @@ def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
     for buffer in buffers:
         value = _crc32(buffer, value) if buffer else value
     return f"crc32:{value:08x}"
+
+
+def write_buffers(
+    descriptor: int, buffers: list[Buffer], kind: str = "crc32"
+) -> Written:
+    """Write buffers to an open file.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of a file opened for writing.
+    buffers : list
+        In their order in the file.
+    kind : {"crc32", "sha256", "none"}
+
+    Returns
+    -------
+    Written
+        The number of bytes, and their checksum.
+
+    Raises
+    ------
+    OSError
+        If the file can't be written.
+    """
+    checksum = checksum_over(buffers, kind)
+    return Written(write_all(descriptor, buffers), checksum)
+
+
+def write_all(descriptor: int, buffers: list[Buffer]) -> int:
+    """Write all buffers, however many calls the system makes of it.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    """
+    done = os.writev(descriptor, buffers[:_AT_ONCE])
+    total = sum([memoryview(buffer).nbytes for buffer in buffers])
+    if done < total:
+        _write_rest(descriptor, buffers, done)
+    return total
+
+
+def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
+    """Go on behind the bytes that are written already."""
+    waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    while True:
+        while waiting and done >= waiting[0].nbytes:
+            done -= waiting.pop(0).nbytes
+        if not waiting:
+            return
+        waiting[0] = waiting[0][done:]
+        done = os.writev(descriptor, waiting[:_AT_ONCE])
 
 
 def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
@@ -140,7 +198,7 @@ def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> boo
     path : str, path-like or int
         A descriptor is read from where it stands, and closed.
     buffers : list
-        In their order in the file; as `SeriesWriter.buffers` gives them.
+        In their order in the file; as `TiffWriter.buffers` gives them.
 
     Raises
     ------

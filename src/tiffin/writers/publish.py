@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tiffin.errors import ExistsError, TiffinError, WriteError
 from tiffin.folders import Folders, sync_folder
 from tiffin.writers.leftovers import temporary_name
-from tiffin.writers.naming import (
+from tiffin.writers.link import (
     link_descriptor,
     name_temporary,
     replace_by_temporary,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,11 +71,8 @@ def _first_image(source: Any) -> Mapping[str, Any]:
         join_events=True,
         late_documents=LateDocuments.scan(_unbroken(documents)),
     )
-    for name, doc in documents:
-        for frame in assembler(name, doc):
-            if frame.i is not None:
-                return frame.names()
-    for frame in assembler.finish():
+    frames = (frame for name, doc in documents for frame in assembler(name, doc))
+    for frame in chain(frames, assembler.finish()):
         if frame.i is not None:
             return frame.names()
     message = "the run of the example holds no image"

@@ -16,20 +16,19 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from tiffin.records import Record
     from tiffin.settings import Settings
-
-    Planned = tuple[tuple[int, ...] | None, np.dtype | None, str]
 
 __all__ = ["check_room"]
 
 
-def check_room(settings: Settings, planned: Iterable[Planned]) -> NoRoomError | None:
-    """Compare what is planned with what is free.
+def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | None:
+    """Compare the size of planned files with what is free on the disk.
 
     Parameters
     ----------
     settings : Settings
-    planned : iterable of (shape, dtype, path)
+    planned : iterable of Record
         Of the frames that are to be written. Those of unknown size don't count, nor do
         corrections that change it, or compression.
 
@@ -37,13 +36,14 @@ def check_room(settings: Settings, planned: Iterable[Planned]) -> NoRoomError | 
     -------
     NoRoomError or None
     """
-    if settings.writer.compression is not None:
+    if settings.compression is not None:
         return None
     if any(not isinstance(step, Cast) for step in settings.steps):
         return None
     size = lru_cache(64)(partial(_size, settings))
     needed = sum(
-        size(shape, dtype) - _taken(settings, path) for shape, dtype, path in planned
+        size(record.shape, record.dtype) - _taken(settings, str(record.file))
+        for record in planned
     )
     free = _free(settings.directory)
     if free is None or needed <= free:

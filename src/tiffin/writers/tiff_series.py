@@ -6,48 +6,38 @@ are prepared once for each shape and dtype, so that a file costs one gathered wr
 
 from __future__ import annotations
 
+import json
 import math
-import os
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError
 from tiffin.frames import too_large
-from tiffin.writers.checksums import (
-    Buffer,
-    Checksum,
-    Written,
-    check_kind,
-    checksum_over,
-)
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.layout import LARGEST, around, size_around
+from tiffin.writers.tiff_layout import LARGEST, around, size_around
 
-__all__ = ["WRITABLE", "SeriesWriter", "Writer", "check_writable", "file_size"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.frames import Encoded
+    from tiffin.writers.checksums import Buffer
+
+__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size"]
 
 UNSIGNED = ("uint8", "uint16", "uint32")
 SIGNED = ("int8", "int16", "int32")
 WRITABLE = (*UNSIGNED, *SIGNED, "float32", "float64")
 """The dtypes that a TIFF holds and that readers agree on."""
 
-_AT_ONCE = 1024
-"""How many buffers the system gathers in one write (IOV_MAX on Linux)."""
-
-
-class Writer(Protocol):
-    """What turns an image into a file's bytes."""
-
-    def write(self, descriptor: int, image: np.ndarray) -> Written:
-        """Write the whole file to an open descriptor; give its size and checksum."""
-        ...
+NO_METADATA: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesWriter:
+class TiffWriter:
     """Writes each image as a TIFF file of its own.
 
     Parameters
@@ -55,24 +45,23 @@ class SeriesWriter:
     compression : {None, "zlib", "zstd", "lzw"}
         zlib and LZW are read everywhere, zstd by few programs. None uses a predictor.
     level : int, optional
-        1 (fast) to 9 (small) for zlib, to 22 for zstd. Without, the fastest encoder
+        1 (fast) to 9 (small) for zlib, to 22 for zstd. Without it, the fastest encoder
         that is installed: for zlib that of the `isal` package.
-    checksum : {"crc32", "sha256", "none"}
-        What `write` gives for the file.
 
     Raises
     ------
     SettingsError
-        If there is no such compression, level or checksum.
+        If there is no such compression or level.
     MissingLibraryError
         If zstd or LZW is asked for and imagecodecs is not installed.
 
     Examples
     --------
     >>> import tempfile, tifffile
+    >>> from tiffin.writers import write_buffers
     >>> with tempfile.NamedTemporaryFile() as file:
     ...     image = np.arange(6, dtype="u2").reshape(2, 3)
-    ...     written = SeriesWriter().write(file.fileno(), image)
+    ...     written = write_buffers(file.fileno(), TiffWriter().buffers(image))
     ...     tifffile.imread(file.name)
     array([[0, 1, 2],
            [3, 4, 5]], dtype=uint16)
@@ -83,48 +72,14 @@ class SeriesWriter:
     _: KW_ONLY
     compression: Compression | None = None
     level: int | None = None
-    checksum: Checksum = "crc32"
+
+    format: ClassVar[str] = "tiff"
+    dtypes: ClassVar[tuple[str, ...]] = WRITABLE
+    most_frames: ClassVar[int | None] = 1
+    makes_folder: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_compression(self.compression, self.level)
-        check_kind(self.checksum)
-
-    def write(self, descriptor: int, image: np.ndarray, note: str = "") -> Written:
-        """Write one image.
-
-        Parameters
-        ----------
-        descriptor : int
-            Of a file opened for writing, at its beginning.
-        image : ndarray, shape (rows, columns) or (rows, columns, samples) [counts]
-            In one of the `WRITABLE` dtypes, in any byte order and memory layout. Three
-            or four samples are a colour's (RGB, or RGB and alpha).
-        note : str, optional
-            ASCII. Stands in the file's private tag 65123, which readers leave alone.
-
-        Returns
-        -------
-        Written
-            The size of the file [bytes], and its checksum.
-
-        Raises
-        ------
-        DtypeError
-            If a TIFF that readers agree on can't hold the image.
-        OSError
-            If the file can't be written.
-        """
-        return self._write(descriptor, self.buffers(image, note))
-
-    def buffers(self, image: np.ndarray, note: str = "") -> list[Buffer]:
-        """Return the file of an image as buffers: header, strip, gap, directory.
-
-        They may share the image's memory. `same_bytes` compares them with a file.
-        """
-        little = _little_endian(image.shape, image.dtype)
-        pixels = np.ascontiguousarray(image, dtype=little)
-        strip = encode(pixels.data, self.compression, self.level)
-        return self._around(strip, image.shape, little, note)
 
     def takes(self, codec: str | None) -> bool:
         """Return whether chunks of some codec may be passed through as strips.
@@ -139,43 +94,40 @@ class SeriesWriter:
             return self.compression is None
         return codec == "zlib" == self.compression and self.level is None
 
-    def write_strip(
-        self, descriptor: int, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
-    ) -> Written:
-        """Write one image whose strip is encoded already.
+    def buffers(
+        self, image: np.ndarray | Encoded, metadata: Mapping[str, Any] = NO_METADATA
+    ) -> list[Buffer]:
+        """Return the file of an image as buffers: header, strip, gap, directory.
+
+        They may share the memory of the image.
 
         Parameters
         ----------
-        descriptor : int
-            Of a file opened for writing, at its beginning.
-        strip : buffer
-            What this writer would encode `shape` pixels to, or another stream of the
-            same codec (see `takes`). It is not decoded.
-        shape : tuple of int
-            (rows, columns), or (rows, columns, samples).
-        dtype : numpy.dtype
-            One of the `WRITABLE`, little-endian.
+        image : ndarray or Encoded, shape (rows, columns[, samples]) [counts]
+            An array in one of the `WRITABLE` dtypes, in any byte order and memory
+            layout; or the stream of one in a codec that the writer `takes`, which is
+            not decoded. Three or four samples are a colour (RGB, or RGB and alpha).
+        metadata : mapping
+            Stands as JSON in the private tag 65123, which readers leave alone.
 
         Raises
         ------
         DtypeError
-            If a TIFF that readers agree on can't hold such an image.
+            If a TIFF that readers agree on can't hold the image.
         ReadError
-            If the strip is no such image's.
-        OSError
-            If the file can't be written.
+            If an encoded stream is not of such an image.
         """
-        return self._write(descriptor, self.strip_buffers(strip, shape, dtype))
-
-    def strip_buffers(
-        self, strip: Buffer, shape: tuple[int, ...], dtype: np.dtype
-    ) -> list[Buffer]:
-        """Return what `write_strip` writes as buffers."""
-        if _little_endian(shape, dtype) != dtype:
-            message = f"encoded pixels of dtype {dtype} are not little-endian"
+        note = json.dumps(metadata) if metadata else ""
+        little = _little_endian(image.shape, image.dtype)
+        if isinstance(image, np.ndarray):
+            pixels = np.ascontiguousarray(image, dtype=little)
+            strip: Buffer = encode(pixels.data, self.compression, self.level)
+            return self._around(strip, image.shape, little, note)
+        if image.dtype != little:
+            message = f"encoded pixels of dtype {image.dtype} are not little-endian"
             raise DtypeError(message)
-        self._check_strip(memoryview(strip), shape, dtype)
-        return self._around(strip, shape, dtype)
+        self._check_strip(memoryview(image.data), image.shape, little)
+        return self._around(image.data, image.shape, little, note)
 
     def _around(
         self,
@@ -202,10 +154,6 @@ class SeriesWriter:
             message = f"{strip.nbytes} bytes do not begin as a zlib stream"
             raise ReadError(message)
 
-    def _write(self, descriptor: int, buffers: list[Buffer]) -> Written:
-        checksum = checksum_over(buffers, self.checksum)
-        return Written(write_all(descriptor, buffers), checksum)
-
 
 def file_size(
     shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None
@@ -229,35 +177,8 @@ def file_size(
 
 
 def check_writable(image: np.ndarray) -> None:
-    """Raise a `DtypeError` unless the image fits a plain TIFF."""
+    """Raise a `DtypeError` unless a TIFF can hold the image."""
     _little_endian(image.shape, image.dtype)
-
-
-def write_all(descriptor: int, buffers: list[Buffer]) -> int:
-    """Write all buffers, however many calls the system makes of it.
-
-    Returns
-    -------
-    int
-        Bytes written.
-    """
-    done = os.writev(descriptor, buffers[:_AT_ONCE])
-    total = sum([memoryview(buffer).nbytes for buffer in buffers])
-    if done < total:
-        _write_rest(descriptor, buffers, done)
-    return total
-
-
-def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
-    """Go on behind the bytes that are written already."""
-    waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    while True:
-        while waiting and done >= waiting[0].nbytes:
-            done -= waiting.pop(0).nbytes
-        if not waiting:
-            return
-        waiting[0] = waiting[0][done:]
-        done = os.writev(descriptor, waiting[:_AT_ONCE])
 
 
 @lru_cache(maxsize=64)

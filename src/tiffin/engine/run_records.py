@@ -9,37 +9,38 @@ from tiffin.errors import NoImageError
 from tiffin.records import Totals
 
 if TYPE_CHECKING:
-    from tiffin.records import Kept
+    from tiffin.frames import FrameId
+    from tiffin.records import Record
 
-__all__ = ["Book", "Place", "in_frame_order"]
+__all__ = ["Place", "RunRecords", "in_frame_order"]
 
 Place = tuple[str, int, int]
-"""Where a record stands: its run, the number of its event and field, and the index
-inside."""
+"""Where a record stands: its run, the number of its group of frames (those of one event
+and field), and the index inside the group. Places sort as frames were taken."""
 
 
-class Book:
-    """Keeps one record a frame of a run. Not for two threads at a time.
+class RunRecords:
+    """One record a frame of a run. Not for two threads at a time.
 
     Parameters
     ----------
     most : int, optional
-        How many records stay; of older ones there are counts.
+        How many records stay; older ones are only counted.
 
     Attributes
     ----------
     records : dict
-        Place → record, or what makes one.
+        Place → record.
     planned : int
         How many frames are still to be done.
     totals : Totals or None
-        What there was besides the records; None if these are all.
+        Counts of frames without a record; None if all frames have theirs.
     is_open, is_over : bool
         Whether the run goes on; whether it has ended.
     is_empty : bool or None
-        Whether all that is known of the run is that its events hold no image; None
-        where nothing is known.
-    said : set
+        Whether no event of the run holds an image, as far as is known; None where
+        nothing is known.
+    logged : set
         The causes of failure that were logged.
     """
 
@@ -48,31 +49,31 @@ class Book:
         "is_empty",
         "is_open",
         "is_over",
+        "logged",
         "planned",
         "records",
-        "said",
         "totals",
     )
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
-        self.records: dict[Place, Kept] = {}
+        self.records: dict[Place, Record] = {}
         self.planned = 0
         self.totals: Totals | None = None
         self.is_open = self.is_over = False
         self.is_empty: bool | None = None
-        self.said: set[tuple[str | None, ...]] = set()
+        self.logged: set[tuple[str | None, ...]] = set()
 
-    def put(self, place: Place, kept: Kept) -> int:
-        """Set what became of the frame at a place; tell how many more are finished."""
+    def put(self, place: Place, record: Record) -> int:
+        """Set the record at a place; return how many more frames are finished."""
         before = self.records.get(place)
         was_planned = before is not None and before.status == "planned"
-        self.records[place] = kept
-        if kept.status == "planned":
+        self.records[place] = record
+        if record.status == "planned":
             self.planned += not was_planned
             return 0
         self.planned -= was_planned
-        if not isinstance(kept.error, NoImageError):
+        if not isinstance(record.error, NoImageError):
             self.is_empty = False
         elif self.is_empty is None:
             self.is_empty = True
@@ -81,19 +82,19 @@ class Book:
         return 1 if before is None or was_planned else 0
 
     def withdraw(self, place: Place) -> None:
-        """Take back a record."""
+        """Remove a record."""
         if self.records.pop(place).status == "planned":
             self.planned -= 1
 
     def condense(self, most: int = 0, *, planned: bool = False) -> None:
-        """Let counts take the place of records, the oldest first.
+        """Replace records by counts, the oldest first.
 
         Parameters
         ----------
         most : int
             How many records stay.
         planned : bool
-            Whether this may be done to what is planned.
+            Whether records of planned frames may go, too.
         """
         oldest = [*islice(self.records, len(self.records) - most)]
         if not planned:
@@ -101,30 +102,30 @@ class Book:
         gone = Totals.of(self.records.pop(place) for place in oldest)
         self.totals = gone if self.totals is None else gone.plus(self.totals)
         if not self.records:
-            self.records, self.said = {}, set()  # smaller than emptied ones
+            self.records, self.logged = {}, set()  # smaller than emptied ones
 
 
-def in_frame_order(items: list[tuple[Place, Kept]]) -> list[Kept]:
-    """Bring the events of a run, stream and field into order, in their places.
+def in_frame_order(items: list[tuple[Place, Record]]) -> list[Record]:
+    """Sort records by their places, and events by their numbers.
 
-    Those that had to wait for a document came later than they were taken. The images of
-    an event stay together: it may hold more than there were numbers for.
+    An event that had to wait for a document comes later than it was taken. The images
+    of an event stay together: it may hold more than there were numbers for.
     """
     items = sorted(items, key=lambda item: item[0][1:])  # runs may be interleaved
-    places: dict[tuple[str, str | None, str | None], list[int]] = {}
-    for n, (_, kept) in enumerate(items):
-        if kept.number is not None:
-            places.setdefault((kept.run, kept.stream, kept.field), []).append(n)
-    records = [kept for _, kept in items]
-    for indices in places.values():
+    of_field: dict[FrameId, list[int]] = {}
+    for n, (_, record) in enumerate(items):
+        if record.number is not None:
+            of_field.setdefault(record.id._replace(seq_num=None, i=None), []).append(n)
+    records = [record for _, record in items]
+    for indices in of_field.values():
         numbers = [cast("int", records[n].number) for n in indices]
         if numbers == sorted(numbers):
             continue  # as nearly always
-        events: dict[int, list[Kept]] = {}
+        events: dict[int, list[Record]] = {}
         for n in indices:
-            (_, event, _), kept = items[n]
-            events.setdefault(event, []).append(kept)
+            (_, group, _), record = items[n]
+            events.setdefault(group, []).append(record)
         ordered = sorted(events.values(), key=lambda of: cast("int", of[0].number))
-        for n, kept in zip(indices, chain.from_iterable(ordered), strict=True):
-            records[n] = kept
+        for n, record in zip(indices, chain.from_iterable(ordered), strict=True):
+            records[n] = record
     return records

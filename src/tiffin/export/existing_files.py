@@ -9,16 +9,16 @@ from tiffin.folders import IrregularError
 from tiffin.writers import Written, checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
-    from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.settings import Settings
+    from tiffin.writers import Buffer
 
-__all__ = ["Presence"]
+__all__ = ["ExistingFiles"]
 
-State = Literal["absent", "damaged", "held"]
+State = Literal["absent", "damaged", "same"]
 
 
-class Presence:
+class ExistingFiles:
     """Looks at files of earlier exports, for an export that is resumed or compared.
 
     Parameters
@@ -32,7 +32,7 @@ class Presence:
         self._journal = journal
         self._root = str(settings.directory)
         self._folders = settings.folders
-        self._sums = settings.writer.checksum
+        self._sums = settings.checksum
         self.looks = settings.existing == "resume" or settings.compare
         """Whether `state` need be asked: else the write will find out."""
 
@@ -56,12 +56,12 @@ class Presence:
             return False
         return not difference(descriptor, entry["bytes"], checksum)
 
-    def state(self, run: str, name: str, content: Content) -> State:
+    def state(self, run: str, name: str, buffers: list[Buffer]) -> State:
         """Return what stands under the name of a file that is to be written.
 
         Returns
         -------
-        {"absent", "damaged", "held"}
+        {"absent", "damaged", "same"}
             Nothing; a file that the manifest lists, and that is no longer whole; or a
             file that is byte for byte what would be written.
 
@@ -74,8 +74,8 @@ class Presence:
         """
         settings, path = self._settings, f"{self._root}/{name}"
         try:
-            if same_bytes(self._folders.open_file(name), content.buffers()):
-                return "held"
+            if same_bytes(self._folders.open_file(name), buffers):
+                return "same"
         except (FileNotFoundError, NotADirectoryError):
             if settings.compare:
                 message = f"{path} is missing"

@@ -1,4 +1,4 @@
-"""What stands in the folders already, as disks see it that know no case."""
+"""Find files that are the same name as another on disks that ignore case."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tiffin.engine import folded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Siblings"]
+__all__ = ["CaseConflicts"]
 
 
-class Siblings:
-    """Finds files and folders that some systems would take for another's.
+class CaseConflicts:
+    """Finds files and folders that some systems would take for others.
 
     Folders are listed once, and again after `forget`.
 

@@ -16,7 +16,7 @@ from tiffin.engine.patience import Patience
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Later"]
+__all__ = ["Retries"]
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
@@ -32,13 +32,13 @@ class _Task:
     run: str = field(compare=False)
     attempt: Callable[[bool], bool] = field(compare=False)
     pause: float = field(compare=False)
-    owes: bool = field(compare=False, default=False)
-    """Whether its run has ended, and it was not tried since."""
+    must_try_once_more: bool = field(compare=False, default=False)
+    """True if the run has ended and the task has not been tried since."""
     done: bool = field(compare=False, default=False)
 
 
-class Later:
-    """Keeps attempts, each made anew until it succeeds or its time is over.
+class Retries:
+    """Repeats attempts until they succeed or their time is over.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Later:
         renew_in_child(self)
 
     def renew_in_child(self) -> None:
-        """Begin with nothing postponed: in a forked process, that is its parent's."""
+        """Begin with nothing postponed: a forked process leaves that to its parent."""
         self._tasks: list[_Task] = []
         self._ends: dict[str, float] = {}
         self._open: dict[str, dict[int, _Task]] = {}
@@ -79,7 +79,7 @@ class Later:
         ----------
         run : str
         attempt : callable
-            Told whether it is the last time; gives whether it is done.
+            Called with whether it is the last time; returns whether it is done.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Later:
             task = _Task(0.0, next(self._numbers), run, attempt, FIRST_PAUSE)
             if self._thread is None:
                 thread = threading.Thread(
-                    target=self._work, name="tiffin-later", daemon=True
+                    target=self._work, name="tiffin-retries", daemon=True
                 )
                 thread.start()  # it waits for what is held here
                 self._thread = thread
@@ -103,10 +103,10 @@ class Later:
         timeout: float | None = None,
         patience: Patience | None = None,
     ) -> bool:
-        """Begin a run's last seconds, and try its postponed once more now.
+        """Begin the last seconds of a run, and try once more now.
 
-        What can be done by now is done when this returns: an attempt that looked at a
-        file while it grew is not to cost the caller a frame.
+        What can be done by now is done when this returns, even if the last attempt
+        looked at a file while it was being written.
 
         Parameters
         ----------
@@ -122,11 +122,11 @@ class Later:
             Whether it still has anything postponed.
         """
         self.begin_end(run, timeout)
-        (patience or Patience()).wait(self._changed, lambda: not self._owing(run))
+        (patience or Patience()).wait(self._changed, lambda: not self._must_try(run))
         return run in self._open
 
     def begin_end(self, run: str, timeout: float | None = None) -> None:
-        """Do as `end_run`, and wait for nothing."""
+        """Do the same as `end_run` without waiting."""
         with self._changed:
             self._end(run, timeout)
 
@@ -176,12 +176,12 @@ class Later:
         for task in tasks:
             task.due = now
             task.pause = FIRST_PAUSE
-            task.owes = True
+            task.must_try_once_more = True
         heapq.heapify(self._tasks)
         self._changed.notify_all()
 
-    def _owing(self, run: str) -> bool:
-        return any(task.owes for task in self._open.get(run, {}).values())
+    def _must_try(self, run: str) -> bool:
+        return any(task.must_try_once_more for task in self._open.get(run, {}).values())
 
     def _close(self, task: _Task) -> None:
         """Forget a task; a run of which nothing is left needs no end."""
@@ -193,7 +193,7 @@ class Later:
 
     def _push(self, task: _Task) -> None:
         now = time.monotonic()
-        pause = 0.0 if task.owes else task.pause
+        pause = 0.0 if task.must_try_once_more else task.pause
         due = min(now + pause, self._ends.get(task.run, float("inf")))
         task.due = max(due, now)
         heapq.heappush(self._tasks, task)
@@ -223,7 +223,9 @@ class Later:
     def _attempt(self, task: _Task) -> None:
         with self._changed:
             last = time.monotonic() >= self._ends.get(task.run, float("inf"))
-            owed = task.owes  # else, and its run ends meanwhile, this does not count
+            was_due = (
+                task.must_try_once_more
+            )  # else, and its run ends meanwhile, this does not count
         done = True
         try:
             done = task.attempt(last) or last
@@ -231,7 +233,7 @@ class Later:
             if done:
                 self._release_after(task)
             with self._changed:
-                task.owes = task.owes and not owed
+                task.must_try_once_more = task.must_try_once_more and not was_due
                 if done:
                     self._close(task)
                 else:

@@ -1,7 +1,7 @@
-"""The pixels of a frame that several others are joined to.
+"""Combine several frames to one, as an average or a sum.
 
-A worker that opens them reads one source after the other, corrects it and adds it up:
-never more than one is held.
+A worker that opens the combined pixels reads one source after the other, corrects it
+and adds it up: never more than one is in memory.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tiffin.frames import Frame, Images
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Correct", "Joined", "blamed"]
+__all__ = ["Correct", "CombinedPixels", "naming_frame"]
 
 Correct = Callable[[np.ndarray, Frame, Notes], np.ndarray]
 
 
-class Joined:
+class CombinedPixels:
     """Frames that become one. Not for two threads at a time.
 
     What has been added up stays so, also where a source can't be read yet: opened
@@ -44,7 +44,7 @@ class Joined:
     correct : callable
         What acts on each image before: (image, frame, notes) → image.
     first : Frame
-        Whose name and place the joined frame has.
+        Whose name and place the combined frame has.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Joined:
     held : int
         Memory that waiting for these pixels costs, and adding them up [bytes].
     count : int
-        How many frames are to be joined, as far as that is known.
+        How many frames are combined, as far as that is known.
     """
 
     def __init__(self, step: FrameCombiner, correct: Correct, first: Frame) -> None:
@@ -178,9 +178,9 @@ class Joined:
 
     @property
     def last(self) -> Frame:
-        """The last frame that is joined."""
+        """The last frame that is combined."""
         pixels = self._last.pixels
-        return pixels.last if isinstance(pixels, Joined) else self._last
+        return pixels.last if isinstance(pixels, CombinedPixels) else self._last
 
     def let_go(self) -> None:
         """Free what was added up, once nobody will open it again."""
@@ -200,7 +200,7 @@ class Joined:
                 _check_count(frame, announced, opened[1].shape[0])
                 self._take(frame, opened[1])
             except TiffinError as error:
-                told = blamed(error, frame)
+                told = naming_frame(error, frame)
                 if told is error:
                     raise
                 raise told from error
@@ -220,7 +220,7 @@ class Joined:
 
     def _take(self, frame: Frame, images: Images) -> None:
         notes = Notes()
-        inner = frame.pixels if isinstance(frame.pixels, Joined) else None
+        inner = frame.pixels if isinstance(frame.pixels, CombinedPixels) else None
         if inner is not None:
             inner.tell_sources(notes)
         image = self._correct(np.asarray(images[frame.i or 0]), frame, notes)
@@ -270,8 +270,8 @@ def _check_count(frame: Frame, announced: int, found: int) -> None:
         raise CorrectionError(message)
 
 
-def blamed(error: TiffinError, frame: Frame) -> TiffinError:
-    """Say which of the joined frames an error is about, if it does not itself."""
+def naming_frame(error: TiffinError, frame: Frame) -> TiffinError:
+    """Name the frame in an error, unless its message does so already."""
     if re.search(rf"\bevent {frame.seq_num}\b", str(error)):
         return error
     where = str(frame) if frame.i is not None else f"event {frame.seq_num}"

@@ -25,7 +25,7 @@ from tiffin.corrections import (
 )
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import NoImageError, SourceError
-from tiffin.export.joined import Joined
+from tiffin.export.combine import CombinedPixels
 from tiffin.frames import images_in
 from tiffin.readers import RootMap, read_images
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tiffin.axes import Axes
-    from tiffin.export.joined import Correct
+    from tiffin.export.combine import Correct
     from tiffin.frames import Frame
 
-__all__ = ["Correcting", "FindRun"]
+__all__ = ["RunCorrections", "FindRun"]
 
 
 class FindRun(Protocol):
@@ -55,7 +55,7 @@ class FindRun(Protocol):
         ...
 
 
-class Correcting:
+class RunCorrections:
     """Binds corrections to runs, and follows the streams that they ask for.
 
     Safe in threads, but for `feed`.
@@ -149,10 +149,10 @@ class Correcting:
         ]
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
-        """Correct one image; where it is joined of others, what that left to do."""
+        """Correct one image; a combined one as far as that is left to do."""
         pixels, steps = frame.pixels, self._of(frame)
-        if not isinstance(pixels, Joined):
-            if frame.kind == "dark":  # which is not joined
+        if not isinstance(pixels, CombinedPixels):
+            if frame.kind == "dark":  # which is not combined
                 steps = [step for step in steps if not isinstance(step, FrameCombiner)]
             return correct(image, frame, steps, notes)
         pixels.tell(notes)

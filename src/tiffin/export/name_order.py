@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.template import Template
 
-__all__ = ["Sorting"]
+__all__ = ["NameOrder"]
 
 logger = logging.getLogger("tiffin")
 
@@ -19,7 +19,7 @@ DIGITS = re.compile(r"\d+")
 Numbers = tuple[int | None, ...]
 
 
-class Sorting:
+class NameOrder:
     """Compares each name with the one before it, and warns once a run.
 
     Parameters

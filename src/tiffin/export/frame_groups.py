@@ -1,7 +1,7 @@
-"""Which frames are joined to one: n of a run, stream and field, or those of an event.
+"""Group frames that become one: n of a run, stream and field, or those of an event.
 
-Frames are counted here, before any pixel is read; so names, dry runs and collisions
-know of joined frames what they know of others.
+Frames are counted before any pixel is read, so that names, dry runs and collisions know
+as much of combined frames as of others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tiffin.errors import (
     SupersededError,
     TiffinError,
 )
-from tiffin.export.joined import Joined, blamed
+from tiffin.export.combine import CombinedPixels, naming_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,54 +26,54 @@ if TYPE_CHECKING:
     from tiffin.assemble import DeclaredImages
     from tiffin.axes import Axes
     from tiffin.corrections import FrameCombiner
-    from tiffin.export.correcting import Correcting
+    from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["Gathering", "announced_after", "is_left_alone"]
+__all__ = ["FrameGroups", "declared_after", "is_never_combined"]
 
-KEPT = 64 * 2**20
-"""Of images that came in documents a group keeps so much, then it adds them up where it
-stands, in place of a worker [bytes]."""
+MOST_BYTES = 64 * 2**20
+"""Memory that a group may use for images that came in documents, before its frames are
+summed in the calling thread [bytes]."""
 
 Lane = tuple[str, str | None, str | None, str]
-"""Run, stream, field, and for which kind of images."""
+"""Run, stream, field, and the kind of images: frames of one lane may be combined."""
 
 Point = tuple[str, str, str | None, int | None, str | None]
 """Run, stream, field, seq_num, and stream resource."""
 
 
-class Gathering:
+class FrameGroups:
     """Joins frames as one correction asks, or leaves them as they are where none does.
 
     Parameters
     ----------
-    correcting : Correcting
+    corrections : RunCorrections
     settings : Settings
     """
 
-    def __init__(self, correcting: Correcting, settings: Settings) -> None:
+    def __init__(self, corrections: RunCorrections, settings: Settings) -> None:
         self._stages = [
-            _Stage(step, number, correcting, settings.image_axes)
-            for number, step in enumerate(correcting.joins)
+            _Stage(step, number, corrections, settings.image_axes)
+            for number, step in enumerate(corrections.joins)
         ]
-        self._budget = min(KEPT, settings.memory)
-        # Each event that is joined to itself alone is retaken as any other is.
-        self.tells_retakes = settings.repeats != "all" and any(
+        self._budget = min(MOST_BYTES, settings.memory)
+        # Each event that is combined with itself only is retaken like any other.
+        self.counts_retakes = settings.repeats != "all" and any(
             stage.joins_events for stage in self._stages
         )
-        """Whether takes of a point are told apart here, before they are joined."""
+        """Whether takes of a point are told apart here, before they are combined."""
         self._first_counts = settings.repeats == "first"
         self._expected: Counter[Point] = Counter()
         self._taken: Counter[tuple[str, Point]] = Counter()
-        self.keep()
+        self.restart()
 
     @property
-    def is_on(self) -> bool:
-        """Whether frames are joined."""
+    def combines(self) -> bool:
+        """Whether frames are combined."""
         return bool(self._stages)
 
-    def keep(self, most: float | None = None) -> None:
+    def restart(self, keep_bytes: float | None = None) -> None:
         """Begin anew; keep at most so much of images that came in documents.
 
         Parameters
@@ -87,7 +87,7 @@ class Gathering:
             stage.groups.clear()
             stage.seen.clear()
             stage.numbers.clear()
-            stage.most = self._budget if most is None else most
+            stage.most = self._budget if keep_bytes is None else keep_bytes
 
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
         """Take the frames of an event and field; give what they complete.
@@ -95,22 +95,22 @@ class Gathering:
         Parameters
         ----------
         lane : str
-            Frames of several lanes are never joined.
+            Frames of several lanes are never combined.
         group : list of Frame
             Which share their pixels.
         """
-        if self.tells_retakes and not is_left_alone(group[0]):
+        if self.counts_retakes and not is_never_combined(group[0]):
             group = self._judged(lane, group)
         yield from self._through(self._stages, lane, [group])
 
-    def foresee(self, groups: Iterable[list[Frame]]) -> None:
-        """Count the takes of each point of a replay, before any is joined."""
+    def count_retakes(self, groups: Iterable[list[Frame]]) -> None:
+        """Count the takes of each point of a replay, before any is combined."""
         self._expected = Counter(
-            _point(group[0]) for group in groups if not is_left_alone(group[0])
+            _point(group[0]) for group in groups if not is_never_combined(group[0])
         )
 
     def _judged(self, lane: str, group: list[Frame]) -> list[Frame]:
-        """Return frames as they are, or those that are not joined, which say why."""
+        """Return frames as they are, or those that are not combined, which say why."""
         first, point = group[0], _point(group[0])
         self._taken[lane, point] += 1
         take, takes = self._taken[lane, point], self._expected[point]
@@ -150,15 +150,15 @@ class Gathering:
         self, stages: list[_Stage], lane: str, groups: Iterable[list[Frame]]
     ) -> Iterator[list[Frame]]:
         for group in groups:
-            if not stages or is_left_alone(group[0]):
+            if not stages or is_never_combined(group[0]):
                 yield group
             else:
-                joined = stages[0].of(lane, group)
-                yield from self._through(stages[1:], lane, joined)
+                combined = stages[0].of(lane, group)
+                yield from self._through(stages[1:], lane, combined)
 
 
-def is_left_alone(frame: Frame) -> bool:
-    """Tell of what is joined to nothing: no images, a whole run, darks, other takes."""
+def is_never_combined(frame: Frame) -> bool:
+    """Return whether a frame has no image, stands for a run, or is a dark or retake."""
     other = isinstance(frame.problem, (NoImageError, SupersededError))
     nothing = other or frame.seq_num is None
     return nothing or frame.kind == "dark"
@@ -170,17 +170,17 @@ def _point(frame: Frame) -> Point:
 
 @dataclass(slots=True)
 class _Group:
-    """The frames that are to be joined, so far."""
+    """The frames of a group so far."""
 
     first: Frame
-    joined: Joined
+    pixels: CombinedPixels
     number: int
     last: Frame
     problem: Exception | None = None
     kinds: set[str | None] = field(default_factory=set)
 
     def frame(self) -> Frame:
-        """Return the joined frame."""
+        """Return the combined frame."""
         problem = self.problem
         if problem is None and len(self.kinds) > 1:
             message = (
@@ -188,7 +188,7 @@ class _Group:
                 f"some have none, so that they can't be joined"
             )
             problem = CorrectionError(message)
-        pixels = self.joined if problem is None else None
+        pixels = self.pixels if problem is None else None
         return replace(self.first, pixels=pixels, problem=problem, number=self.number)
 
 
@@ -199,13 +199,13 @@ class _Stage:
         self,
         step: FrameCombiner,
         number: int,
-        correcting: Correcting,
+        corrections: RunCorrections,
         axes: Axes,
     ) -> None:
         self._step = step
         self._axes = axes
         self._number = number
-        self._correcting = correcting
+        self._corrections = corrections
         self.groups: dict[Lane, _Group] = {}
         self.seen: Counter[Lane] = Counter()
         self.most: float = 0
@@ -239,27 +239,27 @@ class _Stage:
         """Put a retake in the place of the earlier take; give that, if it may be."""
         first = retake[0]
         group = self.groups.get((first.run, first.stream, first.field, lane))
-        earlier = [] if group is None else group.joined.replace(retake)
+        earlier = [] if group is None else group.pixels.replace(retake)
         if group is not None and earlier:
             if group.first is earlier[0]:
                 group.first = first
             if group.last is earlier[-1]:
                 group.last = retake[-1]
             if first.problem is not None:
-                group.problem = group.problem or _blamed(first)
+                group.problem = group.problem or _problem_of(first)
         return earlier
 
     def _announced(self, frame: Frame) -> int:
         """Count the frames that one stands for which can't be read."""
         data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
-        if data_key is None or self._number:  # a joined one stands for itself
+        if data_key is None or self._number:  # a combined one stands for itself
             return 1
         return axis_hints(self._axes, str(frame.field), data_key).images
 
     def left(self, key: Lane) -> list[Frame]:
-        """Return the frame that too few were joined to, which fails."""
+        """Return the frame for which too few were left, which fails."""
         group = self.groups.pop(key)
-        total, count = self.seen[key], group.joined.count
+        total, count = self.seen[key], group.pixels.count
         if group.problem is None:
             some = "1 frame is" if count == 1 else f"{count} frames are"
             message = (
@@ -283,39 +283,39 @@ class _Stage:
         number = numbers.setdefault(point, len(numbers))
         if first.problem is not None:
             return replace(first, number=number)
-        joined = self._joined(first)
-        joined.add(first, None, names_only=not self.most)
-        return replace(first, pixels=joined, number=number)
+        combined = self._pixels(first)
+        combined.add(first, None, names_only=not self.most)
+        return replace(first, pixels=combined, number=number)
 
     def _add(self, key: Lane, frame: Frame, images: int) -> Frame | None:
         n = self._step.n or 1
         group = self.groups.get(key)
         if group is None:
             number = self.seen[key] // n
-            group = _Group(frame, self._joined(frame), number, frame)
+            group = _Group(frame, self._pixels(frame), number, frame)
             self.groups[key] = group
         self.seen[key] += 1
         group.last = frame
         if frame.problem is not None:
-            group.problem = group.problem or _blamed(frame)
+            group.problem = group.problem or _problem_of(frame)
         else:
             group.kinds.add(frame.kind)
-        group.joined.add(
+        group.pixels.add(
             frame, images, names_only=not self.most or group.problem is not None
         )
-        if group.joined.count == n:
+        if group.pixels.count == n:
             return self.groups.pop(key).frame()
-        if group.problem is None and group.joined.kept > self.most:
-            group.joined.add_up()
+        if group.problem is None and group.pixels.kept > self.most:
+            group.pixels.add_up()
         return None
 
-    def _joined(self, first: Frame) -> Joined:
-        return Joined(self._step, self._correcting.before(self._number), first)
+    def _pixels(self, first: Frame) -> CombinedPixels:
+        return CombinedPixels(self._step, self._corrections.before(self._number), first)
 
 
-def _blamed(frame: Frame) -> Exception | None:
+def _problem_of(frame: Frame) -> Exception | None:
     error = frame.problem
-    return blamed(error, frame) if isinstance(error, TiffinError) else error
+    return naming_frame(error, frame) if isinstance(error, TiffinError) else error
 
 
 def _span(first: Frame, last: Frame) -> str:
@@ -328,10 +328,10 @@ def _span(first: Frame, last: Frame) -> str:
     return f"{span}, field {first.field!r}"
 
 
-def announced_after(
+def declared_after(
     steps: Iterable[FrameCombiner], announced: DeclaredImages
 ) -> DeclaredImages:
-    """Return what a descriptor promises of joined frames: how many an event, at most.
+    """Return what a descriptor promises of combined frames: how many an event, at most.
 
     Parameters
     ----------

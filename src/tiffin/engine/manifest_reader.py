@@ -1,7 +1,9 @@
-"""What a manifest tells, read as input that anybody may have written.
+"""Read manifests, as input that anybody may have written.
 
 A line that can't be right is refused with its number and the reason, and the others
-count. A kind of line that is not known is left out: a later tiffin may have written it.
+count. Unknown kinds of lines are left out: a later tiffin may have written them.
+
+Version 2 has a line a file, with its frames; version 1 had a line a frame.
 """
 
 from __future__ import annotations
@@ -40,13 +42,13 @@ LONGEST_PATH = 4096
 LARGEST = 2**63
 """No file has so many bytes."""
 
-_FRAME: dict[str, tuple[type, ...]] = {
+_FILE: dict[str, tuple[type, ...]] = {
     "path": (str,),
     "status": (str,),
     "bytes": (int, type(None)),
     "checksum": (str, type(None)),
     "error": (str, type(None)),
-    "seq_num": (int, type(None)),
+    "frames": (list,),
 }
 _SETTINGS: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -64,16 +66,17 @@ class RefusedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """What a manifest tells.
+    """What a manifest says.
 
     Attributes
     ----------
     run : str
-        The run's uid.
+        The uid of the run.
     settings : mapping
         Id → the settings of an export that wrote lines.
-    frames : mapping
-        Path, relative to the root → the last line that says it was written.
+    files : mapping
+        Path, relative to the root → the last line that says it was written. Its
+        ``frames`` are lists of seq_num, index inside the event, and page.
     failed : tuple of mapping
         The lines of frames that failed or were skipped.
     refused : tuple of RefusedLine
@@ -82,7 +85,7 @@ class ManifestFile:
 
     run: str
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: tuple[Mapping[str, Any], ...] = ()
     refused: tuple[RefusedLine, ...] = ()
 
@@ -112,7 +115,7 @@ def read_manifest(path: Path) -> ManifestFile:
     return ManifestFile(
         found.run,
         found.settings,
-        found.frames,
+        found.files,
         tuple(found.failed),
         tuple(found.refused),
     )
@@ -149,12 +152,12 @@ def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Reading:
-    """What has been read of a manifest."""
+    """A manifest as far as it is read."""
 
     def __init__(self, run: str) -> None:
         self.run = run
         self.settings: dict[str, Mapping[str, Any]] = {}
-        self.frames: dict[str, Mapping[str, Any]] = {}
+        self.files: dict[str, Mapping[str, Any]] = {}
         self.failed: list[Mapping[str, Any]] = []
         self.refused: list[RefusedLine] = []
 
@@ -165,14 +168,16 @@ class _Reading:
             _check_types(line, _SETTINGS)
             self.settings[line["id"]] = line["settings"]
             self.run = line.get("run") or self.run
-        elif kind == "frame":
-            _check_types(line, _FRAME)
+        elif kind in ("file", "frame"):
+            line = _as_version_2(line)
+            _check_types(line, _FILE)
+            _check_frames(line["frames"])
             if line["status"] == "written":
                 _check_written(line)
-                self.frames[line["path"]] = line
+                self.files[line["path"]] = line
             else:
                 if line.get("superseded") is True:
-                    self.frames.pop(line["path"], None)
+                    self.files.pop(line["path"], None)
                 self.failed.append(line)
 
 
@@ -188,12 +193,26 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
     except ValueError:
         if not text.endswith(b"\n"):
             return {}  # torn by a crash
-        message = "it is no JSON"
+        message = "it is not JSON"
         raise ValueError(message) from None
     if not isinstance(line, dict):
-        message = "it is no mapping"
+        message = "it is not a mapping"
         raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
     return line
+
+
+def _as_version_2(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    if line["kind"] == "file":
+        return line
+    return {**line, "frames": [[line.get("seq_num"), line.get("i"), 0]]}
+
+
+def _check_frames(frames: list[Any]) -> None:
+    for frame in frames or [None]:
+        is_list = isinstance(frame, list) and len(frame) == 3
+        if not is_list or any(type(n) not in (int, type(None)) for n in frame):
+            message = f"its 'frames' is {reprlib.repr(frames)}"
+            raise ValueError(message)
 
 
 def _check_types(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -219,5 +238,5 @@ def _check_written(line: Mapping[str, Any]) -> None:
     except UnicodeEncodeError:  # half of a surrogate pair
         is_name = False
     if not is_name:
-        message = f"its path {reprlib.repr(path)} is no file's name"
+        message = f"its path {reprlib.repr(path)} is not the name of a file"
         raise ValueError(message)

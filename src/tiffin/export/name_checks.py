@@ -1,0 +1,123 @@
+"""Find names that can't be made, at the documents that tell so first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import TemplateError, TiffinError
+from tiffin.template import field_to_add
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiffin.assemble import DeclaredImages
+    from tiffin.engine import Ledger
+    from tiffin.frames import Frame
+    from tiffin.settings import Settings
+
+__all__ = ["NameChecks"]
+
+
+class NameChecks:
+    """Checks the template at start documents and descriptors, and remembers failures.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger
+        Where failures are logged.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._template = settings.template
+        self._ledger = ledger
+        # By the uid of a run; or of a descriptor, and the field.
+        self._refused: dict[tuple[str, str | None], TiffinError] = {}
+        self._descriptors: defaultdict[str, list[str]] = defaultdict(list)
+        self._first: dict[tuple[str, str | None], TiffinError] = {}
+        self._streams: defaultdict[str, set[str]] = defaultdict(set)
+
+    def forget(self, run: str) -> None:
+        """Forget a run."""
+        uids = {run, *self._descriptors.pop(run, ())}
+        self._refused = {k: e for k, e in self._refused.items() if k[0] not in uids}
+        self._first = {k: e for k, e in self._first.items() if k[0] != run}
+        self._streams.pop(run, None)
+
+    def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
+        """Return what every name of a run would fail with, at its start document."""
+        try:
+            self._template.check_start(start)
+        except TemplateError as error:
+            self.refuse_run(str(start["uid"]), error)
+            return error
+        return None
+
+    def refuse_run(self, run: str, error: TiffinError) -> None:
+        """Give no name to any frame of a run."""
+        self._refused[run, None] = error
+        self._first.setdefault((run, None), error)
+        self._ledger.say(run, error)
+
+    def check_descriptor(
+        self, announced: DeclaredImages, *, live: bool
+    ) -> TemplateError | None:
+        """Return what every name of a stream would fail with, at its descriptor.
+
+        Live, names that can't tell the announced frames apart are refused, too; a
+        replay knows the frames themselves.
+        """
+        descriptor, start = announced.descriptor, announced.start
+        run = str(start["uid"])
+        if announced.images:
+            self._streams[run].add(str(descriptor["name"]))
+        found: TemplateError | None = None
+        for field, images in announced.images.items():
+            try:
+                self._template.check_descriptor(descriptor, start, field)
+                if live:
+                    self._check_distinct(announced, images)
+            except TemplateError as error:
+                self._refused[str(descriptor["uid"]), field] = error
+                self._descriptors[run].append(str(descriptor["uid"]))
+                self._first.setdefault((run, field), error)
+                self._ledger.say(run, error, field)
+                found = found or error
+        return found
+
+    def refusal(self, frame: Frame) -> TiffinError | None:
+        """Return why a frame can't have a name, if its run or stream was refused."""
+        if not self._refused:
+            return None
+        of_stream = (str(frame.descriptor.get("uid")), frame.field)
+        return self._refused.get((frame.run, None)) or self._refused.get(of_stream)
+
+    def first_refusal(self, run: str, field: str | None) -> TiffinError | None:
+        """Return the first refusal of a run, or of one of its fields."""
+        for (of, refused), error in self._first.items():
+            if of == run and (None in (refused, field) or refused == field):
+                return error
+        return None
+
+    def _check_distinct(self, announced: DeclaredImages, images: int) -> None:
+        template, start = self._template, announced.start
+        streams = self._streams[str(start["uid"])]
+        mend = field_to_add(
+            template.fields,
+            num_points=start.get("num_points"),
+            images=images,
+            image_fields=len(announced.images),
+            streams=len(streams),
+        )
+        if mend is not None:
+            many = {
+                "{i}": f"the {images} images of an event",
+                "{field}": f"the images of {len(announced.images)} fields",
+                "{stream}": f"the images of streams {' and '.join(sorted(streams))}",
+            }
+            message = (
+                f"template {template.text!r} gives one name to "
+                f"{many.get(mend, 'all events of a run')}: add {mend}"
+            )
+            raise TemplateError(message)

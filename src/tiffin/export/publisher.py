@@ -1,0 +1,144 @@
+"""Put files under their names, also on a disk that fills up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from tiffin.errors import TiffinError, WriteError
+from tiffin.writers import Written, clear_leftovers, dated, publish, write_buffers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.engine import Ledger
+    from tiffin.frames import Frame
+    from tiffin.settings import Settings
+    from tiffin.writers import Buffer
+
+__all__ = ["Publisher", "caused_by"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+LATEST = 2.0**33
+"""In 2242, well inside what file systems take as the time of a file [s]."""
+
+MOST_FOLDERS = 10_000
+"""Folders that are known to be without leftovers."""
+
+LOOK_AGAIN = 1.0
+"""How often a full disk is looked at again, while the export waits for room [s]."""
+
+E = TypeVar("E", bound=OSError)
+
+
+class Publisher:
+    """Writes the files of an export, each whole or not at all. Safe in threads.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger
+        Where it is said that the export waits for room.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._root = str(settings.directory)
+        self._folders = settings.folders
+        self._write = partial(write_buffers, kind=settings.checksum)
+        self._dates = settings.file_time == "event"
+        self._waits_for_room = settings.on_full == "wait"
+        self._cleared: set[str] = set()
+        self._cancelled = threading.Event()
+        self.stopped: TiffinError | None = None
+        """Why nothing more is written: the disk is full."""
+        self.looked = 0
+        """How often a full disk was looked at again."""
+
+    def path(self, name: str) -> str:
+        """Return the absolute path of a name."""
+        return f"{self._root}/{name}"
+
+    def name(self, path: object) -> str:
+        """Return a path relative to the root."""
+        return str(path)[len(self._root) :].lstrip("/")
+
+    def publish(
+        self, name: str, buffers: list[Buffer], frame: Frame, *, replace: bool
+    ) -> Written:
+        """Write a file, whole, with the time of its frame if that was asked for.
+
+        Raises
+        ------
+        ExistsError
+            If there is a file of that name and `replace` is false.
+        WriteError
+            If it can't be written.
+        """
+        self.clear(name)
+        write: Callable[[int], Written] = partial(self._write, buffers=buffers)
+        if self._dates:
+            time, _ = frame.taken()
+            write = dated(write, time) if 0 < time < LATEST else write
+        while True:
+            try:
+                return publish(
+                    f"{self._root}/{name}",
+                    write,
+                    replace=replace,
+                    mode=self._settings.mode,
+                    sync=self._settings.fsync == "file",
+                    folders=self._folders,
+                )
+            except WriteError as error:
+                if not self.waits_for_room(error):
+                    raise
+
+    def clear(self, name: str) -> None:
+        """Remove, once a folder, what exports that died left beside a file."""
+        folder = name.rpartition("/")[0]
+        if folder not in self._cleared:
+            if len(self._cleared) >= MOST_FOLDERS:
+                self._cleared.clear()
+            self._cleared.add(folder)
+            clear_leftovers(self._folders, folder)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of a take that another one supersedes."""
+        folder, _, last = name.rpartition("/")
+        with suppress(OSError), self._folders.open(folder) as above:
+            os.unlink(last, dir_fd=above)
+
+    def waits_for_room(self, error: WriteError) -> bool:
+        """Return whether to try again: after a wait, if the disk is full.
+
+        Without ``on_full="wait"`` a full disk stops the export.
+        """
+        if error.errno not in FULL:
+            return False
+        if not self._waits_for_room:
+            stopped = WriteError(f"stopped, because the disk is full: {error}")
+            self.stopped = self.stopped or caused_by(stopped, error)
+            return False
+        if self._cancelled.is_set():
+            return False
+        self._ledger.say("", WriteError(f"{error}: the export waits for room"))
+        self.looked += 1
+        return not self._cancelled.wait(LOOK_AGAIN)
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for room on a full disk."""
+        self._cancelled.set()
+
+
+def caused_by(error: E, cause: BaseException) -> E:
+    """Set the cause of an error, and the system's error number if there is one."""
+    error.errno = getattr(cause, "errno", None)
+    error.__cause__ = cause
+    return error
