@@ -170,7 +170,7 @@ class ImageExporter:
         are over there are counts, and no records. What belongs to no run that is known,
         as documents whose start document never came, is under ``""``.
         """
-        return self._pipeline.reports
+        return self._pipeline.ledger.reports
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
         """Look ahead at the documents of a replay that is to come.
@@ -182,8 +182,8 @@ class ImageExporter:
             comes late, and fields that come as lists without a dtype get one that fits
             all of their frames.
         """
-        self._pipeline.keep_reports(None)  # who asks for all of them gets all
-        self._pipeline.prepare(parts)
+        self._pipeline.ledger.keep = None  # who asks for all of them gets all
+        self._pipeline.look_ahead(parts)
         self._pipeline.survey(parts)
 
     def finish(self) -> None:
@@ -193,7 +193,7 @@ class ImageExporter:
         """
         self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
         self._mailbox.drain(self._patience())
-        self._pipeline.keep_reports(self.settings.keep_reports)
+        self._pipeline.ledger.keep = self.settings.keep_reports
         self._raise_late()
 
     def wait(self, timeout: float | None = None) -> bool:

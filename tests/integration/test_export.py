@@ -466,7 +466,7 @@ def test_a_correction_gets_image_and_frame(run, tmp_path, read):
     ("correction", "says"),
     [
         (lambda image, frame: 1 / 0, "division by zero"),
-        (lambda image, frame: image.ravel(), "wanted an image"),
+        (lambda image, frame: image.ravel(), "not an image of two dimensions"),
         (lambda image, frame: image.__iadd__(1), "read-only"),
     ],
 )

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import skip_repeated_runs
 from tiffin.engine import Interrupts
-from tiffin.errors import SourceError, TiffinError
+from tiffin.errors import (
+    CollisionError,
+    ExistsError,
+    FieldError,
+    ResumeError,
+    SourceError,
+    TemplateError,
+    TiffinError,
+)
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.provenance import provenance
 from tiffin.export.run_corrections import RunCorrections
@@ -29,6 +37,9 @@ __all__ = [
     "replay",
 ]
 
+
+NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
+"""What is wrong before any pixel is read: raising, nothing is written."""
 
 MANY_OBJECTS = 50_000
 """New objects between two searches for garbage."""
@@ -117,12 +128,15 @@ def _replay(
 ) -> None:
     # A list of runs in its parts: one that breaks off must not end the others.
     parts = getattr(documents, "parts", (documents,))
-    pipeline.prepare(parts)
+    pipeline.look_ahead(parts)
     held = getattr(documents, "held", False) and not settings.dry_run
     plan = pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
-    if not pipeline.has_records:
+    if not len(pipeline.ledger):
         pipeline.record_failure(SourceError("the source holds no run"))
-    if settings.on_error == "raise" and pipeline.naming_error() is not None:
+    if (
+        settings.on_error == "raise"
+        and pipeline.ledger.first_error(NAMING_ERRORS) is not None
+    ):
         return
     if settings.dry_run or pipeline.refuse_without_room() is not None:
         return

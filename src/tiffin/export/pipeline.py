@@ -7,28 +7,13 @@ comes.
 
 from __future__ import annotations
 
-import itertools
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tiffin.assemble import Assembler, LateDocuments, ListDtypes
-from tiffin.corrections import Cast
 from tiffin.engine import Ledger, Patience, Pool, Retries
-from tiffin.errors import (
-    CollisionError,
-    ExistsError,
-    FieldError,
-    NoRoomError,
-    ResumeError,
-    SourceError,
-    TemplateError,
-    TiffinError,
-)
+from tiffin.errors import NoRoomError, SourceError, TemplateError, TiffinError
 from tiffin.export.disk_space import check_room
-from tiffin.export.image_kinds import ImageKinds
+from tiffin.export.frame_source import FrameSource
 from tiffin.export.journal import Journal
 from tiffin.export.naming import Namer
 from tiffin.export.open_runs import OpenRuns
@@ -39,22 +24,16 @@ from tiffin.export.run_ends import RunEnds
 from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tiffin.export.output_file import PageGroup
     from tiffin.frames import Frame
-    from tiffin.records import Report, Reports
+    from tiffin.records import Report
     from tiffin.settings import Settings
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
 __all__ = ["Pipeline"]
-
-LATE = frozenset({"stop", "baseline"})
-"""What a name may use that may come only behind the frames."""
-
-NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
-"""What is wrong before any pixel is read: raising, nothing is written."""
 
 MOST_GROUPS = 32
 """Groups in a job: between 16 and 64 made no difference that could be measured."""
@@ -83,10 +62,10 @@ class Pipeline:
         find_run: FindRun | None = None,
     ) -> None:
         self._settings = settings
-        self._ledger = Ledger(
+        self.ledger = Ledger(
             progress, dry_run=settings.dry_run, keep=settings.keep_reports
         )
-        self._namer = Namer(settings, self._ledger)
+        self._namer = Namer(settings, self.ledger)
         self._pool = Pool(
             workers=settings.workers,
             budget=settings.memory,
@@ -103,12 +82,12 @@ class Pipeline:
         self._corrections = RunCorrections(
             settings.steps, find_run, settings.roots, settings.image_axes
         )
-        self._images = ImageKinds(self._corrections, settings)
-        self._publisher = Publisher(settings, self._ledger)
+        self._source = FrameSource(settings, self._corrections)
+        self._publisher = Publisher(settings, self.ledger)
         self._worker = Worker(
             settings,
             self._namer,
-            self._ledger,
+            self.ledger,
             self._journal,
             self._corrections,
             self._publisher,
@@ -116,23 +95,18 @@ class Pipeline:
         )
         self._waiting: list[PageGroup] = []
         self._waiting_bytes = 0
-        self._corrected = any(not isinstance(s, Cast) for s in settings.steps)
-        casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
-        self._cast = np.dtype(casts[-1]) if casts else None
-        self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
-        self._counts: dict[tuple[str, str], int] = {}
-        self._late_documents: LateDocuments | None = None
-        self._assembler = self._new_assembler()
         self._open_runs = OpenRuns()
         self._ends = RunEnds(
             settings,
-            self._ledger,
+            self.ledger,
             self._journal,
             self._pool,
             self._retries,
             self._close_files,
             self._forget,
         )
+        self.look_ahead = self._source.look_ahead
+        self.survey = self._source.survey
         self.record_failure = self._ends.record_failure
         self.close_late = self._ends.close_late
         self.run_of = self._open_runs.run_of
@@ -159,30 +133,26 @@ class Pipeline:
         """
         if not self._begin(name, doc, plan):
             return None  # delivered twice
-        try:
-            self._export(self._images.of(_by_event(self._assembler(name, doc))), plan)
-        finally:
-            if name == "stop":
-                self._export(self._images.end(str(doc.get("run_start"))), plan)
+        for group in self._source.feed(name, doc):  # assemble, and group
+            pages = self._pages_of(group, plan)  # name, and claim
+            self._submit(pages)  # a worker reads, corrects, writes and records
         if name == "start":
-            self._ledger.begin(str(doc["uid"]))
+            self.ledger.begin(str(doc["uid"]))
         if plan is not None:
             return None
         self._flush()  # live: nothing waits for company
         return self._check(name, doc)
 
-    def _export(self, groups: Iterable[list[Frame]], plan: Plan | None) -> None:
-        """Name and claim the files of groups of frames, and submit them."""
-        for group in groups:
-            pages = plan.pages_of(group) if plan is not None else None
-            self._submit(pages or self._namer.name(group))
+    def _pages_of(self, group: list[Frame], plan: Plan | None) -> PageGroup:
+        planned = None if plan is None else plan.pages_of(group)
+        return planned or self._namer.name(group)
 
     def _submit(self, pages: PageGroup) -> None:
         """Hand pages to the workers, small ones a few groups at a time."""
-        planned = self._ledger.is_planned  # unless a point was taken again
+        planned = self.ledger.is_planned  # unless a point was taken again
         pages = [p if planned(p.place) else p._replace(file=None) for p in pages]
         writes = any(page.file is not None for page in pages)
-        known = writes or any(self._ledger.has(page.place) for page in pages)
+        known = writes or any(self.ledger.has(page.place) for page in pages)
         if self._settings.dry_run or not known:
             return
         run, number, _ = pages[0].place
@@ -214,14 +184,13 @@ class Pipeline:
         elif name == "stop":
             self._open_runs.stop(str(doc.get("run_start")))
         self._open_runs.note(name, doc)
-        self._corrections.feed(name, doc)
         return True
 
     def _begin_run(self, run: str, plan: Plan | None) -> None:
         """Begin a run, or begin it anew if it comes again."""
         self.close_late()
-        if self._ledger.is_over(run):
-            self._ledger.forget(run)
+        if self.ledger.is_over(run):
+            self.ledger.forget(run)
             self._namer.release(run, again=True)
             self._journal.forget(run)
         self._namer.begin_run(run)
@@ -234,7 +203,7 @@ class Pipeline:
         if name == "start":
             return self._check_start(doc)
         if name == "descriptor":
-            return self._check_descriptor(self._assembler, doc, live=True)
+            return self._check_descriptor(self._source, doc, live=True)
         return None
 
     def _check_start(self, doc: Mapping[str, Any]) -> TiffinError | None:
@@ -246,46 +215,14 @@ class Pipeline:
         return self._namer.checks.check_start(doc)
 
     def _check_descriptor(
-        self, assembler: Assembler, doc: Mapping[str, Any], *, live: bool
+        self, source: FrameSource, doc: Mapping[str, Any], *, live: bool
     ) -> TemplateError | None:
-        declared = assembler.declared_images(doc)
+        declared = source.declared(doc)
         if declared is None:
             return None
-        declared = self._images.announced(declared)
         return self._namer.checks.check_descriptor(declared, live=live)
 
     # ---- a replay
-
-    def prepare(self, parts: Iterable[Documents]) -> None:
-        """Look ahead for what names and corrections use, and documents have late.
-
-        Parameters
-        ----------
-        parts : iterable of iterables of (name, document)
-            To be given to `plan` or `feed` again. Looked at only if there is need.
-        """
-        if self._settings.template.roots & LATE:
-            self._late_documents = LateDocuments.scan(_unbroken(parts))
-            self._assembler = self._new_assembler()
-        if self._corrections.looks_ahead:
-            for name, doc in _unbroken(parts):
-                with suppress(SourceError):  # which the export meets, too
-                    self._corrections.look_ahead(name, doc)
-        if self._images.counts_retakes:
-            self._images.count_retakes(self._all_groups(parts))
-
-    def survey(self, parts: Iterable[Documents]) -> None:
-        """Find a dtype for each field of lists that fits all of its frames."""
-        with self._dtypes.survey():
-            for _ in self._all_groups(parts):
-                pass
-
-    def _all_groups(self, parts: Iterable[Documents]) -> Iterator[list[Frame]]:
-        assembler = self._new_assembler()
-        for name, doc in _unbroken(parts):
-            with suppress(SourceError):
-                yield from _by_event(assembler(name, doc))
-        yield from _by_event(assembler.finish())
 
     def plan(self, parts: Iterable[Documents], *, keep: bool = False) -> Plan:
         """Name every frame of a replay, and settle all claims, before any is read.
@@ -299,50 +236,43 @@ class Pipeline:
             Whether to keep the frames for `write`: those of documents that stand in
             memory anyway, images too.
         """
-        plan = Plan(self._namer, self._ledger)
-        # Pixels of frames that are kept are closed with the assembler that made them.
-        assembler = self._assembler if keep else self._new_assembler()
+        plan = Plan(self._namer, self.ledger)
         self._namer.planning = True
-        self._images.plan(keep=keep)
-        with self._dtypes.survey():
-            for group in self._groups_of(assembler, parts):
+        with self._source.first_pass(keep=keep) as source:
+            for part in parts:
+                try:
+                    for name, doc in part:
+                        self._plan_document(source, name, doc, plan, keep=keep)
+                except SourceError as error:  # the next part goes on
+                    self.record_failure(error)
+            for group in source.finish():
                 plan.add(self._namer.name(group), keep=keep)
         self._namer.planning = False
-        self._images.forget()
         self._namer.account()
         plan.settle()
         return plan
 
-    def _groups_of(
-        self, assembler: Assembler, parts: Iterable[Documents]
-    ) -> Iterator[list[Frame]]:
-        """Return all groups of a source; where a part breaks, record that and go on."""
-        for part in parts:
-            try:
-                for name, doc in part:
-                    frames = self._frames_of(assembler, name, doc)
-                    yield from self._images.of(_by_event(frames))
-                    if name == "stop":
-                        yield from self._images.end(str(doc.get("run_start")))
-                        self._namer.retakes.forget(str(doc.get("run_start")))
-            except SourceError as error:
-                self.record_failure(error)
-        yield from self._images.of(_by_event(assembler.finish()))
-        yield from self._images.end()
-
-    def _frames_of(
-        self, assembler: Assembler, name: str, doc: Mapping[str, Any]
-    ) -> Iterator[Frame]:
+    def _plan_document(
+        self,
+        source: FrameSource,
+        name: str,
+        doc: Mapping[str, Any],
+        plan: Plan,
+        *,
+        keep: bool,
+    ) -> None:
         self._open_runs.note(name, doc)
         try:
-            self._corrections.feed(name, doc)
-            yield from assembler(name, doc)
+            for group in source.feed(name, doc):
+                plan.add(self._namer.name(group), keep=keep)
             if name == "start":
                 self._check_start(doc)
             elif name == "descriptor":
-                self._check_descriptor(assembler, doc, live=False)
+                self._check_descriptor(source, doc, live=False)
         except SourceError as error:
             self.record_failure(error, self.run_of(name, doc))
+        if name == "stop":
+            self._namer.retakes.forget(str(doc.get("run_start")))
 
     def write(self, plan: Plan) -> None:
         """Write the frames that the plan has kept."""
@@ -352,16 +282,12 @@ class Pipeline:
     def refuse_without_room(self) -> NoRoomError | None:
         """Refuse all that is planned if the disk has no room for it; return why."""
         error = check_room(
-            self._settings, (record for _, record in self._ledger.waiting())
+            self._settings, (record for _, record in self.ledger.waiting())
         )
         if error is not None:
-            for place, _ in self._ledger.waiting():
-                self._ledger.settle(place, "failed", error)
+            for place, _ in self.ledger.waiting():
+                self.ledger.settle(place, "failed", error)
         return error
-
-    def naming_error(self) -> Exception | None:
-        """Return the first of what the plan found wrong with names and fields."""
-        return self._ledger.first_error(NAMING_ERRORS)
 
     # ---- the end of runs
 
@@ -383,8 +309,8 @@ class Pipeline:
             Whether files that are late may still come; else they are looked for once
             more.
         """
-        self._export(self._images.of(_by_event(self._assembler.finish())), plan)
-        self._export(self._images.end(), plan)
+        for group in self._source.finish():
+            self._submit(self._pages_of(group, plan))
         self._flush()
         self._open_runs.close()
         patience = self.patience()
@@ -433,12 +359,12 @@ class Pipeline:
 
     def progress(self) -> object:
         """Return what changes while anything goes on, a wait for room included."""
-        return self._ledger.finished, self._pool.done, self._publisher.looked
+        return self.ledger.finished, self._pool.done, self._publisher.looked
 
     def _close_files(self) -> None:
         """Close what was opened, unless a job hangs: it may hold a library's lock."""
         if not self._pool.hangs:
-            self._assembler.close()
+            self._source.close()
             self._corrections.close()
 
     def _forget(self, run: str) -> None:
@@ -446,33 +372,22 @@ class Pipeline:
         self._namer.release(run)
         self._journal.forget(run)
         self._worker.end_run(run)
-        self._dtypes.forget(run)
-        for key in [key for key in self._counts if key[0] == run]:
-            del self._counts[key]
-        self._corrections.end_runs(lambda of: of == run or not self._ledger.is_open(of))
+        self._source.forget(run)
+        self._corrections.end_runs(lambda of: of == run or not self.ledger.is_open(of))
 
     # ---- what became of frames
 
-    @property
-    def reports(self) -> Reports:
-        """Run uid → report, of all runs that have one, in order."""
-        return self._ledger.reports
-
-    def keep_reports(self, runs: int | None) -> None:
-        """Set how many ended runs keep their records; None for all."""
-        self._ledger.keep = runs
-
     def report(self, run: str | None = None) -> Report:
         """Return what has become of the frames so far."""
-        return self._ledger.report(run, waits=self._pool.waits)
+        return self.ledger.report(run, waits=self._pool.waits)
 
     def hangs(self, run: str) -> bool:
         """Return whether frames of a run were waited for in vain."""
-        return self._pool.hangs and self._ledger.left(run) > 0
+        return self._pool.hangs and self.ledger.left(run) > 0
 
     def left(self, run: str | None = None) -> str:
         """Describe what is still to be done: of all runs, or of one."""
-        waiting = self._ledger.waiting(run)
+        waiting = self.ledger.waiting(run)
         of = f"run {run[:8]}: " if run else ""
         if not waiting or self._settings.dry_run:
             return f"{of}documents are waited for"
@@ -482,40 +397,7 @@ class Pipeline:
 
     def is_open(self, run: str) -> bool:
         """Return whether a run has not ended yet."""
-        return self._ledger.is_open(run) and not self._ends.is_late(run)
-
-    @property
-    def has_records(self) -> bool:
-        """Whether any frame was seen, or anything failed."""
-        return len(self._ledger) > 0
-
-    def _new_assembler(self) -> Assembler:
-        return Assembler(
-            fields=self._settings.fields,
-            streams=self._settings.streams,
-            dtypes=self._dtypes,
-            join_events=self._settings.needs_events,
-            axes=self._settings.image_axes,
-            roots=self._settings.roots,
-            late_documents=self._late_documents,
-            corrected=self._corrected,
-            cast=self._cast,
-            counts=self._counts,
-            repeats=self._settings.repeats == "all",
-        )
-
-
-def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return the documents of each part up to where it breaks."""
-    for part in parts:
-        with suppress(SourceError):  # the plan records it
-            yield from part
-
-
-def _by_event(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """Group the frames of one event and field, which share their pixels."""
-    for _, group in itertools.groupby(frames, key=lambda f: id(f.pixels or f)):
-        yield list(group)
+        return self.ledger.is_open(run) and not self._ends.is_late(run)
 
 
 def _memory_of(pages: PageGroup) -> int:

@@ -17,11 +17,10 @@ from tiffin.errors import (
     NoImageError,
     NotYetError,
     ReadError,
-    SupersededError,
     TiffinError,
-    WriteError,
 )
 from tiffin.export.existing_files import ExistingFiles
+from tiffin.export.listing import Listing
 from tiffin.export.provenance import provenance
 from tiffin.export.publisher import caused_by
 from tiffin.records import Record
@@ -29,6 +28,7 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from tiffin.engine import Ledger, Retries
     from tiffin.export.journal import Journal
+    from tiffin.export.listing import Lines
     from tiffin.export.naming import Namer
     from tiffin.export.output_file import Page, PageGroup
     from tiffin.export.publisher import Publisher
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
     from tiffin.writers import Buffer
 
-    Lines = dict[int, str]  # of files that were written, by the index of the page
 
 __all__ = ["Worker"]
 
@@ -86,6 +85,7 @@ class Worker:
         self._retries = retries
         self._retakes = namer.retakes
         self._existing = ExistingFiles(settings, journal)
+        self._listing = Listing(settings, ledger, journal, namer.retakes, publisher)
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
         self._surprised: set[tuple[str, str | None, str | None]] = set()
@@ -99,7 +99,7 @@ class Worker:
                 run, number, _ = pages[0].place
                 lines_of.setdefault(run, []).append((number, lines))
         for run, lines_of_run in lines_of.items():
-            self._list(run, lines_of_run)
+            self._listing.add(run, lines_of_run)
 
     def fail(self, pages: PageGroup, error: BaseException) -> None:
         """Fail what is still planned of a group."""
@@ -123,7 +123,7 @@ class Worker:
                 return None
             for page, error in missing:
                 self._fail(page, error)
-            return self._lines(pages, lines)
+            return self._listing.lines_of(pages, lines)
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self.fail(pages, error)
             return "".join(lines.values())
@@ -148,7 +148,7 @@ class Worker:
                 done = True
             if done:
                 run, number, _ = pages[0].place
-                self._list(run, [(number, self._lines(pages, lines))])
+                self._listing.add(run, [(number, self._listing.lines_of(pages, lines))])
             return done
 
         assert self._retries is not None  # noqa: S101 (the caller has checked)
@@ -343,70 +343,6 @@ class Worker:
                 error = caused_by(ReadError(message), error)
         status: Status = "skipped" if skip else "failed"
         self._ledger.settle(page.place, status, error, if_planned=True)
-
-    # ---- the manifest
-
-    def _list(self, run: str, lines: list[tuple[int, str]]) -> None:
-        while True:
-            try:
-                self._journal.add(run, lines)
-            except OSError as error:  # the lines stay, and are written with the next
-                message = f"the manifest of run {run[:8]} can't be written: {error}"
-                refused = caused_by(WriteError(message), error)
-                if self._settings.on_full == "wait" and self._publisher.waits_for_room(
-                    refused
-                ):
-                    lines = []
-                    continue
-                self._ledger.say(run, refused)
-            except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
-                message = f"the manifest of run {run[:8]} can't be written: {error!r}"
-                self._ledger.say(run, WriteError(message))
-            return
-
-    def _lines(self, pages: PageGroup, lines: Lines) -> str:
-        """Return the lines of a group: of what was written, and of what failed."""
-        if not self._journal.on:
-            return ""
-        count = max(len(pages), 1 + max(lines, default=0))
-        retired = self._retire(pages[0], count)
-        if count == len(lines) == 1:  # as most are
-            return retired + lines[0]
-        return retired + "".join(
-            [lines[i] if i in lines else self._line(pages, i) for i in range(count)]
-        )
-
-    def _retire(self, first: Page, count: int) -> str:
-        """Remove the files of earlier takes that have other names; return lines."""
-        earlier = self._retakes.files(first.place)
-        if not earlier:
-            return ""
-        run, number, _ = first.place
-        places = ((run, number, i) for i in range(count))
-        records = [self._ledger.at(of) for of in places if self._ledger.has(of)]
-        if all(record.status in ("written", "skipped") for record in records):
-            for path in earlier - {str(record.file) for record in records}:
-                self._publisher.remove(self._publisher.name(path))
-        error = SupersededError(
-            f"superseded: event {first.frame.seq_num} was taken again"
-        )
-        record = Record.of(first.frame, "skipped", error=error)
-        return "".join(
-            self._journal.line(first.frame, record, self._publisher.name(path), None)
-            for path in sorted(earlier)
-        )
-
-    def _line(self, pages: PageGroup, i: int) -> str:
-        """Return the line of a frame that was not written."""
-        place = (*pages[0].place[:2], i)
-        if not self._ledger.has(place):
-            return ""
-        record = self._ledger.at(place)
-        if isinstance(record.error, ExistsError):
-            return ""  # the manifest has the line of the export that wrote it
-        frame = pages[i].frame if i < len(pages) else pages[0].frame.with_index(i)
-        name = "" if record.file is None else self._publisher.name(record.file)
-        return self._journal.line(frame, record, name, None)
 
     def _name(self, page: Page) -> str:
         return "" if page.file is None else page.file.name

@@ -1,0 +1,165 @@
+"""From documents to groups of frames that are named and read together."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.assemble import Assembler, LateDocuments, ListDtypes
+from tiffin.corrections import Cast
+from tiffin.errors import SourceError
+from tiffin.export.image_kinds import ImageKinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tiffin.assemble import DeclaredImages
+    from tiffin.export.run_corrections import RunCorrections
+    from tiffin.frames import Frame
+    from tiffin.settings import Settings
+
+    Documents = Iterable[tuple[str, Mapping[str, Any]]]
+
+__all__ = ["FrameSource"]
+
+LATE = frozenset({"stop", "baseline"})
+"""What a name may use that may come only behind the frames."""
+
+
+class FrameSource:
+    """Assembles frames, and groups them by event and field.
+
+    Parameters
+    ----------
+    settings : Settings
+    corrections : RunCorrections
+        Which know what comes of an event: light, dark or subtracted, combined or not.
+    """
+
+    def __init__(self, settings: Settings, corrections: RunCorrections) -> None:
+        self._settings = settings
+        self._corrections = corrections
+        self._images = ImageKinds(corrections, settings)
+        self._corrected = any(not isinstance(s, Cast) for s in settings.steps)
+        casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
+        self._cast = np.dtype(casts[-1]) if casts else None
+        self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
+        self._counts: dict[tuple[str, str], int] = {}
+        self._late_documents: LateDocuments | None = None
+        self._assembler = self._new_assembler()
+
+    def feed(self, name: str, doc: Mapping[str, Any]) -> Iterator[list[Frame]]:
+        """Take a document; return the groups that it completes."""
+        self._corrections.feed(name, doc)
+        error: Exception | None = None
+        try:
+            yield from self._images.of(_by_event(self._assembler(name, doc)))
+        except Exception as raised:  # noqa: BLE001 (raised again below)
+            error = raised
+        if name == "stop":
+            yield from self._images.end(str(doc.get("run_start")))
+        if error is not None:
+            raise error
+
+    def finish(self) -> Iterator[list[Frame]]:
+        """Return the groups of runs that never stopped."""
+        yield from self._images.of(_by_event(self._assembler.finish()))
+        yield from self._images.end()
+
+    def declared(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
+        """Return what a descriptor promises of the frames that will come."""
+        declared = self._assembler.declared_images(descriptor)
+        return None if declared is None else self._images.announced(declared)
+
+    def forget(self, run: str) -> None:
+        """Forget a run."""
+        self._dtypes.forget(run)
+        for key in [key for key in self._counts if key[0] == run]:
+            del self._counts[key]
+
+    def close(self) -> None:
+        """Close the files that are open; they are opened again when they are read."""
+        self._assembler.close()
+
+    # ---- a replay goes through its documents more than once
+
+    def look_ahead(self, parts: Iterable[Documents]) -> None:
+        """Look for what names and corrections use, and documents have late.
+
+        Parameters
+        ----------
+        parts : iterable of iterables of (name, document)
+            Gone through only if there is need.
+        """
+        if self._settings.template.roots & LATE:
+            self._late_documents = LateDocuments.scan(_unbroken(parts))
+            self._assembler = self._new_assembler()
+        if self._corrections.looks_ahead:
+            for name, doc in _unbroken(parts):
+                with suppress(SourceError):  # which the export meets, too
+                    self._corrections.look_ahead(name, doc)
+        if self._images.counts_retakes:
+            self._images.count_retakes(self._all_events(parts))
+
+    def survey(self, parts: Iterable[Documents]) -> None:
+        """Find a dtype for each field of lists that fits all of its frames."""
+        with self._dtypes.survey():
+            for _ in self._all_events(parts):
+                pass
+
+    @contextmanager
+    def first_pass(self, *, keep: bool) -> Iterator[FrameSource]:
+        """Return a source for the pass that names the frames of a replay.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether frames are kept to be written, so that there is no second pass.
+        """
+        self._images.plan(keep=keep)
+        # Pixels of frames that are kept are closed with the assembler that made them.
+        source = self if keep else copy.copy(self)
+        if not keep:
+            source._assembler = self._new_assembler()  # noqa: SLF001 (its own kind)
+        with self._dtypes.survey():
+            yield source
+        self._images.forget()
+
+    def _all_events(self, parts: Iterable[Documents]) -> Iterator[list[Frame]]:
+        assembler = self._new_assembler()
+        for name, doc in _unbroken(parts):
+            with suppress(SourceError):
+                yield from _by_event(assembler(name, doc))
+        yield from _by_event(assembler.finish())
+
+    def _new_assembler(self) -> Assembler:
+        return Assembler(
+            fields=self._settings.fields,
+            streams=self._settings.streams,
+            dtypes=self._dtypes,
+            join_events=self._settings.needs_events,
+            axes=self._settings.image_axes,
+            roots=self._settings.roots,
+            late_documents=self._late_documents,
+            corrected=self._corrected,
+            cast=self._cast,
+            counts=self._counts,
+            repeats=self._settings.repeats == "all",
+        )
+
+
+def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Return the documents of each part up to where it breaks."""
+    for part in parts:
+        with suppress(SourceError):  # the plan records it
+            yield from part
+
+
+def _by_event(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Group the frames of one event and field, which share their pixels."""
+    for _, group in itertools.groupby(frames, key=lambda f: id(f.pixels or f)):
+        yield list(group)

@@ -1,0 +1,109 @@
+"""List in the manifests what became of the frames of an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiffin.errors import ExistsError, SupersededError, WriteError
+from tiffin.export.publisher import caused_by
+from tiffin.records import Record
+
+if TYPE_CHECKING:
+    from tiffin.engine import Ledger
+    from tiffin.export.journal import Journal
+    from tiffin.export.output_file import Page, PageGroup
+    from tiffin.export.publisher import Publisher
+    from tiffin.export.retakes import Retakes
+    from tiffin.settings import Settings
+
+    Lines = dict[int, str]  # of files that were written, by the index of the page
+
+__all__ = ["Listing"]
+
+
+class Listing:
+    """Makes the lines of groups of frames, and gives them to the journal.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger
+    journal : Journal
+    retakes : Retakes
+    publisher : Publisher
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        journal: Journal,
+        retakes: Retakes,
+        publisher: Publisher,
+    ) -> None:
+        self._waits = settings.on_full == "wait"
+        self._ledger = ledger
+        self._journal = journal
+        self._retakes = retakes
+        self._publisher = publisher
+
+    def add(self, run: str, lines: list[tuple[int, str]]) -> None:
+        """Add the lines of groups to the manifest of a run."""
+        while True:
+            try:
+                self._journal.add(run, lines)
+            except OSError as error:  # the lines stay, and are written with the next
+                message = f"the manifest of run {run[:8]} can't be written: {error}"
+                refused = caused_by(WriteError(message), error)
+                if self._waits and self._publisher.waits_for_room(refused):
+                    lines = []
+                    continue
+                self._ledger.say(run, refused)
+            except Exception as error:  # noqa: BLE001 (the border of a job; recorded)
+                message = f"the manifest of run {run[:8]} can't be written: {error!r}"
+                self._ledger.say(run, WriteError(message))
+            return
+
+    def lines_of(self, pages: PageGroup, lines: Lines) -> str:
+        """Return the lines of a group: of what was written, and of what failed."""
+        if not self._journal.on:
+            return ""
+        count = max(len(pages), 1 + max(lines, default=0))
+        retired = self._retire(pages[0], count)
+        if count == len(lines) == 1:  # as most are
+            return retired + lines[0]
+        return retired + "".join(
+            [lines[i] if i in lines else self._line(pages, i) for i in range(count)]
+        )
+
+    def _retire(self, first: Page, count: int) -> str:
+        """Remove the files of earlier takes that have other names; return lines."""
+        earlier = self._retakes.files(first.place)
+        if not earlier:
+            return ""
+        run, number, _ = first.place
+        places = ((run, number, i) for i in range(count))
+        records = [self._ledger.at(of) for of in places if self._ledger.has(of)]
+        if all(record.status in ("written", "skipped") for record in records):
+            for path in earlier - {str(record.file) for record in records}:
+                self._publisher.remove(self._publisher.name(path))
+        error = SupersededError(
+            f"superseded: event {first.frame.seq_num} was taken again"
+        )
+        record = Record.of(first.frame, "skipped", error=error)
+        return "".join(
+            self._journal.line(first.frame, record, self._publisher.name(path), None)
+            for path in sorted(earlier)
+        )
+
+    def _line(self, pages: PageGroup, i: int) -> str:
+        """Return the line of a frame that was not written."""
+        place = (*pages[0].place[:2], i)
+        if not self._ledger.has(place):
+            return ""
+        record = self._ledger.at(place)
+        if isinstance(record.error, ExistsError):
+            return ""  # the manifest has the line of the export that wrote it
+        frame = pages[i].frame if i < len(pages) else pages[0].frame.with_index(i)
+        name = "" if record.file is None else self._publisher.name(record.file)
+        return self._journal.line(frame, record, name, None)
