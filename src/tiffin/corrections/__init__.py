@@ -2,9 +2,9 @@
 
 A correction is an object with settings, which is bound to a run before it acts, or a
 function ``(image, frame) -> image``. Settings are checked when the object is created,
-which raises a `SettingsError`. Corrections act in the order in which they are
-given. What they need from elsewhere, such as the dark of another run, they get from the
-run that they are bound to.
+which raises a `SettingsError`. Corrections act in the order in which they are given.
+They get what they need from elsewhere, such as the dark of another run, from the run
+that they are bound to.
 """
 
 from tiffin.corrections.arithmetic import RunningSum, check_real

@@ -43,7 +43,7 @@ class Notes:
     """The corrections that changed the image, in order, each in one line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReferenceImages:
     """Images that others are corrected with, such as darks."""
 

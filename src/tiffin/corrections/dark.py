@@ -92,7 +92,7 @@ class DarkSubtract(ReferenceCorrection):
         a key of the configuration.
     dead : {"error", "keep"}
         Where the dark is NaN or infinite, the image fails, or these pixels keep their
-        counts; a `Mask` behind can replace them.
+        counts; a `Mask` after it can replace them.
     order : {"before", "nearest", "after"}
         Which dark of a stream, or which of the runs that match, a light uses: the
         latest before it, the nearest in time, or the first after it. Later darks of a
@@ -257,13 +257,13 @@ class BoundDark(BoundReferences):
 
     def _compare_once(self, frame: Frame, darks: Sequence[ReferenceImages]) -> None:
         """Raise if darks and light differ in how they were taken."""
-        key = (*map(id, darks), frame.descriptor.get("uid"))
+        key = (*darks, frame.descriptor.get("uid"))
         if key in self._compared:
             return
         for dark in darks:
             mismatch = acquisition_mismatch(frame, dark, self._settings.allow)
             if mismatch is not None:
-                message = f"{mismatch} (light: {frame}; dark: {dark.name})"
+                message = f"light {frame}, dark {dark.name}: {mismatch}"
                 raise CorrectionError(message)
             if _is_single(frame) and "images" not in self._settings.allow:
                 count = len(dark.read())

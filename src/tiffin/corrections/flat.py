@@ -53,7 +53,7 @@ class FlatField(ReferenceCorrection):
         Where runs are looked up; see `DarkSubtract`.
     dead : {"error", "keep"}
         Where the flat field, less its dark, is not above zero, the image fails, or
-        these pixels keep their counts; a `Mask` behind can replace them.
+        these pixels keep their counts; a `Mask` after it can replace them.
     order : {"before", "nearest", "after"}
         Which flat field of a stream an image uses; see `DarkSubtract`.
 

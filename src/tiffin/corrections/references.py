@@ -67,7 +67,7 @@ class ReferenceCorrection:
             hidden = field.name == "catalog" or (
                 field.name == "order" and not self.stream
             )
-            if value != field.default and not hidden:
+            if not hidden and value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -153,7 +153,7 @@ class BoundReferences:
     ) -> Prepared:
         """Return the prepared average of some references; raise if shapes differ."""
         with self._lock:
-            key = tuple(id(reference) for reference in references)
+            key = tuple(references)
             if key not in self._prepared:
                 self._prepared[key] = self._prepare(references)
             self._prepared.move_to_end(key)
@@ -242,7 +242,7 @@ def count_bad_pixels(
         message = (
             f"{what} (pixels: {count}, such as {mean[where]:g} at row {where[0]}, "
             f"column {where[1]}): dead='keep' leaves their counts as they are, and "
-            f"a Mask behind can replace them"
+            f"a Mask after it can replace them"
         )
         raise CorrectionError(message)
     return count
@@ -269,7 +269,7 @@ def acquisition_mismatch(
             if not np.array_equal(ours[key], theirs[key]):
                 return (
                     f"{key} is {ours[key]!r} for the light, {theirs[key]!r} for the "
-                    f"dark; allow=({what!r},) accepts that"
+                    f"dark (allow=({what!r},) accepts that)"
                 )
     return None
 
