@@ -196,7 +196,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "name_policy": style.policy,
         "replacements": dict(style.replacements),
         "colour": settings.image_axes.colour,
-        "axes": settings.image_axes.told,
+        "axes": settings.image_axes.as_text,
         "first": settings.first or None,
         "repeats": None if settings.repeats == "last" else settings.repeats,
         "frames": format_frames(settings.frames),

@@ -17,11 +17,6 @@ T = TypeVar("T")
 class OpenFileCache(Generic[T]):
     """Keep the most recently used files open, and close the others.
 
-    Parameters
-    ----------
-    size : int, optional
-        How many stay open: a process may open only so many files.
-
     Examples
     --------
     >>> cache = OpenFileCache()

@@ -32,16 +32,7 @@ COUNTS = "entry/instrument/detector/detectorSpecific"
 class EigerHandler:
     """Opens the series of a resource: ``<path>_<sequence>_master.h5``.
 
-    Parameters
-    ----------
-    path : str
-        Up to the sequence's number; or a master file.
-    images_per_file, frame_per_point : int, optional
-        Guesses, for data files that do not exist.
-    seq_id : int, optional
-        If the resource has it instead of the datum.
-    allowed : tuple of pathlib.Path, optional
-        Folders in which external raw storage may lie.
+    The numbers of images are guesses, for data files that do not exist.
     """
 
     def __init__(
@@ -91,22 +82,8 @@ class EigerHandler:
 class EigerSeries:
     """The images of one series, in the order of its data files; read when asked for.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The master file.
-    images_per_file : int
-        A guess, for data files that do not exist.
-    allowed : tuple of pathlib.Path, optional
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (images, rows, columns).
-    missing : dict of int to str
-        Image → why it is missing.
-    expected : int
-        How many images the detector was to take; 0 if the master file does not say.
+    `missing` tells why images are missing; `expected` is how many the detector was to
+    take, or 0 if the master file does not say.
     """
 
     ndim = 3

@@ -31,15 +31,8 @@ __all__ = [
 class EventRows:
     """The rows of one event, or the images of it in rows that other events share.
 
-    Attributes
-    ----------
-    first, rows : int
-        The first row, and how many.
-    part : tuple of (int, int) or None
-        Where events share rows: how many images come before this event's, and how many
-        are this event's.
-    image_axes : int
-        2; or 3 if images have colour.
+    If events share rows, `part` is how many images come before this event's, and how
+    many are this event's.
     """
 
     first: int
@@ -80,24 +73,8 @@ def rows_of_event(
 ) -> EventRows:
     """Find the rows of the event with this index.
 
-    Parameters
-    ----------
-    hints : Hints
-        What is announced for an event.
-    row : tuple of int
-        The shape of a row.
-    index : int
-    colour : bool
-        Whether the reader says that a row's last axis holds samples.
-    rows : int
-        How many there are; 0 if unknown.
-
-    Raises
-    ------
-    NotYetError
-        If it is not known (yet) whether a row's images are those of several events.
-    ReadError
-        If rows and columns can't be told apart from other axes.
+    `row` is the shape of a row, `rows` how many there are (0 if unknown), and `colour`
+    whether a row's last axis holds samples.
 
     Examples
     --------

@@ -41,18 +41,7 @@ DEFLATE_RATIO = 1032
 def open_regular(path: Path, *, hint: str = "") -> BinaryIO:
     """Open a regular file for reading, without blocking; links are followed.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    hint : str, optional
-        Added to the message if the file does not exist.
-
-    Raises
-    ------
-    NotYetError
-        If it does not exist.
-    ReadError
-        If it is not a regular file.
+    A file that does not exist raises `NotYetError`, anything else `ReadError`.
     """
     check_regular(path, hint=hint)
     try:
@@ -82,23 +71,8 @@ def check_image_size(
 ) -> None:
     """Refuse an implausibly large image before memory is allocated for it.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    shape : tuple of int
-        From the file's header.
-    itemsize : int
-        [bytes]
-    stored : int
-        The bytes of the file from which the image is decoded.
-    announced : int, optional
-        How many numbers the descriptor announces; 0 if unknown.
-
-    Raises
-    ------
-    ReadError
-        If the image is larger than a TIFF can be; or large, larger than announced, and
-        far larger than its stored bytes can expand to.
+    That is one larger than a TIFF can be; or one that is large, larger than the
+    `announced` number of pixels, and larger than its `stored` bytes can expand to.
     """
     pixels = math.prod(shape)
     size = pixels * itemsize

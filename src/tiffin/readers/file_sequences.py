@@ -107,17 +107,8 @@ class FileSequence:
 
     The parameters say how many files an event has; else the first file that is read
     tells. A file with another number of pages is refused: all later images would be
-    assigned to the wrong events.
-
-    Parameters
-    ----------
-    asset : Asset
-        With a ``template``, such as ``"ad_{:06d}.tiff"`` or ``"%s_%5.5d.tif"``, or with
-        ``uris``, the list of files.
-    open_file : callable
-        Opens a file's pages.
-    template : str, optional
-        For an asset without one.
+    assigned to the wrong events. The asset has a ``template``, such as
+    ``"ad_{:06d}.tiff"`` or ``"%s_%5.5d.tif"``, or ``uris``, the list of files.
     """
 
     def __init__(
@@ -279,19 +270,8 @@ def npy_rows(asset: Asset) -> Rows:
 def file_name(template: str, number: int, prefix: str = "") -> str:
     """Return the name of a numbered file.
 
-    Parameters
-    ----------
-    template : str
-        For Python's `str.format`, for C's `printf`, or both. Its first ``%s`` is the
-        prefix; further ones (C's folder) are left out.
-    number : int
-    prefix : str, optional
-        The parameter ``filename``.
-
-    Raises
-    ------
-    ReadError
-        If the template needs other values.
+    The template is for `str.format`, for C's ``printf``, or for both. Its first
+    ``%s`` is the prefix; further ones (C's folder) are left out.
 
     Examples
     --------

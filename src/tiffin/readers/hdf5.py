@@ -50,17 +50,9 @@ class Hdf5Rows:
     """The rows of one HDF5 dataset.
 
     Rows in one chunk are decoded together, once. A row that was never written is not
-    there yet, although HDF5 would return its fill value.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    name : str
-        Of the dataset.
-    part : tuple of int, slice or Ellipsis, optional
-        The part of the dataset to read, its rows first.
-    allowed : tuple of pathlib.Path, optional
-        Folders in which external raw storage may lie.
+    there yet, although HDF5 would return its fill value. `part` is the part of the
+    dataset to read, its rows first; `allowed` are the folders in which external raw
+    storage may lie.
     """
 
     colour = False
@@ -218,11 +210,6 @@ class Hdf5Rows:
 
 def parse_slice(given: Any) -> tuple[SliceItem, ...]:
     """Parse the parameter ``slice``: text as numpy writes it, or a list of such.
-
-    Raises
-    ------
-    ReadError
-        If it is not a slice, or removes the axis of rows.
 
     Examples
     --------

@@ -37,19 +37,7 @@ UNDECODED = {"u": (1, 2, 4), "i": (1, 2, 4), "f": (4, 8)}
 
 
 class Chunk:
-    """A chunk of which images are cut, decoded once for all of them.
-
-    Parameters
-    ----------
-    data : bytes-like
-    nbytes : int
-        The bytes of its shape.
-    dtype : numpy.dtype
-    where : str
-        For messages.
-    shuffled : bool
-    deflated : bool
-    """
+    """A chunk of which images are cut, decoded once for all of them."""
 
     def __init__(
         self,
@@ -127,13 +115,6 @@ class Chunks:
     """Chunks that each hold one image, or several one behind the other.
 
     Only one thread at a time calls this.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-    axis : int
-        Along which a chunk may hold several images; along later axes it is complete.
-    filters : Filters
     """
 
     def __init__(self, dataset: Any, axis: int, filters: Filters) -> None:

@@ -39,19 +39,6 @@ class WrittenRows:
 
     Chunks are counted once; later only those are looked up that were missing then. Of a
     dataset without chunks it is only known whether anything was written to it.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-    allowed : tuple of pathlib.Path, optional
-        Folders in which external raw storage may lie.
-    depth : int, optional
-        How many virtual datasets it lies in.
-
-    Raises
-    ------
-    ReadError
-        If external raw storage lies elsewhere, or its chunks are far too large.
     """
 
     def __init__(
@@ -108,15 +95,7 @@ class WrittenRows:
         return reason
 
     def check(self, first: int, stop: int) -> None:
-        """Check that the chunks of rows give exactly the bytes of their shape.
-
-        Raises
-        ------
-        MissingLibraryError
-            If a filter is not installed.
-        ReadError
-            If a chunk would give more or less.
-        """
+        """Check that the chunks of rows give exactly the bytes of their shape."""
         if self._sources is not None:
             self._sources.check(first, stop)
         elif self.filters is not None and self._filtered:
@@ -200,16 +179,7 @@ class WrittenRows:
 
 
 class VirtualSources:
-    """The source files of a virtual dataset.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-    allowed : tuple of pathlib.Path
-        Folders in which external raw storage may lie.
-    depth : int
-        How many virtual datasets it lies in.
-    """
+    """The source files of a virtual dataset."""
 
     def __init__(self, dataset: Any, allowed: tuple[Path, ...], depth: int) -> None:
         self._file = dataset.file

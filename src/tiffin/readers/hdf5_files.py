@@ -33,21 +33,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 class Hdf5File:
     """An HDF5 file and the files that its links lead to, closed together.
 
-    Parameters
-    ----------
-    file : pathlib.Path or h5py.File
-        A file that is open already is left open by `close`.
-
-    Attributes
-    ----------
-    root : h5py.File
-
-    Raises
-    ------
-    NotYetError
-        If it is not there, or not complete.
-    ReadError
-        If it is not a regular file.
+    A file that is given open stays open.
     """
 
     def __init__(self, file: Any) -> None:
@@ -56,15 +42,7 @@ class Hdf5File:
         self._path = Path(self.root.filename)
 
     def dataset(self, name: str) -> Any:
-        """Find a dataset, through links of all kinds.
-
-        Raises
-        ------
-        NotYetError
-            If it is not there, naming the file that a link leads to.
-        ReadError
-            If it is something else, or links lead in a circle.
-        """
+        """Find a dataset, through links of all kinds."""
         node, rest, links = self.root, _parts(name), 0
         while rest:
             node, added = self._step(node, rest.pop(0), name)
@@ -140,18 +118,7 @@ def _open(path: Path) -> Any:
 def find_linked(holder: Path, name: str, variable: str) -> Path:
     """Find the file that another one names, where HDF5 would look for it.
 
-    Parameters
-    ----------
-    holder : pathlib.Path
-        The file that names it.
-    name : str
-    variable : str
-        The environment variable with folders to look in.
-
-    Raises
-    ------
-    NotYetError
-        If it is nowhere.
+    The environment variable has folders to look in.
     """
     beside = Path(name).name if Path(name).is_absolute() else name
     prefixes = filter(None, os.environ.get(variable, "").split(":"))
@@ -173,25 +140,9 @@ def find_linked(holder: Path, name: str, variable: str) -> Path:
 
 
 def raw_files(dataset: Any, allowed: tuple[Path, ...]) -> list[tuple[Path, int]]:
-    """Return the external raw files of a dataset, if the user allows them.
+    """Return the external raw files of a dataset, if they lie in folders allowed.
 
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-    allowed : tuple of pathlib.Path
-        The folders where such files may lie; absolute, without links.
-
-    Returns
-    -------
-    list of (pathlib.Path, int)
-        Each with the number of bytes that it must have, as far as that is known.
-
-    Raises
-    ------
-    ReadError
-        If one lies elsewhere, or is not a regular file.
-    NotYetError
-        If one is not there.
+    Each comes with the number of bytes that it must have, as far as that is known.
     """
     import h5py
 
@@ -228,13 +179,6 @@ def check_references(path: Path, allowed: tuple[Path, ...]) -> None:
 
     Raw files must lie in the folders allowed, and links and virtual datasets must lead
     to regular files. Folders, and files of other formats, are left alone.
-
-    Raises
-    ------
-    ReadError
-        If it refers to anything else, or is not a regular file itself.
-    NotYetError
-        If it can't be opened.
     """
     checked: set[Path] = set()
     waiting = [path]

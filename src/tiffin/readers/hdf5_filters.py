@@ -39,21 +39,8 @@ LARGEST = 512 * 2**20
 class Filters:
     """The filters of a chunked dataset.
 
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-
-    Attributes
-    ----------
-    ids : list of int
-        Their registered numbers, in the order in which they were applied.
-    chunk_bytes : int
-        The bytes of a decoded chunk.
-
-    Raises
-    ------
-    ReadError
-        If its chunks are far larger than its images.
+    `ids` are their registered numbers, in the order in which they were applied;
+    `chunk_bytes` is the size of a decoded chunk.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -68,21 +55,7 @@ class Filters:
             self._check_chunk_size()
 
     def read(self, corner: Sequence[int]) -> tuple[int, Any]:
-        """Read a chunk as it is stored.
-
-        Returns
-        -------
-        mask : int
-            A bit for each filter that was left out.
-        data : bytes-like
-
-        Raises
-        ------
-        NotYetError
-            If it can't be read.
-        ReadError
-            If it is larger than its shape can need.
-        """
+        """Return a mask of the filters left out for a chunk, and its stored bytes."""
         most = self.chunk_bytes + self.chunk_bytes // 8 + 1024
         try:
             mask, data = self._dataset.id.read_direct_chunk(
@@ -100,17 +73,7 @@ class Filters:
         return mask, data
 
     def check(self, corner: Sequence[int]) -> None:
-        """Check that HDF5 can decode a chunk, and that it gives the bytes of its shape.
-
-        Raises
-        ------
-        MissingLibraryError
-            Naming the filter that is not installed.
-        NotYetError
-            If the chunk would give more or less.
-        ReadError
-            If it is compressed more than once.
-        """
+        """Check that HDF5 can decode a chunk to exactly the bytes of its shape."""
         mask, data = self.read(corner)
         steps = [step for n, step in enumerate(self._steps) if not mask >> n & 1]
         ids = [step for step, _ in steps]

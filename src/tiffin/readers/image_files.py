@@ -43,14 +43,7 @@ LIBRARY_ERRORS = (
 
 
 class ArrayPages:
-    """The images of a file, in memory.
-
-    Parameters
-    ----------
-    array : ndarray, shape (images, rows, columns[, samples])
-    colour : bool
-        Whether the last axis holds the samples of a colour.
-    """
+    """The images of a file, in memory."""
 
     def __init__(self, array: np.ndarray, *, colour: bool = False) -> None:
         self._array = array
@@ -70,17 +63,7 @@ class ArrayPages:
 
 
 class TiffPages:
-    """The pages of a TIFF, each read when it is asked for.
-
-    Parameters
-    ----------
-    file : file
-        Closed with these pages.
-    path : pathlib.Path
-        For messages.
-    announced : int
-        How many numbers the descriptor announces for an image; 0 if unknown.
-    """
+    """The pages of a TIFF, each read when it is asked for."""
 
     def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
         self._path, self._file, self._announced = path, file, announced
@@ -116,18 +99,7 @@ class TiffPages:
 
 
 class NpyPages:
-    """The images of an NPY file in C order, all leading axes as one.
-
-    Parameters
-    ----------
-    file : file
-        Closed with these pages; it stands at the first image.
-    shape : tuple of int
-        Of the whole array.
-    dtype : numpy.dtype
-    axes : int
-        How many axes a page has: more than 2 if an image's are not the last two.
-    """
+    """The images of an NPY file in C order, all leading axes as one."""
 
     colour = False
 
@@ -160,13 +132,7 @@ def read_tiff(path: Path, announced: int = 0) -> TiffPages:
 
 
 def tiff_samples(path: Path) -> str | None:
-    """Return whether a TIFF has its samples "last" or "first"; None if it is grey.
-
-    Raises
-    ------
-    ReadError
-        If it is neither grey nor RGB.
-    """
+    """Return whether a TIFF has its samples "last" or "first"; None if it is grey."""
     with _opened("TIFF", path) as file, file:
         _, page = _open_tiff(file, path)
         if not _is_colour(page):

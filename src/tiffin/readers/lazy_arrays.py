@@ -37,15 +37,7 @@ class NeverWrittenError(NotYetError):
 class LazyReader:
     """Reads what a handler returns, and knows which rows were never written.
 
-    Parameters
-    ----------
-    allowed : tuple of pathlib.Path
-        Folders in which external raw storage may lie.
-
-    Attributes
-    ----------
-    checked : set
-        Rows whose chunks were checked; to be cleared before each reading.
+    `checked` are the rows whose chunks were checked; clear it before each reading.
     """
 
     def __init__(self, allowed: tuple[Path, ...] = ()) -> None:
@@ -183,13 +175,7 @@ class LazyReader:
 
 
 class GuardedDataset:
-    """A dataset, or a group of them, whose rows are checked before they are read.
-
-    Parameters
-    ----------
-    node : h5py.Dataset or h5py.Group
-    reader : LazyReader
-    """
+    """A dataset, or a group of them, whose rows are checked before they are read."""
 
     def __init__(self, node: Any, reader: LazyReader) -> None:
         self._node, self._reader = node, reader

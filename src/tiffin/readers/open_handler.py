@@ -39,14 +39,7 @@ class ColourArray(np.ndarray):
 
 
 class OpenHandler:
-    """A handler, and which rows of its HDF5 file were never written.
-
-    Parameters
-    ----------
-    handler : callable
-    allowed : tuple of pathlib.Path, optional
-        Folders in which external raw storage may lie.
-    """
+    """A handler, and which rows of its HDF5 file were never written."""
 
     def __init__(self, handler: Any, allowed: tuple[Path, ...] = ()) -> None:
         self.handler = handler

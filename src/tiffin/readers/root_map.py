@@ -58,10 +58,10 @@ class RootMap:
         given: object = {} if roots is None else roots
         if not isinstance(given, Mapping):
             message = (
-                f"root_map must be a mapping of recorded beginnings of paths to those "
-                f"here, not {roots!r}"
+                f"must be a mapping of recorded beginnings of paths to those here, not "
+                f"{roots!r}"
             )
-            raise SettingsError(message)
+            raise SettingsError(message, setting="root_map")
         pairs = [_pair(old, new) for old, new in given.items()]
         self._roots = sorted(pairs, key=lambda pair: -len(pair[0]))  # longest first
 
@@ -127,8 +127,8 @@ def _folders(given: Any) -> tuple[Path, ...]:
     try:
         return tuple(Path(folder).resolve() for folder in folders)
     except (TypeError, ValueError) as error:
-        message = f"allow_external must be a list of folders, not {given!r}"
-        raise SettingsError(message) from error
+        message = f"must be a list of folders, not {given!r}"
+        raise SettingsError(message, setting="allow_external") from error
 
 
 def _handlers(given: Any) -> dict[str, Callable[..., Any]]:
@@ -138,11 +138,11 @@ def _handlers(given: Any) -> dict[str, Callable[..., Any]]:
     for spec, handler in handlers.items():
         if not isinstance(spec, str) or not spec or not callable(handler):
             message = (
-                f"handlers must map specs to handler classes, as in "
+                f"must map specs to handler classes, as in "
                 f"handlers={{'AD_TIFF': AreaDetectorTiffHandler}}, not {spec!r} to "
                 f"{handler!r}"
             )
-            raise SettingsError(message)
+            raise SettingsError(message, setting="handlers")
     return handlers
 
 
@@ -151,10 +151,10 @@ def _pair(old: object, new: object) -> tuple[str, str]:
     for root in (old, new):
         if not isinstance(root, str | os.PathLike) or not str(root):
             message = (
-                f"root_map must give the beginning of paths here for a recorded one, "
-                f"not {new!r} for {old!r}"
+                f"must give the beginning of paths here for a recorded one, not "
+                f"{new!r} for {old!r}"
             )
-            raise SettingsError(message)
+            raise SettingsError(message, setting="root_map")
     return _root_paths(str(old))[0].rstrip("/"), _root_paths(str(new))[-1]
 
 

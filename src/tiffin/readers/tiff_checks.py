@@ -30,15 +30,7 @@ SHORTENED = {5: "lzw_decode", 34925: "lzma_decode"}
 
 
 def check_page_chain(file: BinaryIO, path: Path) -> None:
-    """Follow the directories of the pages from one to the next, to the last.
-
-    Raises
-    ------
-    ReadError
-        If one leads back to another, or there are too many.
-    NotYetError
-        If one lies behind the end of the file.
-    """
+    """Follow the directories of the pages from one to the next, to the last."""
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -78,24 +70,7 @@ def _number(file: BinaryIO, at: int, kind: str, path: Path) -> int:
 
 
 def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> None:
-    """Check that a page is complete, and gives what its header says.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-    file : file
-        In which the page lies.
-    path : pathlib.Path
-    announced : int, optional
-        How many numbers the descriptor announces for an image; 0 if unknown.
-
-    Raises
-    ------
-    NotYetError
-        If the file breaks off.
-    ReadError
-        If the page can't be what its header says.
-    """
+    """Check that a page is complete, and gives what its header says."""
     size = file.seek(0, 2)
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if not count or offset + count > size:

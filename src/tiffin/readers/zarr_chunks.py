@@ -61,22 +61,6 @@ def check_chunks(path: Path, array: Any, row: int) -> None:
 
     Zarr itself refuses one that expands to less. Codecs whose streams do not tell their
     size are not checked.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Of one chunk or shard.
-    array : zarr.Array
-        Checked by `check_codecs`.
-    row : int
-        Of the array's first axis; only those chunks of a shard are checked.
-
-    Raises
-    ------
-    ReadError
-        If it expands to more.
-    NotYetError
-        If a shard breaks off.
     """
     names = map(_name, array.compressors)
     size_of = next((_SIZES[name] for name in names if name in _SIZES), None)
