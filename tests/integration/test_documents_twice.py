@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers import feed
 from tiffin import ImageExporter, export
-from tiffin.assemble.run import OpenRun
+from tiffin.assemble.runs import OpenRun
 from tiffin.testing import run_of
 
 NAMES = ["{event.seq_num}.tif", "{frame}.tif"]
@@ -86,4 +86,4 @@ def test_a_document_without_a_uid_is_always_new():
     """Nothing says that two documents without a uid are one."""
     run = OpenRun(start={"uid": "a"})
 
-    assert not any(run.is_known("event", {}) for _ in range(2))
+    assert not any(run.is_duplicate("event", {}) for _ in range(2))

@@ -136,6 +136,11 @@ def datum_documents(n):
     ]  # fmt: skip
 
 
+def caches(assembler):
+    datums, stream_datums = assembler._datums, assembler._stream_datums
+    return datums.resources, datums.datums, stream_datums.resources
+
+
 def assembled(assembler, documents):
     return [frame for name, doc in documents for frame in assembler(name, doc)]
 
@@ -153,7 +158,7 @@ def test_what_ended_runs_leave_is_bounded(named):
         (frame,) = assembled(assembler, run)
         assert frame.problem is None
 
-    for kept in assembler.kept():
+    for kept in caches(assembler):
         assert len(kept) <= MAX_DOCUMENTS
     (frame,) = assembled(
         assembler,
@@ -183,7 +188,7 @@ def test_a_run_of_very_many_datums_does_not_keep_them_all():
         (frame,) = assembled(assembler, [("datum", one), ("event", two)])
         assert frame.problem is None
 
-    assert max(len(kept) for kept in assembler.kept()) <= MAX_DOCUMENTS
+    assert max(len(kept) for kept in caches(assembler)) <= MAX_DOCUMENTS
 
 
 def test_an_open_runs_documents_are_all_kept_until_they_are_used():

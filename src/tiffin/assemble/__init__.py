@@ -7,7 +7,7 @@ documents: ``events`` (images in the event itself), ``datums`` (resources and da
 
 from tiffin.assemble.data_keys import DeclaredImages, axis_hints
 from tiffin.assemble.documents import copy_document, estimate_nbytes, replace_images
-from tiffin.assemble.inline import ListDtypes
+from tiffin.assemble.list_images import ListDtypes
 from tiffin.assemble.lookahead import LateDocuments, skip_repeated_runs
 from tiffin.assemble.router import Assembler
 

@@ -1,13 +1,11 @@
-"""Resources and datums: what an event refers to by a datum's id."""
+"""Resources and datums: an event has the datum's id in place of an image."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.data_keys import announced_dtype
-from tiffin.assemble.event_frames import frames_of, take_numbers
-from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
+from tiffin.assemble.data_keys import declared_dtype
+from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error, parse_int
 from tiffin.assemble.references import DocumentCache, MissingDocument
 from tiffin.readers import DatumPixels, Handlers, RootMap
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.field_selection import FieldSelection
     from tiffin.assemble.references import PendingFrames
-    from tiffin.assemble.run import OpenRun
+    from tiffin.assemble.runs import OpenRun
     from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels
 
@@ -24,7 +22,7 @@ __all__ = ["Datums"]
 
 
 class Datums:
-    """Knows resources and datums, and owns the files that reading them opens.
+    """Makes the frames of datums, and owns the handlers that have files open.
 
     Parameters
     ----------
@@ -46,13 +44,13 @@ class Datums:
         self.resources = DocumentCache()
         self.datums = DocumentCache(single_use=True)
 
-    def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
-        """Take a resource of an open run; give the frames that waited for it."""
+    def add_resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Add a resource of an open run; yield the frames that waited for it."""
         self.resources.add(doc["uid"], doc, run)
         yield from self._pending.arrived(doc["uid"])
 
-    def datum(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
-        """Take a datum, of its resource's run or else this one."""
+    def add_datum(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Add a datum, of its resource's run if that is open, else of `run`."""
         run = self.resources.run_of(doc["resource"]) or run
         self.datums.add(doc["datum_id"], doc, run)
         yield from self._pending.arrived(doc["datum_id"])
@@ -67,51 +65,43 @@ class Datums:
         *,
         final: bool,
     ) -> Iterator[Frame]:
-        """Return the images of a datum, once datum and resource are known.
+        """Yield the images of a datum, once the datum and its resource are known.
 
-        Their running numbers are taken when the event comes, not when these do.
+        Running numbers are taken now, so that waiting changes no number.
         """
-        datum_id = str(event["data"][name])
+        datum_id = event["data"][name]
         data_key = descriptor["data_keys"].get(name, {})
         pixels: Pixels | TiffinError
         try:
             pixels = self._pixels(datum_id, name, data_key)
+            pixels = self._selection.check(pixels, declared=True)
         except MALFORMED_OR_OURS as error:
             if isinstance(error, MissingDocument) and not final:
                 if numbers is None:
                     hints = self._selection.hints(name, data_key)
-                    number = event["seq_num"]
-                    numbers = take_numbers(
-                        run, descriptor, name, number, hints.shape, hints
+                    stream = descriptor["name"]
+                    seq_num = parse_int(event["seq_num"])
+                    numbers = run.take_numbers(
+                        stream, name, seq_num, hints.shape, hints
                     )
-                again = partial(self.frames, run, descriptor, event, name, numbers)
-                self._pending.add(run.uid, error.uid, again)
+                args = (run, descriptor, event, name, numbers)
+                self._pending.add(run.uid, error.uid, self.frames, *args)
                 return
-            pixels = malformed_error(f"what describes datum {datum_id!r}", error)
-        checked = self._selection.checked(pixels, announced=True)
-        yield from frames_of(run, descriptor, event, name, checked, numbers)
+            pixels = malformed_error(f"datum {datum_id!r} or its resource", error)
+        yield from run.frames(descriptor, event, name, pixels, numbers)
 
     def end_run(self, run: str) -> None:
-        """Let go of what an ended run alone refers to."""
+        """Drop what only an ended run refers to."""
         self.resources.end_run(run)
         self.datums.end_run(run)
 
     def close(self) -> None:
-        """Close the files that are open; what is asked for later opens them anew."""
+        """Close all files; they are opened again when needed."""
         self._handlers.close()
 
     def _pixels(
         self, datum_id: str, name: str, data_key: Mapping[str, Any]
     ) -> DatumPixels:
-        """See a datum as pixels.
-
-        Raises
-        ------
-        MissingDocument
-            If it, or its resource, is not known yet.
-        UnknownFormatError
-            If nobody can read its spec.
-        """
         datum = self.datums.get(datum_id)
         if datum is None:
             message = f"no document described datum {datum_id!r}"
@@ -123,13 +113,13 @@ class Datums:
             raise MissingDocument(message, uid)
         self.datums.mark_used(datum_id)
         self.resources.mark_used(uid)
-        self._handlers.factory(resource["spec"])
+        self._handlers.factory(resource["spec"])  # raises if no handler reads it
         hints = self._selection.hints(name, data_key)
         return DatumPixels(
             handlers=self._handlers,
             resource=resource,
             datum_kwargs=datum["datum_kwargs"],
             shape=hints.shape,
-            dtype=announced_dtype(data_key),
+            dtype=declared_dtype(data_key),
             hints=hints,
         )

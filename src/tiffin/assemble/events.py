@@ -1,13 +1,12 @@
-"""Events: images that stand in them, and references to datums."""
+"""Events: images in the event itself, or references to datums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.data_keys import declares_image
+from tiffin.assemble.data_keys import declares_image, is_streamed
 from tiffin.assemble.documents import array_shape
-from tiffin.assemble.event_frames import frames_of
 from tiffin.assemble.inline import inline_pixels
 from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error
 from tiffin.errors import FieldError, NoImageError
@@ -17,23 +16,24 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.datums import Datums
     from tiffin.assemble.field_selection import FieldSelection
-    from tiffin.assemble.inline import ListDtypes
-    from tiffin.assemble.run import OpenRun
+    from tiffin.assemble.list_images import ListDtypes
+    from tiffin.assemble.runs import OpenRun
+    from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels
 
 __all__ = ["Events"]
 
 
 class Events:
-    """Gives the frames that events tell of, at once or once a datum is known.
+    """Makes the frames of events.
 
     Parameters
     ----------
     selection : FieldSelection
     dtypes : ListDtypes
-        The rule for lists without a dtype.
+        Chooses the dtype of lists for which none is declared.
     datums : Datums
-        Who knows what references mean.
+        Makes the frames of references.
     """
 
     def __init__(
@@ -46,53 +46,54 @@ class Events:
     def frames(
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """Return the images of an event, field by field."""
-        for name in self._selection.fields_in(event["data"], descriptor["data_keys"]):
-            yield from self._of_field(run, descriptor, event, name)
+        """Yield the frames of an event, field by field."""
+        data, data_keys = event["data"], descriptor["data_keys"]
+        for name in self._selection.in_event(data, data_keys):
+            data_key = data_keys.get(name, {})
+            if name in data and _is_reference(event, name, data_key):
+                yield from self._datums.frames(
+                    run, descriptor, event, name, final=False
+                )
+            elif name in data:
+                pixels = self._pixels(run, descriptor, event, name, data_key)
+                if pixels is not None:
+                    yield from run.frames(descriptor, event, name, pixels)
+            elif not is_streamed(data_key):
+                problem = NoImageError(f"event {event['seq_num']} holds no {name!r}")
+                yield from run.frames(descriptor, event, name, problem)
 
-    def _of_field(
+    def _pixels(
         self,
         run: OpenRun,
         descriptor: Mapping[str, Any],
         event: Mapping[str, Any],
         name: str,
-    ) -> Iterator[Frame]:
-        data_key = descriptor["data_keys"].get(name, {})
-        external = str(data_key.get("external", ""))
-        if name not in event["data"]:
-            if external.startswith("STREAM:"):
-                return  # its stream datum tells of it
-            problem = NoImageError(f"event {event['seq_num']} holds no {name!r}")
-            yield from frames_of(run, descriptor, event, name, problem)
-            return
+        data_key: Mapping[str, Any],
+    ) -> Pixels | TiffinError | None:
+        """Return the pixels of a value, or why there are none; None for no image."""
         value = event["data"][name]
         shape = array_shape(value)
-        announced = declares_image(data_key)
-        if isinstance(value, str) and (external or _may_be_filled(event, name)):
-            yield from self._datums.frames(run, descriptor, event, name, final=False)
-        elif shape is not None and (len(shape) >= 2 or (announced and shape == (0,))):
-            where = (run.uid, descriptor["name"], name)
+        declared = declares_image(data_key)
+        if shape is not None and (len(shape) >= 2 or (declared and shape == (0,))):
+            key = (run.uid, descriptor["name"], name)
             try:
-                pixels = self._selection.checked(self._pixels(value, data_key, where))
+                hints = self._selection.hints(name, data_key)
+                pixels: Any = inline_pixels(value, data_key, self._dtypes, key, hints)
+                return self._selection.check(pixels, declared=False)
             except MALFORMED_OR_OURS as error:
-                pixels = malformed_error(f"event {event['seq_num']}: {name!r}", error)
-            yield from frames_of(run, descriptor, event, name, pixels)
-        elif announced or name in run.seen:
-            held = type(value).__name__ if shape is None else f"shape {list(shape)}"
-            message = f"event {event['seq_num']}: {name!r} is no image here ({held})"
-            yield from frames_of(run, descriptor, event, name, FieldError(message))
-        # Else the field is none of images: said at the run's end, if it was asked for.
-
-    def _pixels(
-        self, value: Any, data_key: Mapping[str, Any], where: tuple[str, str, str]
-    ) -> Pixels:
-        hints = self._selection.hints(where[-1], data_key)
-        made: Any = inline_pixels(value, data_key, self._dtypes, where, hints)
-        pixels: Pixels = made
-        return pixels
+                return malformed_error(f"event {event['seq_num']}: {name!r}", error)
+        if declared or name in run.found:
+            got = type(value).__name__ if shape is None else f"shape {list(shape)}"
+            message = f"event {event['seq_num']}: {name!r} is not an image here ({got})"
+            return FieldError(message)
+        return None  # the end of the run reports it, if the user asked for this field
 
 
-def _may_be_filled(event: Mapping[str, Any], name: str) -> bool:
-    """Whether an event knows of a field that it is, or is not, filled."""
+def _is_reference(
+    event: Mapping[str, Any], name: str, data_key: Mapping[str, Any]
+) -> bool:
+    if not isinstance(event["data"][name], str):
+        return False
     filled = event.get("filled")
-    return isinstance(filled, Mapping) and name in filled
+    in_filled = isinstance(filled, Mapping) and name in filled
+    return in_filled or bool(str(data_key.get("external", "")))

@@ -134,23 +134,27 @@ class MissingDocument(ReadError):
 
 
 FrameMaker = Callable[..., Iterator["Frame"]]
-"""Called as ``maker(final=...)``; if true, it must not wait any longer."""
+"""Called with a keyword `final`: whether it must not wait any longer."""
 
 
 class PendingFrames:
     """Frames that wait for a document until it arrives or their run ends."""
 
     def __init__(self) -> None:
-        self._makers: dict[Hashable, list[tuple[str, FrameMaker]]] = {}
+        self._makers: dict[
+            Hashable, list[tuple[str, FrameMaker, tuple[object, ...]]]
+        ] = {}
 
-    def add(self, run: str, document: Hashable, maker: FrameMaker) -> None:
-        """Call `maker` when a document arrives; `document` is any key for it."""
-        self._makers.setdefault(document, []).append((run, maker))
+    def add(
+        self, run: str, document: Hashable, maker: FrameMaker, *args: object
+    ) -> None:
+        """Call ``maker(*args)`` when a document arrives; `document` is a key for it."""
+        self._makers.setdefault(document, []).append((run, maker, args))
 
     def arrived(self, document: Hashable) -> Iterator[Frame]:
         """Yield the frames that waited for this document."""
-        for _, maker in self._makers.pop(document, ()):
-            yield from maker(final=False)
+        for _, maker, args in self._makers.pop(document, ()):
+            yield from maker(*args, final=False)
 
     def end_run(self, run: str) -> Iterator[Frame]:
         """Yield the frames of a run that still wait, with what is known of them."""
@@ -162,6 +166,6 @@ class PendingFrames:
                 self._makers[document] = others
             else:
                 del self._makers[document]
-            for owner, maker in makers:
+            for owner, maker, args in makers:
                 if owner == run:
-                    yield from maker(final=True)
+                    yield from maker(*args, final=True)

@@ -1,4 +1,4 @@
-"""The assembler: documents of any number of runs in, frames out."""
+"""The assembler: the documents of any number of runs in, frames out."""
 
 from __future__ import annotations
 
@@ -14,64 +14,62 @@ from tiffin.assemble.datums import Datums
 from tiffin.assemble.documents import without_images
 from tiffin.assemble.events import Events
 from tiffin.assemble.field_selection import FieldSelection
-from tiffin.assemble.inline import ListDtypes
 from tiffin.assemble.legacy_documents import unpack_bulk_datum
+from tiffin.assemble.list_images import ListDtypes
 from tiffin.assemble.lookahead import BASELINE, LateDocuments, unpack_events
 from tiffin.assemble.malformed import MALFORMED, malformed_error, parse_int
+from tiffin.assemble.missing_fields import missing_fields
 from tiffin.assemble.references import PendingFrames
-from tiffin.assemble.run import OpenRun
-from tiffin.assemble.runs import Runs
+from tiffin.assemble.runs import OpenRun, Runs
 from tiffin.assemble.stream_datums import StreamDatums
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.frames import Frame, FrameId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
 
-    from tiffin.assemble.references import DocumentCache
     from tiffin.readers import RootMap
 
 __all__ = ["Assembler"]
 
 logger = logging.getLogger("tiffin")
 
-MOST_STRANGERS = 10_000
-"""Documents of which it was said once that they are left out."""
+MAX_WARNINGS = 10_000
+"""How many warnings are remembered, so that each is logged once."""
 
 
 class Assembler:
-    """Turns documents into frames; runs may be interleaved.
+    """Turns documents into frames, without reading pixels. Runs may be interleaved.
 
     Parameters
     ----------
     fields : tuple of str or None
-        Which fields; None means every field that holds images.
+        None means every field that holds images. May be changed between documents.
     streams : tuple of str or None
-        Which streams; None means every one.
+        None means every stream.
     dtypes : ListDtypes, optional
-        The rule for lists without a dtype.
+        Chooses the dtype of lists for which none is declared.
     join_events : bool
-        Whether a stream datum waits for its event, because a name or a correction asks
-        for the event's data.
+        Whether a stream datum waits for its event, because a name or a correction uses
+        the event's data.
     axes : Axes, optional
         What the user says of arrays' axes.
     roots : RootMap, optional
         For files recorded on another mount.
     late_documents : LateDocuments, optional
-        What a replay's documents tell only later.
+        What a replay has looked up beforehand.
     corrected : bool
-        Whether corrections act on the images, other than a cast: they may make real
-        numbers of complex ones. Where none does, what no TIFF can hold is one problem
-        an event.
+        Whether corrections, other than a cast, act on the images. Images that can't be
+        written as TIFF are then not refused, because they may change.
     cast : numpy.dtype, optional
-        What images are cast to in the end, where nothing else acts on them.
+        What images are cast to.
     counts : dict, optional
-        (run, stream resource) → how many events are known, where others know it too.
+        (run, stream resource) → number of events, shared with other assemblers.
     repeats : bool
-        Whether points that are taken again get running numbers of their own.
+        Whether a retake gets running numbers of its own.
 
     Examples
     --------
@@ -114,7 +112,7 @@ class Assembler:
         self._stream_datums = StreamDatums(
             selection, pending, join_events=join_events, roots=roots, counts=counts
         )
-        self._strangers: set[str] = set()
+        self._warned: set[str] = set()
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
             "start": self._start,
             "descriptor": self._descriptor,
@@ -132,7 +130,7 @@ class Assembler:
 
     @property
     def fields(self) -> tuple[str, ...] | None:
-        """Which fields; None means every one. May be changed between two documents."""
+        """The selected fields; None means all."""
         return self._selection.fields
 
     @fields.setter
@@ -140,18 +138,18 @@ class Assembler:
         self._selection.fields = fields
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        """Take one document; give the frames that it completes.
+        """Take one document, and yield the frames that it completes.
 
-        The frames of one event and field follow each other and share their pixels.
+        The frames of one event and field are consecutive and share their pixels.
 
         Raises
         ------
         SourceError
-            If the document lacks what its kind must have.
+            If the document is malformed.
         """
         method = self._methods.get(name)
         if method is None:
-            self._is_new(name, f"documents of kind {name!r} are not known here")
+            self._warn_once(name, f"documents of type {name!r} are ignored")
             return
         try:
             yield from method(doc) or ()
@@ -159,144 +157,137 @@ class Assembler:
             raise malformed_error(f"this {name} document", error) from error
 
     def finish(self) -> Iterator[Frame]:
-        """End the runs that never stopped."""
+        """End the runs that have no stop document."""
         for run in self._runs:
             yield from self._end(run)
 
     def close(self) -> None:
-        """Close the external files that are open."""
+        """Close all files; they are opened again when needed."""
         self._datums.close()
         self._stream_datums.close()
 
-    def kept(self) -> tuple[DocumentCache, ...]:
-        """Return the documents that are kept for others to refer to."""
-        datums = self._datums
-        return datums.resources, datums.datums, self._stream_datums.resources
-
     def declared_images(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
-        """Return what a descriptor promises; None if its stream is left out."""
-        found = self._selected(descriptor["uid"])
+        """Return what a descriptor declares, None if its stream is not selected."""
+        found = self._find_selected(descriptor["uid"])
         if found is None:
             return None
-        run, descriptor = found  # as it is understood
+        run, descriptor = found
         data_keys = descriptor["data_keys"]
         images = {
             name: self._selection.hints(name, data_keys[name]).images
-            for name in self._selection.announced(data_keys)
+            for name in self._selection.declared(data_keys)
         }
         return DeclaredImages(run.start, descriptor, images)
 
-    # ---- one method a kind of document
+    # ---- one method for each type of document
 
     def _start(self, doc: Mapping[str, Any]) -> None:
         uid = str(doc["uid"])
-        if self._runs.get(uid) is not None:
-            return  # delivered twice; a run that has stopped may come again
-        stop = self._late_documents.stops.get(uid, {})
-        baseline = self._late_documents.baselines.get(uid, {})
-        self._runs.begin(
-            OpenRun(start=doc, stop=stop, baseline=baseline, repeats=self._repeats)
-        )
+        if self._runs.get(uid) is None:  # else it was delivered twice
+            late = self._late_documents
+            run = OpenRun(
+                start=doc,
+                stop=late.stops.get(uid, {}),
+                baseline=late.baselines.get(uid, {}),
+                number_repeats=self._repeats,
+            )
+            self._runs.begin(run)
 
     def _descriptor(self, doc: Mapping[str, Any]) -> None:
-        if not self._runs.describe(doc):
-            self._is_new(doc["run_start"], "a run joined after its start is left out")
+        if not self._runs.add_descriptor(doc):
+            message = "a run whose start document is missing is ignored"
+            self._warn_once(doc["run_start"], message)
 
     def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._datums.resource(doc, self._runs.owner(doc))
+        return self._datums.add_resource(doc, self._runs.owner(doc))
 
     def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._datums.datum(doc, self._runs.owner(doc))
+        return self._datums.add_datum(doc, self._runs.owner(doc))
 
     def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._stream_datums.resource(doc, self._runs.owner(doc))
+        return self._stream_datums.add_resource(doc, self._runs.owner(doc))
 
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
-        found = self._selected(doc["descriptor"])
+        found = self._find_selected(doc["descriptor"])
         if found is None:
-            return self._stranger(doc["descriptor"])
-        if found[0].is_known("stream_datum", doc):
+            return self._without_descriptor(doc["descriptor"])
+        if found[0].is_duplicate("stream_datum", doc):
             return None
-        return self._stream_datums.datum(*found, doc)
+        return self._stream_datums.frames(*found, doc)
 
     def _event(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
-        self._note_baseline(doc)
-        found = self._selected(doc["descriptor"])
-        if found is None:
-            return self._stranger(doc["descriptor"])
-        run, descriptor = found
-        if run.is_known("event", doc):
+        run, descriptor = self._runs.find(doc["descriptor"]) or (None, {})
+        if run is None:
+            return self._without_descriptor(doc["descriptor"])
+        if not run.baseline and descriptor["name"] == BASELINE:
+            run.baseline = without_images(doc)["data"]
+        if not self._selection.has_stream(descriptor["name"]):
             return None
-        run.numbers[descriptor["name"]].add(parse_int(doc["seq_num"]))
+        if run.is_duplicate("event", doc):
+            return None
+        run.seq_nums[descriptor["name"]].add(parse_int(doc["seq_num"]))
         return chain(
             self._events.frames(run, descriptor, doc),
-            self._stream_datums.event(run, descriptor, doc),
+            self._stream_datums.add_event(run, descriptor, doc),
         )
 
-    def _note_baseline(self, event: Mapping[str, Any]) -> None:
-        run, descriptor = self._runs.find(event["descriptor"]) or (None, {})
-        if run is not None and not run.baseline and descriptor["name"] == BASELINE:
-            run.baseline = without_images(event)["data"]
-
     def _page(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        """Take what a page holds; one that is not understood does not cost the rest."""
+        """Take the parts of a page. A malformed one does not affect the others."""
         method = self._methods["datum" if "datum" in name else "event"]
-        for part in _parts_of(name, doc):
+        for part in _unpack(name, doc):
             try:
                 yield from method(part) or ()
             except MALFORMED as error:
                 problem = malformed_error(f"part of this {name} document", error)
-                yield Frame(id=FrameId(self._runs.uid_for(part)), problem=problem)
+                yield Frame(id=FrameId(self._runs.uid_of(part)), problem=problem)
 
-    def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+    def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         run = self._runs.get(doc["run_start"])
-        if run is not None:
-            yield from self._end(run)
+        return None if run is None else self._end(run)
 
-    def _selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
-        """Find run and descriptor, if the descriptor's stream is asked for."""
+    def _find_selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
+        """Return run and descriptor, if the descriptor's stream is selected."""
         found = self._runs.find(uid)
-        wanted = found is not None and self._selection.has_stream(found[1]["name"])
-        return found if wanted else None
+        if found is None or not self._selection.has_stream(found[1]["name"]):
+            return None
+        return found
 
-    def _stranger(self, descriptor: str) -> Iterator[Frame]:
-        """Account for events whose descriptor never came, once a descriptor."""
-        if self._runs.find(descriptor) is not None:
-            return  # of a stream that was not asked for
+    def _without_descriptor(self, descriptor: str) -> Iterator[Frame]:
+        """Report events of an unknown descriptor, once."""
         message = "events without their descriptor are left out"
-        if self._is_new(descriptor, message):
+        if self._runs.find(descriptor) is None and self._warn_once(descriptor, message):
             problem = SourceError(f"{message} (descriptor {descriptor})")
             yield Frame(id=FrameId(""), problem=problem)
 
-    def _is_new(self, key: str, message: str) -> bool:
-        """Say something once; tell whether this was the first time."""
-        if key in self._strangers:
+    def _warn_once(self, key: str, message: str) -> bool:
+        """Log a warning; return False if it was logged before."""
+        if key in self._warned:
             return False
-        if len(self._strangers) >= MOST_STRANGERS:
-            self._strangers.clear()
-        self._strangers.add(key)
+        if len(self._warned) >= MAX_WARNINGS:
+            self._warned.clear()
+        self._warned.add(key)
         logger.warning("%s (%s)", message, str(key)[:8])
         return True
 
-    # ---- the end of a run
-
     def _end(self, run: OpenRun) -> Iterator[Frame]:
+        """End a run: yield the frames that still wait, and report what is missing."""
         yield from self._pending.end_run(run.uid)
-        for stream, name, seq_num in run.untold():
-            lost = ReadError(f"no stream datum told of event {seq_num} of {name!r}")
-            which = FrameId(run.uid, stream, name, seq_num)
-            yield Frame(id=which, start=run.start, problem=lost)
-        for field, problem in run.missing(self.fields, self._selection.streams):
-            which = FrameId(run.uid, field=field)
-            yield Frame(id=which, start=run.start, problem=problem)
+        for stream, name, seq_num in run.missing_stream_datums():
+            lost = ReadError(f"event {seq_num} of {name!r} has no stream datum")
+            frame_id = FrameId(run.uid, stream, name, seq_num)
+            yield Frame(id=frame_id, start=run.start, problem=lost)
+        selection = self._selection
+        for field, problem in missing_fields(run, selection.fields, selection.streams):
+            frame_id = FrameId(run.uid, field=field)
+            yield Frame(id=frame_id, start=run.start, problem=problem)
         self._runs.end(run)
         self._datums.end_run(run.uid)
         self._stream_datums.end_run(run.uid)
 
 
-def _parts_of(name: str, doc: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Return the datums or events that a document holds."""
+def _unpack(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the datums or events of a page."""
     if name == "datum_page":
-        datums: Iterable[Any] = unpack_datum_page(cast(Any, doc))
+        datums: Iterator[Any] = unpack_datum_page(cast(Any, doc))
         return datums
     return unpack_bulk_datum(doc) if name == "bulk_datum" else unpack_events(name, doc)

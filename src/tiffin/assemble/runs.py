@@ -1,21 +1,185 @@
-"""The runs that are open: they may be interleaved, or one inside another."""
+"""The open runs: their documents, and the running numbers of their frames."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.malformed import MALFORMED
+from tiffin.assemble.data_keys import MAX_IMAGES
+from tiffin.assemble.malformed import MALFORMED, parse_int
+from tiffin.errors import NoImageError, TiffinError
+from tiffin.frames import Frame, FrameId, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiffin.assemble.run import OpenRun
+    from tiffin.axes import Hints
 
-__all__ = ["Runs"]
+__all__ = ["OpenRun", "Runs"]
+
+UNNAMED = "primary"
+"""The stream of a descriptor without a name: early runs had only one stream."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenRun:
+    """The documents of one run that later ones refer to, and the count of its frames.
+
+    Attributes
+    ----------
+    start, stop : mapping
+        The documents; `stop` is empty unless a replay has looked ahead.
+    baseline : mapping
+        The data of the first event of the stream ``baseline``, once it is known.
+    number_repeats : bool
+        Whether a retake gets its own running numbers, not those of the first take.
+    descriptors : dict
+        Descriptor uid → descriptor, of all streams.
+    found, absent : set
+        The fields that events had, and those that events should have had.
+    seq_nums : dict
+        Stream → the seq_nums of its events and stream datums.
+    streamed : dict
+        (stream, field) → the seq_nums of its stream datums.
+    events : dict
+        (stream, seq_num) → its events, of which a retake is one more.
+    takes : Counter
+        (stream, field, seq_num, stream resource) → number of stream datums.
+    """
+
+    start: Mapping[str, Any]
+    stop: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    number_repeats: bool = False
+    descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    found: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    seq_nums: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    streamed: dict[tuple[str, str], set[int]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
+    events: dict[tuple[str, int], list[Mapping[str, Any]]] = field(default_factory=dict)
+    takes: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _numbers: dict[tuple[str, str, int, str | None], range] = field(
+        default_factory=dict
+    )
+    _digests: set[bytes] = field(default_factory=set)
+
+    @property
+    def uid(self) -> str:
+        """The run's uid."""
+        return str(self.start["uid"])
+
+    def is_duplicate(self, name: str, doc: Mapping[str, Any]) -> bool:
+        """Return whether a document with this uid came before, and remember it."""
+        uid = doc.get("uid")
+        if not isinstance(uid, str):
+            return False
+        text = f"{name} {uid}".encode(errors="surrogatepass")
+        before = len(self._digests)
+        self._digests.add(blake2b(text, digest_size=16).digest())
+        return len(self._digests) == before
+
+    def frames(
+        self,
+        descriptor: Mapping[str, Any],
+        event: Mapping[str, Any],
+        name: str | None,
+        pixels: Pixels | TiffinError,
+        numbers: range | None = None,
+        source: str | None = None,
+    ) -> Iterator[Frame]:
+        """Yield the frames of one event and field, or one frame with the problem.
+
+        Parameters
+        ----------
+        descriptor, event : mapping
+        name : str or None
+            The field, None if it is not known.
+        pixels : Pixels or TiffinError
+            Where the images come from, or why there are none.
+        numbers : range, optional
+            The running numbers, if they are taken already.
+        source : str, optional
+            The uid of the stream resource.
+        """
+        if name is not None:
+            (self.absent if isinstance(pixels, NoImageError) else self.found).add(name)
+        seq_num = parse_int(event["seq_num"])  # JSON takes no numpy integer
+        event_id = FrameId(self.uid, descriptor["name"], name, seq_num)
+        context: dict[str, Any] = {
+            "start": self.start,
+            "descriptor": descriptor,
+            "event": event,
+            "baseline": self.baseline,
+            "stop": self.stop,
+            "source": source,
+        }
+        if isinstance(pixels, TiffinError):
+            yield Frame(id=event_id, problem=pixels, **context)
+            return
+        if numbers is None:
+            numbers = self.take_numbers(
+                descriptor["name"], str(name), seq_num, pixels.shape, pixels.hints
+            )
+        if not numbers:
+            shape = list(pixels.shape or ())
+            message = (
+                f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
+            )
+            yield Frame(id=event_id, problem=NoImageError(message), **context)
+        for i, number in enumerate(numbers):
+            frame_id = event_id._replace(i=i)
+            yield Frame(id=frame_id, number=number, pixels=pixels, **context)
+
+    def take_numbers(
+        self,
+        stream: str,
+        name: str,
+        seq_num: int,
+        shape: tuple[int, ...] | None,
+        hints: Hints,
+        source: str | None = None,
+    ) -> range:
+        """Take the running numbers of an event's frames; a retake has the first take's.
+
+        If the shape is not known, the hints say how many frames are expected. More may
+        be found when the event is read.
+        """
+        count = hints.images
+        if shape is not None:
+            if not math.prod(shape):
+                return range(0)
+            count = math.prod(shape[: -len(hints.at)])
+        if count > MAX_IMAGES:
+            count = 1
+        point = (stream, name, seq_num, source)
+        first = end = self._counts[stream, name]
+        earlier = None if self.number_repeats else self._numbers.get(point)
+        if earlier is not None and (count <= len(earlier) or earlier.stop == end):
+            first = earlier.start
+        numbers = range(first, first + count)
+        self._counts[stream, name] = max(end, numbers.stop)
+        if not self.number_repeats and (earlier is None or len(earlier) < count):
+            self._numbers[point] = numbers
+        return numbers
+
+    def missing_stream_datums(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (stream, field, seq_num) of images that no stream datum has.
+
+        All fields of a stream advance together: a gap in one of them is lost data.
+        """
+        for (stream, name), streamed in self.streamed.items():
+            for seq_num in sorted(self.seq_nums[stream] - streamed):
+                yield stream, name, seq_num
 
 
 class Runs:
-    """Knows which run a document belongs to."""
+    """The open runs, which may be interleaved or nested."""
 
     def __init__(self) -> None:
         self._runs: dict[str, OpenRun] = {}
@@ -25,44 +189,44 @@ class Runs:
         return iter([*self._runs.values()])
 
     def begin(self, run: OpenRun) -> None:
-        """Open a run."""
-        self._runs[_text(run.start["uid"])] = run
+        """Add a run."""
+        self._runs[_check_text(run.start["uid"])] = run
 
     def get(self, uid: str) -> OpenRun | None:
-        """Return an open run; None if there is none of that uid."""
+        """Return an open run, or None."""
         return self._runs.get(uid)
 
-    def describe(self, descriptor: Mapping[str, Any]) -> bool:
-        """Take a descriptor; tell whether its run is open."""
+    def add_descriptor(self, descriptor: Mapping[str, Any]) -> bool:
+        """Add a descriptor to its run; return False if that run is not open."""
         for data_key in descriptor["data_keys"].values():
-            data_key.get("shape")  # what is no descriptor is refused here
+            data_key.get("shape")  # raises if it is not a mapping
         if descriptor.get("name") is None:  # event-model does not require it
             descriptor = {**descriptor, "name": UNNAMED}
-        _text(descriptor["name"])
+        _check_text(descriptor["name"])
         run = self._runs.get(descriptor["run_start"])
         if run is None:
             return False
-        run.descriptors[_text(descriptor["uid"])] = descriptor
+        run.descriptors[_check_text(descriptor["uid"])] = descriptor
         self._of_descriptor[descriptor["uid"]] = run
         return True
 
     def find(self, descriptor: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
-        """Find run and descriptor by the descriptor's uid; None if it never came."""
+        """Return the run and the descriptor with this uid, or None."""
         run = self._of_descriptor.get(descriptor)
         return None if run is None else (run, run.descriptors[descriptor])
 
     def owner(self, doc: Mapping[str, Any]) -> str | None:
-        """Return the open run whose a resource or datum is; None if it is none's.
+        """Return the open run of a resource or datum, or None.
 
-        Not every resource names its run, and a datum never does: the newest is meant.
+        Not every resource names its run, and no datum does. It is then the newest run.
         """
-        named = doc.get("run_start")
-        if named:
-            return named if named in self._runs else None
+        uid = doc.get("run_start")
+        if uid:
+            return uid if uid in self._runs else None
         return next(reversed(self._runs), None)
 
-    def uid_for(self, event: Any) -> str:
-        """Return the run of an event of which nothing is certain; "" if unknown."""
+    def uid_of(self, event: Any) -> str:
+        """Return the run of an event that may be malformed, "" if it is not known."""
         try:
             run = self._of_descriptor.get(event["descriptor"])
         except MALFORMED:
@@ -70,19 +234,14 @@ class Runs:
         return "" if run is None else run.uid
 
     def end(self, run: OpenRun) -> None:
-        """Close a run."""
+        """Remove a run."""
         self._runs.pop(run.uid, None)
         for uid in run.descriptors:
             self._of_descriptor.pop(uid, None)
 
 
-UNNAMED = "primary"
-"""The stream of a descriptor without a name: older runs had one stream only."""
-
-
-def _text(uid: Any) -> str:
-    """Refuse what is no text where a name or a uid should be."""
-    if not isinstance(uid, str):
-        message = f"{uid!r} is no text"
+def _check_text(value: Any) -> str:
+    if not isinstance(value, str):
+        message = f"{value!r} must be text"
         raise TypeError(message)
-    return uid
+    return value

@@ -1,14 +1,12 @@
-"""Stream resources and stream datums: images that no event speaks of."""
+"""Stream resources and stream datums: images that are not in any event."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.assemble.data_keys import announced_dtype
+from tiffin.assemble.data_keys import declared_dtype
 from tiffin.assemble.documents import without_images
-from tiffin.assemble.event_frames import frames_of, take_numbers
 from tiffin.assemble.legacy_documents import upgrade_stream_resource
 from tiffin.assemble.malformed import (
     MALFORMED,
@@ -23,23 +21,24 @@ from tiffin.readers import AssetPixels, Assets, RootMap, event_shape, find_reade
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+
     from tiffin.assemble.field_selection import FieldSelection
     from tiffin.assemble.references import PendingFrames
-    from tiffin.assemble.run import OpenRun
+    from tiffin.assemble.runs import OpenRun
     from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels
 
 __all__ = ["StreamDatums"]
 
-MOST_EVENTS = 10**7
-"""A stream datum that tells of more is damaged: none is the size of a run of weeks."""
+MAX_EVENTS = 10**7
+"""A stream datum of more events is damaged: a run of weeks has fewer."""
 
-MOST_SEEN = 1000
-"""So many stream resources are remembered as they are seen, to be quick."""
+MAX_CACHED = 1000
 
 
 class StreamDatums:
-    """Knows stream resources, and owns the files that reading them opens.
+    """Makes the frames of stream datums, and owns the files that are open for them.
 
     Parameters
     ----------
@@ -50,8 +49,7 @@ class StreamDatums:
     roots : RootMap, optional
         For files recorded on another mount.
     counts : dict, optional
-        (run, stream resource) → how many events are known. What it holds is known
-        already, and stays.
+        (run, stream resource) → number of events, shared with other assemblers.
     """
 
     def __init__(
@@ -67,151 +65,132 @@ class StreamDatums:
         self._pending = pending
         self._join_events = join_events
         self._assets = Assets(roots)
-        self._seen: dict[str, _Seen] = {}
+        self._cache: dict[str, _Cached] = {}
         self._owns_counts = counts is None
         self._counts = {} if counts is None else counts
         self.resources = DocumentCache()
 
-    def resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
-        """Take a stream resource of an open run; give the frames that waited for it."""
+    def add_resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
+        """Add a stream resource of an open run; yield the frames that waited for it."""
         self.resources.add(doc["uid"], upgrade_stream_resource(doc), run)
         yield from self._pending.arrived(doc["uid"])
 
-    def datum(
+    def add_event(
+        self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        """Add an event that frames may wait for; yield these frames."""
+        if not self._join_events:
+            return
+        point = (descriptor["name"], parse_int(event["seq_num"]))
+        events = run.events.setdefault(point, [])
+        events.append(without_images(event))
+        yield from self._pending.arrived((run.uid, *point, len(events)))
+
+    def frames(
         self, run: OpenRun, descriptor: Mapping[str, Any], doc: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """Return the images that a stream datum tells of.
+        """Yield the images of a stream datum.
 
         Raises
         ------
         SourceError
-            If it does not tell which.
+            If its ranges are malformed or differ in length.
         """
-        indices, seq_nums = _range_in(doc, "indices"), _range_in(doc, "seq_nums")
+        indices, seq_nums = _parse_range(doc, "indices"), _parse_range(doc, "seq_nums")
         if len(indices) != len(seq_nums):
             message = (
                 f"stream datum {doc.get('uid')!r} has {len(indices)} indices for "
                 f"{len(seq_nums)} seq_nums"
             )
             raise SourceError(message)
-        run.numbers[descriptor["name"]].update(seq_nums)
-        counted = run.uid, str(doc["stream_resource"])
-        self._counts[counted] = max(self._counts.get(counted, 0), indices.stop)
-        if self._owns_counts and len(self._counts) > MOST_SEEN:
+        run.seq_nums[descriptor["name"]].update(seq_nums)
+        uid = doc["stream_resource"]
+        key = run.uid, str(uid)
+        self._counts[key] = max(self._counts.get(key, 0), indices.stop)
+        if self._owns_counts and len(self._counts) > MAX_CACHED:
             del self._counts[next(iter(self._counts))]
         for index, seq_num in zip(indices, seq_nums, strict=True):
-            uid = doc["stream_resource"]
-            yield from self._frames(run, descriptor, uid, index, seq_num, final=False)
-
-    def event(
-        self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
-    ) -> Iterator[Frame]:
-        """Take an event to be joined with; give the frames that waited for it."""
-        if not self._join_events:
-            return
-        place = (descriptor["name"], parse_int(event["seq_num"]))
-        events = run.events.setdefault(place, [])
-        events.append(without_images(event))
-        yield from self._pending.arrived((run.uid, *place, len(events)))
+            point = _Point(run, descriptor, uid, index, seq_num)
+            yield from self._frames(point, final=False)
 
     def end_run(self, run: str) -> None:
-        """Let go of what an ended run alone refers to."""
+        """Drop what only an ended run refers to."""
         self.resources.end_run(run)
 
     def close(self) -> None:
-        """Close the files that are open; what is asked for later opens them anew."""
+        """Close all files; they are opened again when needed."""
         self._assets.close()
-        self._seen.clear()
+        self._cache.clear()
 
-    def _frames(
-        self,
-        run: OpenRun,
-        descriptor: Mapping[str, Any],
-        uid: str,
-        index: int,
-        seq_num: int,
-        *,
-        final: bool,
-    ) -> Iterator[Frame]:
-        """Return the images of one index, once its stream resource is known."""
+    def _frames(self, point: _Point, *, final: bool) -> Iterator[Frame]:
+        """Yield the images of one index, once its stream resource is known."""
+        run, descriptor, uid, index, seq_num = point
         try:
-            resource = self._described(uid)
+            resource = self._resource(uid)
         except MALFORMED_OR_OURS as error:
             if isinstance(error, MissingDocument) and not final:
-                again = partial(self._frames, run, descriptor, uid, index, seq_num)
-                self._pending.add(run.uid, error.uid, again)
+                self._pending.add(run.uid, uid, self._frames, point)
                 return
-            problem = malformed_error(f"what describes stream resource {uid!r}", error)
-            alone = _event_alone(descriptor, seq_num)
-            yield from frames_of(run, descriptor, alone, None, problem, source=str(uid))
+            problem = malformed_error(f"stream resource {uid!r}", error)
+            event = _placeholder_event(point)
+            yield from run.frames(descriptor, event, None, problem, source=str(uid))
             return
-        name = resource["data_key"]
+        stream, name = descriptor["name"], resource["data_key"]
         data_key = descriptor["data_keys"].get(name, {})
         if not self._selection.has_streamed(name, descriptor["data_keys"]):
             return
-        run.told[descriptor["name"], name].add(seq_num)
+        run.streamed[stream, name].add(seq_num)
         pixels: Pixels | TiffinError
+        numbers = range(0)
         try:
             pixels = self._pixels(run, resource, index, name, data_key)
+            pixels = self._selection.check(pixels, declared=True)
         except MALFORMED_OR_OURS as error:
             pixels = malformed_error(f"stream resource {uid!r}", error)
-        checked = self._selection.checked(pixels, announced=True)
-        # Before the event is waited for: numbers are not to depend on who waits.
-        numbers = range(0)
-        if not isinstance(checked, TiffinError):
-            shape, hints = checked.shape, checked.hints
-            numbers = take_numbers(run, descriptor, name, seq_num, shape, hints, uid)
-        take = 1
-        if self._join_events:
-            run.takes[descriptor["name"], name, seq_num, uid] += 1
-            take = run.takes[descriptor["name"], name, seq_num, uid]
-        yield from self._joined(
-            run, descriptor, name, seq_num, take, checked, numbers, uid, final=final
-        )
+        else:  # before waiting for the event, so that waiting changes no number
+            numbers = run.take_numbers(
+                stream, name, seq_num, pixels.shape, pixels.hints, uid
+            )
+        if not self._join_events:
+            event = _placeholder_event(point)
+            yield from run.frames(descriptor, event, name, pixels, numbers, uid)
+            return
+        run.takes[stream, name, seq_num, uid] += 1
+        take = run.takes[stream, name, seq_num, uid]
+        yield from self._join(point, name, take, pixels, numbers, final=final)
 
-    def _joined(
+    def _join(
         self,
-        run: OpenRun,
-        descriptor: Mapping[str, Any],
+        point: _Point,
         name: str,
-        seq_num: int,
         take: int,
         pixels: Pixels | TiffinError,
         numbers: range,
-        source: str,
         *,
         final: bool,
     ) -> Iterator[Frame]:
-        """Return the images of one index, each take joined with its own event.
+        """Yield the images of one index, once its event is known.
 
-        A point that is taken again has several events, which come in the same order.
+        A retake has an event of its own. Events and stream datums come in one order.
         """
-        place = (descriptor["name"], seq_num)
-        events = run.events.get(place, [])
-        if len(events) < take and self._join_events and not final:
-            again = partial(
-                self._joined,
-                run,
-                descriptor,
-                name,
-                seq_num,
-                take,
-                pixels,
-                numbers,
-                source,
-            )
-            self._pending.add(run.uid, (run.uid, *place, take), again)
+        run, descriptor, uid, _, seq_num = point
+        stream = descriptor["name"]
+        events = run.events.get((stream, seq_num), [])
+        if len(events) < take and not final:
+            key = (run.uid, stream, seq_num, take)
+            args = (point, name, take, pixels, numbers)
+            self._pending.add(run.uid, key, self._join, *args)
             return
-        event = events[:take][-1] if events else _event_alone(descriptor, seq_num)
-        yield from frames_of(run, descriptor, event, name, pixels, numbers, source)
+        event = events[:take][-1] if events else _placeholder_event(point)
+        yield from run.frames(descriptor, event, name, pixels, numbers, uid)
 
-    def _described(self, uid: str) -> Mapping[str, Any]:
+    def _resource(self, uid: str) -> Mapping[str, Any]:
         resource = self.resources.get(uid)
         if resource is None:
             message = f"no document described stream resource {uid!r}"
             raise MissingDocument(message, uid)
         self.resources.mark_used(uid)
-        hash(resource["data_key"])  # what names no field is refused here
+        hash(resource["data_key"])  # raises if it is not the name of a field
         return resource
 
     def _pixels(
@@ -222,69 +201,75 @@ class StreamDatums:
         name: str,
         data_key: Mapping[str, Any],
     ) -> AssetPixels:
-        """See one index of a stream resource as pixels.
-
-        Raises
-        ------
-        UnknownFormatError
-            If nobody reads its mimetype.
-        """
-        run_uid, uid = run.uid, str(resource["uid"])
-        seen = self._seen.get(uid)
-        if seen is None or seen.resource is not resource or seen.of is not data_key:
-            find_reader(resource["mimetype"])
-            if len(self._seen) >= MOST_SEEN:
-                self._seen.clear()
+        key = run.uid, str(resource["uid"])
+        cached = self._cache.get(key[1])
+        if (
+            cached is None
+            or cached.resource is not resource
+            or cached.data_key is not data_key
+        ):
+            find_reader(resource["mimetype"])  # raises if no reader is registered
             hints = self._selection.hints(name, data_key)
-            hints = replace(hints, scan=_scan(run.start))
-            seen = self._seen[uid] = _Seen(resource, data_key, hints)
+            sizes = event_shape(hints.sizes, resource.get("parameters") or {})
+            hints = replace(hints, sizes=sizes, scan=_scan_shape(run.start))
+            dtype = declared_dtype(data_key)
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            cached = self._cache[key[1]] = _Cached(resource, data_key, hints, dtype)
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=seen.hints.shape,
-            dtype=seen.dtype,
-            hints=seen.hints,
-            events=lambda: self._counts.get((run_uid, uid), 0),
+            shape=cached.hints.shape,
+            dtype=cached.dtype,
+            hints=cached.hints,
+            events=lambda: self._counts.get(key, 0),
         )
 
 
-class _Seen:
-    """What is the same for all indices of a stream resource."""
+class _Point(NamedTuple):
+    """One index of a stream datum."""
 
-    def __init__(
-        self, resource: Mapping[str, Any], data_key: Mapping[str, Any], hints: Hints
-    ) -> None:
-        self.resource, self.of = resource, data_key
-        self.dtype = announced_dtype(data_key)
-        parameters = resource.get("parameters") or {}
-        self.hints = replace(hints, sizes=event_shape(hints.sizes, parameters))
+    run: OpenRun
+    descriptor: Mapping[str, Any]
+    resource: str
+    event_index: int
+    seq_num: int
 
 
-def _scan(start: Mapping[str, Any]) -> tuple[int, ...]:
-    """Read the shape of a scan, or its number of points; () if nothing tells."""
-    said = start.get("shape") or start.get("num_points")
-    sizes = said if isinstance(said, (list, tuple)) else (said,)
-    known = all(isinstance(size, int) and size > 0 for size in sizes)
-    return tuple(sizes) if known else ()
+class _Cached(NamedTuple):
+    """What all indices of a stream resource have in common."""
+
+    resource: Mapping[str, Any]
+    data_key: Mapping[str, Any]
+    hints: Hints
+    dtype: np.dtype | None
 
 
-def _range_in(doc: Mapping[str, Any], name: str) -> range:
-    """Read a half-open range of a stream datum."""
-    said = doc[name]
+def _scan_shape(start: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape or the number of points of a scan, () if neither is known."""
+    shape = start.get("shape") or start.get("num_points")
+    sizes = shape if isinstance(shape, (list, tuple)) else (shape,)
+    is_valid = all(isinstance(size, int) and size > 0 for size in sizes)
+    return tuple(sizes) if is_valid else ()
+
+
+def _parse_range(doc: Mapping[str, Any], name: str) -> range:
+    value = doc[name]
     try:
-        start, stop = parse_int(said["start"]), parse_int(said["stop"])
+        start, stop = parse_int(value["start"]), parse_int(value["stop"])
     except MALFORMED as error:
-        raise malformed_error(f"{name} {said!r} of a stream datum", error) from error
-    if not 0 <= start <= stop <= start + MOST_EVENTS:
+        raise malformed_error(f"{name} {value!r} of a stream datum", error) from error
+    if not 0 <= start <= stop <= start + MAX_EVENTS:
         message = (
-            f"{name} {said!r} of stream datum {doc.get('uid')!r} are none: they go "
-            f"from 0 or more upwards, over {MOST_EVENTS} at most"
+            f"{name} of stream datum {doc.get('uid')!r} must go up from 0 or more, "
+            f"by {MAX_EVENTS} at most, not {value!r}"
         )
         raise SourceError(message)
     return range(start, stop)
 
 
-def _event_alone(descriptor: Mapping[str, Any], seq_num: int) -> dict[str, Any]:
-    """Stand in for an event: a fly scan has none, and its descriptor's time only."""
-    return {"seq_num": seq_num, "time": descriptor.get("time"), "data": {}}
+def _placeholder_event(point: _Point) -> dict[str, Any]:
+    """Return an event for a fly scan, which has none but its descriptor's time."""
+    time = point.descriptor.get("time")
+    return {"seq_num": point.seq_num, "time": time, "data": {}}
