@@ -74,7 +74,7 @@ def export(
         _check_callable("progress", progress, "(frames finished, frames known)")
     chosen = Settings.of(template, **settings)
     documents = open_source(source, via=via, roots=chosen.roots, timeout=timeout)
-    find_run = RunFinder(chosen.catalog, also=documents, timeout=timeout)
+    find_run = RunFinder(chosen.catalog, fallback=documents, timeout=timeout)
     return replay(chosen, documents, progress=progress, find_run=find_run)
 
 

@@ -142,7 +142,7 @@ def test_a_folder_of_files_is_a_source_of_several_runs(tmp_path, read):
 
     assert len(report.written) == 9
     (failed,) = report.failed
-    assert "3.jsonl, line 1: no JSON" in str(failed.error)
+    assert "3.jsonl, line 1: not JSON" in str(failed.error)
 
 
 def test_a_folder_without_documents_says_what_is_accepted(tmp_path):
@@ -198,13 +198,13 @@ def test_a_file_of_another_kind_is_named(tmp_path, kind, name):
         (b"", "holds no run"),
         (b"[]", "holds no run"),
         (gzip.compress(b"", mtime=0), "holds no run"),
-        (b"\xff\xfe\xfa\x81binary", "no JSON"),
-        (b"\x80\x04\x95", "no text"),
-        (b'["start", {"uid": "\xff"}]', "line 1: no text in utf-8"),
-        (b"PK or so", "line 1: no JSON"),
-        (b"42", "no document"),
-        (b'{"start": {"uid": "a"}}', "no document"),
-        (b'["start", {"uid": "a"}, "stop", {}]', "no document"),
+        (b"\xff\xfe\xfa\x81binary", "not JSON"),
+        (b"\x80\x04\x95", "not text"),
+        (b'["start", {"uid": "\xff"}]', "line 1: not text in utf-8"),
+        (b"PK or so", "line 1: not JSON"),
+        (b"42", "not a document"),
+        (b'{"start": {"uid": "a"}}', "not a document"),
+        (b'["start", {"uid": "a"}, "stop", {}]', "not a document"),
         (b'["start", {"uid": ' + b"1" * 5000 + b"}]", "line 1: Exceeds the limit"),
     ],
 )
@@ -234,7 +234,7 @@ def test_text_that_ends_gives_what_stands_before(run, tmp_path):
     )
 
     assert len(report.written) == 2
-    assert "line 5: no text in utf-8" in str(report.failed[0].error)
+    assert "line 5: not text in utf-8" in str(report.failed[0].error)
 
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])

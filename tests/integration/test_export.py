@@ -506,8 +506,8 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
         ({"directory": 3}, SettingsError, "directory must be a path"),
         ({"template": "/abs/x.tif"}, TemplateError, "absolute"),
         ({"template": "../x.tif"}, TemplateError, "leaves"),
-        ({"source": 3}, SourceError, "a int is no source"),
-        ({"source": {"a": 1}}, SourceError, "a dict"),
+        ({"source": 3}, SourceError, "int is not a source"),
+        ({"source": {"a": 1}}, SourceError, "dict"),
         ({"source": "no/such.jsonl"}, SourceError, "does not exist"),
         ({"source": "http://localhost:1/a"}, SourceError, r"from_uri\('http://local"),
         (
@@ -515,7 +515,7 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
             SourceError,
             "an address, which only the shell takes",
         ),
-        ({"source": [3]}, SourceError, "a int is no source"),
+        ({"source": [3]}, SourceError, "int is not a source"),
     ],
 )
 def test_wrong_arguments_raise_whatever_on_error_says(

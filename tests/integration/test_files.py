@@ -299,7 +299,7 @@ def test_a_catalogue_that_is_none_is_an_error(tmp_path, content):
     """Saying which file."""
     (tmp_path / "catalog.yml").write_text(content)
 
-    with pytest.raises(SourceError, match=r"catalog\.yml is no catalogue"):
+    with pytest.raises(SourceError, match=r"catalog\.yml is not a catalogue"):
         tiffin.export(tmp_path, NAME, directory=tmp_path / "out")
 
 
@@ -311,7 +311,7 @@ def test_a_pack_that_names_a_pipe_is_not_waited_for(tmp_path):
 
     report = tiffin.export(tmp_path, NAME, directory=tmp_path, on_error="report")
 
-    assert "no regular file" in str(report.failed[0].error)
+    assert "not a regular file" in str(report.failed[0].error)
 
 
 def test_paths_of_a_pack_that_grow_as_they_are_printed_are_refused(tmp_path):
@@ -322,7 +322,7 @@ def test_paths_of_a_pack_that_grow_as_they_are_printed_are_refused(tmp_path):
 
     report = tiffin.export(tmp_path, NAME, directory=tmp_path, on_error="report")
 
-    assert "no list of texts" in str(report.failed[0].error)
+    assert "must be a list of text" in str(report.failed[0].error)
 
 
 def test_runs_of_a_file_are_chosen(tmp_path):

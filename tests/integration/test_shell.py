@@ -205,7 +205,7 @@ def test_nonsense_is_said_where_no_run_can_be_chosen(documents, tmp_path):
     told = tiffin("export", documents, "-r", "-1", "-t", NAME, "-d", tmp_path / "out")
 
     assert told.returncode == 1
-    assert "line 1: no JSON" in told.stderr
+    assert "line 1: not JSON" in told.stderr
 
 
 def test_a_template_is_shown_with_what_a_broken_file_holds(documents):

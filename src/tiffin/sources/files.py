@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,15 @@ CATALOGUE = "catalog.yml"
 """The file in which databroker-pack describes a folder."""
 
 
-def documents(path: Path, *, warned: set[str] | None = None) -> Iterator[Document]:
+def documents(
+    path: Path, *, warn: Callable[[str], object] = logger.warning
+) -> Iterator[Document]:
     """Yield the documents of a file.
 
     In JSON, a document is ``{"name": …, "doc": …}`` or ``["name", {…}]``; in msgpack it
     is as suitcase-msgpack writes it. If the file ends within a document, that may have
     been a frame: it is an error, behind all documents that can be read. If all runs
-    have their stop documents, nothing of them is missing: it is a warning, unless
-    `warned` has it already.
+    have their stop documents, nothing of them is missing: it is a warning.
     """
     unfinished: dict[str, bool] = {}
     name = None
@@ -55,10 +56,7 @@ def documents(path: Path, *, warned: set[str] | None = None) -> Iterator[Documen
         if any(unfinished.values()) or not unfinished:
             message = f"{error}: what is missing may have been a frame"
             raise TruncatedError(message) from None
-        warning = f"{error}, behind the end of its runs"
-        if warned is None or warning not in warned:
-            (set() if warned is None else warned).add(warning)
-            logger.warning("%s", warning)
+        warn(f"{error}, behind the end of its runs")
     if name is None:
         message = f"{path} holds no run; wanted {ACCEPTED}"
         raise SourceError(message)
@@ -66,17 +64,17 @@ def documents(path: Path, *, warned: set[str] | None = None) -> Iterator[Documen
 
 def parts(path: Path) -> list[Callable[[], Iterator[Document]]]:
     """Return a function for each file (of a folder) that yields its documents."""
-    warned: set[str] = set()
+    warn = cache(logger.warning)  # once, however often the files are read
     if not path.is_dir():
-        return [partial(documents, path, warned=warned)]
+        return [partial(documents, path, warn=warn)]
     if not (path / CATALOGUE).is_file():
-        return [partial(documents, file, warned=warned) for file in _files_in(path)]
+        return [partial(documents, file, warn=warn) for file in _files_in(path)]
     folder = path.absolute()  # a file URI needs one
     packed = [(file, roots) for files, roots in _catalogue(folder) for file in files]
     if not packed:
         message = f"{folder / CATALOGUE} names no file of documents"
         raise SourceError(message)
-    return [partial(_relocated, file, roots, warned) for file, roots in packed]
+    return [partial(_relocated, file, roots, warn) for file, roots in packed]
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -120,7 +118,7 @@ def _document(item: Any, path: Path, where: str) -> Document:
         name, doc = item
     if not isinstance(name, str) or not isinstance(doc, dict):
         message = (
-            f'{path}, {where}: no document; wanted {{"name": …, "doc": {{…}}}} or '
+            f'{path}, {where}: not a document; wanted {{"name": …, "doc": {{…}}}} or '
             f'["name", {{…}}]'
         )
         raise SourceError(message)
@@ -142,7 +140,7 @@ def _catalogue(folder: Path) -> list[tuple[list[Path], RootMap]]:
         *(LookupError, TypeError, AttributeError),
     ) as error:
         what = f"{type(error).__name__}: {error}"
-        message = f"{folder / CATALOGUE} is no catalogue of a pack ({what})"
+        message = f"{folder / CATALOGUE} is not a catalogue of databroker-pack ({what})"
         raise SourceError(message) from error
 
 
@@ -152,7 +150,7 @@ def _packed(folder: Path, source: dict[str, Any]) -> tuple[list[Path], RootMap]:
     relative = (source.get("metadata") or {}).get("relative_paths")
     patterns = relative or arguments["paths"]
     if not isinstance(patterns, list) or not all(type(p) is str for p in patterns):
-        message = "its paths are no list of texts"
+        message = "its paths must be a list of text"
         raise ValueError(message)
     root_map = arguments.get("root_map") or {}
     roots = {str(old): str(folder / new) for old, new in root_map.items()}
@@ -169,12 +167,14 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) or [folder / pattern]
 
 
-def _relocated(path: Path, roots: RootMap, warned: set[str]) -> Iterator[Document]:
+def _relocated(
+    path: Path, roots: RootMap, warn: Callable[[str], object]
+) -> Iterator[Document]:
     """Yield the documents of a pack's file, with the paths of their external files."""
     if path.exists() and not path.is_file():  # a pipe may block for ever
-        message = f"{path} is named by {CATALOGUE}, and is no regular file"
+        message = f"{path} is named by {CATALOGUE}, but is not a regular file"
         raise SourceError(message)
-    for name, doc in documents(path, warned=warned):
+    for name, doc in documents(path, warn=warn):
         if name == "resource" or (name == "stream_resource" and "root" in doc):
             yield name, {**doc, "root": str(roots.path(str(doc.get("root", ""))))}
         elif name == "stream_resource" and "uri" in doc:

@@ -125,7 +125,7 @@ class JsonReader:
         if self._ended and incomplete and text[self._at] in "[{":
             message = f"{self._file.path} breaks off in {where}"
             raise TruncatedError(message) from None
-        raise self._error(where, f"no JSON ({error.msg}); wanted {ACCEPTED}") from None
+        raise self._error(where, f"not JSON ({error.msg}); wanted {ACCEPTED}") from None
 
     def _read_more(self) -> None:
         """Double the text that is there, so that nothing is decoded often."""
@@ -146,7 +146,7 @@ class JsonReader:
             self._ended = True
             if data or not self._file.truncated:
                 name, reason = self._encoding, error.reason
-                self._not_text = f"no text in {name} ({reason}); wanted {ACCEPTED}"
+                self._not_text = f"not text in {name} ({reason}); wanted {ACCEPTED}"
             text = error.object[: error.start].decode(self._encoding)
             return text.removeprefix("\ufeff")
 

@@ -29,9 +29,6 @@ READ_SIZE = 2**20
 SAFE_DTYPE = re.compile(r"[<>=|]?[?bBiufcSUmM]\d{0,9}(\[\w+\])?")
 """The dtypes that are decoded: numbers, text and times; no objects, no records."""
 
-MAX_SHOWN = 80
-"""How much of a dtype a message shows [characters]."""
-
 FIRST_BYTES = frozenset(b"\x82\x92\xdc\xdd\xde\xdf")
 """First bytes of a map or an array of two in msgpack; no text begins with them."""
 
@@ -70,7 +67,7 @@ def msgpack_documents(file: DocumentFile) -> Iterator[tuple[Any, str]]:
         raise SourceError(message) from None
     except (ValueError, msgpack.exceptions.UnpackException, MemoryError) as error:
         what = str(error) or type(error).__name__
-        message = f"{file.path}, document {number + 1}: no msgpack ({what})"
+        message = f"{file.path}, document {number + 1}: not valid msgpack ({what})"
         raise SourceError(message) from error
     if end < file.bytes_read:
         message = f"{file.path} breaks off in document {number + 1}"
@@ -78,16 +75,7 @@ def msgpack_documents(file: DocumentFile) -> Iterator[tuple[Any, str]]:
 
 
 def decoded(item: Mapping[Any, Any]) -> Any:
-    """Return the array or number that a map stands for, or the map itself.
-
-    Examples
-    --------
-    >>> array = {b"nd": True, b"type": "|u1", b"shape": [1, 2], b"data": bytes(2)}
-    >>> decoded(array)
-    array([[0, 0]], dtype=uint8)
-    >>> print(decoded({**array, b"data": b""}))
-    an array of uint8[1, 2] takes 2 bytes, and 0 are there
-    """
+    """Return the array or number that a map stands for, or the map itself."""
     if b"nd" in item:
         shape = _shape(item.get(b"shape")) if item[b"nd"] is True else ()
         try:
@@ -107,7 +95,7 @@ def _array(item: Mapping[Any, Any], shape: tuple[int, ...] | None) -> Any:
     """Return the array or number of an item, or raise ValueError."""
     dtype, data = _dtype(item.get(b"type"), item.get(b"kind")), item.get(b"data")
     if shape is None:
-        message = f"an array with the invalid shape {_shown(item.get(b'shape'))}"
+        message = f"an array with the invalid shape {item.get(b'shape')!r:.80}"
         raise ValueError(message)
     if not isinstance(data, (bytes, bytearray)):
         message = f"an array of {dtype}{list(shape)} without its data"
@@ -136,17 +124,12 @@ def _dtype(value: Any, kind: Any) -> np.dtype:
         message = "an array of Python objects: decoding it could run any program"
         raise ValueError(message)
     if not isinstance(text, str) or not SAFE_DTYPE.fullmatch(text):
-        message = f"an array of dtype {_shown(value)}, which no image has"
+        message = f"an array of dtype {value!r:.80}, which no image has"
         raise ValueError(message)
     try:
         return np.dtype(text)
     except TypeError as error:
         raise ValueError(str(error)) from None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 def _extension(code: int, data: bytes) -> UnreadableImages:

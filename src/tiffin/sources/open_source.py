@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import chain, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ADDRESSES", "Documents", "as_source_errors", "open_source"]
 
+logger = logging.getLogger("tiffin")
+
 Document = tuple[str, Mapping[str, Any]]
 
 WANTED = (
@@ -27,9 +30,6 @@ WANTED = (
     ".jsonl, .json or .msgpack file of documents (or .gz of one), a folder of such "
     "files or of databroker-pack's, or an iterable of (name, document)"
 )
-
-MAX_SHOWN = 300
-"""How much of something that can't be a path a message shows [characters]."""
 
 ADDRESSES = ("http://", "https://")
 """How a server's address begins."""
@@ -116,7 +116,7 @@ def open_source(
             source,
             via=via,
             roots=roots,
-            warned=set(),  # shared: each warning once, however often the run is read
+            warn=cache(logger.warning),  # once, however often the run is read
             timeout=timeout,
         )
         return _of_store(source, begin)
@@ -124,10 +124,10 @@ def open_source(
         return _of_store(source, lambda: databroker.documents(source))
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
         return _of_iterable(source, twice, via=via, roots=roots, timeout=timeout)
-    message = f"a {type(source).__name__} is no source; wanted {WANTED}"
+    message = f"{type(source).__name__} is not a source: give {WANTED}"
     if isinstance(source, Mapping):
         keys = ", ".join(map(str, list(source)[:3]))
-        message = f"a {type(source).__name__} ({keys}, …) is no source; wanted {WANTED}"
+        message = f"{type(source).__name__} ({keys}, …) is not a source: give {WANTED}"
         if not isinstance(source, dict):  # a catalogue, or the result of a search
             message += "; source[uid] is one of its runs, source.values() are all"
     raise SourceError(message)
@@ -143,13 +143,11 @@ def _of_path(path: Path, *, twice: bool) -> Documents:
     except (OSError, ValueError) as error:  # such as a name that is too long
         why = getattr(error, "strerror", None) or str(error)
         why = "does not exist" if isinstance(error, FileNotFoundError) else why
-        name = repr(os.fspath(path))
-        name = name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…"
-        message = f"{name} {why}; wanted {WANTED}"
+        message = f"{os.fspath(path)!r:.300} {why}: give {WANTED}"
         raise SourceError(message) from error
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # such as /dev/stdin
         return _of_iterator(_errors_as_items(files.documents(path)), twice)
-    message = f"{os.fspath(path)!r} is no file; wanted {WANTED}"
+    message = f"{os.fspath(path)!r} is not a file: give {WANTED}"
     raise SourceError(message)
 
 
@@ -244,6 +242,6 @@ def _checked(item: Any) -> Document:
     if isinstance(item, TiffinError):
         raise item
     if not _is_document(item):
-        message = f"{type(item).__name__} among documents: wanted (name, document)"
+        message = f"every item must be (name, document), not {type(item).__name__}"
         raise SourceError(message)
     return str(item[0]), item[1]

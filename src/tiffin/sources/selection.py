@@ -31,21 +31,12 @@ __all__ = [
 MAX_NUMBER = 2**63 - 1
 """The largest number that catalogues can search for."""
 
-MAX_SHOWN = 300
-"""How much of a selection a message shows [characters]."""
-
 MIN_PREFIX, MIN_DIGITS = 4, 6
 """The shortest beginning of a uid; and if it could be a scan_id as well."""
 
 
 class Typed(str):
-    """A value as a user typed it: it may mean a number or text.
-
-    Examples
-    --------
-    >>> Typed("123").meanings, Typed("Ni foil").meanings
-    ((123, '123'), ('Ni foil',))
-    """
+    """A value as a user typed it: it may mean a number or text."""
 
     __slots__ = ()
 
@@ -104,13 +95,7 @@ class Selection:
         return self != Selection()
 
     def __str__(self) -> str:
-        """Return the selection as a user types it.
-
-        Examples
-        --------
-        >>> print(Selection.of(query=["sample=Ni"], since="2026-11-22T08:30+01:00"))
-        --query sample=Ni --since 2026-11-22T07:30:00+00:00
-        """
+        """Return the selection as a user types it."""
         options = [f"--run {name}" for name in self.runs]
         options += [f"--query {key}={value}" for key, value in self.query.items()]
         for option, time in (("--since", self.since), ("--until", self.until)):
@@ -150,9 +135,9 @@ class Selection:
 
     def none_found(self) -> SourceError:
         """Return the error for a selection that no run fits."""
-        text = str(self)
-        text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
-        return SourceError(f"no run fits {text}" if text else "there is no run")
+        return SourceError(
+            f"no run fits {self!s:.300}" if str(self) else "there is no run"
+        )
 
 
 def select_runs(source: Documents, selection: Selection) -> Documents:

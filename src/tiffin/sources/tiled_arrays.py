@@ -26,9 +26,6 @@ RETRY_DELAYS = (0.5, 2.0, 0.0)
 BUSY = (429, 502, 503, 504)
 """Statuses that may be better soon."""
 
-MAX_DETAIL = 300
-"""How much of a server's reason a message quotes [characters]."""
-
 
 class ServedField:
     """One field of a stream, fetched from the server.
@@ -109,5 +106,5 @@ def _reason(response: Any) -> str:
     reason = f"{response.status_code} {response.reason_phrase}"
     with suppress(ValueError, AttributeError):
         detail = str(response.json().get("detail") or "")
-        reason += f" ({detail[:MAX_DETAIL]})" if detail else ""
+        reason += f" ({detail:.300})" if detail else ""
     return reason

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import threading
 from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,15 +24,13 @@ from tiffin.sources.tiled_files import FileField, external_files
 from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["Via", "documents", "is_run"]
 
 logger = logging.getLogger("tiffin")
 
 Via = Literal["auto", "http", "files"]
-
-WARNING = threading.Lock()
 
 
 def is_run(source: object) -> bool:
@@ -46,24 +43,23 @@ def documents(
     *,
     via: Via = "auto",
     roots: RootMap | None = None,
-    warned: set[str] | None = None,
+    warn: Callable[[str], object] = logger.warning,
     timeout: float = TIMEOUT,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rebuild the documents of ``client[uid]``.
 
     Images that the server holds are in the events, as `EventImages`. Those in files
     are stream resources: if the files can be read here ("auto"), never ("http") or
-    always ("files"). What is in `warned` is not logged again.
+    always ("files").
     """
     from httpx import HTTPError
 
     run = _as_version_3(run)
     server = TiledServer(run.context.http_client, timeout)
-    warned = set() if warned is None else warned
     try:
         yield "start", dict(run.metadata["start"])
         streams = [
-            Stream(run, name, via, roots or RootMap(), warned, server)
+            Stream(run, name, via, roots or RootMap(), warn, server)
             for name in server.call(lambda: [*run])
         ]
         for stream in streams:
@@ -111,13 +107,13 @@ class Stream:
         name: str,
         via: Via,
         roots: RootMap,
-        warned: set[str],
+        warn: Callable[[str], object],
         server: TiledServer,
     ) -> None:
         self._server = server
         self._node = server.call(lambda: run[name])
         self._run, self._name = str(run.metadata["start"]["uid"]), name
-        self._via, self._roots, self._warned = via, roots, warned
+        self._via, self._roots, self._log = via, roots, warn
         self._keys = server.call(lambda: [*self._node])
         # Each configure() during the run made another descriptor.
         self.descriptors = [
@@ -270,10 +266,4 @@ class Stream:
             )
 
     def _warn(self, what: str) -> None:
-        """Log a warning, unless it was logged before."""
-        message = f"run {self._run[:8]}, stream {self._name!r}: {what}"
-        with WARNING:  # pixels are fetched by several threads
-            if message in self._warned:
-                return
-            self._warned.add(message)
-        logger.warning("%s", message)
+        self._log(f"run {self._run[:8]}, stream {self._name!r}: {what}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -20,11 +21,14 @@ from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer, check
 from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from tiffin.corrections import Nearest
     from tiffin.sources.selection import Selection
 
-__all__ = ["connect", "find_runs", "is_sql", "with_metadata"]
+    Start = Mapping[str, Any]
+
+__all__ = ["connect", "distance_from", "find_runs", "starts_near", "with_metadata"]
 
 
 def connect(
@@ -88,14 +92,12 @@ def find_runs(
 
 
 def _find(client: Any, selection: Selection) -> list[Any]:
-    from tiled.queries import Comparison
-
     found = with_metadata(client, selection.query)
     if selection.since is not None:
-        found = found.search(Comparison("ge", "start.time", selection.since))
+        found = _compared(found, "ge", selection.since)
     if selection.until is not None:
-        found = found.search(Comparison("lt", "start.time", selection.until))
-    newest = found.sort(("start.time" if is_sql(client) else "time", -1))
+        found = _compared(found, "lt", selection.until)
+    newest = _sorted_by_time(found, -1)
     if selection.runs:  # a run named twice is found once
         named = [_run_named(newest, name) for name in selection.runs]
         starts = {run.metadata["start"]["uid"]: run.metadata["start"] for run in named}
@@ -110,8 +112,48 @@ def _find(client: Any, selection: Selection) -> list[Any]:
     return found_runs
 
 
-def is_sql(client: Any) -> bool:
-    """Whether a catalogue is in SQL: it sorts by "start.time", Mongo by "time"."""
+def starts_near(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
+    """Yield start documents, nearest to a light's first; ask for a page at a time."""
+    found, time = with_metadata(client, dict(query.metadata)), start_time(light)
+    if query.within is not None:
+        found = _compared(found, "ge", time - query.within)
+        found = _compared(found, "le", time + query.within)
+    sides = []
+    if query.order != "after":
+        sides.append(_sorted_by_time(_compared(found, "le", time), -1))
+    if query.order != "before":
+        operator = "ge" if query.order == "after" else "gt"
+        sides.append(_sorted_by_time(_compared(found, operator, time), 1))
+    order = distance_from(light)
+    starts = [(run.metadata["start"] for run in side.values()) for side in sides]
+    nearest = heapq.merge(*starts, key=lambda start: order(start)[0])
+    # A server does not order runs that began at the same time.
+    for _, equals in groupby(nearest, key=lambda start: order(start)[0]):
+        yield from sorted(equals, key=order)
+
+
+def distance_from(light: Start) -> Callable[[Start], tuple[float, float, str]]:
+    """Return a sort key: distance in time; of two equally near, the earlier; uid."""
+
+    def key(start: Start) -> tuple[float, float, str]:
+        after = start_time(start) - start_time(light)
+        return abs(after), after, str(start["uid"])
+
+    return key
+
+
+def _compared(client: Any, operator: str, time: float) -> Any:
+    from tiled.queries import Comparison
+
+    return client.search(Comparison(operator, "start.time", time))
+
+
+def _sorted_by_time(client: Any, direction: int) -> Any:
+    # A catalogue in Mongo sorts start documents, one in SQL what contains them.
+    return client.sort(("start.time" if _is_sql(client) else "time", direction))
+
+
+def _is_sql(client: Any) -> bool:
     return bool(getattr(client, "is_sql", True))
 
 
@@ -151,7 +193,7 @@ def _run_named(newest: Any, name: str) -> Any:
             return scans.values().first()
     if not is_uid_prefix(name):
         query: Any = Key("start.uid") == name
-    elif is_sql(newest):
+    elif _is_sql(newest):
         # Characters that are wildcards of LIKE match any one; they are checked below.
         query = Like("start.uid", re.sub(r"[%_\\]", "_", name) + "%")
     else:
