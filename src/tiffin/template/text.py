@@ -220,9 +220,10 @@ def _time(value: Any, style: Style) -> datetime:
     if kind is datetime and type(value.tzinfo) not in (type(None), timezone, ZoneInfo):
         raise TypeError(_unsupported(value))  # its code is not ours
     if kind not in (datetime, str, int, float):
-        known = kind in (bool, complex)
-        message = f"{kind_of(value)} is not a time" if known else _unsupported(value)
-        raise TypeError(message)
+        is_number = kind in (bool, complex)
+        raise TypeError(
+            f"{kind_of(value)} is not a time" if is_number else _unsupported(value)
+        )
     return style.time(value)
 
 
