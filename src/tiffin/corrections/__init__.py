@@ -22,8 +22,8 @@ from tiffin.corrections.cast import Cast, Overflow, Rounding
 from tiffin.corrections.combine import Average, FrameCombiner, Sum, check_same_kind
 from tiffin.corrections.dark import BoundDark, DarkSubtract, ImageKind, Missing
 from tiffin.corrections.flat import FlatField
-from tiffin.corrections.nearest_run import Nearest
-from tiffin.corrections.references import Order, configuration_of
+from tiffin.corrections.nearest_run import Nearest, Order
+from tiffin.corrections.references import configuration_of
 from tiffin.corrections.shapes import Bin, Crop, Flip, Rotate
 from tiffin.corrections.values import Mask, Scale, Threshold
 

@@ -19,16 +19,16 @@ from tiffin.corrections.checks import (
     float64_number,
     set_fields,
 )
-from tiffin.corrections.nearest_run import Nearest, find_reference_run
+from tiffin.corrections.nearest_run import Nearest, Order
 from tiffin.corrections.references import (
     BadPixels,
     BoundReferences,
-    Order,
     Prepared,
     ReferenceCorrection,
     acquisition_mismatch,
     checksum,
     count_bad_pixels,
+    find_reference_run,
     mean_of,
 )
 from tiffin.dtypes import FLOAT_DTYPES, INTEGER_DTYPES

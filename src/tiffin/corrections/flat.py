@@ -10,10 +10,10 @@ import numpy as np
 
 from tiffin.corrections.arithmetic import divide
 from tiffin.corrections.checks import float64_number, set_fields
+from tiffin.corrections.nearest_run import Order  # noqa: TC001 (get_type_hints)
 from tiffin.corrections.references import (
     BadPixels,
     BoundReferences,
-    Order,
     Prepared,
     ReferenceCorrection,
     checksum,

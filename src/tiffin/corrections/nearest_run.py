@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.corrections.checks import check_choice, check_number, set_fields
-from tiffin.corrections.references import Order
-from tiffin.errors import FieldError, NoImageError, SettingsError
+from tiffin.errors import SettingsError
 from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from tiffin.corrections.base import ReferenceImages, RunView
-    from tiffin.frames import Frame
+__all__ = ["Nearest", "Order"]
 
-__all__ = ["Nearest", "find_reference_run"]
-
-MAX_RUNS = 100
-"""Runs that are looked at until one fits; each may cost several requests."""
-
-MAX_SHOWN = 3
-"""Runs that did not fit, and are listed in the message."""
+Order = Literal["before", "nearest", "after"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -117,43 +108,3 @@ class Nearest:
 
 def _is_keyword(key: str) -> bool:
     return key.isidentifier() and key not in ("within", "later", "order")
-
-
-def find_reference_run(
-    query: Nearest,
-    frame: Frame,
-    run: RunView,
-    catalog: Any,
-    mismatch: Callable[[ReferenceImages], str | None],
-) -> tuple[Sequence[ReferenceImages], str]:
-    """Find the nearest run whose images of a frame's field fit the frame.
-
-    `mismatch` returns why an image does not fit. Return the images, one for each event;
-    or none, and why no run fits.
-    """
-    unfit: list[str] = []
-    for start in islice(run.nearest_runs(query, catalog), MAX_RUNS):
-        uid = str(start["uid"])
-        try:
-            images = run.of_run(uid, frame.field, catalog)
-        except (FieldError, NoImageError) as error:
-            unfit.append(f"run {uid[:8]}: {error}")
-            continue
-        reasons = [why for reference in images if (why := mismatch(reference))]
-        if images and not reasons:
-            return images, ""
-        reasons = reasons or [f"it has no image of {frame.field!r}"]
-        unfit.append(f"run {uid[:8]}: {reasons[0]}")
-    return [], _why_none(query, unfit)
-
-
-def _why_none(query: Nearest, unfit: Sequence[str]) -> str:
-    if not unfit:
-        hint = {
-            "before": ", that began before it (order='nearest' looks on both sides)",
-            "after": ", that began after it, so far",
-        }.get(query.order, "")
-        return f"there is no other run for {query!r}{hint}"
-    more = [f"{len(unfit) - MAX_SHOWN} more"] * (len(unfit) > MAX_SHOWN)
-    reasons = "; ".join([*unfit[:MAX_SHOWN], *more])
-    return f"{len(unfit)} run(s) looked at for {query!r}, and none fits: {reasons}"

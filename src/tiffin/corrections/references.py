@@ -6,17 +6,25 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import fields
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from tiffin.corrections.arithmetic import average, check_real
 from tiffin.corrections.checks import check_choice, check_text, set_fields
+from tiffin.corrections.nearest_run import Nearest, Order
 from tiffin.dtypes import refuse_masked
-from tiffin.errors import CorrectionError, DtypeError, SettingsError
+from tiffin.errors import (
+    CorrectionError,
+    DtypeError,
+    FieldError,
+    NoImageError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tiffin.corrections.base import ReferenceImages, RunView
     from tiffin.frames import Frame
@@ -24,18 +32,23 @@ if TYPE_CHECKING:
 __all__ = [
     "BadPixels",
     "BoundReferences",
-    "Order",
     "Prepared",
     "ReferenceCorrection",
     "acquisition_mismatch",
     "checksum",
     "configuration_of",
     "count_bad_pixels",
+    "find_reference_run",
     "mean_of",
 ]
 
-Order = Literal["before", "nearest", "after"]
 BadPixels = Literal["error", "keep"]
+
+MAX_RUNS = 100
+"""Runs that are looked at until one fits; each may cost several requests."""
+
+MAX_SHOWN = 3
+"""Runs that did not fit, and are listed in the message."""
 
 CACHED = 4
 """Prepared images that are kept for a run: one for each detector, and the next."""
@@ -200,6 +213,46 @@ def _of_stream(
     if order == "before":
         return found[-1:]
     return sorted(found, key=lambda reference: abs(reference.time - time))[:1]
+
+
+def find_reference_run(
+    query: Nearest,
+    frame: Frame,
+    run: RunView,
+    catalog: Any,
+    mismatch: Callable[[ReferenceImages], str | None],
+) -> tuple[Sequence[ReferenceImages], str]:
+    """Find the nearest run whose images of a frame's field fit the frame.
+
+    `mismatch` returns why an image does not fit. Return the images, one for each event;
+    or none, and why no run fits.
+    """
+    unfit: list[str] = []
+    for start in islice(run.nearest_runs(query, catalog), MAX_RUNS):
+        uid = str(start["uid"])
+        try:
+            images = run.of_run(uid, frame.field, catalog)
+        except (FieldError, NoImageError) as error:
+            unfit.append(f"run {uid[:8]}: {error}")
+            continue
+        reasons = [why for reference in images if (why := mismatch(reference))]
+        if images and not reasons:
+            return images, ""
+        reasons = reasons or [f"it has no image of {frame.field!r}"]
+        unfit.append(f"run {uid[:8]}: {reasons[0]}")
+    return [], _why_none(query, unfit)
+
+
+def _why_none(query: Nearest, unfit: Sequence[str]) -> str:
+    if not unfit:
+        hint = {
+            "before": ", that began before it (order='nearest' looks on both sides)",
+            "after": ", that began after it, so far",
+        }.get(query.order, "")
+        return f"there is no other run for {query!r}{hint}"
+    more = [f"{len(unfit) - MAX_SHOWN} more"] * (len(unfit) > MAX_SHOWN)
+    reasons = "; ".join([*unfit[:MAX_SHOWN], *more])
+    return f"{len(unfit)} run(s) looked at for {query!r}, and none fits: {reasons}"
 
 
 def _uids(value: Any) -> list[str]:

@@ -99,10 +99,8 @@ class Bin(PixelCorrection):
             crop += f"columns=(0, {width - width % columns}))"
             fits = height >= rows and width >= columns
             advice = f"use {crop} before" if fits else "choose a smaller n"
-            message = (
-                f"{self} does not divide an image of shape {image.shape}: {advice}"
-            )
-            raise CorrectionError(message)
+            what = f"{self} does not divide an image of shape {image.shape}"
+            raise CorrectionError(f"{what}: {advice}")
         dtype = _binned_dtype(check_real(image).dtype, rows * columns, self.how)
         shape = (height // rows, width // columns, *image.shape[2:])
         total = RunningSum(shape, image.dtype)

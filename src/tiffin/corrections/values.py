@@ -182,15 +182,7 @@ class Mask(PixelCorrection):
         return hash(repr(self))
 
     def bind(self, run: RunView | None = None, /) -> Self:
-        """Return the mask with its file read.
-
-        Raises
-        ------
-        CorrectionError
-            If the file has more than one image.
-        TiffinError
-            If it can't be read.
-        """
+        """Return the mask with its file read, which must have one image."""
         if self.file is None or run is None:
             return self
         image = np.asarray(run.of_file(self.file).read())
