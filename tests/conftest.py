@@ -20,7 +20,6 @@ SAMPLES = Path(__file__).parent / "samples"
 
 def pytest_collection_finish():
     """Exempt what is imported from garbage collection, which would take a second."""
-    gc.collect()
     gc.freeze()
 
 

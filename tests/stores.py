@@ -27,9 +27,9 @@ def tiled_writer(client, batch_size=1):
         return TiledWriter(client, batch_size=batch_size)
 
 
-def store_in_tiled(client, documents, **options):
+def store_in_tiled(client, documents, batch_size=100):
     """Store a run on a Tiled server; return it as the client does."""
-    write = tiled_writer(client, **options)
+    write = tiled_writer(client, batch_size)
     for name, doc in documents:
         write(name, doc)
     return client[documents[0][1]["uid"]]

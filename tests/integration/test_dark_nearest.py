@@ -69,6 +69,8 @@ def night(mark):
 
 
 KINDS = ["list", "jsonl", "mapping", "databroker v1", "databroker v2", "Tiled"]
+RULES = [*KINDS[:-1], pytest.param("Tiled", marks=pytest.mark.slow)]
+"""The rules are the same for every store; Tiled takes seconds for each."""
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_the_nearest_dark_that_was_taken_alike_is_found(
     assert subtracted(report, read) == [6, 6]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RULES)
 def test_none_within_reach_says_what_was_looked_at(night, mark, kept, tmp_path, kind):
     """S27, S29: how many were looked at, and both values; handled as missing= says."""
     light, darks = night((-900, 9, 0.1), (-300, 3, 0.5), (-200, 2, 0.25), (60, 1, 0.1))
@@ -151,7 +153,7 @@ def test_none_within_reach_says_what_was_looked_at(night, mark, kept, tmp_path, 
     assert [r.path.name for r in raw.written] == ["2_light_1.tif", "2_light_2.tif"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RULES)
 def test_a_dark_from_the_future_is_taken_only_if_asked_for(
     night, mark, kept, tmp_path, read, kind
 ):
@@ -178,7 +180,7 @@ def test_a_dark_from_the_future_is_taken_only_if_asked_for(
     assert subtracted(after, read) == [1, 1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RULES)
 def test_ties(night, mark, kept, tmp_path, read, kind):
     """The rule: of two equally far the one before; of those the first by uid."""
     light, darks = night((60, 1, 0.1), (-60, 2, 0.1), (-60, 3, 0.1))

@@ -121,8 +121,8 @@ def sends_too_much(proxy):
 
 def bomb(encoding):
     """Give a small reply that unpacks to much."""
-    content = gzip.compress(bytes(2**26))
-    return lambda _: (200, {"Content-Encoding": encoding}, content)
+    headers = {"Content-Encoding": encoding}
+    return lambda _: (200, headers, gzip.compress(bytes(2**26)))
 
 
 def web_page(_):

@@ -433,7 +433,7 @@ def coloured(folder, kind, shape):
     return streamed([resource], shape=shape, dtype="|u1")
 
 
-SHAPES = [(1, 3, 6, 9), (3, 6, 9)]
+SHAPES = [(1, 3, 6, 9), pytest.param((3, 6, 9), marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
