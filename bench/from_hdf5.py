@@ -1,4 +1,7 @@
-"""D1 to D4. From the chunks of HDF5 files, as `bench/hdf5.py` makes and reads them."""
+"""D1 to D4. From the chunks of HDF5 files, against a loop of tifffile and bare writes.
+
+The loop of D1 decodes and encodes again, which a chunk that is passed on does not need.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from bench import hdf5, peers
+from bench import peers
 from bench.measure import Ratio, Workload, ram_disk, scaled
 
+SHAPE = (2048, 2048)
 FRAMES = 40
 FEW = 8
 """So many frames the loops write: they are slow."""
 
+DEFLATED = {"compression": "gzip", "compression_opts": 1}
+WORKLOADS = {
+    # name: what, how it is stored, frames a chunk, output, peer, ratio wanted
+    "D1": ("deflate, passed on → zlib", DEFLATED, 1, "zlib", "loop, level 1", 5),
+    "D2": ("deflate → uncompressed", DEFLATED, 1, None, "loop", 3),
+    "D3": ("deflate, 8 a chunk → uncompressed", DEFLATED, 8, None, "loop", 7),
+    "D4": ("uncompressed → uncompressed", {}, 1, None, "bare writes", 0.8),
+}
 PEER = {"loop": "imwrite(d[i])", "loop, level 1": "imwrite(d[i]), zlib level 1"}
 NOTES = {
     "D1": ["tiffin checks the chunks and passes them on; the loop decodes and encodes"],
@@ -25,14 +38,18 @@ NOTES = {
 
 @contextmanager
 def workload(key, *, tiny=False):
-    what, options, a_chunk, compression, peer, must = hdf5.WORKLOADS[key]
+    what, options, a_chunk, compression, peer, must = WORKLOADS[key]
     frames = FEW if tiny else FRAMES
-    with _stored(options, a_chunk, frames, (16, 16) if tiny else hdf5.SHAPE) as path:
+    with _stored(options, a_chunk, frames, (16, 16) if tiny else SHAPE) as path:
         with h5py.File(path) as file:
             images = file["d"][...]
+        documents = hdf5_run(path, frames, images.shape[1:])
 
         def loop(folder):
-            hdf5.loop(path, FEW, compression, folder)
+            settings = {"compression": compression, "compressionargs": {"level": 1}}
+            with h5py.File(path) as file:
+                frame_by_frame = (file["d"][n] for n in range(FEW))
+                peers.imwrite(frame_by_frame, **settings if compression else {})(folder)
 
         def check(name, folder):
             peers.check(images[:FEW] if name == PEER.get(peer) else images)(
@@ -41,7 +58,7 @@ def workload(key, *, tiny=False):
 
         contenders = {
             "bare": peers.bare(images),
-            "tiffin": lambda folder: hdf5.ours(path, frames, compression, folder),
+            "tiffin": peers.ours(documents, compression=compression),
         }
         if peer in PEER:
             contenders[PEER[peer]] = scaled(loop, frames / FEW)
@@ -57,13 +74,63 @@ def workload(key, *, tiny=False):
         )
 
 
+def hdf5_run(path, frames, shape):
+    """Return the documents of a run whose images are in one HDF5 file."""
+    data_key = {
+        "source": "SIM",
+        "dtype": "array",
+        "shape": [1, *shape],
+        "dtype_numpy": "<u2",
+        "external": "STREAM:",
+    }
+    descriptor = {
+        "uid": "d-1",
+        "run_start": "run-1",
+        "name": "primary",
+        "time": 0,
+        "data_keys": {"img": data_key},
+    }
+    asset = {
+        "uid": "r-1",
+        "data_key": "img",
+        "mimetype": "application/x-hdf5",
+        "uri": f"file://localhost{path}",
+        "parameters": {"dataset": "d"},
+    }
+    datum = {
+        "uid": "r-1/0",
+        "stream_resource": "r-1",
+        "descriptor": "d-1",
+        "indices": {"start": 0, "stop": frames},
+        "seq_nums": {"start": 1, "stop": frames + 1},
+    }
+    return [
+        ("start", {"uid": "run-1", "time": 0, "scan_id": 1}),
+        ("descriptor", descriptor),
+        ("stream_resource", asset),
+        ("stream_datum", datum),
+        ("stop", {"uid": "s-1", "run_start": "run-1", "time": 1}),
+    ]
+
+
 @contextmanager
 def _stored(options, a_chunk, frames, shape):
     folder = Path(tempfile.mkdtemp(prefix="tiffin-bench-", dir=ram_disk()))
-    as_it_was, hdf5.SHAPE = hdf5.SHAPE, shape
     try:
-        hdf5.store(folder / "d.h5", frames, a_chunk, options)
+        _store(folder / "d.h5", frames, shape, a_chunk, options)
         yield folder / "d.h5"
     finally:
-        hdf5.SHAPE = as_it_was
         shutil.rmtree(folder)
+
+
+def _store(path, frames, shape, a_chunk, options):
+    """Write noisy frames, few of them different, as an integrating detector's."""
+    rng = np.random.default_rng(0)
+    images = [rng.poisson(100, shape).astype("u2") for _ in range(4)]
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "d", (frames, *shape), "u2", chunks=(a_chunk, *shape), **options
+        )
+        for first in range(0, frames, a_chunk):
+            chunk = [images[n % 4] for n in range(first, first + a_chunk)]
+            data[first : first + a_chunk] = np.stack(chunk)

@@ -1,6 +1,6 @@
 """Export many frames from one HDF5 file, and watch the memory that it takes.
 
-python bench/memory.py [FRAMES]
+python -m bench.memory [FRAMES]
 """
 
 import resource
@@ -15,48 +15,9 @@ import h5py
 import numpy as np
 
 import tiffin
+from bench.from_hdf5 import hdf5_run
 
-SHAPE = (1, 512, 1024)  # 1 MB of uint16
-
-
-def documents(path, frames):
-    data_key = {
-        "source": "SIM",
-        "dtype": "array",
-        "shape": list(SHAPE),
-        "dtype_numpy": "<u2",
-        "external": "STREAM:",
-    }
-    start = {"uid": "run-1", "time": 0, "scan_id": 1}
-    descriptor = {
-        "uid": "d-1",
-        "run_start": "run-1",
-        "name": "primary",
-        "time": 0,
-        "data_keys": {"img": data_key},
-    }
-    asset = {
-        "uid": "r-1",
-        "data_key": "img",
-        "mimetype": "application/x-hdf5",
-        "uri": f"file://localhost{path}",
-        "parameters": {"dataset": "d"},
-    }
-    datum = {
-        "uid": "r-1/0",
-        "stream_resource": "r-1",
-        "descriptor": "d-1",
-        "indices": {"start": 0, "stop": frames},
-        "seq_nums": {"start": 1, "stop": frames + 1},
-    }
-    stop = {"uid": "s-1", "run_start": "run-1", "time": 1, "exit_status": "success"}
-    return [
-        ("start", start),
-        ("descriptor", descriptor),
-        ("stream_resource", asset),
-        ("stream_datum", datum),
-        ("stop", stop),
-    ]
+SHAPE = (512, 1024)  # 1 MB of uint16
 
 
 def remove_as_they_come(folder, done):
@@ -73,11 +34,10 @@ def main():
     out = folder / "out"
     out.mkdir()
     with h5py.File(folder / "a.h5", "w") as file:
-        chunks = (1, *SHAPE[1:])
         data = file.create_dataset(
-            "d", (frames, *SHAPE[1:]), "u2", chunks=chunks, compression="gzip"
+            "d", (frames, *SHAPE), "u2", chunks=(1, *SHAPE), compression="gzip"
         )
-        image = np.tile(np.arange(SHAPE[2], dtype="u2"), (SHAPE[1], 1))
+        image = np.tile(np.arange(SHAPE[1], dtype="u2"), (SHAPE[0], 1))
         for n in range(frames):
             data[n] = image
     done = threading.Event()
@@ -85,7 +45,9 @@ def main():
     cleaner.start()
     begun = time.perf_counter()
     report = tiffin.export(
-        documents(folder / "a.h5", frames), "{event.seq_num}.tif", directory=out
+        hdf5_run(folder / "a.h5", frames, SHAPE),
+        "{event.seq_num:05d}.tif",
+        directory=out,
     )
     took = time.perf_counter() - begun
     done.set()
