@@ -31,7 +31,7 @@ OTHER_OPTIONS = {
 }
 """Options that are no settings of an export: arguments of replays and of darks."""
 
-QUOTED = r"'[^'\s]*'"
+VALUE = r"(?:'[^'\s]*'|\d+(?:\.\d+)?(?![^\s,;:)]))"
 
 CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -48,6 +48,8 @@ def with_options(text: str) -> str:
     '--existing skip leaves it; ask for --stream dark --stream baseline'
     >>> with_options("give a catalogue (catalog=), or follow_links=True")
     'give a catalogue (--catalog), or --follow-links'
+    >>> with_options("level=99: mode=0o640, timeout=1.5")
+    '--level 99: mode=0o640, --timeout 1.5'
     """
     return _settings_pattern().sub(_as_option, text)
 
@@ -63,14 +65,14 @@ def _options() -> dict[str, str]:
 @lru_cache(1)
 def _settings_pattern() -> re.Pattern[str]:
     """Return the pattern of a setting with its value, as Python writes it."""
-    value = rf"True|{QUOTED}|\((?:{QUOTED},? ?)+\)"
+    value = rf"True|{VALUE}|\((?:{VALUE},? ?)+\)"
     return re.compile(rf"\b({'|'.join(_options())})=(?:({value})|(?=[\s,;:)]|$))")
 
 
 def _as_option(found: re.Match[str]) -> str:
     option = _options()[found[1]]
-    values = re.findall(QUOTED, found[2] or "")
-    return " ".join(f"{option} {shlex.quote(v[1:-1])}" for v in values) or option
+    values = [value.strip("'") for value in re.findall(VALUE, found[2] or "")]
+    return " ".join(f"{option} {shlex.quote(value)}" for value in values) or option
 
 
 def escape(text: object, *, keep: str = "") -> str:
