@@ -109,3 +109,10 @@ def test_settings_go_to_another_process():
 def test_the_help_says_of_a_command_what_it_says_itself(name):
     """``tiffin --help`` imports no command; its lines are those of the commands."""
     assert COMMANDS[name] == load(name).help.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_described(name):
+    """Its help is the text under its field."""
+    for parameter in load(name).params:
+        assert parameter.help, parameter.name

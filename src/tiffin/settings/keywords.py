@@ -155,7 +155,7 @@ def document_settings(*, live: bool) -> Callable[[Function], Function]:
             for name in names
         ]
         signed.__signature__ = own.replace(parameters=[*explicit, *added])
-        target.__doc__ = inspect.cleandoc(target.__doc__).replace(
+        target.__doc__ = inspect.cleandoc(target.__doc__ or "").replace(
             "**settings\n    See `tiffin.settings`.", "\n".join(map(_row, names))
         )
         return function
