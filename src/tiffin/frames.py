@@ -246,15 +246,16 @@ class Frame:
 
     def names(self, first: int = 0) -> dict[str, Any]:
         """Return the values that a template may use; images count from `first`."""
+        _, stream, field, seq_num, i = self.id
         return {
             "start": self.start,
             "descriptor": self.descriptor,
-            "event": self.event or {"seq_num": self.seq_num},
+            "event": self.event or {"seq_num": seq_num},
             "baseline": self.baseline,
             "stop": self.stop,
-            "stream": self.stream,
-            "field": self.field,
-            "i": None if self.i is None else self.i + first,
+            "stream": stream,
+            "field": field,
+            "i": None if i is None else i + first,
             "frame": None if self.number is None else self.number + first,
             "kind": self.kind or "light",
             **self._axes(first),

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +24,16 @@ __all__ = ["Record", "Report", "Reports", "Status", "Totals"]
 Status = Literal["written", "skipped", "failed", "planned"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Shaped(Protocol):
+    """An array, or an encoded one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+
+
+class Record(NamedTuple):
     """What became of one frame.
 
     Attributes
@@ -65,16 +72,45 @@ class Record:
     clipped: int = 0
 
     @classmethod
-    def of(cls, frame: Frame, status: Status, **more: Any) -> Record:
-        """Return the record of a frame, with its announced shape and dtype."""
-        announced = {"shape": frame.shape, "dtype": frame.dtype}
+    def of(
+        cls,
+        frame: Frame,
+        status: Status,
+        file: str | None = None,
+        error: Exception | None = None,
+        *,
+        image: Shaped | None = None,
+        clipped: int = 0,
+    ) -> Record:
+        """Return the record of a frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        status : {"written", "skipped", "failed", "planned"}
+        file : str, optional
+        error : Exception, optional
+        image : array, optional
+            As written. Without it, shape and dtype are the announced ones.
+        clipped : int
+        """
+        if image is None:
+            shape, dtype = frame.shape, frame.dtype
+        else:
+            shape, dtype = image.shape, image.dtype
+            dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
+        event = frame.event.get("uid")
         return cls(
-            id=frame.id,
-            status=status,
-            number=frame.number,
-            event=frame.event.get("uid"),
-            kind=frame.kind,
-            **{**announced, **more},
+            frame.id,
+            status,
+            file,
+            frame.number,
+            shape,
+            dtype,
+            error,
+            event,
+            frame.kind,
+            clipped,
         )
 
     @property

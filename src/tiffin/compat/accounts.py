@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Claims, Ledger
@@ -90,7 +89,7 @@ class Accounts:
             if record.status in ("written", "planned"):
                 paths.add(str(record.file))
             error = SupersededError(f"superseded: event {frame.seq_num}, taken again")
-            other = replace(record, status="skipped", file=None, error=error)
+            other = record._replace(status="skipped", file=None, error=error)
             self._ledger.put(place, other)
         return paths
 
@@ -117,13 +116,11 @@ class Accounts:
         self, frame: Frame, path: Path, image: np.ndarray, notes: Notes, *, dry: bool
     ) -> None:
         """Record an image that was written, or would have been."""
-        dtype = image.dtype if image.dtype.isnative else image.dtype.newbyteorder("=")
         record = Record.of(
             frame,
             "planned" if dry else "written",
             file=str(path),
-            shape=image.shape,
-            dtype=dtype,
+            image=image,
             clipped=notes.clipped,
         )
         self._put(record)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -181,7 +180,7 @@ class Ledger:
         if_planned: bool = False,
     ) -> None:
         """Change the status of the record at a place."""
-        record = replace(self.at(place), status=status, error=error)
+        record = self.at(place)._replace(status=status, error=error)
         self.put(place, record, if_planned=if_planned)
 
     def at(self, place: Place) -> Record:

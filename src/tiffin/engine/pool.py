@@ -183,23 +183,22 @@ class Pool:
 
     def _put_if_it_fits(self, nbytes: int, job: Callable[[], None]) -> bool:
         with self._submitting:
-            if not self._fits(nbytes):
+            if nbytes and not self._fits(nbytes):
                 return False
             # In this order: whatever interrupts it, nobody waits for a lost job.
             self._jobs.put((self._submitted, nbytes, job))
             self._submitted_bytes += nbytes
             self._submitted += 1
-            if len(self._threads) < self._most_threads():
+            most = self._workers
+            if self._hanging:
+                most += min(len(self._hanging), self._spare)
+            if len(self._threads) < most:
                 self._start_thread()
         return True
 
-    def _most_threads(self) -> int:
-        hanging = len(self._hanging)  # as a rule none
-        return self._workers + min(hanging, self._spare) if hanging else self._workers
-
     def _fits(self, nbytes: int) -> bool:
         held = self._submitted_bytes - self._done_bytes
-        return not nbytes or self._is_idle() or held + nbytes <= self._budget
+        return self._is_idle() or held + nbytes <= self._budget
 
     def _is_idle(self) -> bool:
         return self._done >= self._submitted

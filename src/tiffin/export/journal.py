@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import reprlib
 import threading
 from contextlib import ExitStack
@@ -216,9 +215,11 @@ def file_line(
     Written by hand where values are plain: it is made for each file, and takes a tenth
     of what `json.dumps` of a mapping takes.
     """
+    _, stream, field, seq_num, i = frame.id
     status = record.status if written is None else "written"
-    shape = "null" if record.shape is None else _shape(record.shape)
-    dtype = "null" if record.dtype is None else f'"{_dtype_name(record.dtype)}"'
+    dtype = None if record.dtype is None else _dtype_name(record.dtype)
+    shape = None if record.shape is None else [*record.shape]
+    number = frame.number
     time, _ = frame.taken()
     ending = "" if frame.kind is None else f',"image":"{frame.kind}"'
     if notes is not None and notes.clipped:
@@ -230,37 +231,25 @@ def file_line(
     elif record.error is not None:
         if status == "skipped" and isinstance(record.error, SupersededError):
             ending += ',"superseded":true'
-        ending += f',"error":{_text(str(record.error))}'
+        ending += f',"error":{_quoted(str(record.error))}'
     return (
         f'{{"kind":"file","settings":"{settings}","status":"{status}",'
-        f'"path":{_text(name)},"stream":{_text(frame.stream)},'
-        f'"field":{_text(frame.field)},'
-        f'"frames":[[{_number(frame.seq_num)},{_number(frame.i)},0]],'
-        f'"frame":{_number(frame.number)},"event":{_text(record.event)},'
-        f'"time":{repr(time) if time else "null"},'
-        f'"shape":{shape},"dtype":{dtype}{ending}}}\n'
+        f'"path":{_quoted(name)},'
+        f'"stream":{NULL if stream is None else _quoted(stream)},'
+        f'"field":{NULL if field is None else _quoted(field)},'
+        f'"frames":[[{NULL if seq_num is None else seq_num},{NULL if i is None else i},'
+        f'0]],"frame":{NULL if number is None else number},'
+        f'"event":{NULL if record.event is None else _quoted(record.event)},'
+        f'"time":{time or NULL},"shape":{shape or NULL},'
+        f'"dtype":{NULL if dtype is None else _quoted(dtype)}{ending}}}\n'
     )
 
 
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
-"""Text that JSON writes as it is."""
+NULL = "null"
+
+_quoted = json.encoder.encode_basestring
 
 _dtype_name = lru_cache(64)(attrgetter("name"))  # numpy makes it anew each time
-
-
-@lru_cache(64)
-def _shape(shape: tuple[int, ...]) -> str:
-    return json.dumps(shape)
-
-
-def _text(text: str | None) -> str:
-    if text is not None and _PLAIN.fullmatch(text):
-        return f'"{text}"'
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _number(number: int | None) -> str:
-    return "null" if number is None else str(int(number))
 
 
 def _version() -> str:

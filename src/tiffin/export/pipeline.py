@@ -149,13 +149,13 @@ class Pipeline:
 
     def _submit(self, pages: PageGroup) -> None:
         """Hand pages to the workers, small ones a few groups at a time."""
-        planned = self.ledger.is_planned  # unless a point was taken again
-        pages = [p if planned(p.place) else p._replace(file=None) for p in pages]
-        writes = any(page.file is not None for page in pages)
-        known = writes or any(self.ledger.has(page.place) for page in pages)
-        if self._settings.dry_run or not known:
+        if self._settings.dry_run:
             return
         run, number, _ = pages[0].place
+        planned = self.ledger.is_planned  # unless a point was taken again
+        writes = any(p.file is not None and planned(p.place) for p in pages)
+        if not writes and not any(self.ledger.has(page.place) for page in pages):
+            return  # none of them was chosen
         try:
             self._journal.expect(run, number, writes=writes)
             nbytes = _memory_of(pages)

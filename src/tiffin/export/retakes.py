@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.errors import SupersededError
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from tiffin.settings import Repeats
 
 __all__ = ["Retakes"]
+
+NO_FILES: frozenset[str] = frozenset()
 
 LOCKS = 256
 """Files share this many locks: no two workers write one of them at a time."""
@@ -60,8 +61,9 @@ class Retakes:
         self._ledger = ledger
         self._repeats = repeats
         self._points: defaultdict[str, dict[Hashable, _Take]] = defaultdict(dict)
-        self._retakes: defaultdict[str, dict[int, _Retake]] = defaultdict(dict)
-        self._later: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        # By run, and the group of the take.
+        self._retakes: dict[tuple[str, int], _Retake] = {}
+        self._later: dict[tuple[str, int], int] = {}
         self._files: defaultdict[str, set[str]] = defaultdict(set)
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
@@ -80,18 +82,12 @@ class Retakes:
         SupersededError or None
             Why the group is not to be written: the point was taken before.
         """
-        is_known = isinstance(frame.problem, SupersededError)
-        if self._repeats == "all" or frame.seq_num is None or is_known:
+        if self._repeats == "all" or frame.seq_num is None:
+            return None
+        if isinstance(frame.problem, SupersededError):
             return None
         points = self._points[frame.run]
-        point = (
-            str(frame.stream),  # whatever it is
-            frame.field,
-            frame.seq_num,
-            frame.i,
-            frame.kind,
-            frame.source,
-        )
+        point = (frame.id, frame.kind, frame.source)
         before = points.get(point)
         take = _Take(group, frame.event.get("uid"), images)
         if before is None:
@@ -107,31 +103,30 @@ class Retakes:
             return SupersededError(message)
         points[point] = take
         paths = frozenset(self._supersede(frame, before))
-        known = self._retakes[frame.run].get(before.group)
+        known = self._retakes.get((frame.run, before.group))
         first = before.group
         if known is not None:
             first, paths = known.first, paths | known.paths
-        self._later[frame.run][before.group] = group
-        self._retakes[frame.run][group] = _Retake(first, paths)
+        self._later[frame.run, before.group] = group
+        self._retakes[frame.run, group] = _Retake(first, paths)
         return None
 
     def owner(self, place: Place) -> Place:
         """Return the place that owns the names of a frame: that of its first take."""
-        retake = self._known(place)
+        retake = self._retakes.get(place[:2])
         return place if retake is None else (place[0], retake.first, place[2])
 
     def paths(self, place: Place) -> frozenset[str]:
         """Return the files of the earlier takes, which this one may replace."""
-        retake = self._known(place)
-        return frozenset() if retake is None else retake.paths
+        retake = self._retakes.get(place[:2])
+        return NO_FILES if retake is None else retake.paths
 
-    def files(self, place: Place) -> set[str]:
+    def files(self, place: Place) -> frozenset[str]:
         """Return those of the earlier takes' files that have been written."""
-        return self._files.get(place[0], set()).intersection(self.paths(place))
-
-    def _known(self, place: Place) -> _Retake | None:
-        of_run = self._retakes.get(place[0])
-        return None if of_run is None else of_run.get(place[1])
+        retake = self._retakes.get(place[:2])
+        if retake is None:
+            return NO_FILES
+        return retake.paths.intersection(self._files.get(place[0], ()))
 
     def wrote(self, place: Place, path: str) -> bool:
         """Note a file that was written while its point was taken again.
@@ -143,8 +138,8 @@ class Retakes:
         """
         run, group, _ = place
         self._files[run].add(path)
-        while group in self._later[run]:
-            group = self._later[run][group]
+        while (run, group) in self._later:
+            group = self._later[run, group]
         places = itertools.takewhile(
             self._ledger.has, ((run, group, i) for i in itertools.count())
         )
@@ -157,8 +152,11 @@ class Retakes:
 
     def forget(self, run: str) -> None:
         """Forget a run."""
-        for known in (self._points, self._retakes, self._later, self._files):
-            known.pop(run, None)
+        self._points.pop(run, None)
+        self._files.pop(run, None)
+        if self._retakes:
+            self._retakes = {k: v for k, v in self._retakes.items() if k[0] != run}
+            self._later = {k: v for k, v in self._later.items() if k[0] != run}
 
     def _supersede(self, frame: Frame, earlier: _Take) -> Iterator[str]:
         """Skip the frames of an earlier take; return the files that are or will be."""
@@ -172,8 +170,8 @@ class Retakes:
                 reason = f"superseded: event {frame.seq_num} was taken again"
                 if record.file is not None:
                     reason += f" ({record.file} was the name of the earlier take)"
-                skipped = replace(
-                    record, status="skipped", file=None, error=SupersededError(reason)
+                skipped = record._replace(
+                    status="skipped", file=None, error=SupersededError(reason)
                 )
                 if not self._ledger.put(place, skipped, if_planned=True):
                     record = self._ledger.at(place)  # by now it is not planned

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -202,7 +201,7 @@ class Worker:
                 f"event {first.frame.seq_num} holds no image of {first.frame.field!r}"
             )
             empty = Record.of(first.frame, "skipped", error=NoImageError(message))
-            empty = replace(empty, id=empty.id._replace(i=None))
+            empty = empty._replace(id=empty.id._replace(i=None))
             self._ledger.put(first.place, empty)
         more = [(run, number, i) for i in range(len(pages), found)]
         new = [
@@ -244,20 +243,21 @@ class Worker:
         notes = Notes()
         image = self._image(page.frame, images, notes)
         buffers = self._writer.buffers(image, provenance(notes))
-        dtype = image.dtype if image.dtype.isnative else image.dtype.newbyteorder("=")
-        record = Record.of(
+        done = Record.of(
             page.frame,
             "written",
-            shape=image.shape,
-            dtype=dtype,
+            file=self._path(page),
+            image=image,
             clipped=notes.clipped,
         )
         left: Page | None = page
         while left is not None:
-            with self._retakes.lock(self._path(left)):
+            with self._retakes.lock(str(done.file)):
                 if not self._ledger.is_planned(page.place):
                     return  # it was taken again
-                left = self._put_one(left, buffers, record, notes, lines)
+                left = self._put_one(left, buffers, done, notes, lines)
+            if left is not None:
+                done = done._replace(file=self._path(left))
 
     def _image(
         self, frame: Frame, images: Images, notes: Notes
@@ -283,15 +283,14 @@ class Worker:
         lines: Lines,
     ) -> Page | None:
         """Publish a file, or adopt it, and record it; or give it another name."""
-        frame, name, path = page.frame, self._name(page), self._path(page)
-        record = replace(record, file=path)
+        frame, name, path = page.frame, self._name(page), str(record.file)
         is_retake = path in self._retakes.files(page.place)
         looks = self._existing.looks and not is_retake
         state = self._existing.state(frame.run, name, buffers) if looks else "absent"
         if state == "same":
             done = self._existing.sum_of(name)
             there = ExistsError(f"{path} is there already")
-            record = replace(record, status="skipped", error=there)
+            record = record._replace(status="skipped", error=there)
         else:
             damaged = state == "damaged" or self._settings.existing == "replace"
             may_replace = damaged or is_retake
