@@ -133,7 +133,7 @@ class OpenRun:
             )
             yield Frame(id=event_id, problem=NoImageError(message), **context)
         for i, number in enumerate(numbers):
-            frame_id = event_id._replace(i=i)
+            frame_id = FrameId(*event_id[:4], i)
             yield Frame(id=frame_id, number=number, pixels=pixels, **context)
 
     def take_numbers(

@@ -94,6 +94,9 @@ class Namer:
             return [
                 Page(f, place, None) for f, place in zip(group, places, strict=True)
             ]
+        if len(group) == 1:
+            name = self._name_of(group[0])
+            return [self._page(group[0], places[0], name, shared=False)]
         names = [self._name_of(frame) for frame in group]
         times = Counter(name for name in names if isinstance(name, str))
         return [
