@@ -27,7 +27,9 @@ def with_shape(run, shape):
 @pytest.mark.parametrize("shape", WRONG, ids=repr)
 @pytest.mark.parametrize("door", DOORS)
 def test_an_impossible_shape_is_a_hint(tmp_path, read, door, shape):
-    """One name an event, in a dry run, live and replayed; the array decides."""
+    """An impossible declared shape is only a hint: the array decides, live and
+    replayed.
+    """
     run = with_shape(DOORS[door](tmp_path, IMAGES, (6, 9)), shape)
     options = {"on_error": "report"}
 
@@ -48,7 +50,9 @@ def test_an_impossible_shape_is_a_hint(tmp_path, read, door, shape):
 def test_what_turns_out_to_be_no_image_fails_only_if_it_was_asked_for(
     tmp_path, door, shape
 ):
-    """It may have been one; the record says what the array is."""
+    """A field that turns out to be no image is skipped, and fails only if it was
+    named.
+    """
     run = with_shape(DOORS[door](tmp_path, IMAGES.reshape(3, 54), (6, 9)), shape)
     options = {"on_error": "report", "directory": tmp_path}
 
@@ -64,7 +68,7 @@ def test_what_turns_out_to_be_no_image_fails_only_if_it_was_asked_for(
 
 
 def test_a_field_beside_images_is_not_taken_for_one(tmp_path):
-    """A spectrum outside the event costs the images beside it nothing."""
+    """A spectrum in an external file does not affect the images beside it."""
     run = by_handler(tmp_path, IMAGES, (6, 9))
     keys = run[1][1]["data_keys"]
     keys["mca"] = {**keys["img"], "shape": [54]}
@@ -81,7 +85,7 @@ def test_a_field_beside_images_is_not_taken_for_one(tmp_path):
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_frame_over_4_gib_is_refused_before_it_is_read(tmp_path, door, dry_run):
-    """One failed record an event, which says what to do; nothing is opened."""
+    """One failed record an event says what to do, and no file is opened."""
     run = with_shape(DOORS[door](tmp_path, IMAGES, (6, 9)), (70000, 70000))
     options = {"on_error": "report", "dry_run": dry_run}
 
@@ -100,7 +104,7 @@ def test_a_frame_over_4_gib_is_refused_before_it_is_read(tmp_path, door, dry_run
 
 
 def test_a_cast_that_makes_a_frame_small_enough_counts(tmp_path):
-    """9.6 GiB as float64, 1.2 GiB as uint8."""
+    """A frame of 9.6 GiB as float64 is 1.2 GiB as uint8, and is accepted."""
     run = with_shape(hdf5_run(tmp_path, IMAGES.astype("f8"), (6, 9)), (36000, 36000))
     options = {"on_error": "report", "dry_run": True, "directory": tmp_path}
 
@@ -109,7 +113,7 @@ def test_a_cast_that_makes_a_frame_small_enough_counts(tmp_path):
 
 
 def test_an_array_in_an_event_is_seen_as_it_is(tmp_path):
-    """Whatever was announced of it."""
+    """The array decides, whatever was declared for it."""
     for shape in WRONG:
         run = with_shape(in_line(IMAGES, (6, 9)), shape)
 

@@ -76,7 +76,9 @@ def exported(run, folder, **options):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("said", ["colour", "axes", "axes by field", "tuple"])
 def test_colour_of_any_layout_is_one_image(tmp_path, door, order, said):
-    """RGB1, RGB2 and RGB3, where the user says that it is colour, or names its axes."""
+    """RGB1, RGB2 and RGB3 are one image each, if the user says it is colour or
+    names its axes.
+    """
     images = COLOURS.transpose(ORDERS[order])
     run = DOORS[door](tmp_path, images, (1, 3, 6, 9))
     settings = {
@@ -95,7 +97,9 @@ def test_colour_of_any_layout_is_one_image(tmp_path, door, order, said):
 @pytest.mark.parametrize("door", ["stream", "handler"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_ophyd_async_s_announcement_of_colour_is_understood(tmp_path, door, order):
-    """ophyd-async#613: announced as (1, 3, rows, columns), whatever the file holds."""
+    """ophyd-async#613: colour declared as (1, 3, rows, columns) is read, whatever
+    the file holds.
+    """
     images = COLOURS.transpose(ORDERS[order])
     run = DOORS[door](tmp_path, images, (1, 3, 6, 9))
     planned = tiffin.export(run, NAME, directory=tmp_path / "dry", dry_run=True)
@@ -121,7 +125,7 @@ def test_ophyd_async_s_announcement_of_colour_is_understood(tmp_path, door, orde
     ],
 )
 def test_rows_and_columns_are_found_where_they_are(tmp_path, door, shape, order):
-    """Announced sizes tell which axes of the array are rows and columns."""
+    """Declared sizes tell which axes of the array are rows and columns."""
     run = DOORS[door](tmp_path, COLOURS.transpose(ORDERS[order]), shape)
 
     report, found = exported(run, tmp_path / "out")
@@ -141,7 +145,7 @@ def test_rows_and_columns_are_found_where_they_are(tmp_path, door, shape, order)
     ],
 )
 def test_what_can_not_be_reconciled_fails(tmp_path, door, shape, held):
-    """The error names both shapes, and the settings that decide."""
+    """The error names both shapes and the settings that decide."""
     images = np.arange(np.prod(held), dtype="u2").reshape(held)
     run = DOORS[door](tmp_path, images, shape)
 
@@ -158,7 +162,7 @@ def test_what_can_not_be_reconciled_fails(tmp_path, door, shape, held):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_frames_on_the_last_axis_are_named_so(tmp_path, door):
-    """`yxt`: an image is a cut along the last axis."""
+    """`yxt`: an image is a slice along the last axis."""
     images = np.arange(2 * 6 * 9 * 5, dtype="u2").reshape(2, 6, 9, 5)
     run = DOORS[door](tmp_path, images, (6, 9, 5))
 
@@ -170,7 +174,7 @@ def test_frames_on_the_last_axis_are_named_so(tmp_path, door):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_stack_of_three_stays_grey(tmp_path, door):
-    """S14: also where the frames were announced behind rows and columns."""
+    """S14: also where the frames are declared after rows and columns."""
     stacks = np.arange(2 * 3 * 6 * 9, dtype="u2").reshape(2, 3, 6, 9)
     for n, shape in enumerate([(3, 6, 9), (6, 9), (6, 9, 3), (1, 6, 9)]):
         folder = tmp_path / str(n)
@@ -190,7 +194,7 @@ def test_a_stack_of_three_stays_grey(tmp_path, door):
 @pytest.mark.parametrize("dims", [["y", "x", "c"], ["rows", "columns", "channel"]])
 @pytest.mark.parametrize("order", ORDERS)
 def test_dims_tell_that_it_is_colour(tmp_path, dims, order):
-    """The array may have the axes in another order than they were announced in."""
+    """The axes of the array may be in another order than the declared ones."""
     run = in_line(COLOURS.transpose(ORDERS[order]), (6, 9, 3), dims)
 
     report, found = exported(run, tmp_path / "out")
@@ -200,7 +204,7 @@ def test_dims_tell_that_it_is_colour(tmp_path, dims, order):
 
 
 def test_dims_of_other_channels_are_no_colour(tmp_path):
-    """Five energies are five images."""
+    """Five energies are five grey images."""
     stacks = np.arange(2 * 5 * 6 * 9, dtype="u2").reshape(2, 5, 6, 9)
 
     report, found = exported(
@@ -212,7 +216,7 @@ def test_dims_of_other_channels_are_no_colour(tmp_path):
 
 
 def test_one_sample_is_grey(tmp_path):
-    """(rows, columns, 1)."""
+    """An array of (rows, columns, 1) is a grey image."""
     images = COLOURS[..., :1]
     for n, settings in enumerate([{}, {"colour": "img"}, {"axes": "yxc"}]):
         report, found = exported(in_line(images, (6, 9)), tmp_path / str(n), **settings)
@@ -222,7 +226,7 @@ def test_one_sample_is_grey(tmp_path):
 
 
 def test_two_samples_are_refused(tmp_path):
-    """Grey with alpha has no place in these files: it is not cut into rows."""
+    """Grey with alpha is refused, and is not cut into rows."""
     for n, settings in enumerate([{}, {"colour": "img"}, {"axes": "yxc"}]):
         report, found = exported(
             in_line(COLOURS[..., :2], (6, 9)), tmp_path / str(n), **settings
@@ -233,7 +237,7 @@ def test_two_samples_are_refused(tmp_path):
 
 
 def test_an_array_of_which_nothing_is_known_is_not_cut_into_rows(tmp_path):
-    """No shape is announced, and the last axis may be a colour's."""
+    """Without a declared shape, the last axis may be colour: the frame fails."""
     run = by_handler(tmp_path, COLOURS, ())
 
     report, _ = exported(run, tmp_path / "out")
@@ -244,7 +248,7 @@ def test_an_array_of_which_nothing_is_known_is_not_cut_into_rows(tmp_path):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_zarr_arrays_of_colour(tmp_path, order):
-    """The same for another reader."""
+    """Colour is read from Zarr as from HDF5."""
     images = COLOURS.transpose(ORDERS[order])
     zarr.save_array(tmp_path / "a.zarr", images)
     uri = f"file://localhost{tmp_path}/a.zarr"
@@ -262,7 +266,7 @@ def test_zarr_arrays_of_colour(tmp_path, order):
 @pytest.mark.parametrize("kind", ["x-npy", "x-hdf5"])
 @pytest.mark.parametrize("said", [{}, {"colour": "img"}, "axes"])
 def test_sequences_of_files_of_colour(tmp_path, order, kind, said):
-    """A file an image, as NPY or HDF5."""
+    """Colour is read from one NPY or HDF5 file an image."""
     for n, image in enumerate(COLOURS.transpose(ORDERS[order])):
         if kind == "x-npy":
             np.save(tmp_path / f"a_{n}", image)
@@ -284,7 +288,7 @@ def test_sequences_of_files_of_colour(tmp_path, order, kind, said):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_live_as_well(tmp_path, order):
-    """`axes=` of an ImageExporter."""
+    """`axes=` works in an ImageExporter."""
     run = in_line(COLOURS.transpose(ORDERS[order]), (6, 9))
     exporter = ImageExporter(NAME, directory=tmp_path, axes={"img": order})
 
@@ -299,7 +303,7 @@ def test_live_as_well(tmp_path, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_old_exporter_as_well(tmp_path, order):
-    """LiveTiffExporter's hooks see rows, columns and samples."""
+    """The hooks of LiveTiffExporter get rows, columns and samples."""
     run = hdf5_run(tmp_path, COLOURS.transpose(ORDERS[order]), (1, 3, 6, 9))
     seen = []
 
@@ -318,7 +322,7 @@ def test_the_old_exporter_as_well(tmp_path, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_get_images_gives_rows_columns_samples(tmp_path, order):
-    """Whatever the order in the file is."""
+    """Whatever the order of axes in the file."""
     run = hdf5_run(tmp_path, COLOURS.transpose(ORDERS[order]), (6, 9))
 
     images = get_images(run, "img", axes=order)
@@ -369,7 +373,7 @@ def test_the_shell_takes_axes(tmp_path, how):
     ],
 )
 def test_axes_are_checked_at_once(axes):
-    """One y, one x, at most one c, no name twice."""
+    """One y, one x, at most one c, and no letter twice."""
     with pytest.raises(SettingsError, match="axes"):
         ImageExporter(NAME, axes=axes)
 
@@ -383,7 +387,7 @@ def test_axes_that_do_not_fit_the_array_fail(tmp_path):
 
 
 def test_resume_takes_the_same_axes_only(tmp_path):
-    """They are among the settings that a manifest compares; so verify knows them."""
+    """Axes are among the settings that a resume compares and verify uses."""
     run = in_line(COLOURS.transpose(ORDERS["cyx"]), (6, 9))
     exported(run, tmp_path, axes="cyx")
 

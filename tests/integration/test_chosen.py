@@ -53,7 +53,9 @@ CHOICES = {
 @pytest.mark.parametrize("each", [1, 5])
 @pytest.mark.parametrize("frames", CHOICES)
 def test_chosen(tmp_path, how, each, frames):
-    """Frames are chosen by their running number, across the images of events too."""
+    """Frames are chosen by their running number, also within events of several
+    images.
+    """
     report = how(run_of({"img": images(25 // each, each)}), tmp_path, frames=frames)
 
     chosen = [*CHOICES[frames]]
@@ -70,7 +72,7 @@ def test_chosen(tmp_path, how, each, frames):
     [slice(None, None, 3), range(0, 100, 3), [0, 3, 6, 9], (9, 3, 0, 6), "0, 3,6,9"],
 )
 def test_ways_to_say_it(tmp_path, frames):
-    """A slice, a range, numbers and text say the same."""
+    """A slice, a range, numbers and text choose the same frames."""
     report = export(run_of({"img": images(10)}), tmp_path, frames=frames)
 
     assert numbers(report) == [0, 3, 6, 9]
@@ -84,14 +86,16 @@ def test_ways_to_say_it(tmp_path, frames):
     ],
 )
 def test_refused(frames):
-    """What is no choice is refused in the constructor; negative ones say why."""
+    """A wrong choice is refused by the constructor; for a negative number it says
+    why.
+    """
     with pytest.raises(SettingsError, match="count from 0"):
         ImageExporter("{frame}.tif", frames=frames)
 
 
 @pytest.mark.parametrize("first", [-1, 1.0, "1", True, None])
 def test_first_refused(first):
-    """Numbers begin at a whole number from 0."""
+    """`first` must be a whole number from 0."""
     with pytest.raises(SettingsError, match="first must be"):
         ImageExporter("{frame}.tif", first=first)
 
@@ -130,7 +134,7 @@ def test_others_are_not_read(tmp_path):
 
 @pytest.mark.parametrize("how", [export, live])
 def test_none_chosen(tmp_path, how, caplog):
-    """A run of which no frame is chosen is one skipped record that says so."""
+    """A run with no chosen frame is one skipped record with the reason."""
     report = how(run_of({"img": images(3)}), tmp_path, frames="100:200")
 
     (record,) = report.skipped
@@ -140,7 +144,7 @@ def test_none_chosen(tmp_path, how, caplog):
 
 
 def test_each_field(tmp_path):
-    """Each stream and field is counted for itself."""
+    """Frames are numbered for each stream and field separately."""
     run = run_of({"one": images(4), "two": images(4, 2)})
 
     report = export(run, tmp_path, "{field}_{frame}.tif", frames="1:3")
@@ -154,7 +158,7 @@ def test_each_field(tmp_path):
 
 
 def test_joined(tmp_path):
-    """Of joined frames those are chosen that the join gives."""
+    """Of joined frames, those that result from joining are chosen."""
     run = run_of({"img": images(12)})
 
     report = export(run, tmp_path, corrections=[Average(3)], frames="1:3")
@@ -176,7 +180,7 @@ def test_dry_run_and_resume(tmp_path):
 
 @pytest.mark.parametrize("how", [export, live])
 def test_first(tmp_path, how):
-    """Names count from `first`; records and the manifest go on counting from 0."""
+    """Names count from `first`; records and the manifest still count from 0."""
     run = run_of({"img": images(2, 3)})
 
     report = how(run, tmp_path, "{frame}_{i}_{i0}.tif", first=1)
@@ -188,7 +192,7 @@ def test_first(tmp_path, how):
 
 
 def test_first_with_more_images_than_announced(tmp_path):
-    """Images beyond those announced are numbered, and chosen, like the others."""
+    """Images beyond the declared number are numbered and chosen like the others."""
     run = [
         (n, {**d, "data_keys": {"img": {**d["data_keys"]["img"], "shape": [1, 3, 4]}}})
         if n == "descriptor"
@@ -202,7 +206,7 @@ def test_first_with_more_images_than_announced(tmp_path):
 
 
 def test_resume_compares_first(tmp_path):
-    """A resume with numbers that begin elsewhere is refused: names would mix."""
+    """A resume with another `first` is refused, because names would mix."""
     run = run_of({"img": images(2)})
     export(run, tmp_path, first=1)
 
@@ -212,7 +216,7 @@ def test_resume_compares_first(tmp_path):
 
 
 def test_verified_against_the_run(tmp_path):
-    """Files are compared with their run as they were chosen and numbered."""
+    """`verify --against` applies the choice and the numbering of the export."""
     run = run_of({"img": images(10)})
     export(run, tmp_path, frames="::4", first=1)
 
@@ -222,7 +226,7 @@ def test_verified_against_the_run(tmp_path):
 
 
 def test_from_the_shell(tmp_path, monkeypatch):
-    """The shell and its configuration file choose and number alike."""
+    """Shell options and configuration file choose and number frames alike."""
     monkeypatch.chdir(tmp_path)
     write_jsonl(run_of({"img": images(10)}), tmp_path / "run.jsonl")
     (tmp_path / "t.toml").write_text('frames = "2:4"\nfirst = 1\n')

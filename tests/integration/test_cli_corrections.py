@@ -105,7 +105,9 @@ def test_a_dark_that_the_start_document_names(folder):
 
 
 def test_a_dark_that_comes_through_a_pipe(folder):
-    """A pipe gives its documents once; the dark's are kept, though not exported."""
+    """A pipe can be read once only: documents of the dark are kept, though not
+    exported.
+    """
     pipe = folder / "pipe"
     os.mkfifo(pipe)
     documents = (folder / "both.jsonl").read_bytes()
@@ -122,7 +124,9 @@ def test_a_dark_that_comes_through_a_pipe(folder):
 
 
 def test_a_dark_of_another_catalogue(folder):
-    """--catalog: another file holds the dark's run; without it that is a failure."""
+    """--catalog: another file holds the dark's run; without the option its frames
+    fail.
+    """
     without = export("light.jsonl", "--dark", "start.dark_frame")
     told = export(
         "light.jsonl", "--dark", "start.dark_frame", "--catalog", "dark.jsonl"
@@ -144,7 +148,7 @@ def test_a_dark_of_a_run(folder):
 
 
 def test_a_dark_of_a_stream(folder):
-    """--dark stream:NAME: for each light the latest before it."""
+    """--dark stream:NAME: each light takes the latest dark before it."""
     write_jsonl(darks_in_a_stream("dlldl"), folder / "streams.jsonl")
 
     told = export("streams.jsonl", "--dark", "stream:dark")
@@ -155,7 +159,7 @@ def test_a_dark_of_a_stream(folder):
 
 
 def test_a_dark_of_a_server(RE, img, images, tiled, tiled_server, folder):
-    """Of a server's run, the dark is looked up on that server."""
+    """For a run on a server, the dark is looked up on that server."""
     RE.subscribe(tiled_writer(tiled))
     (dark,) = RE(count([img]))
     (light,) = RE(count([img]), dark_frame=dark)
@@ -178,7 +182,7 @@ def test_a_dark_of_a_server(RE, img, images, tiled, tiled_server, folder):
     ],
 )
 def test_a_light_without_a_dark(folder, missing, status, names):
-    """--dark-missing: fails, is exported as it is, or left out."""
+    """--dark-missing: the light fails, is exported uncorrected, or is skipped."""
     told = export("raw.jsonl", "--dark", "start.dark_frame", "--dark-missing", missing)
 
     assert told.exit_code == status
@@ -186,7 +190,7 @@ def test_a_light_without_a_dark(folder, missing, status, names):
 
 
 def test_what_may_differ(folder):
-    """--allow, repeated or with commas."""
+    """--allow may be repeated, or hold several names with commas."""
     told = export(
         "raw.jsonl", "--dark", "constant:1", "--allow", "exposure,gain",
         "--allow", "images",
@@ -220,7 +224,7 @@ SHUFFLED = [
 
 
 def test_there_is_one_order(folder):
-    """Dark, flat, mask, crop, bin, cast: however the options stand."""
+    """Dark, flat, mask, crop, bin, cast: whatever the order of the options."""
     told = export("raw.jsonl", *SHUFFLED, "--dtype", "float32", "--rounding", "none")
 
     assert told.exit_code == 0, told.output
@@ -255,7 +259,7 @@ def test_shapes(folder, options, value):
     ],
 )
 def test_what_a_dtype_can_not_hold(folder, options, value):
-    """--overflow: 100 - 110 as uint16 fails, or is 0; it never wraps."""
+    """--overflow: 100 - 110 as uint16 fails, or becomes 0; it never wraps."""
     told = export("raw.jsonl", "--dark", "constant:110", "--dtype", "uint16", *options)
 
     frames = frames_in(folder / "out")
@@ -275,7 +279,9 @@ def test_what_a_dtype_can_not_hold(folder, options, value):
     ],
 )
 def test_fractions(folder, options, value):
-    """98.5 as uint16: --dtype alone refuses it; --overflow and --rounding round."""
+    """98.5 as uint16 is refused by --dtype alone, and rounded with --overflow or
+    --rounding.
+    """
     told = export("raw.jsonl", "--dark", "constant:1.5", "--dtype", "uint16", *options)
 
     frames = frames_in(folder / "out")
@@ -284,7 +290,7 @@ def test_fractions(folder, options, value):
 
 
 def test_the_range_is_scaled(folder):
-    """--overflow scale: uint16 onto uint8."""
+    """--overflow scale maps uint16 onto uint8."""
     told = export("raw.jsonl", "--dtype", "uint8", "--overflow", "scale")
 
     frame = frames_in(folder / "out")["3_light_1.tif"]
@@ -323,7 +329,9 @@ def test_the_range_is_scaled(folder):
     ],
 )
 def test_options_that_can_not_work_are_refused(folder, options, says):
-    """Before anything is opened, with what was got and what is wanted."""
+    """Wrong options are refused before anything is opened: what was got, what is
+    allowed.
+    """
     told = export("raw.jsonl", *options)
 
     assert isinstance(told.exception, SettingsError)
@@ -333,7 +341,7 @@ def test_options_that_can_not_work_are_refused(folder, options, says):
 
 
 def test_the_order_is_in_the_help():
-    """--help says in which order they act."""
+    """--help says in which order corrections are applied."""
     told = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["export", "--help"])
 
     assert "order: dark, flat, mask, crop, bin, dtype" in told.output
@@ -396,7 +404,7 @@ bin = "2:mean"
 
 
 def test_tables_options_and_the_command_line_do_the_same(folder):
-    """The same settings, the same files and manifests, byte for byte."""
+    """The same settings give the same files and manifests, byte for byte."""
     written = []
     for text, arguments in (
         (OPTIONS + CHAIN, []),
@@ -416,7 +424,9 @@ def test_tables_options_and_the_command_line_do_the_same(folder):
 
 
 def test_the_command_line_overrides_the_file(folder):
-    """Option by option; the corrections of tables as a whole."""
+    """Each option overrides its own key; correction options replace the file's
+    corrections.
+    """
     told = configured(
         folder, OPTIONS + CHAIN, "-d", "other", "-t", "{event.seq_num}.tif",
         "--dark", "constant:110",
@@ -429,7 +439,7 @@ def test_the_command_line_overrides_the_file(folder):
 
 
 def test_options_of_a_file_are_overridden_one_by_one(folder):
-    """A dark of the command line, with the crop of the file."""
+    """A dark on the command line is used with the crop of the file."""
     text = OPTIONS + 'dark = "constant:5"\ncrop = "0:2,:"\n'
 
     told = configured(folder, text, "--dark", "constant:1", "--dtype", "float64")
@@ -440,7 +450,9 @@ def test_options_of_a_file_are_overridden_one_by_one(folder):
 
 
 def test_switches_are_overridden_too(folder):
-    """dry-run and all-streams can be switched off; a stream that is typed counts."""
+    """dry-run and all-streams can be switched off; a stream on the command line
+    counts.
+    """
     text = OPTIONS.replace("dry-run = false", "dry-run = true\nall-streams = true")
     text = text.replace("{kind}", "{stream}")
     write_jsonl(darks_in_a_stream("dl"), folder / "streams.jsonl")
@@ -467,7 +479,9 @@ def test_numbers_and_times_as_toml_has_them(folder):
 
 
 def test_files_lie_beside_the_configuration(folder, monkeypatch):
-    """From elsewhere: images are found beside it, and written where one stands."""
+    """Reference images are found beside the configuration file; output goes to the
+    working directory.
+    """
     (folder / "tiffin.toml").write_text(OPTIONS + CHAIN)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -527,7 +541,7 @@ def test_settings_are_those_of_python(folder, table, step):
 
 
 def test_corrections_act_in_the_order_of_the_file(folder):
-    """Binned, then a dark taken off: not the shell's order."""
+    """Binned first, then a dark subtracted: not the shell's order."""
     text = (
         OPTIONS.replace('dtype = "float32"\nrounding = "none"\n', "")
         + '[[corrections]]\nkind="bin"\nn=2\n[[corrections]]\nkind="dark"\nconstant=1\n'
@@ -608,7 +622,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
     ],
 )
 def test_a_file_that_can_not_work_is_refused(folder, text, says):
-    """What, got, wanted, and where; nothing is written."""
+    """The error says what was got, what is allowed and where; nothing is written."""
     told = configured(folder, text, "-t", NAME, "-d", "out")
 
     assert isinstance(told.exception, SettingsError), told.output
@@ -637,7 +651,7 @@ def test_a_wrong_setting_is_named_as_it_was_written(folder):
     "content", [b"a ==", b"\xff\xfe", b"a = " + b"[" * 100_000, b"a = 1\na = 2", None]
 )
 def test_a_file_that_is_no_toml_is_refused(folder, content):
-    """Broken, of bytes, nested without end, or not there."""
+    """Malformed, binary, nested without end, or missing."""
     if content is not None:
         (folder / "bad.toml").write_bytes(content)
 
@@ -648,7 +662,7 @@ def test_a_file_that_is_no_toml_is_refused(folder, content):
 
 
 def test_an_empty_file_changes_nothing(folder):
-    """No option in it is missed."""
+    """Every key is optional."""
     told = configured(folder, "", "-t", NAME, "-d", "out")
 
     assert told.exit_code == 0, told.output
@@ -656,7 +670,7 @@ def test_an_empty_file_changes_nothing(folder):
 
 
 def test_a_template_must_be_somewhere(folder):
-    """In the file, or on the command line."""
+    """The template is required, in the file or on the command line."""
     told = configured(folder, 'directory = "out"')
 
     assert told.exit_code == 2
@@ -664,7 +678,7 @@ def test_a_template_must_be_somewhere(folder):
 
 
 def test_the_shell_tells_what_is_wrong(folder):
-    """As a user sees it: one line, no traceback, exit status 2."""
+    """One line, no traceback, exit status 2."""
     (folder / "tiffin.toml").write_text('compresion = "zlib"')
 
     told = shell("export", "raw.jsonl", "-t", NAME, "--config", "tiffin.toml")
@@ -678,7 +692,7 @@ def test_the_shell_tells_what_is_wrong(folder):
 
 @pytest.mark.parametrize("page", ["configure", "correct"])
 def test_the_examples_of_the_manual_run(folder, page):
-    """As they stand there, in a folder that has what they name."""
+    """Examples of the manual run as printed, in a folder with the files they name."""
     text = (MANUAL / f"{page}.md").read_text()
     (toml,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     (folder / "tiffin.toml").write_text(toml)
@@ -718,7 +732,7 @@ def test_the_manual_shows_the_errors_of_the_shell(folder, text, number):
 
 
 def test_a_dark_is_asked_for_by_what_its_run_holds(folder):
-    """A table for `run`: the nearest run whose start document holds that."""
+    """A table for `run` finds the nearest run whose start document matches."""
     text = OPTIONS.replace("limit = 1", "run = 2") + "[[corrections]]\nkind = 'dark'\n"
 
     told = configured(
@@ -735,7 +749,7 @@ def test_a_dark_is_asked_for_by_what_its_run_holds(folder):
 
 
 def test_python_and_the_shell_write_the_same(folder):
-    """The shell's chain is Python's."""
+    """The same chain in Python and in the shell writes the same files."""
     told = export("raw.jsonl", "--dark", "file:dark.tif", "--bin", "2")
     report = tiffin.export(
         "raw.jsonl",

@@ -87,7 +87,9 @@ LAYOUTS = [
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9), (3, 6, 9)], ids=str)
 @pytest.mark.parametrize("pages", [1, 3])
 def test_tiff_sequences(tmp_path, read, pages, shape, layout):
-    """Every event's images, as the oracle reads them; what it can't is no other."""
+    """Every event has the images that the oracle reads; what it can't read is never
+    wrong.
+    """
     uri = files_of(tmp_path / "files", TIFF, pages)
     events = 4 if pages == 3 or "multiplier" in layout or shape[0] == 3 else 12
     parameters = {"template": "a_{:d}.tif", **layout}
@@ -115,7 +117,7 @@ def test_files_that_hold_an_event_each(tmp_path, read, layout):
     ids=str,
 )
 def test_four_axes_over_files(tmp_path, read, layout):
-    """An event of (2, 3, Y, X) in two files of three pages."""
+    """An event of (2, 3, Y, X) lies in two files of three pages."""
     uri = files_of(tmp_path / "files", TIFF, 3)
     parameters = {"template": "a_{:d}.tif", **layout}
     run = stream_run(uri, TIFF, parameters, events=2, shape=(2, 3, 6, 9))
@@ -128,7 +130,7 @@ def test_four_axes_over_files(tmp_path, read, layout):
 )
 @pytest.mark.parametrize("told", ["template", "filename", "nothing"])
 def test_npy_sequences(tmp_path, read, pages, shape, told):
-    """A whole event a file; the name is the usual one where no template says it."""
+    """A file holds a whole event; without a template the usual name is used."""
     uri = files_of(tmp_path / "files", NPY, pages)
     parameters = {
         "template": {
@@ -152,7 +154,7 @@ def test_npy_sequences(tmp_path, read, pages, shape, told):
 )
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9), (3, 6, 9)], ids=str)
 def test_hdf5_datasets(tmp_path, read, shape, stored, layout):
-    """However a dataset groups its images: an event of n has the next n."""
+    """However a dataset groups its images, an event of n takes the next n."""
     images = shape[0] if len(shape) == 3 else 1
     if "multiplier" in layout:
         layout = {"multiplier": images}
@@ -169,7 +171,7 @@ def test_hdf5_datasets(tmp_path, read, shape, stored, layout):
     ("shape", "events"), [((6, 9), 4), ((1, 6, 9), 4), ((3, 6, 9), 4), ((2, 6, 9), 2)]
 )
 def test_a_multiplier_of_flat_frames(tmp_path, read, shape, events):
-    """Three points of what is announced, (2, Y, X) included."""
+    """Three frames a point, also where (2, Y, X) is declared."""
     uri = hdf5(tmp_path / "a.h5")
     parameters = {**DATASET, "multiplier": 3, "chunk_shape": [1]}
     run = stream_run(uri, HDF5, parameters, events=events, shape=shape)
@@ -182,7 +184,7 @@ def test_a_multiplier_of_flat_frames(tmp_path, read, shape, events):
     [((6, 9), (6, 9)), ((1, 6, 9), (1, 6, 9)), ((3, 6, 9), (3, 6, 9))],
 )
 def test_a_dataset_over_numbered_files(tmp_path, read, stored, shape):
-    """HDF5 with a template: the files' datasets follow each other."""
+    """HDF5 with a template: the datasets of the files follow each other."""
     images = 3 if stored[0] == 3 else 1
     for n in range(12 // images):
         part = FRAMES[n * images : (n + 1) * images].reshape(stored)
@@ -198,7 +200,7 @@ def test_a_dataset_over_numbered_files(tmp_path, read, stored, shape):
 
 @pytest.mark.parametrize("said", [":", ":, 1", "..., 2:8, :", "2:"])
 def test_a_slice_of_a_dataset(tmp_path, read, said):
-    """The part that the document names is what is exported."""
+    """Only the part that the document names is exported."""
     stored = np.stack([FRAMES, FRAMES + 1000], axis=1)
     whole = stored if ", 1" in said else FRAMES
     part = whole[:, 1] if ", 1" in said else whole
@@ -216,7 +218,9 @@ def test_a_slice_of_a_dataset(tmp_path, read, said):
 
 
 def test_a_file_unlike_the_others_is_refused(tmp_path, read):
-    """A page more or less in the midst: no other images in their place."""
+    """A file with one page too many or too few fails; no other images take its
+    place.
+    """
     uri = files_of(tmp_path / "files", TIFF, 3)
     odd = np.concatenate([FRAMES[3:6], FRAMES[:1]])
     tifffile.imwrite(tmp_path / "files/a_1.tif", odd, photometric="minisblack")
@@ -242,7 +246,7 @@ def test_a_file_unlike_the_others_is_refused(tmp_path, read):
 )  # fmt: skip
 @pytest.mark.parametrize("number", [0, 7, 12345])
 def test_templates_number_files_as_the_oracle_does(template, number):
-    """Both kinds of template, with signs, fills and braces of their own."""
+    """Both kinds of template, with signs, fill characters and literal braces."""
     from bluesky_tiled_plugins.utils import compile_template
 
     expected = compile_template(template, "scan").format(number)
@@ -254,6 +258,6 @@ def test_templates_number_files_as_the_oracle_does(template, number):
     "template", ["{uid}.tif", "{:.2f}", "{0.real}", "{", "{:9999d}"]
 )
 def test_a_template_that_asks_for_something_else_is_refused(template):
-    """Neither a wrong name nor an attribute of the number."""
+    """Neither another name nor an attribute of the number may be used."""
     with pytest.raises(tiffin.errors.ReadError, match="can't number files"):
         file_name(template, 3)

@@ -98,7 +98,7 @@ def test_killed_at_any_moment_and_gone_on_with(source, tmp_path):
 
 
 def test_killed_in_the_midst_and_gone_on_with(source, tmp_path):
-    """The same, once: killed when some files are there and others are not."""
+    """The same, once: killed while some files are written and others are not."""
     tiffin.export(source, NAME, directory=tmp_path / "undisturbed")
     whole = contents(tmp_path / "undisturbed")
     folder = tmp_path / "out"

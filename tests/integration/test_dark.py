@@ -21,7 +21,9 @@ NAME = "{start.scan_id}_{kind}_{event.seq_num}.tif"
 
 
 def test_a_difference_never_wraps(tmp_path, read):
-    """S22: light 100, dark 110 is -10; asked for uint16 and clipped, 0; never 65526."""
+    """S22: light 100 - dark 110 is -10; as uint16 and clipped it is 0; it is never
+    65526.
+    """
     dark = dark_run()
     light = light_run(dark_frame=uid_of(dark))
     clip = [DarkSubtract(), Cast("uint16", overflow="clip")]
@@ -45,7 +47,7 @@ def test_a_difference_never_wraps(tmp_path, read):
 
 
 def test_the_dark_run_itself_is_exported_as_it_is(tmp_path, read):
-    """S26: its start document has dark_frame True; unsubtracted, without error."""
+    """S26: a run whose start document has dark_frame True is exported uncorrected."""
     report = tiffin.export(
         dark_run(), NAME, directory=tmp_path, corrections=[DarkSubtract()]
     )
@@ -76,7 +78,7 @@ def test_a_reference_is_a_uid_or_a_list_of_them(tmp_path, read, key, several):
 
 
 def test_live_a_catalogue_is_given_once(tmp_path, read):
-    """S24, live: the dark is looked up in the catalogue of the exporter."""
+    """S24: live, the dark is looked up in the exporter's catalogue."""
     dark = dark_run()
     exporter = ImageExporter(
         NAME,
@@ -93,7 +95,7 @@ def test_live_a_catalogue_is_given_once(tmp_path, read):
 
 @pytest.mark.parametrize("live", [True, False])
 def test_each_light_takes_the_latest_dark_before_it(tmp_path, read, live):
-    """S25: darks in a stream of the same run, more than one of them."""
+    """S25: darks are in a stream of the same run."""
     documents = darks_in_a_stream("dlldl")
     corrections = [DarkSubtract(stream="dark")]
     if live:
@@ -115,7 +117,7 @@ def test_each_light_takes_the_latest_dark_before_it(tmp_path, read, live):
     ],
 )
 def test_a_light_before_any_dark(tmp_path, read, missing, status, name):
-    """S25, S27: an error, or raw (and the name says so), or left out."""
+    """S25, S27: it fails, is exported raw (and named so), or is skipped."""
     report = tiffin.export(
         darks_in_a_stream("ldl"),
         NAME,
@@ -135,7 +137,9 @@ def test_a_light_before_any_dark(tmp_path, read, missing, status, name):
 
 
 def test_several_kinds_from_one_pass(tmp_path, read):
-    """S28: light, dark and subtracted, each under its own name; the dark once."""
+    """S28: light, dark and subtracted have their own names; the dark is written
+    once.
+    """
     dark = dark_run()
     light = light_run(dark_frame=uid_of(dark))
 
@@ -172,7 +176,7 @@ def test_several_kinds_from_one_pass(tmp_path, read):
     ids=["shape", "stack"],
 )
 def test_a_dark_that_does_not_fit_is_an_error(tmp_path, dark, says):
-    """S29: another shape, or a stack for single images: both are shown."""
+    """S29: another shape, or a stack for single images; the error shows both."""
     dark = dark()
     light = light_run(dark_frame=uid_of(dark))
 
@@ -195,7 +199,7 @@ def with_exposure(run, seconds):
 
 
 def test_another_exposure_is_an_error_unless_it_is_allowed(tmp_path):
-    """S29: both values are shown, and how to waive it."""
+    """S29: the error shows both values, and how to allow the difference."""
     dark = with_exposure(dark_run(), 0.5)
     light = with_exposure(light_run(dark_frame=uid_of(dark)), 0.1)
     catalog = {uid_of(dark): dark}
@@ -217,7 +221,7 @@ def test_another_exposure_is_an_error_unless_it_is_allowed(tmp_path):
 
 @pytest.mark.parametrize("kind", ["npy", "tif", "h5", "constant"])
 def test_a_dark_from_a_file_or_a_number(tmp_path, read, kind):
-    """Whatever gives it, the difference is the same."""
+    """The difference is the same, wherever the dark comes from."""
     import h5py
     import tifffile
 
@@ -238,7 +242,7 @@ def test_a_dark_from_a_file_or_a_number(tmp_path, read, kind):
 
 
 def test_a_reference_that_nobody_knows_fails_its_frames_only(tmp_path):
-    """A dark that can't be looked up is a failed record with the reason."""
+    """A dark that can't be found is a failed record with the reason."""
     light = light_run(dark_frame="nobody-knows")
 
     report = tiffin.export(
@@ -255,7 +259,9 @@ def test_a_reference_that_nobody_knows_fails_its_frames_only(tmp_path):
 
 
 def test_what_was_used_stands_in_the_manifest(tmp_path):
-    """Provenance: the chain, and for each image the dark's run, event and checksum."""
+    """The manifest holds the corrections, and for each image the dark's run, event
+    and checksum.
+    """
     dark = dark_run()
     light = light_run(dark_frame=uid_of(dark))
     steps = [DarkSubtract(), Cast("uint16", overflow="clip")]
@@ -275,7 +281,7 @@ def test_what_was_used_stands_in_the_manifest(tmp_path):
 
 
 def test_documents_are_not_changed(tmp_path):
-    """S30: light and dark are what they were."""
+    """S30: light and dark images in the documents stay as they were."""
     dark = dark_run()
     light = light_run(dark_frame=uid_of(dark))
 
@@ -286,7 +292,7 @@ def test_documents_are_not_changed(tmp_path):
 
 
 def test_a_flat_field_divides(tmp_path, read):
-    """Scaled so that its mean is 1; a dark of its own may be taken off."""
+    """It is scaled to a mean of 1; its own dark may be subtracted first."""
     flat = np.full((6, 9), 300.0)
     flat[0] = 100
     np.save(tmp_path / "flat.npy", flat)
@@ -319,6 +325,6 @@ def test_a_flat_field_divides(tmp_path, read):
     ],
 )
 def test_settings_that_can_not_work_are_refused(arguments):
-    """A dark comes from one place, and numbers are numbers."""
+    """A dark comes from exactly one source, and numbers must be numbers."""
     with pytest.raises(SettingsError):
         DarkSubtract(**arguments)

@@ -82,7 +82,7 @@ def exported(documents, folder, *steps, **settings):
 
 @pytest.mark.parametrize("exposures", [(0.1, 0.5), (0.5, 0.1)])
 def test_each_setting_of_the_light_is_compared(tmp_path, read, exposures):
-    """S29: a detector that is configured midway, whichever setting comes first."""
+    """S29: also where the detector is configured midway, in any order of settings."""
     dark = Run(scan_id=2, dark_frame=True)
     dark.describe("primary", 0.1)
     dark.take("primary", 10)
@@ -121,7 +121,7 @@ def test_a_dark_whose_number_comes_again_counts(tmp_path, read):
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path, read):
-    """A device's plan may count in them: names, manifest and note tell them all."""
+    """Numpy's numbers in documents work in names, manifests and notes."""
     run = Run()
     run.describe("dark")
     run.describe("primary")
@@ -137,7 +137,7 @@ def test_numbers_of_numpy_are_numbers(tmp_path, read):
 @pytest.mark.parametrize("constant", [8, 0.5, 10**22])
 @pytest.mark.parametrize("pedestal", [0, 3])
 def test_a_number_is_subtracted_from_every_pixel(tmp_path, read, constant, pedestal):
-    """As an image of that number would be."""
+    """As an image filled with that number would be."""
     light = run_of({"img": image(100)[np.newaxis]}, scan_id=1)
     step = DarkSubtract(constant=constant, pedestal=pedestal)
 
@@ -149,7 +149,7 @@ def test_a_number_is_subtracted_from_every_pixel(tmp_path, read, constant, pedes
 
 
 def test_a_class_is_no_correction(tmp_path):
-    """Its brackets were forgotten: said at once, and how it is written."""
+    """A class without brackets is refused at once, with the right spelling."""
     light = run_of({"img": image(100)[np.newaxis]}, scan_id=1)
 
     with pytest.raises(SettingsError, match=r"DarkSubtract\(\.\.\.\)"):
@@ -158,7 +158,7 @@ def test_a_class_is_no_correction(tmp_path):
 
 @pytest.mark.parametrize("save", [("sub",), ("sub", "light")])
 def test_a_difference_that_can_not_be_joined_is_told(tmp_path, save):
-    """One light has a dark and one has none: no mean of both, and no silence."""
+    """If one of two lights has no dark, their mean fails with the reason."""
     run = Run()
     run.describe("dark")
     run.describe("primary")
@@ -176,7 +176,9 @@ def test_a_difference_that_can_not_be_joined_is_told(tmp_path, save):
 
 @pytest.mark.parametrize("time", [None, "noon", float("nan")])
 def test_darks_without_times_are_not_guessed(tmp_path, time):
-    """S25: of several, none can be told to be the latest: an error, no wrong dark."""
+    """S25: which of several darks is the latest can't be known: an error, no wrong
+    dark.
+    """
     run = Run()
     run.describe("dark")
     run.describe("primary")
@@ -192,7 +194,7 @@ def test_darks_without_times_are_not_guessed(tmp_path, time):
 
 
 def test_a_colour_light_is_given_a_colour_dark(tmp_path, read):
-    """Who says that a field is in colour says it of its darks too."""
+    """A field that is set to be colour is colour in its darks too."""
     run = Run()
     for stream in ("dark", "primary"):
         run.describe(stream, shape=(4, 6, 3))
@@ -239,7 +241,7 @@ def test_a_dark_is_never_subtracted_from_itself(tmp_path, read, how):
 @pytest.mark.parametrize("reference", [5, 1.0, ["a", 5], {"uid": "a"}])
 @pytest.mark.parametrize("way", ["later", "live", "old"])
 def test_a_reference_that_is_no_uid_fails_its_frames(tmp_path, reference, way):
-    """A RunEngine goes on, and so do the other runs."""
+    """The RunEngine and the other runs are not affected."""
     bad = run_of({"img": image(100)[np.newaxis]}, scan_id=1, dark_frame=reference)
     if way == "later":
         report = exported(bad, tmp_path, DarkSubtract())
@@ -270,7 +272,7 @@ class Subtracted(LiveTiffExporter):
     ],
 )
 def test_a_flat_field_that_would_falsify_is_refused(tmp_path, flat, dark, told):
-    """Never a sign turned, nor a row taken for an image."""
+    """A flat never flips a sign, and a row is never taken for an image."""
     np.save(tmp_path / "flat.npy", np.array(flat, float))
     if isinstance(dark, list):
         np.save(tmp_path / "dark.npy", np.array(dark, float))
@@ -286,7 +288,9 @@ def test_a_flat_field_that_would_falsify_is_refused(tmp_path, flat, dark, told):
 
 @pytest.mark.parametrize("dead", [0, -3, np.nan, np.inf])
 def test_dead_pixels_of_a_flat_field_can_be_kept(tmp_path, read, dead):
-    """As counted, and not in the mean; a mask behind replaces them, as is advised."""
+    """They keep their counts and are not part of the mean; a later mask may replace
+    them.
+    """
     np.save(tmp_path / "flat.npy", np.array([[1, 3, dead]], float))
     light = run_of({"img": np.full((1, 1, 3), 100, "u2")}, scan_id=1)
     step = FlatField(file=tmp_path / "flat.npy", dead="keep")

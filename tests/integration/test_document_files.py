@@ -218,14 +218,14 @@ def test_a_file_without_documents_says_so(tmp_path, content, says):
 
 @pytest.mark.parametrize("path", ["a\0b.jsonl", "x" * 5000, "[]" * 100_000])
 def test_what_can_be_no_path_is_refused(path):
-    """With a short message."""
+    """The message is short."""
     with pytest.raises(SourceError) as caught:
         open_source(path)
     assert len(str(caught.value)) < 800
 
 
 def test_text_that_ends_gives_what_stands_before(run, tmp_path):
-    """Documents before a byte that is no text are exported."""
+    """Documents before a byte that is not text are exported."""
     text = b"".join(json.dumps(p).encode() + b"\n" for p in as_json(run)[:4])
     (tmp_path / "run.jsonl").write_bytes(text + b"\xff\xff\n" + text)
 
@@ -239,7 +239,7 @@ def test_text_that_ends_gives_what_stands_before(run, tmp_path):
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])
 def test_gzip_that_breaks_off(run, tmp_path, form):
-    """Cut anywhere, it is an error, behind the documents that are whole."""
+    """Cut anywhere, it is an error after the complete documents."""
     path = tmp_path / f"run.{form}"
     if form == "json":
         path.write_text(json.dumps(as_json(run)))
@@ -260,7 +260,7 @@ def test_gzip_that_breaks_off(run, tmp_path, form):
 
 
 def test_gzip_that_is_damaged(run, tmp_path):
-    """Its checksum is wrong: what it held may be."""
+    """A wrong checksum is an error, as any of the content may be wrong."""
     packed = bytearray(gzip.compress(json.dumps(as_json(run)).encode()))
     packed[-8] ^= 1
     (tmp_path / "run.json.gz").write_bytes(packed)
@@ -281,7 +281,7 @@ def test_gzip_that_is_damaged(run, tmp_path):
     ids=["text", "list", "nothing", "bytes", "items"],
 )
 def test_a_small_gzip_does_not_fill_the_memory(tmp_path, monkeypatch, content):
-    """One document is read up to a limit; the message says what to do."""
+    """A document is read up to a limit; the message says what to do."""
     monkeypatch.setattr(document_file, "MAX_DOCUMENT", 2**20)
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(content))
 
@@ -338,7 +338,9 @@ RECORDS = [["a", "<u2"], ["b", "|O"]]
     ],
 )
 def test_an_array_that_is_none_fails_with_its_frame_only(tmp_path, array, says):
-    """No code is run, no memory that nobody wrote is read, and the others are there."""
+    """No code is run, no uninitialised memory is read, and the other frames are
+    exported.
+    """
     run = run_of({"img": IMAGES}, scan_id=7)
     run[0][1]["note"] = array
     run[3][1]["data"]["img"] = array
@@ -354,7 +356,7 @@ def test_an_array_that_is_none_fails_with_its_frame_only(tmp_path, array, says):
 
 
 def test_extensions_of_msgpack_are_not_read(tmp_path):
-    """A value of one is no image; the run's other frames are exported."""
+    """A value of an extension type is no image; the run's other frames are exported."""
     msgpack = pytest.importorskip("msgpack")
     run = run_of({"img": IMAGES}, scan_id=7)
     run[3][1]["data"]["img"] = msgpack.ExtType(5, DATA)
@@ -381,7 +383,7 @@ def test_extensions_of_msgpack_are_not_read(tmp_path):
     ids=["nested", "items", "bytes", "key", "unused", "text"],
 )
 def test_hostile_msgpack_is_a_source_error(tmp_path, content):
-    """Lengths are claims; what they claim is not allocated."""
+    """No memory is allocated for lengths that a file merely claims."""
     (tmp_path / "run.msgpack").write_bytes(content)
 
     tracemalloc.start()
@@ -395,7 +397,7 @@ def test_hostile_msgpack_is_a_source_error(tmp_path, content):
 
 @pytest.mark.parametrize("where", ["uid", "stream", "field", "event"])
 def test_a_lone_surrogate_is_no_reason_to_fail(tmp_path, where):
-    """JSON can say one, UTF-8 can't: the manifest escapes it, and resume knows it."""
+    """JSON can hold one, UTF-8 can't: the manifest escapes it, and resume reads it."""
     odd, documents = "a\ud800", as_json(run_of({"img": IMAGES}, scan_id=7))
     text = json.dumps(documents)
     uids = [documents[0][1]["uid"], "primary", "img", documents[2][1]["uid"]]
@@ -414,7 +416,7 @@ def test_a_lone_surrogate_is_no_reason_to_fail(tmp_path, where):
 
 
 def test_a_store_that_exits_is_an_error():
-    """Its documents end there, and the process goes on."""
+    """The documents end there, and the process goes on."""
 
     def documents():
         yield from run_of({"img": IMAGES})[:3]
@@ -426,7 +428,7 @@ def test_a_store_that_exits_is_an_error():
 
 @pytest.mark.parametrize("at", ["import", "use"])
 def test_a_plug_in_that_exits_fails_its_frames(tmp_path, monkeypatch, at):
-    """A handler that ends the process while it is imported, or opens a file."""
+    """Also if a handler calls exit while it is imported or opens a file."""
     body = "import sys\n"
     body += "sys.exit(3)\n" if at == "import" else "def Handler(*a, **k): sys.exit(3)\n"
     (tmp_path / "leaving_handler.py").write_text(body)

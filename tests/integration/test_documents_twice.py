@@ -23,7 +23,7 @@ def each_twice():
 
 @pytest.mark.parametrize("template", NAMES)
 def test_documents_that_come_twice_are_exported_once(template, tmp_path):
-    """Each document stands twice in the source: three images, whatever the template."""
+    """Each document is in the source twice: three images, whatever the template."""
     report = export(each_twice(), template, directory=tmp_path)
 
     assert len(report.written) == len(list(tmp_path.glob("*.tif"))) == 3
@@ -50,7 +50,7 @@ def test_a_run_that_comes_twice_as_a_whole_is_exported_once(template, parts, tmp
 
 @pytest.mark.parametrize("template", NAMES)
 def test_documents_that_come_twice_live_are_exported_once(template, tmp_path):
-    """Live too, start and stop included."""
+    """Also live, with start and stop documents repeated."""
     exporter = ImageExporter(template, directory=tmp_path)
     feed(exporter, each_twice())
     exporter.close()
@@ -61,7 +61,7 @@ def test_documents_that_come_twice_live_are_exported_once(template, tmp_path):
 
 
 def test_an_event_is_known_whether_it_comes_alone_or_in_a_page(tmp_path):
-    """A page that holds an event of which the uid is known adds the others."""
+    """A page with a known event only adds its other events."""
     docs = documents()
     events = [doc for name, doc in docs if name == "event"]
     page = {
@@ -83,7 +83,7 @@ def test_an_event_is_known_whether_it_comes_alone_or_in_a_page(tmp_path):
 
 
 def test_a_document_without_a_uid_is_always_new():
-    """Nothing says that two documents without a uid are one."""
+    """Two documents without a uid are never taken for one."""
     run = OpenRun(start={"uid": "a"})
 
     assert not any(run.is_duplicate("event", {}) for _ in range(2))

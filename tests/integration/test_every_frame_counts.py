@@ -126,7 +126,9 @@ def told(value):
 
 @pytest.mark.parametrize(("what", "error"), CASES, ids=told)
 def test_every_frame_has_its_record_live(tmp_path, monkeypatch, what, error):
-    """B8: a plan goes on, a stop document returns, and no frame is lost silently."""
+    """B8: the plan continues, the stop document returns, and no frame is lost
+    silently.
+    """
     images, settings = broken(monkeypatch, what, error)
     exporter = ImageExporter(NAME, directory=tmp_path, stop_timeout=20, **settings)
 
@@ -139,7 +141,7 @@ def test_every_frame_has_its_record_live(tmp_path, monkeypatch, what, error):
 
 @pytest.mark.parametrize(("what", "error"), CASES, ids=told)
 def test_every_frame_has_its_record_in_a_replay(tmp_path, monkeypatch, what, error):
-    """B8: the same afterwards; what raises, raises with the report of every frame."""
+    """B8: the same in a replay; an exception carries a report of every frame."""
     images, settings = broken(monkeypatch, what, error)
     run = [*run_of({"img": images}, scan_id=1)]
 
@@ -150,7 +152,9 @@ def test_every_frame_has_its_record_in_a_replay(tmp_path, monkeypatch, what, err
 
 @pytest.mark.parametrize("error", [*ERRORS], ids=told)
 def test_a_source_that_raises_is_told(tmp_path, error):
-    """B8: what came before a source broke off is exported, and its end is told."""
+    """B8: what came before a source broke off is exported, and the report says how
+    it ended.
+    """
     run = [*run_of({"img": IMAGES}, scan_id=1)]
 
     def documents():
@@ -168,7 +172,7 @@ def test_a_source_that_raises_is_told(tmp_path, error):
 
 @pytest.mark.parametrize("existing", ["skip", "resume", "replace"])
 def test_a_resumed_export_accounts_for_every_frame(tmp_path, existing):
-    """B8: whatever the manifest says of a checksum, ok means that files are whole."""
+    """B8: whatever checksums the manifest holds, ok means that the files are whole."""
     run = [*run_of({"img": IMAGES}, scan_id=1)]
     tiffin.export(run, NAME, directory=tmp_path)
     (manifest,) = (tmp_path / ".tiffin").glob("*.jsonl")
@@ -189,7 +193,7 @@ def test_a_resumed_export_accounts_for_every_frame(tmp_path, existing):
     "error", [e for e in ERRORS if isinstance(e, Exception)], ids=told
 )
 def test_a_progress_that_raises_costs_no_frame(tmp_path, error):
-    """B8: who is told how far an export is has no say in it."""
+    """B8: a progress callback that raises does not affect the export."""
     run = [*run_of({"img": IMAGES}, scan_id=1)]
     progress = Broken(error, lambda *_: None)
 
@@ -200,7 +204,7 @@ def test_a_progress_that_raises_costs_no_frame(tmp_path, error):
 
 @pytest.mark.parametrize("error", [*ERRORS, *THREADS], ids=told)
 def test_a_handler_that_raises_costs_its_frames_only(tmp_path, error, monkeypatch):
-    """B8: a plug-in of somebody else's may do whatever it likes."""
+    """B8: a plug-in may raise anything; only its own frames fail."""
 
     class Handler:
         specs = frozenset({"BROKEN"})

@@ -19,7 +19,7 @@ def run():
 def test_an_existing_file_stops_a_replay_before_the_first_write(
     run, tmp_path, names_in
 ):
-    """S31, error: nothing is written and nothing of the file changes."""
+    """S31, error: nothing is written, and the file is unchanged."""
     (tmp_path / "7_2.tif").write_bytes(b"precious")
 
     with pytest.raises(ExistsError, match=r"7_2\.tif") as caught:
@@ -31,7 +31,7 @@ def test_an_existing_file_stops_a_replay_before_the_first_write(
 
 
 def test_an_existing_file_fails_alone_when_reporting(run, tmp_path):
-    """S31, error: with on_error='report' the others are written."""
+    """S31, error: with on_error='report' the other frames are written."""
     (tmp_path / "7_2.tif").write_bytes(b"precious")
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
@@ -64,7 +64,7 @@ def test_an_existing_file_is_skipped_or_replaced_when_asked(run, tmp_path, read)
 
 
 def test_a_new_file_beside_an_existing_one_gets_a_number(run, tmp_path, read):
-    """S31, unique: the old one stays, and the dry run tells the number."""
+    """S31, unique: the old file stays, and a dry run shows the number."""
     (tmp_path / "7_2.tif").write_bytes(b"precious")
     (tmp_path / "7_2-2.tif").mkdir()
     unique = {"directory": tmp_path, "existing": "unique"}
@@ -87,7 +87,7 @@ def test_a_new_file_beside_an_existing_one_gets_a_number(run, tmp_path, read):
 
 
 def test_a_number_tells_no_two_frames_of_an_export_apart(run, tmp_path):
-    """S31, unique: two frames of one name are a collision, file or no file."""
+    """S31, unique: two frames with one name collide, whether a file exists or not."""
     (tmp_path / "7.tif").write_bytes(b"precious")
 
     report = tiffin.export(
@@ -99,7 +99,9 @@ def test_a_number_tells_no_two_frames_of_an_export_apart(run, tmp_path):
 
 
 def test_a_number_is_no_name_that_another_frame_has(tmp_path, read):
-    """S31, unique: a template's own name counts before a number."""
+    """S31, unique: a number never gives a name that the template gives another
+    frame.
+    """
     run = run_of({"img": IMAGES[:2], "at": ["a", "a-2"]})
     (tmp_path / "a.tif").write_bytes(b"precious")
     settings = {"directory": tmp_path, "existing": "unique", "on_error": "report"}
@@ -112,7 +114,7 @@ def test_a_number_is_no_name_that_another_frame_has(tmp_path, read):
 
 
 def test_a_file_that_comes_between_gets_no_other_on_top(tmp_path):
-    """S31, unique: written meanwhile by another, it stays, and the frame is renamed."""
+    """S31, unique: a file that appears meanwhile stays, and the frame is renamed."""
 
     def another_writes(image, frame):
         name = f"7_{frame.seq_num}.tif"

@@ -32,7 +32,7 @@ def run():
 
 
 def test_each_event_becomes_a_file(run, tmp_path, read, names_in):
-    """S37: the report tells the file of each event, and is there afterwards."""
+    """S37: the report names the file of each event."""
     report = tiffin.export(run, NAME, directory=tmp_path / "out")
 
     assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif", "7_3.tif"]
@@ -53,7 +53,9 @@ def test_each_event_becomes_a_file(run, tmp_path, read, names_in):
 def test_without_a_directory_the_literal_folders_are_the_root(
     run, tmp_path, names_in, monkeypatch
 ):
-    """`directory=None`: relative ones from the working directory at construction."""
+    """`directory=None`: relative paths start at the working directory at
+    construction.
+    """
     monkeypatch.chdir(tmp_path)
 
     tiffin.export(run, f"{tmp_path}/abs/{NAME}")
@@ -64,7 +66,7 @@ def test_without_a_directory_the_literal_folders_are_the_root(
 
 
 def test_a_stack_becomes_a_file_each(tmp_path, read):
-    """S11: a 3-D event gives n files with {i}; a 2-D one has i = 0."""
+    """S11: a 3-D event gives n files with {i}; a 2-D event has i = 0."""
     stacks = np.arange(2 * 4 * 6 * 9, dtype="u2").reshape(2, 4, 6, 9)
 
     report = tiffin.export(
@@ -86,7 +88,7 @@ def test_a_stack_becomes_a_file_each(tmp_path, read):
 
 @pytest.mark.parametrize("frames", [3, 4])
 def test_a_stack_of_three_or_four_is_no_colour(tmp_path, read, frames):
-    """S14: three or four frames stay frames."""
+    """S14: three or four grey frames stay separate frames."""
     stack = np.arange(frames * 54, dtype="u1").reshape(1, frames, 6, 9)
 
     report = tiffin.export(run_of({"img": stack}), "{i}.tif", directory=tmp_path)
@@ -97,7 +99,7 @@ def test_a_stack_of_three_or_four_is_no_colour(tmp_path, read, frames):
 
 
 def test_a_stack_without_i_is_refused_before_the_first_file(tmp_path, names_in):
-    """S11: and says what mends it."""
+    """S11: the error says what to add to the template."""
     stacks = np.zeros((2, 4, 6, 9), "u2")
 
     with pytest.raises(CollisionError, match=r"add \{i\}") as caught:
@@ -114,7 +116,7 @@ def test_a_stack_without_i_is_refused_before_the_first_file(tmp_path, names_in):
     [((6, 9), (1, 6, 9)), ((1, 6, 9), (6, 9)), ((6, 9), (4, 6, 9))],
 )
 def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held):
-    """S12: whatever the descriptor says, each image is exported."""
+    """S12: each image is exported, whatever the descriptor says."""
     array = np.arange(np.prod(held), dtype="i4").reshape(held)
     run = run_of({"img": [array]})
     run[1][1]["data_keys"]["img"]["shape"] = list(announced)
@@ -163,7 +165,7 @@ def test_a_dry_run_names_what_a_real_run_writes(run, tmp_path):
 
 
 def test_an_event_without_the_field_is_skipped_and_counted(tmp_path):
-    """S16: another detector fired."""
+    """S16: another detector was triggered."""
     run = run_of({"img": IMAGES})
     run[3][1]["data"] = {}
 
@@ -193,7 +195,7 @@ def test_a_scalar_field_is_an_error_that_lists_the_images(run, tmp_path):
 
 
 def test_a_field_of_another_stream_says_which(tmp_path):
-    """S17: and how to ask for it."""
+    """S17: the error names the stream and the setting."""
     run = run_of({"img": IMAGES}, stream="dark")
 
     with pytest.raises(FieldError, match=r"streams=\('dark',\)"):
@@ -202,7 +204,7 @@ def test_a_field_of_another_stream_says_which(tmp_path):
 
 @pytest.mark.parametrize("source", [[], iter([]), run_of({"T": [1.5]})])
 def test_nothing_exported_is_never_a_success(source, tmp_path):
-    """S16: no run, or no image in it, is an error; reporting, a failed record."""
+    """S16: no run, or no image in it, is an error or a failed record."""
     with pytest.raises(TiffinError):
         tiffin.export(source, "{event.seq_num}.tif", directory=tmp_path)
 
@@ -221,7 +223,7 @@ def test_reporting_nothing_exported_is_a_failed_record(tmp_path):
 
 
 def test_a_missing_start_key_stops_before_the_first_write(run, tmp_path, names_in):
-    """S05: naming the nearest keys."""
+    """S05: the error names the nearest keys."""
     with pytest.raises(MissingKeyError, match="did you mean 'sample_name'"):
         tiffin.export(run, "{start.sample}_{event.seq_num}.tif", directory=tmp_path)
 
@@ -277,7 +279,7 @@ ASKED = r"(dtype|corrections)=(\[.*?\]|'\w+')"
 
 @pytest.mark.parametrize("dtype", ["i8", "u8", "?", "f2", "g", "c8", "c16"])
 def test_a_dtype_without_a_tiff_says_what_to_ask_for(tmp_path, read, dtype):
-    """It names the dtype; and what it says to do works."""
+    """The error names the dtype, and the advice it gives works."""
     images = np.ones((1, 6, 9), dtype)
 
     told, settings = advice(images, tmp_path)
@@ -289,7 +291,7 @@ def test_a_dtype_without_a_tiff_says_what_to_ask_for(tmp_path, read, dtype):
 
 
 def test_a_cast_of_complex_numbers_says_how_to_make_them_real(tmp_path, read):
-    """No dtype alone does; a correction before it does."""
+    """No dtype alone can do it; a correction before it can."""
     images = np.full((1, 6, 9), 3 + 4j, "c8")
 
     _, settings = advice(images, tmp_path, dtype="uint16")
@@ -312,7 +314,7 @@ def test_what_no_tiff_holds_is_told_without_advice(tmp_path, dtype, asked):
 
 
 def test_complex_numbers_in_lists_are_made_real_likewise(tmp_path, read):
-    """They stay complex until a correction has seen them."""
+    """They stay complex until the corrections have run."""
     run = run_of({"img": [[[3 + 4j, 1]]]}, dtype_numpy=False)
 
     with pytest.raises(DtypeError, match="corrections=") as caught:
@@ -329,7 +331,7 @@ def test_complex_numbers_in_lists_are_made_real_likewise(tmp_path, read):
 
 
 def test_lists_of_true_and_false_are_no_numbers(tmp_path, read):
-    """It is said, and what dtype= makes of them."""
+    """The error says so, and what dtype= would make of them."""
     run = run_of({"img": [[[True, False]]]}, dtype_numpy=False)
 
     with pytest.raises(DtypeError, match=r"true and false; dtype='uint8' makes 1"):
@@ -340,7 +342,9 @@ def test_lists_of_true_and_false_are_no_numbers(tmp_path, read):
 
 
 def test_a_cast_that_holds_every_value_is_made(tmp_path, read):
-    """Asked for, int64 becomes uint16 where it fits, and fails where it doesn't."""
+    """int64 becomes uint16 on request where every value fits, and fails where it
+    doesn't.
+    """
     images = np.array([[[0, 65535]], [[1, 65536]]], dtype="i8")
 
     report = tiffin.export(
@@ -366,7 +370,7 @@ def test_a_cast_that_holds_every_value_is_made(tmp_path, read):
     ],
 )
 def test_lists_without_dtype_become_one_dtype(tmp_path, read, caplog, lists, dtype):
-    """S15: the same for every frame of a field, and said once."""
+    """S15: one dtype for all frames of a field, with one warning."""
     run = run_of({"img": lists}, dtype_numpy=False)
 
     report = tiffin.export(run, "{event.seq_num}.tif", directory=tmp_path)
@@ -381,7 +385,7 @@ def test_lists_without_dtype_become_one_dtype(tmp_path, read, caplog, lists, dty
 
 @pytest.mark.parametrize("declared", ["<x9", "", "(3", 7, [["a", "<u2"]]])
 def test_a_dtype_numpy_that_is_none_is_told(tmp_path, caplog, declared):
-    """S15: the rule holds, and the warning says what stood there."""
+    """S15: a wrong dtype_numpy is ignored, with a warning that shows it."""
     run = run_of({"img": [[[1, 2]]]}, dtype_numpy=False)
     run[1][1]["data_keys"]["img"]["dtype_numpy"] = declared
 
@@ -404,7 +408,7 @@ def test_a_dtype_numpy_that_is_none_is_told(tmp_path, caplog, declared):
 def test_lists_that_do_not_fit_name_a_dtype_that_holds_them(
     tmp_path, read, values, asked, wanted
 ):
-    """S15: or say that none does."""
+    """S15: or the error says that none does."""
     run = run_of({"img": [[values]]}, dtype_numpy=False)
 
     with pytest.raises(DtypeError) as caught:
@@ -419,7 +423,7 @@ def test_lists_that_do_not_fit_name_a_dtype_that_holds_them(
 
 
 def test_lists_out_of_range_fail_and_name_dtype(tmp_path, read):
-    """S15: 2**31 has no place in int32; dtype= overrides."""
+    """S15: 2**31 does not fit into int32; dtype= overrides."""
     run = run_of({"img": [[[1, 2**31]]]}, dtype_numpy=False)
 
     with pytest.raises(DtypeError, match="dtype='uint32'"):
@@ -430,7 +434,7 @@ def test_lists_out_of_range_fail_and_name_dtype(tmp_path, read):
 
 
 def test_an_empty_stack_is_one_skipped_record(tmp_path):
-    """Contract: also where the document was JSON's []."""
+    """Contract: also where the document had JSON's []."""
     run = run_of({"img": np.zeros((2, 0, 6, 9), "u2")})
     run[3][1]["data"] = {"img": []}
 
@@ -440,7 +444,7 @@ def test_an_empty_stack_is_one_skipped_record(tmp_path):
 
 
 def test_documents_are_not_changed(run, tmp_path):
-    """S30: compared before and after, pixels too."""
+    """S30: documents are the same before and after, pixels too."""
     before = json.dumps(run, default=lambda array: array.tobytes().hex())
 
     tiffin.export(run, NAME, directory=tmp_path, corrections=[lambda im, frame: im + 1])
@@ -449,7 +453,7 @@ def test_documents_are_not_changed(run, tmp_path):
 
 
 def test_a_correction_gets_image_and_frame(run, tmp_path, read):
-    """A user's function works on the way."""
+    """A user's function may be a correction."""
 
     def add_temperature(image, frame):
         return (image + frame.event["data"]["T"]).astype("f4")
@@ -479,7 +483,7 @@ def test_a_correction_that_fails_fails_its_frames(run, tmp_path, correction, say
 
 
 def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
-    """Reported, never raised, when reporting."""
+    """With on_error='report' nothing is raised."""
     (tmp_path / "out").write_text("a file")
 
     report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
@@ -521,7 +525,7 @@ def test_a_folder_that_cannot_be_made_fails_every_frame(run, tmp_path):
 def test_wrong_arguments_raise_whatever_on_error_says(
     run, tmp_path, arguments, error, says
 ):
-    """Bad input: what was got, what is wanted."""
+    """The error says what was got and what is allowed."""
     given = {
         "source": run,
         "template": NAME,
@@ -535,7 +539,7 @@ def test_wrong_arguments_raise_whatever_on_error_says(
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, -1, True, "5"])
 def test_a_time_that_is_none_is_refused_at_once(tmp_path, seconds):
-    """Nobody waits for ever: a file that never comes would hang who closes."""
+    """An infinite or invalid timeout is refused, as close() would hang."""
     with pytest.raises(SettingsError, match="asset_timeout must be a number"):
         tiffin.ImageExporter(NAME, directory=tmp_path, asset_timeout=seconds)
 
@@ -558,7 +562,7 @@ def test_a_file_of_documents_is_a_source(run, tmp_path, read, form):
 
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, end):
-    """A torn last line may have been a frame: it is a failure."""
+    """An incomplete last line may have been a frame: it is a failure."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
     path.write_text("\n".join([*lines[:3], lines[3][:40] + end]))
@@ -577,7 +581,7 @@ def test_a_file_that_breaks_off_gives_what_it_has(run, tmp_path, end):
 
 
 def test_what_breaks_off_behind_the_stop_document_is_no_frame(run, tmp_path, caplog):
-    """Nothing of the run is missing: it is said, once, and all is well."""
+    """Nothing of the run is missing: one warning, and no failure."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
     path.write_text("\n".join([*lines, lines[0][:40]]))
@@ -590,7 +594,7 @@ def test_what_breaks_off_behind_the_stop_document_is_no_frame(run, tmp_path, cap
 
 
 def test_a_byte_order_mark_is_no_document(run, tmp_path):
-    """As editors of Windows put it before the first line."""
+    """Editors on Windows put it before the first line."""
     path = tmp_path / "run.jsonl"
     lines = [json.dumps(line, default=lambda a: a.tolist()) for line in run]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
@@ -602,7 +606,7 @@ def test_a_byte_order_mark_is_no_document(run, tmp_path):
 
 @pytest.mark.parametrize("empty", ["[]", "iterator", "file"])
 def test_a_source_without_a_run_is_told_by_every_door(tmp_path, empty):
-    """S16: export, process and get_images say the same."""
+    """S16: export, process and get_images raise the same error."""
     path = tmp_path / "empty.jsonl"
     path.write_text("")
     exporter = tiffin.ImageExporter(NAME, directory=tmp_path)
@@ -628,7 +632,7 @@ def test_a_generator_is_a_source(run, tmp_path):
 
 
 def test_several_runs_are_a_source(tmp_path, names_in):
-    """A list of runs, one after the other (S21)."""
+    """A list of runs is exported one after the other (S21)."""
     runs = [run_of({"img": IMAGES}, scan_id=n) for n in (1, 2)]
 
     report = tiffin.export(runs, NAME, directory=tmp_path)
@@ -645,14 +649,14 @@ def test_a_run_without_stop_gives_its_frames(run, tmp_path):
 
 
 def test_an_aborted_run_keeps_its_good_frames(run, tmp_path):
-    """S32: exit_status does not matter to what was taken."""
+    """S32: exit_status does not affect frames that were taken."""
     run[-1][1]["exit_status"] = "abort"
 
     assert len(tiffin.export(run, NAME, directory=tmp_path).written) == 3
 
 
 def test_progress_is_told(run, tmp_path):
-    """Frames finished, frames known; the last call is complete."""
+    """Progress gets frames finished and frames known; its last call is complete."""
     told = []
 
     tiffin.export(
@@ -677,7 +681,7 @@ def test_settings_can_be_sent_to_another_process(tmp_path):
 
 
 def test_errors_survive_pickling():
-    """A worker process can send them home."""
+    """A worker process can send them to its parent."""
     import pickle
 
     error = MissingKeyError("no key", column=3)
@@ -688,7 +692,7 @@ def test_errors_survive_pickling():
 
 
 def test_the_light_parts_import_without_the_heavy_ones():
-    """databroker, tiled, h5py, dask and matplotlib are imported when needed only."""
+    """databroker, tiled, h5py, dask and matplotlib are imported only when needed."""
     code = (
         "import sys, tiffin\n"
         "heavy = {'databroker', 'tiled', 'h5py', 'dask', 'matplotlib', 'bluesky',"
@@ -709,7 +713,7 @@ def test_the_light_parts_import_without_the_heavy_ones():
 
 @pytest.mark.parametrize("value", [None, 3.0, "text", np.arange(5), [None, [1, 2]]])
 def test_a_value_that_is_no_image_is_a_failed_record(run, tmp_path, value):
-    """Never lost beside good events: one failed record an event."""
+    """One failed record an event, beside the good ones."""
     run[3][1]["data"] = {"img": value, "T": 1.0}
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
@@ -723,7 +727,7 @@ def test_a_value_that_is_no_image_is_a_failed_record(run, tmp_path, value):
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_nothing_that_a_correction_raises_hangs_an_export(run, tmp_path, raised):
-    """Not even what is no Exception ends a worker."""
+    """Not even a BaseException ends a worker."""
 
     def leave(image, frame):
         raise raised
@@ -736,7 +740,7 @@ def test_nothing_that_a_correction_raises_hangs_an_export(run, tmp_path, raised)
 
 
 def test_a_list_of_unequal_arrays_fails_alone(tmp_path):
-    """A stack of several shapes is that field's failure only."""
+    """A stack of several shapes fails that field only."""
     run = run_of({"img": IMAGES, "other": IMAGES})
     run[3][1]["data"]["img"] = [IMAGES[0], IMAGES[0, :3]]
 
@@ -750,7 +754,7 @@ def test_a_list_of_unequal_arrays_fails_alone(tmp_path):
 
 @pytest.mark.parametrize("field", ["{start.big:f}", "{start.big:c}"])
 def test_a_number_too_large_for_its_format_fails_with_a_sentence(tmp_path, field):
-    """Whatever format() raises."""
+    """Whatever format() raises becomes a TemplateError."""
     run = run_of({"img": IMAGES}, big=10**400)
 
     with pytest.raises(TemplateError, match="can't be formatted"):
@@ -758,7 +762,7 @@ def test_a_number_too_large_for_its_format_fails_with_a_sentence(tmp_path, field
 
 
 def test_a_path_over_the_systems_limit_is_a_failed_record(tmp_path):
-    """Not a raw OSError."""
+    """It is no raw OSError."""
     run = run_of({"img": IMAGES}, long="x" * 250)
     template = "{start.long}/" * 18 + "{event.seq_num}.tif"
 
@@ -768,7 +772,9 @@ def test_a_path_over_the_systems_limit_is_a_failed_record(tmp_path):
 
 
 def test_exporters_that_skip_do_not_fail_each_other(tmp_path):
-    """Several at once into one folder: each frame is written once, else skipped."""
+    """Several exporters into one folder write each frame once, and skip it
+    otherwise.
+    """
     import threading
 
     run = run_of({"img": np.zeros((60, 32, 32), "u2")}, scan_id=7)
@@ -792,7 +798,7 @@ def test_exporters_that_skip_do_not_fail_each_other(tmp_path):
 
 
 def test_a_bad_document_does_not_end_a_replay(tmp_path):
-    """It is a failed record of its run; the rest is exported."""
+    """It is a failed record of its run; the other frames are exported."""
     runs = [run_of({"img": IMAGES}, scan_id=n) for n in (1, 2)]
     del runs[0][3][1]["seq_num"]
 
@@ -803,7 +809,7 @@ def test_a_bad_document_does_not_end_a_replay(tmp_path):
 
 
 def test_events_without_their_descriptor_are_a_failed_record(run, tmp_path):
-    """Seen, and not silently dropped."""
+    """They count as seen, and are not dropped silently."""
     del run[1]
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
@@ -815,7 +821,7 @@ def test_events_without_their_descriptor_are_a_failed_record(run, tmp_path):
 def test_an_announced_stream_resource_that_never_comes_is_a_failed_record(
     run, tmp_path
 ):
-    """Beside an in-line field that did come."""
+    """Also beside an in-line field whose images came."""
     run[1][1]["data_keys"]["blob"] = {
         "source": "SIM",
         "dtype": "array",
@@ -844,7 +850,7 @@ def test_a_correction_that_leaves_no_pixel_fails(run, tmp_path, shape):
 
 
 def test_a_cast_comes_after_the_corrections_for_lists_too(tmp_path, read):
-    """Lists and arrays alike."""
+    """As it does for arrays."""
     values = [[[5300, 100]], [[200, 300]]]
     for name, data in [("lists", values), ("arrays", np.array(values))]:
         report = tiffin.export(
@@ -858,7 +864,7 @@ def test_a_cast_comes_after_the_corrections_for_lists_too(tmp_path, read):
 
 
 def test_a_folder_in_the_way_is_a_failure_whatever_existing_says(run, tmp_path):
-    """A folder is no file to be skipped."""
+    """A folder of that name can be neither skipped nor replaced."""
     (tmp_path / "7_2.tif").mkdir()
 
     report = tiffin.export(
@@ -878,7 +884,7 @@ def test_a_folder_in_the_way_is_a_failure_whatever_existing_says(run, tmp_path):
     ["{start.scan_id}/..", "..", "{start.scan_id}/../x.tif", "a/{i}/../x.tif"],
 )
 def test_a_template_that_goes_up_is_refused_at_once(run, tmp_path, template):
-    """By the constructor, with the column."""
+    """By the constructor, with the column of the '..'."""
     with pytest.raises(TemplateError) as caught:
         tiffin.export(run, template, directory=tmp_path)
 
@@ -896,7 +902,7 @@ def test_a_column_counts_in_what_the_author_wrote(run, tmp_path):
 
 
 def test_what_a_killed_export_left_is_gone_after_the_next(run, tmp_path, names_in):
-    """S32: the next export into the folder removes it."""
+    """S32: the next export into the folder removes its temporary files."""
     import socket
 
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
@@ -924,7 +930,7 @@ def link(request, tmp_path):
 
 
 def test_a_symlink_is_a_file_that_exists(run, tmp_path, link):
-    """S31, error: dangling, too; nothing is written through it."""
+    """S31, error: also if it dangles; nothing is written through it."""
     aimed = link.readlink()
 
     report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
@@ -936,7 +942,7 @@ def test_a_symlink_is_a_file_that_exists(run, tmp_path, link):
 
 
 def test_a_symlink_is_replaced_itself(run, tmp_path, read, link):
-    """S31, replace: what it leads to stays; one to a folder is a folder in the way."""
+    """S31, replace: its target stays; a link to a folder is a folder in the way."""
     aimed = link.readlink()
     was = aimed.read_bytes() if aimed.is_file() else None
 

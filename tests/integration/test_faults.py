@@ -169,9 +169,8 @@ def spoil(case, server, seen, source, tmp_path):
 
 @pytest.mark.parametrize("case", SPOILT)
 def test_a_spoilt_call(case, server, seen, source, whole, tmp_path):
-    """A call fails, does half, or is slow: told, nothing partial, no hang (S32, S44).
-
-    What failed is written when the disk is well again.
+    """S32, S44: whatever call fails, is cut short or is slow: nothing is partial,
+    nothing hangs, and the next export writes what failed.
     """
     folder, told = spoil(case, server, seen, source, tmp_path)
 
@@ -195,7 +194,7 @@ def test_a_spoilt_call(case, server, seen, source, whole, tmp_path):
 
 @pytest.mark.parametrize("where", ["files", "manifest"])
 def test_a_full_disk_is_waited_for(where, server, seen, source, whole, tmp_path):
-    """`on_full="wait"`: what found no room is written, and listed, when there is."""
+    """`on_full="wait"`: frames are written and listed once there is room."""
     case = Case("plain", "write", where, "ENOSPC", "first")
     told = server(
         source, tmp_path, case.rules(seen("plain")), settings={"on_full": "wait"}
@@ -227,7 +226,7 @@ LIVE = [
 
 @pytest.mark.parametrize("case", LIVE, ids=lambda case: "-".join(case))
 def test_a_spoilt_call_live(case, server, seen, source, whole, tmp_path):
-    """Live, no fault reaches the caller, and `wait` and `close` end (S44)."""
+    """S44: live, no fault reaches the caller, and `wait` and `close` return."""
     way, folder = WAYS[case.way], tmp_path / "out"
     begin(case.way, folder, source)
 

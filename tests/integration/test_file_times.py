@@ -12,7 +12,7 @@ NAME = "{start.scan_id}_{event.seq_num}.tif"
 
 @pytest.mark.parametrize("existing", ["error", "replace"])
 def test_files_can_have_the_time_of_their_event(tmp_path, existing):
-    """S38: to the microsecond; the manifest and the bytes are the same."""
+    """S38: to the microsecond, with the same bytes and manifest."""
     run = run_of({"img": IMAGES}, scan_id=7)
     times = [1_600_000_000.123456, 1_600_000_001.0, 1_600_000_002.5]
     events = [doc for name, doc in run if name == "event"]
@@ -38,7 +38,7 @@ def test_files_can_have_the_time_of_their_event(tmp_path, existing):
 
 @pytest.mark.parametrize("time", [None, "noon", float("nan"), -1.0, 1e30])
 def test_a_time_that_is_none_leaves_that_of_writing(tmp_path, time):
-    """S38: a file is no worse for a wild time in its documents."""
+    """S38: an impossible time in the documents does no harm."""
     run = run_of({"img": IMAGES}, scan_id=7)
     for _, doc in run:
         doc["time"] = time
@@ -51,7 +51,7 @@ def test_a_time_that_is_none_leaves_that_of_writing(tmp_path, time):
 
 
 def test_in_a_fly_scan_files_have_the_time_of_their_descriptor(sample, tmp_path):
-    """S38: without events there is no other."""
+    """S38: without events there is no other time."""
     fly = sample("30_btp_external_assets")
     documents = [item for item in fly.documents() if item[0] != "event"]
     descriptors = {d["uid"]: d for name, d in documents if name == "descriptor"}

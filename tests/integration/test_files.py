@@ -52,7 +52,7 @@ def test_bluesky_json_and_jsonl_writers(run, tmp_path, read):
 
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_json_array_that_breaks_off(run, tmp_path, torn):
-    """The recorder died: what is there is exported; half a document is a failure."""
+    """Complete documents are exported; an incomplete one is a failure."""
     lines = [json.dumps({"name": n, "doc": d}) + ",\n" for n, d in as_json(run)]
     begun = lines[4][:30] if torn else ""
     (tmp_path / "a.json").write_text("".join(["[\n", *lines[:4], begun]))
@@ -82,7 +82,7 @@ def test_msgpack_keeps_dtypes(run, tmp_path, read):
 
 @pytest.mark.parametrize("form", ["object", "pair", "array", "msgpack"])
 def test_half_a_document_is_seen_wherever_it_ends(run, tmp_path, form):
-    """Cut at any byte, it is an error, behind the documents that are whole."""
+    """Cut at any byte, the file is an error after its complete documents."""
     pairs = as_json(run_of({"img": np.ones((2, 2, 3), "u2")}))[:4]
     path = tmp_path / ("a.msgpack" if form == "msgpack" else "a.jsonl")
     if form == "msgpack":
@@ -112,7 +112,7 @@ def test_half_a_document_is_seen_wherever_it_ends(run, tmp_path, form):
 
 
 def test_a_msgpack_that_breaks_off(run, tmp_path):
-    """Half a document is a failure: it may have been a frame."""
+    """Half a document may have been a frame: it is a failure."""
     write_msgpack(run[:4], tmp_path / "begun.msgpack")
     write_msgpack(run, tmp_path / "a.msgpack")
     whole = (tmp_path / "a.msgpack").read_bytes()
@@ -129,7 +129,7 @@ def test_a_msgpack_that_breaks_off(run, tmp_path):
 
 
 def test_a_msgpack_that_breaks_off_behind_its_run(run, tmp_path, caplog):
-    """Nothing of the run is missing: it is said."""
+    """Nothing of the run is missing: a warning."""
     write_msgpack([*run, run[0]], tmp_path / "a.msgpack")
     whole = (tmp_path / "a.msgpack").read_bytes()
     (tmp_path / "a.msgpack").write_bytes(whole[:-9])
@@ -141,7 +141,7 @@ def test_a_msgpack_that_breaks_off_behind_its_run(run, tmp_path, caplog):
 
 
 def test_a_file_of_a_pack_that_breaks_off_does_not_end_the_others(tmp_path):
-    """One failure; the runs of the other files are exported."""
+    """One failure; the runs in the other files are exported."""
     source = {"metadata": {"relative_paths": ["documents/*.jsonl"]}}
     one, two = (run_of({"img": IMAGES}, scan_id=n) for n in (1, 2))
     folder = pack(tmp_path / "pack", one, source)
@@ -162,7 +162,7 @@ def test_a_file_of_a_pack_that_breaks_off_does_not_end_the_others(tmp_path):
 
 
 def test_a_run_chosen_from_a_file_that_breaks_off(tmp_path):
-    """What is missing is told where the run itself had not ended."""
+    """The report says that something is missing, unless the run itself was complete."""
     one, two = (run_of({"img": IMAGES}, scan_id=n) for n in (1, 2))
     lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in [*one, *two]]
     (tmp_path / "a.jsonl").write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:50])
@@ -181,7 +181,7 @@ def test_a_run_chosen_from_a_file_that_breaks_off(tmp_path):
 
 @pytest.mark.parametrize("asked", [{"key": "dark"}, {"run": Nearest({"is_dark": 1})}])
 def test_a_dark_of_a_file_that_breaks_off_is_found(tmp_path, read, asked):
-    """What is torn behind its stop document is no part of it."""
+    """An incomplete line after its stop document does not matter."""
     dark = run_of({"img": np.full((1, 6, 9), 3, "u2")}, scan_id=1, is_dark=1)
     light = run_of({"img": IMAGES}, scan_id=2, dark=dark[0][1]["uid"])
     pairs = [*dark, *run_of({"img": IMAGES}, scan_id=3)[:2]]
@@ -211,7 +211,7 @@ def pack(folder, documents, source, form="jsonl"):
 
 @pytest.mark.parametrize("form", ["jsonl", "msgpack"])
 def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
-    """Documents, external files and their root, wherever the folder has been moved."""
+    """Documents and external files are found, wherever the folder was moved."""
     recording = sample("10_resource_datum_npy_seq")
     external = tmp_path / "pack/external_files/5f2a"
     external.mkdir(parents=True)
@@ -249,7 +249,7 @@ def test_a_folder_of_databroker_pack(sample, tmp_path, read, form):
     ],
 )
 def test_what_a_pack_may_leave_out(run, tmp_path, read, source):
-    """Paths without relative ones, roots and metadata that are null."""
+    """Relative paths may be missing; roots and metadata may be null."""
     filled = json.loads(json.dumps(source).replace("{pack}", str(tmp_path / "pack")))
 
     folder = pack(tmp_path / "pack", as_json(run), filled)
@@ -281,7 +281,7 @@ def test_stream_resources_of_a_pack_are_found(tmp_path, read, monkeypatch, uri):
 
 
 def test_a_missing_file_of_a_pack_is_an_error(run, tmp_path):
-    """Saying which."""
+    """The error names the file."""
     folder = pack(
         tmp_path / "pack", as_json(run), {"args": {"paths": ["/gone/a.jsonl"]}}
     )
@@ -296,7 +296,7 @@ def test_a_missing_file_of_a_pack_is_an_error(run, tmp_path):
     ids=range(6),
 )
 def test_a_catalogue_that_is_none_is_an_error(tmp_path, content):
-    """Saying which file."""
+    """The error names the file."""
     (tmp_path / "catalog.yml").write_text(content)
 
     with pytest.raises(SourceError, match=r"catalog\.yml is not a catalogue"):
@@ -304,7 +304,7 @@ def test_a_catalogue_that_is_none_is_an_error(tmp_path, content):
 
 
 def test_a_pack_that_names_a_pipe_is_not_waited_for(tmp_path):
-    """A catalogue is input: nothing but regular files is opened for it."""
+    """A catalogue is untrusted: only regular files that it names are opened."""
     os.mkfifo(tmp_path / "a.jsonl")
     catalogue = {"sources": {"a": {"args": {"paths": ["a.jsonl"]}}}}
     (tmp_path / "catalog.yml").write_text(yaml.dump(catalogue))
@@ -315,7 +315,7 @@ def test_a_pack_that_names_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_paths_of_a_pack_that_grow_as_they_are_printed_are_refused(tmp_path):
-    """Aliases of YAML make a short text a list of billions."""
+    """YAML aliases can make a short text a list of billions."""
     lists = "".join(f"a{k + 1}: &a{k + 1} [{f'*a{k}, ' * 9}]\n" for k in range(30))
     text = f"a0: &a0 [x]\n{lists}sources: {{a: {{args: {{paths: *a30}}}}}}\n"
     (tmp_path / "catalog.yml").write_text(text)
@@ -326,7 +326,9 @@ def test_paths_of_a_pack_that_grow_as_they_are_printed_are_refused(tmp_path):
 
 
 def test_runs_of_a_file_are_chosen(tmp_path):
-    """--run, --query and --limit work on files as on servers; interleaved runs too."""
+    """--run, --query and --limit work on files as on servers, also for interleaved
+    runs.
+    """
     one, two, three = (
         run_of({"img": IMAGES}, scan_id=n, even=n % 2 == 0) for n in (1, 2, 3)
     )
@@ -354,14 +356,14 @@ def test_runs_of_a_file_are_chosen(tmp_path):
 
 
 def test_a_key_asked_for_twice_is_refused():
-    """A run can't have both; the last must not win without a word."""
+    """No run can match two values; the last must not win silently."""
     assert Selection.of(query=["tag=x", "tag=x"]).query == {"tag": "x"}
     with pytest.raises(SettingsError, match="--query tag=x and --query tag=y"):
         Selection.of(query=["tag=x", "n=1", "tag=y"])
 
 
 def test_resources_are_not_left_out_with_their_run(tmp_path, read):
-    """Staged once for two runs, a detector tells of its file in the first."""
+    """A detector staged once for two runs declares its file in the first."""
     hdf5(tmp_path / "a.h5")
     documents = list(datum_run(tmp_path / "a.h5"))
     first, second = copy.deepcopy(documents), copy.deepcopy(documents)
@@ -383,7 +385,7 @@ def test_resources_are_not_left_out_with_their_run(tmp_path, read):
 
 
 def test_a_run_chosen_twice_is_exported_once(tmp_path):
-    """By whatever names."""
+    """By whatever names it was chosen."""
     starts = [run_of({"img": IMAGES}, scan_id=n)[0][1] for n in (1, 2)]
     starts[1]["time"] += 10
 
@@ -397,7 +399,7 @@ def named(name, starts):
 
 
 def test_a_mistyped_scan_id_is_no_uid():
-    """The beginning of a uid has four characters, or six where all are digits."""
+    """A partial uid needs four characters, or six if all are digits."""
     uids = ["0123456e-1", "beef00e5-2", "ab"]
     starts = [{"uid": uid, "scan_id": n, "time": n} for n, uid in enumerate(uids, 7)]
 
@@ -422,7 +424,7 @@ def test_what_names_no_run_of_a_file_is_refused(name):
 
 
 def test_a_query_finds_numbers_text_and_lists():
-    """Who types 123 can't say which is meant."""
+    """123 on a command line matches the number and the text."""
     held = [123, "123", [1, 2], "[1,2]", None, 5]
     starts = [{"uid": str(n), "s": value} for n, value in enumerate(held)]
 
@@ -440,13 +442,13 @@ def test_a_query_finds_numbers_text_and_lists():
     ("start", "says"), [({"scan_id": 1}, "no uid"), ({"uid": "a", "time": "x"}, "time")]
 )
 def test_a_start_document_that_can_not_be_chosen(start, says):
-    """It says what is wrong with it."""
+    """The error says what is wrong with it."""
     with pytest.raises(SourceError, match=says):
         Selection.of(runs=["-1"]).choose([start])
 
 
 def test_bulk_events_of_other_runs_are_left_out(tmp_path, read):
-    """Choosing a run leaves no events of another behind."""
+    """Choosing a run leaves no events of another run behind."""
     runs = [run_of({"img": IMAGES}, scan_id=n) for n in (7, 8)]
     told = []
     for run in runs:
@@ -459,7 +461,7 @@ def test_bulk_events_of_other_runs_are_left_out(tmp_path, read):
 
 
 def test_nested_brackets_without_end_are_an_error(tmp_path):
-    """Whatever a file holds, it is a SourceError with the line's number."""
+    """Whatever a file holds, the error is a SourceError with the line number."""
     (tmp_path / "a.jsonl").write_text("[" * 200_000 + "\n")
 
     with pytest.raises(SourceError, match="line 1: nested too deeply"):
@@ -467,7 +469,7 @@ def test_nested_brackets_without_end_are_an_error(tmp_path):
 
 
 def test_documents_may_come_through_a_pipe(run, tmp_path, read):
-    """As in `cat run.jsonl | tiffin export /dev/stdin`: kept, for they come once."""
+    """As in `cat run.jsonl | tiffin export /dev/stdin`, where documents come once."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 

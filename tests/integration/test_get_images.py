@@ -17,7 +17,7 @@ pytestmark = LIBRARIES_WARN
 
 
 def test_get_images_gives_arrays_of_ones_own():
-    """S30: what is written into them goes into no document, and no later export."""
+    """S30: writing into them changes neither documents nor later exports."""
     run = run_of({"img": np.ones((2, 6, 9), "u2")})
     images = get_images(run, "img")
 
@@ -28,7 +28,7 @@ def test_get_images_gives_arrays_of_ones_own():
 
 
 def test_a_field_that_a_run_lacks_is_all_that_is_said(RE, broker, img, capsys):
-    """S17: no traceback of a store's generator behind it."""
+    """S17: no traceback of a store's generator follows the error."""
     RE.subscribe(broker.v1.insert)
     (uid,) = RE(count([img], 2))
 
@@ -40,7 +40,7 @@ def test_a_field_that_a_run_lacks_is_all_that_is_said(RE, broker, img, capsys):
 
 
 def test_what_a_store_raises_is_a_read_error():
-    """Whatever reads an image lazily may fail in its own words."""
+    """Whatever a lazy image raises when it is read."""
 
     class Broken:
         shape, dtype, ndim = (6, 9), np.dtype("u2"), 2
@@ -64,14 +64,14 @@ def test_get_images_is_of_one_field(field):
 
 @pytest.mark.parametrize("callback", [None, 3, "exporter"])
 def test_process_wants_what_can_be_called(callback):
-    """Said before the source is looked at."""
+    """The error comes before the source is opened."""
     with pytest.raises(SettingsError, match=r"called with \(name, document\)"):
         process(run_of({"x": [1]}), callback)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "msgpack"])
 def test_what_came_before_a_source_broke_off_is_exported(tmp_path, kind):
-    """`process` raises why, when the exporter has written what it was given."""
+    """`process` raises only after the exporter has written what it got."""
     path = tmp_path / f"run.{kind}"
     run = run_of({"img": np.ones((3, 6, 9), "u2").tolist()}, dtype_numpy=False)
     if kind == "jsonl":

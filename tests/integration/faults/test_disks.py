@@ -80,7 +80,7 @@ def check_gone_on_with(folder, source, whole, **settings):
 def test_a_full_disk_stops_the_export_until_there_is_room(
     limit, source, whole, tmp_path
 ):
-    """Bytes or files run out: the rest fails, and is written when room is made."""
+    """Bytes or inodes run out: the rest fails, and is written once there is room."""
     with in_memory(tmp_path / "disk", limit) as disk:
         report = tiffin.export(
             source, NAME, directory=disk, on_error="report", workers=2, **ZLIB
@@ -125,7 +125,7 @@ def test_a_full_disk_is_waited_for(source, whole, tmp_path):
 
 
 def test_a_full_disk_is_waited_for_live(source, whole, tmp_path):
-    """The same, live: the caller is not stopped by it, `wait` tells."""
+    """Live, the caller is not stopped by a full disk; `wait` returns False."""
     lines = map(json.loads, source.read_text().splitlines())
     documents = [(line["name"], line["doc"]) for line in lines]
     with in_memory(tmp_path / "disk", "size=128k") as disk:
@@ -144,9 +144,8 @@ def test_a_full_disk_is_waited_for_live(source, whole, tmp_path):
 
 
 def test_a_manifest_that_can_not_be_made(source, whole, tmp_path):
-    """The files are there and whole; that they are not listed is told.
-
-    The next export adopts them.
+    """Files are written whole, a warning says that they are not listed, and the
+    next export adopts them.
     """
     (tmp_path / ".tiffin").write_bytes(b"in the way")
     report = tiffin.export(source, NAME, directory=tmp_path, on_error="report", **ZLIB)
@@ -161,7 +160,7 @@ def test_a_manifest_that_can_not_be_made(source, whole, tmp_path):
 
 @pytest.mark.parametrize("existing", ["error", "replace"])
 def test_a_disk_without_hard_links(source, whole, existing, tmp_path):
-    """FAT: whole files all the same, none replaced that is not to be."""
+    """FAT: files are written whole, and none is overwritten by mistake."""
     with without_links(tmp_path / "disk") as disk:
         if existing == "replace":
             tiffin.export(source, NAME, directory=disk, dtype="uint32")
@@ -183,7 +182,7 @@ def test_a_disk_without_hard_links(source, whole, existing, tmp_path):
 
 
 def test_a_name_in_other_letters_is_there_already(tmp_path):
-    """FAT: `a.tif` and `A.tif` are one file, which is not replaced (S10, S31)."""
+    """FAT: `a.tif` and `A.tif` are one file, which is not overwritten (S10, S31)."""
     documents = run_of({"img": images(1)}, scan_id=7)
     with without_links(tmp_path / "disk") as disk:
         tiffin.export(documents, "a.tif", directory=disk)
@@ -217,7 +216,7 @@ def test_a_read_only_folder(source, tmp_path):
 
 
 def test_a_folder_that_may_not_change(source, tmp_path):
-    """EPERM: likewise, and it is not taken for a disk without hard links."""
+    """EPERM: likewise, and it is not mistaken for a disk without hard links."""
     folder = tmp_path / "fixed"
     folder.mkdir()
     complaint = run("chattr", "+i", folder)
@@ -232,7 +231,7 @@ def test_a_folder_that_may_not_change(source, tmp_path):
 
 
 def test_a_folder_of_others(source, tmp_path):
-    """EACCES: the same; asked as a user without rights."""
+    """EACCES: the same, tried as a user without rights."""
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o555)
     if os.geteuid() == 0:
@@ -243,7 +242,7 @@ def test_a_folder_of_others(source, tmp_path):
 
 
 def test_a_path_too_long_for_the_system(tmp_path):
-    """One frame of three has it: the others are written."""
+    """One frame of three has too long a path: the others are written."""
     folder = Path(f"{tmp_path}/{'long' * 60}" + f"/{'long' * 60}" * 15)
     folder = Path(str(folder)[:4000].rstrip("/"))
     documents = run_of({"img": images(3), "name": ["a", "b" * 240, "c"]}, scan_id=7)
@@ -278,7 +277,9 @@ class Vandal:
 
 @pytest.mark.parametrize("gone", ["out/Ni", "out"])
 def test_a_folder_that_vanishes_in_the_midst(source, whole, gone, tmp_path):
-    """It is made again for what comes; what went with it comes with a resume."""
+    """The folder is made again for later frames; a resume writes what was lost with
+    it.
+    """
     folder, vandal = tmp_path / "out", Vandal(tmp_path / gone)
     report = tiffin.export(
         source,
@@ -299,7 +300,7 @@ def test_a_folder_that_vanishes_in_the_midst(source, whole, gone, tmp_path):
 
 
 def test_the_folder_above_turns_into_a_file(tmp_path):
-    """ENOTDIR: told, and the file is left alone."""
+    """ENOTDIR: frames fail with the reason, and the file is left alone."""
     (tmp_path / "Ni").write_bytes(b"precious")
     documents = run_of({"img": np.ones((3, 6, 9), "u2")}, scan_id=7, sample="Ni")
     report = tiffin.export(documents, NAME, directory=tmp_path, on_error="report")

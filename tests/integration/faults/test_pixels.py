@@ -98,7 +98,7 @@ def check_others(report, read):
     ids=lambda error: type(error).__name__,
 )
 def test_a_correction_that_raises(error, how, tmp_path, read):
-    """S44: whatever it raises is its frame's failure, and ends no thread."""
+    """S44: whatever it raises fails its own frame, and ends no thread."""
     report = exported(
         run_of({"img": IMAGES}, scan_id=7), tmp_path, how, corrections=[Spoilt(error)]
     )
@@ -144,7 +144,7 @@ def test_a_frame_that_is_read_slowly(how, tmp_path, read):
 
 
 def test_no_memory_for_one_frame(tmp_path, read):
-    """The system itself has none: the frame that is too large fails, no other."""
+    """The frame that is too large for memory fails; no other does."""
 
     def enlarge(image, frame):
         if frame.seq_num == BAD:
@@ -177,9 +177,8 @@ SLOW = [pytest.param(how, marks=pytest.mark.slow) for how in ("replay", "files")
 
 @pytest.mark.parametrize("how", ["live", *SLOW])
 def test_five_thousand_frames(how, tmp_path):
-    """256 descriptors suffice, and memory stays flat (S33).
-
-    Some 640 MB of images go through, of which the budget lets 32 be held.
+    """256 file descriptors suffice, and memory stays flat (S33): 640 MB of images
+    within a budget of 32.
     """
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 256
     told = subprocess.run(
