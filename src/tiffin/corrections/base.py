@@ -210,9 +210,8 @@ def correct(
         except TiffinError:
             raise
         except BaseException as error:  # a plug-in's SystemExit fails its frame only
-            why = f"{type(error).__name__}: {error}"
-            message = f"correction {describe(correction)}: {why}"
-            raise CorrectionError(message) from error
+            message = f"correction {describe(correction)}: {type(error).__name__}"
+            raise CorrectionError(f"{message}: {error}") from error
         if changed is guarded:
             continue
         notes.steps.append(describe(correction))

@@ -114,9 +114,7 @@ class Cast(PixelCorrection):
         if block.size and low <= block.min().item() and block.max().item() <= high:
             return block.astype(dtype), 0
         if block.dtype.kind == "f":
-            block = block.astype(
-                np.float64
-            )  # float32 does not hold the limits of int32
+            block = block.astype(np.float64)  # which holds the limits of int32
         else:
             lowest, highest = integer_limits(block.dtype)
             low, high = max(low, lowest), min(high, highest)

@@ -50,8 +50,8 @@ MAX_RUNS = 100
 MAX_SHOWN = 3
 """Runs that did not fit, and are listed in the message."""
 
-CACHED = 4
-"""Prepared images that are kept for a run: one for each detector, and the next."""
+CACHED = 8
+"""Prepared images that are kept for a run, as one for each of several detectors."""
 
 COMPARED = {
     "exposure": ("exposure", "acquire_time", "count_time", "integration_time"),

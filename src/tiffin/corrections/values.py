@@ -16,6 +16,7 @@ from tiffin.corrections.arithmetic import (
     check_exact_in_float64,
     check_real,
     overflow_refused,
+    row_blocks,
 )
 from tiffin.corrections.base import PixelCorrection
 from tiffin.corrections.checks import (
@@ -59,9 +60,12 @@ class Scale(PixelCorrection):
     def _apply(self, image: np.ndarray, _notes: Notes) -> np.ndarray:
         size = check_exact_in_float64(image).dtype.itemsize
         wanted = np.dtype("f4" if size <= 2 else "f8")
+        result = np.empty(image.shape, wanted)
         with overflow_refused(wanted, "a result"):
-            scaled = image.astype(np.float64) * self.factor + self.offset
-            return scaled.astype(wanted, copy=False)
+            for rows in row_blocks(image.shape):
+                block = image[rows].astype(np.float64)
+                result[rows] = block * self.factor + self.offset
+        return result
 
 
 @dataclass(frozen=True, slots=True)
