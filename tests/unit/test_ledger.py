@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tiffin.engine import Ledger, lean
+from tiffin.engine import Ledger, slim
 from tiffin.errors import ReadError
 from tiffin.frames import FrameId
 from tiffin.records import Record
@@ -145,7 +145,7 @@ def test_errors_in_a_circle_are_no_trap():
     one, other = ValueError(np.zeros(10**5)), KeyError("b")
     one.__cause__, other.__context__ = other, one
 
-    lean(one)
+    slim(one)
 
     assert len(str(one)) < 1000
     assert one.__cause__ is other
@@ -157,7 +157,7 @@ def test_notes_of_an_error_are_kept_short():
     error.add_note("a short one")
     error.add_note("a" * 10**6)
 
-    lean(error)
+    slim(error)
 
     assert error.__notes__[0] == "a short one"
     assert len(error.__notes__[1]) < 20_000

@@ -34,7 +34,7 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export import RunCorrections, provenance
+from tiffin.export import RunCorrections, provenance_of
 from tiffin.frames import Frame, images_in, whole
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
@@ -467,7 +467,9 @@ class LiveTiffExporter:
         saved, notes = len(self.filenames), Notes()
         try:
             image = self._correcting(image, frame, notes)
-            self._metadata = provenance(notes)  # for the hook, whose arguments are old
+            self._metadata = provenance_of(
+                notes
+            )  # for the hook, whose arguments are old
             self._save_image(image, str(path))
         except TiffinError as error:
             self._fail(frame, error, path)

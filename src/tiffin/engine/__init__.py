@@ -2,7 +2,6 @@
 
 from tiffin.engine.claims import Claims, folded
 from tiffin.engine.interrupts import Interrupts
-from tiffin.engine.lean import lean
 from tiffin.engine.ledger import Ledger, Place
 from tiffin.engine.manifest import SCHEMA, Manifest
 from tiffin.engine.manifest_reader import (
@@ -14,6 +13,7 @@ from tiffin.engine.manifest_reader import (
 from tiffin.engine.patience import Patience
 from tiffin.engine.pool import Pool
 from tiffin.engine.retry import Retries
+from tiffin.engine.slim_errors import slim
 
 __all__ = [
     "FOLDER",
@@ -28,7 +28,7 @@ __all__ = [
     "Pool",
     "Retries",
     "folded",
-    "lean",
+    "slim",
     "manifests_in",
     "read_manifest",
 ]

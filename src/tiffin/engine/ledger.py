@@ -8,8 +8,8 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from tiffin.engine.forks import renew_in_child
-from tiffin.engine.lean import lean
 from tiffin.engine.run_records import Place, RunRecords, in_frame_order
+from tiffin.engine.slim_errors import slim
 from tiffin.records import Report, Reports, Totals
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Ledger:
         """
         error = record.error
         if error is not None:
-            lean(error)
+            slim(error)
         with self._lock:
             if if_planned and not self.is_planned(place):
                 return False

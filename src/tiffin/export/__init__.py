@@ -18,7 +18,7 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.provenance import provenance
+from tiffin.export.provenance import provenance_of
 from tiffin.export.run_corrections import RunCorrections
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Pipeline",
     "RunCorrections",
-    "provenance",
+    "provenance_of",
     "raise_first",
     "replay",
 ]

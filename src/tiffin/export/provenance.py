@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiffin.corrections import Notes
 
-__all__ = ["provenance"]
+__all__ = ["provenance_of"]
 
 
-def provenance(notes: Notes) -> dict[str, Any]:
+def provenance_of(notes: Notes) -> dict[str, Any]:
     """Return how an image was corrected, for the metadata of its file.
 
     Parameters
@@ -26,7 +26,7 @@ def provenance(notes: Notes) -> dict[str, Any]:
     Examples
     --------
     >>> from tiffin.corrections import Notes
-    >>> provenance(Notes(steps=["Bin(n=2)"]))
+    >>> provenance_of(Notes(steps=["Bin(n=2)"]))
     {'corrections': ['Bin(n=2)']}
     """
     if not notes.steps:

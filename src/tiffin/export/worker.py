@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.corrections import Notes
-from tiffin.engine import lean
+from tiffin.engine import slim
 from tiffin.errors import (
     CorrectionError,
     ExistsError,
@@ -20,7 +20,7 @@ from tiffin.errors import (
 )
 from tiffin.export.existing_files import ExistingFiles
 from tiffin.export.listing import Listing
-from tiffin.export.provenance import provenance
+from tiffin.export.provenance import provenance_of
 from tiffin.export.publisher import caused_by
 from tiffin.records import Record
 
@@ -170,7 +170,7 @@ class Worker:
         try:
             images = wanted[0].frame.images()
         except NotYetError as error:
-            lean(error)  # it stays for a while, and would keep files open
+            slim(error)  # it stays for a while, and would keep files open
             return [(page, error) for page in wanted]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             for page in wanted:
@@ -233,7 +233,7 @@ class Worker:
         try:
             self._put(page, images, lines)
         except NotYetError as error:
-            lean(error)
+            slim(error)
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(page, error)
@@ -242,7 +242,7 @@ class Worker:
     def _put(self, page: Page, images: Images, lines: Lines) -> None:
         notes = Notes()
         image = self._image(page.frame, images, notes)
-        buffers = self._writer.buffers(image, provenance(notes))
+        buffers = self._writer.buffers(image, provenance_of(notes))
         done = Record.of(
             page.frame,
             "written",

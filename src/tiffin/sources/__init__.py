@@ -5,9 +5,9 @@ them, documents) and gives an iterable of ``(name, document)`` that can be gone 
 twice. All sniffing of versions and types is here.
 """
 
-from tiffin.sources.open_source import ADDRESSES, Documents, open_source
 from tiffin.sources.run_finder import RunFinder
 from tiffin.sources.selection import Selection, documents_of_runs, select_runs
+from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_run import Via
 from tiffin.sources.tiled_search import connect, find_runs
 from tiffin.sources.tiled_server import TIMEOUT

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
 from tiffin.sources.document_file import TruncatedError
-from tiffin.sources.open_source import Documents, as_source_errors, open_source
 from tiffin.sources.selection import documents_of_runs
+from tiffin.sources.source_types import Documents, as_source_errors, open_source
 from tiffin.sources.tiled_search import distance_from, starts_near
 from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 from tiffin.start_document import start_time

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
-from tiffin.sources.open_source import Documents
+from tiffin.sources.source_types import Documents
 from tiffin.start_document import equal_values, get_nested, start_time
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tiffin.writers.checksums import (
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.protocol import Writer
-from tiffin.writers.publish import dated, publish
+from tiffin.writers.publishing import dated, publish
 from tiffin.writers.tiff_series import (
     WRITABLE,
     TiffWriter,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tiffin.errors import TiffinError
 
-__all__ = ["lean"]
+__all__ = ["slim"]
 
 LONGEST = 10_000
 """Text and bytes that an error may keep [characters]."""
@@ -17,7 +17,7 @@ MOST_NOTES = 10
 SMALL = (bool, int, float, complex, PurePath, type(None))
 
 
-def lean(error: BaseException) -> None:
+def slim(error: BaseException) -> None:
     """Drop what an error holds beside its message: tracebacks, arrays, other objects.
 
     The same is done with its causes, its contexts and the members of a group; they may
@@ -26,7 +26,7 @@ def lean(error: BaseException) -> None:
     Examples
     --------
     >>> error = ValueError(bytearray(10**6), "too large")
-    >>> lean(error)
+    >>> slim(error)
     >>> [len(str(argument)) for argument in error.args]
     [10001, 9]
     """
