@@ -49,6 +49,8 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
 }
 
+PLURALS = {"a path in quotes": "paths in quotes", "a whole number": "whole numbers"}
+
 
 def settings_error(
     error: ValidationError, hints: Mapping[str, Any], what: str = "setting"
@@ -84,7 +86,7 @@ def describe_type(hint: Any) -> str:
     Examples
     --------
     >>> describe_type(Literal["error", "skip"] | None), describe_type(list[int])
-    ("one of 'error' or 'skip'", 'a list of a whole number')
+    ("one of 'error' or 'skip'", 'a list of whole numbers')
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -93,7 +95,9 @@ def describe_type(hint: Any) -> str:
         return f"one of {_either(map(repr, inner))}"
     if origin in (list, tuple):
         item = describe_type(inner[0])
-        return item if item.startswith("one of") else f"a list of {item}"
+        if item.startswith("one of"):
+            return item
+        return f"a list of {PLURALS.get(item, item)}"
     if origin in (Union, UnionType):
         kinds = [each for each in inner if each is not NoneType]
         if float in kinds:  # whole numbers are numbers

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tiffin.axes import Axes
 from tiffin.corrections import Cast, Correction, DarkSubtract
@@ -58,8 +58,8 @@ class Settings(BaseModel):
     """The streams to export; None (in the shell --all-streams) means all."""
 
     existing: Annotated[types.Existing, Option()] = "error"
-    """What to do where a file exists already. ``unique`` adds a number to the new
-    file's name, as in ``7_001-2.tif``. ``resume`` keeps the files that the manifest
+    """What to do if a file already exists. ``unique`` adds a number to the new file's
+    name, as in ``7_001-2.tif``. ``resume`` keeps the files that the manifest
     lists and that are intact, and writes those that are missing or damaged."""
 
     dry_run: Annotated[types.Flag, Option(short="-n")] = False
@@ -75,8 +75,8 @@ class Settings(BaseModel):
     """Convert to this dtype; a frame with a value that it can't hold fails."""
 
     corrections: Annotated[types.Corrections, RESUME] = ()
-    """Those of `tiffin.corrections`, or functions ``(image, frame) -> image``, in the
-    order in which they act."""
+    """Corrections of `tiffin.corrections`, or functions ``(image, frame) -> image``, in
+    the order in which they act."""
 
     save: Annotated[types.Kinds, Option(metavar="KINDS", kind=list[str])] = ("sub",)
     """Which images are written where a dark is subtracted: the subtracted one
@@ -96,7 +96,7 @@ class Settings(BaseModel):
     """The first number of ``{frame}`` and ``{i}``."""
 
     repeats: Annotated[types.Repeats, RESUME, Option()] = "last"
-    """Which take of a point to export, where a paused plan took it again with the same
+    """Which take of a point to export, if a paused plan took it again with the same
     ``seq_num``: the ``last``, the ``first``, or ``all``, for which the template needs
     ``{frame}`` or ``{event.uid}``."""
 
@@ -117,8 +117,8 @@ class Settings(BaseModel):
         Option(metavar="[FIELD=]NAMES", kind=list[str]),
     ] = None
     """The names of an array's last axes, where its shape alone does not show rows and
-    columns: ``yxc``, ``cyx``, ``tyx``, or a mapping of fields to such names. ``y`` are
-    rows, ``x`` columns, ``c`` samples of a colour; all others count images."""
+    columns: ``yxc``, ``cyx``, ``tyx``, or a mapping of fields to such names. ``y`` is
+    rows, ``x`` columns, ``c`` samples of a colour; any other axis counts images."""
 
     root_map: Annotated[Any, Option(metavar="OLD=NEW", kind=dict[str, str])] = None
     """Where files recorded on another mount are on this machine: recorded beginning of
@@ -149,7 +149,7 @@ class Settings(BaseModel):
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Every reader takes zlib and LZW, few take zstd."""
 
-    level: Annotated[int | None, Option()] = None
+    level: Annotated[int | None, Field(strict=True), Option()] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
 
     checksum: Annotated[types.Checksum, Option()] = "crc32"
@@ -185,12 +185,12 @@ class Settings(BaseModel):
 
     stop_timeout: Annotated[types.Seconds | None, LIVE] = None
     """Live: how long a stop document may wait for the run's files, and an event for
-    memory. Then the plan goes on, and the export in the background; ``wait`` waits for
-    it. None: without limit [s]."""
+    memory. Then the plan continues, and so does the export, in the background; ``wait``
+    waits for it. None: no limit [s]."""
 
     keep_reports: Annotated[types.Count | None, LIVE] = None
-    """Live: how many reports of ended runs keep their records; older ones have counts
-    only. None: all."""
+    """Live: how many reports of ended runs keep their records; older reports have only
+    counts. None: all."""
 
     compare: Annotated[types.Flag, INTERNAL] = False
     """Write nothing; compare each file with what would be written."""
