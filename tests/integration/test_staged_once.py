@@ -137,8 +137,8 @@ def datum_documents(n):
 
 
 def caches(assembler):
-    datums, stream_datums = assembler._datums, assembler._stream_datums
-    return datums.resources, datums.datums, stream_datums.resources
+    events, stream_datums = assembler._events, assembler._stream_datums
+    return events.resources, events.datums, stream_datums.resources
 
 
 def assembled(assembler, documents):

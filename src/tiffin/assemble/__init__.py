@@ -1,8 +1,7 @@
-"""Turn documents into frames, without reading a pixel.
+"""Turn documents into frames, without reading pixels.
 
-The `Assembler` keeps interleaved runs apart. There is a module for each generation of
-documents: ``events`` (images in the event itself), ``datums`` (resources and datums),
-``stream_datums`` (stream resources and stream datums); `older` knows earlier layouts.
+The `Assembler` (`router`) keeps interleaved runs apart. Each generation of documents
+has its module: `events`, `datums`, `stream_datums`.
 """
 
 from tiffin.assemble.data_keys import DeclaredImages, axis_hints
@@ -12,13 +11,13 @@ from tiffin.assemble.lookahead import LateDocuments, skip_repeated_runs
 from tiffin.assemble.router import Assembler
 
 __all__ = [
-    "DeclaredImages",
     "Assembler",
+    "DeclaredImages",
     "LateDocuments",
     "ListDtypes",
-    "skip_repeated_runs",
-    "estimate_nbytes",
     "axis_hints",
-    "replace_images",
     "copy_document",
+    "estimate_nbytes",
+    "replace_images",
+    "skip_repeated_runs",
 ]

@@ -141,17 +141,9 @@ class MissingArray:
 
 
 def replace_images(name: str, doc: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """Return an event or event page without its images, whose frames then fail.
+    """Return an event or event page without its images: the frames fail with `reason`.
 
     Other documents are returned unchanged.
-
-    Parameters
-    ----------
-    name : str
-        What the document is, such as ``"event"``.
-    doc : mapping
-    reason : str
-        The error message of the frames.
     """
     data = doc.get("data")
     if not isinstance(data, Mapping) or name not in ("event", "event_page"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +10,15 @@ import numpy as np
 
 from tiffin.assemble.data_keys import declared_dtype
 from tiffin.assemble.documents import MissingArray, array_shape, estimate_nbytes
-from tiffin.assemble.list_images import (
-    ListDtypes,
-    cast_advice,
-    cast_list,
-    list_to_array,
-)
+from tiffin.assemble.list_images import ListPixels
 from tiffin.axes import Hints, place
 from tiffin.dtypes import refuse_masked
-from tiffin.errors import DtypeError, ReadError
+from tiffin.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.assemble.list_images import FieldKey
+    from tiffin.assemble.list_images import FieldKey, ListDtypes
 
 __all__ = ["inline_pixels"]
 
@@ -34,20 +29,8 @@ def inline_pixels(
     dtypes: ListDtypes,
     key: FieldKey,
     hints: Hints,
-) -> _ArrayPixels | _ListPixels:
-    """Return the pixels of a value in an event.
-
-    Parameters
-    ----------
-    value : array or nested list, shape (..., rows, columns)
-    data_key : mapping
-        The field's part of the descriptor.
-    dtypes : ListDtypes
-        Chooses the dtype of lists for which none is declared.
-    key : tuple
-        Run, stream and field.
-    hints : Hints
-        What is known of the array's axes.
+) -> ArrayPixels | ListPixels:
+    """Return the pixels of an array or nested list of shape (..., rows, columns).
 
     Raises
     ------
@@ -58,79 +41,47 @@ def inline_pixels(
     """
     if not isinstance(value, (list, tuple)):
         refuse_masked(value)
-        return _ArrayPixels(value, hints)
-    if value and isinstance(value[0], np.ndarray):
-        found = {(np.shape(item), getattr(item, "dtype", None)) for item in value}
-        if len(found) > 1:
-            got = " and ".join(f"{dtype}{list(shape)}" for shape, dtype in found)
-            message = f"arrays in a list must have one shape and dtype, not {got}"
-            raise ReadError(message)
-        return _ArrayPixels(np.stack(value), hints)
-    declared = declared_dtype(data_key)
-    if declared is None:
-        dtypes.see(key, value, data_key.get("dtype_numpy"))
-    return _ListPixels(value, hints, declared, dtypes, key)
+    elif value and isinstance(value[0], np.ndarray):
+        value = _stack(value)
+    else:
+        declared = declared_dtype(data_key)
+        if declared is None:
+            dtypes.see(key, value, data_key.get("dtype_numpy"))
+        shape, hints = _image_axes_last(array_shape(value) or (), hints)
+        nbytes = estimate_nbytes(value)
+        return ListPixels(value, shape, hints, nbytes, declared, dtypes, key)
+    shape, hints = _image_axes_last(tuple(map(int, value.shape)), hints)
+    in_memory = isinstance(value, (np.ndarray, MissingArray))
+    nbytes = value.nbytes if in_memory else 0
+    return ArrayPixels(value, shape, hints, nbytes, np.dtype(value.dtype))
 
 
 @dataclass(slots=True, eq=False)
-class _ArrayPixels:
+class ArrayPixels:
     """An array, or something that gives one when it is sliced."""
 
     array: Any
+    shape: tuple[int, ...] | None
     hints: Hints
-    shape: tuple[int, ...] | None = field(init=False)
-    dtype: np.dtype | None = field(init=False)
-    held: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        shape = tuple(map(int, self.array.shape))
-        self.shape, self.hints = _images_first(shape, self.hints)
-        self.dtype = np.dtype(self.array.dtype)
-        in_memory = isinstance(self.array, (np.ndarray, MissingArray))
-        self.held = self.array.nbytes if in_memory else 0
+    held: int
+    dtype: np.dtype | None
 
     def open(self) -> Any:
+        """Return the array."""
         return self.array.read() if isinstance(self.array, MissingArray) else self.array
 
 
-@dataclass(slots=True, eq=False)
-class _ListPixels:
-    """Nested lists."""
-
-    values: Any
-    hints: Hints
-    declared: np.dtype | None
-    dtypes: ListDtypes
-    key: FieldKey
-    shape: tuple[int, ...] | None = field(init=False)
-    held: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        shape = array_shape(self.values) or ()
-        self.shape, self.hints = _images_first(shape, self.hints)
-        self.held = estimate_nbytes(self.values)
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        # Looked up each time: a survey of later images may change it.
-        return self.declared or self.dtypes.dtype(self.key)
-
-    def open(self) -> np.ndarray:
-        array, dtype = list_to_array(self.values), self.dtype
-        if dtype is None:
-            return array
-        try:
-            return cast_list(self.values, array, dtype)
-        except DtypeError as error:
-            if self.declared:
-                message = f"the descriptor says {dtype}, but {error}"
-            else:
-                message = f"{error}{cast_advice(array, dtype)}"
-            raise DtypeError(message) from None
+def _stack(arrays: list[Any] | tuple[Any, ...]) -> np.ndarray:
+    found = {(np.shape(array), getattr(array, "dtype", None)) for array in arrays}
+    if len(found) > 1:
+        got = " and ".join(f"{dtype}{list(shape)}" for shape, dtype in found)
+        message = f"arrays in a list must have one shape and dtype, not {got}"
+        raise ReadError(message)
+    return np.stack(arrays)
 
 
 @lru_cache(256)  # the events of a field have one shape
-def _images_first(
+def _image_axes_last(
     shape: tuple[int, ...], hints: Hints
 ) -> tuple[tuple[int, ...], Hints]:
     """Return an array's shape with image axes last, and hints of where they are."""

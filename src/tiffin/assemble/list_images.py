@@ -16,7 +16,9 @@ from tiffin.errors import DtypeError, ReadError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FieldKey", "ListDtypes", "cast_list", "list_to_array"]
+    from tiffin.axes import Hints
+
+__all__ = ["FieldKey", "ListDtypes", "ListPixels"]
 
 logger = logging.getLogger("tiffin")
 
@@ -99,8 +101,41 @@ class ListDtypes:
         return choice.dtype
 
 
-def list_to_array(values: Any) -> np.ndarray:
-    """Return an array of exactly the numbers in nested lists."""
+@dataclass(slots=True, eq=False)
+class ListPixels:
+    """Nested lists of numbers."""
+
+    values: Any
+    shape: tuple[int, ...] | None
+    hints: Hints
+    held: int
+    declared: np.dtype | None
+    dtypes: ListDtypes
+    key: FieldKey
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The dtype of the images; a survey of later images may change it."""
+        return self.declared or self.dtypes.dtype(self.key)
+
+    def open(self) -> np.ndarray:
+        """Return an array of exactly the numbers in the lists."""
+        array, dtype = _to_array(self.values), self.dtype
+        if dtype is None:
+            return array
+        try:
+            cast = cast_exactly(array, dtype)
+            if array.dtype.kind == dtype.kind == "f" and dtype.itemsize < 8:
+                _check_no_rounding(self.values, array, dtype)
+        except DtypeError as error:
+            message = f"the descriptor says {dtype}, but {error}"
+            if not self.declared:
+                message = f"{error}{_advice(array, dtype)}"
+            raise DtypeError(message) from None
+        return cast
+
+
+def _to_array(values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
         if array.dtype == object:  # null among numbers becomes NaN
@@ -119,15 +154,7 @@ def list_to_array(values: Any) -> np.ndarray:
     return array
 
 
-def cast_list(values: Any, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Cast the array of nested lists exactly."""
-    cast = cast_exactly(array, dtype)
-    if array.dtype.kind == dtype.kind == "f" and dtype.itemsize < 8:
-        _check_no_rounding(values, array, dtype)
-    return cast
-
-
-def cast_advice(array: np.ndarray, dtype: np.dtype) -> str:
+def _advice(array: np.ndarray, dtype: np.dtype) -> str:
     """Name a dtype for an array that can't be cast to `dtype`."""
     if array.dtype.kind == "f" and dtype.kind in "iu":
         return "; dtype='float64' holds them"
@@ -141,7 +168,7 @@ def cast_advice(array: np.ndarray, dtype: np.dtype) -> str:
 def _dtype_of_list(values: Any) -> np.dtype | None:
     """Return the dtype that one image needs; None if it can't be read or is empty."""
     try:
-        array = list_to_array(values)
+        array = _to_array(values)
     except (ReadError, DtypeError):
         return None
     if not array.size:

@@ -23,14 +23,9 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True, slots=True)
 class LateDocuments:
-    """Documents that a name may use, and that come after the frames.
+    """Documents that a name may use, and that come after the frames, by run uid.
 
-    Attributes
-    ----------
-    stops : mapping
-        Run uid → stop document.
-    baselines : mapping
-        Run uid → data of the first baseline event.
+    A baseline is the data of the first baseline event.
     """
 
     stops: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

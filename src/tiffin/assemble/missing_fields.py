@@ -18,18 +18,9 @@ __all__ = ["missing_fields"]
 def missing_fields(
     run: OpenRun, fields: Names, streams: Names
 ) -> list[tuple[str | None, FieldError]]:
-    """Return an error for each requested field that had no image.
+    """Return each requested field that had no image, and why.
 
-    Parameters
-    ----------
-    run : OpenRun
-    fields, streams : tuple of str or None
-        What was requested; None means all.
-
-    Returns
-    -------
-    list of (str or None, FieldError)
-        None instead of a field means that the run has no image at all.
+    None instead of a field means that the run has no image at all.
     """
     if fields is None:
         if not run.found:

@@ -26,31 +26,19 @@ __all__ = [
 ]
 
 MAX_DOCUMENTS = 10_000
-"""Limit for the documents of ended runs.
+MAX_NBYTES = 10 * 2**20
+"""Limits for the documents of ended runs, by number and memory [bytes].
 
 A detector that is staged once for many runs has its resource in the first run only. A
-detector that is read without a trigger repeats a datum of the run before. The document
-is then a few, at most a few thousand, documents back.
+detector that is read without a trigger repeats a datum of the run before.
 """
-
-MAX_NBYTES = 10 * 2**20
-"""Limit for the memory of these documents [bytes]."""
 
 
 class DocumentCache:
-    """Documents by uid.
+    """Documents by uid: all of open runs, and the last used ones of ended runs.
 
-    All documents of open runs are kept. Of ended runs, the last used ones are kept.
-
-    Parameters
-    ----------
-    max_documents : int
-        How many documents of ended runs are kept.
-    max_nbytes : int
-        Limit for their memory. The newest is kept whatever its size [bytes].
-    single_use : bool
-        Treat a document as one of an ended run once it was used. A run may have
-        millions of datums, and few are used twice.
+    With `single_use`, a document that was used counts as one of an ended run: a run may
+    have millions of datums, and few are used twice.
     """
 
     def __init__(
@@ -120,7 +108,7 @@ class DocumentCache:
         self._ended_nbytes += nbytes
         while len(self._ended) > self._max_documents or (
             self._ended_nbytes > self._max_nbytes and len(self._ended) > 1
-        ):
+        ):  # the newest is kept whatever its size
             _, (_, nbytes) = self._ended.popitem(last=False)
             self._ended_nbytes -= nbytes
 

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from event_model import unpack_datum_page
 
-from tiffin.assemble.data_keys import DeclaredImages
-from tiffin.assemble.datums import Datums
+from tiffin.assemble.data_keys import DeclaredImages, FieldSelection
 from tiffin.assemble.documents import without_images
 from tiffin.assemble.events import Events
-from tiffin.assemble.field_selection import FieldSelection
 from tiffin.assemble.legacy_documents import unpack_bulk_datum
 from tiffin.assemble.list_images import ListDtypes
 from tiffin.assemble.lookahead import BASELINE, LateDocuments, unpack_events
@@ -46,15 +44,12 @@ class Assembler:
 
     Parameters
     ----------
-    fields : tuple of str or None
-        None means every field that holds images. May be changed between documents.
-    streams : tuple of str or None
-        None means every stream.
+    fields, streams : tuple of str or None
+        What to select; None means every field with images, and every stream.
     dtypes : ListDtypes, optional
         Chooses the dtype of lists for which none is declared.
     join_events : bool
-        Whether a stream datum waits for its event, because a name or a correction uses
-        the event's data.
+        Whether a stream datum waits for its event, whose data somebody uses.
     axes : Axes, optional
         What the user says of arrays' axes.
     roots : RootMap, optional
@@ -62,8 +57,8 @@ class Assembler:
     late_documents : LateDocuments, optional
         What a replay has looked up beforehand.
     corrected : bool
-        Whether corrections, other than a cast, act on the images. Images that can't be
-        written as TIFF are then not refused, because they may change.
+        Whether corrections, other than a cast, may turn images that can't be written
+        as TIFF into some that can. Otherwise such images are refused.
     cast : numpy.dtype, optional
         What images are cast to.
     counts : dict, optional
@@ -107,8 +102,7 @@ class Assembler:
         self._late_documents = late_documents or LateDocuments()
         self._runs = Runs()
         self._pending = pending = PendingFrames()
-        self._datums = Datums(selection, pending, roots)
-        self._events = Events(selection, dtypes or ListDtypes(), self._datums)
+        self._events = Events(selection, pending, dtypes or ListDtypes(), roots)
         self._stream_datums = StreamDatums(
             selection, pending, join_events=join_events, roots=roots, counts=counts
         )
@@ -163,7 +157,7 @@ class Assembler:
 
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
-        self._datums.close()
+        self._events.close()
         self._stream_datums.close()
 
     def declared_images(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
@@ -199,10 +193,10 @@ class Assembler:
             self._warn_once(doc["run_start"], message)
 
     def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._datums.add_resource(doc, self._runs.owner(doc))
+        return self._events.add_resource(doc, self._runs.owner(doc))
 
     def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._datums.add_datum(doc, self._runs.owner(doc))
+        return self._events.add_datum(doc, self._runs.owner(doc))
 
     def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
         return self._stream_datums.add_resource(doc, self._runs.owner(doc))
@@ -281,7 +275,7 @@ class Assembler:
             frame_id = FrameId(run.uid, field=field)
             yield Frame(id=frame_id, start=run.start, problem=problem)
         self._runs.end(run)
-        self._datums.end_run(run.uid)
+        self._events.end_run(run.uid)
         self._stream_datums.end_run(run.uid)
 
 

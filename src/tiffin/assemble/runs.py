@@ -28,45 +28,28 @@ UNNAMED = "primary"
 class OpenRun:
     """The documents of one run that later ones refer to, and the count of its frames.
 
-    Attributes
-    ----------
-    start, stop : mapping
-        The documents; `stop` is empty unless a replay has looked ahead.
-    baseline : mapping
-        The data of the first event of the stream ``baseline``, once it is known.
-    number_repeats : bool
-        Whether a retake gets its own running numbers, not those of the first take.
-    descriptors : dict
-        Descriptor uid → descriptor, of all streams.
-    found, absent : set
-        The fields that events had, and those that events should have had.
-    seq_nums : dict
-        Stream → the seq_nums of its events and stream datums.
-    streamed : dict
-        (stream, field) → the seq_nums of its stream datums.
-    events : dict
-        (stream, seq_num) → its events, of which a retake is one more.
-    takes : Counter
-        (stream, field, seq_num, stream resource) → number of stream datums.
+    In these mappings, a stream is its name.
     """
 
     start: Mapping[str, Any]
-    stop: Mapping[str, Any] = field(default_factory=dict)
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    number_repeats: bool = False
-    descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    found: set[str] = field(default_factory=set)
-    absent: set[str] = field(default_factory=set)
+    stop: Mapping[str, Any] = field(default_factory=dict)  # if a replay looked ahead
+    baseline: Mapping[str, Any] = field(default_factory=dict)  # data of its first event
+    number_repeats: bool = False  # whether a retake has running numbers of its own
+    descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by uid
+    found: set[str] = field(default_factory=set)  # fields that events had
+    absent: set[str] = field(default_factory=set)  # fields that events lacked
+    # Stream → the seq_nums of its events and stream datums.
     seq_nums: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # (stream, field) → the seq_nums of its stream datums.
     streamed: dict[tuple[str, str], set[int]] = field(
         default_factory=lambda: defaultdict(set)
     )
+    # (stream, seq_num) → its events, of which a retake is one more.
     events: dict[tuple[str, int], list[Mapping[str, Any]]] = field(default_factory=dict)
+    # (stream, field, seq_num, stream resource) → number of stream datums.
     takes: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _numbers: dict[tuple[str, str, int, str | None], range] = field(
-        default_factory=dict
-    )
+    _numbers: dict[tuple[str | int | None, ...], range] = field(default_factory=dict)
     _digests: set[bytes] = field(default_factory=set)
 
     @property
@@ -95,17 +78,8 @@ class OpenRun:
     ) -> Iterator[Frame]:
         """Yield the frames of one event and field, or one frame with the problem.
 
-        Parameters
-        ----------
-        descriptor, event : mapping
-        name : str or None
-            The field, None if it is not known.
-        pixels : Pixels or TiffinError
-            Where the images come from, or why there are none.
-        numbers : range, optional
-            The running numbers, if they are taken already.
-        source : str, optional
-            The uid of the stream resource.
+        `numbers` are their running numbers, if these are taken already; `source` is the
+        uid of a stream resource.
         """
         if name is not None:
             (self.absent if isinstance(pixels, NoImageError) else self.found).add(name)
@@ -128,9 +102,7 @@ class OpenRun:
             )
         if not numbers:
             shape = list(pixels.shape or ())
-            message = (
-                f"event {event['seq_num']} holds no image of {name!r}: shape {shape}"
-            )
+            message = f"event {seq_num} holds no image of {name!r}: shape {shape}"
             yield Frame(id=event_id, problem=NoImageError(message), **context)
         for i, number in enumerate(numbers):
             frame_id = FrameId(*event_id[:4], i)

@@ -21,9 +21,7 @@ from tiffin.readers import AssetPixels, Assets, RootMap, event_shape, find_reade
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy as np
-
-    from tiffin.assemble.field_selection import FieldSelection
+    from tiffin.assemble.data_keys import FieldSelection
     from tiffin.assemble.references import PendingFrames
     from tiffin.assemble.runs import OpenRun
     from tiffin.axes import Hints
@@ -40,16 +38,7 @@ MAX_CACHED = 1000
 class StreamDatums:
     """Makes the frames of stream datums, and owns the files that are open for them.
 
-    Parameters
-    ----------
-    selection : FieldSelection
-    pending : PendingFrames
-    join_events : bool
-        Whether a stream datum waits for its event.
-    roots : RootMap, optional
-        For files recorded on another mount.
-    counts : dict, optional
-        (run, stream resource) → number of events, shared with other assemblers.
+    See `Assembler` for the parameters.
     """
 
     def __init__(
@@ -65,7 +54,8 @@ class StreamDatums:
         self._pending = pending
         self._join_events = join_events
         self._assets = Assets(roots)
-        self._cache: dict[str, _Cached] = {}
+        # Stream resource uid → resource, data key, and what both say of the axes.
+        self._cache: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Hints]] = {}
         self._owns_counts = counts is None
         self._counts = {} if counts is None else counts
         self.resources = DocumentCache()
@@ -201,28 +191,24 @@ class StreamDatums:
         name: str,
         data_key: Mapping[str, Any],
     ) -> AssetPixels:
-        key = run.uid, str(resource["uid"])
-        cached = self._cache.get(key[1])
-        if (
-            cached is None
-            or cached.resource is not resource
-            or cached.data_key is not data_key
-        ):
+        uid = str(resource["uid"])
+        cached = self._cache.get(uid)
+        if cached is None or cached[0] is not resource or cached[1] is not data_key:
             find_reader(resource["mimetype"])  # raises if no reader is registered
             hints = self._selection.hints(name, data_key)
             sizes = event_shape(hints.sizes, resource.get("parameters") or {})
             hints = replace(hints, sizes=sizes, scan=_scan_shape(run.start))
-            dtype = declared_dtype(data_key)
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
-            cached = self._cache[key[1]] = _Cached(resource, data_key, hints, dtype)
+            cached = self._cache[uid] = resource, data_key, hints
+        hints, key = cached[2], (run.uid, uid)
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=cached.hints.shape,
-            dtype=cached.dtype,
-            hints=cached.hints,
+            shape=hints.shape,
+            dtype=declared_dtype(data_key),
+            hints=hints,
             events=lambda: self._counts.get(key, 0),
         )
 
@@ -235,15 +221,6 @@ class _Point(NamedTuple):
     resource: str
     event_index: int
     seq_num: int
-
-
-class _Cached(NamedTuple):
-    """What all indices of a stream resource have in common."""
-
-    resource: Mapping[str, Any]
-    data_key: Mapping[str, Any]
-    hints: Hints
-    dtype: np.dtype | None
 
 
 def _scan_shape(start: Mapping[str, Any]) -> tuple[int, ...]:
