@@ -7,7 +7,7 @@ import re
 from functools import partial
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tiffin.axes import place
 from tiffin.errors import NotYetError, ReadError, TiffinError
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.axes import Hints
+    from tiffin.readers.hdf5 import Hdf5Rows
+    from tiffin.readers.image_files import Pages
     from tiffin.readers.rows import Asset, RawImage, Rows
 
 __all__ = [
     "FileSequence",
-    "Pages",
-    "SingleFile",
     "file_name",
     "jpeg_rows",
     "npy_rows",
@@ -43,65 +43,6 @@ _PERCENT = re.compile(r"%s|%[-+#0 ]*\d{0,3}(?:\.\d{1,3})?d")
 _SPEC = re.compile(r"(?:.?[<>=^])?[-+ ]?#?0?\d{0,3}[,_]?d?")
 
 
-class Pages(Protocol):
-    """What a file holds: images of one shape."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of a page, samples last."""
-        ...
-
-    @property
-    def colour(self) -> bool:
-        """Whether the last axis holds the samples of a colour."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def read(self, page: int) -> np.ndarray:
-        """Read one page."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
-
-
-class SingleFile:
-    """The pages of one file; row k is page k."""
-
-    def __init__(self, path: Path, pages: Pages) -> None:
-        self._path = path
-        self._pages = pages
-        self.colour = pages.colour
-
-    def __len__(self) -> int:
-        return len(self._pages)
-
-    def row_shape(self, row: int) -> tuple[int, ...]:
-        """Return the shape of one image."""
-        self._require(row)
-        return self._pages.shape
-
-    def read(self, row: int) -> np.ndarray:
-        """Read one image."""
-        self._require(row)
-        return self._pages.read(row)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._pages.close()
-
-    def _require(self, row: int) -> None:
-        refuse_negative(row, self._path)
-        if row >= len(self._pages):
-            message = (
-                f"{self._path} holds {len(self._pages)} image(s), number {row + 1} is "
-                f"not there (yet)"
-            )
-            raise NotYetError(message)
-
-
 class FileSequence:
     """Numbered files of equally many pages; row k is the k-th page of them all.
 
@@ -112,13 +53,16 @@ class FileSequence:
     """
 
     def __init__(
-        self, asset: Asset, open_file: Callable[[Path], Pages], template: str = ""
+        self,
+        asset: Asset,
+        open_file: Callable[[Path], Pages | Hdf5Rows],
+        template: str = "",
     ) -> None:
         self._asset = asset
         self._open_file = open_file
         self._template = str(asset.parameters.get("template") or template)
         self._uris = [str(uri) for uri in asset.parameters.get("uris") or ()]
-        self._files: OpenFileCache[Pages] = OpenFileCache(2)
+        self._files: OpenFileCache[Pages | Hdf5Rows] = OpenFileCache(2)
         self._files_per_event: int | None = None
         self._pages_per_file = 0
         self._rows_per_event = 0
@@ -155,7 +99,7 @@ class FileSequence:
         """Close the files."""
         self._files.close()
 
-    def _page(self, row: int) -> tuple[Pages, int]:
+    def _page(self, row: int) -> tuple[Pages | Hdf5Rows, int]:
         self._ensure_measured()
         number, page = divmod(row, self._pages_per_file)
         pages = self._file(number)
@@ -196,7 +140,7 @@ class FileSequence:
             return NotYetError(f"{message}: it is not complete (yet)")
         return ReadError(f"{message}: it is not known which of them are an event's")
 
-    def _check(self, number: int, pages: Pages) -> None:
+    def _check(self, number: int, pages: Pages | Hdf5Rows) -> None:
         count, expected = len(pages), self._pages_per_file
         if count == expected and len(pages.shape) == len(self._shape):
             return
@@ -209,7 +153,7 @@ class FileSequence:
             raise NotYetError(f"{message}: it is not like the others (yet)")
         raise ReadError(message)
 
-    def _file(self, number: int) -> Pages:
+    def _file(self, number: int) -> Pages | Hdf5Rows:
         return self._files.get(
             number, lambda: self._open_file(self._existing_path(number))
         )
@@ -323,10 +267,12 @@ def _rows(
 
     if template or _is_sequence(asset):
         return FileSequence(asset, open_file, template)
-    return SingleFile(asset.path, open_file(asset.path))
+    return open_file(asset.path)
 
 
-def _images_in_page(pages: Pages, hints: Hints) -> tuple[int, tuple[int, ...]]:
+def _images_in_page(
+    pages: Pages | Hdf5Rows, hints: Hints
+) -> tuple[int, tuple[int, ...]]:
     """Return how many images a page holds, and the shape of one."""
     shape = pages.shape
     if len(shape) < 3:

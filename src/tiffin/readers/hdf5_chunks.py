@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,30 +36,31 @@ UNDECODED = {"u": (1, 2, 4), "i": (1, 2, 4), "f": (4, 8)}
 """Kinds and sizes of numbers that may be written without decoding [bytes]."""
 
 
+@dataclass(slots=True, eq=False)
 class Chunk:
-    """A chunk of which images are cut, decoded once for all of them."""
+    """A chunk of which images are cut, decoded once for all of them.
 
-    def __init__(
-        self,
-        data: Any,
-        nbytes: int,
-        dtype: np.dtype,
-        where: str,
-        *,
-        shuffled: bool = False,
-        deflated: bool = True,
-    ) -> None:
-        self.data = data
-        self.nbytes = nbytes
-        self.dtype = dtype
-        self.codec = "zlib" if deflated else None
-        self._where = where
-        self._shuffled = shuffled
-        self._lock = threading.Lock()
-        self._decoded = None if deflated else data
+    `nbytes` are the bytes of its shape.
+    """
+
+    data: Any
+    nbytes: int
+    dtype: np.dtype
+    where: str
+    shuffled: bool = False
+    deflated: bool = True
+    _lock: Any = field(default_factory=threading.Lock)
+    _decoded: Any = None
+
+    @property
+    def codec(self) -> str | None:
+        """The codec of its bytes, as `Encoded` names it."""
+        return "zlib" if self.deflated else None
 
     def decoded(self) -> Any:
         """Decode it; raise `NotYetError` if it does not give the bytes of its shape."""
+        if not self.deflated:
+            return self.data
         with self._lock:
             if self._decoded is None:
                 self._decoded = self._decode()
@@ -69,11 +70,11 @@ class Chunk:
         decoded = inflate(self.data, self.nbytes)
         if decoded is None:
             message = (
-                f"{self._where} can't be decoded (yet): it does not give the "
+                f"{self.where} can't be decoded (yet): it does not give the "
                 f"{self.nbytes} bytes of its shape"
             )
             raise NotYetError(message)
-        if self._shuffled:
+        if self.shuffled:
             planes = np.frombuffer(decoded, "u1").reshape(self.dtype.itemsize, -1)
             decoded = planes.T.tobytes()
         return decoded
@@ -176,14 +177,8 @@ class Chunks:
         size = self._filters.chunk_bytes
         if mask or not (self._deflated or len(data) == size):
             return None
-        return Chunk(
-            data,
-            size,
-            self._dtype,
-            self._filters.where,
-            shuffled=self._shuffled,
-            deflated=self._deflated,
-        )
+        where, shuffled = self._filters.where, self._shuffled
+        return Chunk(data, size, self._dtype, where, shuffled, self._deflated)
 
 
 def _is_plain_dtype(dataset: Any) -> bool:

@@ -10,7 +10,6 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,12 @@ from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.hdf5_files import Hdf5File, find_linked, raw_files
 from tiffin.readers.hdf5_filters import Filters
+from tiffin.readers.hdf5_virtual import virtual_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from tiffin.readers.hdf5_virtual import SourcePlace, VirtualMapping
 
 __all__ = ["WrittenRows"]
 
@@ -72,8 +74,6 @@ class WrittenRows:
         stop = min(stop, int(self._dataset.shape[0]))
         if self._sources is not None:
             return self._sources.why_missing(first, stop)
-        if stop <= self._complete_rows:
-            return None
         if self._dataset.chunks is None:
             return self._why_contiguous_missing()
         if not self._counted:
@@ -186,22 +186,21 @@ class VirtualSources:
         self._path = Path(dataset.file.filename)
         self._allowed, self._depth = allowed, depth
         self._open: OpenFileCache[_Source] = OpenFileCache()
-        self._mappings: list[_Mapping] = []
-        self._by_row: dict[int, list[_Mapping]] = defaultdict(list)
-        for source in dataset.virtual_sources():
-            mapping = _Mapping(
-                source.file_name,
-                source.dset_name,
-                _selection(source.vspace),
-                _selection(source.src_space),
-            )
+        self._mappings: list[VirtualMapping] = []
+        self._by_row: dict[int, list[VirtualMapping]] = defaultdict(list)
+        for mapping in virtual_mappings(dataset):
             if mapping.here.size == 1:  # there may be thousands
                 self._by_row[mapping.here.start].append(mapping)
             else:
                 self._mappings.append(mapping)
         try:
-            self._open_unlimited()
-            self._axes = int(dataset.ndim)  # for this HDF5 opens the sources itself
+            # HDF5 opens the sources of unlimited datasets when it is asked for a shape.
+            for mapping in self._mappings:
+                if None in (mapping.here.size, mapping.there.size):
+                    with suppress(NotYetError):
+                        for place in mapping.files():
+                            self._source(place)
+            self._axes = int(dataset.ndim)
         except BaseException:
             self.close()
             raise
@@ -227,15 +226,7 @@ class VirtualSources:
         """Close the files."""
         self._open.close()
 
-    def _open_unlimited(self) -> None:
-        """Check what HDF5 opens when asked for the shape of an unlimited dataset."""
-        for mapping in self._mappings:
-            if mapping.here.size is None or mapping.there.size is None:
-                with suppress(NotYetError):
-                    for place in mapping.files():
-                        self._source(place)
-
-    def _places(self, first: int, stop: int) -> Iterable[list[_Place]]:
+    def _places(self, first: int, stop: int) -> Iterable[list[SourcePlace]]:
         """Return where each row lies; for a single image, where all of it lies."""
         if self._axes < 3:  # its rows are lines, between whose sources may be gaps
             lines = itertools.chain(self._mappings, *self._by_row.values())
@@ -249,7 +240,7 @@ class VirtualSources:
             for row in range(first, stop)
         )
 
-    def _why_place_missing(self, place: _Place) -> str | None:
+    def _why_place_missing(self, place: SourcePlace) -> str | None:
         try:
             source = self._source(place)
             first, stop = source.rows(place, self._axes)
@@ -261,7 +252,7 @@ class VirtualSources:
             return f"its source {name} holds {source.length} rows only (yet)"
         return reason and f"its source {name}: {reason}"
 
-    def _source(self, place: _Place) -> _Source:
+    def _source(self, place: SourcePlace) -> _Source:
         def open_source() -> _Source:
             file = self._file
             if place.file != ".":  # which means this file
@@ -271,16 +262,6 @@ class VirtualSources:
             )
 
         return self._open.get((place.file, place.dataset), open_source)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A row of a source; without `row`, any of `span`, or else of all rows."""
-
-    file: str
-    dataset: str
-    row: int | None = None
-    span: tuple[int, int] | None = None
 
 
 class _Source:
@@ -302,7 +283,7 @@ class _Source:
     def length(self) -> int:
         return int(self.dataset.shape[0]) if self._axes else 1
 
-    def rows(self, place: _Place, axes: int) -> tuple[int, int]:
+    def rows(self, place: SourcePlace, axes: int) -> tuple[int, int]:
         """Return the first row that a place needs, and the one after the last."""
         if place.row is not None and axes == self._axes:
             return place.row, place.row + 1
@@ -311,96 +292,3 @@ class _Source:
     def close(self) -> None:
         self.written.close()
         self._file.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """Selected rows: `count` blocks of `block` rows, `stride` apart.
-
-    `count` is None if there is no end.
-    """
-
-    start: int
-    stride: int
-    count: int | None
-    block: int
-
-    @property
-    def size(self) -> int | None:
-        return None if self.count is None else self.count * self.block
-
-    @property
-    def span(self) -> tuple[int, int] | None:
-        return None if not self.size else (self.start, self.row(self.size - 1) + 1)
-
-    def position(self, row: int) -> int | None:
-        """Return how many selected rows come before this one; None if it is not one."""
-        number, inside = divmod(row - self.start, self.stride)
-        if row < self.start or inside >= self.block:
-            return None
-        if self.count is not None and number >= self.count:
-            return None
-        return number * self.block + inside
-
-    def row(self, position: int) -> int:
-        number, inside = divmod(position, self.block)
-        return self.start + number * self.stride + inside
-
-
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    """Where some rows of a virtual dataset lie."""
-
-    file: str
-    dataset: str
-    here: _Selection
-    there: _Selection
-
-    @property
-    def _is_numbered(self) -> bool:
-        """Whether each block lies in a file of its own."""
-        return "%b" in self.file + self.dataset
-
-    def find(self, row: int) -> _Place | None:
-        """Return where a row lies; None if this mapping does not have it."""
-        position, size = self.here.position(row), self.here.size
-        if position is None:
-            return None
-        number = 0
-        if self._is_numbered:
-            number, position = divmod(position, self.here.block)
-            size = self.here.block
-        same = self.there.size in (None, size)
-        return self.place(self.there.row(position) if same else None, number)
-
-    def files(self) -> Iterator[_Place]:
-        """Return all sources: one, or numbered ones without end."""
-        numbers = itertools.count() if self._is_numbered else range(1)
-        return (self.place(None, number) for number in numbers)
-
-    def place(self, row: int | None, number: int | None = None) -> _Place:
-        file, dataset = self.file, self.dataset
-        if number is not None:
-            file = file.replace("%b", str(number))
-            dataset = dataset.replace("%b", str(number))
-        return _Place(file, dataset, row, self.there.span)
-
-
-def _selection(space: Any) -> _Selection:
-    """Return which rows a dataspace selects, along its first axis."""
-    import h5py
-
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        # For a source, the size may be recorded nowhere.
-        size = next(iter(space.get_simple_extent_dims()), None)
-        return _Selection(0, 1, size, 1)
-    if space.is_regular_hyperslab():
-        start, stride, count, block = (int(n[0]) for n in space.get_regular_hyperslab())
-        if block == h5py.h5s.UNLIMITED:
-            return _Selection(start, 1, None, 1)
-        if count == 1:
-            return _Selection(start, block, 1, block)
-        endless = count == h5py.h5s.UNLIMITED
-        return _Selection(start, stride, None if endless else count, block)
-    low, high = (int(n[0]) for n in space.get_select_bounds())
-    return _Selection(low, 1, high - low + 1, 1)

@@ -12,21 +12,14 @@ import numpy as np
 from tiffin.axes import Hints, place
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
 from tiffin.readers.file_checks import check_image_size, open_regular
+from tiffin.readers.rows import refuse_negative
 from tiffin.readers.tiff_checks import JPEG, check_page, check_page_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = [
-    "ArrayPages",
-    "NpyPages",
-    "TiffPages",
-    "read_jpeg",
-    "read_npy",
-    "read_tiff",
-    "tiff_samples",
-]
+__all__ = ["Pages", "read_jpeg", "read_npy", "read_tiff", "tiff_samples"]
 
 LIBRARY_ERRORS = (
     OSError,
@@ -42,42 +35,72 @@ LIBRARY_ERRORS = (
 """What libraries raise for broken files."""
 
 
-class ArrayPages:
-    """The images of a file, in memory."""
+class Pages:
+    """The images of one file, each read when it is asked for; row k is page k.
 
-    def __init__(self, array: np.ndarray, *, colour: bool = False) -> None:
-        self._array = array
+    All have the same shape; `colour` tells whether its last axis holds samples.
+    """
+
+    def __init__(
+        self, path: Path, count: int, shape: tuple[int, ...], *, colour: bool = False
+    ) -> None:
+        self._path = path
+        self._count = count
+        self.shape = shape
         self.colour = colour
-        self.shape: tuple[int, ...] = array.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def read(self, page: int) -> np.ndarray:
-        """Return one image."""
-        image: np.ndarray = self._array[page]
-        return image
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class TiffPages:
-    """The pages of a TIFF, each read when it is asked for."""
-
-    def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
-        self._path, self._file, self._announced = path, file, announced
-        self._tiff, first = _open_tiff(file, path)
-        self._count = len(self._tiff.pages)
-        check_page(first, file, path, announced)
-        self.colour = _is_colour(first)
-        self.shape: tuple[int, ...] = _shape_in_order(first)
 
     def __len__(self) -> int:
         return self._count
 
-    def read(self, page: int) -> np.ndarray:
-        """Read one page, in its own dtype."""
+    def row_shape(self, row: int) -> tuple[int, ...]:
+        """Return the shape of one image."""
+        self._require(row)
+        return self.shape
+
+    def read(self, row: int) -> np.ndarray:
+        """Read one image."""
+        self._require(row)
+        return self._read(row)
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def _read(self, page: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _require(self, row: int) -> None:
+        refuse_negative(row, self._path)
+        if row >= self._count:
+            message = (
+                f"{self._path} holds {self._count} image(s), number {row + 1} is not "
+                f"there (yet)"
+            )
+            raise NotYetError(message)
+
+
+class ArrayPages(Pages):
+    """Images in memory: (images, rows, columns), and samples if they have colour."""
+
+    def __init__(self, path: Path, array: np.ndarray, *, colour: bool = False) -> None:
+        super().__init__(path, len(array), array.shape[1:], colour=colour)
+        self._array = array
+
+    def _read(self, page: int) -> np.ndarray:
+        image: np.ndarray = self._array[page]
+        return image
+
+
+class TiffPages(Pages):
+    """The pages of a TIFF."""
+
+    def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
+        self._file, self._announced = file, announced
+        self._tiff, first = _open_tiff(file, path)
+        check_page(first, file, path, announced)
+        shape, colour = _shape_in_order(first), _is_colour(first)
+        super().__init__(path, len(self._tiff.pages), shape, colour=colour)
+
+    def _read(self, page: int) -> np.ndarray:
         with _reported_errors("TIFF", self._path):
             tiff_page: Any = self._tiff.pages[page]
             _check_samples(tiff_page, self._path)
@@ -98,23 +121,25 @@ class TiffPages:
         self._file.close()
 
 
-class NpyPages:
-    """The images of an NPY file in C order, all leading axes as one."""
+class NpyPages(Pages):
+    """The images of an NPY file in C order, all leading axes as one.
 
-    colour = False
+    The file must stand at the first image. A page has `axes` axes: more than 2 if those
+    of an image are not the last two.
+    """
 
     def __init__(
-        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, axes: int
+        self,
+        file: BinaryIO,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        axes: int,
     ) -> None:
+        super().__init__(path, math.prod(shape[:-axes]), shape[-axes:])
         self._file, self._dtype, self._start = file, dtype, file.tell()
-        self._count = math.prod(shape[:-axes])
-        self.shape = shape[-axes:]
 
-    def __len__(self) -> int:
-        return self._count
-
-    def read(self, page: int) -> np.ndarray:
-        """Read one image."""
+    def _read(self, page: int) -> np.ndarray:
         count = math.prod(self.shape)
         self._file.seek(self._start + page * count * self._dtype.itemsize)
         data = self._file.read(count * self._dtype.itemsize)
@@ -125,7 +150,7 @@ class NpyPages:
         self._file.close()
 
 
-def read_tiff(path: Path, announced: int = 0) -> TiffPages:
+def read_tiff(path: Path, announced: int = 0) -> Pages:
     """Open a TIFF; `announced` numbers an image has, or 0 if unknown."""
     with _opened("TIFF", path) as file:
         return TiffPages(file, path, announced)
@@ -140,7 +165,7 @@ def tiff_samples(path: Path) -> str | None:
         return "first" if _shape_in_order(page) != page.shape else "last"
 
 
-def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
+def read_jpeg(path: Path, announced: int = 0) -> Pages:
     """Read a JPEG, grey or RGB."""
     try:
         from PIL import Image
@@ -158,12 +183,12 @@ def read_jpeg(path: Path, announced: int = 0) -> ArrayPages:
         if image.mode not in ("L", "RGB"):
             raise _colour_error(path, image.mode, len(image.getbands()))
         array = np.asarray(image)
-    return ArrayPages(array[np.newaxis], colour=array.ndim == 3)
+    return ArrayPages(path, array[np.newaxis], colour=array.ndim == 3)
 
 
 def read_npy(
     path: Path, announced: int = 0, hints: Hints | None = None, *, rows: bool = False
-) -> ArrayPages | NpyPages:
+) -> Pages:
     """Open an NPY file, all leading axes as one; `hints` tell which these are.
 
     With `rows`, a page is an entry along the first axis.
@@ -186,11 +211,12 @@ def read_npy(
         check_image_size(path, shape[-axes:], dtype.itemsize, size, announced)
         file.seek(start)
         if not fortran_order:
-            return NpyPages(file, shape, dtype, axes)
+            return NpyPages(file, path, shape, dtype, axes)
         check_image_size(path, shape, dtype.itemsize, size, announced)
         with file:
             data = np.frombuffer(file.read(expected), dtype)
-    return ArrayPages(data.reshape(shape, order="F").reshape(-1, *shape[-axes:]))
+    array = data.reshape(shape, order="F")
+    return ArrayPages(path, array.reshape(-1, *shape[-axes:]))
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
