@@ -101,6 +101,7 @@ class VirtualMapping:
         return (self.place(None, number) for number in numbers)
 
     def place(self, row: int | None, number: int | None = None) -> SourcePlace:
+        """Return the place of a row, in the numbered file of a block."""
         file, dataset = self.file, self.dataset
         if number is not None:
             file = file.replace("%b", str(number))
