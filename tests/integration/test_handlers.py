@@ -63,7 +63,7 @@ def test_an_eigers_images_are_those_of_all_its_data_files(tmp_path, read, spec, 
 
 @pytest.mark.parametrize("suffix", ["", "_1_master.h5"])
 def test_an_eigers_series_may_be_told_by_its_resource(tmp_path, read, suffix):
-    """As crystallographers have it; the path may be the master file's."""
+    """As crystallographers do; the path may be the master file's."""
     path = f"{eiger(tmp_path)}{suffix}"
     run = eiger_run(
         path, spec="AD_EIGER_MX", options={"seq_id": 1}, datum={"data_key": "data"}
@@ -75,7 +75,7 @@ def test_an_eigers_series_may_be_told_by_its_resource(tmp_path, read, suffix):
 
 
 def test_one_image_of_an_eigers_series(tmp_path, read):
-    """A datum may choose it."""
+    """A datum may select one."""
     run = eiger_run(
         eiger(tmp_path), spec="AD_EIGER_SLICE", shape=(6, 9),
         datum={"seq_id": 1, "frame_num": 4},
@@ -88,7 +88,7 @@ def test_one_image_of_an_eigers_series(tmp_path, read):
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_an_eigers_missing_data_file_is_named(tmp_path, read, missing):
-    """Its images fail; those of the others keep their numbers."""
+    """Its images fail; images of the other files keep their numbers."""
     path = eiger(tmp_path, counts={"nimages": 3, "ntrigger": 2})
     (tmp_path / f"e_1_data_{missing:06d}.h5").unlink()
 
@@ -121,7 +121,7 @@ def test_an_eigers_data_file_that_comes_late_is_waited_for(tmp_path, read):
 
 
 def test_images_that_an_eiger_never_wrote_are_noticed(tmp_path):
-    """HDF5 would give zeros."""
+    """HDF5 would return zeros."""
     path = eiger(tmp_path)
     with h5py.File(tmp_path / "e_1_data_000002.h5", "w") as data:
         data.create_dataset("entry/data/data", (2, 6, 9), "u4", chunks=(1, 6, 9))
@@ -135,7 +135,7 @@ def test_images_that_an_eiger_never_wrote_are_noticed(tmp_path):
 
 @pytest.mark.parametrize("triggers", [2, 3])
 def test_several_triggers_in_an_events_place_are_refused(tmp_path, triggers):
-    """A datum does not say which trigger is its own: both numbers are named."""
+    """A datum does not say which trigger is its own: the error names both numbers."""
     images = 6 // triggers
     path = eiger(tmp_path, counts={"nimages": images, "ntrigger": triggers})
 
@@ -175,7 +175,7 @@ def giving(array):
 def test_more_or_fewer_images_than_announced_are_failed_frames(
     tmp_path, register, count, said
 ):
-    """Both numbers are named."""
+    """The error names both numbers."""
     register(giving(np.ones((count, 6, 9), "u2")))
     run = datum_run("x", spec="MINE", shape=(said, 6, 9), events=2, options={"a": 1})
 
@@ -192,7 +192,7 @@ def test_more_or_fewer_images_than_announced_are_failed_frames(
      ((2, 2, 6, 9), (4, 6, 9)), ((2, 6, 9), (9, 6, 0))],
 )  # fmt: skip
 def test_announcements_of_older_devices_are_hints(tmp_path, register, given, said):
-    """S12, S13: images without a number announced, or with an impossible one."""
+    """S12, S13: images without a declared number, or with an impossible one."""
     register(giving(np.ones(given, "u2")))
     run = datum_run("x", spec="MINE", shape=said, events=1, options={"a": 1})
 
@@ -203,7 +203,7 @@ def test_announcements_of_older_devices_are_hints(tmp_path, register, given, sai
 
 
 def test_images_of_a_resources_frames_a_point_are_an_events(tmp_path, register):
-    """Older devices announced one."""
+    """Older devices declared one image."""
     register(giving(np.ones((5, 6, 9), "u2")))
     options = {"frame_per_point": 5}
     run = datum_run("x", spec="MINE", shape=(1, 6, 9), events=1, options=options)
@@ -221,7 +221,7 @@ class Stubborn(BaseException):
 def test_a_plug_in_that_exits_ends_no_more_than_its_frames(
     tmp_path, register, error, when, kind
 ):
-    """At import, when it opens a file, when it reads; its name is told."""
+    """At import, when it opens a file, or when it reads; the error names it."""
 
     def fail(*args, **options):
         raise error
@@ -256,7 +256,7 @@ KEYS = {"TPX_HDF5": "entry/instrument/detector/data"}
 @pytest.mark.parametrize("shape", [(6, 9), (1, 6, 9), (9, 6, 0), ()])
 @pytest.mark.parametrize("door", ["live", "replay", "get_images"])
 def test_a_file_of_a_single_image_is_not_cut_into_rows(tmp_path, spec, shape, door):
-    """B7: point by point, (rows, columns): an image; there is no second one."""
+    """B7: (rows, columns), point by point, is one image; there is no second one."""
     with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
         file.create_dataset(KEYS.get(spec, "entry/data/data"), data=IMAGES[0])
     run = [
@@ -315,7 +315,7 @@ def broken(folder, fault):
 )
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
 def test_what_a_handlers_file_lacks_is_named(tmp_path, spec, fault):
-    """D20: as our own reader does; libraries say "can't open file"."""
+    """D20: as our own reader does, where libraries say "can't open file"."""
     told = broken(tmp_path, fault)
     run = datum_run(
         tmp_path / "a.h5", spec=spec, shape=(1, 6, 9), events=1,
@@ -330,7 +330,9 @@ def test_what_a_handlers_file_lacks_is_named(tmp_path, spec, fault):
 
 @pytest.mark.parametrize("fault", ["never written", "allow_external"])
 def test_files_of_an_image_each_are_looked_at_first(tmp_path, fault):
-    """B7, A4: of AD_HDF5_SINGLE: what HDF5 would make up, or take from elsewhere."""
+    """B7, A4: AD_HDF5_SINGLE files are checked for rows never written and for
+    external data.
+    """
     (tmp_path / "raw").write_bytes(IMAGES[0].tobytes())
     for n in range(2):
         with h5py.File(tmp_path / f"a_{n}.h5", "w") as file:
@@ -361,7 +363,7 @@ def test_files_of_an_image_each_are_looked_at_first(tmp_path, fault):
      ("NPY_SEQ", None), ("IMM", {"frames_per_point": 1}), ("AD_EIGER2", None)],
 )  # fmt: skip
 def test_a_handlers_file_that_is_a_pipe_is_never_waited_for(tmp_path, spec, options):
-    """Those that it names beforehand, and those of resources, are looked at first."""
+    """The files that a handler or a resource names are checked first."""
     for name in ("a_0.tif", "a_0.h5", "a_0.npy", "a", "a_1_master.h5"):
         os.mkfifo(tmp_path / name)
     whole = tmp_path / "a" if spec in ("NPY_SEQ", "IMM", "AD_EIGER2") else tmp_path

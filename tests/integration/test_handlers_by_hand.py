@@ -131,7 +131,7 @@ def partly(path, unwritten, **options):
 def test_chunks_never_written_are_no_images_behind_lazy_arrays(
     tmp_path, read, way, unwritten
 ):
-    """HDF5 makes zeros up when dask, or numpy, asks for them."""
+    """HDF5 would return zeros when dask or numpy read them."""
     partly(tmp_path / "a.h5", unwritten)
     run = datum_run(tmp_path / "a.h5", spec="LAZY")
 
@@ -148,7 +148,7 @@ def by_list(file, rows):
 
 @pytest.mark.parametrize("how", [by_calculating_dask, by_mapping_dask, by_list])
 def test_what_is_calculated_of_rows_never_written_fails_with_them(tmp_path, read, how):
-    """Which images they are in is not known: none is made up, the others fail too."""
+    """Which images depend on them is not known, so all of the event fail."""
     partly(tmp_path / "a.h5", [4])
     run = list(datum_run(tmp_path / "a.h5", spec="LAZY"))
 
@@ -161,7 +161,7 @@ def test_what_is_calculated_of_rows_never_written_fails_with_them(tmp_path, read
 
 
 def test_a_dataset_that_a_handler_gives_is_looked_at(tmp_path, read):
-    """One image an event: the handler gives the dataset itself."""
+    """One image an event, where the handler returns the dataset itself."""
     partly(tmp_path / "a.h5", [4])
     run = datum_run(tmp_path / "a.h5", spec="LAZY", shape=(12, 6, 9), events=1)
 
@@ -173,7 +173,7 @@ def test_a_dataset_that_a_handler_gives_is_looked_at(tmp_path, read):
 
 
 def test_a_lazy_image_that_was_never_written_is_told_with_its_file(tmp_path):
-    """One image alone: the file, the dataset and the reason."""
+    """The error names the file, the dataset and the reason."""
     partly(tmp_path / "a.h5", range(12))
     run = datum_run(tmp_path / "a.h5", spec="LAZY", shape=(6, 9), events=1)
     one = given(lambda file, rows: dask.array.from_array(file[DATASET])[0])
@@ -185,7 +185,7 @@ def test_a_lazy_image_that_was_never_written_is_told_with_its_file(tmp_path):
 
 
 def test_a_lazy_stream_that_gives_more_is_a_failed_frame(tmp_path, read):
-    """It is looked at before HDF5 decodes it, for dask too."""
+    """It is checked before HDF5 decodes it, for dask too."""
     path = tmp_path / "a.h5"
     partly(path, [], compression="gzip")
     with h5py.File(path, "a") as file:
@@ -200,7 +200,7 @@ def test_a_lazy_stream_that_gives_more_is_a_failed_frame(tmp_path, read):
 
 
 def test_a_lazy_image_over_4_gib_is_not_calculated(tmp_path):
-    """No TIFF holds it."""
+    """No TIFF could hold it."""
     partly(tmp_path / "a.h5", [])
     run = datum_run(tmp_path / "a.h5", spec="LAZY")
 
@@ -216,7 +216,7 @@ def test_a_lazy_image_over_4_gib_is_not_calculated(tmp_path):
 
 @pytest.mark.parametrize("template", ["%s%s_%0999999999d.tif", "{:0999999999d}.tif"])
 def test_a_template_of_megabytes_is_refused(tmp_path, template):
-    """A handler would put the number of a file into it."""
+    """A handler would format the number of a file with it."""
     run = list(datum_run(tmp_path / "a", spec="WIDE"))
     resource = next(doc for name, doc in run if name == "resource")
     resource["resource_kwargs"]["template"] = template
@@ -228,7 +228,7 @@ def test_a_template_of_megabytes_is_refused(tmp_path, template):
 
 @pytest.mark.parametrize("lack", ["never written", "cut", "raw"])
 def test_one_file_an_image_is_looked_at(tmp_path, read, lack):
-    """AD_HDF5_SINGLE: what was never written, and what lies elsewhere."""
+    """AD_HDF5_SINGLE: rows never written and external data are found."""
     (tmp_path / "secret").write_bytes(bytes(200))
     for k in range(12):
         with h5py.File(tmp_path / f"a_{k}.h5", "w") as file:
@@ -251,7 +251,7 @@ def test_one_file_an_image_is_looked_at(tmp_path, read, lack):
 
 @pytest.mark.parametrize("door", ["export", "live", "images", "process", "compat"])
 def test_every_door_takes_handlers(tmp_path, read, door):
-    """A spec that nobody registers, and one that is registered already."""
+    """For a spec that nobody registers, and for one that is registered already."""
     for spec, first in (("MINE", 0), ("AD_HDF5", 100)):
         made = FRAMES[0] + first
         handlers = {spec: lambda path, **_: lambda point_number: made[np.newaxis]}  # noqa: B023

@@ -62,7 +62,7 @@ def feed(exporter, images=IMAGES, scan_id=1):
 def test_a_disk_that_does_not_answer_gives_the_plan_back(
     tmp_path, disk, caplog, monkeypatch
 ):
-    """C13: after stop_timeout the plan goes on; it is said, and wait() waits."""
+    """C13: after stop_timeout the plan goes on with a warning; wait() still waits."""
     monkeypatch.setattr(patience, "SAY_AFTER", 0.1)
     hung = disk()
     exporter = ImageExporter(
@@ -88,7 +88,7 @@ def test_a_disk_that_does_not_answer_gives_the_plan_back(
 
 
 def test_a_run_engine_gets_its_plan_back(tmp_path, disk, RE, img):
-    """C13: the same with a RunEngine; the next plan is exported as ever."""
+    """C13: the same with a RunEngine; the next plan is exported as usual."""
     hung = disk(lambda frame: frame.start["scan_id"] == 1)
     exporter = ImageExporter(
         NAME, directory=tmp_path, corrections=[hung], stop_timeout=0.5, workers=2
@@ -111,7 +111,7 @@ def test_a_run_engine_gets_its_plan_back(tmp_path, disk, RE, img):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_hangs_is_waited_for_once(tmp_path, disk, workers):
-    """C13: later runs do not pay again for frames that hang, nor wait behind them."""
+    """C13: later runs neither wait again for frames that hang nor queue after them."""
     hung = disk(lambda frame: frame.start["scan_id"] == 1)
     exporter = ImageExporter(
         NAME, directory=tmp_path, corrections=[hung], stop_timeout=1, workers=workers
@@ -131,7 +131,7 @@ def test_what_hangs_is_waited_for_once(tmp_path, disk, workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_images_that_find_no_memory_fail_and_the_plan_goes_on(tmp_path, disk, workers):
-    """C13: the hand-over waits only while the budget is full, and not for ever."""
+    """C13: an event waits only while the memory budget is full, and not for ever."""
     hung = disk()
     exporter = ImageExporter(
         NAME,
@@ -159,7 +159,7 @@ def test_images_that_find_no_memory_fail_and_the_plan_goes_on(tmp_path, disk, wo
 
 @pytest.mark.parametrize("nested", [IMAGES.tolist(), [[[1, 2], [3, 4]]] * 3])
 def test_lists_that_find_no_memory_fail_too(tmp_path, disk, nested):
-    """C13: images in lists take memory as well."""
+    """C13: images in lists count towards the budget as well."""
     hung = disk()
     exporter = ImageExporter(
         NAME, directory=tmp_path, corrections=[hung], stop_timeout=0.3, memory=1
@@ -175,7 +175,7 @@ def test_lists_that_find_no_memory_fail_too(tmp_path, disk, nested):
 
 @pytest.mark.parametrize("where", ["stop", "wait", "event", "process"])
 def test_ctrl_c_ends_the_waiting_at_once(tmp_path, disk, where, request):
-    """C13: whatever is waited for, in a loop of one's own or in `process`."""
+    """C13: whatever waits, in the user's own loop or in `process`."""
     hung = disk()
     exporter = ImageExporter(
         NAME,
@@ -204,7 +204,7 @@ def test_ctrl_c_ends_the_waiting_at_once(tmp_path, disk, where, request):
 
 
 def test_ctrl_c_ends_a_replay_that_hangs(tmp_path, disk, request, monkeypatch):
-    """C13: what has begun gets a few seconds, then it is left alone."""
+    """C13: writes under way get a few seconds, then the replay returns."""
     monkeypatch.setattr(pool, "GRACE", 0.5)
     hung = disk()
     timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -224,7 +224,7 @@ def test_ctrl_c_ends_a_replay_that_hangs(tmp_path, disk, request, monkeypatch):
 
 
 def test_ctrl_c_ends_waiting_for_a_source(tmp_path, request):
-    """A pipe, or a server, that never gives the next document."""
+    """Also where a pipe or a server never gives the next document."""
     path = tmp_path / "a.jsonl"
     os.mkfifo(path)
     writer = os.open(path, os.O_RDWR)
@@ -245,7 +245,7 @@ def test_ctrl_c_ends_waiting_for_a_source(tmp_path, request):
 
 
 def test_an_interpreter_exits_whatever_hangs(tmp_path):
-    """C13: a worker that hangs does not keep a session from ending."""
+    """C13: a worker that hangs does not keep a session from exiting."""
     code = f"""
 import time, numpy as np, tiffin
 from tests.integration.test_streams import stream_run
@@ -270,7 +270,7 @@ print(*exporter.reports.values())
 @pytest.mark.parametrize("how_often", [1, 10**6])
 @pytest.mark.parametrize("which", ["tiffin-exporter", "tiffin-writer", "tiffin"])
 def test_no_thread_to_be_had_costs_no_plan(tmp_path, monkeypatch, which, how_often):
-    """C14: once or always; nothing is raised, nothing hangs, nothing is lost."""
+    """C14: once or always, nothing is raised, hangs or is lost."""
     start, left = threading.Thread.start, [how_often]
 
     def refuse(thread):
@@ -291,7 +291,7 @@ def test_no_thread_to_be_had_costs_no_plan(tmp_path, monkeypatch, which, how_oft
 
 
 def test_closing_while_documents_come_loses_none(tmp_path):
-    """C14: another thread may close; what comes later begins anew."""
+    """C14: another thread may close; later documents start anew."""
     exporter = ImageExporter(NAME, directory=tmp_path)
     over = threading.Event()
 
@@ -313,7 +313,7 @@ def test_closing_while_documents_come_loses_none(tmp_path):
 
 
 def test_events_behind_a_close_fail(tmp_path):
-    """C14: a run that was closed in its midst is not ok, and says why."""
+    """C14: a run that was closed midway is not ok, and says why."""
     exporter = ImageExporter(NAME, directory=tmp_path)
     run = [*run_of({"img": IMAGES}, scan_id=1)]
     for name, doc in run[:3]:
@@ -331,7 +331,7 @@ def test_events_behind_a_close_fail(tmp_path):
 
 
 def test_a_timeout_that_is_none_is_refused(tmp_path):
-    """A typing error in a setting is told at once."""
+    """A wrong setting is an error at once."""
     with pytest.raises(tiffin.errors.SettingsError, match="stop_timeout"):
         ImageExporter(NAME, directory=tmp_path, stop_timeout=-1)
     with pytest.raises(tiffin.errors.SettingsError, match="keep_reports"):
@@ -339,7 +339,7 @@ def test_a_timeout_that_is_none_is_refused(tmp_path):
 
 
 def test_no_thread_for_late_files_fails_their_frames(tmp_path, monkeypatch):
-    """C14: what can't be tried again later is not waited for."""
+    """C14: without a thread to retry, late files are not waited for."""
     start = threading.Thread.start
 
     def refuse(thread):

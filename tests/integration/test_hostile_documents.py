@@ -40,7 +40,7 @@ def exporters(folder):
 
 
 def test_named_tuples_in_metadata_do_not_end_the_plan(RE, img, tmp_path):
-    """Metadata may hold any tuple, and the exporter copies it."""
+    """Metadata may hold any tuple; the exporter copies it."""
     for exporter in exporters(tmp_path):
         RE(count([img], 2), exporter, roi=Roi([1, 2], [3, 4]))
 
@@ -51,7 +51,7 @@ def test_named_tuples_in_metadata_do_not_end_the_plan(RE, img, tmp_path):
 @pytest.mark.parametrize("document", [None, 5, [], {"data": 3}])
 @pytest.mark.parametrize("name", ["start", "descriptor", "event", "stop"])
 def test_what_is_no_document_is_a_failed_record(tmp_path, name, document):
-    """An exporter never raises what is not the user's own setting."""
+    """An exporter raises only for the user's own wrong settings."""
     for exporter in exporters(tmp_path):
         exporter(name, document)
         exporter.finish()
@@ -61,7 +61,7 @@ def test_what_is_no_document_is_a_failed_record(tmp_path, name, document):
 
 @pytest.mark.parametrize("fields", [None, "img"])
 def test_a_field_that_no_event_holds_is_a_failure(run, tmp_path, fields):
-    """S16: never seen in the whole run is no empty success, live and replayed."""
+    """S16: a field that no event of the run has is a failure, live and replayed."""
     for name, doc in run:
         if name == "event":
             del doc["data"]["img"]
@@ -79,7 +79,7 @@ def test_a_field_that_no_event_holds_is_a_failure(run, tmp_path, fields):
 
 
 def test_a_run_given_twice_is_exported_once(run, tmp_path):
-    """B10: documents whose uid is known are the same documents."""
+    """B10: documents with a known uid are the same documents."""
     report = tiffin.export([run, run], NAME, directory=tmp_path / "out")
 
     assert report.ok
@@ -99,7 +99,7 @@ class Broken:
 
 
 def test_a_store_that_fails_is_a_failed_record_and_the_others_go_on(run, tmp_path):
-    """Every problem of a run is a failed record; good runs beside it are exported."""
+    """The problem is one failed record; good runs beside it are exported."""
     other = run_of({"img": IMAGES}, scan_id=8)
 
     report = tiffin.export(
@@ -129,7 +129,7 @@ def test_a_store_that_fails_is_a_failed_record_and_the_others_go_on(run, tmp_pat
 def test_a_document_that_lacks_something_is_a_failed_record(
     run, tmp_path, name, lacks, instead
 ):
-    """Nothing raw comes out, whatever a document lacks."""
+    """No raw KeyError is raised, whatever a document lacks."""
     damaged = next(doc for kind, doc in run if kind == name)
     del damaged[lacks]
     damaged.update(instead)
@@ -181,7 +181,9 @@ def without_stop():
 
 @pytest.mark.parametrize("described", [True, False])
 def test_processing_a_run_without_stop_ends_and_looks_once(tmp_path, described):
-    """A replay of an old run looks once; what was never described is reported."""
+    """A replay of an old run looks for files once, and reports what was never
+    described.
+    """
     documents = without_stop()
     if not described:
         del documents[3]
@@ -195,7 +197,7 @@ def test_processing_a_run_without_stop_ends_and_looks_once(tmp_path, described):
 
 
 def test_waiting_for_an_open_run_is_bounded(tmp_path):
-    """It may be the caller who is to end the run: `wait` gives False."""
+    """The caller itself may have to end the run, so `wait` returns False."""
     exporter = ImageExporter(NAME, directory=tmp_path, asset_timeout=0.3)
     feed(exporter, without_stop())
 
@@ -214,7 +216,9 @@ def lists(*frames):
 
 
 def test_lists_become_one_dtype_by_every_way_in(tmp_path, read):
-    """Never chosen frame by frame: the first whole, the second with fractions."""
+    """The dtype is not chosen frame by frame: here whole numbers first, then
+    fractions.
+    """
     run = lists([[1, 2], [3, 4]], [[1.5, 2], [3, 4]])
     image = ImageExporter(NAME, directory=tmp_path / "image")
     old = LiveTiffExporter("img", f"{tmp_path}/live/{NAME}")
@@ -232,7 +236,7 @@ def test_lists_become_one_dtype_by_every_way_in(tmp_path, read):
 
 
 def test_get_images_takes_a_dtype_for_lists():
-    """The dtype= that the message advises."""
+    """It takes the dtype= that the message advises."""
     run = lists([[1, 70000], [3, 4]])
 
     images = tiffin.get_images(run, "img", dtype="uint32")
@@ -243,7 +247,7 @@ def test_get_images_takes_a_dtype_for_lists():
 
 
 def test_arrays_of_several_dtypes_are_no_stack(tmp_path):
-    """No implicit cast, not even by stacking."""
+    """Stacking makes no implicit cast either."""
     run = run_of({"img": IMAGES}, scan_id=7)
     run[2][1]["data"]["img"] = [IMAGES[0], IMAGES[0].astype("f8")]
 
@@ -262,10 +266,7 @@ def numbered(doc, n):
 
 
 def test_ended_runs_leave_little_behind(tmp_path):
-    """S45: one run that never stops does not make the others stay.
-
-    Resources and datums stay a while: see test_staged_once.
-    """
+    """S45: one run that never stops does not keep the others in memory."""
     exporter = ImageExporter(NAME, directory=tmp_path, existing="replace")
     feed(exporter, without_stop()[:2])
     for n in range(2, 20):
@@ -282,19 +283,19 @@ def test_ended_runs_leave_little_behind(tmp_path):
     [{"dry_run": "no"}, {"root_map": 5}, {"fields": 3}, {"timezone": "Mars/Crater"}],
 )
 def test_settings_of_wrong_types_are_refused(run, tmp_path, arguments):
-    """What was got, and what is wanted."""
+    """The error says what was got and what is allowed."""
     with pytest.raises(ValueError, match=next(iter(arguments))):
         tiffin.export(run, NAME, directory=tmp_path, **arguments)
 
 
 def test_the_old_exporter_refuses_a_field_that_is_none():
-    """A list of fields was never taken."""
+    """It takes one field, and never took a list."""
     with pytest.raises(ValueError, match="one field"):
         LiveTiffExporter(["img"], NAME)
 
 
 def test_a_subclass_may_choose_its_field_at_start(run, tmp_path, read):
-    """`self.field` is what is exported."""
+    """`self.field` decides what is exported."""
 
     class Chooses(LiveTiffExporter):
         def start(self, doc):
@@ -309,7 +310,7 @@ def test_a_subclass_may_choose_its_field_at_start(run, tmp_path, read):
 
 
 def test_a_subclass_may_save_under_another_name(run, tmp_path):
-    """The report names the files that are there."""
+    """The report names the files that exist."""
 
     class Renames(LiveTiffExporter):
         def _save_image(self, image, filename):
@@ -325,6 +326,6 @@ def test_a_subclass_may_save_under_another_name(run, tmp_path):
 
 @pytest.mark.parametrize("folder", ["\ud800", "a\0b"])
 def test_a_root_that_no_system_takes_is_refused_at_once(tmp_path, folder):
-    """Half a character, or a NUL: in the constructor, before any beam."""
+    """A lone surrogate or NUL in a path is refused by the constructor."""
     with pytest.raises(SettingsError, match="directory must be a path"):
         ImageExporter(NAME, directory=f"{tmp_path}/{folder}")

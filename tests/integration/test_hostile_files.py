@@ -70,13 +70,13 @@ def looped(path, back_to):
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("back_to", [0, 1, 2])
 def test_pages_that_lead_back_are_noticed(tmp_path, back_to):
-    """To the first page, to another, to itself."""
+    """A page that links to the first page, to another or to itself is an error."""
     with pytest.raises(ReadError, match="leads back to an earlier one"):
         read_tiff(looped(tmp_path / "a.tif", back_to))
 
 
 def test_a_chain_of_pages_that_leaves_the_file_is_not_whole(tmp_path):
-    """Pages behind a broken end are not left out without a word."""
+    """Pages after a broken link are not dropped silently."""
     path = looped(tmp_path / "a.tif", 0)
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(data[4:8])] + struct.pack("<I", 10**6))
@@ -99,7 +99,7 @@ ENCODERS = {
 def test_a_strip_of_another_size_than_its_header_says_fails(
     tmp_path, compression, size
 ):
-    """Neither cut, nor filled up, nor expanded, whatever the codec."""
+    """It is not cut, padded or expanded, whatever the codec."""
     data = ENCODERS[compression](b"\7" * size)
     path = strip_tiff(tmp_path / "a.tif", data, compression=compression)
 
@@ -108,7 +108,7 @@ def test_a_strip_of_another_size_than_its_header_says_fails(
 
 
 def test_a_jpeg_strip_larger_than_its_page_fails(tmp_path):
-    """The stream has a size of its own, which decoders follow."""
+    """A JPEG stream has a size of its own, which decoders follow."""
     data = imagecodecs.jpeg_encode(np.zeros((900, 1000), "u1"))
 
     with pytest.raises(ReadError, match="900 x 1000"):
@@ -125,7 +125,7 @@ CODECS = {
 @pytest.mark.parametrize("shape", [(64, 100), (64, 100, 3)])
 @pytest.mark.parametrize("tile", [None, (32, 48)])
 def test_pages_in_codecs_of_images_are_read(tmp_path, codec, shape, tile):
-    """Where what is lossless is told, to the last number."""
+    """Exactly, where the stream says that it is lossless."""
     rng = np.random.default_rng(5)
     image = rng.integers(0, 255, shape).astype("u1")
     if codec == "webp" and len(shape) == 2:
@@ -150,7 +150,7 @@ def test_pages_in_codecs_of_images_are_read(tmp_path, codec, shape, tile):
 @pytest.mark.parametrize("codec", ["png", "jpeg2000", "lerc"])
 @pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
 def test_pages_of_other_dtypes_in_codecs_of_images_are_read(tmp_path, codec, dtype):
-    """As far as the codec has them."""
+    """Each dtype that the codec supports is read."""
     image = np.arange(6400).reshape(64, 100).astype(dtype)
     if dtype not in {"png": ("u2",), "jpeg2000": ("u2", "i2")}.get(codec, (dtype,)):
         pytest.skip("the codec has no such numbers")
@@ -171,7 +171,7 @@ def test_pages_of_other_dtypes_in_codecs_of_images_are_read(tmp_path, codec, dty
     ids=["larger", "wider", "colour", "uint16"],
 )  # fmt: skip
 def test_an_image_in_a_strip_is_what_the_page_says(tmp_path, codec, wrong):
-    """It is neither expanded, nor cut, nor cast: 300 is no 44."""
+    """It is not expanded, cut or cast: 300 does not become 44."""
     if codec == "jpeg" and wrong.dtype != "u1":
         pytest.skip("JPEG has no such numbers")
     data = getattr(imagecodecs, CODECS[codec])(wrong)
@@ -184,7 +184,7 @@ def test_an_image_in_a_strip_is_what_the_page_says(tmp_path, codec, wrong):
 
 @pytest.mark.parametrize("codec", ["jpegxl", "jpegxr"])
 def test_codecs_that_do_not_tell_are_refused(tmp_path, codec):
-    """The message says which are read."""
+    """The message says which codecs are read."""
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 100), "u1"), compression=codec)
 
     with pytest.raises(ReadError, match="which is not read; deflate"):
@@ -192,7 +192,7 @@ def test_codecs_that_do_not_tell_are_refused(tmp_path, codec):
 
 
 def test_an_image_that_its_bytes_can_hardly_hold_is_not_expanded(tmp_path):
-    """Unless the descriptor announces so large a one: then it is an empty image."""
+    """Unless the descriptor declares an image of that size."""
     path = strip_tiff(
         tmp_path / "a.tif", b"123", rows=BIG, columns=BIG, compression=50000
     )
@@ -204,7 +204,7 @@ def test_an_image_that_its_bytes_can_hardly_hold_is_not_expanded(tmp_path):
 
 @pytest.mark.parametrize("extra", [-1, 1, 10**6])
 def test_an_npy_of_more_or_fewer_bytes_than_its_header_says_fails(tmp_path, extra):
-    """Memory is taken for what is there."""
+    """Memory is allocated only for bytes that exist."""
     np.save(tmp_path / "a.npy", np.zeros((2, 6, 9), "u2"))
     size = (tmp_path / "a.npy").stat().st_size
     os.truncate(tmp_path / "a.npy", size + extra)
@@ -214,7 +214,7 @@ def test_an_npy_of_more_or_fewer_bytes_than_its_header_says_fails(tmp_path, extr
 
 
 def test_an_npy_that_claims_a_terabyte_takes_none(tmp_path):
-    """A header is no promise."""
+    """No memory is allocated for what a header merely claims."""
     array = np.lib.stride_tricks.as_strided(np.zeros(1), (10**6, 10**6), (0, 0))
     with (tmp_path / "a.npy").open("wb") as file:
         header = np.lib.format.header_data_from_array_1_0(array)
@@ -225,7 +225,7 @@ def test_an_npy_that_claims_a_terabyte_takes_none(tmp_path):
 
 
 def test_npy_files_of_either_order(tmp_path):
-    """Columns first, or rows first."""
+    """Fortran order and C order are read."""
     images = np.arange(24, dtype=">u2").reshape(2, 3, 4)
     for order in "CF":
         np.save(tmp_path / "a.npy", np.array(images, order=order))
@@ -245,7 +245,7 @@ def test_a_jpeg_is_read_as_nothing_else(tmp_path):
 
 
 def test_pages_of_a_stack_are_read_one_at_a_time(tmp_path):
-    """A million pages that share one strip take the memory of one."""
+    """A million pages that share one strip need the memory of one."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for k, kind in enumerate(("u2", "f4")):
             tiff.write(np.full((8, 9), k, kind), contiguous=False, metadata=None)
@@ -260,7 +260,7 @@ def test_pages_of_a_stack_are_read_one_at_a_time(tmp_path):
 @pytest.mark.parametrize("template", ["", "a_{:d}"])
 @pytest.mark.parametrize("suffix", MIMETYPES)
 def test_what_is_no_file_is_never_waited_for(tmp_path, suffix, template):
-    """A pipe in a file's place fails its frames at once, and says so."""
+    """A pipe in place of a file fails its frames at once, with the reason."""
     if suffix == "zarr" and template:
         zarr.create_group(tmp_path / "a.zarr")
         (tmp_path / "a.zarr" / "zarr.json").unlink()
@@ -280,7 +280,7 @@ def test_what_is_no_file_is_never_waited_for(tmp_path, suffix, template):
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_zarr_chunk_that_claims_gigabytes_is_not_expanded(tmp_path, version):
-    """A small file, a huge chunk."""
+    """A small file may declare a huge chunk."""
     array = zarr.create_array(
         tmp_path / "a.zarr", shape=(1, BIG, BIG), chunks=(1, BIG, BIG), dtype="u1",
         zarr_format=version,
@@ -310,7 +310,7 @@ ZARR_CODECS = {
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("name", ZARR_CODECS)
 def test_a_zarr_chunk_expands_to_its_shape_only(tmp_path, name, sharded):
-    """What a compressed chunk gives is bounded by its shape, in a shard too."""
+    """A compressed chunk may not expand beyond its shape, in a shard either."""
     version, codec, encoder = ZARR_CODECS[name]
     if sharded and version == 2:
         pytest.skip("version 2 has no shards")
@@ -386,7 +386,7 @@ def exported(path, folder):
 
 @pytest.mark.parametrize("bomb", ZARR_BOMBS)
 def test_no_stream_behind_another_expands(tmp_path, bomb):
-    """All streams of a chunk are counted together, and a filter is no way in."""
+    """All streams of a chunk are counted together, and filters are counted too."""
     metadata, chunk = ZARR_BOMBS[bomb]
     path = zarr_of(tmp_path / "a.zarr", chunk(), **metadata)
 
@@ -401,7 +401,7 @@ def test_no_stream_behind_another_expands(tmp_path, bomb):
 
 
 def test_a_zarr_array_that_is_pickled_runs_nothing(tmp_path, monkeypatch):
-    """Whichever version of Zarr is installed."""
+    """With any version of Zarr."""
     array = types.SimpleNamespace(filters=[numcodecs.Pickle()], compressors=[])
     with pytest.raises(ReadError, match="would run code"):
         check_codecs(tmp_path, array)
@@ -420,7 +420,7 @@ def test_a_zarr_array_that_is_pickled_runs_nothing(tmp_path, monkeypatch):
 
 
 def test_shards_within_shards_are_refused(tmp_path):
-    """What lies in the inner ones is not looked at."""
+    """Nested shards are not read."""
     inner = zarr.codecs.ShardingCodec(chunk_shape=(1, 8, 9))
     outer = zarr.codecs.ShardingCodec(chunk_shape=(1, 8, 9), codecs=[inner])
     array = zarr.create_array(
@@ -436,7 +436,7 @@ def test_shards_within_shards_are_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", ["(-8, -9)", "(True, 72)"])
 def test_the_shape_of_an_npy_file_is_one(tmp_path, shape):
-    """Sizes are whole numbers that are not negative."""
+    """Sizes must be whole numbers that are not negative."""
     head = f"{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}}}".ljust(117)
     path = tmp_path / "a.npy"
     path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head.encode() + b"\n")

@@ -57,7 +57,9 @@ def manifest_of(root, *lines):
 
 @pytest.mark.parametrize("path", ["/SECRET", "../secret", "a/../../secret", "./a", ""])
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, path):
-    """Neither its bytes nor its size are told; the line and the file are."""
+    """The message shows line and manifest, and neither bytes nor size of the file
+    outside.
+    """
     root, secret = tmp_path / "root", tmp_path / "secret"
     secret.write_bytes(b"secret")
     (root / "a").mkdir(parents=True)
@@ -104,7 +106,7 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("bad", BAD_LINES.values(), ids=BAD_LINES)
 def test_a_bad_line_is_told_and_the_others_count(tmp_path, bad):
-    """Whatever it holds: its number is said, and verify goes on."""
+    """Whatever a line holds, its number is reported and verify goes on."""
     (tmp_path / "b.tif").write_bytes(b"x")
     manifest_of(tmp_path, line("b.tif"), bad, line("c.tif"))
 
@@ -116,7 +118,7 @@ def test_a_bad_line_is_told_and_the_others_count(tmp_path, bad):
 
 
 def test_a_line_of_many_megabytes_is_refused(tmp_path):
-    """It is not taken into memory, and the next one counts."""
+    """It is not read into memory, and the next line counts."""
     (tmp_path / "b.tif").write_bytes(b"x")
     manifest_of(tmp_path, b"x" * 9_000_000 + b"\n", line("b.tif"))
 
@@ -129,7 +131,7 @@ def test_a_line_of_many_megabytes_is_refused(tmp_path):
 
 
 def test_kinds_of_lines_of_a_later_tiffin_are_left_out(tmp_path):
-    """So is a line that was torn when its export died."""
+    """So is an incomplete line of an export that was killed."""
     (tmp_path / "b.tif").write_bytes(b"x")
     manifest_of(tmp_path, line("b.tif"), '{"kind": "new"}\n', '{"kind": "fra')
 
@@ -155,7 +157,7 @@ IRREGULAR = [os.mkfifo, os.mkdir, device, bound]
 
 @pytest.mark.parametrize("make", IRREGULAR)
 def test_what_is_no_regular_file_is_not_read(tmp_path, make):
-    """A FIFO, a folder, a device, a socket under a listed name: no hang."""
+    """A FIFO, folder, device or socket under a listed name does not hang."""
     make(tmp_path / "a.tif")
     manifest_of(tmp_path, line("a.tif", b""))
 
@@ -167,7 +169,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, make):
 
 
 def test_links_are_followed_only_where_that_is_asked(tmp_path):
-    """A listed file, or a folder on the way to it, may have become a link."""
+    """A listed file, or a folder on its path, may have become a link."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     outside.mkdir()
     (outside / "a.tif").write_bytes(b"x")
@@ -189,7 +191,9 @@ def test_links_are_followed_only_where_that_is_asked(tmp_path):
 
 @pytest.mark.parametrize("make", IRREGULAR)
 def test_a_manifest_that_is_no_file_is_told(tmp_path, make):
-    """Verify names it, a resume is refused, another export says that it lists none."""
+    """Verify reports it, a resume is refused, another export warns that it can't
+    list its files.
+    """
     run, manifest = exported(tmp_path)
     manifest.unlink()
     make(manifest)
@@ -205,7 +209,9 @@ def test_a_manifest_that_is_no_file_is_told(tmp_path, make):
 
 @pytest.mark.parametrize("what", [".tiffin", "the manifest"])
 def test_a_manifest_is_never_opened_through_a_link(tmp_path, what, caplog):
-    """Neither to read nor to write, with follow_links=True neither; it gives way."""
+    """Neither to read nor to write, also with follow_links=True; the link is
+    replaced.
+    """
     root, outside = tmp_path / "root", tmp_path / "outside"
     run, manifest = exported(root)
     outside.mkdir()
@@ -233,7 +239,7 @@ def test_a_manifest_is_never_opened_through_a_link(tmp_path, what, caplog):
 
 
 def test_a_manifest_is_never_written_through_a_hard_link(tmp_path):
-    """What the other name of a manifest stands for is somebody else's file."""
+    """The other name of a manifest may be somebody else's file."""
     root, victim = tmp_path / "out", tmp_path / "victim"
     run, manifest = exported(root)
     victim.write_bytes(b"no line of a manifest")
@@ -250,7 +256,7 @@ def test_a_manifest_is_never_written_through_a_hard_link(tmp_path):
 
 
 def test_a_folder_of_manifests_that_is_a_link_is_not_read(tmp_path):
-    """Verify says so."""
+    """Verify reports it."""
     exported(tmp_path / "other")
     root = tmp_path / "root"
     root.mkdir()
@@ -287,7 +293,9 @@ def damaged(root):
     ],
 )
 def test_a_resume_never_vouches_for_what_it_can_not_check(tmp_path, old, new):
-    """B8: an unknown checksum or a bad line means: look at the file, and mend it."""
+    """B8: after an unknown checksum or a bad line, the file itself is checked and
+    repaired.
+    """
     run, manifest = exported(tmp_path)
     good = (tmp_path / "2.tif").read_bytes()
     path = damaged(tmp_path)
@@ -306,7 +314,7 @@ def test_a_resume_never_vouches_for_what_it_can_not_check(tmp_path, old, new):
 
 @pytest.mark.parametrize("how", ["its settings are unknown", "others' settings"])
 def test_a_resume_takes_no_file_of_other_settings_for_its_own(tmp_path, how):
-    """What is whole may still be another export's: the frame fails and says so."""
+    """A whole file may belong to another export: the frame fails with that reason."""
     run, manifest = exported(tmp_path)
     if how == "others' settings":
         cast = {"dtype": "float32", "fields": "img"}
@@ -336,7 +344,7 @@ def splits(manifest):
 
 
 def test_an_unknown_checksum_is_written_again(tmp_path):
-    """B8: and the damage is gone."""
+    """B8: and the damaged file is replaced."""
     run, manifest = exported(tmp_path)
     good = (tmp_path / "2.tif").read_bytes()
     path = damaged(tmp_path)
@@ -351,7 +359,7 @@ def test_an_unknown_checksum_is_written_again(tmp_path):
 
 
 def test_megabytes_of_settings_are_told_in_short(tmp_path):
-    """What a manifest says of its settings does not flood a message."""
+    """Long settings of a manifest are shortened in messages."""
     run, manifest = exported(tmp_path)
     manifest.write_text(manifest.read_text().replace(NAME, "x" * 1_000_000, 1))
 
@@ -384,7 +392,7 @@ def test_megabytes_of_settings_are_told_in_short(tmp_path):
     ],
 )
 def test_settings_of_another_type_are_refused(tmp_path, key, value):
-    """Comparing takes no setting from a manifest that an export would not take."""
+    """Comparing accepts only settings that an export would accept."""
     run, manifest = exported(tmp_path)
     head, *rest = manifest.read_text().splitlines(keepends=True)
     told = json.loads(head)
@@ -396,7 +404,7 @@ def test_settings_of_another_type_are_refused(tmp_path, key, value):
 
 
 def test_a_manifest_without_settings_is_refused_by_compare(tmp_path):
-    """No IndexError."""
+    """The error is no IndexError."""
     run, _ = exported(tmp_path / "a")
     manifest_of(tmp_path / "b", line("x"))
 
@@ -423,7 +431,9 @@ FOLDERS = itertools.count()
     max_examples=60, deadline=None, suppress_health_check=[*HealthCheck], database=None
 )
 def test_whatever_a_manifest_says_there_is_an_answer(tmp_path, changes, junk):
-    """`fuzz/manifest.py` in short: no other error than ours, no damage vouched for."""
+    """`fuzz/manifest.py` in short: only errors of ours, and no damaged file called
+    whole.
+    """
     root = tmp_path / str(next(FOLDERS)) / "root"
     run, manifest = exported(root)
     (root.parent / "secret").write_bytes(b"x")
@@ -465,7 +475,7 @@ ODD = ["a\\b", "a\nb", "a\rb", "\\", "a\\nb", "ü.tif", "a\x1b[2Jb", " a ", "*a"
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="needs GNU coreutils")
 def test_checksums_are_what_sha256sum_reads(tmp_path):
-    """Names with a backslash, a newline or a CR are escaped as GNU does."""
+    """Names with a backslash, newline or CR are escaped as GNU does."""
     for name in ODD:
         (tmp_path / name).write_bytes(b"x")
     manifest_of(tmp_path, *map(line, ODD))
@@ -488,7 +498,7 @@ def test_checksums_are_what_sha256sum_reads(tmp_path):
 
 
 def test_control_characters_are_escaped_in_what_is_printed(tmp_path):
-    """Names, reasons and errors of others neither forge lines nor move the cursor."""
+    """Names, reasons and errors can neither forge lines nor move the cursor."""
     evil = "a\x1b]0;owned\x07\nwhole      b\u202e\x9b"
     (tmp_path / evil).write_bytes(b"x")
     manifest_of(
@@ -511,7 +521,7 @@ def test_control_characters_are_escaped_in_what_is_printed(tmp_path):
 
 @pytest.mark.parametrize("command", ["names", "export"])
 def test_control_characters_of_documents_are_escaped_too(tmp_path, command):
-    """A scan's metadata are in error messages and logs; a folder has any name."""
+    """Metadata appears in error messages and logs, and folders may have any name."""
     run = run_of({"img": np.ones((1, 3, 4), "u2")}, scan_id=7, sample="x")
     text = "".join(json.dumps([name, doc], default=_plain) + "\n" for name, doc in run)
     source = tmp_path / "run.jsonl"

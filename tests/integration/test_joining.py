@@ -66,7 +66,7 @@ def names_of(report):
 
 @pytest.mark.parametrize("drive", [export, live])
 def test_every_n_events_become_one_file(tmp_path, read, drive):
-    """Its names are those of the first; {frame} counts the files."""
+    """The name is that of the first event; {frame} counts the files."""
     images = stack(6)
 
     report = drive(run_with(images), tmp_path, [Average(3)])
@@ -81,7 +81,7 @@ def test_every_n_events_become_one_file(tmp_path, read, drive):
 
 @pytest.mark.parametrize("drive", [export, live])
 def test_without_a_number_the_images_of_each_event_become_one(tmp_path, read, drive):
-    """Whose name needs no {i}, live either."""
+    """Its name needs no {i}, also live."""
     images = stack(2, 5)
 
     report = drive(run_with(images), tmp_path, [Sum()], "{event.seq_num}.tif")
@@ -97,7 +97,7 @@ def test_without_a_number_the_images_of_each_event_become_one(tmp_path, read, dr
 @pytest.mark.parametrize(("n", "firsts"), [(2, ["1_0", "1_2", "2_0", "2_2"]),
                                            (8, ["1_0"])])  # fmt: skip
 def test_n_counts_across_the_images_of_events(tmp_path, read, drive, n, firsts):
-    """In frame order: parts of an event, and several events."""
+    """In frame order: parts of an event, or several events."""
     images = stack(2, 4)
 
     report = drive(run_with(images), tmp_path, [Sum(n)])
@@ -109,7 +109,7 @@ def test_n_counts_across_the_images_of_events(tmp_path, read, drive, n, firsts):
 
 
 def test_the_axes_of_an_event_are_those_of_the_first(tmp_path):
-    """{i0} and {i1} go on counting the leading axes."""
+    """{i0} and {i1} still count the leading axes."""
     run = run_with(stack(1, 2, 4))
 
     report = export(run, tmp_path, [Sum(2)], "{i0}_{i1}.tif")
@@ -118,7 +118,7 @@ def test_the_axes_of_an_event_are_those_of_the_first(tmp_path):
 
 
 def test_runs_streams_and_fields_are_kept_apart(tmp_path, read):
-    """Interleaved, each counts its own."""
+    """Also where they are interleaved."""
     a, b = stack(2), stack(2) // 2
     one = run_of({"x": a, "y": b}, scan_id=1)
     other = run_of({"x": b, "y": a}, scan_id=2)
@@ -134,7 +134,9 @@ def test_runs_streams_and_fields_are_kept_apart(tmp_path, read):
 
 
 def test_two_joins_are_nested(tmp_path, read):
-    """The images of each event first, then events; what stands between acts between."""
+    """The images of each event first, then events; corrections between them apply
+    in between.
+    """
     images = stack(4, 3)
 
     report = export(run_with(images), tmp_path, [Sum(), Flip(0), Average(2)])
@@ -146,7 +148,7 @@ def test_two_joins_are_nested(tmp_path, read):
 
 
 def test_colour_images_are_joined(tmp_path, read):
-    """(rows, columns, 3) is one image, not many."""
+    """(rows, columns, 3) is one image."""
     images = np.random.default_rng(1).integers(0, 255, (2, 6, 9, 3)).astype("u1")
 
     report = export(run_with(images), tmp_path, [Sum(2)], colour="img")
@@ -168,7 +170,7 @@ def test_colour_images_are_joined(tmp_path, read):
     ],
 )
 def test_recorded_runs_of_every_kind_are_joined(sample, tmp_path, read, name):
-    """Datums, stream datums and lists: what each event's images add up to."""
+    """From datums, stream datums and lists, the sum of each event's images is right."""
     documents = sample(name).documents()
     template = "{field}_{event.seq_num}_{i}.tif"
 
@@ -196,7 +198,9 @@ def dark_and_light(images, value=DARK):
 
 
 def test_steps_before_act_on_frames_and_steps_behind_on_the_result(tmp_path, read):
-    """Each its dark, then the mean, then the cast; what is clipped is counted."""
+    """A dark for each frame, then the mean, then the cast; clipped pixels are
+    counted.
+    """
     images = np.full((4, 6, 9), 100, "u2")
     images[:2] = 113
     dark, light, uid = dark_and_light(images)
@@ -212,7 +216,7 @@ def test_steps_before_act_on_frames_and_steps_behind_on_the_result(tmp_path, rea
 
 
 def test_what_went_in_is_written_down(tmp_path):
-    """Which frames, each dark once, and what was clipped on the way."""
+    """The manifest lists the frames, each dark once, and what was clipped."""
     dark, light, uid = dark_and_light(np.full((4, 6, 9), 100, "u2"))
     steps = [DarkSubtract(), Cast("uint16", overflow="clip"), Sum(4)]
 
@@ -234,7 +238,7 @@ def test_what_went_in_is_written_down(tmp_path):
 
 
 def test_a_file_tells_the_steps_of_its_frames_and_of_itself(tmp_path):
-    """In the order in which they acted, each once, however many frames there were."""
+    """In the order in which they ran, each once, however many frames there were."""
     steps = [Flip(0), Sum(), Crop((0, 4), None), Average(2), Cast("float32")]
 
     report = export(run_with(stack(2, 3)), tmp_path, steps)
@@ -256,7 +260,7 @@ def test_nested_joins_tell_the_frames_at_the_bottom(tmp_path):
 
 
 def test_light_sub_and_dark_are_joined_each_by_itself(tmp_path, read):
-    """Light and subtracted frames are; a dark stays as it was used."""
+    """Light and subtracted frames are joined; a dark stays as it was used."""
     images = stack(4) // 4 + DARK
     dark, light, uid = dark_and_light(images)
 
@@ -281,7 +285,7 @@ def test_light_sub_and_dark_are_joined_each_by_itself(tmp_path, read):
 
 
 def test_a_dark_run_is_left_as_it_is(tmp_path):
-    """Its one frame is no group of ten: exporters that see all runs go on working."""
+    """Its single frame is not treated as an incomplete group."""
     dark, light, _ = dark_and_light(stack(10))
     steps = [DarkSubtract(), Average(10), Cast("float32")]
 
@@ -292,7 +296,7 @@ def test_a_dark_run_is_left_as_it_is(tmp_path):
 
 
 def test_a_dark_may_be_subtracted_behind(tmp_path, read):
-    """From the mean, which takes the dark of its first frame."""
+    """From the mean, with the dark of its first frame."""
     images = stack(2)
     dark, light, uid = dark_and_light(images)
     steps = [Average(2), DarkSubtract()]
@@ -328,7 +332,7 @@ def with_darks(order):
 
 
 def test_each_frame_of_a_mean_has_its_own_dark(tmp_path, read):
-    """Darks change between the frames of one mean; all that were used are told."""
+    """Darks may change between the frames of one mean; all of them are listed."""
     steps = [DarkSubtract(stream="dark"), Average(2)]
 
     export(with_darks("dldl"), tmp_path, steps, "{event.seq_num}.tif")
@@ -351,7 +355,9 @@ def test_each_frame_of_a_mean_has_its_own_dark(tmp_path, read):
     ],
 )
 def test_a_mean_of_which_one_has_no_dark(tmp_path, missing, status, error):
-    """Fails, or is left out; never mixed, and what follows is not shifted."""
+    """It fails or is skipped; kinds are never mixed, and later means are not
+    shifted.
+    """
     steps = [DarkSubtract(stream="dark", missing=missing), Average(2)]
 
     report = export(with_darks("ldlll"), tmp_path, steps, "{kind}_{event.seq_num}.tif")
@@ -379,7 +385,9 @@ def test_lights_without_any_dark_are_joined_raw_where_asked(tmp_path, read, save
 @pytest.mark.parametrize("drive", [export, live])
 @pytest.mark.parametrize("step", [Average(10), Sum(10)])
 def test_frames_that_are_left_fail_and_are_told(tmp_path, drive, step):
-    """Not averaged, not lost: what is left, of how many, and what to do."""
+    """An incomplete group fails: how many frames are left, of how many, and what to
+    do.
+    """
     report = drive(run_with(stack(13)), tmp_path, [step])
 
     assert [record.status for record in report.records] == ["written", "failed"]
@@ -392,7 +400,7 @@ def test_frames_that_are_left_fail_and_are_told(tmp_path, drive, step):
 
 
 def test_a_run_without_a_stop_is_ended_all_the_same(tmp_path):
-    """What was complete is written, what is left fails, when the exporter is closed."""
+    """Complete means are written and the rest fails when the exporter is closed."""
     run = run_with(stack(5))[:-1]
 
     reports = [
@@ -406,7 +414,7 @@ def test_a_run_without_a_stop_is_ended_all_the_same(tmp_path):
 
 
 def test_a_plan_that_is_aborted(RE, img, tmp_path, read, images):
-    """The run's stop says abort; the complete mean is there, the rest is told."""
+    """The stop document says abort; complete means are written and the rest fails."""
 
     @bpp.run_decorator()
     def plan():
@@ -428,7 +436,7 @@ def test_a_plan_that_is_aborted(RE, img, tmp_path, read, images):
 
 
 def test_a_mean_of_a_whole_run_needs_no_number_in_its_name(RE, img, tmp_path, names_in):
-    """Live: the names of ten frames that become one are not ten."""
+    """Live, ten frames that become one have one name."""
     exporter = ImageExporter("{start.scan_id}.tif", directory=tmp_path,
                              corrections=[Average(10)])  # fmt: skip
 
@@ -441,7 +449,7 @@ def test_a_mean_of_a_whole_run_needs_no_number_in_its_name(RE, img, tmp_path, na
 def test_names_that_can_not_tell_joined_frames_apart_are_refused_live(
     RE, img, tmp_path
 ):
-    """Before the first is written, as for single frames."""
+    """Before the first file is written, as for single frames."""
     exporter = ImageExporter("{start.scan_id}.tif", directory=tmp_path,
                              corrections=[Average(5)])  # fmt: skip
 
@@ -460,7 +468,7 @@ def test_names_that_can_not_tell_joined_frames_apart_are_refused_live(
     ],
 )
 def test_frames_that_differ_are_not_joined(tmp_path, other, says):
-    """Shape or dtype: both are shown; the next mean is written."""
+    """Another shape or dtype: the error shows both, and the next mean is written."""
     images = [
         np.ones((6, 9), "u2"),
         other,
@@ -476,7 +484,7 @@ def test_frames_that_differ_are_not_joined(tmp_path, other, says):
 
 
 def test_a_frame_that_is_known_to_have_no_image_fails_its_mean_alone(tmp_path):
-    """What follows is not shifted; the cause is told."""
+    """Later means are not shifted, and the cause is reported."""
     run = run_with(stack(4))
     run[2][1]["data"]["img"] = "lost"
 
@@ -491,7 +499,7 @@ def test_a_frame_that_is_known_to_have_no_image_fails_its_mean_alone(tmp_path):
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_an_event_of_several_images_that_is_lost_shifts_nothing(tmp_path, lost):
-    """It stands for as many as its descriptor announces: none is joined across it."""
+    """It counts as many images as its descriptor declares."""
     run = run_with(stack(3, 4))
     run[2 + lost][1]["data"]["img"] = "lost"
 
@@ -503,7 +511,7 @@ def test_an_event_of_several_images_that_is_lost_shifts_nothing(tmp_path, lost):
 
 
 def test_an_event_without_images_is_skipped_and_counts_for_nothing(tmp_path, read):
-    """There was no frame."""
+    """It has no frame, so the sum takes the next event."""
     images = stack(4)
     values = [images[0], np.zeros((0, 9), "u2"), images[2], images[3]]
     run = run_with(values)
@@ -519,7 +527,7 @@ def test_an_event_without_images_is_skipped_and_counts_for_nothing(tmp_path, rea
 
 
 def test_a_correction_that_raises_fails_the_mean_and_names_the_frame(tmp_path):
-    """The second of three."""
+    """Here the second frame of three."""
 
     def broken(image, frame):
         if frame.seq_num == 2:
@@ -534,7 +542,7 @@ def test_a_correction_that_raises_fails_the_mean_and_names_the_frame(tmp_path):
 
 
 def test_a_sum_that_no_tiff_holds_fails(tmp_path):
-    """64 bits."""
+    """A sum of 64-bit integers has no dtype in TIFF."""
     report = export(run_with(stack(2, dtype="u8")), tmp_path, [Sum(2)])
 
     assert isinstance(report.failed[0].error, DtypeError)
@@ -542,7 +550,7 @@ def test_a_sum_that_no_tiff_holds_fails(tmp_path):
 
 
 def test_an_event_that_holds_more_than_announced(tmp_path, read):
-    """Which belong together can't be told by n; all of an event still can."""
+    """Groups of n can't be known then; all images of one event still can be joined."""
     images = stack(2, 3)
     run = as_files(run_with(images), images, tmp_path / "data", shape=[6, 9])
 
@@ -598,7 +606,7 @@ def test_files_are_read_when_a_worker_joins_them(tmp_path, read):
 
 
 def test_a_file_that_can_not_be_read_fails_its_mean_with_the_cause(tmp_path):
-    """And no other."""
+    """Other means are written."""
     images = stack(4)
     run = as_files(run_with(images), images, tmp_path / "data")
     (tmp_path / "data/f_1.npy").write_bytes(b"rubbish")
@@ -611,7 +619,7 @@ def test_a_file_that_can_not_be_read_fails_its_mean_with_the_cause(tmp_path):
 
 
 def test_a_file_that_comes_late_is_waited_for(tmp_path, read):
-    """As single frames wait: the mean is there when the file is."""
+    """As single frames do, the mean waits for the file."""
     images = stack(4)
     run = as_files(run_with(images), images, tmp_path / "data")
     late = tmp_path / "data/f_1.npy"
@@ -634,7 +642,7 @@ def test_a_file_that_comes_late_is_waited_for(tmp_path, read):
 
 
 def test_a_file_that_never_comes_fails(tmp_path):
-    """With the reason, when its time is over."""
+    """With the reason, after asset_timeout."""
     images = stack(2)
     run = as_files(run_with(images), images, tmp_path / "data")
     (tmp_path / "data/f_1.npy").unlink()
@@ -646,7 +654,7 @@ def test_a_file_that_never_comes_fails(tmp_path):
 
 
 def test_a_dry_run_names_what_is_written_and_reads_nothing(tmp_path):
-    """No file of the detector's need be there."""
+    """The detector's files need not exist."""
     images = stack(5)
     run = as_files(run_with(images), images, tmp_path / "data")
     real = export(run, tmp_path / "out", [Average(2)])
@@ -660,7 +668,7 @@ def test_a_dry_run_names_what_is_written_and_reads_nothing(tmp_path):
 
 
 def test_resume_leaves_what_is_whole_and_mends_the_rest(tmp_path):
-    """The same bytes again; with another n it is refused."""
+    """The bytes are the same again; another n is refused."""
     run = run_with(stack(6))
     first = export(run, tmp_path, [Average(2)])
     whole = [record.path.read_bytes() for record in first.written]
@@ -675,7 +683,7 @@ def test_resume_leaves_what_is_whole_and_mends_the_rest(tmp_path):
 
 
 def test_files_that_are_joined_are_verified_by_checksum_only(tmp_path):
-    """What corrections were given is in no manifest: so says the comparison."""
+    """A manifest does not hold the corrections, and the comparison says so."""
     run = run_with(stack(4))
     export(run, tmp_path, [Average(2)])
 
@@ -685,7 +693,7 @@ def test_files_that_are_joined_are_verified_by_checksum_only(tmp_path):
 
 
 def test_one_worker_and_four_give_the_same_folder(tmp_path):
-    """Manifest included."""
+    """The manifest is the same too."""
     run = run_with(stack(24))
 
     for workers in (1, 4):
@@ -719,7 +727,7 @@ class Documents:
 
 @pytest.mark.parametrize("drive", [export, live])
 def test_images_in_documents_are_not_all_held(tmp_path, read, drive):
-    """Those of one mean are added up before they are too many for memory."""
+    """Images of one mean are summed before they fill the memory."""
     shape, n = (512, 256), 80
 
     tracemalloc.start()
@@ -735,20 +743,20 @@ def test_images_in_documents_are_not_all_held(tmp_path, read, drive):
 
 
 def test_a_join_takes_frames_not_an_image():
-    """Called as a function it says what it is for."""
+    """Calling it as a function raises an error that explains its use."""
     with pytest.raises(CorrectionError, match="joins frames"):
         Average(2)(np.zeros((6, 9)), None)
 
 
 @pytest.mark.parametrize("n", [0, True, 1.5])
 def test_settings_are_refused_before_any_run(n):
-    """A SettingsError."""
+    """Wrong settings raise a SettingsError."""
     with pytest.raises(SettingsError):
         Average(n)
 
 
 def test_what_stands_before_may_change_the_shape(tmp_path):
-    """Frames are compared as they are when they are joined."""
+    """Shapes are compared after the corrections before the join."""
     report = export(run_with(stack(2)), tmp_path, [Crop((0, 4), (0, 6)), Sum(2)])
 
     assert report.written[0].shape == (4, 6)

@@ -97,7 +97,7 @@ def run_of(made, events=4):
 
 
 def test_files_that_come_when_the_run_is_over_are_waited_for(made, tmp_path, read):
-    """S40: in the background, for `asset_timeout`."""
+    """S40: in the background, for up to `asset_timeout`."""
     images = FRAMES[:4]
 
     def write():
@@ -117,7 +117,9 @@ def test_files_that_come_when_the_run_is_over_are_waited_for(made, tmp_path, rea
 
 
 def test_files_that_grow_with_the_run_are_read_as_they_grow(made, tmp_path, read):
-    """What is there at its stream datum is written then, though more will come."""
+    """Images that exist at their stream datum are written then, though more will
+    follow.
+    """
     images = FRAMES[:4]
     written = iter(range(4))
     exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0)
@@ -134,7 +136,7 @@ def test_files_that_grow_with_the_run_are_read_as_they_grow(made, tmp_path, read
 
 
 def test_files_that_never_come_fail_and_the_others_are_written(made, tmp_path, read):
-    """Each image that is not there has its reason; zeros there are none."""
+    """Each missing image fails with its reason, and no zeros are made up."""
     for n in range(2):
         made.write(n, FRAMES)
 
@@ -153,7 +155,7 @@ def test_files_that_never_come_fail_and_the_others_are_written(made, tmp_path, r
 
 @pytest.mark.parametrize("kind", [TiffFiles, NpyFiles, OneTiff])
 def test_a_file_that_is_half_written_is_waited_for(kind, tmp_path, read):
-    """Its beginning is there, as a network share shows it: looked for again."""
+    """Only its beginning exists, as on a network share: it is read again later."""
     (tmp_path / "files").mkdir()
     made = kind(tmp_path / "files")
     made.write(0, FRAMES)

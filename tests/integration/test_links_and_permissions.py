@@ -56,7 +56,9 @@ DOORS = [replayed, export_live, recipe]
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("existing", ["error", "replace"])
 def test_a_folder_that_is_a_link_is_refused(places, door, existing):
-    """A3: a value names a folder, and it is a link: no file outside, and it is told."""
+    """A3: a value names a folder that is a link: nothing is written outside, and
+    frames fail with the reason.
+    """
     root, outside = places
     (root / "Ni").symlink_to(outside)
 
@@ -72,7 +74,9 @@ def test_a_folder_that_is_a_link_is_refused(places, door, existing):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_links_are_followed_where_that_is_asked(places, door, names_in):
-    """follow_links=True: files go where the link leads, through every door."""
+    """follow_links=True: files are written where the link leads, by every way of
+    exporting.
+    """
     root, outside = places
     (root / "Ni").symlink_to(outside)
 
@@ -84,7 +88,7 @@ def test_links_are_followed_where_that_is_asked(places, door, names_in):
 
 @pytest.mark.parametrize("existing", ["skip", "resume", "unique"])
 def test_what_lies_behind_a_link_is_not_looked_at(places, existing, names_in):
-    """Neither are files there taken for ours, nor does a search for a name go on."""
+    """Files there are not adopted, and do not affect the search for a free name."""
     root, outside = places
     run = a_run()
     assert replayed(run, NAME, root).ok
@@ -100,7 +104,9 @@ def test_what_lies_behind_a_link_is_not_looked_at(places, existing, names_in):
 
 @pytest.mark.parametrize("depth", ["Ni", "Ni/raw", "Ni/raw/x"])
 def test_a_link_anywhere_on_the_way_is_refused(places, depth):
-    """Each folder counts, not only the last; one that leads inside the root as well."""
+    """Every folder is checked, not only the last; a link within the root is refused
+    too.
+    """
     root, outside = places
     for target in (outside, root):
         link = root / depth
@@ -116,7 +122,7 @@ def test_a_link_anywhere_on_the_way_is_refused(places, depth):
 @pytest.mark.parametrize("door", [export_live, recipe])
 @pytest.mark.parametrize("depth", ["Ni", "Ni/raw", "Ni/raw/x"])
 def test_a_folder_swapped_in_mid_run_is_refused(places, depth, door):
-    """It was a folder when the run began, and its files went there."""
+    """It was a folder when the run began, and has files of it."""
     root, outside = places
     run = a_run(3)
     seen = []
@@ -145,7 +151,7 @@ def until(condition):
 
 
 def test_the_root_may_be_a_link(places):
-    """It is the user's word: directory=, or the literal beginning of the template."""
+    """It is given by the user: directory=, or the literal beginning of the template."""
     root, outside = places
     (root / "link").symlink_to(outside)
 
@@ -156,7 +162,7 @@ def test_the_root_may_be_a_link(places):
 
 
 def test_the_run_engine_goes_on(places):
-    """A link in the way of a live export costs the files, never the plan."""
+    """Live, a link in the way fails the frames and never the plan."""
     root, outside = places
     (root / "Ni").symlink_to(outside)
     exporter = tiffin.ImageExporter(NAME, directory=root)
@@ -220,7 +226,7 @@ def make_folder(path):
 def test_what_is_no_file_in_place_of_a_name_does_not_hang(
     tmp_path, make, existing, door
 ):
-    """D20: a FIFO, a folder, a link to a device: every frame has an end."""
+    """D20: with a FIFO, a folder or a device in the way, every frame has its record."""
     path = tmp_path / "1.tif"
     path.symlink_to(make) if isinstance(make, str) else make(path)
 
@@ -235,7 +241,7 @@ def test_what_is_no_file_in_place_of_a_name_does_not_hang(
 
 @pytest.mark.parametrize("make", [os.mkfifo, "file", "nowhere", "/dev/zero"])
 def test_what_is_no_folder_in_place_of_one_is_told(tmp_path, make):
-    """D20: no error path raises itself."""
+    """D20: frames fail with the reason, and reporting it raises nothing."""
     path = tmp_path / "Ni"
     if make == "file":
         path.touch()
@@ -279,7 +285,7 @@ def usual_umask():
     ],
 )
 def test_modes_hold_for_all_that_is_made(tmp_path, door, modes, files, folders):
-    """D21: files, the manifest, its folder, the root and the folders between."""
+    """D21: for files, the manifest, its folder, the root and the folders between."""
     root = tmp_path / "new" / "root"
 
     assert door(a_run(), DEEP, root, **modes).ok
@@ -300,7 +306,7 @@ def test_modes_hold_for_all_that_is_made(tmp_path, door, modes, files, folders):
 
 @pytest.mark.usefixtures("usual_umask")
 def test_a_folder_keeps_the_s_bit_that_it_was_given(tmp_path):
-    """D21: folders that hand their group down go on doing so."""
+    """D21: folders with a setgid bit keep it."""
     tmp_path.chmod(0o2775)
 
     assert replayed(a_run(), DEEP, tmp_path, mode="664").ok
@@ -310,7 +316,7 @@ def test_a_folder_keeps_the_s_bit_that_it_was_given(tmp_path):
 
 @pytest.mark.parametrize("mode", [True, -1, 0o10000, "rwx", 7.0, [1]])
 def test_a_mode_that_is_none_is_refused(mode):
-    """The message names the setting, and what was got."""
+    """The message names the setting and what was got."""
     with pytest.raises(SettingsError, match="directory_mode must be permissions"):
         tiffin.ImageExporter("x.tif", directory_mode=mode)
 
@@ -318,7 +324,9 @@ def test_a_mode_that_is_none_is_refused(mode):
 @pytest.mark.usefixtures("usual_umask")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_a_second_account_goes_on_in_a_shared_folder(tmp_path):
-    """D21: the next scan, the same run resumed, and leftovers of the first account."""
+    """D21: with its next scan, with a resume of the same run, and past leftovers of
+    the first account.
+    """
     for folder in (tmp_path, *tmp_path.parents):
         if folder.owner() == "root" and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)

@@ -32,7 +32,7 @@ def feed(exporter, runs, first=0, images=IMAGES):
 
 @pytest.mark.parametrize("door", [0, 1])
 def test_the_reports_of_older_runs_are_counts(tmp_path, door):
-    """C15: the records of the newest 100 runs stay, the counts of older ones too."""
+    """C15: records of the newest 100 runs are kept, and counts of older ones."""
     exporter = [*exporters(tmp_path)][door]
 
     uids = feed(exporter, 120)
@@ -49,7 +49,7 @@ def test_the_reports_of_older_runs_are_counts(tmp_path, door):
 
 @pytest.mark.parametrize("door", [0, 1])
 def test_a_replay_of_many_runs_has_all_of_its_records(tmp_path, door):
-    """C15: who asks for the reports of 120 runs in one call gets them whole."""
+    """C15: one call with 120 runs returns all of their records."""
     exporter = [*exporters(tmp_path)][door]
     runs = [[*run_of({"img": IMAGES}, scan_id=n)] for n in range(120)]
 
@@ -61,7 +61,7 @@ def test_a_replay_of_many_runs_has_all_of_its_records(tmp_path, door):
 
 @pytest.mark.parametrize("on_error", ["report", "raise"])
 def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
-    """C15: neither its report nor its stop document looks at earlier runs."""
+    """C15: neither report nor stop document looks at earlier runs."""
     exporter = ImageExporter(
         "{start.scan_id}_{event.seq_num}.tif",
         directory=tmp_path,
@@ -88,7 +88,7 @@ def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
 
 @pytest.mark.parametrize("door", [0, 1])
 def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
-    """C15: sessions crash, and their runs have no stop document."""
+    """C15: after a session crashed, its runs have no stop document."""
     monkeypatch.setattr(open_runs, "MOST_OPEN_RUNS", 20)
     monkeypatch.setattr(live_tiff_exporter, "MOST_OPEN_RUNS", 20)
     exporter = [*exporters(tmp_path)][door]
@@ -107,7 +107,7 @@ def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
 
 
 def test_documents_that_may_be_referred_to_are_bounded_by_their_bytes():
-    """C15: the newest stay, 10 MB of them, however large each is."""
+    """C15: the newest 10 MB of documents are kept, however large each is."""
     kept = DocumentCache()
     for n in range(400):
         run = f"r{n}"

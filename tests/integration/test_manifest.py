@@ -107,7 +107,7 @@ def test_what_failed_has_its_line_too(run, tmp_path):
 
 
 def test_live_and_replayed_manifests_are_the_same(run, tmp_path):
-    """Reproducible bytes: no clock, no order of threads."""
+    """Bytes are reproducible: they depend on no clock and no order of threads."""
     tiffin.export(run, NAME, directory=tmp_path / "a", workers=4)
     tiffin.export(iter(run), NAME, directory=tmp_path / "b", workers=1)
     with ImageExporter(NAME, directory=tmp_path / "c") as exporter:
@@ -118,7 +118,7 @@ def test_live_and_replayed_manifests_are_the_same(run, tmp_path):
 
 
 def test_sha256_on_request(run, tmp_path):
-    """The checksum may be one that others check, or none."""
+    """The checksum may be SHA-256, or none."""
     tiffin.export(run, NAME, directory=tmp_path / "a", checksum="sha256")
     tiffin.export(run, NAME, directory=tmp_path / "b", checksum="none")
 
@@ -129,7 +129,7 @@ def test_sha256_on_request(run, tmp_path):
 
 
 def test_a_dry_run_and_a_refused_export_leave_no_folder(run, tmp_path):
-    """S36: nothing is made where nothing is written."""
+    """S36: no folder is made where nothing is written."""
     tiffin.export(run, NAME, directory=tmp_path / "a", dry_run=True)
     with pytest.raises(tiffin.TiffinError):
         tiffin.export(run, "{start.no}_{i}.tif", directory=tmp_path / "b")
@@ -144,7 +144,7 @@ def test_a_dry_run_and_a_refused_export_leave_no_folder(run, tmp_path):
 
 
 def test_only_what_is_missing_or_damaged_is_written_again(run, tmp_path):
-    """Resume: the folder is byte for byte that of an undisturbed export."""
+    """Resume: the folder becomes byte for byte that of an undisturbed export."""
     tiffin.export(run, NAME, directory=tmp_path)
     whole = contents(tmp_path)
     kept = (tmp_path / "7_001.tif").stat().st_mtime_ns
@@ -167,7 +167,9 @@ def test_only_what_is_missing_or_damaged_is_written_again(run, tmp_path):
 @pytest.mark.parametrize("kept", [0, 1, 3, 6])
 @pytest.mark.parametrize("torn", ["", '{"kind":"frame","settings":"ab'])
 def test_a_manifest_that_broke_off_is_gone_on_with(run, tmp_path, kept, torn):
-    """What is not listed is adopted if it is byte for byte what would be written."""
+    """A file that is not listed is adopted if it is byte for byte what would be
+    written.
+    """
     tiffin.export(run, NAME, directory=tmp_path)
     whole = contents(tmp_path)
     (path,) = (tmp_path / ".tiffin").iterdir()
@@ -187,7 +189,7 @@ def test_a_manifest_that_broke_off_is_gone_on_with(run, tmp_path, kept, torn):
 
 
 def test_a_foreign_file_is_not_adopted(run, tmp_path):
-    """Resume: a file that no manifest lists, and that is another, stays and fails."""
+    """Resume: an unlisted file with other content stays, and its frame fails."""
     (tmp_path / "7_002.tif").write_bytes(b"precious")
 
     report = tiffin.export(
@@ -227,7 +229,7 @@ def test_other_settings_are_refused_with_the_difference(run, tmp_path, setting, 
 
 
 def test_a_live_export_is_gone_on_with(run, tmp_path):
-    """The same, live: the same run told again."""
+    """A live export is resumed when the same run's documents come again."""
     with ImageExporter(NAME, directory=tmp_path) as exporter:
         feed(exporter, run[:5])
     with ImageExporter(NAME, directory=tmp_path, existing="resume") as exporter:
@@ -270,7 +272,7 @@ def test_two_exporters_into_one_folder_do_not_mix_their_lines(run, tmp_path):
 
 
 def test_verify_tells_what_each_file_is(run, tmp_path):
-    """Missing, damaged, foreign and left over are told apart."""
+    """Missing, damaged, foreign and leftover files are told apart."""
     tiffin.export(run, NAME, directory=tmp_path)
     assert tiffin.verify(tmp_path).ok
     (tmp_path / "7_001.tif").unlink()
@@ -293,7 +295,9 @@ def test_verify_tells_what_each_file_is(run, tmp_path):
 
 
 def test_the_shell_verifies_against_the_run(run, tmp_path):
-    """`tiffin verify --against`: what the run gives, byte for byte."""
+    """`tiffin verify --against` compares files with what the run gives, byte for
+    byte.
+    """
     source, out = tmp_path / "run.jsonl", tmp_path / "out"
     write_jsonl(run, source)
     tiffin.export(source, NAME, directory=out, dtype="uint32", compression="zlib")
@@ -312,7 +316,7 @@ def test_the_shell_verifies_against_the_run(run, tmp_path):
 
 
 def test_the_shell_prints_what_sha256sum_checks(run, tmp_path):
-    """`tiffin checksums` is a file for `sha256sum -c`."""
+    """The output of `tiffin checksums` can be fed to `sha256sum -c`."""
     tiffin.export(run, NAME, directory=tmp_path)
 
     told = shell("checksums", tmp_path)
@@ -335,7 +339,7 @@ def test_the_shell_prints_what_sha256sum_checks(run, tmp_path):
 
 
 def test_the_user_is_told_before_the_disk_is_full(run, tmp_path, monkeypatch):
-    """Free space is compared with the claims before the first file."""
+    """Free space is compared with the size of all files before the first is written."""
     from tiffin.export import disk_space
 
     monkeypatch.setattr(disk_space, "_free", lambda folder: 1000)
@@ -350,7 +354,7 @@ def test_the_user_is_told_before_the_disk_is_full(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("fsync", ["none", "file", "run"])
 def test_files_are_the_same_whatever_is_forced_to_the_disk(run, tmp_path, fsync):
-    """fsync: none, each file, or those of a run; and permissions as asked."""
+    """fsync= changes neither bytes nor permissions."""
     report = tiffin.export(run, NAME, directory=tmp_path, fsync=fsync, mode="640")
 
     assert {record.path.stat().st_mode & 0o777 for record in report.written} == {0o640}
@@ -404,7 +408,7 @@ def test_a_child_process_has_a_living_exporter(tmp_path, method):
 
 
 def test_an_exporter_can_be_pickled(tmp_path):
-    """Its settings go, its runs stay."""
+    """Its settings are pickled, its runs are not."""
     exporter = ImageExporter(NAME, directory=tmp_path, compression="zlib")
 
     again = pickle.loads(pickle.dumps(exporter))
@@ -414,7 +418,9 @@ def test_an_exporter_can_be_pickled(tmp_path):
 
 
 def test_what_is_passed_through_is_gone_on_with_so(tmp_path):
-    """Resume gives the bytes of an undisturbed export, of HDF5's own chunks too."""
+    """A resume of HDF5 chunks that are copied gives the bytes of an undisturbed
+    export.
+    """
     import h5py
 
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -26,7 +26,7 @@ def run():
 
 
 def test_a_masked_image_fails_and_says_what_to_do(run, tmp_path):
-    """Replayed, live (where arrays are shared from the third on), and the old way."""
+    """Replayed, live, and with LiveTiffExporter."""
     exported = tiffin.export(run, NAME, directory=tmp_path / "a", on_error="report")
     with ImageExporter(NAME, directory=tmp_path / "b") as exporter:
         (live,) = process(run, exporter).values()
@@ -40,7 +40,7 @@ def test_a_masked_image_fails_and_says_what_to_do(run, tmp_path):
 
 
 def test_a_mask_of_nothing_is_none(tmp_path, read):
-    """Its pixels are all there."""
+    """An image without masked pixels is written."""
     run = run_of({"img": np.zeros((1, 6, 9), "u2")})
     run[2][1]["data"]["img"] = np.ma.masked_equal(np.ones((6, 9), "u2"), 7)
 
@@ -50,7 +50,7 @@ def test_a_mask_of_nothing_is_none(tmp_path, read):
 
 
 def test_a_correction_that_masks_fails(tmp_path):
-    """The frame, with the reason; one that fills is right."""
+    """The frame fails with the reason; a correction that fills its mask is fine."""
     run = run_of({"img": np.arange(54, dtype="u2").reshape(1, 6, 9)})
 
     def mask(image, frame):
@@ -80,7 +80,7 @@ class Masking:
 
 
 def test_masked_images_of_a_handler_fail(tmp_path, monkeypatch):
-    """A handler's mask is no more lost than that of an event."""
+    """The mask of a handler's image is not lost silently either."""
     (tmp_path / "masking.py").write_text(HANDLER)
     about = tmp_path / "masking-1.dist-info"
     about.mkdir()

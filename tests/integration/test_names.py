@@ -35,7 +35,9 @@ def live(RE, plan, template, folder, **options):
 def test_what_can_not_work_is_said_before_the_first_event(
     RE, img, tmp_path, caplog, template, says
 ):
-    """S05, S09: at start or descriptor, before any frame; and all frames tell of it."""
+    """S05, S09: at the start document or descriptor, before any frame; every frame
+    fails with the reason.
+    """
     seen = []
 
     def watch(name, doc):
@@ -72,7 +74,7 @@ def test_a_descriptor_that_does_not_fit_aborts_when_asked(RE, img, tmp_path):
 
 
 def test_one_event_needs_no_number(RE, img, tmp_path, names_in):
-    """S09 refuses what collides, not what can't."""
+    """S09 refuses names that collide, and no others."""
     report = live(RE, count([img]), "{start.sample}.tif", tmp_path)
 
     assert report.ok
@@ -87,7 +89,7 @@ def test_one_event_needs_no_number(RE, img, tmp_path, names_in):
     ],
 )
 def test_the_field_that_would_mend_it_is_named(tmp_path, data, fields, mend):
-    """A template that can't tell frames apart is refused with what it lacks."""
+    """A template that can't tell frames apart is refused with the field to add."""
     exporter = ImageExporter("{event.seq_num}.tif", directory=tmp_path, fields=fields)
     feed(exporter, run_of(data))
 
@@ -111,7 +113,7 @@ def test_a_missing_event_key_fails_its_frame_only(tmp_path):
 
 
 def test_motors_baseline_and_zone_live_and_replayed(RE, img, tmp_path, names_in):
-    """S03, S04: the scanned motors from the hints, the baseline, a time in a zone."""
+    """S03, S04: scanned motors from the hints, the baseline, and a time in a zone."""
     motor = SynAxis(name="x")
     slit = SynAxis(name="slit", value=0.05)
     documents = []
@@ -130,7 +132,7 @@ def test_motors_baseline_and_zone_live_and_replayed(RE, img, tmp_path, names_in)
 
 
 def test_stop_is_known_to_a_replay_only(tmp_path, names_in):
-    """`{stop.…}`: afterwards it names, live it is refused in the constructor."""
+    """`{stop.…}` works in a replay, and is refused live by the constructor."""
     run = run_of({"img": np.zeros((1, 6, 9))})
     template = "{stop.exit_status}_{event.seq_num}.tif"
 
@@ -142,7 +144,7 @@ def test_stop_is_known_to_a_replay_only(tmp_path, names_in):
 
 
 def test_a_baseline_that_comes_late_is_known_to_a_replay(tmp_path, names_in):
-    """Stores may tell of one stream behind the other."""
+    """Stores may give one stream after the other."""
     run = run_of({"img": np.zeros((1, 6, 9))})
     start = run[0][1]
     data_key = {"source": "S", "dtype": "number", "shape": []}
@@ -170,7 +172,7 @@ def test_a_baseline_that_comes_late_is_known_to_a_replay(tmp_path, names_in):
 
 
 def test_names_that_meet_when_made_safe_collide(tmp_path):
-    """S10: equal after sanitising, or on a disk that ignores case."""
+    """S10: names that are equal after sanitising, or on a disk that ignores case."""
     run = run_of({"img": np.zeros((4, 6, 9)), "n": ["a/b", "a:b", "Q", "q"]})
 
     report = tiffin.export(
@@ -197,7 +199,7 @@ def documents(tmp_path):
 
 
 def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
-    """`tiffin names`: what an export would write, and nothing is written."""
+    """`tiffin names` prints what an export would write, and writes nothing."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "UO2_002.tif").write_bytes(b"")
@@ -220,7 +222,7 @@ def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
 
 
 def test_the_shell_prints_why_a_name_fails(documents, tmp_path):
-    """`tiffin names`: the reason stands in the frame's line, behind its path."""
+    """`tiffin names` prints the reason after the frame's path."""
     told = shell("names", documents, "-t", "{start.sample}.tif", "-d", tmp_path / "o")
 
     lines = told.stdout.splitlines()
@@ -230,7 +232,9 @@ def test_the_shell_prints_why_a_name_fails(documents, tmp_path):
 
 
 def test_the_shell_shows_what_an_example_lacks(documents):
-    """`tiffin template --example`: in the part's row, and why it has no name."""
+    """`tiffin template --example` says which part has no value, and why there is no
+    name.
+    """
     template = "{start.sampel}<_{start.none}>_{event.seq_num}.tif"
 
     told = shell("template", template, "--explain", "--example", documents)
@@ -244,7 +248,7 @@ def test_the_shell_shows_what_an_example_lacks(documents):
 
 
 def test_the_shell_explains_a_template(documents):
-    """`tiffin template --explain`: each part in words, with an example of a run."""
+    """`tiffin template --explain` describes each part, with an example from a run."""
     template = "{start.sample|none}_{time:%Y}<_Q{event.data.Q}>_{event.seq_num:03d}.tif"
 
     told = shell("template", template, "--explain", "--example", documents)
@@ -267,7 +271,7 @@ def test_the_shell_explains_a_template(documents):
     ],
 )
 def test_wrong_usage_gives_status_2(arguments, says):
-    """Said before any server is asked."""
+    """The error comes before any server is asked."""
     told = shell(*arguments)
 
     assert told.returncode == 2

@@ -33,7 +33,7 @@ LONG = pytest.mark.slow
 )
 @pytest.mark.parametrize("declared", [True, False])
 def test_every_event_is_exported(stored, tmp_path, read, events, declared):
-    """S45: databroker leaves out the last page, of up to 25 events."""
+    """S45: databroker omits the last page, of up to 25 events."""
     images = np.arange(events * 54, dtype="u2").reshape(events, 6, 9)
     data = {"img": list(images), "x": list(range(events))}
     run = stored(run_of(data, dtype_numpy=declared)[:-1])
@@ -48,7 +48,7 @@ def test_every_event_is_exported(stored, tmp_path, read, events, declared):
 
 
 def test_of_several_streams(stored, tmp_path, read):
-    """S18, S45: each has its last events."""
+    """S18, S45: each stream has its last events."""
     streams = {"primary": 3, "dark": 30}
     start, *_ = run_of({"img": np.zeros((1, 6, 9))})
     documents, images = [start], {}
@@ -70,7 +70,7 @@ def test_of_several_streams(stored, tmp_path, read):
 
 
 def test_images_in_files(RE, stored, broker, external, images, tmp_path, read):
-    """S39, S45: external images, as the run's arrays have them."""
+    """S39, S45: external images are those of the run's arrays."""
     documents = []
     RE(count([external], 4), lambda *item: documents.append(item))
     run = stored(documents[:-1])
@@ -83,7 +83,7 @@ def test_images_in_files(RE, stored, broker, external, images, tmp_path, read):
 
 
 def test_a_run_that_stopped_is_taken_as_it_is(stored):
-    """No event twice."""
+    """No event comes twice."""
     run = stored(run_of({"img": np.zeros((30, 6, 9), "u2")}))
 
     pages = [doc for name, doc in open_source(run) if name == "event_page"]

@@ -30,7 +30,7 @@ def frames_of(run, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stack_that_no_tiff_holds_is_one_failure_an_event(kind):
-    """It names the dtype, and what can be done, if anything can."""
+    """The error names the dtype, and what can be done, if anything can."""
     frames = frames_of(in_events(KINDS[kind]), corrected=False)
 
     assert [frame.seq_num for frame in frames] == [1, 2, 3]
@@ -42,7 +42,7 @@ def test_a_stack_that_no_tiff_holds_is_one_failure_an_event(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_corrections_act_each_image_is_a_frame(kind):
-    """They may make real numbers of it."""
+    """Corrections may make real numbers of them."""
     frames = frames_of(in_events(KINDS[kind]))
 
     assert len(frames) == 12
@@ -71,7 +71,7 @@ def complex_files(folder, dtype):
 
 
 def test_what_is_announced_as_complex_is_one_failure_an_event(tmp_path):
-    """Nobody announces that by mistake."""
+    """A declared complex dtype is believed."""
     for run in complex_files(tmp_path, "<c8"):
         frames = frames_of(run, corrected=False)
 
@@ -81,7 +81,7 @@ def test_what_is_announced_as_complex_is_one_failure_an_event(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["<U36", "|O8", "|S3"])
 def test_what_is_announced_as_text_may_be_the_reference(tmp_path, dtype):
-    """A datum's id is text, and some describe that: the array is the truth."""
+    """Some devices describe the datum id, which is text: the array decides."""
     for run in complex_files(tmp_path, dtype):
         frames = frames_of(run, corrected=False)
 
@@ -94,7 +94,7 @@ NAME = "{event.seq_num}_{i}.tif"
 
 @pytest.mark.parametrize("way", ["export", "live", "dry run", "dtype"])
 def test_an_export_has_one_failed_record_an_event(tmp_path, way):
-    """The contract's: one failed record an event, which names the dtype."""
+    """Contract: one failed record an event, which names the dtype."""
     run = in_events(KINDS["complex64"])
     if way == "live":
         with ImageExporter(NAME, directory=tmp_path) as exporter:
@@ -111,7 +111,7 @@ def test_an_export_has_one_failed_record_an_event(tmp_path, way):
 
 
 def test_a_correction_makes_images_of_complex_numbers(tmp_path):
-    """What the message advises works."""
+    """The advice in the error message works."""
     report = tiffin.export(
         in_events(KINDS["complex64"]),
         NAME,

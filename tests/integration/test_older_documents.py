@@ -15,7 +15,7 @@ from tiffin.assemble.legacy_documents import MIMETYPES
 
 
 def test_bulk_datum_is_a_page_of_datums(tmp_path, read):
-    """The layout before datum_page, deprecated since; before and after its events."""
+    """bulk_datum, since replaced by datum_page, may come before or after its events."""
     run = in_datums(FRAMES[:3], tmp_path)
     datums = [doc for name, doc in run if name == "datum"]
     bulk = (
@@ -79,7 +79,7 @@ def older(run, spec, root, path, options):
     ],
 )
 def test_an_older_stream_resource_of_hdf5(tmp_path, read, spec, options):
-    """Its spec tells the mimetype, root and path the URI."""
+    """The spec gives the mimetype, and root and path give the URI."""
     run = stream_run(hdf5(tmp_path / "a.h5"), HDF5, {}, events=12)
 
     report = tiffin.export(
@@ -90,7 +90,7 @@ def test_an_older_stream_resource_of_hdf5(tmp_path, read, spec, options):
 
 
 def test_an_older_stream_resource_of_tiff_files(tmp_path, read):
-    """C's template, whose first text is the file's name."""
+    """The template is in C's format, and begins with the file's name."""
     (tmp_path / "files").mkdir()
     for n, frame in enumerate(FRAMES):
         tifffile.imwrite(tmp_path / f"files/a_{n:06d}.tiff", frame)
@@ -122,7 +122,7 @@ def test_images_a_point_of_an_older_stream_resource_have_numbers(tmp_path, read)
 
 
 def test_an_older_spec_that_nobody_knows_is_named(tmp_path):
-    """One record an event, with field, stream, seq_num and the spec."""
+    """One failed record an event names field, stream, seq_num and spec."""
     run = stream_run("file:///x.bin", HDF5, {}, events=3)
 
     report = tiffin.export(
@@ -138,7 +138,7 @@ def test_an_older_spec_that_nobody_knows_is_named(tmp_path):
 
 
 def test_the_specs_are_those_that_tiled_knows():
-    """bluesky-tiled-plugins turns the same specs into the same mimetypes."""
+    """bluesky-tiled-plugins maps the same specs to the same mimetypes."""
     from bluesky_tiled_plugins.writing.tiled_writer import MIMETYPE_LOOKUP
 
     images = {
@@ -157,7 +157,7 @@ def test_the_specs_are_those_that_tiled_knows():
     ],
 )
 def test_an_absolute_path_stands_for_itself(tmp_path, read, root, path, semantics):
-    """As databroker joins root and path."""
+    """Root and path are joined as databroker joins them."""
     run = stream_run(hdf5(tmp_path / "a.h5"), HDF5, {}, events=12)
     run = older(run, "AD_HDF5", root, path.format(tmp_path), {})
 
@@ -165,7 +165,7 @@ def test_an_absolute_path_stands_for_itself(tmp_path, read, root, path, semantic
 
 
 def test_a_path_of_windows_can_be_mapped(tmp_path, read):
-    """path_semantics says how it was written; root_map where it lies here."""
+    """path_semantics says how it was written, and root_map where it is here."""
     (tmp_path / "x").mkdir()
     with h5py.File(tmp_path / "x/a.h5", "w") as file:
         file.create_dataset("/entry/data/data", data=np.asarray(FRAMES))

@@ -44,7 +44,7 @@ def test_a_run_comes_once_more(run, tmp_path, existing, expected):
 
 
 def test_what_failed_is_exported_when_its_run_comes_once_more(tmp_path, read):
-    """S21, S40: the file is there by then, and no old claim in its way."""
+    """S21, S40: the file exists by then, and no old claim is in the way."""
     path = tmp_path / "a.h5"
     settings = {"existing": "skip", "asset_timeout": 0}
     with ImageExporter(NAME, directory=tmp_path / "out", **settings) as exporter:
@@ -65,7 +65,7 @@ def test_what_failed_is_exported_when_its_run_comes_once_more(tmp_path, read):
 
 @pytest.mark.parametrize("existing", ["replace", "error"])
 def test_the_names_of_a_run_that_is_over_are_files(tmp_path, read, existing):
-    """S21, S31: a later run's name is no collision; `existing` is asked."""
+    """S21, S31: a later run with the same name is no collision; `existing` decides."""
     later = run_of({"img": IMAGES + 1}, scan_id=7)
     with ImageExporter(NAME, directory=tmp_path, existing=existing) as exporter:
         process(run_of({"img": IMAGES}, scan_id=7), exporter)
@@ -79,7 +79,7 @@ def test_the_names_of_a_run_that_is_over_are_files(tmp_path, read, existing):
 
 
 def test_the_names_of_a_run_that_goes_on_are_its_own(run, tmp_path):
-    """S21: interleaved, a name that both have stays with the first."""
+    """S21: of two open runs with one name, the first keeps it."""
     other = run_of({"img": IMAGES}, scan_id=7)
     with ImageExporter(NAME, directory=tmp_path, existing="replace") as exporter:
         for pair in zip(run, other, strict=True):
@@ -104,7 +104,7 @@ def test_the_names_of_a_run_that_goes_on_are_its_own(run, tmp_path):
 def test_names_that_some_disks_take_for_one_are_told_across_exports(
     tmp_path, names_in, first, second, template, existing
 ):
-    """S10: into one folder, one export after the other, a file or a folder."""
+    """S10: also for files and folders of an earlier export."""
     settings = {"directory": tmp_path, "existing": existing, "on_error": "report"}
     tiffin.export(run_of({"img": IMAGES}, s=first), template, **settings)
     before = names_in(tmp_path)
@@ -133,7 +133,7 @@ def test_a_name_that_some_disks_have_already_gets_a_number(tmp_path, names_in):
 @pytest.mark.parametrize("order", [["x.tif", None], [None, "X.tif"]])
 @pytest.mark.parametrize("on_error", ["report", "raise"])
 def test_a_name_is_a_file_or_a_folder(tmp_path, names_in, order, on_error):
-    """S10: told before the first write, in either order."""
+    """S10: the conflict is an error before the first write, in either order."""
     run = run_of({"img": IMAGES[:2], "n": ["", ""]})
     for (_, doc), name in zip(
         [item for item in run if item[0] == "event"], order, strict=True
@@ -153,7 +153,7 @@ def test_a_name_is_a_file_or_a_folder(tmp_path, names_in, order, on_error):
 
 @pytest.mark.parametrize("source", [list, iter])
 def test_files_are_closed_when_an_export_is_over(tmp_path, source):
-    """Whoever wrote them may want to write on; no garbage need be collected first."""
+    """Without garbage collection, so that their writers can go on."""
     hdf5(tmp_path / "a.h5")
     gc.disable()
     try:
@@ -172,7 +172,7 @@ def test_files_are_closed_when_an_export_is_over(tmp_path, source):
 
 
 def test_a_start_document_that_does_not_fit_is_the_runs_failure(run, tmp_path):
-    """S05: on_error="raise", live: the report tells why, and the exception has it."""
+    """S05: live with on_error="raise", the exception carries the report."""
     exporter = ImageExporter("{start.sampel}.tif", directory=tmp_path, on_error="raise")
     (_, start), *_, (_, stop) = run
     with pytest.raises(MissingKeyError) as caught:
@@ -186,7 +186,9 @@ def test_a_start_document_that_does_not_fit_is_the_runs_failure(run, tmp_path):
 
 @pytest.mark.parametrize("way", ["wait", "close", "with"])
 def test_a_file_that_never_came_is_raised_in_the_end(tmp_path, way):
-    """S44: on_error="raise": at the stop it may still come, `wait` and `close` tell."""
+    """S44: on_error="raise": the file may still come at the stop; `wait` and
+    `close` raise.
+    """
     exporter = ImageExporter(
         NAME, directory=tmp_path / "out", on_error="raise", asset_timeout=0.3
     )
@@ -207,7 +209,7 @@ def test_a_file_that_never_came_is_raised_in_the_end(tmp_path, way):
 
 
 def test_what_goes_wrong_elsewhere_is_not_hidden(tmp_path):
-    """S44: leaving the exporter by another's exception, that one is raised."""
+    """S44: an exception raised in the `with` block is the one that propagates."""
     exporter = ImageExporter(
         "{event.seq_num}_{i}.tif", directory=tmp_path, on_error="raise", asset_timeout=0
     )
@@ -224,7 +226,7 @@ def test_what_goes_wrong_elsewhere_is_not_hidden(tmp_path):
 
 
 def test_a_run_whose_events_hold_no_image_is_told_of(tmp_path, caplog):
-    """S16: skipped records, ok as nothing failed, but never without a word."""
+    """S16: skipped records, ok as nothing failed, and a warning."""
     run = run_of({"img": np.zeros((2, 0, 6, 9), "u2")})
 
     report = tiffin.export(run, "{event.seq_num}_{i}.tif", directory=tmp_path)
@@ -240,7 +242,7 @@ def test_a_run_whose_events_hold_no_image_is_told_of(tmp_path, caplog):
 
 @pytest.mark.parametrize("live", [True, False])
 def test_a_number_does_not_tell_folders_apart(tmp_path, live):
-    """S10, S31: with existing="unique" too, a folder of another case is a collision."""
+    """S10, S31: with existing="unique" too, folders that differ in case collide."""
     (tmp_path / "cu").mkdir()
     template = "{start.s}/{event.seq_num}.tif"
     settings = {"directory": tmp_path, "existing": "unique", "on_error": "report"}
@@ -257,7 +259,7 @@ def test_a_number_does_not_tell_folders_apart(tmp_path, live):
 
 
 def test_a_dry_run_tells_of_collisions_between_runs(tmp_path):
-    """S36: a later run meets nothing on the disk; the same run may come again."""
+    """S36: no file exists, but runs may collide; the same run may come again."""
     first, second = (run_of({"img": IMAGES}) for _ in range(2))
     with ImageExporter(
         "{event.seq_num}.tif", directory=tmp_path, dry_run=True
@@ -272,7 +274,7 @@ def test_a_dry_run_tells_of_collisions_between_runs(tmp_path):
 
 
 def test_a_file_that_came_just_in_time_is_closed_at_the_stop(tmp_path, read):
-    """S40: also where it was read by the last attempt before the engine goes on."""
+    """S40: also where the last attempt before the engine goes on has read it."""
     *documents, stop = datum_run(tmp_path / "a.h5")
     with ImageExporter(
         "{event.seq_num}_{i}.tif", directory=tmp_path / "out", asset_timeout=20
@@ -288,7 +290,7 @@ def test_a_file_that_came_just_in_time_is_closed_at_the_stop(tmp_path, read):
 
 
 def test_the_configuration_of_two_devices_tells_their_images_apart(tmp_path, names_in):
-    """S04, S19: live as replayed, {config…} is that of the field's own device."""
+    """S04, S19: live and replayed, {config…} is that of the field's own device."""
     run = run_of({"one": IMAGES, "two": IMAGES})
     descriptor = run[1][1]
     descriptor["object_keys"] = {"a": ["one"], "b": ["two"]}
@@ -307,7 +309,9 @@ def test_the_configuration_of_two_devices_tells_their_images_apart(tmp_path, nam
 
 
 def test_what_one_field_is_refused_for_is_not_said_of_another(tmp_path):
-    """S16, S17: a field that the run lacks is told as that, not as a wrong template."""
+    """S16, S17: a field that the run lacks is reported as that, not as a wrong
+    template.
+    """
     run = run_of({"img": np.zeros((2, 3, 6, 9), "u2")})
     settings = {"directory": tmp_path, "fields": ["img", "nosuch"]}
 

@@ -109,7 +109,7 @@ FORMS = ["in line", "pages", "datums", "streamed"]
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_optional_key_is_needed(tmp_path, read, form):
-    """Each left out, live and replayed, from memory and from a file."""
+    """Each may be missing, live and replayed, from memory and from a file."""
     run = runs_in(tmp_path)[form]
     problems = []
     for n, (name, path, key) in enumerate(sorted(places(run))):
@@ -174,7 +174,7 @@ def exported(run, folder):
     ],
 )  # fmt: skip
 def test_what_is_needed_and_missing_is_told(tmp_path, form, name, key):
-    """A failed record that says why, and no exception."""
+    """It is a failed record with the reason, and no exception."""
     less = without(runs_in(tmp_path)[form], name, (), key)
     exporter = ImageExporter(NAME, directory=tmp_path / "live")
 

@@ -60,7 +60,7 @@ TAKEN = [("dark", 1), ("primary", 100), ("primary", 100), ("dark", 9), ("dark", 
     [("before", [99, 99]), ("nearest", [99, 91]), ("after", [91, 91])],
 )
 def test_a_stream(tmp_path, order, expected):
-    """Each light takes the dark before it, the nearest, or the one behind it."""
+    """Each light takes the dark before it, the nearest, or the one after it."""
     step = DarkSubtract(stream="dark", order=order)
 
     _, values = corrected(run_with(*TAKEN), step, tmp_path)
@@ -70,7 +70,7 @@ def test_a_stream(tmp_path, order, expected):
 
 @pytest.mark.parametrize("order", ["nearest", "after"])
 def test_only_behind(tmp_path, order):
-    """Darks that were taken at the end only are found, for every light."""
+    """Darks that were taken only at the end are found for every light."""
     taken = [("primary", 100), ("primary", 90), ("dark", 10)]
 
     _, values = corrected(
@@ -81,7 +81,7 @@ def test_only_behind(tmp_path, order):
 
 
 def test_equally_near(tmp_path):
-    """Of two equally near darks the one before the light is taken."""
+    """Of two equally near darks, the one before the light is used."""
     taken = [("dark", 1), ("primary", 100), ("dark", 9)]
 
     _, values = corrected(
@@ -92,7 +92,7 @@ def test_equally_near(tmp_path):
 
 
 def test_none_behind(tmp_path):
-    """A light behind the last dark has none after it, and the reason says so."""
+    """A light after the last dark has none after it, and the reason says so."""
     taken = [("dark", 1), ("primary", 100)]
 
     report, _ = corrected(
@@ -103,7 +103,7 @@ def test_none_behind(tmp_path):
 
 
 def test_flat_field(tmp_path):
-    """A flat field that was taken behind the images is divided by."""
+    """A flat field that was taken after the images divides them."""
     taken = [("primary", 100), ("flat", 7), ("primary", 50)]
     step = FlatField(stream="flat", order="nearest")
 
@@ -114,7 +114,7 @@ def test_flat_field(tmp_path):
 
 
 def test_several_runs(tmp_path):
-    """Each run of a list is looked through for its own darks."""
+    """Each run of a list is searched for its own darks."""
     runs = [run_with(("primary", 100), ("dark", value)) for value in (1, 2)]
     step = DarkSubtract(stream="dark", order="after")
 
@@ -229,7 +229,7 @@ def test_nearest_run(tmp_path, order, expected):
 
 
 def test_after_only(tmp_path):
-    """With order="after" an earlier run is none, however near."""
+    """With order="after" an earlier run is not used, however near."""
     before, light, _ = runs_around()
     step = DarkSubtract(run=Nearest(plan_name="dark"), order="after")
 
@@ -246,7 +246,7 @@ def test_after_only(tmp_path):
 
 
 def test_settings():
-    """What has no order is refused, and texts tell which was asked for."""
+    """A wrong order is refused, and the text of a correction names its order."""
     for make in (
         lambda: DarkSubtract(order="after"),
         lambda: DarkSubtract(constant=1, order="nearest"),
@@ -268,7 +268,7 @@ def test_settings():
 
 
 def test_from_the_shell(tmp_path, monkeypatch):
-    """Options and tables of a configuration file say the order, too."""
+    """Options and tables of a configuration file set the order, too."""
     monkeypatch.chdir(tmp_path)
     write_jsonl(run_with(*TAKEN, ("flat", 3)), tmp_path / "run.jsonl")
     (tmp_path / "t.toml").write_text(

@@ -59,14 +59,14 @@ def export(folder, mimetype=MIMETYPE, **options):
 
 @pytest.mark.parametrize("mimetype", [MIMETYPE, "Application/X-Own", f"{MIMETYPE};v=2"])
 def test_a_reader_of_ones_own(tmp_path, read, register, mimetype):
-    """It is found however the mimetype is written."""
+    """It is found however the mimetype is spelled."""
     register(Good)
 
     check(export(tmp_path, mimetype), FRAMES[:3], read)
 
 
 def test_a_reader_may_be_registered_as_it_is_written(tmp_path, read, register):
-    """In capitals, say."""
+    """In capitals, for example."""
     register(Good, "Application/X-Own")
 
     check(export(tmp_path, "application/x-own"), FRAMES[:3], read)
@@ -94,14 +94,14 @@ def test_what_a_reader_raises_is_told_of_each_event(tmp_path, register, method):
 def test_what_a_reader_raises_when_it_is_closed_is_nobodys_loss(
     tmp_path, read, register
 ):
-    """What it gave has been read."""
+    """Its images have been read by then."""
     register(type("Bad", (Good,), {"close": boom}))
 
     check(export(tmp_path), FRAMES[:3], read)
 
 
 def test_a_reader_need_not_speak_of_colour(tmp_path, read, register):
-    """Without `colour`, and without `close`, images are grey."""
+    """Without `colour` and `close`, its images are grey."""
     methods = ("__init__", "row_shape", "read")
     register(type("Bare", (), {name: getattr(Good, name) for name in methods}))
 
@@ -109,7 +109,7 @@ def test_a_reader_need_not_speak_of_colour(tmp_path, read, register):
 
 
 def test_a_reader_may_give_lists(tmp_path, read, register):
-    """Whatever numpy takes for an array."""
+    """Anything that numpy converts to an array."""
     register(type("Lists", (Good,), {"read": lambda _, row: FRAMES[row].tolist()}))
 
     report = export(tmp_path, dtype="uint16")
@@ -121,7 +121,7 @@ def test_a_reader_may_give_lists(tmp_path, read, register):
     "given", [None, 5, [], "text", {"a": 1}, FRAMES[0][0]], ids=str
 )
 def test_what_is_no_image_is_told(tmp_path, register, given):
-    """With the shape that it has, and the one that was said."""
+    """The error shows the shape that it has and the declared one."""
     register(type("Bad", (Good,), {"read": lambda _, row: given}))
 
     report = export(tmp_path)
@@ -133,7 +133,7 @@ def test_what_is_no_image_is_told(tmp_path, register, given):
 def test_a_reader_that_gives_another_shape_is_said_once(
     tmp_path, read, register, caplog
 ):
-    """The array is the truth, and the record has its shape."""
+    """The array decides, the record has its shape, and one warning is logged."""
     register(type("Other", (Good,), {"read": lambda _, row: FRAMES[row][:3, :4]}))
     exporter = ImageExporter(NAME, directory=tmp_path / "live")
 
@@ -152,7 +152,7 @@ def test_a_reader_that_gives_another_shape_is_said_once(
 
 
 def test_a_reader_whose_rows_hold_several_images_gives_one_of_them(tmp_path, register):
-    """No part of an image in the place of an image."""
+    """No part of an image is taken for an image."""
 
     class Short(Good):
         def row_shape(self, row):
@@ -178,7 +178,7 @@ def test_a_row_shape_that_is_none_is_told(tmp_path, register, shape):
 
 
 def test_colour_of_a_reader_counts(tmp_path, register):
-    """A row of colour is one image, whatever is announced."""
+    """A row of colour is one image, whatever is declared."""
     rgb = np.arange(6 * 9 * 3, dtype="u1").reshape(6, 9, 3)
     methods = {"row_shape": lambda _, row: rgb.shape, "read": lambda _, row: rgb}
     register(type("Colour", (Good,), {**methods, "colour": True}))

@@ -39,7 +39,7 @@ def report(tmp_path):
 
 
 def test_a_file_names_its_corrections_and_darks(report):
-    """The chain, and run, event and checksum of each dark, in order."""
+    """The corrections in order, and run, event and checksum of each dark."""
     first, second = map(note_in, of_kind(report, "sub"))
 
     assert first == second
@@ -55,7 +55,7 @@ def test_a_file_names_its_corrections_and_darks(report):
 
 
 def test_the_manifest_says_the_same(report, tmp_path):
-    """Who has only the manifest, or only the file, knows as much."""
+    """Manifest and file hold the same information."""
     path = of_kind(report, "sub")[0]
     manifest = tmp_path / ".tiffin" / f"{LIGHT[0][1]['uid']}.jsonl"
     head, line, _ = map(json.loads, manifest.read_text().splitlines())
@@ -76,7 +76,7 @@ def test_what_did_not_act_is_not_claimed(report):
 
 
 def test_a_raw_light_is_a_plain_file(tmp_path):
-    """S27: nothing was done to it, and nothing is said."""
+    """S27: it was not corrected, and has no note."""
     light = run_of({"img": np.full((1, 6, 8), 100, "u2")}, scan_id=3)
     steps = [DarkSubtract(missing="raw")]
     raw = tiffin.export(light, NAME, directory=tmp_path / "raw", corrections=steps)
@@ -88,7 +88,7 @@ def test_a_raw_light_is_a_plain_file(tmp_path):
 
 
 def test_a_function_is_named(tmp_path):
-    """By its module and name: an address would change with each process."""
+    """By module and name, as an address would change with each process."""
     report = tiffin.export(LIGHT, NAME, directory=tmp_path, corrections=[halved])
 
     note = note_in(report.written[0].path)
@@ -100,7 +100,7 @@ def halved(image, _frame):
 
 
 def test_live_and_replayed_files_are_the_same(report, tmp_path):
-    """The note depends on the run and the settings, on nothing else."""
+    """The note depends on the run and the settings only."""
     steps = [DarkSubtract(), Bin(2), Cast("uint16", overflow="clip")]
     live = tmp_path / "live"
     catalog = {UID: DARK}
