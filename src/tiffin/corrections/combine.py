@@ -47,15 +47,7 @@ class FrameCombiner(PixelCorrection):
         raise CorrectionError(message)
 
     def join(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """Combine images, whatever their number.
-
-        Parameters
-        ----------
-        images : iterable of ndarray, shape (rows, columns) [counts]
-
-        Returns
-        -------
-        ndarray, shape (rows, columns) [counts]
+        """Combine images of shape (rows, columns), whatever their number.
 
         Raises
         ------

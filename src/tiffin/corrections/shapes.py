@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import RunningSum, check_real, sum_dtype
+from tiffin.corrections.arithmetic import (
+    RunningSum,
+    check_real,
+    row_blocks,
+    sum_dtype,
+)
 from tiffin.corrections.base import PixelCorrection
 from tiffin.corrections.checks import check_choice, check_integer, set_fields
 from tiffin.dtypes import float_dtype_for
@@ -103,11 +108,15 @@ class Bin(PixelCorrection):
             raise CorrectionError(f"{what}: {advice}")
         dtype = _binned_dtype(check_real(image).dtype, rows * columns, self.how)
         shape = (height // rows, width // columns, *image.shape[2:])
-        total = RunningSum(shape, image.dtype)
-        for row in range(rows):
-            for column in range(columns):
-                total.add(image[row::rows, column::columns])
-        return total.mean(dtype) if self.how == "mean" else total.sum(dtype)
+        result = np.empty(shape, dtype)
+        for block in row_blocks(shape):  # which stay in the cache
+            source = image[block.start * rows : block.stop * rows]
+            total = RunningSum(result[block].shape, image.dtype)
+            for row, column in np.ndindex(rows, columns):
+                total.add(source[row::rows, column::columns])
+            combine = total.mean if self.how == "mean" else total.sum
+            result[block] = combine(dtype)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
