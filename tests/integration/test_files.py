@@ -17,7 +17,8 @@ from tests.documents import as_json, datum_run, hdf5, stream_run, write_msgpack
 from tests.helpers import check
 from tiffin.corrections import DarkSubtract, Nearest
 from tiffin.errors import SettingsError, SourceError
-from tiffin.sources import Documents, Selection, documents_of_runs, open_source
+from tiffin.sources import Documents, Selection, open_source
+from tiffin.sources.selection import documents_of_runs
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num}.tif"

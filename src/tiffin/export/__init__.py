@@ -129,7 +129,7 @@ def _replay(
     # A list of runs in its parts: one that breaks off must not end the others.
     parts = getattr(documents, "parts", (documents,))
     pipeline.look_ahead(parts)
-    held = getattr(documents, "held", False) and not settings.dry_run
+    held = getattr(documents, "in_memory", False) and not settings.dry_run
     plan = pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
     if not len(pipeline.ledger):
         pipeline.record_failure(SourceError("the source holds no run"))

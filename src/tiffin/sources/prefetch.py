@@ -167,15 +167,8 @@ class UnreadableImages:
     def __str__(self) -> str:
         return self._reason
 
-    @property
-    def dtype(self) -> NoReturn:
-        """Raise `ReadError`: a dry run notices it, too."""
+    def _fail(self, *_: object, **__: object) -> NoReturn:
         raise ReadError(self._reason)
 
-    def __getitem__(self, key: Any) -> NoReturn:
-        """Raise `ReadError`."""
-        raise ReadError(self._reason)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        """Raise `ReadError`."""
-        raise ReadError(self._reason)
+    __getitem__ = __array__ = _fail
+    dtype = property(_fail)  # so a dry run fails, too

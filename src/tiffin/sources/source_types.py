@@ -39,8 +39,8 @@ class Documents:
     """Documents that can be iterated over any number of times.
 
     `begin` returns a new iterator of (name, document) at each call. `parts` are the
-    sources that these come from, one after the other. `held` says that the documents
-    are in memory anyway.
+    sources that these come from, one after the other. `in_memory` tells whether the
+    documents stay in memory anyway.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class Documents:
         begin: Callable[[], Iterator[Document]],
         parts: Sequence[Documents] = (),
         *,
-        held: bool = False,
+        in_memory: bool = False,
     ) -> None:
         self._begin = begin
         self._parts = tuple(parts)
-        self.held: bool = held or (bool(parts) and all(p.held for p in parts))
+        all_parts = bool(parts) and all(part.in_memory for part in parts)
+        self.in_memory: bool = in_memory or all_parts
 
     @classmethod
     def of(cls, sources: Iterable[Documents]) -> Documents:
@@ -124,12 +125,11 @@ def open_source(
         return _of_store(source, lambda: databroker.documents(source))
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
         return _of_iterable(source, twice, via=via, roots=roots, timeout=timeout)
-    message = f"{type(source).__name__} is not a source: give {WANTED}"
-    if isinstance(source, Mapping):
-        keys = ", ".join(map(str, list(source)[:3]))
-        message = f"{type(source).__name__} ({keys}, …) is not a source: give {WANTED}"
-        if not isinstance(source, dict):  # a catalogue, or the result of a search
-            message += "; source[uid] is one of its runs, source.values() are all"
+    keys = ", ".join(map(str, list(source)[:3])) if isinstance(source, Mapping) else ""
+    kind = f"{type(source).__name__} ({keys}, …)" if keys else type(source).__name__
+    message = f"{kind} is not a source: give {WANTED}"
+    if isinstance(source, Mapping) and not isinstance(source, dict):  # a catalogue
+        message += "; source[uid] is one of its runs, source.values() are all"
     raise SourceError(message)
 
 
@@ -202,8 +202,8 @@ def _of_iterable(source: Iterable[Any], twice: bool, **how: Any) -> Documents:
         )
     if isinstance(source, Iterator):
         return _of_iterator(items, twice)
-    in_memory = isinstance(source, (list, tuple))
-    return Documents(lambda: map(_checked, begin()), held=in_memory)
+    is_list = isinstance(source, (list, tuple))
+    return Documents(lambda: map(_checked, begin()), in_memory=is_list)
 
 
 def _of_iterator(items: Iterator[Any], twice: bool) -> Documents:
@@ -211,7 +211,7 @@ def _of_iterator(items: Iterator[Any], twice: bool) -> Documents:
     if not twice:
         return Documents(lambda: map(_checked, items))
     beginning, _ = tee(items)  # never advanced, so it keeps what its copies read
-    return Documents(lambda: map(_checked, tee(beginning)[1]), held=True)
+    return Documents(lambda: map(_checked, tee(beginning)[1]), in_memory=True)
 
 
 def _errors_as_items(items: Iterator[Any]) -> Iterator[Any]:
