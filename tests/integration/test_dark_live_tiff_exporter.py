@@ -31,7 +31,7 @@ class DarkStreamExporter(LiveTiffExporter):
 
 @pytest.mark.parametrize("detector", ["img", "external"])
 def test_the_recipe_in_two_lines(RE, broker, request, detector, images, tmp_path, read):
-    """S22, S24, S46: uint16 counts, light below dark; live, process, db.process."""
+    """S22, S24, S46: uint16 counts, light below dark; live, process and db.process."""
     device = request.getfixturevalue(detector)
     RE.subscribe(broker.v1.insert)
     RE(count([device], 1))  # so that the dark is not the least
@@ -58,7 +58,7 @@ def test_the_recipe_in_two_lines(RE, broker, request, detector, images, tmp_path
 
 
 def test_a_run_without_a_dark_is_recorded_or_raised(RE, img, broker, tmp_path):
-    """S27: no experiment dies of it, unless that was asked for."""
+    """S27: the plan ends only if on_error="raise"."""
     template = f"{tmp_path}{NAME}"
     exporter = SubtractedTiffExporter("img", template, db=broker)
 
@@ -76,7 +76,7 @@ def test_a_run_without_a_dark_is_recorded_or_raised(RE, img, broker, tmp_path):
     ("missing", "status"), [("raw", "written"), ("skip", "skipped")]
 )
 def test_a_light_without_a_dark_as_asked_for(tmp_path, read, missing, status):
-    """S27: exported as it is, and its name says so; or left out."""
+    """S27: it is exported uncorrected, and named so, or skipped."""
 
     class Lenient(LiveTiffExporter):
         corrections = DarkSubtract(missing=missing)
@@ -101,7 +101,9 @@ def test_the_dark_run_is_exported_as_it_is(tmp_path, read):
 
 @pytest.mark.parametrize("how", ["live", "process", "process, darks told last"])
 def test_darks_of_a_stream(tmp_path, read, how):
-    """S25: the latest before each light; the stream itself takes no names."""
+    """S25: the latest dark before each light; the dark stream itself is not
+    exported.
+    """
     documents = darks_in_a_stream("dlldl")
     exporter = DarkStreamExporter("img", f"{tmp_path}{NAME}")
     if how.endswith("last"):
@@ -122,7 +124,7 @@ def test_darks_of_a_stream(tmp_path, read, how):
 
 
 def test_a_subclass_may_change_what_is_corrected(tmp_path, read):
-    """S30, S46: its event() acts first, on its own copy; start() may name a dark."""
+    """S30, S46: its event() runs first, on its own copy; start() may name a dark."""
     dark, light = dark_run(30), light_run(100)
 
     class Both(LiveTiffExporter):
@@ -147,7 +149,7 @@ def test_a_subclass_may_change_what_is_corrected(tmp_path, read):
 
 
 def test_the_files_are_those_of_any_export(tmp_path):
-    """Reproducible: byte for byte what `export` writes, provenance and all."""
+    """Byte for byte what `export` writes, provenance included."""
     dark = dark_run()
     light = light_run(dark_frame=uid_of(dark))
     db = {uid_of(dark): dark}
@@ -164,7 +166,7 @@ def test_the_files_are_those_of_any_export(tmp_path):
 
 
 def test_a_chain_of_corrections(tmp_path, read):
-    """In order, a query, clipping and a function of the user's own among them."""
+    """In order; among them a query, clipping and a user's own function."""
     dark, light = dark_run(110), light_run(100)
 
     class Chain(LiveTiffExporter):
@@ -184,7 +186,7 @@ def test_a_chain_of_corrections(tmp_path, read):
 
 
 def test_a_stack_is_subtracted_image_by_image(tmp_path, read):
-    """S11: each image of the stack, one dark for all."""
+    """S11: one dark for every image of the stack."""
     dark = dark_run(110)
     stack = np.arange(3 * 54, dtype="u2").reshape(1, 3, 6, 9)
     light = run_of({"img": stack}, scan_id=2, dark_frame=uid_of(dark))
@@ -202,7 +204,7 @@ def test_a_stack_is_subtracted_image_by_image(tmp_path, read):
     ("wrong", "says"), [("dark.tif", r"dark\.tif"), (Average(2), "joins frames")]
 )
 def test_corrections_that_can_not_work_are_refused(tmp_path, wrong, says):
-    """Fail before the beam: what is none, and what needs more than one event."""
+    """By the constructor: what is no correction, and what needs several events."""
 
     class Wrong(LiveTiffExporter):
         corrections = (DarkSubtract(), wrong)

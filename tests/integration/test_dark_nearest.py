@@ -122,7 +122,7 @@ def export(light, folder, step, **options):
 def test_the_nearest_dark_that_was_taken_alike_is_found(
     night, mark, kept, tmp_path, read, kind
 ):
-    """S24, S29: nearest in time, of the light's exposure; whatever holds the runs."""
+    """S24, S29: nearest in time, with the light's exposure, in any store."""
     light, darks = night((-900, 9, 0.1), (-600, 6, 0.1), (-300, 3, 0.5), (60, 1, 0.1))
     other = run_at(-10, 77, plan_name="count", mark=mark)
     catalog = kept(kind, [*darks, other, light])
@@ -135,7 +135,7 @@ def test_the_nearest_dark_that_was_taken_alike_is_found(
 
 @pytest.mark.parametrize("kind", RULES)
 def test_none_within_reach_says_what_was_looked_at(night, mark, kept, tmp_path, kind):
-    """S27, S29: how many were looked at, and both values; handled as missing= says."""
+    """S27, S29: the error has the number of runs and both values; missing= decides."""
     light, darks = night((-900, 9, 0.1), (-300, 3, 0.5), (-200, 2, 0.25), (60, 1, 0.1))
     catalog = kept(kind, [*darks, light])
     query = Nearest(plan_name="dark", mark=mark, within=600)
@@ -157,7 +157,7 @@ def test_none_within_reach_says_what_was_looked_at(night, mark, kept, tmp_path, 
 def test_a_dark_from_the_future_is_taken_only_if_asked_for(
     night, mark, kept, tmp_path, read, kind
 ):
-    """The rule: what began after the light is not asked, so that live is as later."""
+    """A run that began after the light is not used, so that live and replay agree."""
     light, darks = night((-20, 6, 0.1), (60, 1, 0.1), (90, 2, 0.1))
     catalog = kept(kind, [*darks, light])
     wanted = {"plan_name": "dark", "mark": mark}
@@ -182,7 +182,7 @@ def test_a_dark_from_the_future_is_taken_only_if_asked_for(
 
 @pytest.mark.parametrize("kind", RULES)
 def test_ties(night, mark, kept, tmp_path, read, kind):
-    """The rule: of two equally far the one before; of those the first by uid."""
+    """Of two equally near, the one before; of those, the first by uid."""
     light, darks = night((60, 1, 0.1), (-60, 2, 0.1), (-60, 3, 0.1))
     first = min(darks[1:], key=uid_of)
     catalog = kept(kind, [*darks, light])
@@ -197,7 +197,7 @@ def test_ties(night, mark, kept, tmp_path, read, kind):
 def test_a_dark_that_began_with_the_light_is_none_from_the_future(
     night, tmp_path, read
 ):
-    """The rule's edge: not after it is before it."""
+    """At the same time counts as before."""
     light, darks = night((0, 5, 0.1))
 
     report = export(
@@ -208,7 +208,7 @@ def test_a_dark_that_began_with_the_light_is_none_from_the_future(
 
 
 def test_a_difference_is_waived_by_its_name(night, tmp_path, read):
-    """S29: allow= holds for the search, too."""
+    """S29: allow= applies to the search, too."""
     light, darks = night((-600, 6, 0.1), (-300, 3, 0.5))
     query = Nearest(plan_name="dark")
 
@@ -223,7 +223,9 @@ def test_a_difference_is_waived_by_its_name(night, tmp_path, read):
 
 
 def test_a_run_that_is_looked_for_is_itself_a_dark(night, tmp_path, read):
-    """S26: exported as it is, though another dark is near; in the same source."""
+    """S26: a dark run in the source is exported uncorrected, though another dark is
+    near.
+    """
     light, darks = night((-600, 6, 0.1), (-300, 3, 0.1))
 
     report = export(
@@ -236,7 +238,7 @@ def test_a_run_that_is_looked_for_is_itself_a_dark(night, tmp_path, read):
 
 
 def test_a_run_without_the_field_does_not_fit(night, mark, tmp_path, read):
-    """Another detector's dark is passed over, and told of if there is none else."""
+    """Another detector's dark is passed over, and named if no other is found."""
     light, darks = night((-600, 6, 0.1))
     other = run_of({"dexela": np.ones((1, 6, 9), "u2")}, plan_name="dark", mark=mark)
     other[0][1]["time"] = NOON - 10
@@ -250,7 +252,7 @@ def test_a_run_without_the_field_does_not_fit(night, mark, tmp_path, read):
 
 
 def test_each_configuration_of_the_light_has_its_dark(night, tmp_path, read):
-    """A run that changes its exposure in the midst has a dark for each."""
+    """A run that changes its exposure midway has a dark for each."""
     light, darks = night((-600, 6, 0.1), (-300, 3, 0.5))
     second = run_at(0, 100, exposure=0.5)
     descriptor = {**second[1][1], "run_start": uid_of(light)}
@@ -280,7 +282,7 @@ class Counted(dict):
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("fits", [True, False])
 def test_a_dark_is_looked_up_once_a_run(night, tmp_path, live, fits):
-    """However many frames there are, and whether or not there is one; in both ways."""
+    """However many frames there are, found or not; live and replayed."""
     light, darks = night((-600, 6, 0.1 if fits else 0.2))
     catalog = Counted({uid_of(dark): dark for dark in darks})
     steps = [DarkSubtract(run=Nearest(plan_name="dark"))]
@@ -299,7 +301,7 @@ def test_a_dark_is_looked_up_once_a_run(night, tmp_path, live, fits):
 
 @pytest.mark.parametrize("kind", ["databroker v1", "Tiled"])
 def test_live_as_well_as_replayed(RE, img, images, kept, mark, tmp_path, read, kind):
-    """S24: a real engine's dark, taken minutes ago, is found in the store it fills."""
+    """S24: a dark from a RunEngine, minutes ago, is found in the store."""
     catalog = kept(kind, [])
     RE.subscribe(tiled_writer(catalog) if kind == "Tiled" else catalog.v1.insert)
     step = DarkSubtract(run=Nearest({"plan_name": "count", "mark": mark, "dark": True}))
@@ -333,7 +335,7 @@ class Broken:
 
 
 def test_a_run_beside_it_that_breaks_off(night, tmp_path, read):
-    """In the export's own source: it fails alone, and darks around it are found."""
+    """Only that run fails; darks around it are found."""
     light, darks = night((-600, 6, 0.1))
 
     report = export(
@@ -346,7 +348,7 @@ def test_a_run_beside_it_that_breaks_off(night, tmp_path, read):
 
 
 def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
-    """It is said; live, without any, too, and nothing is killed by it."""
+    """Frames fail with the reason, live as well, and the plan goes on."""
     light, _ = night()
     step = DarkSubtract(run=Nearest(plan_name="dark"), missing="raw")
 
@@ -359,7 +361,7 @@ def test_a_catalogue_that_can_not_be_searched(night, tmp_path):
 
 
 def test_documents_are_not_changed(night, tmp_path):
-    """S30: light and darks are what they were."""
+    """S30: light and dark documents stay as they were."""
     light, darks = night((-600, 6, 0.1))
     before = pickle.dumps([light, darks])
 
@@ -371,7 +373,7 @@ def test_documents_are_not_changed(night, tmp_path):
 
 
 def test_a_query_is_a_value():
-    """Frozen, compared and sent by its content, and told in one line."""
+    """It is frozen, compared and pickled by its content, and has a short repr."""
     query = Nearest({"sample.name": "Ni", "within": 1}, plan_name="dark", within=60)
     step = DarkSubtract(run=query)
 
@@ -391,19 +393,19 @@ def test_a_query_is_a_value():
     [{}, {"within": 60}, {"a": 1, "within": -1}, {"a": 1, "within": "60"}],
 )
 def test_queries_that_can_not_work_are_refused(arguments):
-    """Fail before the beam."""
+    """Before the beam."""
     with pytest.raises(SettingsError):
         Nearest(**arguments)
 
 
 def test_a_mapping_is_no_uid():
-    """Who forgets Nearest is told of it."""
+    """The error suggests Nearest."""
     with pytest.raises(SettingsError, match=r"Nearest\(\{'plan_name': 'dark'\}\)"):
         DarkSubtract(run={"plan_name": "dark"})
 
 
 def test_the_query_stands_in_the_manifest(night, tmp_path):
-    """Provenance: how the dark was found, and which it was."""
+    """The manifest holds the query and the dark that it found."""
     light, darks = night((-600, 6, 0.1))
 
     export(

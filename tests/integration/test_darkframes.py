@@ -105,7 +105,7 @@ def check(report, numbers, sim, read):
 
 
 def test_a_dark_stream_is_subtracted_live(RE, detector, darkened, sim, tmp_path, read):
-    """S25: one dark, snapshot before the first light; the counts exactly."""
+    """S25: one snapshot before the first light; the counts are exact."""
     exporter = ImageExporter(NAME, directory=tmp_path / "out", corrections=SUBTRACT)
 
     (uid,) = RE(darkened(count([detector], 3)), exporter)
@@ -116,7 +116,9 @@ def test_a_dark_stream_is_subtracted_live(RE, detector, darkened, sim, tmp_path,
 def test_a_dark_that_is_used_again_in_the_next_run(
     RE, detector, darkened, documents, sim, tmp_path, read
 ):
-    """S25: the snapshot gives its files anew, under other uids; live and replayed."""
+    """S25: the snapshot declares its files again under other uids; live and
+    replayed.
+    """
     exporter = ImageExporter(NAME, directory=tmp_path / "live", corrections=SUBTRACT)
     RE.subscribe(exporter)
 
@@ -141,7 +143,7 @@ def test_a_dark_that_is_used_again_in_the_next_run(
 def test_a_dark_for_each_setting(
     RE, detector, darkened, documents, sim, tmp_path, read
 ):
-    """S25: more than one dark in a run, each light's is the latest before it."""
+    """S25: a run with several darks; each light takes the latest before it."""
     plan = list_scan([detector], detector.exposure_time, [0.01, 0.01, 0.02, 0.02])
     folder = tmp_path / "live"
     exporter = ImageExporter(NAME, directory=folder, corrections=SUBTRACT)
@@ -159,7 +161,7 @@ def test_a_dark_for_each_setting(
 def test_a_dark_stream_is_subtracted_later(
     RE, detector, darkened, documents, store, request, sim, tmp_path, read
 ):
-    """S25: from whatever holds the run."""
+    """S25: from documents, databroker and Tiled."""
     if store == "Tiled":
         source = request.getfixturevalue("tiled")
         RE.subscribe(tiled_writer(source))
@@ -179,7 +181,7 @@ def test_a_dark_stream_is_subtracted_later(
 
 
 def test_light_and_dark_are_saved_too(RE, detector, darkened, sim, tmp_path, read):
-    """S28: three kinds in one pass, each in its folder, uint16 as it was taken."""
+    """S28: three kinds in one pass, each in its folder, uncorrected ones as uint16."""
     exporter = ImageExporter(
         "{kind}/{event.seq_num}.tif",
         directory=tmp_path / "out",

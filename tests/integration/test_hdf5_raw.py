@@ -101,7 +101,9 @@ def made(path, layout, frames=FRAMES):
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_pixels_are_exact_passed_on_or_not(tmp_path, path, read, layout, compression):
-    """Every layout, both outputs; a correction that changes nothing turns it off."""
+    """For every layout and both outputs; with a correction nothing is copied
+    undecoded.
+    """
     run = stream_run(made(path, layout), HDF5, WHERE, events=12)
     options = {"compression": compression, "workers": 2}
 
@@ -116,7 +118,7 @@ def test_pixels_are_exact_passed_on_or_not(tmp_path, path, read, layout, compres
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_only_what_stands_in_a_file_as_it_is_is_passed_on(path, layout):
-    """A chunk that is an image: deflated as zlib, plain as plain."""
+    """A chunk that is one image: deflated to zlib, plain to plain."""
     made(path, layout)
 
     for codec in (None, "zlib"):
@@ -133,7 +135,9 @@ def test_only_what_stands_in_a_file_as_it_is_is_passed_on(path, layout):
      (">u2", 0), (">f4", 0), ("<u8", 0), ("<f2", 0), ("?", 0)],
 )  # fmt: skip
 def test_a_dtype_that_a_tiff_does_not_hold_is_not_passed_on(path, dtype, passes):
-    """Little-endian whole numbers up to 32 bit and floats of 32 or 64; exact anyway."""
+    """Only little-endian integers up to 32 bit and floats of 32 or 64 are; all are
+    exact.
+    """
     frames = (FRAMES % 251).astype(dtype)
     hdf5(path, frames, chunks=ONE, compression="gzip")
 
@@ -147,7 +151,7 @@ def test_a_dtype_that_a_tiff_does_not_hold_is_not_passed_on(path, dtype, passes)
 
 
 def test_numbers_of_fewer_bits_than_they_take_are_not_passed_on(path):
-    """HDF5 alone masks the padding bits of a 12-bit number."""
+    """HDF5 masks the padding bits of a 12-bit number."""
     with h5py.File(path, "w") as file:
         kind = h5py.h5t.NATIVE_UINT16.copy()
         kind.set_precision(12)
@@ -161,7 +165,7 @@ def test_numbers_of_fewer_bits_than_they_take_are_not_passed_on(path):
 
 
 def test_a_chunk_that_was_stored_without_the_filter_is_not_passed_on(path):
-    """The filter mask: a chunk may stand undeflated in a deflated dataset."""
+    """A filter mask may leave a chunk of a deflated dataset uncompressed."""
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
             "entry/data/data", FRAMES.shape, "u2", chunks=ONE, compression="gzip"
@@ -175,7 +179,7 @@ def test_a_chunk_that_was_stored_without_the_filter_is_not_passed_on(path):
 
 
 def test_a_user_block_changes_nothing(path, tmp_path, read):
-    """Addresses count from its end, in some versions of HDF5: it finds the chunks."""
+    """In some versions of HDF5 addresses count from the end of the user block."""
     options = LAYOUTS["deflate"]
     with h5py.File(path, "w", userblock_size=1024) as file:
         file.create_dataset("entry/data/data", data=FRAMES, **options)
@@ -201,7 +205,7 @@ def test_a_user_block_changes_nothing(path, tmp_path, read):
 def test_leading_axes_do_not_keep_a_chunk_from_being_passed_on(
     path, stored, chunks, announced
 ):
-    """Rows of several images, grids, several rows an event: a chunk an image."""
+    """Rows of several images, grids, several rows an event, with one image a chunk."""
     hdf5(path, FRAMES.reshape(stored), chunks=chunks, compression="gzip")
     images = int(np.prod(announced[:-2]))
 
@@ -215,7 +219,7 @@ def test_leading_axes_do_not_keep_a_chunk_from_being_passed_on(
 @pytest.mark.parametrize("announced", [(3, 6, 9), (6, 9)])
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_images_within_a_chunk_are_told_apart(path, chunks, announced, compression):
-    """Chunks of several images are decoded, and cut into images."""
+    """A chunk of several images is decoded and split."""
     hdf5(path, FRAMES.reshape(4, 3, 6, 9), chunks=chunks, compression=compression)
     images = int(np.prod(announced[:-2]))
     assets = Assets()
@@ -227,7 +231,7 @@ def test_images_within_a_chunk_are_told_apart(path, chunks, announced, compressi
 
 
 def test_colour_is_passed_on_with_its_samples(tmp_path, path, read):
-    """(rows, columns, samples), where the descriptor says so."""
+    """(rows, columns, samples), if the descriptor says so."""
     colours = np.arange(4 * 6 * 9 * 3, dtype="u1").reshape(4, 6, 9, 3)
     uri = hdf5(path, colours, chunks=(1, 6, 9, 3), compression="gzip")
     run = stream_run(
@@ -244,7 +248,7 @@ def test_colour_is_passed_on_with_its_samples(tmp_path, path, read):
 @pytest.mark.parametrize("frames", [FRAMES[0], FRAMES[:1], FRAMES[:3]])
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_a_dataset_in_numbered_files_is_passed_on(tmp_path, frames, compression):
-    """A file an event, of one image or more."""
+    """One file an event, with one image or more."""
     for n in range(2):
         chunks = (1, 6, 9)[-frames.ndim :] if compression else None
         hdf5(tmp_path / f"a_{n}.h5", frames + n, chunks=chunks, compression=compression)
@@ -259,7 +263,7 @@ def test_a_dataset_in_numbered_files_is_passed_on(tmp_path, frames, compression)
 
 
 def test_a_part_of_a_dataset_is_found(path):
-    """``slice``: rows are counted from its start; other axes HDF5 cuts."""
+    """``slice``: rows count from its start; HDF5 slices the other axes."""
     hdf5(path, chunks=ONE, compression="gzip")
 
     rows = image(Assets(), path, 2, slice="3:")
@@ -271,7 +275,7 @@ def test_a_part_of_a_dataset_is_found(path):
 
 
 def test_a_dataset_behind_a_link_is_read_from_its_own_file(path, tmp_path):
-    """External links lead to another file than the one that was opened."""
+    """An external link leads to another file than the one that was opened."""
     hdf5(tmp_path / "data.h5", chunks=ONE, compression="gzip", dataset="d")
     with h5py.File(path, "w") as file:
         file["entry/data/data"] = h5py.ExternalLink("data.h5", "/d")
@@ -280,7 +284,7 @@ def test_a_dataset_behind_a_link_is_read_from_its_own_file(path, tmp_path):
 
 
 def test_virtual_and_external_datasets_are_left_to_hdf5(path, tmp_path):
-    """Their bytes lie elsewhere; so do those of small datasets within the metadata."""
+    """Their bytes are elsewhere; those of small datasets are in the metadata."""
     hdf5(tmp_path / "data.h5", chunks=ONE)
     layout = h5py.VirtualLayout(FRAMES.shape, "u2")
     layout[...] = h5py.VirtualSource("data.h5", WHERE["dataset"], FRAMES.shape)
@@ -307,7 +311,7 @@ def test_virtual_and_external_datasets_are_left_to_hdf5(path, tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
 def test_a_chunk_that_was_never_written_is_not_passed_on(path, options):
-    """Not there yet: the same error as for reading, from both."""
+    """It fails with the same error as when it is read."""
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
             "entry/data/data", FRAMES.shape, "u2", chunks=ONE, **options
@@ -323,7 +327,7 @@ def test_a_chunk_that_was_never_written_is_not_passed_on(path, options):
 
 @pytest.mark.parametrize("layout", ["contiguous", "a frame a chunk", "deflate"])
 def test_a_truncated_file_is_never_passed_on(path, layout):
-    """Truncated before it is opened, or while it is open."""
+    """Whether it is truncated before it is opened or while it is open."""
     made(path, layout)
     assets = Assets()
     event = image(assets, path, 11)
@@ -338,7 +342,7 @@ def test_a_truncated_file_is_never_passed_on(path, layout):
 
 @pytest.mark.parametrize("layout", ["deflate", "deflate, frames a chunk"])
 def test_a_damaged_stream_gives_no_pixels(tmp_path, path, layout, read):
-    """Decoding beside HDF5 notices what HDF5 notices; others are written."""
+    """Our decoder finds what HDF5 finds; other frames are written."""
     made(path, layout)
     with h5py.File(path) as file:
         info = file["entry/data/data"].id.get_chunk_info(0)
@@ -401,7 +405,7 @@ class Growing:
 @pytest.mark.parametrize("compression", ["", "gzip"])
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_a_growing_file_is_read_as_it_is_now(path, chunk, compression):
-    """SWMR: what a chunk was when it was first seen is not what is passed on later."""
+    """SWMR: a chunk is read as it is now, not as it was when first seen."""
     with Growing(path, chunk, compression) as growing:
         growing.write(0, 0, 3, 1)
         assets = Assets()
@@ -437,7 +441,7 @@ def test_a_growing_file_is_read_as_it_is_now(path, chunk, compression):
     ],
 )
 def test_a_file_that_this_process_writes_is_read_as_it_is_now(path, options, passes):
-    """Its newest bytes may be in memory only: HDF5 gives them, never the file."""
+    """Its newest bytes may be in memory only: HDF5 returns them, the file does not."""
     with h5py.File(path, "w", libver="latest") as file:
         data = file.create_dataset("entry/data/data", FRAMES.shape, "u2", **options)
         data[...] = FRAMES
@@ -455,7 +459,9 @@ def test_a_file_that_this_process_writes_is_read_as_it_is_now(path, options, pas
 
 
 def test_live_and_later_give_the_same_bytes(tmp_path, path):
-    """A chunk is passed on while its file is being written, as when it is closed."""
+    """A chunk is copied from a file that is still being written as from a closed
+    one.
+    """
     run = stream_run(f"file://localhost{path}", HDF5, WHERE, events=12)
     options = {"compression": "gzip", "compression_opts": 9, "chunks": ONE}
     with h5py.File(path, "w", libver="latest") as file:
@@ -471,7 +477,7 @@ def test_live_and_later_give_the_same_bytes(tmp_path, path):
 
 
 def test_an_image_that_was_found_can_be_read_after_its_file_was_closed(path):
-    """Another thread may close what fails meanwhile."""
+    """Another thread may close the file after a failure."""
     hdf5(path, chunks=ONE, compression="gzip")
     assets = Assets()
     found = assets._stored(resource(path), Hints(sizes=(6, 9)), (3,), only("zlib"))
@@ -520,7 +526,7 @@ def test_a_chunk_that_many_threads_want_is_decoded_once():
 
 @pytest.mark.parametrize("inflate", [inflate, plain_zlib])
 def test_decoders_agree_on_what_is_no_stream_of_so_many_bytes(inflate):
-    """Whichever is installed: damaged, broken off, too short or too long is None."""
+    """Any installed decoder rejects streams that are damaged, too short or too long."""
     pixels = FRAMES.tobytes()
     stream = zlib.compress(pixels)
     damaged = stream[:-1] + bytes([stream[-1] ^ 1])
@@ -543,7 +549,9 @@ def strip_of(path):
 
 
 def test_an_export_writes_chunks_as_strips(tmp_path, path, read):
-    """The file's very bytes stand in the TIFF, and pixels are the dataset's."""
+    """The TIFF holds the very bytes of the HDF5 file, and its pixels are the
+    dataset's.
+    """
     uri = hdf5(path, chunks=ONE, compression="gzip", compression_opts=9)
     run = stream_run(uri, HDF5, WHERE, events=12)
 

@@ -134,7 +134,7 @@ WAYS = [
 def test_raw_files_are_read_only_where_that_is_allowed(
     tmp_path, path, secret, read, way
 ):
-    """The error names the file and the setting, by whatever way it is reached."""
+    """The error names the file and the setting, however the file is reached."""
     way(path, secret)
 
     refused = export(path, tmp_path)
@@ -149,7 +149,7 @@ def test_raw_files_are_read_only_where_that_is_allowed(
 
 
 def test_a_link_out_of_a_folder_that_is_allowed_is_no_way(tmp_path, path, secret):
-    """Where a file really lies counts."""
+    """The real location of a file counts."""
     inside = tmp_path / "allowed"
     inside.mkdir()
     (inside / "raw.bin").symlink_to(secret)
@@ -161,7 +161,7 @@ def test_a_link_out_of_a_folder_that_is_allowed_is_no_way(tmp_path, path, secret
 
 
 def test_a_raw_file_is_looked_for_where_hdf5_looks(tmp_path, path, secret, monkeypatch):
-    """Relative names count from the working directory, not from the file."""
+    """Relative names start at the working directory, not at the file."""
     directly(path, "raw.bin")
     (tmp_path / "raw.bin").write_bytes(SECRET.tobytes())
     monkeypatch.chdir(secret.parent)
@@ -172,7 +172,7 @@ def test_a_raw_file_is_looked_for_where_hdf5_looks(tmp_path, path, secret, monke
 
 
 def test_a_raw_file_that_is_missing_or_short_is_not_there_yet(tmp_path, path, secret):
-    """HDF5 would give zeros for what a raw file lacks."""
+    """HDF5 would return zeros for what the raw file lacks."""
     directly(path, secret)
     secret.write_bytes(b"12")
 
@@ -186,7 +186,7 @@ def test_a_raw_file_that_is_missing_or_short_is_not_there_yet(tmp_path, path, se
 
 @pytest.mark.parametrize("door", ["images", "live", "dark", "shell", "toml"])
 def test_every_door_takes_the_setting(tmp_path, path, secret, read, door):
-    """And none reads a raw file without it."""
+    """Without it, no way of exporting reads a raw file."""
     directly(path, secret)
     run, folders = run_of(path), [secret.parent]
 
@@ -241,7 +241,7 @@ def fifo(path):
     "way", ["itself", "link", "virtual", "virtual without end", "linked virtual"]
 )
 def test_only_regular_files_are_opened(tmp_path, path, way):
-    """A pipe would hang for ever."""
+    """Opening a pipe would hang for ever."""
     pipe = fifo(tmp_path / "pipe.h5")
     if way == "itself":
         path = pipe
@@ -266,7 +266,7 @@ def test_only_regular_files_are_opened(tmp_path, path, way):
 
 
 def test_links_are_followed_to_regular_hdf5_files(tmp_path, path, read):
-    """Soft and external ones, relative and absolute, from file to file."""
+    """Soft and external links, relative and absolute, over several files."""
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["x/y"] = FRAMES
         file["z"] = h5py.SoftLink("/x/./y")
@@ -296,7 +296,7 @@ def virtual_circle(path):
 
 @pytest.mark.parametrize("way", [circle, circle_of_files, virtual_circle])
 def test_what_leads_in_a_circle_is_told(tmp_path, path, way):
-    """As such, not as a RecursionError."""
+    """A circle of links is an error that says so, and no RecursionError."""
     way(path)
 
     assert "in a circle" in reasons(export(path, tmp_path)).pop()
@@ -304,7 +304,7 @@ def test_what_leads_in_a_circle_is_told(tmp_path, path, way):
 
 @pytest.mark.parametrize("virtually", [False, True])
 def test_a_link_to_a_file_that_is_missing_names_it(tmp_path, path, read, virtually):
-    """And its images are late, not wrong: they are read once it is there."""
+    """Its images are late, and are read once the file exists."""
     with h5py.File(path, "w") as file:
         if virtually:
             file["e"] = h5py.ExternalLink("data.h5", "/d")
@@ -324,7 +324,7 @@ def test_a_link_to_a_file_that_is_missing_names_it(tmp_path, path, read, virtual
 
 
 def test_a_virtual_source_whose_dataset_is_not_there_yet_is_late(tmp_path, path, read):
-    """Its file is there, and still empty."""
+    """The source file exists and is still empty."""
     with h5py.File(path, "w") as file:
         virtual(file, "d", "data.h5")
     with h5py.File(tmp_path / "data.h5", "w"):
@@ -367,7 +367,7 @@ def half_a_head(path):
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, path, make, said):
-    """In words, with HDF5's own behind."""
+    """In a sentence, followed by HDF5's own message."""
     make(path)
 
     assert said in reasons(export(path, tmp_path)).pop()
@@ -399,7 +399,7 @@ def test_a_file_that_is_being_written_names_the_variable_that_opens_it(tmp_path,
 def test_a_file_system_without_locks_names_the_variable_that_opens_it(
     tmp_path, path, monkeypatch
 ):
-    """Errno 37, of some network file systems: there is none here, so it is made up."""
+    """Errno 37 of some network file systems, simulated here."""
     with h5py.File(path, "w") as file:
         file["d"] = FRAMES
 
@@ -414,7 +414,7 @@ def test_a_file_system_without_locks_names_the_variable_that_opens_it(
 
 @pytest.mark.parametrize("value", [3, h5py.Empty("u2")])
 def test_a_dataset_without_axes_holds_no_image(tmp_path, path, value):
-    """A single number, or nothing at all."""
+    """A scalar or empty dataset is an error."""
     with h5py.File(path, "w") as file:
         file["d"] = value
 
@@ -422,7 +422,7 @@ def test_a_dataset_without_axes_holds_no_image(tmp_path, path, value):
 
 
 def test_a_chunk_that_is_compressed_twice_over_is_refused(tmp_path, path):
-    """How much the inner stream gives can't be known without decoding the outer one."""
+    """The size of the inner stream can't be known before the outer one is decoded."""
     with h5py.File(path, "w") as file:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_chunk((1, 6, 9))
@@ -438,7 +438,7 @@ def test_a_chunk_that_is_compressed_twice_over_is_refused(tmp_path, path):
 
 
 def test_a_filter_that_is_missing_is_named(tmp_path, path, monkeypatch):
-    """By its number where nobody knows its name."""
+    """By its number, if its name is not known."""
     with h5py.File(path, "w") as file:
         file.create_dataset(
             "d", data=FRAMES, chunks=(1, 6, 9), **hdf5plugin.Bitshuffle()
@@ -491,7 +491,7 @@ def stream_of(options, frames):
 def test_a_stream_that_gives_more_or_less_is_a_failed_frame(
     tmp_path, path, read, name, size, output, tiles
 ):
-    """Neither decoded nor passed on, whatever its filter; other frames are exact."""
+    """It is neither decoded nor copied, whatever its filter; other frames are exact."""
     options = COMPRESSIONS[name]
     wrong = stream_of(options, np.zeros((size,), "u2"))
     with h5py.File(path, "w") as file:
@@ -520,7 +520,7 @@ def test_a_stream_that_gives_more_or_less_is_a_failed_frame(
     ],
 )
 def test_every_filter_is_read(tmp_path, path, read, name, chunks):
-    """What looks at streams first lets honest ones pass."""
+    """Checking streams first rejects no valid one."""
     with h5py.File(path, "w") as file:
         file.create_dataset("d", data=FRAMES, chunks=chunks, **COMPRESSIONS[name])
 
@@ -591,7 +591,7 @@ def claim_contiguous(file):
     ],
 )
 def test_no_more_is_allocated_than_a_frame_may_have(tmp_path, path, make, output):
-    """Bombs, chunks far larger than images, datasets larger than any disk."""
+    """Bombs, chunks far larger than images, and huge datasets fail in little memory."""
     with h5py.File(path, "w") as file:
         make(file)
 
@@ -645,7 +645,9 @@ def in_chunks(path):
 @pytest.mark.parametrize("make", [linked_virtual, in_chunks, cut, not_hdf5, circle])
 @pytest.mark.parametrize("door", ["export", "live", "late", "images"])
 def test_no_file_stays_open(tmp_path, path, make, door):
-    """Once a run's frames are done, failed or late ones too, without the collector."""
+    """All are closed once a run's frames are done, failed or not, without garbage
+    collection.
+    """
     make(path)
     hidden = tmp_path / "hidden.h5"
 
@@ -673,7 +675,7 @@ def test_no_file_stays_open(tmp_path, path, make, door):
 
 
 def test_retries_do_not_pile_up_open_files(tmp_path, path):
-    """Each look at a file that grows closes what the last one opened."""
+    """Each retry closes what the last one opened."""
     in_chunks(path)
     assets = Assets()
 
@@ -692,7 +694,7 @@ def test_retries_do_not_pile_up_open_files(tmp_path, path):
 
 
 def test_a_dataset_of_one_image_is_one_event_s(tmp_path, path, read):
-    """(rows, columns), point by point: never rows as images."""
+    """(rows, columns) is one image, never rows as images."""
     with h5py.File(path, "w") as file:
         file["d"] = FRAMES[0]
 
@@ -728,7 +730,7 @@ def detector(path):
 
 
 def test_a_handler_opens_no_file_that_reaches_outside(tmp_path, detector, secret, read):
-    """The same refusal, before the handler's own code sees the file."""
+    """The file is refused before the handler's own code opens it."""
     path = detector(lambda group: raw(group, "data", secret))
 
     refused = handled(path, tmp_path)
@@ -740,7 +742,7 @@ def test_a_handler_opens_no_file_that_reaches_outside(tmp_path, detector, secret
 
 @pytest.mark.parametrize("deep", ["file", "link", "virtual"])
 def test_a_handler_opens_no_pipe(tmp_path, path, deep):
-    """Nor what leads to one."""
+    """Nor a link to one."""
     pipe = fifo(tmp_path / "pipe.h5")
     if deep == "file":
         path = pipe
@@ -758,7 +760,7 @@ def test_a_handler_opens_no_pipe(tmp_path, path, deep):
 def test_a_handler_gets_no_stream_that_gives_more_or_less(
     tmp_path, detector, read, name
 ):
-    """The chunk is looked at before the handler reads it."""
+    """The chunk is checked before the handler reads it."""
     options = COMPRESSIONS[name]
 
     def fill(group):
@@ -790,7 +792,7 @@ def test_a_handler_that_lacks_a_filter_names_it(tmp_path, detector, monkeypatch)
 
 @pytest.mark.parametrize("door", ["export", "live", "LiveTiffExporter"])
 def test_no_handlers_file_stays_open(tmp_path, detector, door):
-    """Closed when the run's frames are done."""
+    """They are closed when the run's frames are done."""
     path = detector(lambda group: group.create_dataset("data", data=FRAMES))
     run = list(
         datum_run(path, shape=(1, 6, 9), events=4, options={"frame_per_point": 1})
@@ -816,7 +818,7 @@ def test_no_handlers_file_stays_open(tmp_path, detector, door):
 
 @pytest.mark.parametrize("door", ["export", "live", "LiveTiffExporter"])
 def test_no_darks_file_stays_open(tmp_path, path, door):
-    """The files of another run that gives the darks are closed with the lights'."""
+    """Files of the dark's run are closed together with the lights'."""
     with h5py.File(path, "w") as file:
         file["d"] = FRAMES
     documents = list(run_of(path))
@@ -850,7 +852,7 @@ def test_no_darks_file_stays_open(tmp_path, path, door):
 def test_of_a_virtual_image_s_source_only_the_rows_it_takes_are_looked_at(
     tmp_path, path, read
 ):
-    """A damaged image beside it in the source costs nothing."""
+    """A damaged image beside it in the source does not matter."""
     with h5py.File(tmp_path / "source.h5", "w") as file:
         options = {"chunks": (1, 6, 9), "compression": "gzip"}
         data = file.create_dataset("d", data=FRAMES, **options)

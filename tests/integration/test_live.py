@@ -30,7 +30,7 @@ NAME = "{start.scan_id}_step{event.seq_num}.tif"
 def test_the_files_are_there_when_the_engine_returns(
     RE, img, images, tmp_path, read, template
 ):
-    """S01, S40: RE(plan, exporter)."""
+    """S01, S40: after RE(plan, exporter) all files are written."""
     exporter = ImageExporter(template, directory=tmp_path, fields=["img"])
 
     (uid,) = RE(count([img], 3), exporter)
@@ -44,7 +44,7 @@ def test_the_files_are_there_when_the_engine_returns(
 
 
 def test_a_subscription_takes_run_after_run(RE, img, tmp_path, names_in):
-    """S21, S37: one instance; each run's report outlives its stop."""
+    """S21, S37: one instance exports many runs; reports outlive their runs."""
     exporter = ImageExporter(NAME, directory=tmp_path)
     RE.subscribe(exporter)
 
@@ -202,7 +202,7 @@ def test_files_of_ad_tiff_are_exported_live(RE, broker, tmp_path, read, first):
 
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
 def test_a_file_that_grows_with_the_scan_costs_no_waiting(RE, tmp_path, read, spec):
-    """S40: what is readable by the stop document is there when the engine returns."""
+    """S40: what is readable at the stop document is written when the engine returns."""
     images = np.arange(20 * 6 * 9, dtype="u2").reshape(20, 6, 9)
     exporter = ImageExporter(NAME, directory=tmp_path / "out")
 
@@ -215,7 +215,7 @@ def test_a_file_that_grows_with_the_scan_costs_no_waiting(RE, tmp_path, read, sp
 
 
 def test_scan_values_are_in_the_names(RE, img, tmp_path, names_in):
-    """The recipe's aim: metadata in the names."""
+    """Names contain metadata of the scan, as in the recipe."""
     exporter = ImageExporter("{event.data.motor:+.1f}.tif", directory=tmp_path)
 
     RE(scan([img], motor, -1, 1, 3), exporter)
@@ -224,7 +224,7 @@ def test_scan_values_are_in_the_names(RE, img, tmp_path, names_in):
 
 
 def test_a_missing_key_does_not_end_the_plan(RE, img, tmp_path, caplog):
-    """S44: reported at start, logged once, and the run goes on."""
+    """S44: it is reported at the start document, logged once, and the run goes on."""
     exporter = ImageExporter("{start.sampel}_{event.seq_num}.tif", directory=tmp_path)
     stops = []
 
@@ -253,7 +253,7 @@ def test_a_missing_key_raises_at_start_when_asked(RE, img, tmp_path):
 
 
 def test_an_existing_file_raises_at_stop_when_asked(RE, img, tmp_path):
-    """Later errors come at the end, with the report."""
+    """Errors after the start are raised at the stop, with the report."""
     (tmp_path / "1_step2.tif").write_bytes(b"precious")
     exporter = ImageExporter(NAME, directory=tmp_path, on_error="raise")
 
@@ -266,7 +266,7 @@ def test_an_existing_file_raises_at_stop_when_asked(RE, img, tmp_path):
 
 
 def test_a_full_or_broken_folder_does_not_end_the_plan(RE, img, tmp_path):
-    """S44: an error of the disk is in the report."""
+    """S44: the disk's error is in the report."""
     (tmp_path / "out").write_text("a file, no folder")
     exporter = ImageExporter(NAME, directory=tmp_path / "out")
 
@@ -280,7 +280,7 @@ def test_a_full_or_broken_folder_does_not_end_the_plan(RE, img, tmp_path):
     "name", ["start", "descriptor", "event", "stop", "datum", "what"]
 )
 def test_nonsense_never_raises(tmp_path, name, nonsense):
-    """S44, S45: whatever a stream holds, nothing reaches the RunEngine."""
+    """S44, S45: whatever documents hold, nothing is raised into the RunEngine."""
     with ImageExporter(NAME, directory=tmp_path) as exporter:
         exporter(name, nonsense)
         for real in run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1):
@@ -290,7 +290,7 @@ def test_nonsense_never_raises(tmp_path, name, nonsense):
 
 
 def test_joining_in_the_midst_of_a_run_is_harmless(tmp_path, caplog):
-    """S45: stop without start, events without descriptor."""
+    """S45: a stop without start, events without descriptor."""
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
 
     with ImageExporter(NAME, directory=tmp_path) as exporter:
@@ -302,7 +302,7 @@ def test_joining_in_the_midst_of_a_run_is_harmless(tmp_path, caplog):
 
 
 def test_a_run_without_stop_is_finished_by_close(tmp_path):
-    """S45: start but never stop."""
+    """S45: a start document without its stop."""
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=1)
 
     with ImageExporter(NAME, directory=tmp_path) as exporter:
@@ -314,7 +314,7 @@ def test_a_run_without_stop_is_finished_by_close(tmp_path):
 
 
 def test_subscribers_behind_the_exporter_see_raw_documents(RE, img, images, tmp_path):
-    """S30: and so does a second exporter."""
+    """S30: a second exporter does, too."""
     seen = []
 
     def double(image, frame):
@@ -336,7 +336,7 @@ def test_subscribers_behind_the_exporter_see_raw_documents(RE, img, images, tmp_
 def test_a_subscriber_that_replaces_data_does_not_reach_the_files(
     RE, images, tmp_path, read
 ):
-    """S30: what others put into a document later does not show in the files."""
+    """S30: later changes to a document do not appear in the files."""
     exporter = ImageExporter(NAME, directory=tmp_path)
     RE.subscribe(exporter)
 
@@ -367,7 +367,7 @@ def test_live_and_replayed_files_are_the_same(RE, img, tmp_path, names_in):
 
 
 def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
-    """Contract: the others fail, and lose nothing but their name."""
+    """Contract: the others fail, and nothing else is lost."""
     images = np.stack([np.full((6, 9), n, "u2") for n in (1, 2, 3)])
 
     report = export_live(
@@ -383,7 +383,7 @@ def test_the_first_frame_keeps_a_contested_name_live(tmp_path, read):
 
 @pytest.mark.parametrize("points", [None, 3, "3", 1], ids=repr)
 def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, points):
-    """S09: live, at the descriptor, unless the plan says that there is one event."""
+    """S09: live, at the descriptor, unless the plan declares a single event."""
     run = run_of({"img": np.zeros((3, 6, 9), "u2")}, scan_id=1)
     if points is not None:
         run[0][1]["num_points"] = points
@@ -398,7 +398,7 @@ def test_a_name_for_many_events_is_refused_before_the_first(tmp_path, names_in, 
 
 
 def test_streams_that_a_name_can_not_tell_apart_are_told(tmp_path, names_in):
-    """S09, S18: at the second stream's descriptor, with the field that mends it."""
+    """S09, S18: at the second stream's descriptor, with the field to add."""
     start, descriptor, *events, stop = run_of({"img": np.zeros((2, 6, 9), "u2")})
     dark = run_of({"img": np.zeros((2, 6, 9), "u2")}, stream="dark")
     dark[1][1]["run_start"] = start[1]["uid"]
@@ -415,7 +415,7 @@ def test_streams_that_a_name_can_not_tell_apart_are_told(tmp_path, names_in):
 
 
 def test_a_dry_run_names_live_what_would_be_written(RE, img, tmp_path, names_in):
-    """S36: live as well."""
+    """S36: the names are those of a real export."""
     exporter = ImageExporter(NAME, directory=tmp_path / "out", dry_run=True)
 
     (uid,) = RE(count([img], 2), exporter)
@@ -433,13 +433,13 @@ def test_a_dry_run_names_live_what_would_be_written(RE, img, tmp_path, names_in)
     ],
 )
 def test_wrong_settings_raise_in_the_constructor(tmp_path, arguments, error):
-    """Fail before the beam, whatever on_error says."""
+    """Before the beam, whatever on_error says."""
     with pytest.raises(error):
         ImageExporter(**({"template": NAME, "directory": tmp_path} | arguments))
 
 
 def test_an_exporter_let_go_leaves_no_thread(tmp_path):
-    """No leak, even without close()."""
+    """Threads end with the exporter, even without close()."""
     before = threading.active_count()
     exporter = ImageExporter(NAME, directory=tmp_path)
     feed(exporter, run_of({"img": np.ones((1, 6, 9), "u2")}, scan_id=1))
@@ -449,7 +449,7 @@ def test_an_exporter_let_go_leaves_no_thread(tmp_path):
 
 
 def test_an_interpreter_that_exits_writes_what_it_was_given(tmp_path, names_in):
-    """Even without stop, close or wait."""
+    """Even without a stop document, close() or wait()."""
     code = (
         "import sys, numpy, tiffin\n"
         "from tiffin.testing import run_of\n"
@@ -464,7 +464,7 @@ def test_an_interpreter_that_exits_writes_what_it_was_given(tmp_path, names_in):
 
 
 def test_a_buffer_that_a_detector_reuses_does_no_harm(tmp_path, read):
-    """Each file holds what its event held when it came."""
+    """Each file holds the pixels that its event had when it came."""
     buffer = np.zeros((256, 256), "u2")
     run = run_of({"img": [buffer] * 3}, scan_id=1)
 
@@ -480,7 +480,7 @@ def test_a_buffer_that_a_detector_reuses_does_no_harm(tmp_path, read):
 
 
 def test_metadata_changed_in_the_midst_of_a_run_does_not_show(tmp_path, names_in):
-    """Nested values too: documents are not kept."""
+    """Documents are copied, nested values too."""
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, sample={"n": 1})
 
     template = "{start.sample.n}_{event.seq_num}.tif"

@@ -27,7 +27,7 @@ def run():
 
 
 def test_the_signature_is_the_old_one():
-    """S46: so that old calls work by position and by name."""
+    """S46: old calls work by position and by name."""
     parameters = list(inspect.signature(LiveTiffExporter).parameters.values())[:5]
 
     assert [(p.name, p.default) for p in parameters] == [
@@ -40,7 +40,7 @@ def test_the_signature_is_the_old_one():
 
 
 def test_filenames_outlive_the_run(run, tmp_path, read):
-    """S37: and are those of the last run."""
+    """S37: they are those of the last run."""
     exporter = LiveTiffExporter("img", f"{tmp_path}/a/b{NAME}")
 
     feed(exporter, run)
@@ -79,7 +79,7 @@ def test_a_subclass_corrects_its_own_copy(run, tmp_path, read):
 
 
 def test_a_subclass_may_change_the_metadata_it_names_with(run, tmp_path, names_in):
-    """Names are made of the documents that the hooks pass on."""
+    """Names are made from the documents that the hooks pass on."""
 
     class Renamed(LiveTiffExporter):
         def start(self, doc):
@@ -97,7 +97,7 @@ def test_a_subclass_may_change_the_metadata_it_names_with(run, tmp_path, names_i
 
 
 def test_a_subclass_may_save_in_its_own_way(run, tmp_path):
-    """S46: the _save_image hook gets the plane and its filename."""
+    """S46: the _save_image hook gets the image and its file name."""
     saved = {}
 
     class Saver(LiveTiffExporter):
@@ -158,7 +158,7 @@ def test_what_a_hook_raises_is_the_users_word(RE, img, tmp_path):
 
 
 def test_an_existing_file_is_recorded_or_raised(run, tmp_path):
-    """Contract: on_error='raise' gives the OSError that it was."""
+    """Contract: on_error='raise' raises the same OSError as before."""
     target = tmp_path / "7_step2.tif"
     target.write_bytes(b"precious")
     reporting = LiveTiffExporter("img", f"{tmp_path}{NAME}")
@@ -179,7 +179,7 @@ def test_an_existing_file_is_recorded_or_raised(run, tmp_path):
 
 
 def test_overwrite_replaces(run, tmp_path, read):
-    """S31: as it did."""
+    """S31: overwrite=True replaces a file."""
     (tmp_path / "7_step2.tif").write_bytes(b"old")
 
     feed(LiveTiffExporter("img", f"{tmp_path}{NAME}", overwrite=True), run)
@@ -188,7 +188,7 @@ def test_overwrite_replaces(run, tmp_path, read):
 
 
 def test_dryrun_names_and_writes_nothing(run, tmp_path, names_in):
-    """S36: as it did."""
+    """S36: dryrun=True lists file names and writes nothing."""
     exporter = LiveTiffExporter("img", f"{tmp_path}{NAME}", dryrun=True)
 
     feed(exporter, run)
@@ -198,7 +198,7 @@ def test_dryrun_names_and_writes_nothing(run, tmp_path, names_in):
 
 
 def test_stacks_need_i(tmp_path, names_in):
-    """S11: or nothing of the stack is written, and the report says why."""
+    """S11: otherwise nothing of the stack is written, and the report says why."""
     stacks = run_of({"img": IMAGES[None]}, scan_id=1)
     without = LiveTiffExporter("img", f"{tmp_path}/{{event.seq_num}}.tif")
     with_i = LiveTiffExporter("img", f"{tmp_path}/{{event.seq_num}}_{{i}}.tif")
@@ -214,7 +214,7 @@ def test_stacks_need_i(tmp_path, names_in):
 
 
 def test_a_missing_key_is_recorded_or_raised(run, tmp_path):
-    """Our own failure follows on_error."""
+    """A failure of our own follows on_error."""
     template = f"{tmp_path}/{{start.sampel}}_{{event.seq_num}}.tif"
     reporting = LiveTiffExporter("img", template)
 
@@ -227,13 +227,13 @@ def test_a_missing_key_is_recorded_or_raised(run, tmp_path):
 
 
 def test_a_template_that_cannot_work_raises_in_the_constructor():
-    """Fail before the beam."""
+    """Before the beam."""
     with pytest.raises(TemplateError):
         LiveTiffExporter("img", "{strat.scan_id}.tif")
 
 
 def test_a_field_that_never_comes_is_in_the_report(run, tmp_path):
-    """S16: no silent return."""
+    """S16: it does not pass silently."""
     exporter = LiveTiffExporter("pe1_image", f"{tmp_path}{NAME}")
 
     feed(exporter, run)
@@ -244,7 +244,7 @@ def test_a_field_that_never_comes_is_in_the_report(run, tmp_path):
 
 
 def test_a_subclass_may_change_anything_nested(run, tmp_path):
-    """S30: lists, mappings and other arrays are its own as well."""
+    """S30: lists, mappings and other arrays are copies as well."""
     run[0][1]["items"] = [{"a": 1}]
     run[2][1]["data"]["other"] = np.ones(3)
 
@@ -266,7 +266,7 @@ def test_a_subclass_may_change_anything_nested(run, tmp_path):
 
 @pytest.mark.parametrize("value", [3.0, np.arange(4), np.zeros((0, 6, 9)), None])
 def test_what_is_no_image_never_raises(run, tmp_path, value):
-    """Recorded, and the others written; whether recorded so or set by a subclass."""
+    """It is a failed record, also if a subclass set it; other frames are written."""
     run[3][1]["data"] = {"img": value}
     plain = LiveTiffExporter("img", f"{tmp_path}/a{NAME}")
 
@@ -288,7 +288,7 @@ def test_what_is_no_image_never_raises(run, tmp_path, value):
 
 
 def test_interleaved_runs_do_not_overwrite_each_other(tmp_path):
-    """One name, two runs open at once: the first keeps it."""
+    """Two open runs with one name: the first keeps it."""
     one, two = (run_of({"img": IMAGES[:1]}, scan_id=n) for n in (1, 2))
     exporter = LiveTiffExporter("img", f"{tmp_path}/X.tif", overwrite=True)
 
@@ -330,7 +330,7 @@ def test_subtraction_as_in_the_recipe_with_files(
 
 
 def test_a_dry_run_reads_no_pixel(tmp_path):
-    """S36: names are made of documents, though the detector's files are gone."""
+    """S36: names are made from documents, also after the detector's files are gone."""
     template = "{start.scan_id}_{event.seq_num}_{i}.tif"
     exporter = LiveTiffExporter("img", f"{tmp_path}/{template}", dryrun=True)
 
@@ -344,7 +344,7 @@ def test_a_dry_run_reads_no_pixel(tmp_path):
 
 
 def test_a_dry_run_shows_pixels_to_the_hooks_of_a_subclass(run, tmp_path):
-    """Its own event may name by what it sees."""
+    """Its event() may choose a name by the pixels."""
     seen = []
 
     class Looking(LiveTiffExporter):
@@ -361,7 +361,7 @@ def test_a_dry_run_shows_pixels_to_the_hooks_of_a_subclass(run, tmp_path):
 
 
 def test_what_an_error_says_to_ask_for_works(tmp_path, read):
-    """int64: `dtype=` casts, as everywhere; an existing file: `overwrite=True`."""
+    """int64: `dtype=` casts; an existing file: `overwrite=True`."""
     run = run_of({"img": IMAGES.astype("i8")}, scan_id=7)
     refusing = LiveTiffExporter("img", f"{tmp_path}{NAME}")
     casting = LiveTiffExporter("img", f"{tmp_path}{NAME}", dtype="int32")
@@ -380,7 +380,7 @@ def test_what_an_error_says_to_ask_for_works(tmp_path, read):
 
 
 def test_a_run_in_a_run_keeps_the_names_of_both(tmp_path):
-    """S21, S37: a nested run's start does not make those of the outer one vanish."""
+    """S21, S37: a nested run's start does not clear the names of the outer run."""
     outer, inner = (run_of({"img": IMAGES[:2]}, scan_id=n) for n in (1, 2))
     exporter = LiveTiffExporter("img", f"{tmp_path}{NAME}")
 

@@ -65,7 +65,7 @@ def written(path, image, compression):
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 @pytest.mark.parametrize("dtype", LOSSLESS)
 def test_these_are_read_everywhere(tmp_path, dtype, compression, read):
-    """The dtypes and compressions that no reader gets wrong."""
+    """Dtypes and compressions that every reader gets right."""
     image = extremes(dtype)
 
     found = read(written(tmp_path / "x.tif", image, compression))
@@ -84,7 +84,7 @@ def test_these_are_read_everywhere(tmp_path, dtype, compression, read):
 )
 @pytest.mark.parametrize("dtype", ["uint32", "int8", "float64"])
 def test_these_are_read_by_some(tmp_path, dtype, compression, read):
-    """Those that Pillow, and ImageJ, take for something else or refuse."""
+    """Those that Pillow or ImageJ misread or refuse."""
     image = extremes(dtype)
 
     found = read(written(tmp_path / "x.tif", image, compression))
@@ -122,7 +122,7 @@ def test_float64_is_refused_loudly_by_pillow(tmp_path):
 @pytest.mark.parametrize("samples", [3, 4])
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 def test_colour_is_colour_in_pillow(tmp_path, compression, samples):
-    """Red is red, and alpha is a value of its own."""
+    """Red is red, and alpha is a channel of its own."""
     image = colours(samples)
 
     found = by_pillow(written(tmp_path / "x.tif", image, compression))
@@ -132,7 +132,7 @@ def test_colour_is_colour_in_pillow(tmp_path, compression, samples):
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 def test_colour_is_colour_in_opencv(tmp_path, compression):
-    """Red is red: OpenCV puts blue first. (An alpha it multiplies into the others.)"""
+    """Red is red, although OpenCV puts blue first."""
     image = colours(3)
 
     found = by_opencv(written(tmp_path / "x.tif", image, compression))

@@ -41,7 +41,7 @@ def test_datums_of_hdf5(tmp_path, read):
 @pytest.mark.parametrize("rows", [9, 10, 11])
 @pytest.mark.parametrize("chunks", [None, (1, 6, 9), (4, 6, 9)])
 def test_a_short_file_of_a_handler_is_no_short_event(tmp_path, read, rows, chunks):
-    """What is there is written; each image that is not has its reason."""
+    """Images that exist are written; each missing one has its reason."""
     path = tmp_path / "a.h5"
     hdf5(path, FRAMES[:rows], chunks=chunks)
 
@@ -53,7 +53,7 @@ def test_a_short_file_of_a_handler_is_no_short_event(tmp_path, read, rows, chunk
 
 @pytest.mark.parametrize("unwritten", [[10, 11], [9, 10, 11], [4]])
 def test_chunks_that_nobody_wrote_are_no_images_of_a_handler(tmp_path, read, unwritten):
-    """HDF5 makes zeros up; a handler hands them on."""
+    """HDF5 makes up zeros for them, and a handler returns those."""
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         data = file.create_dataset(DATASET, (12, 6, 9), "u2", chunks=(1, 6, 9))
@@ -67,7 +67,7 @@ def test_chunks_that_nobody_wrote_are_no_images_of_a_handler(tmp_path, read, unw
 
 
 def test_zeros_that_a_handler_reads_are_exported(tmp_path, read):
-    """Written zeros are an image."""
+    """Zeros that were written are an image."""
     hdf5(tmp_path / "a.h5", np.zeros_like(FRAMES), chunks=(1, 6, 9))
 
     report = export(datum_run(tmp_path / "a.h5"), tmp_path / "out")
@@ -122,7 +122,7 @@ class Growing:
 
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_HDF5_SWMR"])
 def test_a_handler_that_saw_a_shorter_file_is_made_anew_at_once(tmp_path, read, spec):
-    """S40: what is readable at its event is read then, not when it is tried again."""
+    """S40: what is readable at its event is read then, not at a later retry."""
     path = tmp_path / "a.h5"
     growing = Growing(path)
     save = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0)
@@ -139,7 +139,7 @@ def test_a_handler_that_saw_a_shorter_file_is_made_anew_at_once(tmp_path, read, 
 
 @pytest.mark.parametrize("shape", [(1, 0, 0), (0, 0, 0), (3, None, None), (6, 9, 3)])
 def test_a_handlers_array_is_the_truth_about_its_layout(tmp_path, read, shape):
-    """Announced otherwise, with no fewer numbers: all that the handler gives."""
+    """All images that the handler returns are written, whatever is declared."""
     hdf5(tmp_path / "a.h5")
 
     report = export(datum_run(tmp_path / "a.h5", shape=shape), tmp_path / "out")
@@ -160,7 +160,7 @@ def test_a_handlers_array_is_the_truth_about_its_layout(tmp_path, read, shape):
     ],
 )
 def test_root_map_is_for_handlers_too(tmp_path, read, root, path, roots):
-    """S43: recorded on Windows, on a share, on another mount."""
+    """S43: for files recorded on Windows, on a share, or on another mount."""
     (tmp_path / "sub").mkdir()
     hdf5(tmp_path / "sub/a.h5")
     roots = {old: new.format(here=tmp_path) for old, new in roots.items()}
@@ -203,20 +203,20 @@ def test_every_form_of_a_file_uri_can_be_mapped(tmp_path, uri, old):
 
 
 def test_a_new_beginning_may_be_a_uri():
-    """As recorded documents have them."""
+    """As in recorded documents."""
     roots = RootMap({"/old": "file://localhost/new%20place"})
 
     assert str(roots.path("/old/a.h5")) == "/new place/a.h5"
 
 
 def test_a_host_is_nothing_to_a_path_that_is_not_mapped():
-    """A detector's own machine writes its name into the URI."""
+    """A detector's machine writes its own name into the URI."""
     assert str(RootMap().locate("file://beamline/data/a.h5")) == "/data/a.h5"
 
 
 @pytest.mark.parametrize("roots", [5, "ab", ["a"], {"a": None}, {1: "b"}, {"": "b"}])
 def test_a_root_map_that_maps_nothing_is_refused(roots):
-    """Before the beam, in a sentence."""
+    """Before the beam, with a sentence."""
     with pytest.raises(SettingsError, match="root_map"):
         RootMap(roots)
 
@@ -243,7 +243,7 @@ def partly(path, present, chunks=(1, 6, 9), **options):
     ids=["fill value", "half the tiles", "many tiles", "rows in one chunk"],
 )
 def test_chunks_never_written_are_not_there(tmp_path, read, present, options):
-    """Whatever HDF5 fills them with, and if only one of a frame's is missing."""
+    """Whatever HDF5 fills them with, also if only one of a frame's is missing."""
     uri = partly(tmp_path / "a.h5", present, **options)
     run = stream_run(uri, HDF5, {"dataset": DATASET}, events=12)
 
@@ -258,7 +258,7 @@ def test_chunks_never_written_are_not_there(tmp_path, read, present, options):
 
 
 def test_a_contiguous_dataset_that_nobody_wrote_is_not_there(tmp_path):
-    """No storage, no image."""
+    """Without storage there is no image."""
     uri = partly(tmp_path / "a.h5", [], chunks=None)
     run = stream_run(uri, HDF5, {"dataset": DATASET}, events=12)
 
@@ -266,7 +266,7 @@ def test_a_contiguous_dataset_that_nobody_wrote_is_not_there(tmp_path):
 
 
 def test_raw_numbers_in_a_file_that_is_too_short_are_not_there(tmp_path):
-    """HDF5 gives zeros behind its end."""
+    """HDF5 returns zeros after its end."""
     options = {"external": [(str(tmp_path / "raw.bin"), 0, FRAMES.nbytes)]}
     uri = hdf5(tmp_path / "a.h5", **options)
     os.truncate(tmp_path / "raw.bin", FRAMES.nbytes // 2)
@@ -276,7 +276,7 @@ def test_raw_numbers_in_a_file_that_is_too_short_are_not_there(tmp_path):
 
 
 def test_a_file_broken_off_while_it_was_written_has_no_frames_of_zeros(tmp_path, read):
-    """SWMR: the file's index tells of frames that its copy breaks off before."""
+    """SWMR: the index lists frames that a truncated copy lacks."""
     code = (
         "import sys, h5py, numpy as np\n"
         "with h5py.File(sys.argv[1], 'w', libver='latest') as file:\n"
@@ -342,7 +342,7 @@ def virtual(folder, layout, frames, fill=7):
 @pytest.mark.parametrize("layout", SOURCES)
 @pytest.mark.parametrize("frames", [FRAMES, np.zeros_like(FRAMES)], ids=["", "zeros"])
 def test_virtual_datasets(tmp_path, read, layout, frames):
-    """Rows that lie in other files; real zeros are exported."""
+    """Rows in other files are read; zeros that were written are exported."""
     run = virtual(tmp_path, layout, frames)
 
     check(export(run, tmp_path / "out"), frames, read)
@@ -361,7 +361,7 @@ def test_virtual_datasets(tmp_path, read, layout, frames):
 def test_a_missing_source_of_a_virtual_dataset_is_no_image(
     tmp_path, read, layout, missing, absent
 ):
-    """HDF5 fills without a word what lies in a file that is not there."""
+    """HDF5 silently fills rows of a missing file."""
     run = virtual(tmp_path, layout, FRAMES)
     (tmp_path / missing).unlink()
 
@@ -373,7 +373,7 @@ def test_a_missing_source_of_a_virtual_dataset_is_no_image(
 
 @pytest.mark.parametrize("lack", ["short", "unwritten", "dataset"])
 def test_a_source_that_is_not_whole_is_looked_into(tmp_path, read, lack):
-    """A source's rows are there, and written, or not there."""
+    """Each row of a source is checked: written or not."""
     run = virtual(tmp_path, "two files", FRAMES)
     with h5py.File(tmp_path / "c.h5", "w") as file:
         if lack == "short":
@@ -389,7 +389,7 @@ def test_a_source_that_is_not_whole_is_looked_into(tmp_path, read, lack):
 
 
 def test_rows_of_a_virtual_dataset_that_lie_nowhere_are_not_there(tmp_path, read):
-    """Nobody has said where they are."""
+    """No source is mapped to them."""
     layout = h5py.VirtualLayout((12, 6, 9), "u2")
     hdf5(tmp_path / "a.h5", dataset="d")
     layout[:5] = h5py.VirtualSource("a.h5", "d", (12, 6, 9))[:5]
@@ -406,7 +406,7 @@ def test_rows_of_a_virtual_dataset_that_lie_nowhere_are_not_there(tmp_path, read
 @pytest.mark.parametrize("frames", [FRAMES, np.zeros_like(FRAMES)], ids=["", "zeros"])
 @pytest.mark.parametrize("chunks", [None, (1, 6, 9)])
 def test_external_links(tmp_path, read, frames, chunks):
-    """The size that counts is that of the file that holds the dataset."""
+    """The size of the file that holds the dataset counts."""
     hdf5(tmp_path / "data.h5", frames, "d", chunks=chunks)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file[DATASET] = h5py.ExternalLink("data.h5", "d")
@@ -419,7 +419,7 @@ def test_external_links(tmp_path, read, frames, chunks):
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("chunks", [(1, 6, 9), (1, 3, 9)])
 def test_zarr_chunks_that_are_not_stored_are_not_there(tmp_path, read, version, chunks):
-    """One of a frame's chunks is enough."""
+    """One missing chunk of a frame is enough."""
     array = zarr.create_array(
         tmp_path / "a.zarr", shape=FRAMES.shape, chunks=chunks, dtype="u2",
         zarr_format=version,
@@ -442,7 +442,7 @@ def test_zarr_chunks_that_are_not_stored_are_not_there(tmp_path, read, version, 
 
 @pytest.mark.parametrize("shards", [None, (4, 6, 9)])
 def test_zarr_zeros_that_are_stored_are_exported(tmp_path, read, shards):
-    """Zarr leaves empty chunks out unless it is told to write them."""
+    """Zarr omits empty chunks unless it is told to write them."""
     array = zarr.create_array(
         tmp_path / "a.zarr", shape=FRAMES.shape, chunks=(1, 6, 9), shards=shards,
         dtype="u2", config={"write_empty_chunks": True},
@@ -455,7 +455,7 @@ def test_zarr_zeros_that_are_stored_are_exported(tmp_path, read, shards):
 
 
 def test_a_handlers_truncated_tiff_is_no_frame(tmp_path):
-    """AD_TIFF: neither zeros nor half an image."""
+    """AD_TIFF: no zeros, and no half image."""
     for n in range(2):
         tifffile.imwrite(tmp_path / f"x_{n:06d}.tiff", np.full((64, 64), 7, "u2"))
     os.truncate(tmp_path / "x_000001.tiff", 5000)
@@ -470,7 +470,7 @@ def test_a_handlers_truncated_tiff_is_no_frame(tmp_path):
 
 
 def test_frame_does_not_depend_on_the_order_of_datums(tmp_path, read):
-    """Datums behind their events, and backwards: images have their events' numbers."""
+    """Datums after their events, or backwards: images have their events' numbers."""
     hdf5(tmp_path / "a.h5")
     run = list(datum_run(tmp_path / "a.h5"))
     datums = [pair for pair in run if pair[0] == "datum"]

@@ -90,7 +90,7 @@ def test_the_retake_is_the_frame_live_and_replayed(
 def test_a_take_that_is_still_being_written_is_superseded_without_waiting(
     retaken, template, existing, tmp_path, monkeypatch
 ):
-    """A write that hangs holds up no plan; what it writes in the end goes away."""
+    """A write that hangs delays no plan; what it writes in the end is removed."""
     hangs, goes_on = threading.Event(), threading.Event()
 
     def publish(path, *args, **kwargs):
@@ -129,7 +129,7 @@ def test_a_take_that_is_still_being_written_is_superseded_without_waiting(
 def test_the_first_take_or_all_of_them_are_exported(
     retaken, repeats, template, wanted, tmp_path
 ):
-    """repeats= says which takes are frames."""
+    """repeats= chooses which takes are exported."""
     live, later = tmp_path / "live", tmp_path / "later"
     exporter = ImageExporter(template, directory=live, repeats=repeats)
     documents = retaken(exporter)
@@ -144,7 +144,7 @@ def test_the_first_take_or_all_of_them_are_exported(
     [(3, {"1.tif": 8}), (None, {"1.tif": 1, "2.tif": 3, "3.tif": 4})],
 )
 def test_the_retake_is_joined_and_the_earlier_take_is_not(retaken, n, wanted, tmp_path):
-    """A sum counts each point once, live and replayed: of the latest take."""
+    """A sum has each point once, with its latest take, live and replayed."""
     live, later = tmp_path / "live", tmp_path / "later"
     exporter = ImageExporter(NAME, directory=live, corrections=[Sum(n)])
     documents = retaken(exporter)
@@ -159,7 +159,7 @@ def test_the_retake_is_joined_and_the_earlier_take_is_not(retaken, n, wanted, tm
 
 
 def test_a_retake_of_what_is_joined_and_written_already_fails(retaken, tmp_path):
-    """Live, it can't be taken back: the report says so, and what to do."""
+    """Live, a written sum can't be undone: the report says what to do."""
     exporter = ImageExporter(NAME, directory=tmp_path, corrections=[Sum(2)])
     documents = retaken(exporter)
     exporter.close()
@@ -178,7 +178,7 @@ def test_a_retake_of_what_is_joined_and_written_already_fails(retaken, tmp_path)
 def test_live_tiff_exporter_replaces_the_earlier_take(
     retaken, template, overwrite, dryrun, tmp_path
 ):
-    """Its files are those of the latest takes, overwrite=True or not."""
+    """Its files are those of the latest takes, also without overwrite=True."""
     given = {"dryrun": dryrun, "overwrite": overwrite, "on_error": "raise"}
     exporter = LiveTiffExporter("det", str(tmp_path / template), **given)
     retaken(exporter)
@@ -208,7 +208,7 @@ def test_live_tiff_exporter_replaces_no_file_of_another_point(retaken, tmp_path)
 
 
 def test_get_images_gives_the_takes_that_are_asked_for(retaken):
-    """One array a point, by default of its latest take."""
+    """One array a point; by default that of its latest take."""
     documents = retaken()
 
     def given(**repeats):
@@ -222,7 +222,7 @@ def test_get_images_gives_the_takes_that_are_asked_for(retaken):
 
 
 def test_the_shell_and_its_file_choose_the_take(retaken, tmp_path):
-    """--repeats, and the key of the configuration file."""
+    """--repeats, and the key in the configuration file."""
     source, file = tmp_path / "run.jsonl", tmp_path / "tiffin.toml"
     documents = retaken()
     lines = [json.dumps(pair, default=np.ndarray.tolist) for pair in documents]
@@ -244,6 +244,6 @@ def test_the_shell_and_its_file_choose_the_take(retaken, tmp_path):
 
 
 def test_all_takes_need_names_that_tell_them_apart(tmp_path):
-    """repeats="all" with names by seq_num alone is refused in the constructor."""
+    """repeats="all" with names by seq_num alone is refused by the constructor."""
     with pytest.raises(SettingsError, match=r"\{event\.uid\}"):
         ImageExporter(NAME, directory=tmp_path, repeats="all")

@@ -42,7 +42,7 @@ def content(folder, read):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_retake_of_fewer_images_leaves_none_of_the_others(door, tmp_path, read):
-    """A file of the earlier take that the retake lacks is not the point's."""
+    """Files of the earlier take that the retake lacks are removed."""
     stacks = [*constant(1, 2, shape=(3, 4, 6)), *constant(3, shape=(2, 4, 6))]
     run = numbered(run_of({"img": stacks}), [1, 2, 2])
 
@@ -56,7 +56,7 @@ def test_a_retake_of_fewer_images_leaves_none_of_the_others(door, tmp_path, read
 
 @pytest.mark.parametrize("door", DOORS)
 def test_chosen_images_of_a_retake_replace_those_chosen_before(door, tmp_path, read):
-    """frames= leaves gaps in an event; a retake has its running numbers."""
+    """frames= skips images of an event; a retake has its own running numbers."""
     stacks = constant(1, 2, 3, shape=(3, 4, 6))
     run = numbered(run_of({"img": stacks}), [1, 2, 2])
 
@@ -68,7 +68,7 @@ def test_chosen_images_of_a_retake_replace_those_chosen_before(door, tmp_path, r
 
 @pytest.mark.parametrize("door", DOORS)
 def test_each_field_has_its_retakes(door, tmp_path, read):
-    """Two cameras, both taken twice."""
+    """Two cameras, both with repeated points."""
     data = {"a": constant(1, 2, 3), "b": constant(11, 12, 13)}
     run = numbered(run_of(data), [1, 2, 2])
 
@@ -80,7 +80,7 @@ def test_each_field_has_its_retakes(door, tmp_path, read):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_all_points_since_a_checkpoint_may_be_taken_again(door, tmp_path, read):
-    """Also several times."""
+    """Several times, too."""
     seq_nums = [1, 2, 3, 2, 3, 2, 3, 4]
     run = numbered(run_of({"img": constant(*range(8))}), seq_nums)
 
@@ -94,7 +94,7 @@ def test_all_points_since_a_checkpoint_may_be_taken_again(door, tmp_path, read):
 @pytest.mark.parametrize("existing", ["error", "skip", "unique", "resume"])
 @pytest.mark.parametrize("door", DOORS)
 def test_a_retake_overwrites_nothing_of_others(door, existing, tmp_path, read):
-    """A file that stands there before is no earlier take."""
+    """A file from before the run is no earlier take."""
     tmp_path.joinpath("2.tif").write_bytes(b"other")
     run = numbered(run_of({"img": constant(1, 2, 3)}), [1, 2, 2])
 
@@ -108,7 +108,9 @@ def test_a_retake_overwrites_nothing_of_others(door, existing, tmp_path, read):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_retake_that_can_not_be_read_fails_and_says_so(door, tmp_path):
-    """The earlier take stays superseded; where it was written, the report says so."""
+    """The earlier take stays superseded; if its file was written, the report says
+    so.
+    """
     (tmp_path / "data").mkdir()
     run = in_datums(np.stack(constant(1, 2, 3)), tmp_path / "data")
     run = numbered(run, [1, 2, 2])
@@ -156,7 +158,7 @@ def test_a_dry_run_names_each_point_once(dry_run, repeats, tmp_path):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_the_first_take_is_joined_where_that_is_asked_for(door, tmp_path, read):
-    """A sum of first takes."""
+    """repeats="first" sums first takes."""
     run = numbered(run_of({"img": constant(1, 2, 30, 4)}), [1, 2, 2, 3])
 
     report = exported(door, run, NAME, tmp_path, corrections=[Sum(3)], repeats="first")
@@ -167,7 +169,7 @@ def test_the_first_take_is_joined_where_that_is_asked_for(door, tmp_path, read):
 
 @pytest.mark.parametrize("repeats", ["first", "all"])
 def test_a_resume_with_other_takes_is_refused(repeats, tmp_path):
-    """The manifest tells which takes the files are of."""
+    """The manifest says which takes the files are of."""
     run = numbered(run_of({"img": constant(1, 2, 3)}), [1, 2, 2])
     export(run, "{frame}.tif", directory=tmp_path)
 

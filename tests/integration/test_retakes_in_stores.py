@@ -109,7 +109,7 @@ def test_every_telling_gives_the_latest_takes(telling, images, tmp_path, request
 def test_each_take_of_a_stream_datum_goes_with_its_own_event(
     order, live, tmp_path, read
 ):
-    """The name of a retake has the values of the retake."""
+    """The name of a retake has the values of its own event."""
     run = stream_run(
         hdf5(tmp_path / "a.h5", PLAIN, "d"), "application/x-hdf5", {"dataset": "d"},
         events=6, shape=(1, 10, 12), data=range(6),
@@ -135,7 +135,7 @@ def test_each_take_of_a_stream_datum_goes_with_its_own_event(
 
 
 def test_tiled_gives_the_latest_takes_of_files(tmp_path, request, read):
-    """Where it has a table of the events, it keeps the seq_nums."""
+    """Where Tiled has a table of the events, it keeps the seq_nums."""
     run = stream_run(
         hdf5(tmp_path / "a.h5", PLAIN, "d"), "application/x-hdf5", {"dataset": "d"},
         events=6, shape=(1, 10, 12), data=range(6),
@@ -148,7 +148,7 @@ def test_tiled_gives_the_latest_takes_of_files(tmp_path, request, read):
 
 
 def test_tiled_datums_of_repeated_points_fail(tmp_path, request):
-    """It keeps fewer files than there are events, and not which: none is guessed."""
+    """Tiled keeps fewer files than events, and not which: nothing is guessed."""
     source = TELLINGS["Tiled datums"](Retaken(PLAIN, tmp_path, request))
 
     report = export(source, NAME, directory=tmp_path / "out", on_error="report")
@@ -158,7 +158,7 @@ def test_tiled_datums_of_repeated_points_fail(tmp_path, request):
 
 
 def test_a_seq_num_over_two_stream_resources_is_no_retake(tmp_path, read):
-    """Each of them is a frame, and they need names of their own."""
+    """Both are frames, and need different names."""
     run = stream_run(
         hdf5(tmp_path / "a.h5", PLAIN, "d"), "application/x-hdf5", {"dataset": "d"},
         events=6, shape=(1, 10, 12),

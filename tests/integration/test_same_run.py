@@ -20,7 +20,7 @@ def files_in(folder):
 @pytest.mark.parametrize("telling", TELLINGS)
 @pytest.mark.parametrize("images", [PLAIN, STACKS], ids=["one image", "stacks"])
 def test_every_telling_gives_the_same_files(telling, images, tmp_path, request):
-    """Byte for byte the files of the plain events; one image an event, and three."""
+    """Byte for byte the files of plain events, with one image an event or three."""
     (tmp_path / "data").mkdir()
     tiffin.export(in_events(images), NAME, directory=tmp_path / "wanted")
 

@@ -65,7 +65,7 @@ def check(report, wanted, read, *, same_dtype=True):
 
 @pytest.mark.parametrize("name", READABLE)
 def test_a_recording_gives_its_truth(name, sample, read, tmp_path):
-    """All streams, all fields, every pixel, dtype and shape (S12, S14, S18, S21)."""
+    """All streams and fields, every pixel, dtype and shape (S12, S14, S18, S21)."""
     recording = sample(name)
 
     report = tiffin.export(
@@ -95,7 +95,9 @@ def test_a_recording_as_json_gives_its_truth(name, arrays, sample, read, tmp_pat
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_replay_of_lists_gives_its_truth(name, sample, read, tmp_path):
-    """S15: what databroker and Tiled give back; values right, dtype where declared."""
+    """S15: what databroker and Tiled return has the right values, and dtypes where
+    declared.
+    """
     recording = sample(name)
 
     report = tiffin.export(
@@ -120,7 +122,7 @@ def test_a_field_over_two_resources_counts_each_from_its_start(sample, tmp_path,
 
 
 def test_a_handler_that_nobody_registers_is_named(sample, tmp_path):
-    """Unknown spec: failed, with the spec and the entry-point group."""
+    """An unknown spec fails, with the spec and the entry-point group."""
     recording = sample("31_btp_external_assets_legacy")
 
     report = tiffin.export(

@@ -49,7 +49,7 @@ def test_a_file_of_documents_is_exported(documents, tmp_path, names_in):
 
 
 def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
-    """Some failed: 1; each cause once."""
+    """Exit status 1 if some failed; each cause is printed once."""
     tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
     told = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
 
@@ -59,7 +59,7 @@ def test_a_failure_gives_status_1_and_its_reason(documents, tmp_path):
 
 
 def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
-    """Settings are options here, wherever they are spoken of."""
+    """Messages name options, not Python keywords."""
     tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
     exists = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out")
     wrong = tiffin("export", documents, "-t", NAME, "--dtype", "int64")
@@ -93,7 +93,7 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
     ],
 )
 def test_wrong_usage_gives_status_2(documents, tmp_path, arguments, says):
-    """Usage: 2, with what was got and what is wanted."""
+    """Exit status 2, with what was got and what is allowed."""
     filled = [a.replace("{documents}", str(documents)) for a in arguments]
 
     told = tiffin(*filled, cwd=tmp_path)
@@ -176,7 +176,7 @@ def test_a_server_that_does_not_answer_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("--run", "-1")])
 def test_a_file_that_breaks_off_gives_status_1(documents, tmp_path, names_in, options):
-    """It may lack a frame: what it holds is exported, and the reason said once."""
+    """Complete documents are exported, and the reason is printed once."""
     documents.write_text(documents.read_text()[:-400])
 
     told = tiffin("export", documents, *options, "-t", NAME, "-d", tmp_path / "out")
@@ -188,7 +188,7 @@ def test_a_file_that_breaks_off_gives_status_1(documents, tmp_path, names_in, op
 
 
 def test_a_last_line_that_is_no_frame_is_said_once(documents, tmp_path):
-    """Behind the stop document nothing of the run can be missing."""
+    """After the stop document nothing of the run can be missing."""
     with documents.open("a") as file:
         file.write('{"name": "start", "doc": {"ui')
 
@@ -199,7 +199,7 @@ def test_a_last_line_that_is_no_frame_is_said_once(documents, tmp_path):
 
 
 def test_nonsense_is_said_where_no_run_can_be_chosen(documents, tmp_path):
-    """Why there is none, not only that there is none."""
+    """The error says why there is no run."""
     documents.write_text("nonsense\n")
 
     told = tiffin("export", documents, "-r", "-1", "-t", NAME, "-d", tmp_path / "out")
@@ -209,7 +209,7 @@ def test_nonsense_is_said_where_no_run_can_be_chosen(documents, tmp_path):
 
 
 def test_a_template_is_shown_with_what_a_broken_file_holds(documents):
-    """Its first image is there."""
+    """The first image of the file is the example."""
     documents.write_text(documents.read_text()[:-400])
 
     told = tiffin("template", NAME, "--example", documents)
@@ -222,14 +222,14 @@ def test_a_template_is_shown_with_what_a_broken_file_holds(documents):
     ("options", "status"), [(["--run", "-1"], 0), (["--query", "scan_id=8"], 1)]
 )
 def test_runs_of_a_file_are_chosen(documents, tmp_path, options, status):
-    """As on a server; nothing chosen is no success."""
+    """As on a server; choosing nothing is no success."""
     told = tiffin("export", documents, *options, "-t", NAME, "-d", tmp_path / "out")
 
     assert told.returncode == status
 
 
 def test_a_dry_run_prints_the_names(documents, tmp_path):
-    """S36: on stdout, a line each."""
+    """S36: on stdout, one a line."""
     told = tiffin("export", documents, "-t", NAME, "-d", tmp_path / "out", "--dry-run")
 
     assert told.returncode == 0
@@ -238,7 +238,7 @@ def test_a_dry_run_prints_the_names(documents, tmp_path):
 
 
 def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, names_in):
-    """--run -1: the last."""
+    """--run -1 is the last run."""
     RE.subscribe(tiled_writer(tiled))
     mark = str(uuid.uuid4())  # other tests' runs may be later
     RE(count([img], 2), mark=mark)
@@ -253,7 +253,7 @@ def test_a_tiled_server_is_exported(RE, img, tiled, tiled_server, tmp_path, name
 
 
 def test_a_key_in_the_address_counts(tiled_server, monkeypatch, tmp_path):
-    """Whatever key stands elsewhere; and it is shown to nobody."""
+    """It overrides other keys, and is never printed."""
     monkeypatch.setenv("TILED_API_KEY", "wrong")
     assert "api_key=" in tiled_server.uri
 
@@ -268,7 +268,7 @@ def test_a_key_in_the_address_counts(tiled_server, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("command", ["export", "names"])
 def test_ctrl_c_while_a_server_is_opened(command):
-    """130, though the server never answers."""
+    """Exit status 130, though the server never answers."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         arguments = [*TIFFIN, command, address, "-t", NAME]
@@ -286,7 +286,7 @@ def test_ctrl_c_while_a_server_is_opened(command):
 
 
 def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):
-    """Ctrl-C: exit 130, whole files only."""
+    """Exit status 130, and whole files only."""
     images = np.zeros((1, 32, 32), "u1").repeat(6000, axis=0)
     documents = write_jsonl(run_of({"img": images}, scan_id=7), tmp_path / "run.jsonl")
     out = tmp_path / "out"
@@ -308,7 +308,7 @@ def test_ctrl_c_leaves_no_partial_file(tmp_path, names_in):
 
 
 def test_a_terminal_shows_a_progress_bar(documents, tmp_path):
-    """On a terminal, and only there."""
+    """A terminal shows a progress bar and the summary."""
     main, child_end = pty.openpty()
     command = [
         *TIFFIN,
@@ -342,7 +342,7 @@ def test_a_terminal_shows_a_progress_bar(documents, tmp_path):
 
 @pytest.mark.slow
 def test_the_cookbook_runs(tmp_path, read):
-    """The recipe of 2016, end to end: numbered, named, and subtracted."""
+    """The recipe of 2016, end to end: numbered, named and subtracted."""
     subprocess.run(
         [sys.executable, EXAMPLES / "cookbook.py", tmp_path],
         check=True,
@@ -364,7 +364,7 @@ def test_the_cookbook_runs(tmp_path, read):
 
 
 def test_the_cookbook_is_the_recipe_of_2016():
-    """Letter by letter, but for the two lines that its docstring tells of."""
+    """Letter by letter, but for the two lines that its docstring names."""
     text = (EXAMPLES / "cookbook.py").read_text()
     _, recipe, _ = re.split(r"^# fmt: o[nf]+\n", text, flags=re.MULTILINE)
     lines = [line for line in recipe.splitlines() if line.strip()]

@@ -195,7 +195,7 @@ def slices(proxy):
 def test_a_reply_that_does_not_end_is_an_error_in_time(
     run, proxy, tmp_path, fault, where
 ):
-    """Of pixels and of documents: within a total time, whatever trickles meanwhile."""
+    """For pixels and documents, within a total time, however slowly bytes arrive."""
     proxy.faults = [(where, fault)]
     begun = time.monotonic()
 
@@ -215,7 +215,7 @@ def test_a_reply_that_does_not_end_is_an_error_in_time(
 @pytest.mark.parametrize("asked", ["nearest", "uid", "list"])
 @pytest.mark.parametrize("fault", [stalls, trickles])
 def test_a_dark_is_looked_up_within_the_time(run, proxy, tmp_path, fault, asked):
-    """By a query, by uid, and in a list of runs; its frames fail, and say why."""
+    """By query, by uid and in a list of runs; frames fail with the reason."""
     light = run_of({"img": IMAGES[:2]}, scan_id=8)
     uid = run.metadata["start"]["uid"]
     catalog = [run] if asked == "list" else connect(proxy.address)
@@ -235,7 +235,7 @@ def test_a_dark_is_looked_up_within_the_time(run, proxy, tmp_path, fault, asked)
 
 
 def test_a_clients_settings_are_left_as_they_are(run, proxy, tmp_path):
-    """Nothing stays behind in it, and its other requests are bound by nothing."""
+    """Other requests of the user's client have no limits of ours."""
     client = run.context.http_client
     before = (client.timeout, dict(client.event_hooks), dict(client.headers))
 
@@ -260,7 +260,7 @@ def test_a_clients_settings_are_left_as_they_are(run, proxy, tmp_path):
 def test_a_reply_that_is_not_what_was_asked_for_is_an_error(
     run, proxy, tmp_path, fault, says
 ):
-    """Told as what it is, without reading on, in little memory."""
+    """The error says what it is; it is not read to its end, and takes little memory."""
     proxy.faults = [(PIXELS, fault)]
 
     tracemalloc.start()
@@ -275,7 +275,7 @@ def test_a_reply_that_is_not_what_was_asked_for_is_an_error(
 
 
 def test_one_bad_frame_is_one_failure(run, proxy, tmp_path, read):
-    """The others of its block are there, and what failed is not asked for again."""
+    """Other frames of its block are written, and it is not requested again."""
     bad = 5
 
     def misbehaves(handler):
@@ -299,7 +299,7 @@ def test_one_bad_frame_is_one_failure(run, proxy, tmp_path, read):
 
 
 def test_an_image_that_failed_is_not_asked_for_again(run, proxy):
-    """Nor is it when the same image is wanted once more."""
+    """Also where the same image is needed once more."""
     images = tiffin.get_images(run, "img")
     proxy.faults = [(PIXELS, refuses)]
 
@@ -311,7 +311,7 @@ def test_an_image_that_failed_is_not_asked_for_again(run, proxy):
 
 
 def test_a_busy_server_is_asked_again(run, proxy, tmp_path):
-    """One that says so gets a little time."""
+    """A server that replies that it is busy gets some time."""
     busy = [503, 429]
 
     def is_busy(handler):
@@ -324,7 +324,7 @@ def test_a_busy_server_is_asked_again(run, proxy, tmp_path):
 
 @pytest.mark.parametrize("timeout", [0, -1, "60", None, float("nan"), True, 1e300])
 def test_a_timeout_is_a_number_of_seconds(timeout):
-    """Anything else is refused at once, by every door."""
+    """Anything else is refused at once, by every way of exporting."""
     documents = run_of({"img": IMAGES})
 
     with pytest.raises(SettingsError, match="timeout="):
@@ -353,7 +353,7 @@ def test_a_timeout_is_a_number_of_seconds(timeout):
     ids=range(11),
 )
 def test_an_address_of_something_else_is_told(proxy, fault, says, monkeypatch):
-    """A web page, a server of another kind, one that stalls; no key is printed."""
+    """A web page, another kind of server, one that stalls; no key is printed."""
     monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
     proxy.faults = [(".", fault)]
 

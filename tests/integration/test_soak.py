@@ -67,7 +67,7 @@ def documents(n, images):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_thousand_runs_leave_nothing_behind(tmp_path):
-    """C: memory, descriptors and threads are bounded, and every frame has its end."""
+    """Memory, descriptors and threads are bounded, and every frame has a record."""
     logging.disable(logging.CRITICAL)
     exporter = ImageExporter(
         NAMES,

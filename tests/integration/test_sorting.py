@@ -44,7 +44,7 @@ WRONG = {
 @pytest.mark.parametrize("how", [replay, live, process])
 @pytest.mark.parametrize("template", WRONG)
 def test_warned_once(tmp_path, caplog, how, template):
-    """One warning a run, which names two files and the padded field."""
+    """One warning a run names two files and the padded field."""
     how(run(25), tmp_path, template)
 
     said = [r.getMessage() for r in caplog.records if SAID in r.getMessage()]
@@ -66,14 +66,14 @@ def test_warned_once(tmp_path, caplog, how, template):
     ],
 )
 def test_not_warned(tmp_path, caplog, how, events, template, settings):
-    """Short runs, padded numbers, and choices that sort rightly: not a word."""
+    """Short runs, padded numbers and choices that sort correctly give no warning."""
     how(run(events), tmp_path, template, **settings)
 
     assert SAID not in caplog.text
 
 
 def test_other_numbers(tmp_path, caplog):
-    """Measured values sort as they are; that is nobody's fault."""
+    """Measured values in names give no warning."""
     values = [9.5, 10.25, 9.0, 100.0, 1.5, 1.45] * 2
 
     replay(run(12, T=values), tmp_path, "{event.data.T}_{event.seq_num:03d}.tif")
@@ -82,7 +82,7 @@ def test_other_numbers(tmp_path, caplog):
 
 
 def test_images_of_an_event(tmp_path, caplog):
-    """The numbers inside an event count as well, from `first` on."""
+    """Numbers within an event count as well, from `first` on."""
     replay(run(2, 10), tmp_path / "a", "{event.seq_num:03d}_{i}.tif")
     assert SAID not in caplog.text
 
@@ -92,7 +92,7 @@ def test_images_of_an_event(tmp_path, caplog):
 
 
 def test_each_run(tmp_path, caplog):
-    """Each run is warned of for itself."""
+    """Each run has its own warning."""
     replay([*run(12), *run(12)], tmp_path, "{start.uid}_{event.seq_num}.tif")
 
     assert caplog.text.count(SAID) == 2

@@ -15,7 +15,7 @@ NAMED = "{start.scan_id}_{event.seq_num}_{i}.tif"
 
 
 def test_a_detector_staged_once_is_exported_in_every_run(RE, external, tmp_path, read):
-    """A Resource is emitted once a staging: the second run's datums refer to it."""
+    """A Resource is emitted once when staged: the second run's datums refer to it."""
     documents = []
     exporter = ImageExporter(NAMED, directory=tmp_path / "live")
 
@@ -43,7 +43,7 @@ def test_a_detector_staged_once_is_exported_in_every_run(RE, external, tmp_path,
 def test_a_reading_that_was_not_triggered_refers_to_the_last_run(
     RE, external, tmp_path, read
 ):
-    """A detector that is only read again gives the Datum that it gave before."""
+    """A detector that is read without a trigger emits the same Datum again."""
     exporter = ImageExporter(NAMED, directory=tmp_path / "out")
 
     def plan():
@@ -86,7 +86,7 @@ def streamed_in_two_runs(uri):
 
 
 def test_stream_resources_outlive_their_run_too(tmp_path, read):
-    """Live and replayed: indices go on where the first run ended."""
+    """Live and replayed: indices continue where the first run ended."""
     documents = streamed_in_two_runs(hdf5(tmp_path / "a.h5"))
     exporter = ImageExporter(NAMED, directory=tmp_path / "live")
 
@@ -147,7 +147,9 @@ def assembled(assembler, documents):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_what_ended_runs_leave_is_bounded(named):
-    """S45: a service sees millions of documents, whether they name their run or not."""
+    """S45: a service sees millions of documents, with or without the uid of their
+    run.
+    """
     assembler = Assembler(fields=None, streams=("primary",))
     assembled(assembler, datum_documents(0)[:2])  # never stops
 
@@ -177,7 +179,7 @@ def refers_to(n, other):
 
 
 def test_a_run_of_very_many_datums_does_not_keep_them_all():
-    """Of datums that events have referred to the newest stay."""
+    """Of datums that events have used, the newest are kept."""
     assembler = Assembler(fields=None, streams=("primary",))
     start, descriptor, resource, (_, datum), (_, event), _ = datum_documents(1)
     assembled(assembler, [start, descriptor, resource])
@@ -192,7 +194,7 @@ def test_a_run_of_very_many_datums_does_not_keep_them_all():
 
 
 def test_an_open_runs_documents_are_all_kept_until_they_are_used():
-    """However many: a replay may tell all of them before the first event."""
+    """However many: a replay may give all of them before the first event."""
     kept = DocumentCache(max_documents=3, single_use=True)
 
     for k in range(10):
@@ -222,7 +224,7 @@ def test_datums_wait_for_their_resource_however_many():
 
 
 def test_what_is_referred_to_again_and_again_is_not_forgotten():
-    """A detector staged once for a session, beside one staged for each run."""
+    """One detector is staged once for a session, another for each run."""
     kept = DocumentCache(max_documents=3)
     kept.add("session", {}, "run-0")
     kept.end_run("run-0")

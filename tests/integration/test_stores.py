@@ -50,7 +50,7 @@ def test_db_process_works_as_in_the_recipe(
 
 
 def test_tiffin_process_takes_headers(recorded, broker, img, images, tmp_path, read):
-    """A header, a list of them; the reports come back."""
+    """One header or a list of them; the reports are returned."""
     uids = recorded(count([img], 2)) + recorded(count([img], 2))
     one = ImageExporter("one_" + NAME, directory=tmp_path)
     both = ImageExporter("both_" + NAME, directory=tmp_path)
@@ -65,7 +65,7 @@ def test_tiffin_process_takes_headers(recorded, broker, img, images, tmp_path, r
 
 
 def test_process_feeds_any_callback(recorded, broker, img, tmp_path):
-    """LiveTable and friends."""
+    """Such as LiveTable."""
     (uid,) = recorded(scan([img], motor, 0, 1, 2))
     lines = []
 
@@ -75,7 +75,7 @@ def test_process_feeds_any_callback(recorded, broker, img, tmp_path):
 
 
 def test_export_takes_a_header(recorded, broker, img, external, images, tmp_path, read):
-    """One call, no callback."""
+    """In one call, without a callback."""
     uids = recorded(count([img], 2)) + recorded(count([external], 2))
 
     report = tiffin.export(broker[uids], NAME, directory=tmp_path / "out")
@@ -84,7 +84,9 @@ def test_export_takes_a_header(recorded, broker, img, external, images, tmp_path
 
 
 def test_search_results_are_a_source(recorded, broker, img, images, tmp_path, read):
-    """db(plan_name=…): its headers, one after the other, by every door."""
+    """db(plan_name=…): its headers one after the other, in export, process and
+    get_images.
+    """
     mark = str(uuid.uuid4())  # the store has other tests' runs
     recorded(count([img], 1), mark=mark)
     recorded(scan([img], motor, 0, 1, 2), mark=mark)
@@ -107,13 +109,13 @@ def test_search_results_are_a_source(recorded, broker, img, images, tmp_path, re
 
 
 def test_a_search_that_finds_nothing_is_a_source_of_no_run(broker, tmp_path):
-    """S16: it is told."""
+    """S16: it is an error."""
     with pytest.raises(SourceError, match="holds no run"):
         tiffin.export(broker(plan_name="nosuch"), NAME, directory=tmp_path)
 
 
 def test_export_takes_a_v2_entry(recorded, broker, img, images, tmp_path, read):
-    """Databroker's v2 interface, whose runs give documents too."""
+    """Runs of databroker's v2 interface give documents too."""
     (uid,) = recorded(count([img], 2))
 
     report = tiffin.export(broker.v2[uid], NAME, directory=tmp_path)
@@ -124,7 +126,7 @@ def test_export_takes_a_v2_entry(recorded, broker, img, images, tmp_path, read):
 def test_get_images_gives_arrays_of_their_own_dtype(
     recorded, broker, img, external, images
 ):
-    """The recipe's get_images, lazily; it unpacks."""
+    """As the recipe's get_images: lazy, and can be unpacked."""
     (inline_uid,) = recorded(count([img], 1))
     (external_uid,) = recorded(count([external], 2))
 
@@ -141,7 +143,7 @@ def test_get_images_gives_arrays_of_their_own_dtype(
 
 
 def test_get_images_says_which_file_vanished(recorded, broker, external, tmp_path):
-    """An image that can't be read raises when it is asked for, not before."""
+    """An image that can't be read raises when it is read, not before."""
     (uid,) = recorded(count([external], 1))
     for path in (tmp_path / "detector").iterdir():
         path.unlink()
@@ -231,7 +233,7 @@ def broken(broker, sample):
 def test_a_run_that_its_store_can_not_give_does_not_end_the_others(
     broker, broken, tmp_path, read
 ):
-    """It is one failure, with the run's uid and what the store said."""
+    """It is one failure, with the run's uid and the store's message."""
     good = [run_of({"img": IMAGES[n]}, scan_id=n) for n in range(2)]
     headers = [insert(broker, run) for run in good]
 
@@ -246,13 +248,13 @@ def test_a_run_that_its_store_can_not_give_does_not_end_the_others(
 
 
 def test_what_a_store_raises_is_a_source_error(broken, tmp_path):
-    """Raising, too: no foreign exception comes through."""
+    """With on_error="raise", too, no foreign exception is raised."""
     with pytest.raises(SourceError, match=broken.start["uid"]):
         tiffin.export(broken, NAME, directory=tmp_path)
 
 
 def test_a_generator_that_breaks_off(tmp_path):
-    """What came before is exported; its own exception is the reason."""
+    """Earlier frames are exported; its exception is the reason."""
 
     def documents():
         yield from run_of({"img": IMAGES[0]}, scan_id=1)[:3]
@@ -278,7 +280,7 @@ def test_a_generator_of_runs_that_breaks_off(tmp_path):
 
 
 def test_documents_tell_their_parts():
-    """A list of sources in a list: one part each, and all of them in order."""
+    """Nested lists of sources are flattened, in order."""
     one, two, three = (run_of({"x": [n]}, scan_id=n) for n in range(3))
 
     opened = open_source([[one, two], three])
@@ -324,7 +326,7 @@ def found(client, *runs, query=(), **selection):
 
 
 def test_a_run_is_found_by_place_number_or_uid(catalogue):
-    """What the shell's --run takes, in the order asked for."""
+    """As --run takes them, in the order given."""
     client, _, uids = catalogue
 
     assert found(client, "-1") == uids[2:]
@@ -345,7 +347,7 @@ def renamed(run, uid):
 
 
 def test_a_mistyped_scan_id_is_no_uid(catalogue, request):
-    """The beginning of a uid has four characters, or six where all are digits."""
+    """A partial uid needs four characters, or six if all are digits."""
     client, marked, _ = catalogue
     rest = str(uuid.uuid4())[8:]
     begins = ["12345678", "abcdef12"]
@@ -373,7 +375,7 @@ def test_a_run_named_twice_is_found_once(catalogue):
 
 
 def test_what_names_no_run_is_refused(catalogue):
-    """A number is a number, and no character stands for others."""
+    """A number must match exactly, and there are no wildcards."""
     client, _, uids = catalogue
     wild = uids[0][:-2] + "_"
 
@@ -383,7 +385,7 @@ def test_what_names_no_run_is_refused(catalogue):
 
 
 def test_a_place_before_the_first_run_is_refused(catalogue):
-    """It says how many there are."""
+    """The error says how many runs there are."""
     with pytest.raises(SourceError, match="no run '-9999': the catalogue has"):
         found(catalogue[0], "-9999")
 
@@ -405,20 +407,20 @@ def test_runs_are_searched(catalogue):
 
 
 def test_no_run_is_told_with_what_was_asked_for(catalogue):
-    """Not only that there is none."""
+    """The error repeats the query."""
     with pytest.raises(SourceError, match="no run fits --query mark=nosuch --since 20"):
         found(catalogue[0], query=["mark=nosuch"], since="2026-11-22")
 
 
 def test_a_catalogue_is_no_source(catalogue):
-    """Nor is what a search found, which may be all of it: one says which runs."""
+    """Nor is a search result, which may be all of it: runs must be named."""
     client, marked, _ = catalogue
     with pytest.raises(SourceError, match=r"source\.values\(\) are all"):
         open_source(with_metadata(client, marked))
 
 
 def test_a_query_finds_numbers_and_text(catalogue):
-    """Who types 123 can't say which is meant."""
+    """123 on a command line matches the number and the text."""
     client, marked, uids = catalogue
     mark = f"mark={marked['mark']}"
 
@@ -428,13 +430,13 @@ def test_a_query_finds_numbers_and_text(catalogue):
 
 @pytest.mark.parametrize("value", ["[1,2]", "null", "{}"])
 def test_a_query_for_what_a_server_can_not_look_for_is_refused(tiled, value):
-    """Before it is asked, which it would answer with an error of its own."""
+    """Before the server would answer with its own error."""
     with pytest.raises(SettingsError, match="in files only"):
         found(tiled, query=[f"tag={value}"])
 
 
 def test_whatever_a_server_says_to_a_search_is_a_source_error():
-    """No foreign exception comes through."""
+    """No foreign exception is raised."""
 
     class Broken:
         context = SimpleNamespace(http_client=httpx.Client())

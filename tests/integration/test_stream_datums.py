@@ -55,7 +55,7 @@ def ranges(start, stop):
     ids=str,
 )
 def test_a_range_that_is_none_is_a_failed_record(tmp_path, which, said):
-    """Never another image in its place, nor nothing: indices -1 to 0 mean no image."""
+    """Indices -1 to 0 mean no image, and never another one."""
     run = changed(stream_run(hdf5(tmp_path / "a.h5"), HDF5, DATASET), **{which: said})
     exporter = ImageExporter(NAME, directory=tmp_path / "live")
 
@@ -87,7 +87,7 @@ def test_ranges_of_different_lengths_are_a_failed_record(tmp_path):
 
 @pytest.mark.parametrize("said", [ranges("0", "1"), ranges(0.0, 1.0)], ids=str)
 def test_whole_numbers_count_however_they_are_written(tmp_path, read, said):
-    """As text, or with a point, as some languages write all numbers."""
+    """As text or with a decimal point, as some languages write all numbers."""
     run = stream_run(hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=1)
 
     report = tiffin.export(changed(run, indices=said), NAME, directory=tmp_path / "out")
@@ -124,7 +124,7 @@ def rows_of(kind, folder):
 
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "one file", "files", "uris"])
 def test_no_reader_counts_rows_from_the_end(tmp_path, kind):
-    """Row -1 is no row: numpy and h5py would give the last."""
+    """Row -1 is an error: numpy and h5py would return the last row."""
     with closing(rows_of(kind, tmp_path)) as rows:
         np.testing.assert_array_equal(rows.read(11), FRAMES[11])
         for ask in (rows.row_shape, rows.read):
@@ -134,7 +134,7 @@ def test_no_reader_counts_rows_from_the_end(tmp_path, kind):
 
 @pytest.mark.parametrize("stored", [(12, 6, 9), (4, 3, 6, 9), (6, 2, 6, 9)], ids=str)
 def test_an_events_images_end_with_the_event(tmp_path, stored):
-    """Indices as numpy's, of the event's own images: none is its neighbour's."""
+    """Negative indices count within the event, and never reach its neighbour."""
     run = stream_run(
         hdf5(tmp_path / "a.h5", FRAMES.reshape(stored)), HDF5, DATASET, shape=(3, 6, 9)
     )
@@ -176,7 +176,9 @@ def numbers(run, template, folder):
 @pytest.mark.parametrize("missing", [None, 1, 2, 3])
 @pytest.mark.parametrize("shape", [(1, 6, 9), (3, 6, 9)])
 def test_frame_counts_stream_datums_not_events(tmp_path, order, missing, shape):
-    """The same number whether a name asks for event data, and whichever event lacks."""
+    """The number is the same with or without event data in the name, and if an
+    event is missing.
+    """
     run = stream_run(
         hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, shape=shape,
         data=[0.5, 1.5, 2.5], order=order,
@@ -193,7 +195,7 @@ def test_frame_counts_stream_datums_not_events(tmp_path, order, missing, shape):
 
 
 def test_frame_does_not_depend_on_the_order_of_events(tmp_path, names_in):
-    """Events that come backwards: each has its stream datum's number, and its place."""
+    """Events that come backwards keep the numbers of their stream datums."""
     run = stream_run(
         hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, data=[0.5, 1.5, 2.5]
     )
@@ -212,7 +214,7 @@ def test_frame_does_not_depend_on_the_order_of_events(tmp_path, names_in):
 
 @pytest.mark.parametrize("data", [[0.5, 1.5, 2.5], None])
 def test_a_stream_resource_may_come_last(tmp_path, names_in, data):
-    """Behind its stream datums and events, where names ask for the events' data."""
+    """After its stream datums and events, also where names use event data."""
     run = stream_run(hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, data=data)
     resource = [pair for pair in run if pair[0] == "stream_resource"]
     rest = [pair for pair in run if pair[0] != "stream_resource"]
@@ -241,7 +243,7 @@ def test_a_stream_resource_may_come_last(tmp_path, names_in, data):
 def test_of_an_event_that_never_came_a_name_can_do_without(
     tmp_path, read, template, second
 ):
-    """A default, an optional segment, an alternative; live and replayed."""
+    """With a default, an optional segment or an alternative; live and replayed."""
     run = stream_run(
         hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, data=[0.5, 1.5, 2.5]
     )
@@ -262,7 +264,7 @@ def test_of_an_event_that_never_came_a_name_can_do_without(
 
 
 def test_without_its_event_only_the_frame_that_needs_it_fails(tmp_path):
-    """The others are written, and have the numbers that they would have."""
+    """The others are written with the numbers that they would have had."""
     run = stream_run(
         hdf5(tmp_path / "a.h5"), HDF5, DATASET, events=3, data=[0.5, 1.5, 2.5]
     )
@@ -291,7 +293,7 @@ def sequence(folder, names, **options):
 
 @pytest.mark.parametrize("template", ["a.tif", "%s.tif", "{filename}.tif"])
 def test_a_template_without_a_number_is_refused(tmp_path, template):
-    """It names one file, which would be every event's image."""
+    """It would name one file for every event."""
     parameters = {"template": template, "filename": "a"}
     run = sequence(tmp_path / "files", ["a.tif"], parameters=parameters, events=3)
 
@@ -303,7 +305,7 @@ def test_a_template_without_a_number_is_refused(tmp_path, template):
 
 
 def test_one_file_may_be_named_without_a_number(tmp_path, read):
-    """For a sequence of one event."""
+    """For a sequence of a single event."""
     parameters = {"template": "a.tif"}
     run = sequence(tmp_path / "files", ["a.tif"], parameters=parameters, events=1)
 
@@ -311,7 +313,7 @@ def test_one_file_may_be_named_without_a_number(tmp_path, read):
 
 
 def test_a_folder_without_its_slash_is_explained(tmp_path):
-    """The template continues the last name of the URI: said, with where it looked."""
+    """The template then continues the last name of the URI: the error says so."""
     parameters = {"template": "a_{:d}.tif"}
     run = sequence(tmp_path / "files", ["a_0.tif"], parameters=parameters, events=1)
     for name, doc in run:
@@ -334,7 +336,7 @@ def test_a_folder_without_its_slash_is_explained(tmp_path):
     ],
 )
 def test_mimetypes_are_read_as_the_standard_has_them(tmp_path, read, mimetype):
-    """RFC 2045: in any case, parameters in any order, quoted or not."""
+    """RFC 2045: any case, parameters in any order, quoted or not."""
     parameters = {"template": "a_{:d}.tif"}
     names = [f"a_{n}.tif" for n in range(3)]
     run = sequence(tmp_path / "files", names, parameters=parameters, events=3)
@@ -355,7 +357,7 @@ def test_a_mimetype_of_one_file_too(tmp_path, read, mimetype):
 
 @pytest.mark.parametrize("name", ["a.h5", "100%20.h5", "ü #.h5"])
 def test_a_plain_path_is_taken_as_one(tmp_path, read, name):
-    """Where a URI should be: as it stands, nothing decoded."""
+    """In place of a URI: as it is, without decoding."""
     hdf5(tmp_path / name)
     run = stream_run(f"{tmp_path}/{name}", HDF5, DATASET, events=12)
 
@@ -363,7 +365,7 @@ def test_a_plain_path_is_taken_as_one(tmp_path, read, name):
 
 
 def test_a_plain_path_can_be_mapped(tmp_path, read):
-    """root_map knows it, Windows' too."""
+    """root_map applies to it, also for Windows paths."""
     hdf5(tmp_path / "a.h5")
     for n, uri in enumerate([r"D:\data\a.h5", "d:/data/a.h5"]):
         run = stream_run(uri, HDF5, DATASET, events=12)
@@ -375,7 +377,7 @@ def test_a_plain_path_can_be_mapped(tmp_path, read):
 
 @pytest.mark.parametrize("uri", ["a.h5", "http://x.org/a.h5", "s3://x/a.h5", ""])
 def test_what_is_no_file_is_refused(tmp_path, uri):
-    """A relative path is relative to nobody knows what."""
+    """A relative path has no known base."""
     run = stream_run(uri, HDF5, DATASET, events=1)
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
@@ -395,7 +397,7 @@ def test_what_is_no_file_is_refused(tmp_path, uri):
 def test_of_a_missing_file_the_message_says_what_to_try(
     tmp_path, uri, mimetype, parameters
 ):
-    """Where it looked, and root_map= for a file on another mount."""
+    """Where it was searched, and root_map= for a file on another mount."""
     run = stream_run(uri, mimetype, parameters, events=1)
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")

@@ -50,7 +50,7 @@ def test_hdf5_of_every_layout(tmp_path, read, options, dataset):
 
 @pytest.mark.parametrize("codec", ["Bitshuffle", "LZ4", "Zstd", "Blosc"])
 def test_hdf5_with_the_codecs_of_detectors(tmp_path, read, codec):
-    """hdf5plugin's filters are found without being asked for."""
+    """hdf5plugin's filters are loaded automatically."""
     hdf5plugin = pytest.importorskip("hdf5plugin")
     uri = hdf5(tmp_path / "a.h5", chunks=(1, 6, 9), **getattr(hdf5plugin, codec)())
     run = stream_run(
@@ -117,7 +117,7 @@ def test_stored_and_announced_shapes_differ(tmp_path, read, stored, shape):
     ],
 )
 def test_what_a_shape_leaves_open_is_found_in_the_file(tmp_path, read, stored, shape):
-    """S12: None in shape; the leading axes that are known still count the images."""
+    """S12: None in a shape; known leading axes still count the images."""
     uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(stored))
     events = 2 if len(shape) == 4 else 4
     run = stream_run(
@@ -137,7 +137,7 @@ def test_what_a_shape_leaves_open_is_found_in_the_file(tmp_path, read, stored, s
 
 
 def test_events_of_a_grid_follow_each_other(tmp_path, read):
-    """A dataset grouped by the points of a grid: an event is still one image."""
+    """A dataset shaped like a grid of points: an event is still one image."""
     uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(3, 4, 6, 9), chunks=(1, 1, 6, 9))
     run = stream_run(
         uri, "application/x-hdf5", {"dataset": "entry/data/data"}, events=12
@@ -159,7 +159,7 @@ def test_events_of_a_grid_follow_each_other(tmp_path, read):
 def test_rows_of_more_images_than_announced_are_not_shared_among_events(
     tmp_path, store, shape, planes, door, start
 ):
-    """B6: an event a row: the planes of RGB3 are not the images of several events."""
+    """B6: one event a row: the planes of RGB3 do not belong to several events."""
     events = int(np.prod(start.get("shape", 2)))
     frames = np.zeros((events, planes, 6, 9), "u2")
     uri, mimetype = hdf5(tmp_path / "a.h5", frames), "application/x-hdf5"
@@ -196,7 +196,7 @@ def test_rows_of_more_images_than_announced_are_not_shared_among_events(
 
 @pytest.mark.parametrize("told", [{"num_points": 12}, {"shape": [3, 4]}, {}])
 def test_a_scan_s_grid_is_known_live(tmp_path, read, told):
-    """By the start document, or once as many events have come as there are images."""
+    """From the start document, or once as many events have come as there are images."""
     uri = hdf5(tmp_path / "a.h5", FRAMES.reshape(3, 4, 6, 9), chunks=(1, 1, 6, 9))
     where = {"dataset": "entry/data/data"}
     run = stream_run(uri, "application/x-hdf5", where, events=12, shape=(6, 9))
@@ -225,7 +225,7 @@ def test_of_an_event_that_breaks_off_the_frames_there_are_written(tmp_path, read
 
 @pytest.mark.parametrize("number", ["multiplier", "frame_per_point"])
 def test_images_a_point_may_stand_in_the_parameters(tmp_path, read, number):
-    """Older writers announce (1, Y, X) and say the number apart."""
+    """Older writers declare (1, Y, X) and give the number separately."""
     uri = hdf5(tmp_path / "a.h5")
     parameters = {"dataset": "entry/data/data", number: 3}
     run = stream_run(uri, "application/x-hdf5", parameters)
@@ -242,7 +242,7 @@ def test_images_a_point_may_stand_in_the_parameters(tmp_path, read, number):
 
 @pytest.mark.parametrize("datums", [[(0, 12)], [(0, 5), (5, 12)], None])
 def test_one_datum_may_span_events(tmp_path, read, datums):
-    """Half-open ranges; several events for each datum; seq_nums not indices + 1."""
+    """Half-open ranges, several events in each, seq_nums other than indices + 1."""
     uri = hdf5(tmp_path / "a.h5", chunks=(4, 6, 9))
     run = stream_run(
         uri, "application/x-hdf5", {"dataset": "entry/data/data"}, events=12,
@@ -258,7 +258,7 @@ def test_one_datum_may_span_events(tmp_path, read, datums):
 @pytest.mark.parametrize("name", ["scan 1%20a.h5", "scan%201.h5", "ü#?.h5"])
 @pytest.mark.parametrize("encode", [True, False])
 def test_uris_are_tried_raw_and_then_decoded(tmp_path, read, name, encode):
-    """Some writers percent-encode, and some don't."""
+    """Some writers percent-encode, others don't."""
     from urllib.parse import quote
 
     uri = hdf5(tmp_path / name)
@@ -276,7 +276,7 @@ def test_uris_are_tried_raw_and_then_decoded(tmp_path, read, name, encode):
 )
 @pytest.mark.parametrize("kind", ["image/tiff", "application/x-npy"])
 def test_sequences_of_files(tmp_path, read, template, kind):
-    """TIFF and NPY, both forms of template; n files an event."""
+    """TIFF and NPY, both forms of template, n files an event."""
     folder = tmp_path / "files"
     folder.mkdir()
     for n, frame in enumerate(FRAMES):
@@ -338,7 +338,7 @@ def test_jpeg_sequences(tmp_path, read):
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("inside", ["", "entry/data"])
 def test_zarr(tmp_path, read, version, inside):
-    """Zarr v2 and v3, an array of its own or in a group."""
+    """Zarr v2 and v3, an array alone or in a group."""
     path = tmp_path / "a.zarr"
     if inside:
         group = zarr.open_group(path, mode="w", zarr_format=version)
@@ -360,7 +360,7 @@ def test_zarr(tmp_path, read, version, inside):
 
 @pytest.mark.parametrize("order", ["datum first", "event first"])
 def test_a_name_that_asks_for_event_data_waits_for_the_event(tmp_path, order, names_in):
-    """The join on seq_num, whichever comes first; one datum for all events."""
+    """Joined on seq_num, whichever comes first, also with one datum for all events."""
     uri = hdf5(tmp_path / "a.h5")
     run = stream_run(
         uri, "application/x-hdf5", {"dataset": "entry/data/data"}, datums=[(0, 3)],
@@ -373,7 +373,7 @@ def test_a_name_that_asks_for_event_data_waits_for_the_event(tmp_path, order, na
 
 
 def test_a_correction_sees_the_event(tmp_path):
-    """A correction may ask for the event's data, so it is waited for."""
+    """It may use the event's data, so the event is waited for."""
     uri = hdf5(tmp_path / "a.h5")
     run = stream_run(
         uri, "application/x-hdf5", {"dataset": "entry/data/data"}, datums=[(0, 3)],
@@ -391,7 +391,7 @@ def test_a_correction_sees_the_event(tmp_path):
 
 
 def test_an_event_that_never_comes_fails_only_names_that_ask_for_it(tmp_path):
-    """Fly scans have no events: seq_num and a time are there all the same."""
+    """A fly scan has no events, but seq_num and a time."""
     uri = hdf5(tmp_path / "a.h5")
     run = stream_run(
         uri, "application/x-hdf5", {"dataset": "entry/data/data"}, events=3
@@ -408,7 +408,7 @@ def test_an_event_that_never_comes_fails_only_names_that_ask_for_it(tmp_path):
 
 
 def test_a_mimetype_that_nobody_reads_is_named(tmp_path):
-    """Failed, one record an event, with the mimetype and the entry-point group."""
+    """One failed record an event, with the mimetype and the entry-point group."""
     run = stream_run("file://localhost/x.blob", "application/x-blob", {}, events=3)
 
     with pytest.raises(UnknownFormatError, match=r"x-blob.*tiffin\.readers") as caught:
@@ -418,7 +418,7 @@ def test_a_mimetype_that_nobody_reads_is_named(tmp_path):
 
 
 def test_repeated_seq_nums_collide_without_frame(sample, tmp_path):
-    """Contract: over two stream resources {frame} tells them apart."""
+    """Contract: over two stream resources, {frame} tells them apart."""
     documents = sample("33_btp_external_assets_single_key_two_files").documents()
 
     with pytest.raises(CollisionError, match="several frames"):
@@ -429,7 +429,7 @@ def test_repeated_seq_nums_collide_without_frame(sample, tmp_path):
     "damage", ["missing", "short", "unwritten", "truncated", "no dataset"]
 )
 def test_a_file_that_is_not_whole_is_no_frame_of_zeros(tmp_path, damage):
-    """Short, truncated or unwritten: failed, never zeros."""
+    """Short, truncated or unwritten files fail."""
     path = tmp_path / "a.h5"
     if damage == "unwritten":
         with h5py.File(path, "w") as file:
@@ -469,7 +469,7 @@ def test_frames_of_real_zeros_are_exported(tmp_path, read):
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_truncated_tiff_is_no_frame(tmp_path, compression):
-    """Neither zeros nor half an image."""
+    """No zeros, and no half image."""
     folder = tmp_path / "files"
     folder.mkdir()
     path = folder / "a_0.tif"
@@ -534,7 +534,7 @@ def test_colour_files_are_colour_whatever_the_descriptor_says(
 @pytest.mark.parametrize("samples", [3, 4])
 @pytest.mark.parametrize("how", ["dims", "user", "nobody"])
 def test_a_last_axis_is_colour_only_if_somebody_says_so(tmp_path, samples, how):
-    """(Y, X, 3|4): by the descriptor's dims or the user, else the stack that it is."""
+    """(Y, X, 3|4) is colour by dims or setting, and a stack otherwise."""
     images = np.arange(2 * 6 * 9 * samples, dtype="u2").reshape(2, 6, 9, samples)
     uri = hdf5(tmp_path / "a.h5", images)
     run = stream_run(
@@ -557,7 +557,7 @@ def test_a_last_axis_is_colour_only_if_somebody_says_so(tmp_path, samples, how):
 
 
 def test_root_map_finds_files_of_another_mount(tmp_path, read):
-    """S43: a file URI from Windows, and a POSIX one."""
+    """S43: for a file URI from Windows, and a POSIX one."""
     (tmp_path / "here/2026").mkdir(parents=True)
     hdf5(tmp_path / "here/2026/a.h5")
     for uri, old in [
@@ -596,7 +596,7 @@ def stored_frames(folder):
 
 
 def test_ophyd_async_is_exported_live(RE, devices, tmp_path, read, names_in):
-    """S41: SWMR, while the detector's writer holds the file; values in the names."""
+    """S41: SWMR, while the detector holds the file; names have event values."""
     blob, mot = devices
     exporter = ImageExporter(
         "{event.seq_num}_{event.data.mot:.1f}.tif",
@@ -613,7 +613,7 @@ def test_ophyd_async_is_exported_live(RE, devices, tmp_path, read, names_in):
 
 
 def test_ophyd_async_through_the_old_exporter(RE, devices, tmp_path, read):
-    """S41, S46: in the caller's thread, while the writer holds the file."""
+    """S41, S46: in the caller's thread, while the detector holds the file."""
     blob, mot = devices
     exporter = LiveTiffExporter(
         "blob", f"{tmp_path}/out/{{event.seq_num}}_{{event.data.mot:.1f}}.tif"
@@ -650,7 +650,7 @@ def fly():
 
 
 def test_a_fly_scan_of_several_collections_an_event(RE, devices, fly, tmp_path, read):
-    """S41: no events; index k is the frames 3k to 3k + 2, live and replayed."""
+    """S41: without events, index k is the frames 3k to 3k + 2, live and replayed."""
     blob, _ = devices
     documents = []
     exporter = ImageExporter(NAME, directory=tmp_path / "live", fields=["blob"])
@@ -671,7 +671,7 @@ def test_a_fly_scan_of_several_collections_an_event(RE, devices, fly, tmp_path, 
 
 
 def test_ophyd_async_files_are_there_when_the_engine_returns(RE, devices, tmp_path):
-    """S40, S41: what can be read is on disk when RE(...) returns."""
+    """S40, S41: what can be read is written when RE(...) returns."""
     blob, _ = devices
     exporter = ImageExporter(NAME, directory=tmp_path / "out", fields=["blob"])
 
@@ -681,7 +681,7 @@ def test_ophyd_async_files_are_there_when_the_engine_returns(RE, devices, tmp_pa
 
 
 def test_a_file_that_another_process_writes_is_read_as_it_grows(tmp_path, read):
-    """SWMR: the frames are there as they come, while the writer holds the file."""
+    """SWMR: frames are written as they come, while the file is open elsewhere."""
     path = tmp_path / "a.h5"
     code = (
         "import sys, time, h5py, numpy as np\n"
@@ -740,7 +740,7 @@ def test_a_file_that_comes_after_the_run_is_waited_for(tmp_path, read):
 
 
 def test_a_file_that_never_comes_fails_when_the_time_is_over(tmp_path):
-    """S40: retried, then reported."""
+    """S40: it is retried, then reported."""
     run = stream_run(
         f"file://localhost{tmp_path}/a.h5",
         "application/x-hdf5",

@@ -13,7 +13,7 @@ from .conftest import Counter, Image
 
 
 def test_only_the_primary_stream_by_default(RE, img, tmp_path, names_in):
-    """S18: primary, dark and baseline, interleaved; all of them when asked."""
+    """S18: of primary, dark and baseline, interleaved; or all on request."""
 
     @bpp.baseline_decorator([img])
     @bpp.run_decorator()
@@ -38,7 +38,7 @@ def test_only_the_primary_stream_by_default(RE, img, tmp_path, names_in):
 
 
 def test_two_detectors_in_one_exporter(RE, tmp_path, read):
-    """S19: {field} in the name; no field named means all images."""
+    """S19: {field} in the name; without fields= all images are exported."""
     saxs, waxs = Counter((6, 9)), Counter((4, 5), "i4")
     detectors = [Image(name="saxs", func=saxs), Image(name="waxs", func=waxs)]
     exporter = ImageExporter("{field}/{event.seq_num}.tif", directory=tmp_path)
@@ -51,7 +51,7 @@ def test_two_detectors_in_one_exporter(RE, tmp_path, read):
 
 
 def test_each_frame_has_the_configuration_of_its_own_time(tmp_path, names_in):
-    """S20: a second descriptor after configure() in the midst of a run."""
+    """S20: a second descriptor after configure() midway."""
     run = run_of({"img": np.zeros((2, 6, 9), "u2")})
     start, (_, first), one, two, stop = run
     first["configuration"] = {"pe1": {"data": {"gain": 1}}}
@@ -83,7 +83,7 @@ def test_each_leading_axis_has_an_index(tmp_path, read):
 
 
 def test_an_unknown_length_in_the_announced_shape(tmp_path, read):
-    """None in a data key's shape: the array tells."""
+    """With None in a data key's shape, the array decides."""
     stacks = np.arange(2 * 3 * 6 * 9, dtype="u2").reshape(2, 3, 6, 9)
     run = run_of({"img": stacks})
     run[1][1]["data_keys"]["img"]["shape"] = [None, 6, 9]

@@ -45,7 +45,7 @@ def exported(path, folder, **options):
     ids=["CMYK", "CIELAB", "grey of three", "grey with alpha", "RGB and four more"],
 )
 def test_samples_that_are_no_rgb_are_refused(tmp_path, several, shape, array, tags):
-    """One failed record, which says what the file holds; never an image a row."""
+    """One failed record says what the file holds; rows are never taken for images."""
     tifffile.imwrite(tmp_path / "a_0.tif", array, **tags)
 
     report = exported(
@@ -81,7 +81,7 @@ def test_planes_are_colour_as_well(tmp_path, several, shape, planar, image):
 
 
 def test_a_palette_file_gives_its_numbers(tmp_path):
-    """The numbers are what was stored; the colours of the palette are left out."""
+    """The stored numbers are exported, without the palette's colours."""
     numbers = np.arange(54, dtype="u1").reshape(6, 9)
     palette = np.random.default_rng(4).integers(0, 65535, (3, 256)).astype("u2")
     tifffile.imwrite(
@@ -104,7 +104,7 @@ def test_a_palette_file_gives_its_numbers(tmp_path):
 )
 @pytest.mark.parametrize("several", [True, False])
 def test_pages_keep_their_own_dtypes(tmp_path, pages, several):
-    """No page is cast to another's; one array of them is refused."""
+    """No page is cast to another's dtype; one array of them is refused."""
     path = tmp_path / "a_0.tif"
     with tifffile.TiffWriter(path) as writer:
         for page in pages:
@@ -123,7 +123,7 @@ def test_pages_keep_their_own_dtypes(tmp_path, pages, several):
 
 @pytest.mark.parametrize("correction", [DarkSubtract, FlatField])
 def test_a_users_file_of_several_dtypes_is_refused(tmp_path, correction):
-    """None of its pages is cast to another's dtype: the frames fail."""
+    """No page is cast to another's dtype: the frames fail."""
     with tifffile.TiffWriter(tmp_path / "dark.tif") as tiff:
         for dtype in ("u1", "f8"):
             tiff.write(np.ones((6, 9), dtype), contiguous=False)
@@ -140,7 +140,7 @@ def test_a_users_file_of_several_dtypes_is_refused(tmp_path, correction):
 @pytest.mark.parametrize("other", [np.ones((3, 9), "u1"), COLOUR], ids=["shape", "RGB"])
 @pytest.mark.parametrize("several", [True, False])
 def test_pages_of_other_shapes_fail(tmp_path, other, several):
-    """A page that is not like the first has a failed record."""
+    """A page that differs from the first is a failed record."""
     path = tmp_path / "a_0.tif"
     with tifffile.TiffWriter(path) as writer:
         writer.write(np.ones((6, 9), "u1"), photometric="minisblack")
@@ -155,7 +155,7 @@ def test_pages_of_other_shapes_fail(tmp_path, other, several):
 
 @pytest.mark.parametrize("several", [True, False])
 def test_a_cmyk_jpeg_is_refused(tmp_path, several):
-    """Four samples, and no RGB with alpha."""
+    """Its four samples are not RGB with alpha."""
     Image.fromarray(FOUR, "CMYK").save(tmp_path / "a_0.jpg")
 
     report = exported(
@@ -183,7 +183,7 @@ def ad_tiff(folder, shape):
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 6, 9), (9, 6, 0)])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_a_handlers_tiff_of_colour_is_colour(tmp_path, shape, planar):
-    """The photometric counts through this door, too."""
+    """Photometry counts for files of a handler, too."""
     stored = np.moveaxis(COLOUR, -1, 0) if planar == "separate" else COLOUR
     path = tmp_path / "a_0.tif"
     tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
@@ -199,7 +199,7 @@ def test_a_handlers_tiff_of_colour_is_colour(tmp_path, shape, planar):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_handlers_tiff_of_cmyk_is_refused(tmp_path, shape):
-    """It is no RGB with alpha."""
+    """It is not RGB with alpha."""
     tifffile.imwrite(tmp_path / "a_0.tif", FOUR, photometric="separated")
 
     report = tiffin.export(

@@ -113,7 +113,7 @@ INSIDE = {"dataset": "/entry/data/data", "chunk_shape": [1, 6, 9]}
 
 
 def test_export_takes_a_tiled_run(stored, tiled, img, images, tmp_path, read, names_in):
-    """client[uid], sliced: run.documents() answers 406 here."""
+    """client[uid] by slices, as run.documents() answers 406 here."""
     (uid,) = stored(scan([img], motor, -1, 1, 3))
 
     template = "{start.scan_id}_{event.seq_num}_{event.data.motor:.1f}.tif"
@@ -140,7 +140,7 @@ def test_a_list_of_tiled_runs_through_process(
 
 
 def test_a_tiled_stack_is_sliced_frame_by_frame(stored, tiled, tmp_path, read):
-    """S11: 3-D events out of Tiled."""
+    """S11: 3-D events from Tiled."""
     stacks = Counter((4, 10, 12))
     (uid,) = stored(count([Image(name="stack", func=stacks)], 2))
 
@@ -152,7 +152,7 @@ def test_a_tiled_stack_is_sliced_frame_by_frame(stored, tiled, tmp_path, read):
 
 
 def test_get_images_takes_a_tiled_run(stored, tiled, img, images):
-    """Arrays out of Tiled."""
+    """It returns arrays from Tiled."""
     (uid,) = stored(count([img], 2))
 
     found = get_images(tiled[uid], "img")
@@ -161,7 +161,7 @@ def test_get_images_takes_a_tiled_run(stored, tiled, img, images):
 
 
 def test_the_users_client_is_left_as_it_is(stored, tiled, img, tmp_path):
-    """Never run.v1 or run.v2: they change the layout of the whole client."""
+    """run.v1 and run.v2 are never used, as they change the whole client."""
     (uid,) = stored(count([img], 1))
 
     tiffin.export(tiled[uid], NAME, directory=tmp_path / "out")
@@ -172,7 +172,7 @@ def test_the_users_client_is_left_as_it_is(stored, tiled, img, tmp_path):
 def test_a_client_that_shows_the_older_layout_is_exported(
     stored, tiled, img, images, tmp_path, read
 ):
-    """Who touched run.v2 once gets every run as V2; and it stays as the user has it."""
+    """After the user touched run.v2, every run is V2, and stays so."""
     (uid,) = stored(count([img], 2))
     try:
         _ = tiled[uid].v2
@@ -214,7 +214,7 @@ class Gained(Image):
 def test_a_run_configured_midway_has_each_frame_under_its_own_gain(
     stored, tiled, images, tmp_path, read
 ):
-    """S20: a second descriptor after configure(); Tiled keeps them as updates."""
+    """S20: Tiled keeps a second descriptor as an update."""
     detector = Gained(name="img", func=images)
 
     @bpp.run_decorator()
@@ -236,7 +236,7 @@ def test_a_run_configured_midway_has_each_frame_under_its_own_gain(
 
 
 def test_counts_that_come_back_as_floats_are_spoken_of(store, tmp_path, caplog):
-    """Tiled keeps a dtype only where dtype_numpy declares it: said once a field."""
+    """Tiled keeps a dtype only with dtype_numpy: one warning a field."""
     run = store(run_of({"img": FRAMES[:3]}, dtype_numpy=False, scan_id=7))
 
     report = tiffin.export(run, NAME, directory=tmp_path / "out")
@@ -248,7 +248,7 @@ def test_counts_that_come_back_as_floats_are_spoken_of(store, tmp_path, caplog):
 
 
 def test_declared_counts_and_real_floats_are_not_spoken_of(store, tmp_path, caplog):
-    """No warning without a reason."""
+    """There is no warning without a reason."""
     counts = store(run_of({"img": FRAMES[:2]}, scan_id=7))
     floats = store(run_of({"img": FRAMES[:2] / 7}, scan_id=7))
 
@@ -258,7 +258,7 @@ def test_declared_counts_and_real_floats_are_not_spoken_of(store, tmp_path, capl
 
 
 def test_images_of_several_shapes_are_failed_with_their_reason(store, tmp_path):
-    """Tiled keeps them as a ragged array, which has no dtype of its own."""
+    """Tiled keeps them as a ragged array, which has no dtype."""
     documents = run_of({"img": [FRAMES[:2], FRAMES[:3]]}, scan_id=7)
     documents[1][1]["data_keys"]["img"]["shape"] = [None, 6, 9]
 
@@ -274,7 +274,7 @@ def test_images_of_several_shapes_are_failed_with_their_reason(store, tmp_path):
 
 
 def test_images_of_only_some_events_fail(store, tmp_path):
-    """Seq_nums that are not row + 1: Tiled has not kept them, so nothing is guessed."""
+    """Tiled has not kept seq_nums other than row + 1, so nothing is guessed."""
     uri = hdf5(tmp_path / "a.h5", FRAMES[:2])
     run = store(streamed([(HDF5, uri, INSIDE, [(0, 2, 3)])]))
 
@@ -291,7 +291,7 @@ def test_images_of_only_some_events_fail(store, tmp_path):
 
 
 def test_a_dry_run_knows_of_images_that_can_not_be_told(store, tmp_path):
-    """It names what a real run writes, and nothing else."""
+    """It names what a real export writes."""
     uri = hdf5(tmp_path / "a.h5", FRAMES[:2])
     run = store(streamed([(HDF5, uri, INSIDE, [(0, 2, 3)])]))
 
@@ -304,7 +304,7 @@ def test_a_dry_run_knows_of_images_that_can_not_be_told(store, tmp_path):
 
 
 def test_images_of_only_some_events_in_line_fail(store, tmp_path):
-    """The same for what Tiled holds itself; the other fields are exported."""
+    """Also for arrays that Tiled holds itself; other fields are exported."""
     documents = run_of({"img": FRAMES[:3], "other": FRAMES[3:6]}, scan_id=7)
     for part in ("data", "timestamps"):
         del documents[3][1][part]["img"]
@@ -321,7 +321,7 @@ def test_images_of_only_some_events_in_line_fail(store, tmp_path):
 def test_a_file_that_holds_more_than_tiled_tells_of_is_spoken_of(
     store, tmp_path, read, caplog
 ):
-    """Frames may have been skipped, or taken in vain: Tiled does not tell."""
+    """A warning: frames may have been skipped, and Tiled does not say which."""
     uri = hdf5(tmp_path / "a.h5")
     run = store(streamed([(HDF5, uri, INSIDE, [(0, 4, 1)])]))
 
@@ -336,7 +336,7 @@ def test_a_file_that_holds_more_than_tiled_tells_of_is_spoken_of(
 
 @pytest.mark.parametrize("with_events", [True, False])
 def test_one_field_over_two_files(store, tmp_path, read, with_events):
-    """Each counts its events from its own start."""
+    """Each file's events count from its own start."""
     datums = [[(0, 3, 1)], [(0, 5, 4)]]
     parts = [FRAMES[:3], FRAMES[3:8]]
     resources = [
@@ -372,7 +372,7 @@ def test_two_files_that_hold_other_than_tiled_tells_of_fail(store, tmp_path):
 @pytest.mark.parametrize("shape", [(3, 6, 9), (1, 6, 9), (6, 9)])
 @pytest.mark.parametrize("spec", ["AD_HDF5", "AD_TIFF"])
 def test_images_a_point(store, tmp_path, read, spec, shape):
-    """Three images an event, whatever the descriptor of an older detector says."""
+    """Three images an event, whatever an older detector declares."""
     kwargs = {"frame_per_point": 3, "template": "%s%s_%6.6d.tif", "filename": "f"}
     if spec == "AD_HDF5":
         hdf5(tmp_path / "a.h5")
@@ -397,7 +397,9 @@ def test_images_a_point(store, tmp_path, read, spec, shape):
 @pytest.mark.parametrize("slash", ["/", ""])
 @pytest.mark.parametrize("spec", ["AD_TIFF", "AD_HDF5_SINGLE"])
 def test_an_older_detectors_file_an_image(store, tmp_path, read, spec, slash):
-    """What Tiled stores and can't read: it loses the '/' between folder and file."""
+    """Tiled stores these and can't read them: it loses the '/' between folder and
+    file.
+    """
     (tmp_path / "data").mkdir()
     ending = "tif" if spec == "AD_TIFF" else "h5"
     for n, frame in enumerate(FRAMES[:4]):
@@ -439,7 +441,7 @@ SHAPES = [(1, 3, 6, 9), pytest.param((3, 6, 9), marks=pytest.mark.slow)]
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["tiff", "jpeg"])
 def test_colour_is_read_from_its_files(store, tmp_path, read, kind, shape):
-    """RGB in Tiled: scrambled by the server, whole in the files."""
+    """The server scrambles RGB; the files hold it intact."""
     run = store(coloured(tmp_path, kind, shape))
     suffix = "tif" if kind == "tiff" else "jpg"
     pictures = [
@@ -455,7 +457,7 @@ def test_colour_is_read_from_its_files(store, tmp_path, read, kind, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["tiff", "jpeg"])
 def test_colour_is_not_taken_from_the_server(store, tmp_path, kind, shape):
-    """It gives a plain reshape of the file, whether that is readable here or not."""
+    """The server only reshapes the file, so without the files the frames fail."""
     run = store(coloured(tmp_path, kind, shape))
     away = {str(tmp_path): "/nowhere"}
 
@@ -471,7 +473,7 @@ def test_colour_is_not_taken_from_the_server(store, tmp_path, kind, shape):
 
 
 def test_stacks_of_three_are_no_colour(store, tmp_path, read):
-    """Three grey pages in each TIFF, seen by looking into one."""
+    """Three grey pages in each TIFF, as one of the files shows."""
     for n in range(4):
         pages = FRAMES[3 * n : 3 * n + 3]
         tifffile.imwrite(tmp_path / f"m_{n}.tif", pages, photometric="minisblack")
@@ -490,7 +492,7 @@ def test_stacks_of_three_are_no_colour(store, tmp_path, read):
 
 
 def test_files_that_have_moved_are_found_by_every_way_of_reading(store, tmp_path, read):
-    """S43: `process` takes the exporter's root_map, `get_images` one of its own."""
+    """S43: `process` uses the exporter's root_map, `get_images` its own."""
     (tmp_path / "old").mkdir()
     uri = hdf5(tmp_path / "old" / "a.h5", FRAMES[:4])
     parameters = {"dataset": "/entry/data/data", "chunk_shape": [1, 6, 9]}

@@ -62,7 +62,7 @@ def with_shape(run, shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
 @pytest.mark.parametrize("how", ["inline", "datums", "streamed"])
 def test_a_wild_shape_is_a_hint_like_any_other(runs, tmp_path, read, how, shape):
-    """What can be counted of it is counted, and the array is the truth."""
+    """Usable sizes are used, and the array decides."""
     run = with_shape(runs[how], shape)
     exporter = ImageExporter("{event.seq_num}.tif", directory=tmp_path / "live")
 
@@ -83,7 +83,7 @@ def test_a_wild_shape_is_a_hint_like_any_other(runs, tmp_path, read, how, shape)
 @pytest.mark.parametrize("dims", [5, "yx", [1], [[]], {"a": 1}, None, True], ids=repr)
 @pytest.mark.parametrize("how", ["inline", "datums", "streamed"])
 def test_wild_dims_announce_no_colour(runs, tmp_path, how, dims):
-    """They are a hint too."""
+    """Dims are only a hint, too."""
     run = copy.deepcopy(runs[how])
     run[1][1]["data_keys"]["img"]["dims"] = dims
 
@@ -97,7 +97,7 @@ def test_wild_dims_announce_no_colour(runs, tmp_path, how, dims):
 @pytest.mark.parametrize("dtype", [5, "(1,", "i4,,", "abc", [["a", "<i4"]], {}, ""])
 @pytest.mark.parametrize("how", ["inline", "datums", "streamed"])
 def test_a_wild_dtype_is_none(runs, tmp_path, how, dtype):
-    """What numpy does not take is not announced."""
+    """A dtype that numpy does not know is ignored."""
     run = copy.deepcopy(runs[how])
     run[1][1]["data_keys"]["img"]["dtype_numpy"] = dtype
 
@@ -124,7 +124,7 @@ def test_one_bad_event_of_a_page_does_not_cost_the_others(runs, tmp_path):
 
 
 def test_one_bad_datum_of_a_page_does_not_cost_the_others(runs, tmp_path):
-    """An id that can't be looked up; the event that had it has its record too."""
+    """The event of an id that can't be hashed has its own record."""
     run = copy.deepcopy(runs["datums"])
     ids = [doc["datum_id"] for name, doc in run if name == "datum"]
     page = {
@@ -146,7 +146,7 @@ def test_one_bad_datum_of_a_page_does_not_cost_the_others(runs, tmp_path):
 
 
 def test_a_bad_resource_fails_every_event_that_waits_for_it(runs, tmp_path):
-    """Behind its events, without what it must have: one record an event."""
+    """After its events, and without required keys: one record an event."""
     run = copy.deepcopy(runs["datums"])
     resource = next(pair for pair in run if pair[0] == "resource")
     del resource[1]["spec"]
@@ -246,7 +246,7 @@ THESE = settings(
 @pytest.mark.parametrize("joined", [True, False])
 @pytest.mark.parametrize("fields", [None, ("img",)])
 def test_nothing_but_a_source_error_comes_out_of_wild_documents(runs, joined, fields):
-    """Whichever document and field; what an assembler gives is frames, or that."""
+    """Whatever a field holds, the assembler gives frames or raises a SourceError."""
 
     @THESE
     @given(damaged(runs, ALL))

@@ -135,7 +135,7 @@ def test_differences(image, dark, dtype, prepared):
     prepared=st.booleans(),
 )
 def test_whole_differences_are_exact_or_refused(image, dark, dtype, prepared):
-    """A dtype of whole numbers holds each difference, or the image is refused."""
+    """An integer dtype holds every difference, or the image is refused."""
     pairs = zip(image.ravel(), dark.ravel(), strict=True)
     wanted = [combine(exact(a), exact(b), lambda a, b: a - b) for a, b in pairs]
     limits = np.iinfo(dtype)
@@ -163,7 +163,7 @@ def test_whole_differences_are_exact_or_refused(image, dark, dtype, prepared):
 def test_whole_differences_of_whole_images_are_given_wherever_they_fit(
     image, dark, dtype
 ):
-    """No difference that fits is refused, as far as float64 holds what it is of."""
+    """No difference that fits is refused, as far as float64 is exact."""
     wanted = [int(a) - int(b) for a, b in zip(image.flat, dark.flat, strict=True)]
     limits = np.iinfo(dtype)
 
@@ -202,7 +202,7 @@ def test_quotients(image, flat):
     target=st.sampled_from(["f4", "f8"]),
 )
 def test_means(dtype, count, data, target):
-    """The mean of darks is that of the sum in float64, or of the exact whole sum."""
+    """The mean of darks is that of the float64 sum, or of the exact integer sum."""
     parts = [data.draw(arrays([dtype])) for _ in range(count)]
     pixels = [[exact(part[at]) for part in parts] for at in np.ndindex(SHAPE)]
     special = any(isinstance(v, float) for pixel in pixels for v in pixel)
@@ -226,7 +226,7 @@ def test_means(dtype, count, data, target):
 
 @given(count=st.integers(1, 7), data=st.data(), target=st.sampled_from(["f4", "f8"]))
 def test_sums_of_floats(count, data, target):
-    """However many numbers cancel, no more is lost than float64 loses."""
+    """However many numbers cancel, the error is at most that of float64."""
     parts = [data.draw(arrays(["f8"], finite=True)) for _ in range(count)]
     pixels = [[exact(part[at]) for part in parts] for at in np.ndindex(SHAPE)]
     wanted = [sum(pixel) for pixel in pixels]
@@ -259,7 +259,7 @@ def test_a_light_below_its_dark_does_not_wrap():
 @pytest.mark.parametrize("dtype", ["u2", "f4", "f8"])
 @pytest.mark.parametrize(("dark", "wanted"), [(50, 1000), (100, 1000), (130, 970)])
 def test_a_dark_below_its_pedestal_takes_nothing(dtype, dark, wanted):
-    """S23: the dark is clip(dark - pedestal): a light of 1000 never becomes 1050."""
+    """S23: clip(dark - pedestal) is subtracted: a light of 1000 never becomes 1050."""
     light = np.full(SHAPE, 1000, "u2")
     ready = prepare_dark(np.full(SHAPE, dark, dtype), pedestal=100)
 
@@ -267,14 +267,14 @@ def test_a_dark_below_its_pedestal_takes_nothing(dtype, dark, wanted):
 
 
 def test_a_constant_is_subtracted_from_every_pixel():
-    """A dark of no dimension."""
+    """A dark may be a single number."""
     ready = prepare_dark(np.asarray(100.5))
 
     assert (subtract(np.full(SHAPE, 100, "u2"), ready) == -0.5).all()
 
 
 def test_large_images():
-    """Each pixel finds its own of the dark."""
+    """Each pixel has its own dark's pixel subtracted."""
     rng = np.random.default_rng(1)
     image, dark = rng.integers(0, 2**16, (2, 1100, 700), "u2")
 
@@ -286,7 +286,7 @@ def test_large_images():
 
 
 def test_results_are_in_the_machine_s_byte_order():
-    """Whatever that of the image, or of the dtype asked for."""
+    """Whatever the byte order of the image or of the requested dtype."""
     image = np.full(SHAPE, 2**24 + 1, ">u4")
 
     assert subtract(image, np.zeros(SHAPE, ">u4"), ">f8").dtype.isnative
@@ -295,7 +295,7 @@ def test_results_are_in_the_machine_s_byte_order():
 
 
 def test_a_prepared_dark_is_its_own():
-    """Nobody writes to it by mistake."""
+    """It is read-only and shares no memory with the original."""
     dark = np.ones(SHAPE, ">u2")
     ready = prepare_dark(dark)
 
@@ -317,7 +317,7 @@ def test_whole_numbers_that_float64_would_round_are_refused():
 
 
 def test_other_shapes_are_refused_and_shown():
-    """S29: no dark is stretched to fit."""
+    """S29: no dark is broadcast to fit."""
     with pytest.raises(CorrectionError, match=r"\(2, 3\), the dark \(3,\)"):
         subtract(np.zeros(SHAPE), np.zeros(3))
     with pytest.raises(CorrectionError, match=r"flat field \(1, 2, 3\)"):
@@ -329,7 +329,7 @@ def test_other_shapes_are_refused_and_shown():
 
 
 def test_a_zero_in_a_flat_field_is_never_divided_by():
-    """It is no infinity."""
+    """The result is no infinity."""
     with pytest.raises(CorrectionError, match="zero"):
         divide(np.ones(SHAPE, "u2"), np.zeros(SHAPE))
 

@@ -62,7 +62,7 @@ def test_a_disturbed_repetition_is_discarded_and_made_again():
 
 @pytest.mark.slow
 def test_a_peer_that_is_not_installed_is_left_out_and_named():
-    """A target against a peer that is not there is no target, and it is said."""
+    """Its target is dropped, with a note."""
     measure = bench("measure")
     targets = [measure.Ratio(over="suitcase-tiff", must=8)]
     workload = a_workload(iter([1.0] * 9), targets=targets)
@@ -88,7 +88,7 @@ def test_wrong_files_stop_a_benchmark(tmp_path):
 
 @pytest.mark.slow
 def test_figures_become_a_table_a_plot_and_a_page(tmp_path, monkeypatch):
-    """What was measured is told as text, as JSON, as a drawing and in the manual."""
+    """Results become text, JSON, a plot and a page of the manual."""
     measure, report = bench("measure"), bench("report")
     targets = [
         measure.Ratio(over="bare", must=0.4),

@@ -89,7 +89,9 @@ def limits(dtype):
     rounding=st.sampled_from([*ROUNDINGS, "none"]),
 )
 def test_casts_to_whole_numbers(image, target, overflow, rounding):
-    """Every pixel is rounded as asked; what is clipped is counted, else refused."""
+    """Pixels are rounded as asked; clipped ones are counted, or the image is
+    refused.
+    """
     step, notes = Cast(target, overflow=overflow, rounding=rounding), Notes()
     values = [value.item() for value in image.ravel()]
     low, high = limits(target)
@@ -119,7 +121,7 @@ def test_casts_to_whole_numbers(image, target, overflow, rounding):
     overflow=st.sampled_from(["error", "clip"]),
 )
 def test_casts_to_floats(image, target, overflow):
-    """Whole numbers stay or are refused; floats become the nearest."""
+    """Integers are exact or refused; floats become the nearest."""
     dtype, notes = np.dtype(target), Notes()
     largest = float(np.finfo(dtype).max)
     wanted, over, refused = [], 0, False
@@ -194,7 +196,7 @@ def test_a_cast_to_the_same_dtype_is_the_image():
     ],
 )
 def test_a_cast_that_can_not_be_is_refused_at_once(arguments, settings):
-    """Fail before the beam."""
+    """Before the beam."""
     with pytest.raises(SettingsError):
         Cast(*arguments, **settings)
 
@@ -227,7 +229,7 @@ def test_a_crop_outside_the_image_is_refused(rows):
 
 @pytest.mark.parametrize("bounds", [3, (1, 2, 3), (0.5, 2), slice(0, 4, 2), (True, 2)])
 def test_bounds_are_checked_at_once(bounds):
-    """Fail before the beam."""
+    """Before the beam."""
     with pytest.raises(SettingsError, match=r"columns (must|keeps)"):
         Crop(None, bounds)
 
@@ -286,7 +288,7 @@ def test_bins_are_sums_and_means(image, n, how):
 )
 @pytest.mark.parametrize("fill", [0, 1])
 def test_a_bin_is_of_a_dtype_that_values_do_not_decide(source, n, how, target, fill):
-    """Only the dtype and n do."""
+    """Only the image's dtype and n decide."""
     assert Bin(n, how)(np.full((4, 4), fill, source)).dtype == target
 
 
@@ -318,7 +320,7 @@ def test_the_samples_of_a_colour_stay_together():
 
 @pytest.mark.parametrize("turns", [-5, -1, 0, 1, 2, 3, 6, np.int64(7)])
 def test_a_turn_is_counter_clockwise(turns):
-    """As numpy's."""
+    """As numpy.rot90."""
     turned = Rotate(turns)(frozen(GRID.copy()))
 
     assert turned.tolist() == np.rot90(GRID, turns).tolist()
@@ -327,7 +329,7 @@ def test_a_turn_is_counter_clockwise(turns):
 
 @pytest.mark.parametrize("axis", [0, "rows", "up-down", 1, "columns", "left-right"])
 def test_a_flip_has_names(axis):
-    """Both of the axis and of what is seen."""
+    """By the axis or by direction."""
     flipped = Flip(axis)(frozen(GRID.copy()))
     number = 0 if axis in (0, "rows", "up-down") else 1
 
@@ -363,7 +365,7 @@ def test_a_flip_has_names(axis):
     ],
 )
 def test_settings_are_checked_at_once(step, arguments):
-    """Fail before the beam."""
+    """Before the beam."""
     with pytest.raises(SettingsError, match=r"not|needs|above"):
         step(**arguments)
 
@@ -441,7 +443,9 @@ def test_thresholds_compare_exactly(image, bounds):
 
 @given(image=images(SOURCES + FLOATS, finite=True), fill=st.data(), mask=st.data())
 def test_masks_fill_what_the_dtype_holds(image, fill, mask):
-    """Masked pixels become the fill, others stay; what would change is refused."""
+    """Masked pixels become the fill value; a fill that the dtype can't hold is
+    refused.
+    """
     fill = fill.draw(
         st.integers(-(2**70), 2**70)
         | st.integers(-9, 300)
@@ -486,7 +490,7 @@ class Run:
 
 
 def test_a_mask_is_read_once_and_told():
-    """In bind; notes tell which file, and its checksum."""
+    """By bind; notes have its file and checksum."""
     run = Run((GRID > 9)[None].astype("u1"))
     step = Mask(file="bad.tif", fill=1)
     bound, notes = step.bind(run), Notes()
@@ -500,7 +504,7 @@ def test_a_mask_is_read_once_and_told():
 
 
 def test_a_mask_of_several_images_is_refused():
-    """Which one was meant?"""
+    """It is not clear which one is meant."""
     with pytest.raises(CorrectionError, match=r"\(2, 3, 4\)"):
         Mask(file="bad.tif", fill=1).bind(Run(np.zeros((2, 3, 4))))
     with pytest.raises(CorrectionError, match="bind"):
@@ -535,7 +539,7 @@ def test_a_mask_of_another_shape_is_refused():
     ],
 )
 def test_equal_settings_are_told_alike(step, same, told):
-    """In one line."""
+    """Their description is the same line."""
     assert step == same
     assert hash(step) == hash(same)
     assert str(step) == str(same)
@@ -555,7 +559,7 @@ def test_a_crop_is_told_as_it_is_written():
     [Cast("uint8"), Crop(), Bin(1), Rotate(4), Flip(0), Scale(1), Threshold(0, 99)],
 )
 def test_simple_steps_are_their_own_bound_form(step):
-    """Called as (image, frame, notes), or with an image alone."""
+    """They are called as (image, frame, notes), or with an image alone."""
     bound = step.bind(Run(None))
 
     assert bound is step
@@ -572,7 +576,7 @@ def test_complex_images_are_refused(step):
 
 
 def test_large_images_are_worked_on_in_blocks():
-    """And clipped pixels of all blocks are counted."""
+    """Clipped pixels of all blocks are counted."""
     image = np.random.default_rng(1).integers(0, 2**16, (1100, 700), "u2")
     notes = Notes()
 
@@ -587,7 +591,7 @@ def test_large_images_are_worked_on_in_blocks():
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "i1", "i2", "f2", "?"])
 @pytest.mark.parametrize("settings", [(1 / 3, 0.1), (-7, 2), (1e-30, 0)])
 def test_an_image_of_all_values_is_scaled_as_its_rows_are(dtype, settings):
-    """Large images are looked up in a table, where NaN and infinity have a place."""
+    """A look-up table for large images has NaN and infinity as well."""
     size = np.dtype(dtype).itemsize
     image = np.arange(256**size, dtype=f"u{size}").reshape(16, -1)
     image = frozen(image > 9 if dtype == "?" else image.view(dtype))
@@ -598,7 +602,7 @@ def test_an_image_of_all_values_is_scaled_as_its_rows_are(dtype, settings):
 
 
 def test_a_table_refuses_what_it_does_not_hold():
-    """But only where the image has such a value."""
+    """Only if the image has such a value."""
     image = np.zeros((256, 256), "u2")
 
     assert not Scale(1e38)(image).any()

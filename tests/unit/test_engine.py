@@ -12,7 +12,7 @@ from tiffin.records import Record
 
 
 def test_the_budget_makes_the_submitter_wait():
-    """S44: what waits is bounded by bytes, and the waiting is counted."""
+    """S44: queued bytes are bounded, and waiting is counted."""
     pool = Pool(workers=1, budget=100, name="test")
     gate = threading.Event()
     done = []
@@ -32,7 +32,7 @@ def test_the_budget_makes_the_submitter_wait():
 
 
 def test_a_job_larger_than_the_budget_runs_alone():
-    """A frame larger than the whole budget is exported all the same."""
+    """A frame larger than the whole budget is exported, too."""
     pool = Pool(workers=2, budget=10, name="test")
     done = []
     for n in range(3):
@@ -135,7 +135,7 @@ class Attempts:
 
 
 def test_what_can_be_done_at_the_end_of_a_run_is_done_when_it_returns():
-    """S40: a file that is whole by the stop document costs no waiting for it."""
+    """S40: a file that is complete at the stop document is not waited for."""
     attempts, is_there, tried = Attempts(), threading.Event(), []
 
     def attempt(last):
@@ -154,7 +154,7 @@ def test_what_can_be_done_at_the_end_of_a_run_is_done_when_it_returns():
 
 
 def test_an_attempt_that_began_before_the_end_of_a_run_does_not_count():
-    """S40: it may have looked before the file was whole; one more is made at once."""
+    """S40: it may have looked too early, so one more is made at once."""
     attempts, began, go_on = Attempts(), threading.Event(), threading.Event()
     tried = []
 
@@ -177,7 +177,7 @@ def test_an_attempt_that_began_before_the_end_of_a_run_does_not_count():
 
 
 def test_a_file_that_only_the_caller_can_close_is_not_waited_for():
-    """S40: the end of a run returns after one try, and the rest goes on behind it."""
+    """S40: the end of a run returns after one try; retries follow in the background."""
     attempts, closed = Attempts(), threading.Event()
 
     attempts.retries.postpone("run", lambda last: closed.is_set())

@@ -17,7 +17,7 @@ def ctrl_c():
 
 
 def test_an_interrupt_is_held_back_until_it_is_asked_for():
-    """What is being done is finished; the interrupt comes between two items."""
+    """The current item is finished; the interrupt comes between two items."""
     done = []
 
     def work():
@@ -34,7 +34,7 @@ def test_an_interrupt_is_held_back_until_it_is_asked_for():
 
 
 def test_the_second_interrupt_is_not_held_back():
-    """Who insists is heard at once."""
+    """A second Ctrl-C interrupts at once."""
     told = []
 
     def work():
@@ -51,13 +51,13 @@ def test_the_second_interrupt_is_not_held_back():
 
 
 def test_an_interrupt_of_the_last_moment_is_not_lost():
-    """Even where nothing asks any more."""
+    """Also after the last item."""
     with pytest.raises(KeyboardInterrupt), Interrupts():
         ctrl_c()
 
 
 def test_the_handler_is_given_back():
-    """Outside, Ctrl-C is what it was; another's handler is left alone throughout."""
+    """Afterwards Ctrl-C works as before; a user's own handler is never replaced."""
     mine = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         with Interrupts():
@@ -72,7 +72,7 @@ def test_the_handler_is_given_back():
 
 
 def test_threads_hold_nothing():
-    """Signals are the main thread's business; elsewhere there is nothing to do."""
+    """Signals belong to the main thread; other threads do nothing."""
     told = []
 
     def work():

@@ -53,7 +53,7 @@ def test_the_newest_runs_keep_their_records_and_older_ones_their_counts():
 
 
 def test_what_belongs_to_no_run_is_counted_and_not_kept_for_ever():
-    """C15: documents that nobody understands may come for years."""
+    """C15: unknown documents may come for years."""
     ledger = Ledger(keep=2)
 
     for _ in range(5_000):
@@ -68,7 +68,7 @@ def test_what_belongs_to_no_run_is_counted_and_not_kept_for_ever():
 
 
 def test_a_run_that_comes_again_begins_anew():
-    """What was said of it before is of another time."""
+    """Its earlier messages are dropped."""
     ledger = filled(Ledger(keep=1), 3)
 
     ledger.forget("r0")
@@ -114,7 +114,7 @@ def holding(image, kind):
 )
 @pytest.mark.parametrize("chain", ["none", "cause", "context"])
 def test_an_error_that_was_recorded_holds_no_image(kind, chain):
-    """C12: tracebacks, causes, contexts and arguments of failed frames let go."""
+    """C12: tracebacks, causes, contexts and arguments release their images."""
 
     def fail():
         image = Image()
@@ -141,7 +141,7 @@ def test_an_error_that_was_recorded_holds_no_image(kind, chain):
 
 
 def test_errors_in_a_circle_are_no_trap():
-    """C12: a cause may be its own effect."""
+    """C12: an error may be its own cause."""
     one, other = ValueError(np.zeros(10**5)), KeyError("b")
     one.__cause__, other.__context__ = other, one
 
@@ -152,7 +152,7 @@ def test_errors_in_a_circle_are_no_trap():
 
 
 def test_notes_of_an_error_are_kept_short():
-    """What was added to an error is no larger than what it says itself."""
+    """Notes are no longer than the error's own message may be."""
     error = ValueError("x")
     error.add_note("a short one")
     error.add_note("a" * 10**6)
@@ -164,7 +164,7 @@ def test_notes_of_an_error_are_kept_short():
 
 
 def test_what_was_said_of_no_run_makes_no_report():
-    """What belongs to no run has a report once it has a record."""
+    """It has a report only once it has a record."""
     ledger = Ledger()
     ledger.say("", ReadError("the disk is full"))
     assert ledger.runs == ()

@@ -87,7 +87,7 @@ def test_alternatives_and_defaults(text, expected):
     ],
 )
 def test_segments_vanish_with_their_value(text, expected):
-    """S05: an optional segment stands or goes as a whole."""
+    """S05: an optional segment appears whole or not at all."""
     assert name(text) == expected
 
 
@@ -138,7 +138,7 @@ def test_every_root(text, expected):
 
 
 def test_a_configuration_key_of_two_devices_is_the_images_own():
-    """Else the message names the devices, and how one is chosen."""
+    """Otherwise the message names the devices, and how to choose one."""
     other = {**NAMES, "field": "pe2_image"}
     neither = {**NAMES, "field": "sum"}
 
@@ -191,7 +191,7 @@ def test_what_the_language_refuses_has_its_column(text, column, says):
 
 
 def test_folders_of_the_root_may_have_what_names_may_not():
-    """S07: a Windows share, hidden folders: the author's own."""
+    """S07: a Windows share and hidden folders, if the author wrote them."""
     lead, rest = Template("Z:/.raw/{start.sample_name}/{i}.tif").split_root()
 
     assert lead == "Z:/.raw/"
@@ -220,7 +220,7 @@ def test_values_are_portable(value, expected):
 
 
 def test_a_site_may_be_strict_and_replace():
-    """S10: xpdAn's comma for the point; ASCII only where a site wants that."""
+    """S10: as xpdAn's comma for the point; ASCII only on request."""
     names = {"start": {"v": "Béton 10.5 µm/s"}}
 
     assert Template("{start.v}", policy="strict").render(names) == "Beton_10.5__m_s"
@@ -244,7 +244,7 @@ def test_a_name_is_never_empty_by_accident(value):
 
 
 def test_a_number_can_not_become_a_character():
-    """`c` would make a '/' of 47: refused in the constructor."""
+    """Format `c` would make 47 a '/': refused by the constructor."""
     with pytest.raises(TemplateError, match="formatted as 'c'") as caught:
         Template("x{event.data.n:c}.tif")
 
@@ -261,7 +261,7 @@ def test_a_fill_that_no_name_can_hold_is_refused(fill):
 
 
 def test_a_fill_stays_within_the_policy():
-    """What a format gives is cleaned like any text."""
+    """Formatted values are cleaned like any text."""
     assert name("x{i:~>4d}.tif") == "x~~~3.tif"
     assert name("x{i:~>4d}.tif", policy="strict") == "x___3.tif"
     assert name("x{event.data.step:,.1f}.tif", replacements={".": "~"}) == "x12~0.tif"
@@ -307,12 +307,12 @@ def test_replacements_are_a_mapping(replacements):
     ],
 )
 def test_directives_are_read_from_left_to_right(text, expected):
-    """`%%b` is a '%' and a 'b'; a '/' of the author's makes folders, as elsewhere."""
+    """`%%b` is '%' and 'b'; a '/' written by the author makes folders."""
     assert name(text) == expected
 
 
 def test_years_have_four_digits():
-    """So that names of times sort, and can be read back."""
+    """So that names of times sort."""
     early = {"start": {"time": -6e10}}
 
     assert (
@@ -368,7 +368,7 @@ class Hutch(enum.IntEnum):
     ],
 )
 def test_values_are_written_as_json_has_them(value, expected):
-    """An enumeration by its value; a float32 in as few digits as tell it."""
+    """An enumeration by its value; a float32 in its shortest form."""
     assert Template("{start.v}").render({"start": {"v": value}}) == expected
 
 
@@ -387,7 +387,7 @@ def test_values_are_written_as_json_has_them(value, expected):
 )
 @pytest.mark.parametrize("text", ["{start.v}", "{start.v:%Y}", "{start.v:.1f}"])
 def test_a_value_that_is_no_plain_one_says_what_is_wanted(value, says, text):
-    """Never its own idea of a text."""
+    """Its own __str__ or __format__ is never used."""
     with pytest.raises(TemplateError, match=says):
         Template(text).render({"start": {"v": value}})
 
@@ -396,7 +396,7 @@ def test_a_value_that_is_no_plain_one_says_what_is_wanted(value, says, text):
     "value", ["\u00ad", "\u180e", "\u2061\u2064", "\u206a\u206f", "\u200d.", "\u3164"]
 )
 def test_a_value_of_which_nothing_is_seen_is_blank(value):
-    """And beside letters what is not seen is replaced, but what joins letters."""
+    """Invisible characters beside letters are replaced, except joiners."""
     with pytest.raises(MissingKeyError, match="blank"):
         Template("{start.v}").render({"start": {"v": value}})
 
@@ -405,7 +405,7 @@ def test_a_value_of_which_nothing_is_seen_is_blank(value):
 
 
 def test_a_mark_does_not_join_the_letter_before_a_value():
-    """Else a name would not be what its parts are, nor match its pattern."""
+    """Otherwise the glob would not match the name."""
     template = Template("e{start.v}.tif")
 
     assert template.render({"start": {"v": "\u0301x"}}) == "e_\u0301x.tif"
@@ -416,7 +416,7 @@ def test_a_mark_does_not_join_the_letter_before_a_value():
 
 @pytest.mark.parametrize("motor", [None, [1.5], b"x", {"a": 1}])
 def test_motors_are_not_made_up(motor):
-    """`{motors}` without a value is as `{motors[0]}` is: missing, or refused."""
+    """`{motors}` without a value is missing or refused, as `{motors[0]}` is."""
     names = {"start": {"uid": "u", "motors": ["x"]}, "event": {"data": {"x": motor}}}
 
     for text in ("{motors}", "{motors[0]}"):
@@ -428,7 +428,7 @@ def test_motors_are_not_made_up(motor):
 
 
 def test_a_configuration_key_with_one_value_in_two_devices_is_no_question():
-    """Only where they differ one must be named."""
+    """A device must be named only where their values differ."""
     devices = {"a": {"data": {"gain": 0.5}}, "b": {"data": {"gain": 1.0 / 2}}}
     names = {"descriptor": {"configuration": devices}, "field": "img"}
 
@@ -436,7 +436,7 @@ def test_a_configuration_key_with_one_value_in_two_devices_is_no_question():
 
 
 def test_the_nearest_key_may_differ_in_case():
-    """`{start.UID}` is told of `uid`."""
+    """For `{start.UID}` the message suggests `uid`."""
     for wrong in ("UID", "Sample_Name", "sampleName"):
         with pytest.raises(MissingKeyError, match=r"did you mean '(uid|sample_name)'"):
             Template(f"{{start.{wrong}}}").check_start(NAMES["start"])
@@ -452,7 +452,7 @@ def test_the_nearest_key_may_differ_in_case():
     ],
 )
 def test_a_name_that_windows_keeps_is_refused(text, column):
-    """In the template's literal text, also in its leading folders."""
+    """In the template's literal text, leading folders included."""
     with pytest.raises(TemplateError, match="reserves") as caught:
         Template(text)
 
@@ -469,7 +469,7 @@ def test_a_name_that_windows_keeps_is_refused(text, column):
     ],
 )
 def test_a_names_own_text_leaves_room_for_its_values(text, fits):
-    """For a hash at least."""
+    """At least for a hash."""
     if fits:
         Template(text)
         return
@@ -494,7 +494,7 @@ def test_a_names_own_text_leaves_room_for_its_values(text, fits):
     ],
 )
 def test_literal_text_that_is_no_name_without_a_value_is_refused(text, reason):
-    """When it is rendered: the text of the template's author is never changed."""
+    """When it is rendered: the author's text is never changed."""
     template = Template(text)
 
     with pytest.raises(TemplateError, match=reason):
@@ -606,7 +606,7 @@ def test_events_need_a_field_that_differs_between_them(text):
     ],
 )
 def test_a_template_whose_names_may_differ_is_accepted(text):
-    """S09 refuses what collides for sure, not what might."""
+    """S09 refuses only templates that are sure to collide."""
     for points in (1, 3, None):
         assert missing_from(text, num_points=points) is None
 
@@ -633,7 +633,7 @@ def test_images_and_fields_must_be_told_apart():
 
 
 def test_a_scanned_field_may_stand_without_a_list():
-    """A dimension of the hints is a list of fields, or the name of one."""
+    """A dimension of the hints is a list of fields, or one field's name."""
     start = {"uid": "u", "hints": {"dimensions": [["theta", "primary"]]}}
     names = {"start": start, "event": {"data": {"theta": 1.5}}}
 
@@ -641,7 +641,7 @@ def test_a_scanned_field_may_stand_without_a_list():
 
 
 def test_configuration_of_several_devices_is_checked_for_an_image():
-    """The image's own device is meant; without an image nobody can say."""
+    """The image's own device is meant; without an image it is ambiguous."""
     template = Template("{config.exposure:.1f}_{i}")
     descriptor, start = NAMES["descriptor"], NAMES["start"]
 

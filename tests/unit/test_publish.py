@@ -152,7 +152,7 @@ def test_what_write_gives_comes_back(tmp_path):
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_refused_write_leaves_all_as_it_was(tmp_path, names_in, code, replace):
-    """S32: disk full, quota, a broken disk: told, and no file, partial or hidden."""
+    """S32: a full or broken disk is an error, and no partial or hidden file stays."""
     kept = tmp_path / "old.tif"
     kept.write_bytes(b"precious")
     target = kept if replace else tmp_path / "new.tif"
@@ -171,7 +171,7 @@ def test_a_refused_write_leaves_all_as_it_was(tmp_path, names_in, code, replace)
     "code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE]
 )
 def test_a_refused_file_is_told(tmp_path, names_in, code, replace):
-    """Whatever forbids a new file in the folder is named."""
+    """The error names whatever forbids a new file in the folder."""
     job = partial(published, tmp_path / "x.tif", replace=replace)
 
     with pytest.raises(WriteError, match=os.strerror(code)) as caught:
@@ -184,7 +184,7 @@ def test_a_refused_file_is_told(tmp_path, names_in, code, replace):
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("call", ["fchmod", "fsync"])
 def test_a_refusal_behind_the_write_leaves_nothing(tmp_path, names_in, call, replace):
-    """Neither does what is written count before it is safe as asked."""
+    """A file counts only once it is as safe as requested."""
     job = partial(published, tmp_path / "x.tif", replace=replace, mode=0o640, sync=True)
 
     with pytest.raises(WriteError) as caught:
@@ -196,7 +196,7 @@ def test_a_refusal_behind_the_write_leaves_nothing(tmp_path, names_in, call, rep
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_name_that_is_refused_leaves_nothing(tmp_path, names_in, replace):
-    """Written whole, but not to be named: an error, and no hidden file."""
+    """A written file that can't get its name is an error, and no hidden file stays."""
     calls = ("link", "linkat", "rename", "renameat", "renameat2")
     job = partial(published, tmp_path / "x.tif", replace=replace)
 
@@ -221,7 +221,7 @@ WORSE_SYSTEMS = [
 
 @pytest.mark.parametrize("refusals", WORSE_SYSTEMS)
 def test_file_systems_that_know_less_get_whole_files(tmp_path, names_in, refusals):
-    """FAT, network shares, old kernels: the file is there, and nothing else."""
+    """FAT, network shares, old kernels: the whole file, and nothing else."""
     job = partial(published, tmp_path / "a" / "x.tif")
 
     written = refusing(refusals, job, opening=NAMELESS)
@@ -232,7 +232,7 @@ def test_file_systems_that_know_less_get_whole_files(tmp_path, names_in, refusal
 
 @pytest.mark.parametrize("refusals", WORSE_SYSTEMS)
 def test_file_systems_that_know_less_replace_nothing(tmp_path, names_in, refusals):
-    """S31: there too."""
+    """S31: on these an existing file stays, too."""
     (tmp_path / "x.tif").write_bytes(b"precious")
 
     with pytest.raises(ExistsError, match="existing='skip'"):
@@ -243,7 +243,7 @@ def test_file_systems_that_know_less_replace_nothing(tmp_path, names_in, refusal
 
 
 def test_a_link_whose_answer_was_lost_counts(tmp_path, names_in):
-    """NFS asks again for what it has done, and is told that the name is taken."""
+    """NFS repeats a call that succeeded, and gets told that the name is taken."""
     target = tmp_path / "x.tif"
 
     def write(descriptor):
@@ -260,7 +260,7 @@ def test_a_link_whose_answer_was_lost_counts(tmp_path, names_in):
 
 
 def test_a_temporary_name_that_stays_is_no_failure(tmp_path, names_in):
-    """The file is there; the next export removes the other name."""
+    """The file is written; the next export removes the temporary name."""
     refusals = dict.fromkeys(("unlink", "unlinkat"), errno.EIO)
     refusals["openat"] = errno.EOPNOTSUPP
 
@@ -272,7 +272,7 @@ def test_a_temporary_name_that_stays_is_no_failure(tmp_path, names_in):
 
 
 def test_a_dangling_link_is_a_file_too(tmp_path):
-    """What a name points to does not matter: it is taken."""
+    """The name is taken, whatever it points to."""
     (tmp_path / "x.tif").symlink_to("nowhere")
 
     with pytest.raises(ExistsError):
@@ -283,7 +283,7 @@ def test_a_dangling_link_is_a_file_too(tmp_path):
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_folder_that_vanished_is_made_again(tmp_path, names_in, replace):
-    """Someone tidies up while a frame is written: the frame is not lost."""
+    """Someone tidies up during a write: the frame is not lost."""
     target = tmp_path / "a" / "x.tif"
     target.parent.mkdir()
     calls = []
@@ -309,7 +309,7 @@ def test_a_folder_made_by_another_meanwhile_is_used(tmp_path, names_in, monkeypa
 
 
 def test_a_folder_that_can_not_be_looked_at_tells_its_cause(tmp_path, monkeypatch):
-    """S32: nor is it called a file then, the cause is the system's."""
+    """S32: the error is the system's, and does not call it a file."""
 
     def refuse(path, **_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -334,7 +334,7 @@ def made_by_another(mkdir):
 
 
 def test_a_folder_that_goes_on_vanishing_is_told(tmp_path):
-    """It is made again once; never a hang."""
+    """It is made again once; there is no endless loop."""
     target = tmp_path / "a" / "x.tif"
 
     def write(descriptor):
@@ -349,7 +349,7 @@ def test_a_folder_that_goes_on_vanishing_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".tif", "x" * 300 + "/x.tif"])
 def test_a_name_too_long_is_told(tmp_path, names_in, name):
-    """S32: with what to do about it."""
+    """S32: the error says what to do."""
     with pytest.raises(WriteError, match="shorten the template") as caught:
         published(f"{tmp_path}/{name}")
 
@@ -382,7 +382,7 @@ def test_a_read_only_file_system_is_told(tmp_path):
 
 
 def test_a_folder_of_others_is_told(names_in):
-    """Without permission the folder is named, and stays as it is."""
+    """Without permission, the error names the folder, which stays as it is."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
     library = ctypes.CDLL(None)
@@ -415,7 +415,7 @@ def test_a_file_larger_than_allowed_is_told(tmp_path, names_in):
 
 
 def test_a_device_that_takes_nothing_is_an_error():
-    """The writer's own error is the system's."""
+    """The system's error is raised."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
     try:
         with pytest.raises(OSError, match="No space left"):
@@ -473,7 +473,7 @@ def test_a_setgid_folder_gives_its_group(tmp_path, replace):
 
 @pytest.mark.parametrize("folder", [".", "a/b"])
 def test_what_is_synced_is_there(tmp_path, folder):
-    """File, folder, and folders above that were made."""
+    """The file, its folder, and folders that were made above."""
     published(tmp_path / folder / "x.tif", sync=True)
 
     assert (tmp_path / folder / "x.tif").exists()
@@ -491,7 +491,7 @@ def test_a_relative_name_is_in_the_working_directory(tmp_path, monkeypatch):
 
 
 def test_one_of_many_gets_the_name(tmp_path, names_in):
-    """S31: however many write one name at once, one does, and the others are told."""
+    """S31: of many concurrent writers of one name, one succeeds and the others fail."""
 
     def one(number):
         try:
@@ -510,7 +510,7 @@ def test_one_of_many_gets_the_name(tmp_path, names_in):
 
 
 def test_a_name_that_no_call_takes_is_told(tmp_path, names_in):
-    """A zero byte: a sentence, as for what the system refuses."""
+    """A NUL byte is an error with a sentence."""
     with pytest.raises(WriteError, match="null"):
         published(f"{tmp_path}/x\0.tif")
 
@@ -519,7 +519,7 @@ def test_a_name_that_no_call_takes_is_told(tmp_path, names_in):
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_an_image_that_no_tiff_holds_leaves_nothing(tmp_path, names_in, replace):
-    """The writer's own word is passed on as it is."""
+    """The writer's own error is raised unchanged."""
     image = np.zeros((2, 2), "c8")
 
     def write(descriptor):

@@ -95,13 +95,15 @@ def test_a_dtype_that_readers_disagree_on_is_refused(tmp_path, dtype, advice):
 
 @pytest.mark.parametrize("dtype", ["M8[s]", "U3", "O", "i4,f4"])
 def test_what_is_no_number_is_refused(tmp_path, dtype):
-    """Without advice, for there is none."""
+    """Without advice, as there is none."""
     with pytest.raises(DtypeError, match=r"no TIFF holds pixels of dtype \S.*$"):
         write(tmp_path / "x.tif", np.zeros((2, 2), dtype))
 
 
 def test_short_writes_are_continued():
-    """However little the system takes at a time (here a pipe's worth), all goes."""
+    """However little the system accepts at a time (here a pipe), everything is
+    written.
+    """
     reading, writing = os.pipe()
     data = [os.urandom(300_000), b"", os.urandom(7)]
     code = "import sys; d = sys.stdin.buffer.read(); print(len(d), d[-7:].hex())"
@@ -117,7 +119,7 @@ def test_short_writes_are_continued():
 
 
 def test_an_existing_file_is_left_as_it_is(tmp_path, names_in):
-    """S31: nothing of it changes, nothing is left beside it."""
+    """S31: its content stays, and nothing is left beside it."""
     target = tmp_path / "x.tif"
     target.write_bytes(b"precious")
 
@@ -129,7 +131,7 @@ def test_an_existing_file_is_left_as_it_is(tmp_path, names_in):
 
 
 def test_an_existing_file_is_replaced_when_asked(tmp_path, names_in):
-    """S31: as a whole."""
+    """S31: atomically."""
     target = tmp_path / "x.tif"
     target.write_bytes(b"old and longer")
 
@@ -147,7 +149,7 @@ def test_folders_are_made(tmp_path):
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path, names_in):
-    """S32: neither a partial file nor a temporary one."""
+    """S32: no partial file, and no temporary one."""
 
     def fail(descriptor):
         os.write(descriptor, b"half")
@@ -160,7 +162,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, names_in):
 
 
 def test_a_file_where_a_folder_must_be_is_named(tmp_path):
-    """The system's refusal becomes a sentence."""
+    """The error is a sentence that names it."""
     (tmp_path / "a").write_text("a file")
 
     with pytest.raises(WriteError, match="can't be written"):
@@ -181,7 +183,7 @@ def killed_write(target, *, replace):
 
 
 def test_a_killed_write_leaves_nothing(tmp_path, names_in):
-    """S32: where the system knows files without names, there is no trace."""
+    """S32: with unnamed files (O_TMPFILE) there is no trace."""
     if not hasattr(os, "O_TMPFILE"):
         pytest.skip("this system has no files without names")
 
@@ -191,7 +193,7 @@ def test_a_killed_write_leaves_nothing(tmp_path, names_in):
 
 
 def test_a_killed_replacement_leaves_the_old_file(tmp_path, names_in):
-    """S32: what a killed process leaves is hidden, no .tif, and cleared by the next."""
+    """S32: its hidden file is no .tif, and is removed by the next export."""
     (tmp_path / "x.tif").write_bytes(b"old")
 
     killed_write(tmp_path / "x.tif", replace=True)
@@ -205,7 +207,7 @@ def test_a_killed_replacement_leaves_the_old_file(tmp_path, names_in):
 
 
 def test_what_living_processes_write_is_not_cleared(tmp_path, names_in):
-    """Two exporters into one folder leave each other alone."""
+    """Two exporters into one folder leave each other's files alone."""
 
     def look(descriptor):
         assert clear_leftovers(Folders(str(tmp_path))) == 0
