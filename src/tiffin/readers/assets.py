@@ -123,15 +123,15 @@ class Assets:
     ) -> EventImages:
         with self._lock:
             asset = self._opened(resource, hints)
-            found, row_shape = asset.event_rows(hints, index)
+            rows, row_shape = asset.event_rows(hints, index)
             colour = asset.colour  # some readers know it only after a look into a file
-        if found.rows > MOST_ROWS:
+        if rows.rows > MOST_ROWS:
             message = (
-                f"{resource['uri']}: its parameters give an event {found.rows} rows, "
+                f"{resource['uri']}: its parameters give an event {rows.rows} rows, "
                 f"which is impossible"
             )
             raise ReadError(message)
-        return EventImages(self, resource, hints, found, row_shape, colour=colour)
+        return EventImages(self, resource, hints, rows, row_shape, colour=colour)
 
     def _read(
         self, resource: Mapping[str, Any], hints: Hints, where: tuple[int, ...]
@@ -249,11 +249,11 @@ class _OpenAsset:
             row, shape = index, self._row_shape(index)
         except TiffinError:
             row, shape = 0, self._row_shape(0)
-        rows = len(self.rows) if isinstance(self.rows, Sized) else 0
-        found = rows_of_event(hints, shape, index, colour=self.colour, rows=rows)
-        if found.first != row:
-            shape = self._row_shape(found.first)
-        return found, shape
+        count = len(self.rows) if isinstance(self.rows, Sized) else 0
+        rows = rows_of_event(hints, shape, index, colour=self.colour, rows=count)
+        if rows.first != row:
+            shape = self._row_shape(rows.first)
+        return rows, shape
 
     def close(self) -> None:
         self.rows.close()
@@ -263,35 +263,24 @@ class _OpenAsset:
 
 
 class EventImages:
-    """The images of one event, each read when it is asked for.
-
-    Parameters
-    ----------
-    assets : Assets
-    resource : mapping
-    hints : Hints
-    found : EventRows
-    row_shape : tuple of int
-    colour : bool
-        Whether the last axis holds the samples of a colour.
-    """
+    """The images of one event, each read when it is asked for."""
 
     def __init__(
         self,
         assets: Assets,
         resource: Mapping[str, Any],
         hints: Hints,
-        found: EventRows,
+        rows: EventRows,
         row_shape: tuple[int, ...],
         *,
         colour: bool,
     ) -> None:
         self._assets, self._resource, self._hints = assets, resource, hints
         self.colour = colour
-        self._first = found.first
+        self._first = rows.first
         # Axes of a row that count images, where events share rows.
-        axes = len(row_shape) if found.part is None else found.image_axes
-        self._before, images = found.part or (0, found.rows)
+        axes = len(row_shape) if rows.part is None else rows.image_axes
+        self._before, images = rows.part or (0, rows.rows)
         self._lead = row_shape[: len(row_shape) - axes]
         self.shape = (images, *row_shape[len(row_shape) - axes :])
 

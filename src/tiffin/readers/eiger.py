@@ -133,11 +133,11 @@ class EigerSeries:
                     image = image or rows.row_shape(0)
             except NotYetError as error:
                 counts.append(str(error))
-        known = [count for count in counts if isinstance(count, int)]
+        counted = [count for count in counts if isinstance(count, int)]
         if not image:
             raise NotYetError(str(counts[0]))
-        usual = max(known) if len(known) > 1 else max(*known, images_per_file)
-        left = self.expected - sum(known) or usual
+        usual = max(counted) if len(counted) > 1 else max(*counted, images_per_file)
+        left = self.expected - sum(counted) or usual
         self.missing: dict[int, str] = {}
         self._starts = [0]
         for k, count in enumerate(counts):

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from tiffin.axes import Hints
     from tiffin.readers.hdf5 import Hdf5Rows
-    from tiffin.readers.image_files import Pages
-    from tiffin.readers.rows import Asset, RawImage, Rows
+    from tiffin.readers.rows import Asset, FixedRows, RawImage, Rows
 
 __all__ = [
     "FileSequence",
@@ -55,14 +54,14 @@ class FileSequence:
     def __init__(
         self,
         asset: Asset,
-        open_file: Callable[[Path], Pages | Hdf5Rows],
+        open_file: Callable[[Path], FixedRows | Hdf5Rows],
         template: str = "",
     ) -> None:
         self._asset = asset
         self._open_file = open_file
         self._template = str(asset.parameters.get("template") or template)
         self._uris = [str(uri) for uri in asset.parameters.get("uris") or ()]
-        self._files: OpenFileCache[Pages | Hdf5Rows] = OpenFileCache(2)
+        self._files: OpenFileCache[FixedRows | Hdf5Rows] = OpenFileCache(2)
         self._files_per_event: int | None = None
         self._pages_per_file = 0
         self._rows_per_event = 0
@@ -99,7 +98,7 @@ class FileSequence:
         """Close the files."""
         self._files.close()
 
-    def _page(self, row: int) -> tuple[Pages | Hdf5Rows, int]:
+    def _page(self, row: int) -> tuple[FixedRows | Hdf5Rows, int]:
         self._ensure_measured()
         number, page = divmod(row, self._pages_per_file)
         pages = self._file(number)
@@ -140,7 +139,7 @@ class FileSequence:
             return NotYetError(f"{message}: it is not complete (yet)")
         return ReadError(f"{message}: it is not known which of them are an event's")
 
-    def _check(self, number: int, pages: Pages | Hdf5Rows) -> None:
+    def _check(self, number: int, pages: FixedRows | Hdf5Rows) -> None:
         count, expected = len(pages), self._pages_per_file
         if count == expected and len(pages.shape) == len(self._shape):
             return
@@ -153,7 +152,7 @@ class FileSequence:
             raise NotYetError(f"{message}: it is not like the others (yet)")
         raise ReadError(message)
 
-    def _file(self, number: int) -> Pages | Hdf5Rows:
+    def _file(self, number: int) -> FixedRows | Hdf5Rows:
         return self._files.get(
             number, lambda: self._open_file(self._existing_path(number))
         )
@@ -258,11 +257,11 @@ def _is_sequence(asset: Asset) -> bool:
 
 
 def _rows(
-    asset: Asset, open_pages: Callable[[Path, int], Pages], template: str = ""
+    asset: Asset, open_pages: Callable[[Path, int], FixedRows], template: str = ""
 ) -> Rows:
     announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
-    def open_file(path: Path) -> Pages:
+    def open_file(path: Path) -> FixedRows:
         return open_pages(path, announced)
 
     if template or _is_sequence(asset):
@@ -271,7 +270,7 @@ def _rows(
 
 
 def _images_in_page(
-    pages: Pages | Hdf5Rows, hints: Hints
+    pages: FixedRows | Hdf5Rows, hints: Hints
 ) -> tuple[int, tuple[int, ...]]:
     """Return how many images a page holds, and the shape of one."""
     shape = pages.shape

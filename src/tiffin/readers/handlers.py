@@ -68,14 +68,7 @@ class Handlers:
     def read(
         self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]
     ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
-        """Read what one datum refers to.
-
-        Parameters
-        ----------
-        resource : mapping
-            A Resource document.
-        datum_kwargs : mapping
-            Of a Datum document.
+        """Read what a datum refers to.
 
         Returns
         -------
@@ -102,12 +95,9 @@ class Handlers:
                 raise self._read_error(resource, error) from error
 
     def factory(self, spec: str) -> Any:
-        """Return the handler class for a spec: one given by the user goes first.
+        """Return the handler class for a spec, or raise `UnknownFormatError`.
 
-        Raises
-        ------
-        ReadError
-            If there is none.
+        A class given by the user overrides a registered one.
         """
         given = self._roots.handlers.get(spec)
         return registered(spec) if given is None else given
@@ -258,15 +248,7 @@ class DatumPixels:
 class IncompleteImages:
     """Images of which some are missing: these raise an error when asked for.
 
-    Parameters
-    ----------
-    array : array-like, shape (images, rows, columns[, samples]) [counts]
-    images : int
-        How many there must be; not less than there are.
-    missing : mapping of int to str
-        Image → why it is missing.
-    where : str
-        For messages.
+    `images` is how many there must be, `missing` tells why one is missing.
     """
 
     def __init__(
@@ -300,13 +282,7 @@ def _check_template(template: Any) -> None:
 
 
 def registered(spec: str) -> Any:
-    """Return the registered handler class for a spec.
-
-    Raises
-    ------
-    ReadError
-        Naming the spec and the entry-point group, if there is none.
-    """
+    """Return the registered handler class for a spec, or raise `UnknownFormatError`."""
     entry = _entry_points().get(spec)
     if spec in eiger.SPECS and (entry is None or entry.value.startswith(REPLACED)):
         return EigerHandler

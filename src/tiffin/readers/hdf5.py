@@ -122,7 +122,7 @@ class Hdf5Rows:
         row = self._range[where[0]]
         if self._why_missing(row, row + 1) is not None:
             return None
-        return self._chunks.find((row, *where[1:]), whole=takes is not None)
+        return self._chunks.find((row, *where[1:]), undecoded=takes is not None)
 
     def close(self) -> None:
         """Close the file."""

@@ -139,11 +139,11 @@ class Chunks:
         codec = "zlib" if self._deflated else None
         return little and known and not self._shuffled and takes(codec)
 
-    def find(self, where: tuple[int, ...], *, whole: bool) -> ChunkImage | None:
+    def find(self, where: tuple[int, ...], *, undecoded: bool) -> ChunkImage | None:
         """Find the image at an index.
 
-        With `whole`, only an image that is a chunk of its own is of use. None if HDF5
-        has to read it.
+        With `undecoded`, only an image that is a chunk of its own is of use. Return
+        None if HDF5 has to read it.
         """
         axis, step = self._axis, self._chunk[self._axis]
         if len(where) <= axis:  # it lies in several chunks
@@ -158,7 +158,7 @@ class Chunks:
         # A writer may or may not filter a chunk that ends behind the dataset.
         edge = corner[-1] + step > self._shape[axis]
         large = self._filters.chunk_bytes > LARGEST_CHUNK
-        if whole or edge or large or self._growing or not self._deflated:
+        if undecoded or edge or large or self._growing or not self._deflated:
             return None
         chunk = self._cache.get(corner, lambda: self._read(corner))
         if chunk is None:

@@ -12,14 +12,14 @@ import numpy as np
 from tiffin.axes import Hints, place
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
 from tiffin.readers.file_checks import check_image_size, open_regular
-from tiffin.readers.rows import refuse_negative
+from tiffin.readers.rows import FixedRows
 from tiffin.readers.tiff_checks import JPEG, check_page, check_page_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Pages", "read_jpeg", "read_npy", "read_tiff", "tiff_samples"]
+__all__ = ["read_jpeg", "read_npy", "read_tiff", "tiff_samples"]
 
 LIBRARY_ERRORS = (
     OSError,
@@ -35,62 +35,19 @@ LIBRARY_ERRORS = (
 """What libraries raise for broken files."""
 
 
-class Pages:
-    """The images of one file, each read when it is asked for; row k is page k.
-
-    All have the same shape; `colour` tells whether its last axis holds samples.
-    """
-
-    def __init__(
-        self, path: Path, count: int, shape: tuple[int, ...], *, colour: bool = False
-    ) -> None:
-        self._path = path
-        self._count = count
-        self.shape = shape
-        self.colour = colour
-
-    def __len__(self) -> int:
-        return self._count
-
-    def row_shape(self, row: int) -> tuple[int, ...]:
-        """Return the shape of one image."""
-        self._require(row)
-        return self.shape
-
-    def read(self, row: int) -> np.ndarray:
-        """Read one image."""
-        self._require(row)
-        return self._read(row)
-
-    def close(self) -> None:
-        """Close the file."""
-
-    def _read(self, page: int) -> np.ndarray:
-        raise NotImplementedError
-
-    def _require(self, row: int) -> None:
-        refuse_negative(row, self._path)
-        if row >= self._count:
-            message = (
-                f"{self._path} holds {self._count} image(s), number {row + 1} is not "
-                f"there (yet)"
-            )
-            raise NotYetError(message)
-
-
-class ArrayPages(Pages):
+class ArrayPages(FixedRows):
     """Images in memory: (images, rows, columns), and samples if they have colour."""
 
     def __init__(self, path: Path, array: np.ndarray, *, colour: bool = False) -> None:
         super().__init__(path, len(array), array.shape[1:], colour=colour)
         self._array = array
 
-    def _read(self, page: int) -> np.ndarray:
-        image: np.ndarray = self._array[page]
+    def _read(self, row: int) -> np.ndarray:
+        image: np.ndarray = self._array[row]
         return image
 
 
-class TiffPages(Pages):
+class TiffPages(FixedRows):
     """The pages of a TIFF."""
 
     def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
@@ -100,14 +57,14 @@ class TiffPages(Pages):
         shape, colour = _shape_in_order(first), _is_colour(first)
         super().__init__(path, len(self._tiff.pages), shape, colour=colour)
 
-    def _read(self, page: int) -> np.ndarray:
+    def _read(self, row: int) -> np.ndarray:
         with _reported_errors("TIFF", self._path):
-            tiff_page: Any = self._tiff.pages[page]
+            tiff_page: Any = self._tiff.pages[row]
             _check_samples(tiff_page, self._path)
             shape = _shape_in_order(tiff_page)
             if shape != self.shape or _is_colour(tiff_page) != self.colour:
                 message = (
-                    f"{self._path}: its pages have several shapes: page {page} has "
+                    f"{self._path}: its pages have several shapes: page {row} has "
                     f"{[*shape]}, the first {[*self.shape]}"
                 )
                 raise ReadError(message)
@@ -121,7 +78,7 @@ class TiffPages(Pages):
         self._file.close()
 
 
-class NpyPages(Pages):
+class NpyPages(FixedRows):
     """The images of an NPY file in C order, all leading axes as one.
 
     The file must stand at the first image. A page has `axes` axes: more than 2 if those
@@ -139,9 +96,9 @@ class NpyPages(Pages):
         super().__init__(path, math.prod(shape[:-axes]), shape[-axes:])
         self._file, self._dtype, self._start = file, dtype, file.tell()
 
-    def _read(self, page: int) -> np.ndarray:
+    def _read(self, row: int) -> np.ndarray:
         count = math.prod(self.shape)
-        self._file.seek(self._start + page * count * self._dtype.itemsize)
+        self._file.seek(self._start + row * count * self._dtype.itemsize)
         data = self._file.read(count * self._dtype.itemsize)
         return np.frombuffer(data, self._dtype, count).reshape(self.shape)
 
@@ -150,7 +107,7 @@ class NpyPages(Pages):
         self._file.close()
 
 
-def read_tiff(path: Path, announced: int = 0) -> Pages:
+def read_tiff(path: Path, announced: int = 0) -> FixedRows:
     """Open a TIFF; `announced` numbers an image has, or 0 if unknown."""
     with _opened("TIFF", path) as file:
         return TiffPages(file, path, announced)
@@ -165,7 +122,7 @@ def tiff_samples(path: Path) -> str | None:
         return "first" if _shape_in_order(page) != page.shape else "last"
 
 
-def read_jpeg(path: Path, announced: int = 0) -> Pages:
+def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
     """Read a JPEG, grey or RGB."""
     try:
         from PIL import Image
@@ -188,7 +145,7 @@ def read_jpeg(path: Path, announced: int = 0) -> Pages:
 
 def read_npy(
     path: Path, announced: int = 0, hints: Hints | None = None, *, rows: bool = False
-) -> Pages:
+) -> FixedRows:
     """Open an NPY file, all leading axes as one; `hints` tell which these are.
 
     With `rows`, a page is an entry along the first axis.

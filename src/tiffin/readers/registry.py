@@ -28,12 +28,9 @@ BUILT_IN = {
 
 
 def find_reader(mimetype: str) -> Opener:
-    """Find the reader of a mimetype; a plug-in's overrides a built-in one.
+    """Find the reader of a mimetype, or raise `UnknownFormatError`.
 
-    Raises
-    ------
-    UnknownFormatError
-        Naming the mimetype and the entry-point group.
+    A plug-in overrides a built-in reader.
     """
     names = _registered_names(mimetype)
     for name in names:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tiffin.axes import Hints
-from tiffin.errors import ReadError
+from tiffin.errors import NotYetError, ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asset",
+    "FixedRows",
     "HasRawImages",
     "Opener",
     "RawImage",
@@ -147,6 +148,49 @@ class Opener(Protocol):
     def __call__(self, asset: Asset, /) -> Rows:
         """Open an asset; raise `NotYetError` if its file is not there (yet)."""
         ...
+
+
+class FixedRows:
+    """Rows of one shape, whose number is known when their file is opened.
+
+    `colour` tells whether the last axis holds the samples of a colour.
+    """
+
+    def __init__(
+        self, path: Path, count: int, shape: tuple[int, ...], *, colour: bool = False
+    ) -> None:
+        self._path = path
+        self._count = count
+        self.shape = shape
+        self.colour = colour
+
+    def __len__(self) -> int:
+        return self._count
+
+    def row_shape(self, row: int) -> tuple[int, ...]:
+        """Return the shape of one row."""
+        self._require(row)
+        return self.shape
+
+    def read(self, row: int) -> np.ndarray:
+        """Read one row."""
+        self._require(row)
+        return self._read(row)
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def _read(self, row: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _require(self, row: int) -> None:
+        refuse_negative(row, self._path)
+        if row >= self._count:
+            message = (
+                f"{self._path} holds {self._count} image(s), number {row + 1} is not "
+                f"there (yet)"
+            )
+            raise NotYetError(message)
 
 
 def refuse_negative(row: int, path: Path) -> None:

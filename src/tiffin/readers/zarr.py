@@ -11,7 +11,7 @@ import numpy as np
 from tiffin.errors import MissingLibraryError, NotYetError, ReadError
 from tiffin.readers.file_checks import check_image_size, check_regular
 from tiffin.readers.root_map import missing_file_error
-from tiffin.readers.rows import refuse_negative
+from tiffin.readers.rows import FixedRows
 from tiffin.readers.zarr_chunks import check_chunks, check_codecs
 
 if TYPE_CHECKING:
@@ -24,10 +24,8 @@ __all__ = ["ZarrRows"]
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-class ZarrRows:
+class ZarrRows(FixedRows):
     """The rows of one Zarr array."""
-
-    colour = False
 
     def __init__(self, asset: Asset) -> None:
         try:
@@ -35,7 +33,6 @@ class ZarrRows:
         except ImportError as error:
             message = f"Zarr needs its library: pip install 'tiffin[all]' ({error})"
             raise MissingLibraryError(message) from error
-        self._path = asset.path
         if not asset.path.exists():
             raise missing_file_error(asset.path)
         name = str(
@@ -53,22 +50,16 @@ class ZarrRows:
             message = f"{asset.path} is a Zarr group: 'dataset' must name an array"
             raise ReadError(message)
         check_codecs(asset.path, node)
+        shape = tuple(int(n) for n in node.shape)
+        self._is_one_image = len(shape) == 2
+        count, *rest = (1, *shape) if self._is_one_image else shape
+        super().__init__(asset.path, count, tuple(rest))
         self._array: Any = node
         # Chunks are in files of their own; with shards, several in a file.
         self._per_file = tuple(map(int, node.shards or node.chunks))
         self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
-    def __len__(self) -> int:
-        return self._shape()[0]
-
-    def row_shape(self, row: int) -> tuple[int, ...]:
-        """Return the shape of one row."""
-        self._require(row)
-        return self._shape()[1:]
-
-    def read(self, row: int) -> np.ndarray:
-        """Read one row."""
-        self._require(row)
+    def _read(self, row: int) -> np.ndarray:
         keys = self._keys(row)
         for key in keys:
             if not self._is_stored(key):
@@ -81,26 +72,6 @@ class ZarrRows:
         if self._path.is_dir():
             self._check_sizes(row, keys)
         return np.asarray(self._array[()] if self._is_one_image else self._array[row])
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    @property
-    def _is_one_image(self) -> bool:
-        return bool(self._array.ndim == 2)
-
-    def _shape(self) -> tuple[int, ...]:
-        shape = tuple(int(n) for n in self._array.shape)
-        return (1, *shape) if self._is_one_image else shape
-
-    def _require(self, row: int) -> None:
-        refuse_negative(row, self._path)
-        if row >= self._shape()[0]:
-            message = (
-                f"{self._path} holds {self._shape()[0]} rows, number {row + 1} is not "
-                f"there (yet)"
-            )
-            raise NotYetError(message)
 
     def _keys(self, row: int) -> list[str]:
         """Return the names of the chunks, or shards, that a row is in."""
@@ -118,7 +89,7 @@ class ZarrRows:
         files = [path / array.path / key for key in keys]
         stored = [file.stat().st_size for file in files]
         itemsize = int(array.dtype.itemsize)
-        check_image_size(path, self._shape()[1:], itemsize, sum(stored), announced)
+        check_image_size(path, self.shape, itemsize, sum(stored), announced)
         check_image_size(path, array.chunks, itemsize, max(stored), announced)
         for file in files:
             check_chunks(file, array, row)
