@@ -7,7 +7,7 @@ import pytest
 
 from tiffin import ImageExporter, process
 from tiffin.assemble.references import DocumentCache
-from tiffin.compat import LiveTiffExporter, live_tiff_exporter
+from tiffin.compat import LiveTiffExporter
 from tiffin.export import open_runs
 from tiffin.testing import run_of
 
@@ -90,7 +90,6 @@ def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
 def test_runs_that_never_stop_are_ended_some_day(tmp_path, door, monkeypatch):
     """C15: after a session crashed, its runs have no stop document."""
     monkeypatch.setattr(open_runs, "MOST_OPEN_RUNS", 20)
-    monkeypatch.setattr(live_tiff_exporter, "MOST_OPEN_RUNS", 20)
     exporter = [*exporters(tmp_path)][door]
     uids = []
     for n in range(200):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.list_images import FieldKey, ListDtypes
 
-__all__ = ["inline_pixels"]
+__all__ = ["ArrayPixels", "inline_pixels"]
 
 
 def inline_pixels(

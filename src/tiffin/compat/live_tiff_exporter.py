@@ -1,14 +1,16 @@
-"""The exporter of bluesky's 2016 cookbook, with its signature and its hooks.
+"""The exporter of Bluesky's cookbook of 2016, with its signature and its hooks.
 
-Subclasses override ``start``, ``descriptor``, ``event``, ``stop`` or ``_save_image``,
-and get documents of their own: what they change in them goes into the files, and is
-seen by nobody else. It works in the caller's thread, as it always did. What the recipe
-subtracts in ``event`` can be named instead: ``corrections = DarkSubtract()``.
+Subclasses override ``start``, ``descriptor``, ``event``, ``stop`` or ``_save_image``.
+Their documents are copies: a change goes into the files, and nobody else sees it. All
+happens in the caller's thread. A subclass can name what it subtracts instead of writing
+an ``event``: ``corrections = DarkSubtract()``.
+
+Names, claims, retakes, corrections and records are those of any export.
 """
 
 from __future__ import annotations
 
-import logging
+import itertools
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,40 +21,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.assemble import Assembler, ListDtypes, copy_document
+from tiffin.assemble import ArrayPixels, Assembler, ListDtypes, copy_document
 from tiffin.axes import Hints
-from tiffin.compat.accounts import KEEP_REPORTS, Accounts
-from tiffin.corrections import FrameCombiner, Notes
+from tiffin.corrections import Notes
+from tiffin.dtypes import refuse_masked
+from tiffin.engine import Interrupts, Ledger
 from tiffin.errors import (
-    CollisionError,
     ExistsError,
     FieldError,
     NoImageError,
     ReadError,
     SettingsError,
     SourceError,
-    TemplateError,
     TiffinError,
+    WriteError,
 )
-from tiffin.export import RunCorrections, provenance_of
-from tiffin.frames import Frame, images_in, whole
+from tiffin.export import (
+    ImageKinds,
+    Journal,
+    Namer,
+    OpenRuns,
+    Publisher,
+    RunCorrections,
+    Worker,
+    provenance_of,
+)
+from tiffin.frames import Frame, FrameId, images_in, whole
+from tiffin.records import Record
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
-from tiffin.writers import TiffWriter, publish, write_buffers
+from tiffin.writers import Written, publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tiffin.corrections import Correction
-    from tiffin.records import Report
+    from tiffin.engine import Place
+    from tiffin.export import PageGroup
+    from tiffin.frames import Encoded
+    from tiffin.records import Report, Status
     from tiffin.settings import OnError
 
 __all__ = ["LiveTiffExporter"]
 
-logger = logging.getLogger("tiffin")
-
-MOST_OPEN_RUNS = 100
-"""Runs without a stop that are remembered."""
+KEEP_REPORTS = 100
+"""How many ended runs keep their records; of older ones there are counts."""
 
 
 class LiveTiffExporter:
@@ -67,42 +80,41 @@ class LiveTiffExporter:
     dryrun : bool
         Make names, write nothing.
     overwrite : bool
-        Whether a file that is there already may be replaced.
+        Whether to replace files that exist already.
     db : object, optional
-        Where `corrections` look runs up: ``db[uid]``. External data are read through
-        registered handlers, whatever it is.
+        Where `corrections` find other runs: ``db[uid]``.
     on_error : {"report", "raise"}
-        What becomes of tiffin's own failures: recorded and logged, or raised, an
-        existing file as the OSError that it was. What a subclass's own hooks raise
-        always propagates.
+        Whether a failure is recorded and logged, or raised; an existing file raises an
+        OSError. An exception of a subclass's own hooks is always raised.
     dtype : dtype-like, optional
-        Cast to it in the end, where it holds every value. Images that come as lists
-        without a dtype have it from the beginning.
+        Convert to this dtype in the end; an image with a value that it can't hold
+        fails. Images that come as lists without a dtype have it from the beginning.
     follow_links : bool, optional
-        Whether folders that the template makes may be links; else such a link is
-        refused. Its literal leading folders may always be links.
+        Whether folders that values of the template name may be links. By default they
+        are refused. The leading folders, without values, may always be links.
     handlers : mapping of str to class, optional
-        Handlers for Resource documents, by spec; they go before registered ones.
+        Handlers for Resource documents, by spec. They override registered ones.
 
     Attributes
     ----------
     field : str
     filenames : list of str
-        Of the run in progress, or the last one; of several, where runs are nested.
+        The files of the run in progress, or of the last one; of all that are open,
+        where runs are nested.
     corrections : correction, or sequence of corrections
-        For a subclass to name: what is done to each image after its ``event``, before
-        ``_save_image``. Of `tiffin.corrections`; in a sequence, functions ``(image,
-        frame) -> image`` as well. A stream that gives darks is not exported.
+        Set by a subclass: what is done to each image after ``event`` and before
+        ``_save_image``. One of `tiffin.corrections`, or a sequence of these and of
+        functions ``(image, frame) -> image``. Streams that give darks are not exported.
 
     Examples
     --------
-    The recipe's SubtractedTiffExporter, as float32 that can't wrap:
+    The recipe's SubtractedTiffExporter, as float32, which can't wrap:
 
     >>> from tiffin.corrections import DarkSubtract
     >>> class SubtractedTiffExporter(LiveTiffExporter):
     ...     corrections = DarkSubtract(key="dark_frame")
 
-    One that corrects by itself:
+    A subclass with a correction of its own:
 
     >>> import tempfile
     >>> from tiffin.testing import run_of
@@ -133,12 +145,15 @@ class LiveTiffExporter:
         follow_links: bool = False,
         handlers: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        _check_field(field)
-        self._settings = Settings.of(
+        given: object = field
+        if not isinstance(given, str):
+            message = f"field must be the name of one field, not {field!r}"
+            raise SettingsError(message)
+        self._settings = settings = Settings.of(
             template,
             fields=field,
             streams=None,
-            existing="replace" if overwrite else "error",
+            existing="replace",  # it is `_save_image` that refuses to
             dry_run=dryrun,
             on_error=on_error,
             dtype=dtype,
@@ -146,34 +161,46 @@ class LiveTiffExporter:
             handlers=handlers,
             corrections=self.corrections,
         )
-        self._settings.refuse_later_roots()
+        settings.refuse_later_roots()
         self.field = field
         self.template = template
         self.dryrun = dryrun
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
-        self._earlier: set[str] = set()  # files of an earlier take of this point
-        self._dtypes = ListDtypes(self._settings.dtype)
-        self._assembler = Assembler(
-            fields=(field,),
-            streams=None,
-            dtypes=self._dtypes,
-            join_events=True,
-            roots=self._settings.roots,
+        self._dtypes = ListDtypes(settings.dtype)
+        self._assembler = self._new_assembler()
+        self._corrections = RunCorrections(
+            settings.steps, RunFinder(db), settings.roots
         )
-        _check_steps(self._settings)
-        self._correcting = RunCorrections(
-            self._settings.steps, RunFinder(db), self._settings.roots
+        for step in self._corrections.joins:
+            message = f"{step} joins frames of several events: use an ImageExporter"
+            raise SettingsError(message)
+        self._images = ImageKinds(self._corrections, settings)
+        self._open_runs = OpenRuns()
+        self._ledger = Ledger(dry_run=dryrun, keep=KEEP_REPORTS)
+        self._namer = Namer(settings, self._ledger)
+        self._publisher = _HookPublisher(settings, self._ledger, self._call_save_image)
+        self._worker = Worker(
+            settings,
+            self._namer,
+            self._ledger,
+            Journal(settings, on=False),
+            self._corrections,
+            self._publisher,
         )
-        self._writer = TiffWriter()
-        raising = self._settings.on_error == "raise"
-        self._accounts = Accounts(raising=raising, dry_run=dryrun)
+        # The documents that the hooks have passed on, by uid.
         self._starts: dict[str, Mapping[str, Any]] = {}
         self._descriptors: dict[str, Mapping[str, Any]] = {}
+        # Of the present event: its frame and the hints of its array, the places of its
+        # records, the files of its earlier takes, and how its image was corrected.
         self._frame: Frame | None = None
         self._hints = Hints()
-        self._metadata: dict[str, Any] = {}
+        self._places: list[Place] = []
+        self._earlier: frozenset[str] = frozenset()
+        self._notes = Notes()
+        self._renamed: dict[str, str] = {}
+        self._raised: BaseException | None = None
 
     @property
     def reports(self) -> Mapping[str, Report]:
@@ -181,31 +208,34 @@ class LiveTiffExporter:
 
         Of runs before the newest 100 that are over there are counts, and no records.
         """
-        return self._accounts.reports
+        return self._ledger.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
         given: object = doc
-        started = given.get("uid") if isinstance(given, Mapping) else None
-        if name == "start" and str(started) in self._starts:
-            return  # delivered twice
-        understood = False
-        frames: list[Frame] = []
-        with self._accounts.our_own(doc):
-            frames = list(self._assembler(name, _document(name, doc)))
-            self._correcting.feed(name, doc)
-            understood = True
-        if not understood:
+        try:
+            if not isinstance(given, Mapping):
+                message = (
+                    f"{name} document: must be a mapping, not {type(given).__name__}"
+                )
+                raise SourceError(message)
+            if name == "start" and self._ledger.is_open(str(doc.get("uid"))):
+                return  # delivered twice
+            self._open_runs.note(name, doc)
+            frames = list(self._assembler(name, dict(doc)))
+            self._corrections.feed(name, doc)
+        except TiffinError as error:
+            self._record_failure(error, name, doc)
             return
         if name == "start":
-            self._begin(str(doc["uid"]))
+            self._begin_run(str(doc["uid"]))
         if name in ("start", "descriptor"):
             getattr(self, name)(copy_document(doc))
-            self._assembler.fields = (self.field,)  # a hook may have chosen another
-        self._hand_events(frames)
+            self._assembler.fields = (self.field,)  # a hook may choose another
+        self._hand_over(frames)
         if name == "stop":
             self.stop(copy_document(doc))
-            self._end(str(doc["run_start"]))
+            self._end_run(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
         """Look ahead at a replay: at lists without a dtype, and at darks in streams.
@@ -215,73 +245,58 @@ class LiveTiffExporter:
         parts : iterable of iterables of (name, document)
             Gone through once now.
         """
-        self._accounts.keep_reports(None)  # who asks for all of them gets all
-        ahead = Assembler(fields=(self.field,), streams=None, dtypes=self._dtypes)
+        self._ledger.keep = None  # who asks for all of them gets all
+        assembler = self._new_assembler()
         with self._dtypes.survey():
             for part in parts:
                 with suppress(SourceError):
                     for name, doc in part:
                         with suppress(SourceError):
-                            self._correcting.look_ahead(name, doc)
-                            list(ahead(name, doc))
+                            self._corrections.look_ahead(name, doc)
+                            list(assembler(name, doc))
 
     def finish(self) -> None:
-        """End the runs that never stopped, at the end of a replay."""
-        self._hand_events(list(self._assembler.finish()))
+        """Export what is left of runs that never stopped, at the end of a replay."""
+        self._hand_over(self._assembler.finish())
         self._assembler.close()
-        self._correcting.close()
-        self._accounts.keep_reports(KEEP_REPORTS)
+        self._corrections.close()
+        self._ledger.keep = KEEP_REPORTS
 
     # ---- the hooks
 
     def start(self, doc: dict[str, Any]) -> None:
-        """Begin a run; names are made of this document."""
+        """Begin a run. Its files are named by this document."""
         if not self._starts:  # else a run in a run: both have their names
             self.filenames = []
-            self._accounts.free_names()  # a later run may overwrite, one beside it not
         self._starts[doc["uid"]] = doc
-        with self._accounts.our_own(doc):
-            self._settings.template.check_start(doc)
+        error = self._namer.checks.check_start(doc)
+        if error is not None:
+            self._raise(error, str(doc["uid"]))
 
     def descriptor(self, doc: dict[str, Any]) -> None:
-        """Begin a stream; names are made of this document."""
+        """Begin a stream. Its files are named by this document."""
         self._descriptors[doc["uid"]] = doc
 
     def event(self, doc: dict[str, Any]) -> None:
-        """Export what stands in the field: one image, or a stack of them.
+        """Export what is in the field: one image, or a stack of them.
 
         Parameters
         ----------
         doc : dict
-            An event of one's own; ``doc["data"][self.field]`` is a writable array,
-            shape (rows, columns) or (images, rows, columns).
+            A copy of the event; ``doc["data"][self.field]`` is a writable array, shape
+            (rows, columns) or (images, rows, columns).
         """
         if self.field not in doc["data"] or self._frame is None:
             return
         frame = self._frame
-        array = np.asarray(doc["data"][self.field])
-        if array.ndim < 2 or not array.size:
-            kind = FieldError if array.ndim < 2 else NoImageError
-            message = f"{frame}: no image, its shape is {list(array.shape)}"
-            self._fail(frame, kind(message))
-            return
-        if frame.stream in self._correcting.streams:
-            return
         try:
-            images = images_in(array, self._hints_of(array))
-        except ReadError as error:
-            self._fail(frame, error)
+            pixels = self._pixels_of(doc["data"][self.field])
+            images = images_in(pixels.array, pixels.hints).shape[0]
+        except TiffinError as error:
+            self._export([replace(frame, problem=error)], doc)
             return
-        try:
-            told = self._told(frame, doc)
-        except TiffinError as error:  # a light without a dark, say
-            for i in range(images.shape[0]):
-                self._fail(frame.with_index(i), error)
-            return
-        items = [self._named(told.with_index(i)) for i in range(images.shape[0])]
-        names = [name for _, name in items]
-        for n, (item, name) in enumerate(items):
-            self._export(item, name, images[n], shared=names.count(name) > 1)
+        frame = replace(frame, pixels=pixels)
+        self._export([frame.with_index(i) for i in range(images)], doc)
 
     def stop(self, doc: dict[str, Any]) -> None:
         """End a run. The filenames stay."""
@@ -299,220 +314,232 @@ class LiveTiffExporter:
         Raises
         ------
         ExistsError
-            If the file is there already and may not be replaced.
+            If the file exists already and may not be replaced.
         """
         path = Path(filename)
-        replaces = self.overwrite or filename in self._earlier
-        if not replaces and os.path.lexists(path):
+        may_replace = self.overwrite or filename in self._earlier
+        if not may_replace and os.path.lexists(path):
             message = f"there is already a file at {path}: overwrite=True replaces it"
             raise ExistsError(message)
         if not self.dryrun:
-            image = np.asarray(image)
-            buffers = self._writer.buffers(image, self._metadata)
+            metadata = provenance_of(self._notes)
+            buffers = self._settings.writer.buffers(np.asarray(image), metadata)
             write = partial(write_buffers, buffers=buffers)
-            root = self._settings.directory
-            # A subclass may save it elsewhere: then its folder is the user's word.
-            below = path.is_relative_to(root) and ".." not in path.parts
-            folders = self._settings.folders if below else None
-            publish(path, write, replace=replaces, folders=folders)
-        if filename in self._earlier:
-            self._earlier.discard(filename)
-            self.filenames.remove(filename)
+            # A subclass may save it elsewhere: then its folder is the user's choice.
+            folders = self._settings.folders if self._is_below(path) else None
+            publish(path, write, replace=may_replace, folders=folders)
         self.filenames.append(filename)
 
-    # ---- what the hooks stand on
+    # ---- runs
 
-    def _begin(self, run: str) -> None:
-        self._accounts.begin(run)
-        if len(self._starts) > MOST_OPEN_RUNS:
-            for never_stopped in list(self._starts):
-                left = self._assembler("stop", {"run_start": never_stopped})
-                self._hand_events(list(left))
-                self._end(never_stopped)
-            self._starts.clear()
+    def _new_assembler(self) -> Assembler:
+        return Assembler(
+            fields=(self.field,),
+            streams=None,
+            dtypes=self._dtypes,
+            join_events=True,
+            roots=self._settings.roots,
+        )
 
-    def _end(self, run: str) -> None:
-        """Let go of what was kept for a run, but for its report."""
+    def _begin_run(self, run: str) -> None:
+        if self._ledger.is_over(run):  # it comes again
+            self._ledger.forget(run)
+        self._namer.begin_run(run)
+        self._ledger.begin(run)
+        oldest = self._open_runs.begin(run)
+        if oldest is not None:  # it never stopped
+            self._hand_over(self._assembler("stop", {"run_start": oldest}))
+            self._end_run(oldest)
+
+    def _end_run(self, run: str) -> None:
+        """Forget a run, except for its report."""
+        self._starts.pop(run, None)
         self._descriptors = {
             uid: doc
             for uid, doc in self._descriptors.items()
             if doc.get("run_start") != run
         }
+        self._open_runs.stop(run)
+        self._open_runs.forget(run)
         self._assembler.close()
-        self._correcting.end_run(run)
-        self._accounts.end(run)
+        self._dtypes.forget(run)
+        self._corrections.end_run(run)
+        self._images.forget()
+        self._namer.release(run)
+        self._worker.end_run(run)
+        self._ledger.end(run)
 
-    def _hand_events(self, frames: list[Frame]) -> None:
-        for event in _by_event(frames):
-            if self._only_names:
-                self._plan(event)
-            else:
-                self._hand_event(event[0])
+    # ---- events
 
-    @property
-    def _only_names(self) -> bool:
-        """Whether nobody is to see pixels: a dry run, whose hooks are not one's own."""
-        hooks = (type(self).event, type(self)._save_image)  # noqa: SLF001 (a subclass's)
-        theirs = (LiveTiffExporter.event, LiveTiffExporter._save_image)
-        return self.dryrun and hooks == theirs
+    def _hand_over(self, frames: Iterable[Frame]) -> None:
+        """Call the event hook for each event, and raise the first failure of each."""
+        for _, event in itertools.groupby(list(frames), lambda f: id(f.pixels or f)):
+            self._places = []
+            self._hand_over_event(list(event))
+            records = [self._ledger.at(place) for place in self._places]
+            for record in records:
+                if record.status == "failed":
+                    self._raise(record.error, record.run)
 
-    def _hints_of(self, array: np.ndarray) -> Hints:
-        """See an array, which a hook may have changed, in the order of images."""
-        colour = self._hints.colour and array.shape[-1] in self._hints.image[2:]
-        return Hints.of_images(array.shape, axes=3 if colour else 2)
-
-    def _plan(self, event: list[Frame]) -> None:
-        """Name the images of an event as announced."""
-        self._earlier = self._accounts.take(event[0])
-        if event[0].problem is not None:
-            self._fail(event[0], event[0].problem)
-            return
-        if event[0].stream in self._correcting.streams:
-            return
-        items = [self._named(self._seen(frame, frame.event)) for frame in event]
-        names = [name for _, name in items]
-        for frame, name in items:
-            path = self._path_of(frame, name, shared=names.count(name) > 1)
-            if path is not None:
-                self.filenames.append(str(path))
-                self._accounts.planned(frame, path)
-        self._remove_earlier()
-        self._accounts.raise_failure()
-
-    def _hand_event(self, frame: Frame) -> None:
-        """Call the event hook with a filled copy."""
-        self._earlier = self._accounts.take(frame)
-        if frame.problem is not None or frame.pixels is None:
-            self._fail(frame, frame.problem)
+    def _hand_over_event(self, frames: list[Frame]) -> None:
+        first = frames[0]
+        if first.problem is not None or first.pixels is None or self._names_only:
+            self._export(frames, first.event)
             return
         try:
-            array, self._hints = whole(frame.pixels)  # a copy, writable
+            array, self._hints = whole(first.pixels)  # a copy, writable
         except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
-            message = f"{frame}: {type(error).__name__}: {error}"
-            ours = error if isinstance(error, TiffinError) else ReadError(message)
-            self._fail(frame, ours)
+            message = f"{first}: {type(error).__name__}: {error}"
+            problem = error if isinstance(error, TiffinError) else ReadError(message)
+            self._export([replace(f, problem=problem) for f in frames], first.event)
             return
-        event = copy_document(frame.event)
-        field = str(frame.field)
-        event["data"][field] = array
-        event["filled"] = {**(event.get("filled") or {}), field: True}
-        self._frame = frame
+        doc, field = copy_document(first.event), str(first.field)
+        doc["data"][field] = array
+        doc["filled"] = {**(doc.get("filled") or {}), field: True}
+        self._frame = first
         try:
-            self.event(event)
+            self.event(doc)
         finally:
             self._frame = None
-        self._remove_earlier()
-        self._accounts.raise_failure()
 
-    def _fail(
-        self, frame: Frame, error: Exception | None, path: Path | None = None
-    ) -> None:
-        """Record a failure; raise it at once where no event is under way."""
-        self._accounts.failed(frame, error, path)
-        if self._frame is None:
-            self._accounts.raise_failure()
+    @property
+    def _names_only(self) -> bool:
+        """Whether no pixel is read: in a dry run, unless a subclass may look at it."""
+        hooks = (type(self).event, type(self)._save_image)  # noqa: SLF001 (a subclass's)
+        ours = (LiveTiffExporter.event, LiveTiffExporter._save_image)
+        return self.dryrun and hooks == ours
 
-    def _seen(self, frame: Frame, event: Mapping[str, Any]) -> Frame:
-        """See a frame with the documents that the hooks have passed on."""
-        descriptor = str(event.get("descriptor"))
-        return replace(
-            frame,
-            start=self._starts.get(frame.run, frame.start),
-            descriptor=self._descriptors.get(descriptor, frame.descriptor),
-            event=event,
-        )
+    def _pixels_of(self, value: Any) -> ArrayPixels:
+        """Return what is in the field of an event, which a hook may have changed."""
+        refuse_masked(value)
+        array = np.asarray(value)
+        if array.ndim < 2 or not array.size:
+            kind = FieldError if array.ndim < 2 else NoImageError
+            message = f"{self._frame}: no image, its shape is {list(array.shape)}"
+            raise kind(message)
+        colour = self._hints.colour and array.shape[-1] in self._hints.image[2:]
+        hints = Hints.of_images(array.shape, axes=3 if colour else 2)
+        return ArrayPixels(array, array.shape, hints, 0, array.dtype)
 
-    def _told(self, frame: Frame, event: Mapping[str, Any]) -> Frame:
-        """See a frame as `_seen`, and its kind.
+    # ---- files
 
-        Raises
-        ------
-        TiffinError
-            If its dark is not to be had.
-        """
-        told = self._seen(frame, event)
-        if not self._correcting.subtracts:
-            return told
-        return replace(told, kind=self._correcting.kind(told))
-
-    def _named(self, frame: Frame) -> tuple[Frame, str | Exception]:
-        try:
-            name = self._settings.template.render(frame.names())
-        except TemplateError as error:
-            return frame, error
-        return frame, str(self._settings.directory / name)
-
-    def _path_of(
-        self, frame: Frame, name: str | Exception, *, shared: bool
-    ) -> Path | None:
-        """Return where an image is to go, or record why nowhere."""
-        if isinstance(name, Exception):
-            self._fail(frame, name)
-            return None
-        if shared or not self._accounts.claim(frame, name):
-            message = (
-                f"several images of {self.field!r} have the name {name!r}: tell them "
-                f"apart in the template, as with {{event.seq_num}} or {{i}}"
-            )
-            self._fail(frame, CollisionError(message), Path(name))
-            return None
-        return Path(name)
-
-    def _export(
-        self, frame: Frame, name: str | Exception, image: np.ndarray, *, shared: bool
-    ) -> None:
-        path = self._path_of(frame, name, shared=shared)
-        if path is None:
+    def _export(self, frames: list[Frame], event: Mapping[str, Any]) -> None:
+        """Name and write frames, with the documents that the hooks have passed on."""
+        first = frames[0]
+        if first.problem is None and first.stream in self._corrections.streams:
             return
-        saved, notes = len(self.filenames), Notes()
-        try:
-            image = self._correcting(image, frame, notes)
-            self._metadata = provenance_of(
-                notes
-            )  # for the hook, whose arguments are old
-            self._save_image(image, str(path))
-        except TiffinError as error:
-            self._fail(frame, error, path)
-        else:
-            # A subclass may have saved it under another name.
-            if len(self.filenames) > saved:
-                path = Path(self.filenames[-1])
-            self._accounts.done(frame, path, image, notes, dry=self.dryrun)
+        start = self._starts.get(first.run, first.start)
+        uid = str(event.get("descriptor"))
+        descriptor = self._descriptors.get(uid, first.descriptor)
+        frames = [
+            replace(frame, start=start, descriptor=descriptor, event=event)
+            for frame in frames
+        ]
+        for group in self._images.of([frames]):
+            pages = self._namer.name(group)
+            self._places += [page.place for page in pages]
+            self._earlier = self._namer.retakes.paths(pages[0].place)
+            if self._names_only:
+                files = [page.file for page in pages if page.file is not None]
+                self.filenames += [self._publisher.path(file.name) for file in files]
+            else:
+                self._write(pages)
+            self._remove_earlier([self._ledger.at(page.place) for page in pages])
+            self._earlier = frozenset()
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
 
-    def _remove_earlier(self) -> None:
-        """Remove what is left of a point's earlier take, once it was taken again."""
-        if not self._accounts.is_exported():
-            return
+    def _write(self, pages: PageGroup) -> None:
+        with Interrupts():  # Ctrl-C: an image that has begun is finished
+            self._worker.export([pages])
+            for page in pages:
+                record = self._ledger.at(page.place)
+                if record.status == "written":
+                    file = self._renamed.pop(str(record.file), record.file)
+                    status: Status = "planned" if self.dryrun else "written"
+                    record = record._replace(file=file, status=status)
+                    self._ledger.put(page.place, record)
+
+    def _call_save_image(self, path: str, image: np.ndarray, notes: Notes) -> None:
+        """Call the hook, and remember what it raises: that is the user's own."""
+        self._notes, before = notes, len(self.filenames)
+        if self._raised is None:
+            try:
+                self._save_image(image, path)
+            except TiffinError:
+                raise
+            except BaseException as error:  # noqa: BLE001 (raised by `_export`)
+                self._raised = error
+        if self._raised is not None:
+            raise WriteError(f"{path}: _save_image raised {self._raised!r}")
+        if len(self.filenames) > before:  # it may have saved it under another name
+            self._renamed[path] = self.filenames[-1]
+
+    def _remove_earlier(self, records: Sequence[Record]) -> None:
+        """Remove the files of a point's earlier takes, once it is exported again."""
+        exported = [r for r in records if r.status in ("written", "planned")]
+        files = {record.file for record in exported}
         for filename in self._earlier.intersection(self.filenames):
-            self.filenames.remove(filename)
-            if not self.dryrun:
-                with suppress(OSError):
-                    Path(filename).unlink()
+            if filename in files:
+                self.filenames.remove(filename)  # it is there twice
+            elif len(exported) == len(records):
+                self.filenames.remove(filename)
+                if self.dryrun:
+                    continue
+                if self._is_below(Path(filename)):
+                    self._publisher.remove(self._publisher.name(filename))
+                else:
+                    with suppress(OSError):
+                        Path(filename).unlink()
+
+    def _is_below(self, path: Path) -> bool:
+        return path.is_relative_to(self._settings.directory) and ".." not in path.parts
+
+    # ---- failures
+
+    def _record_failure(self, error: TiffinError, name: str, doc: object) -> None:
+        """Record a document that is not understood."""
+        run = self._open_runs.run_of(name, doc) if isinstance(doc, Mapping) else ""
+        record = Record(id=FrameId(run), status="failed", error=error)
+        self._ledger.put((run, self._ledger.new_group(), 0), record)
+        self._raise(error, run)
+
+    def _raise(self, error: Exception | None, run: str) -> None:
+        """Raise a failure of an export, if that is wanted."""
+        if error is not None and self._settings.on_error == "raise":
+            if isinstance(error, TiffinError):
+                error.report = self._ledger.report(run)
+            raise error
 
 
-def _check_steps(settings: Settings) -> None:
-    for step in settings.steps:
-        if isinstance(step, FrameCombiner):
-            message = f"{step} joins frames of several events: use an ImageExporter"
-            raise SettingsError(message)
+class _HookPublisher(Publisher):
+    """Gives each image to a hook, which writes it."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        save: Callable[[str, np.ndarray, Notes], None],
+    ) -> None:
+        super().__init__(settings, ledger)
+        self._save = save
 
-def _check_field(field: object) -> None:
-    if not isinstance(field, str):
-        message = f"field is the name of one field, not {field!r}"
-        raise SettingsError(message)
+    def encode(self, image: np.ndarray | Encoded, notes: Notes) -> list[Any]:
+        """Return the image itself: a hook may write it in another format."""
+        return [image, notes]
 
-
-def _document(name: str, doc: object) -> dict[str, Any]:
-    if not isinstance(doc, Mapping):
-        message = f"{name} document must be a mapping, not {type(doc).__name__}"
-        raise SourceError(message)
-    return dict(doc)
-
-
-def _by_event(frames: list[Frame]) -> list[list[Frame]]:
-    """Take together what shares its pixels: the images of one event."""
-    events: dict[int, list[Frame]] = {}
-    for frame in frames:
-        events.setdefault(id(frame.pixels or frame), []).append(frame)
-    return list(events.values())
+    def publish(
+        self,
+        name: str,
+        buffers: list[Any],
+        frame: Frame,  # noqa: ARG002 (its time is not set)
+        *,
+        replace: bool,  # noqa: ARG002 (the hook decides)
+    ) -> Written:
+        """Have the hook write the file."""
+        if not self._settings.dry_run:
+            self.clear(name)
+        image, notes = buffers
+        self._save(self.path(name), image, notes)
+        return Written(0, "")

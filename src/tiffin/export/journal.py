@@ -42,9 +42,11 @@ class Journal:
     Parameters
     ----------
     settings : Settings
+    on : bool
+        Whether manifests are written.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on: bool = True) -> None:
         self._settings = settings
         self._values = settings_of(settings)
         text = json.dumps(self._values, sort_keys=True, ensure_ascii=False)
@@ -56,7 +58,7 @@ class Journal:
         self._earlier: dict[str, ManifestFile | None] = {}
         self._same_settings: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
-        self.on = not settings.dry_run and not settings.compare
+        self.on = on and not settings.dry_run and not settings.compare
         """Whether lines are wanted."""
 
     def expect(self, run: str, group: int, *, writes: bool) -> None:

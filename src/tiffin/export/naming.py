@@ -76,10 +76,12 @@ class Namer:
     def release(self, run: str, *, again: bool = False) -> None:
         """Release the names of a run: for files on the disk, `existing` decides.
 
-        A dry run writes nothing, and so keeps its claims unless the run comes `again`.
+        A dry run writes nothing, and so keeps its claims, unless the run comes `again`
+        or a later run may replace the files.
         """
         self._forget(run)
-        if not self._settings.dry_run or again:
+        replaces = self._settings.existing == "replace"
+        if not self._settings.dry_run or again or replaces:
             self._claims.release(lambda owner: owner.frame.run == run)
 
     def name(self, group: list[Frame]) -> PageGroup:

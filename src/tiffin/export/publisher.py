@@ -1,4 +1,4 @@
-"""Put files under their names, also on a disk that fills up."""
+"""Turn images into files under their names, also on a disk that fills up."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import os
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import TiffinError, WriteError
+from tiffin.export.provenance import provenance_of
 from tiffin.writers import Written, clear_leftovers, dated, publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
+    from tiffin.corrections import Notes
     from tiffin.engine import Ledger
-    from tiffin.frames import Frame
+    from tiffin.frames import Encoded, Frame
     from tiffin.settings import Settings
-    from tiffin.writers import Buffer
 
 __all__ = ["Publisher", "caused_by"]
 
@@ -52,6 +55,7 @@ class Publisher:
         self._root = str(settings.directory)
         self._folders = settings.folders
         self._write = partial(write_buffers, kind=settings.checksum)
+        self._writer = settings.writer
         self._dates = settings.file_time == "event"
         self._waits_for_room = settings.on_full == "wait"
         self._cleared: set[str] = set()
@@ -69,8 +73,18 @@ class Publisher:
         """Return a path relative to the root."""
         return str(path)[len(self._root) :].lstrip("/")
 
+    def encode(self, image: np.ndarray | Encoded, notes: Notes) -> list[Any]:
+        """Return the content of the file of an image, as `publish` takes it.
+
+        Raises
+        ------
+        DtypeError
+            If such a file can't hold the image.
+        """
+        return list(self._writer.buffers(image, provenance_of(notes)))
+
     def publish(
-        self, name: str, buffers: list[Buffer], frame: Frame, *, replace: bool
+        self, name: str, buffers: list[Any], frame: Frame, *, replace: bool
     ) -> Written:
         """Write a file, whole, with the time of its frame if that was asked for.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from tiffin.errors import (
 )
 from tiffin.export.existing_files import ExistingFiles
 from tiffin.export.listing import Listing
-from tiffin.export.provenance import provenance_of
 from tiffin.export.publisher import caused_by
 from tiffin.records import Record
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Encoded, Frame, Images
     from tiffin.records import Status
     from tiffin.settings import Settings
-    from tiffin.writers import Buffer
 
 
 __all__ = ["Worker"]
@@ -242,7 +240,7 @@ class Worker:
     def _put(self, page: Page, images: Images, lines: Lines) -> None:
         notes = Notes()
         image = self._image(page.frame, images, notes)
-        buffers = self._writer.buffers(image, provenance_of(notes))
+        buffers = self._publisher.encode(image, notes)
         done = Record.of(
             page.frame,
             "written",
@@ -277,7 +275,7 @@ class Worker:
     def _put_one(
         self,
         page: Page,
-        buffers: list[Buffer],
+        buffers: list[Any],
         record: Record,
         notes: Notes,
         lines: Lines,
