@@ -1,4 +1,4 @@
-"""What a start document tells of its run: when it began, and what it holds."""
+"""Read values of a start document."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ __all__ = ["equal_values", "get_nested", "start_time"]
 
 
 def start_time(start: Mapping[str, Any]) -> float:
-    """Return the time at which a run began [s since 1970].
+    """Return when a run began [s since 1970].
 
     Raises
     ------
     SourceError
-        If what stands there is no number.
+        If the time is not a number.
     """
     try:
         return float(start.get("time", 0))
     except (TypeError, ValueError):
-        message = f"a start document's time is no number: {start['time']!r}"
+        message = f"a start document's time must be a number, not {start['time']!r}"
         raise SourceError(message) from None
 
 
 def get_nested(start: Mapping[str, Any], key: str) -> Any:
-    """Return what stands under a key, or under a key inside a key; None for nothing.
+    """Return the value of a key, or of a dotted path of keys; None if it is missing.
 
     Examples
     --------
@@ -41,8 +41,8 @@ def get_nested(start: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def equal_values(held: Any, wanted: Any) -> bool:
-    """Whether a document's value is the one wanted; an array is as good as a list.
+def equal_values(one: Any, other: Any) -> bool:
+    """Return whether two values are equal. Arrays, tuples and lists may be equal.
 
     Examples
     --------
@@ -50,10 +50,10 @@ def equal_values(held: Any, wanted: Any) -> bool:
     >>> equal_values(np.array([1, 2]), [1, 2]), equal_values("1", 1)
     (True, False)
     """
-    return bool(_plain(held) == _plain(wanted))
+    return bool(_to_list(one) == _to_list(other))
 
 
-def _plain(value: Any) -> Any:
+def _to_list(value: Any) -> Any:
     if hasattr(value, "tolist"):  # msgpack keeps arrays
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

@@ -5,16 +5,14 @@ Declarations are hints, because the array itself decides. A malformed one is ign
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.assemble.documents import is_image_value
 from tiffin.assemble.malformed import MALFORMED, parse_int
-from tiffin.axes import Axes
 from tiffin.dtypes import COMPLEX_ADVICE
 from tiffin.errors import DtypeError
 from tiffin.frames import too_large
@@ -22,7 +20,7 @@ from tiffin.frames import too_large
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.axes import Hints
+    from tiffin.axes import Axes, Hints
     from tiffin.frames import Pixels
 
 __all__ = [
@@ -151,15 +149,11 @@ class FieldSelection:
 
     fields: tuple[str, ...] | None
     streams: tuple[str, ...] | None
-    axes: Axes = dataclasses.field(default_factory=Axes)
-    corrected: bool = True
-    cast: np.dtype | None = None
-    _hints: dict[str, tuple[Mapping[str, Any], Hints]] = dataclasses.field(
-        default_factory=dict, init=False
-    )
-    _latest: tuple[Mapping[str, Any] | None, list[str]] = dataclasses.field(
-        default=(None, []), init=False
-    )
+    axes: Axes
+    corrected: bool
+    cast: np.dtype | None
+    _hints: dict[str, tuple[Mapping[str, Any], Hints]] = field(default_factory=dict)
+    _latest: tuple[Mapping[str, Any] | None, list[str]] = (None, [])
 
     def has_stream(self, name: str) -> bool:
         """Return whether a stream is selected."""
@@ -171,21 +165,19 @@ class FieldSelection:
         """Return the selected fields of an event, declared or not."""
         if self.fields is not None:
             return [name for name in self.fields if name in data_keys or name in data]
-        if self._latest[0] is not data_keys:  # most events share a descriptor
-            self._latest = data_keys, image_fields(data_keys)
-        declared = self._latest[1]
+        declared = self._image_fields(data_keys)
         others = [n for n in data if n not in declared and is_image_value(data[n])]
         return declared + others
 
     def declared(self, data_keys: Mapping[str, Any]) -> list[str]:
         """Return the selected fields that are declared as images."""
-        names = image_fields(data_keys)
+        names = self._image_fields(data_keys)
         return [n for n in names if self.fields is None or n in self.fields]
 
     def has_streamed(self, name: str, data_keys: Mapping[str, Any]) -> bool:
         """Return whether a field of stream datums is selected, and may hold images."""
         if self.fields is None:
-            return name in image_fields(data_keys)
+            return name in self._image_fields(data_keys)
         return name in self.fields and may_be_image(data_keys.get(name, {}))
 
     def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
@@ -196,6 +188,11 @@ class FieldSelection:
                 self._hints.clear()
             cached = self._hints[name] = data_key, axis_hints(self.axes, name, data_key)
         return cached[1]
+
+    def _image_fields(self, data_keys: Mapping[str, Any]) -> list[str]:
+        if self._latest[0] is not data_keys:  # most documents share a descriptor
+            self._latest = data_keys, image_fields(data_keys)
+        return self._latest[1]
 
     def check(self, pixels: Pixels, *, declared: bool) -> Pixels:
         """Refuse all images of an event at once if they can't be written as TIFF.

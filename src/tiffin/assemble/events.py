@@ -122,12 +122,12 @@ class Events:
         """Yield the images of a datum, once the datum and its resource are known."""
         datum_id = event["data"][name]
         data_key = descriptor["data_keys"].get(name, {})
-        hints = self._selection.hints(name, data_key)
         pixels: Pixels | TiffinError
         try:
+            hints = self._selection.hints(name, data_key)
             datum, resource = self._resolve(datum_id)
             self._handlers.factory(resource["spec"])  # raises if no handler reads it
-            opened_later = DatumPixels(
+            datum_pixels = DatumPixels(
                 handlers=self._handlers,
                 resource=resource,
                 datum_kwargs=datum["datum_kwargs"],
@@ -135,7 +135,7 @@ class Events:
                 dtype=declared_dtype(data_key),
                 hints=hints,
             )
-            pixels = self._selection.check(opened_later, declared=True)
+            pixels = self._selection.check(datum_pixels, declared=True)
         except MALFORMED_OR_OURS as error:
             if isinstance(error, MissingDocument) and not final:
                 if numbers is None:  # now, so that waiting changes no number

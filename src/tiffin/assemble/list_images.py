@@ -41,13 +41,8 @@ class ListDtypes:
 
     It is int32 if all numbers are integers, else float64. A replay looks at all images
     beforehand, in a `survey`; live, the first image decides. The choice is logged once.
-
-    Parameters
-    ----------
-    chosen : numpy.dtype, optional
-        The user's choice, which overrides the rule.
-    cast_later : bool
-        Whether images are cast to `chosen` after other corrections, not here.
+    The user's choice, `chosen`, overrides the rule. With `cast_later`, images are cast
+    to it after other corrections, not here.
     """
 
     def __init__(

@@ -6,21 +6,21 @@ A reference may come before the document that it names, or in a later run.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.documents import total_nbytes
 from tiffin.errors import ReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from tiffin.frames import Frame
+
+    Maker = Callable[..., Iterator[Frame]]
 
 __all__ = [
     "MAX_DOCUMENTS",
     "DocumentCache",
-    "FrameMaker",
     "MissingDocument",
     "PendingFrames",
 ]
@@ -121,22 +121,17 @@ class MissingDocument(ReadError):
         self.uid = uid
 
 
-FrameMaker = Callable[..., Iterator["Frame"]]
-"""Called with a keyword `final`: whether it must not wait any longer."""
-
-
 class PendingFrames:
     """Frames that wait for a document until it arrives or their run ends."""
 
     def __init__(self) -> None:
-        self._makers: dict[
-            Hashable, list[tuple[str, FrameMaker, tuple[object, ...]]]
-        ] = {}
+        self._makers: dict[Hashable, list[tuple[str, Maker, tuple[Any, ...]]]] = {}
 
-    def add(
-        self, run: str, document: Hashable, maker: FrameMaker, *args: object
-    ) -> None:
-        """Call ``maker(*args)`` when a document arrives; `document` is a key for it."""
+    def add(self, run: str, document: Hashable, maker: Maker, *args: object) -> None:
+        """Call `maker` when a document (any key for it) arrives, or its run ends.
+
+        The keyword `final` tells `maker` that the document will not arrive any more.
+        """
         self._makers.setdefault(document, []).append((run, maker, args))
 
     def arrived(self, document: Hashable) -> Iterator[Frame]:

@@ -110,14 +110,16 @@ class Assembler:
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
             "start": self._start,
             "descriptor": self._descriptor,
-            "resource": self._resource,
-            "datum": self._datum,
+            "resource": partial(self._reference, self._events.add_resource),
+            "datum": partial(self._reference, self._events.add_datum),
             "datum_page": partial(self._page, "datum_page"),
             "bulk_datum": partial(self._page, "bulk_datum"),
             "event": self._event,
             "event_page": partial(self._page, "event_page"),
             "bulk_events": partial(self._page, "bulk_events"),
-            "stream_resource": self._stream_resource,
+            "stream_resource": partial(
+                self._reference, self._stream_datums.add_resource
+            ),
             "stream_datum": self._stream_datum,
             "stop": self._stop,
         }
@@ -192,14 +194,10 @@ class Assembler:
             message = "a run whose start document is missing is ignored"
             self._warn_once(doc["run_start"], message)
 
-    def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._events.add_resource(doc, self._runs.owner(doc))
-
-    def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._events.add_datum(doc, self._runs.owner(doc))
-
-    def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
-        return self._stream_datums.add_resource(doc, self._runs.owner(doc))
+    def _reference(
+        self, add: Callable[..., Iterator[Frame]], doc: Mapping[str, Any]
+    ) -> Iterator[Frame]:
+        return add(doc, self._runs.owner(doc))
 
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         found = self._find_selected(doc["descriptor"])
