@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tiffin.array_images import read_all
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.axes import place
 from tiffin.errors import ReadError, SettingsError, TiffinError
-from tiffin.frames import whole
 from tiffin.settings import Settings
 from tiffin.sources import TIMEOUT, Via, open_source
 
@@ -210,7 +210,7 @@ class ImageSequence(Sequence[np.ndarray]):
         if isinstance(event, Exception):
             raise event
         try:
-            array, hints = whole(event)
+            array, hints = read_all(event)
         except TiffinError:
             raise
         except Exception as error:

@@ -14,9 +14,9 @@ import tifffile
 import tiffin
 from tests.documents import FRAMES, HDF5, hdf5, stream_run
 from tests.helpers import NAME, check
+from tiffin.array_images import images_in
 from tiffin.axes import Hints
 from tiffin.errors import NotYetError
-from tiffin.frames import images_in
 from tiffin.readers import Assets, RootMap
 from tiffin.readers.hdf5_chunks import Chunk
 from tiffin.readers.stream_sizes import inflate, plain_zlib

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tiffin.array_images import Encoded
 from tiffin.errors import DtypeError, MissingLibraryError, ReadError, SettingsError
-from tiffin.frames import Encoded
 from tiffin.writers import (
     WRITABLE,
     TiffWriter,

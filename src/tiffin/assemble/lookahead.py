@@ -56,7 +56,7 @@ def unpack_events(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, An
     if name == "event":
         yield doc
     elif name == "event_page":
-        yield from unpack_event_page(cast(Any, doc))
+        yield from unpack_event_page(cast("Any", doc))
     else:
         for events in doc.values():
             yield from events

@@ -280,6 +280,6 @@ class Assembler:
 def _unpack(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the datums or events of a page."""
     if name == "datum_page":
-        datums: Iterator[Any] = unpack_datum_page(cast(Any, doc))
+        datums: Iterator[Any] = unpack_datum_page(cast("Any", doc))
         return datums
     return unpack_bulk_datum(doc) if name == "bulk_datum" else unpack_events(name, doc)

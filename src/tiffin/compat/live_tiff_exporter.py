@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.array_images import images_in, read_all
 from tiffin.assemble import ArrayPixels, Assembler, ListDtypes, copy_document
 from tiffin.axes import Hints
 from tiffin.corrections import Notes
@@ -46,7 +47,7 @@ from tiffin.export import (
     Worker,
     provenance_of,
 )
-from tiffin.frames import Frame, FrameId, images_in, whole
+from tiffin.frames import Frame, FrameId
 from tiffin.records import Record
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
@@ -55,10 +56,10 @@ from tiffin.writers import Written, publish, write_buffers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from tiffin.array_images import Encoded
     from tiffin.corrections import Correction
     from tiffin.engine import Place
     from tiffin.export import PageGroup
-    from tiffin.frames import Encoded
     from tiffin.records import Report, Status
     from tiffin.settings import OnError
 
@@ -387,7 +388,7 @@ class LiveTiffExporter:
             self._export(frames, first.event)
             return
         try:
-            array, self._hints = whole(first.pixels)  # a copy, writable
+            array, self._hints = read_all(first.pixels)  # a copy, writable
         except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
             message = f"{first}: {type(error).__name__}: {error}"
             problem = error if isinstance(error, TiffinError) else ReadError(message)

@@ -18,7 +18,7 @@ from tiffin.errors import (
     SupersededError,
     TiffinError,
 )
-from tiffin.export.combine import CombinedPixels, naming_frame
+from tiffin.export.combined_pixels import CombinedPixels, naming_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

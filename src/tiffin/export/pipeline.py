@@ -75,9 +75,7 @@ class Pipeline:
         self._retries: Retries | None = None
         if settings.asset_timeout:
             submit = partial(self._pool.submit, 0)
-            self._retries = Retries(
-                settings.asset_timeout, submit, release=self._close_files
-            )
+            self._retries = Retries(settings.asset_timeout, submit, self._close_files)
         self._journal = Journal(settings)
         self._corrections = RunCorrections(
             settings.steps, find_run, settings.roots, settings.image_axes
@@ -110,6 +108,7 @@ class Pipeline:
         self.record_failure = self._ends.record_failure
         self.close_late = self._ends.close_late
         self.run_of = self._open_runs.run_of
+        self.stop_waiting = self._publisher.stop_waiting
 
     # ---- the way of a document
 
@@ -218,9 +217,8 @@ class Pipeline:
         self, source: FrameSource, doc: Mapping[str, Any], *, live: bool
     ) -> TemplateError | None:
         declared = source.declared(doc)
-        if declared is None:
-            return None
-        return self._namer.checks.check_descriptor(declared, live=live)
+        check = self._namer.checks.check_descriptor
+        return None if declared is None else check(declared, live=live)
 
     # ---- a replay
 
@@ -337,10 +335,6 @@ class Pipeline:
     def cancel(self) -> None:
         """Drop what no worker has begun; `close` waits for the rest. Takes no lock."""
         self._pool.cancel()
-        self.stop_waiting()
-
-    def stop_waiting(self) -> None:
-        """Wait no longer for room on a full disk: what does not fit fails."""
         self._publisher.stop_waiting()
 
     def wait(self, patience: Patience) -> bool:

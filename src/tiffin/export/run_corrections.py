@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tiffin.array_images import images_in
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.corrections import (
     BoundCorrection,
@@ -25,15 +26,14 @@ from tiffin.corrections import (
 )
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import NoImageError, SourceError
-from tiffin.export.combine import CombinedPixels
-from tiffin.frames import images_in
+from tiffin.export.combined_pixels import CombinedPixels
 from tiffin.readers import RootMap, read_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tiffin.axes import Axes
-    from tiffin.export.combine import Correct
+    from tiffin.export.combined_pixels import Correct
     from tiffin.frames import Frame
 
 __all__ = ["RunCorrections", "FindRun"]

@@ -24,6 +24,7 @@ from tiffin.export.publisher import caused_by
 from tiffin.records import Record
 
 if TYPE_CHECKING:
+    from tiffin.array_images import Encoded, Images
     from tiffin.engine import Ledger, Retries
     from tiffin.export.journal import Journal
     from tiffin.export.listing import Lines
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import Page, PageGroup
     from tiffin.export.publisher import Publisher
     from tiffin.export.run_corrections import RunCorrections
-    from tiffin.frames import Encoded, Frame, Images
+    from tiffin.frames import Frame
     from tiffin.records import Status
     from tiffin.settings import Settings
 

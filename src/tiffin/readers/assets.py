@@ -26,8 +26,8 @@ from tiffin.readers.rows import Asset, stack_images
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tiffin.array_images import Encoded
     from tiffin.axes import Hints
-    from tiffin.frames import Encoded
     from tiffin.readers.rows import HasRawImages, RawImage, Rows
 
 __all__ = ["AssetPixels", "Assets"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiffin.array_images import Encoded
 from tiffin.errors import NotYetError
-from tiffin.frames import Encoded
 from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.hdf5_filters import DEFLATE, SHUFFLE
 from tiffin.readers.stream_sizes import inflate

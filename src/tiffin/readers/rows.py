@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tiffin.frames import Encoded
+    from tiffin.array_images import Encoded
 
 __all__ = [
     "Asset",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.frames import Encoded
+    from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
 __all__ = ["Writer"]

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError
-from tiffin.frames import too_large
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
 from tiffin.writers.tiff_layout import LARGEST, around, size_around
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.frames import Encoded
+    from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
 __all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size"]

@@ -22,10 +22,12 @@ from tiffin.corrections import (
     check_same_kind,
 )
 from tiffin.errors import CorrectionError, NotYetError, ReadError, TiffinError
-from tiffin.frames import Frame, Images
+from tiffin.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tiffin.array_images import Images
 
 __all__ = ["Correct", "CombinedPixels", "naming_frame"]
 

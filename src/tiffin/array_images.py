@@ -1,0 +1,193 @@
+"""The images in an array of any dimensions, sliced when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tiffin.axes import Hints, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.frames import Pixels
+
+__all__ = ["LARGEST_IMAGE", "Encoded", "Images", "images_in", "read_all", "too_large"]
+
+LARGEST_IMAGE = 2**32 - 1 - 1024
+"""A classic TIFF has offsets of 32 bits, and its tags are in the file too [bytes]."""
+
+
+def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
+    """Say that an image is larger than a TIFF here can be; None if it is not."""
+    if nbytes <= LARGEST_IMAGE:
+        return None
+    return (
+        f"an image of shape {[*shape]} has {nbytes / 2**30:.1f} GiB, and the classic "
+        f"TIFF that is written holds less than 4: crop or bin it, or choose a smaller "
+        f"dtype="
+    )
+
+
+class Encoded(NamedTuple):
+    """One image as it is stored, which may stand in a file without being decoded.
+
+    Attributes
+    ----------
+    data : bytes-like
+    codec : str or None
+        None: plain little-endian pixels; ``"zlib"``: a zlib stream of them.
+    shape : tuple of int
+        (rows, columns), samples behind them if colour.
+    dtype : numpy.dtype
+        Little-endian.
+    """
+
+    data: bytes | bytearray | memoryview
+    codec: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Images(Protocol):
+    """The images of one event and field, side by side along one leading axis."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(images, rows, columns)."""
+        ...
+
+    def __getitem__(self, i: int, /) -> Any:
+        """Image `i`, convertible to an array of shape (rows, columns)."""
+        ...
+
+    def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
+        """Return image `i` as it is stored, if that is in a codec that `takes` takes.
+
+        None means: read it in the ordinary way. So do images without this method.
+        """
+        ...
+
+
+def images_in(array: Any, hints: Hints | None = None) -> Images:
+    """See an array of two or more dimensions as images side by side.
+
+    Parameters
+    ----------
+    array : array-like, shape (..., rows, columns)
+        A numpy array, or anything with a shape that can be sliced like one. It may
+        have an attribute ``colour``: whether its last axis holds samples.
+    hints : Hints, optional
+        What is known of its axes, which may be in another order.
+
+    Returns
+    -------
+    Images, shape (images, rows, columns)
+        With samples as a last axis if colour.
+        All other axes counted in C order. No pixel is copied or read yet.
+
+    Raises
+    ------
+    ReadError
+        If there are no rows and columns, or they can't be told.
+
+    Examples
+    --------
+    >>> images_in(np.zeros((2, 3, 6, 9))).shape
+    (6, 6, 9)
+    >>> images_in(np.zeros((6, 9))).shape
+    (1, 6, 9)
+    >>> images_in(np.zeros((2, 3, 6, 9)), Hints(names=("c", "y", "x"))).shape
+    (2, 6, 9, 3)
+    """
+    shape = tuple(map(int, array.shape))
+    colour = bool(getattr(array, "colour", False))
+    return _SideBySide(array, _layout(shape, hints or Hints(), colour))
+
+
+def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
+    """Read all images of an event into an array of one's own.
+
+    Returns
+    -------
+    array : ndarray, shape (..., rows, columns) [counts]
+        With samples as a last axis if colour; less than two axes as it is.
+    hints : Hints
+        Of this array.
+
+    Raises
+    ------
+    ReadError
+        If its rows and columns can't be told.
+    """
+    opened = pixels.open()
+    colour = bool(getattr(opened, "colour", False))
+    array = np.array(opened)
+    if array.ndim < 2:
+        return array, pixels.hints
+    at = place(array.shape, pixels.hints, last_is_colour=colour)
+    lead = [k for k in range(array.ndim) if k not in at]
+    array = np.ascontiguousarray(array.transpose(*lead, *at))
+    return array, Hints.of_images(array.shape, axes=len(at))
+
+
+class _SideBySide:
+    """Leading axes seen as one; each image is sliced when asked for.
+
+    Parameters
+    ----------
+    array : array-like
+    layout : _Layout
+        What its axes are.
+    """
+
+    def __init__(self, array: Any, layout: _Layout) -> None:
+        self._array = array
+        self._at, self._rest, self._lead, self._in_order, self.shape = layout
+
+    def __getitem__(self, i: int, /) -> Any:
+        if self._in_order:
+            return self._array[self._where(i)] if self._lead else self._array
+        chosen: list[Any] = [slice(None)] * (len(self._rest) + len(self._at))
+        for axis, where in zip(self._rest, self._where(i), strict=True):
+            chosen[axis] = where
+        left = sorted(self._at)
+        image = np.asarray(self._array[tuple(chosen)])
+        return np.ascontiguousarray(image.transpose([left.index(k) for k in self._at]))
+
+    def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
+        stored = getattr(self._array, "encoded", None)
+        if stored is None or not self._lead or not self._in_order:
+            return None
+        found: Encoded | None = stored(self._where(i), takes)
+        return found
+
+    def _where(self, i: int) -> tuple[int, ...]:
+        if not self._lead:
+            return ()
+        if len(self._lead) == 1:
+            return (int(i),)
+        return tuple(int(n) for n in np.unravel_index(i, self._lead))
+
+
+class _Layout(NamedTuple):
+    """The axes of an image, the others, the others' sizes, and the images' shape."""
+
+    at: tuple[int, ...]
+    rest: tuple[int, ...]
+    lead: tuple[int, ...]
+    in_order: bool
+    shape: tuple[int, ...]
+
+
+@lru_cache(256)  # the events of a field are alike
+def _layout(shape: tuple[int, ...], hints: Hints, last_is_colour: bool) -> _Layout:
+    at = place(shape, hints, last_is_colour=last_is_colour)
+    rest = tuple(k for k in range(len(shape)) if k not in at)
+    lead = tuple(shape[k] for k in rest)
+    in_order = (*rest, *at) == tuple(range(len(shape)))
+    images = (math.prod(lead), *(shape[k] for k in at))
+    return _Layout(at, rest, lead, in_order, images)
