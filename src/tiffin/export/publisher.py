@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
     from tiffin.engine import Ledger
-    from tiffin.frames import Encoded, Frame
+    from tiffin.frames import Frame
     from tiffin.settings import Settings
 
 __all__ = ["Publisher", "caused_by"]
