@@ -48,14 +48,14 @@ def split_root(
     if template.is_absolute:
         message = (
             f"template {template.text!r} is an absolute path, and directory="
-            f"{directory!r} is given too: leave one of them out"
+            f"{str(directory)!r} is given too: leave one of them out"
         )
         raise TemplateError(message, column=1)
     if lead.split("/")[0] == FOLDER:
         message = f"{FOLDER!r} is the folder of the manifests: choose another"
         raise TemplateError(message)
     if ".." in lead.split("/"):
-        message = f"template {template.text!r} leaves directory={directory!r}"
+        message = f"template {template.text!r} leaves directory={str(directory)!r}"
         raise TemplateError(message, column=1)
     return _absolute(directory), template
 

@@ -225,15 +225,15 @@ class Settings(BaseModel):
         takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
         if self.repeats == "all" and not takes_differ:
             message = (
-                f"repeats='all' gives all takes of a point one name in template "
-                f"{self.template.text!r}: add {{frame}} or {{event.uid}}"
+                f"can't be 'all', because template {self.template.text!r} gives all "
+                f"takes of a point the same name: add {{frame}} or {{event.uid}}"
             )
-            raise SettingsError(message)
+            raise SettingsError(message, setting="repeats")
         if self.save == ("sub",):
             return self
         if not any(isinstance(step, DarkSubtract) for step in self.corrections):
-            message = f"save={self.save!r} needs a dark to subtract: add DarkSubtract"
-            raise SettingsError(message)
+            message = f"must be 'sub' if no dark is subtracted, not {self.save!r}"
+            raise SettingsError(message, setting="save")
         if len(self.save) > 1 and "kind" not in self.template.roots:
             message = (
                 f"template {self.template.text!r} gives light, dark and subtracted "
