@@ -33,6 +33,7 @@ from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.eiger import EigerHandler, EigerSeries
 from tiffin.readers.hdf5_files import check_references
 from tiffin.readers.open_handler import ColourArray, OpenHandler
+from tiffin.readers.registry import load_entry_point
 from tiffin.readers.root_map import RootMap
 
 if TYPE_CHECKING:
@@ -294,23 +295,14 @@ def registered(spec: str) -> Any:
             f"by hand with handlers="
         )
         raise UnknownFormatError(message + did_you_mean(spec, _entry_points()))
-    try:
-        return _loaded(entry)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # even a package that exits fails only its frames
-        reason = f"{type(error).__name__}: {error}"
-        message = (
-            f"the handler for spec {spec!r} ({entry.value}) can't be loaded: {reason}; "
-            f"pip install 'tiffin[all]' brings what most handlers need"
-        )
-        raise UnknownFormatError(message) from error
+    return _loaded(entry, spec)
 
 
 @cache
-def _loaded(entry: EntryPoint) -> Any:
+def _loaded(entry: EntryPoint, spec: str) -> Any:
     """Import a handler class once: it is asked for at each datum."""
-    return entry.load()
+    hint = "; pip install 'tiffin[all]' brings what most handlers need"
+    return load_entry_point(entry, f"the handler for spec {spec!r}", hint)
 
 
 @cache

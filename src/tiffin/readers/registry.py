@@ -5,14 +5,18 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tiffin.errors import UnknownFormatError, did_you_mean
 
 if TYPE_CHECKING:
-    from tiffin.readers.rows import Opener
+    from collections.abc import Callable
 
-__all__ = ["find_reader"]
+    from tiffin.readers.rows import Asset, Rows
+
+    Opener: TypeAlias = Callable[[Asset], Rows]
+
+__all__ = ["find_reader", "load_entry_point"]
 
 GROUP = "tiffin.readers"
 
@@ -35,7 +39,9 @@ def find_reader(mimetype: str) -> Opener:
     names = _registered_names(mimetype)
     for name in names:
         if name in plug_ins():
-            return _loaded(plug_ins()[name], mimetype)
+            plug_in: Opener
+            plug_in = load_entry_point(plug_ins()[name], f"the reader for {mimetype!r}")
+            return plug_in
         if name in BUILT_IN:
             module, _, function = BUILT_IN[name].partition(":")
             reader: Opener = getattr(import_module(module), function)
@@ -78,15 +84,13 @@ def _registered_names(mimetype: str) -> list[str]:
     return [plain, main]
 
 
-def _loaded(plug_in: Any, mimetype: str) -> Opener:
+def load_entry_point(entry: Any, what: str, hint: str = "") -> Any:
+    """Import what an entry point names, or raise `UnknownFormatError`."""
     try:
-        reader: Opener = plug_in.load()
+        return entry.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # even a plug-in that exits fails only its frames
+    except BaseException as error:  # even a package that exits fails only its frames
         reason = f"{type(error).__name__}: {error}"
-        message = (
-            f"the reader for {mimetype!r} ({plug_in.value}) can't be loaded: {reason}"
-        )
+        message = f"{what} ({entry.value}) can't be loaded: {reason}{hint}"
         raise UnknownFormatError(message) from error
-    return reader

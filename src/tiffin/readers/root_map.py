@@ -65,15 +65,6 @@ class RootMap:
         pairs = [_pair(old, new) for old, new in given.items()]
         self._roots = sorted(pairs, key=lambda pair: -len(pair[0]))  # longest first
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RootMap) and other._key() == self._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        return tuple(self._roots), self.allow_external, tuple(self.handlers.items())
-
     def path(self, recorded: str) -> Path:
         """Return the path here of a recorded path."""
         path = _with_slashes(recorded)

@@ -20,7 +20,6 @@ __all__ = [
     "Asset",
     "FixedRows",
     "HasRawImages",
-    "Opener",
     "RawImage",
     "Rows",
     "refuse_negative",
@@ -139,14 +138,6 @@ class HasRawImages(Protocol):
         RawImage or None
             None if the row is not there (yet), or if only `Rows.read` can read it.
         """
-        ...
-
-
-class Opener(Protocol):
-    """What the entry-point group ``tiffin.readers`` holds, by mimetype."""
-
-    def __call__(self, asset: Asset, /) -> Rows:
-        """Open an asset; raise `NotYetError` if its file is not there (yet)."""
         ...
 
 
