@@ -197,6 +197,28 @@ def test_live_tiff_exporter(tmp_path):
     assert [float(tifffile.imread(path).flat[0]) for path in found] == [91, 91]
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_each_of_several_runs_has_its_later_darks(tmp_path, old):
+    """The end of a run lets go of its own darks, not of those of runs to come."""
+    corrections = (DarkSubtract(stream="dark", order="after"),)
+    template = "{start.uid}_{event.seq_num}.tif"
+
+    class Old(LiveTiffExporter):
+        pass
+
+    Old.corrections = corrections
+    exporter = (
+        Old("img", str(tmp_path / template))
+        if old
+        else ImageExporter(template, directory=tmp_path, corrections=corrections)
+    )
+    reports = tiffin.process(
+        [pair for _ in range(3) for pair in run_with(*TAKEN)], exporter
+    )
+
+    assert [len(report.written) for report in reports.values()] == [2, 2, 2]
+
+
 def runs_around():
     """Give a dark at 1 s, a light at 3 s, darks at 4 s and 9 s."""
     runs = []

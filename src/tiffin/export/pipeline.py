@@ -367,7 +367,7 @@ class Pipeline:
         self._journal.forget(run)
         self._worker.end_run(run)
         self._source.forget(run)
-        self._corrections.end_runs(lambda of: of == run or not self.ledger.is_open(of))
+        self._corrections.end_runs(run, self.ledger.is_open)
 
     # ---- what became of frames
 

@@ -191,12 +191,15 @@ class RunCorrections:
             for view in self._views.values():
                 view.close()
 
-    def end_runs(self, is_over: Callable[[str], bool]) -> None:
-        """Let go of what was kept for runs that are over, or gave a dark only."""
+    def end_runs(self, run: str, is_open: Callable[[str], bool]) -> None:
+        """Let go of what was kept for a run, and for others that are not exported.
+
+        Those only gave a dark. What a replay has looked ahead at stays.
+        """
         with self._lock:
-            for run in {*self._bound, *self._views}:
-                if is_over(run):
-                    self.end_run(run)
+            for of in {*self._bound, *self._views}:
+                if of == run or not (is_open(of) or of in self._whole):
+                    self.end_run(of)
 
     def _of(self, frame: Frame) -> Sequence[BoundCorrection]:
         """Return the corrections bound to a frame's run; made once."""
