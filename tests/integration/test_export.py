@@ -134,10 +134,11 @@ def test_the_same_export_twice_gives_the_same_bytes(run, tmp_path, names_in):
     for folder in ("a", "b"):
         tiffin.export(run, NAME, directory=tmp_path / folder, workers=2)
 
-    for name in names_in(tmp_path / "a"):
-        assert (tmp_path / "a" / name).read_bytes() == (
-            tmp_path / "b" / name
-        ).read_bytes()
+    names = names_in(tmp_path / "a")
+    assert len(names) == len(IMAGES)
+    for name in names:
+        one, other = (tmp_path / folder / name for folder in ("a", "b"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_dry_run_names_what_a_real_run_writes(run, tmp_path):

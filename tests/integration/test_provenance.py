@@ -109,7 +109,9 @@ def test_live_and_replayed_files_are_the_same(report, tmp_path):
     ) as exporter:
         feed(exporter, LIGHT)
 
-    for path in of_kind(report, "sub"):
+    paths = of_kind(report, "sub")
+    assert paths
+    for path in paths:
         assert (live / path.name).read_bytes() == path.read_bytes()
 
 
