@@ -30,7 +30,7 @@ class Sample:
         self.folder = SAMPLES / name
 
     def documents(self, arrays="numpy"):
-        """Give the documents, in-line images as arrays or as nested lists."""
+        """Return the documents, in-line images as arrays or as nested lists."""
         lossless = self.folder / "docs.np.jsonl"
         path = lossless if arrays == "numpy" and lossless.exists() else None
         path = path or self.folder / "docs.jsonl"
@@ -39,12 +39,12 @@ class Sample:
         return [(line["name"], line["doc"]) for line in lines]
 
     def truth(self):
-        """Give (run number, stream, field, seq_num) → array."""
+        """Return (run number, stream, field, seq_num) → array."""
         with np.load(self.folder / "truth.npz") as arrays:
             return {_key(name): arrays[name] for name in arrays}
 
     def truth_of_files(self):
-        """Give (file, seq_num) → array, where seq_nums repeat over files."""
+        """Return (file, seq_num) → array, where seq_nums repeat over files."""
         with np.load(self.folder / "truth.npz") as arrays:
             keys = {name: name.split("|")[-1].split("@") for name in arrays}
             return {(file, int(n)): arrays[name] for name, (n, file) in keys.items()}
@@ -65,7 +65,7 @@ def _decoded(item):
 
 @pytest.fixture
 def sample():
-    """Give a recording by its name."""
+    """Return a recording by its name."""
     return Sample
 
 

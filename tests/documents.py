@@ -76,7 +76,7 @@ def datum_run(
     path, *, spec="AD_HDF5", shape=(3, 6, 9), events=4, root="/", semantics="posix",
     options=None,
 ):  # fmt: skip
-    """Tell of a detector whose images a databroker handler reads."""
+    """Return the documents of a detector whose images a databroker handler reads."""
     data_key = {
         "source": "SIM", "dtype": "array", "shape": list(shape), "dtype_numpy": "<u2",
         "external": "FILESTORE:",

@@ -44,7 +44,7 @@ class Counter:
         return image
 
     def taken(self, number):
-        """Give the last so many images."""
+        """Return the last so many images."""
         return self.given[-number:]
 
 

@@ -18,7 +18,7 @@ DATASET = {"dataset": "/entry/data/data"}
 
 
 def oracle(run, events):
-    """Give shape (events, images, rows, columns), or None if it can't be read."""
+    """Return shape (events, images, rows, columns), or None if it can't be read."""
     from bluesky_tiled_plugins.writing.consolidators import consolidator_factory
 
     documents = copy.deepcopy(run)

@@ -29,7 +29,7 @@ print(report, flush=True)
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Give a file of the documents of one run."""
+    """Return a file of the documents of one run."""
     images = np.random.default_rng(7).integers(0, 4000, (FRAMES, 48, 64)).astype("u2")
     path = tmp_path_factory.mktemp("run") / "run.jsonl"
     return write_jsonl(run_of({"img": images}, scan_id=7, sample="Ni"), path)

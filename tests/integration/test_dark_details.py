@@ -65,7 +65,7 @@ class Run:
 
 
 def levels(report, read):
-    """Give the level of each image that was written, by kind."""
+    """Return the level of each image that was written, by kind."""
     return [(r.kind, float(read(r.path).flat[0])) for r in report.written]
 
 

@@ -49,7 +49,7 @@ def mark():
 
 @pytest.fixture
 def night(mark):
-    """Give a light, and darks about it: (seconds from it, value, exposure)."""
+    """Return a light, and darks about it: (seconds from it, value, exposure)."""
 
     def night(*darks, **light):
         told = [
@@ -75,7 +75,7 @@ RULES = [*KINDS[:-1], pytest.param("Tiled", marks=pytest.mark.slow)]
 
 @pytest.fixture
 def kept(request, tmp_path):
-    """Keep runs somewhere, and give the catalogue that holds them."""
+    """Keep runs somewhere, and return the catalogue that holds them."""
 
     def kept(kind, runs):
         if kind == "list":
@@ -110,7 +110,7 @@ def kept(request, tmp_path):
 
 
 def subtracted(report, read):
-    """Give what was subtracted from each light of 100."""
+    """Return what was subtracted from each light of 100."""
     return [100 - float(read(record.path)[0, 0]) for record in report.written]
 
 

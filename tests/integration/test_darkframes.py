@@ -87,7 +87,7 @@ def documents(RE):
 
 
 def light_less_dark(sim):
-    """Give what must be left of each light, in whole numbers."""
+    """Return what must be left of each light, in whole numbers."""
     light = sim.generate_image().astype(np.int64)
     return light - sim.generate_dark_frame().astype(np.int64)
 

@@ -77,7 +77,7 @@ class Lazy:
 
 
 def broken(monkeypatch, what, error):
-    """Break a collaborator; give the images and the settings of an export."""
+    """Break a collaborator; return the images and the settings of an export."""
     images, settings = IMAGES, {}
     places = {
         "template": (Template, "render"),

@@ -266,7 +266,7 @@ def test_a_file_that_vanished_fails_alone(sample, tmp_path):
 
 
 def advice(images, tmp_path, **settings):
-    """Export what can't be, and give what the error says to ask for."""
+    """Export what can't be, and return what the error says to ask for."""
     with pytest.raises(DtypeError) as caught:
         tiffin.export(run_of({"img": images}), NUMBER, directory=tmp_path, **settings)
     told = str(caught.value)

@@ -33,13 +33,13 @@ def server():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Give a file of the documents of one run."""
+    """Return a file of the documents of one run."""
     return write_documents(tmp_path_factory.mktemp("run") / "run.jsonl", images())
 
 
 @pytest.fixture(scope="module")
 def whole(source, tmp_path_factory):
-    """Give what the files of an undisturbed export hold."""
+    """Return what the files of an undisturbed export hold."""
     folder = tmp_path_factory.mktemp("whole")
     tiffin.export(source, NAME, directory=folder)
     return tiffs(folder)
@@ -60,7 +60,7 @@ def begin(way, folder, source):
 
 @pytest.fixture(scope="module")
 def seen(server, source, tmp_path_factory):
-    """Tell how many calls of each kind an export makes undisturbed, by its way."""
+    """Return how many calls of each kind an export makes undisturbed, by its way."""
 
     def count(name):
         way = WAYS[name]
@@ -117,7 +117,7 @@ def check_causes(told, code):
 
 
 def unlisted(folder, told):
-    """Give the written files that the manifest leaves out; its lines must be whole."""
+    """Return written files that the manifest does not list; check its lines."""
     listed = set()
     for path in folder.glob(".tiffin/*"):
         *lines, torn = path.read_text().split("\n")

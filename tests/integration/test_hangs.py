@@ -50,7 +50,7 @@ def disk():
 
 
 def feed(exporter, images=IMAGES, scan_id=1):
-    """Feed a run; give its uid, and how long its stop document took."""
+    """Feed a run; return its uid, and how long its stop document took."""
     for name, doc in run_of({"img": images}, scan_id=scan_id):
         if name == "start":
             uid = doc["uid"]

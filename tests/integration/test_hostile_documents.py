@@ -30,7 +30,7 @@ class Roi(NamedTuple):
 
 @pytest.fixture
 def run():
-    """Give a run of three images."""
+    """Return a run of three images."""
     return run_of({"img": IMAGES, "x": [1.0, 2.0, 3.0]}, scan_id=7)
 
 
@@ -142,7 +142,7 @@ def test_a_document_that_lacks_something_is_a_failed_record(
 
 
 def without_stop():
-    """Give a run with a datum that nobody can read, whose recorder died."""
+    """Return a run with a datum that nobody can read, whose recorder died."""
     data_key = {"source": "S", "dtype": "array", "shape": [6, 9], "external": "F:"}
     start = {"uid": "run-1", "time": 0, "scan_id": 1}
     descriptor = {
@@ -258,7 +258,7 @@ def test_arrays_of_several_dtypes_are_no_stack(tmp_path):
 
 
 def numbered(doc, n):
-    """Give a document of another run."""
+    """Return a document of another run."""
     return {
         key: value.replace("-1", f"-{n}") if isinstance(value, str) else value
         for key, value in doc.items()

@@ -36,7 +36,7 @@ def exported(root):
 
 
 def line(path, data=b"x", **other):
-    """Give the line of a file that is written, as an attacker would."""
+    """Return the line of a file that is written, as an attacker would."""
     told = {
         "kind": "frame",
         "status": "written",
@@ -337,7 +337,7 @@ def test_a_resume_takes_no_file_of_other_settings_for_its_own(tmp_path, how):
 
 
 def splits(manifest):
-    """Give the lines of two exports."""
+    """Return the lines of two exports."""
     lines = manifest.read_text().splitlines(keepends=True)
     second = [n for n, text in enumerate(lines) if '"kind": "settings"' in text][1]
     return lines[:second], lines[second:]

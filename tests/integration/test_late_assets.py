@@ -87,7 +87,7 @@ KINDS = [TiffFiles, NpyFiles, OneTiff, OneZarr, OlderZarr]
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def made(request, tmp_path):
-    """Give a format, and a folder for its files."""
+    """Return a format, and a folder for its files."""
     (tmp_path / "files").mkdir()
     return request.param(tmp_path / "files")
 

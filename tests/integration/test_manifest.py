@@ -25,7 +25,7 @@ IMAGES = np.arange(6 * 16 * 16, dtype="u2").reshape(6, 16, 16)
 
 @pytest.fixture
 def run():
-    """Give a run of six images."""
+    """Return a run of six images."""
     return run_of({"img": IMAGES, "x": [*range(6)]}, scan_id=7)
 
 
@@ -35,7 +35,7 @@ def lines(folder):
 
 
 def contents(folder):
-    """Give every file of a folder, the manifests too."""
+    """Return every file of a folder, the manifests too."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -185,7 +185,7 @@ def test_names_that_meet_when_made_safe_collide(tmp_path):
 
 @pytest.fixture
 def documents(tmp_path):
-    """Give a file of the documents of one run, with a gap in its temperatures."""
+    """Return a file of the documents of one run, with a gap in its temperatures."""
     run = run_of(
         {"img": np.zeros((3, 6, 9), "u2"), "T": [300.0, 310.5, 321.0]},
         scan_id=7,

@@ -16,7 +16,7 @@ pytestmark = LIBRARIES_WARN
 
 @pytest.fixture(params=["v1", "v2"])
 def stored(request, broker):
-    """Store documents; give the run, as a header or as an entry."""
+    """Store documents; return the run, as a header or as an entry."""
 
     def store(documents):
         header = insert(broker, documents)

@@ -5,7 +5,7 @@ import pytest
 
 import tiffin
 from tests.documents import hdf5, stream_run
-from tests.tellings import in_datums, in_events
+from tests.run_forms import in_datums, in_events
 from tiffin import ImageExporter, process
 from tiffin.assemble import Assembler
 from tiffin.errors import DtypeError
@@ -59,7 +59,7 @@ def test_what_a_cast_may_mend_is_left_to_it(dtype):
 
 
 def complex_files(folder, dtype):
-    """Tell of external images with an announced dtype, in both ways."""
+    """Return the documents of external images with an announced dtype, in both ways."""
     images = np.zeros(SHAPE, "c8")
     streamed = stream_run(
         hdf5(folder / "a.h5", images.reshape(12, 10, 12)), "application/x-hdf5",

@@ -276,7 +276,7 @@ REFUSED = {
 
 
 def listed(*values, declared=None):
-    """Give the documents of a run whose images are lists, as JSON has them."""
+    """Return the documents of a run whose images are lists, as JSON has them."""
     run = run_of({"img": [np.zeros((2, 2), "i4")] * len(values)})
     documents, left = [], iter(values)
     for name, doc in run:

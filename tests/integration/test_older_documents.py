@@ -10,7 +10,7 @@ import tifffile
 import tiffin
 from tests.documents import FRAMES, HDF5, hdf5, stream_run
 from tests.helpers import NAME, check
-from tests.tellings import in_datums
+from tests.run_forms import in_datums
 from tiffin.assemble.legacy_documents import MIMETYPES
 
 

@@ -11,7 +11,7 @@ import pytest
 import tiffin
 from tests.documents import hdf5, stream_run, write_jsonl
 from tests.helpers import feed
-from tests.tellings import in_datums, in_events, in_pages
+from tests.run_forms import in_datums, in_events, in_pages
 from tiffin import ImageExporter, LiveTiffExporter, get_images
 
 IMAGES = np.arange(3 * 10 * 12, dtype="u2").reshape(3, 10, 12)
@@ -39,7 +39,7 @@ OLDER = {
 
 
 def required(schema, name):
-    """Give the keys that a schema requires, with those of the parts it is made of."""
+    """Return the keys that a schema requires, with those of the parts it is made of."""
     parts = [schema, *schema.get("$defs", {}).values()]
     own = {"DataKey": "img", "StreamRange": "indices"}
     keys = set(schema.get("required", ()))
@@ -50,7 +50,7 @@ def required(schema, name):
 
 
 def optional():
-    """Give (document, path of a mapping in it, key) of all that may be missing."""
+    """Return (document, path of a mapping in it, key) of all that may be missing."""
     for name, file in FILES.items():
         schema = json.loads((SCHEMAS / f"{file}.json").read_text())
         yield name, (), required(schema, name)
@@ -63,7 +63,7 @@ REQUIRED = {(name, path): keys for name, path, keys in optional()}
 
 
 def runs_in(folder):
-    """Tell of one run in every generation of documents."""
+    """Return the documents of one run in every generation of documents."""
     uri = hdf5(folder / "a.h5", IMAGES)
     streamed = stream_run(
         uri, "application/x-hdf5", {"dataset": "/entry/data/data"}, events=3,
@@ -78,7 +78,7 @@ def runs_in(folder):
 
 
 def places(run):
-    """Give each place of a run where a key may be left out: (name, path, key)."""
+    """Return each place of a run where a key may be left out: (name, path, key)."""
     seen = set()
     for name, doc in run:
         for path in [(), *([("data_keys", "img")] if name == "descriptor" else [])]:

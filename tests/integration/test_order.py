@@ -220,7 +220,7 @@ def test_each_of_several_runs_has_its_later_darks(tmp_path, old):
 
 
 def runs_around():
-    """Give a dark at 1 s, a light at 3 s, darks at 4 s and 9 s."""
+    """Return a dark at 1 s, a light at 3 s, darks at 4 s and 9 s."""
     runs = []
     for time, value, plan in ((1, 1, "dark"), (3, 100, "count"), (4, 7, "dark")):
         run = run_of({"img": [np.full(SHAPE, value, "u2")]}, plan_name=plan)

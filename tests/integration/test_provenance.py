@@ -22,7 +22,7 @@ LIGHT = run_of({"img": np.full((2, 6, 8), 100, "u2")}, scan_id=2, dark_frame=UID
 
 
 def note_in(path):
-    """Give what stands in the file's note, None if it has none."""
+    """Return what stands in the file's note, None if it has none."""
     with tifffile.TiffFile(path) as file:
         tag = file.pages[0].tags.get(NOTE_TAG)
         return None if tag is None else json.loads(tag.value)

@@ -26,7 +26,7 @@ NAME = "{event.seq_num}.tif"
 
 @pytest.fixture
 def retaken():
-    """Give (run, documents): a plan of 3 points whose second is taken twice."""
+    """Return (run, documents): a plan of 3 points whose second is taken twice."""
 
     def run(*subscribers):
         shots, documents = [], []

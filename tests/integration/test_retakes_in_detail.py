@@ -5,7 +5,7 @@ import pytest
 
 from tests.documents import dark_run, uid_of
 from tests.helpers import feed
-from tests.tellings import in_datums
+from tests.run_forms import in_datums
 from tiffin import ImageExporter, export, verify
 from tiffin.corrections import DarkSubtract, Sum
 from tiffin.testing import run_of
@@ -15,7 +15,7 @@ DOORS = ["live", "replay"]
 
 
 def numbered(documents, seq_nums):
-    """Give a run's documents with other seq_nums."""
+    """Return a run's documents with other seq_nums."""
     events = [doc for name, doc in documents if name == "event"]
     for event, seq_num in zip(events, seq_nums, strict=True):
         event["seq_num"] = seq_num

@@ -1,4 +1,4 @@
-"""Points that are taken again, in every way that documents tell of a run."""
+"""Points that are taken again, in every form of documents."""
 
 import itertools
 
@@ -7,8 +7,8 @@ import pytest
 
 from tests.documents import hdf5, stream_run
 from tests.helpers import feed
+from tests.run_forms import FORMS, PLAIN, STACKS, RunMaker
 from tests.stores import LIBRARIES_WARN
-from tests.tellings import PLAIN, STACKS, TELLINGS, Made
 from tiffin import ImageExporter, export, get_images, verify
 
 SEQ_NUMS = [1, 2, 3, 3, 4, 4]
@@ -19,7 +19,7 @@ pytestmark = LIBRARIES_WARN
 
 
 def retaken(documents):
-    """Give documents in which the points 3 and 4 are taken twice."""
+    """Return documents in which the points 3 and 4 are taken twice."""
     for name, doc in documents:
         if name == "event":
             yield name, {**doc, "seq_num": SEQ_NUMS[doc["seq_num"] - 1]}
@@ -46,7 +46,7 @@ def one_by_one(datum):
         yield datum | part
 
 
-class Retaken(Made):
+class Retaken(RunMaker):
     def stored(self, documents):
         return super().stored([*retaken(documents)])
 
@@ -73,18 +73,18 @@ def check(folder, images, read):
 
 # Of a stream without events, and of datums, Tiled does not keep the seq_nums.
 STORED = ("databroker", "databroker files", "Tiled")
-TOLD = [
-    *(name for name in TELLINGS if not name.startswith(("databroker", "Tiled"))),
+CHOSEN = [
+    *(name for name in FORMS if not name.startswith(("databroker", "Tiled"))),
     *(pytest.param(name, marks=pytest.mark.slow) for name in STORED),
 ]
 
 
-@pytest.mark.parametrize("telling", TOLD)
+@pytest.mark.parametrize("form", CHOSEN)
 @pytest.mark.parametrize("images", [PLAIN, STACKS], ids=["one image", "stacks"])
-def test_every_telling_gives_the_latest_takes(telling, images, tmp_path, request, read):
+def test_every_form_gives_the_latest_takes(form, images, tmp_path, request, read):
     """Live, replayed, and as arrays."""
     (tmp_path / "data").mkdir()
-    source = TELLINGS[telling](Retaken(images, tmp_path / "data", request))
+    source = FORMS[form](Retaken(images, tmp_path / "data", request))
     is_list = isinstance(source, list)
     documents = [*retaken(source)] if is_list else source
 
@@ -149,7 +149,7 @@ def test_tiled_gives_the_latest_takes_of_files(tmp_path, request, read):
 
 def test_tiled_datums_of_repeated_points_fail(tmp_path, request):
     """Tiled keeps fewer files than events, and not which: nothing is guessed."""
-    source = TELLINGS["Tiled datums"](Retaken(PLAIN, tmp_path, request))
+    source = FORMS["Tiled datums"](Retaken(PLAIN, tmp_path, request))
 
     report = export(source, NAME, directory=tmp_path / "out", on_error="report")
 

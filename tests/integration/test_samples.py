@@ -34,7 +34,7 @@ TEMPLATE = "{start.uid}/{stream}/{field}/{event.seq_num}_{i}.tif"
 
 
 def expected(recording):
-    """Give (run, stream, field, seq_num, i) → image, of the truth."""
+    """Return (run, stream, field, seq_num, i) → image, of the truth."""
     uids = [doc["uid"] for name, doc in recording.documents() if name == "start"]
     frames = {}
     for (run, stream, field, seq_num), array in recording.truth().items():
@@ -185,7 +185,7 @@ def test_a_recording_stored_in_tiled_gives_its_truth(
 
 
 def renewed(documents):
-    """Give the run and its descriptors new uids: a server takes each only once."""
+    """Return the run with new uids: a server takes each only once."""
     import uuid
 
     uids = {

@@ -120,7 +120,7 @@ def sends_too_much(proxy):
 
 
 def bomb(encoding):
-    """Give a small reply that unpacks to much."""
+    """Return a small reply that unpacks to much."""
     headers = {"Content-Encoding": encoding}
     return lambda _: (200, headers, gzip.compress(bytes(2**26)))
 

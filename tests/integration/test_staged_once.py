@@ -63,7 +63,7 @@ def test_a_reading_that_was_not_triggered_refers_to_the_last_run(
 
 
 def streamed_in_two_runs(uri):
-    """Tell of two runs whose stream datums point at the first run's resource."""
+    """Return two runs whose stream datums refer to the first run's resource."""
     first = stream_run(uri, "application/x-hdf5", {"dataset": "/entry/data/data"})
     resource = next(doc for name, doc in first if name == "stream_resource")
     descriptor = next(doc for name, doc in first if name == "descriptor")
@@ -100,7 +100,7 @@ def test_stream_resources_outlive_their_run_too(tmp_path, read):
 
 
 def datum_documents(n):
-    """Give a run with an event, a datum and a resource of its own."""
+    """Return a run with an event, a datum and a resource of its own."""
     data_key = {"source": "S", "dtype": "array", "shape": [6, 9], "external": "F:"}
     return [
         ("start", {"uid": f"run-{n}", "time": 0}),
@@ -173,7 +173,7 @@ def test_what_ended_runs_leave_is_bounded(named):
 
 
 def refers_to(n, other):
-    """Give an event of one run that refers to the datum of another."""
+    """Return an event of one run that refers to the datum of another."""
     (name, event) = datum_documents(n)[4]
     yield name, {**event, "data": {"img": f"r-{other}/0"}}
 

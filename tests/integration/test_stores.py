@@ -170,7 +170,7 @@ def in_pages(documents):
 
 @pytest.fixture
 def in_store(request):
-    """Put documents into a store, and give what holds them there."""
+    """Put documents into a store, and return what holds them there."""
 
     def in_store(kind, run):
         if kind == "v3 run (SQL)":
@@ -225,7 +225,7 @@ def test_a_list_may_hold_several_kinds_of_sources(in_store, tmp_path, read):
 
 @pytest.fixture
 def broken(broker, sample):
-    """Give a header whose documents() raises: databroker 2 holds no such assets."""
+    """Return a header whose documents() raises: databroker 2 holds no such assets."""
     documents = sample("20_stream_hdf5_sim_count").documents()
     return insert(broker, documents)
 
@@ -338,7 +338,7 @@ def test_a_run_is_found_by_place_number_or_uid(catalogue):
 
 
 def renamed(run, uid):
-    """Give a run's documents another uid."""
+    """Return a run with another uid."""
     run[0][1]["uid"] = uid
     for name, doc in run:
         if name in ("descriptor", "stop"):

@@ -166,7 +166,7 @@ def without(run, name, number):
 
 
 def numbers(run, template, folder):
-    """Give (frame, seq_num) of every file's name."""
+    """Return (frame, seq_num) of every file's name."""
     report = tiffin.export(run, template, directory=folder)
     names = [record.path.stem.split("_") for record in report.written]
     return sorted((int(name[0]), int(name[-1])) for name in names)

@@ -629,7 +629,7 @@ def test_ophyd_async_through_the_old_exporter(RE, devices, tmp_path, read):
 
 @pytest.fixture
 def fly():
-    """Give a plan: four events of three collections each, flown over."""
+    """Return a plan: four events of three collections each, flown over."""
 
     def fly(detector):
         info = TriggerInfo(number_of_events=4, collections_per_event=3)

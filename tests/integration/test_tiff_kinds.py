@@ -19,7 +19,7 @@ SHAPES = [(6, 9), (1, 6, 9), (6, 9, 3), (1, 3, 6, 9), ()]
 
 
 def run_with(path, shape=(6, 9), *, several=True, kind="tiff"):
-    """Tell of one file, as one of a series or alone."""
+    """Return the documents of one file, as one of a series or alone."""
     parameters = {"template": path.name.replace("0", "{:d}")} if several else {}
     uri = f"file://localhost{path.parent}/" if several else f"file://localhost{path}"
     mimetype = f"multipart/related;type=image/{kind}" if several else f"image/{kind}"
@@ -167,7 +167,7 @@ def test_a_cmyk_jpeg_is_refused(tmp_path, several):
 
 
 def ad_tiff(folder, shape):
-    """Tell of one TIFF that area-detector-handlers reads."""
+    """Return the documents of one TIFF that area-detector-handlers reads."""
     run = run_of({"img": [COLOUR]})
     run[1][1]["data_keys"]["img"] |= {"shape": [*shape], "external": "FILESTORE:"}
     kwargs = {"template": "%s%s_%d.tif", "filename": "a", "frame_per_point": 1}

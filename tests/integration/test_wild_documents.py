@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tiffin
 from tests.documents import hdf5, stream_run
 from tests.helpers import NAME, feed
-from tests.tellings import in_datums, in_events, in_pages
+from tests.run_forms import in_datums, in_events, in_pages
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler, LateDocuments
 from tiffin.errors import SourceError
@@ -30,7 +30,7 @@ SHAPES = [
 
 
 def runs_in(folder):
-    """Tell of one run in inline events, datums, stream datums, and pages."""
+    """Return one run as in-line events, datums, stream datums and pages."""
     datums = in_datums(IMAGES, folder)
     streamed = stream_run(
         hdf5(folder / "a.h5", IMAGES), "application/x-hdf5",
@@ -47,7 +47,7 @@ def runs_in(folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Give the run in every form."""
+    """Return the run in every form."""
     return runs_in(tmp_path_factory.mktemp("data"))
 
 
@@ -186,7 +186,7 @@ GONE = object()
 
 
 def places_in(value, path=()):
-    """Give the paths of all that stands in a document."""
+    """Return the paths of all that stands in a document."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield (*path, key)
@@ -209,7 +209,7 @@ def put(doc, path, value):
 
 @st.composite
 def damaged(draw, runs, names, within=()):
-    """Give a run with one or two of its fields made wild, and in what order.
+    """Return a run with one or two of its fields made wild, and in what order.
 
     With `within`, only those of a descriptor that begin so, and no run's uid: what
     run a document belongs to is asked elsewhere too.

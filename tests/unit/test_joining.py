@@ -46,7 +46,7 @@ def frames(draw, dtypes, *, wild=False):
 
 
 def pixels_of(images):
-    """Give each pixel's values as fractions."""
+    """Return each pixel's values as fractions."""
     return [
         [Fraction(image[at].item()) for image in images] for at in np.ndindex(SHAPE)
     ]

@@ -324,7 +324,7 @@ def test_a_folder_that_can_not_be_looked_at_tells_its_cause(tmp_path, monkeypatc
 
 
 def made_by_another(mkdir):
-    """Give an `os.mkdir` that comes too late."""
+    """Return an `os.mkdir` that comes too late."""
 
     def late(path, **where):
         mkdir(path, **where)

@@ -179,7 +179,7 @@ class Child:
         os.close(self._memory)
 
     def next_call(self, listener):
-        """Give the call that waits, or None if its thread is gone."""
+        """Return the call that waits, or None if its thread is gone."""
         asked = bytearray(_ASKED.size)
         try:
             fcntl.ioctl(listener, _RECEIVE, asked, True)
@@ -207,7 +207,7 @@ class Child:
         return self._link(f"fd/{descriptor}")
 
     def descriptor(self, number):
-        """Give a descriptor of our own for what one of the child's refers to."""
+        """Return a descriptor of our own for what one of the child's refers to."""
         library = ctypes.CDLL(None, use_errno=True)
         found = library.syscall(PIDFD_GETFD, self.ends, number, 0)
         if found < 0:

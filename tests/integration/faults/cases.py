@@ -74,7 +74,7 @@ class Case(NamedTuple):
         return does and self.where == "files" and self.kind in kinds
 
     def rules(self, seen):
-        """Give the rules for the server, where an undisturbed export makes `seen`."""
+        """Return the rules for the server, where an undisturbed export makes `seen`."""
         count = seen[f"{self.kind} {self.where}"]
         nth = {"first": 1, "middle": (count + 1) // 2, "last": count, "all": 1}
         rule = {
@@ -88,7 +88,7 @@ class Case(NamedTuple):
 
 
 def product():
-    """Give every case, and whether it is one of the few that are tried each time.
+    """Return every case, and whether it is one of the few that are tried each time.
 
     Those are one of each kind of call of each way of writing, the faults in turn, and
     every fault of a plain write.

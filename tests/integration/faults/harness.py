@@ -19,7 +19,7 @@ TOP = Path(__file__).parents[3]
 
 
 def images(count=FRAMES, shape=(24, 32)):
-    """Give noise, which no compression makes small."""
+    """Return noise, which no compression makes small."""
     return np.random.default_rng(5).integers(0, 2**16, (count, *shape)).astype("u2")
 
 
@@ -29,7 +29,7 @@ def write_documents(path, frames):
 
 
 def tiffs(folder):
-    """Give name → content of everything under a TIFF's name."""
+    """Return name → content of everything under a TIFF's name."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(Path(folder).rglob("*.tif"))
@@ -60,7 +60,7 @@ class Server:
         )
 
     def __call__(self, source, folder, rules, **request):
-        """Export with some calls spoilt; give what became of it, and what was seen."""
+        """Export while some calls fail; return the outcome and the calls seen."""
         settings = {
             "directory": str(folder), "on_error": "report", "workers": 2,
             **request.pop("settings", {}),

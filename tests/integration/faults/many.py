@@ -65,7 +65,7 @@ def _with_an_image(doc):
 
 
 def _documents(how, folder):
-    """Give a run whose images are made late, or stand in a file each."""
+    """Return a run whose images are made late, or stand in a file each."""
     made = [Made(n) for n in range(FRAMES)]
     documents = run_of({"img": np.zeros((1, 1, *SHAPE), "u2")}, scan_id=7)
     (start, descriptor, (_, event), stop) = documents

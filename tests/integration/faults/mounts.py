@@ -10,7 +10,7 @@ import pytest
 
 
 def run(*command):
-    """Run a command of the system; give its complaint, if any."""
+    """Run a command of the system; return its complaint, if any."""
     if not shutil.which(command[0]):
         return f"there is no {command[0]}"
     told = subprocess.run(

@@ -117,7 +117,7 @@ def child(request, channel, answer):
 
 
 def supervise(pid, listener, request):
-    """Answer the calls of a child until it ends; give what was seen and done."""
+    """Answer the calls of a child until it ends; return what was seen and done."""
     rules = [Rule(rule) for rule in request["rules"]]
     root, seen = request["settings"]["directory"], Counter()
     process = calls.Child(pid)

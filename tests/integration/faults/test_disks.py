@@ -43,7 +43,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(source, tmp_path_factory):
-    """Give what the files of an undisturbed export hold."""
+    """Return what the files of an undisturbed export hold."""
     folder = tmp_path_factory.mktemp("whole")
     tiffin.export(source, NAME, directory=folder, **ZLIB)
     return tiffs(folder)

@@ -63,7 +63,7 @@ def lazy_run(**spoilt):
 
 
 def exported(documents, folder, how, **settings):
-    """Export by a replay, or live; give the report."""
+    """Export by a replay, or live; return the report."""
     if how == "replay":
         return tiffin.export(
             documents, NAME, directory=folder, on_error="report", workers=2, **settings

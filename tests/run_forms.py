@@ -1,4 +1,4 @@
-"""One run, told in every way that documents have."""
+"""One run in every form of documents: in line, in files, in stores."""
 
 import uuid
 
@@ -94,8 +94,8 @@ def in_tiffs(images, folder):
     )  # fmt: skip
 
 
-class Made:
-    """A run to be told, and where."""
+class RunMaker:
+    """Images of a run, and where to keep its files and documents."""
 
     def __init__(self, images, folder, request):
         self.images, self.folder, self._request = images, folder, request
@@ -107,7 +107,7 @@ class Made:
         return store_in_tiled(self._request.getfixturevalue("tiled"), documents)
 
 
-TELLINGS = {
+FORMS = {
     "pages": lambda made: in_pages(made.images),
     "bulk": lambda made: in_bulk(made.images),
     "datums": lambda made: in_datums(made.images, made.folder),
