@@ -1,7 +1,7 @@
 """Turn documents into frames, without reading pixels.
 
-The `Assembler` (`router`) keeps interleaved runs apart. Each generation of documents
-has its module: `events`, `datums`, `stream_datums`.
+The `Assembler` (`router`) keeps interleaved runs apart. Images are in events, or in
+files that datums (`events`) or stream datums (`stream_datums`) refer to.
 """
 
 from tiffin.assemble.data_keys import DeclaredImages, axis_hints

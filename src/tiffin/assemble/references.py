@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
     Maker = Callable[..., Iterator[Frame]]
 
-__all__ = [
-    "MAX_DOCUMENTS",
-    "DocumentCache",
-    "MissingDocument",
-    "PendingFrames",
-]
+__all__ = ["MAX_DOCUMENTS", "DocumentCache", "MissingDocument", "PendingFrames"]
 
 MAX_DOCUMENTS = 10_000
 MAX_NBYTES = 10 * 2**20
@@ -42,14 +37,9 @@ class DocumentCache:
     """
 
     def __init__(
-        self,
-        max_documents: int = MAX_DOCUMENTS,
-        max_nbytes: int = MAX_NBYTES,
-        *,
-        single_use: bool = False,
+        self, max_documents: int = MAX_DOCUMENTS, *, single_use: bool = False
     ) -> None:
         self._max_documents = max_documents
-        self._max_nbytes = max_nbytes
         self._single_use = single_use
         self._run_of: dict[str, str] = {}
         self._open: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -107,7 +97,7 @@ class DocumentCache:
         self._ended[uid] = document, nbytes
         self._ended_nbytes += nbytes
         while len(self._ended) > self._max_documents or (
-            self._ended_nbytes > self._max_nbytes and len(self._ended) > 1
+            self._ended_nbytes > MAX_NBYTES and len(self._ended) > 1
         ):  # the newest is kept whatever its size
             _, (_, nbytes) = self._ended.popitem(last=False)
             self._ended_nbytes -= nbytes

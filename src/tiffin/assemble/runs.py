@@ -26,10 +26,7 @@ UNNAMED = "primary"
 
 @dataclass(slots=True, kw_only=True)
 class OpenRun:
-    """The documents of one run that later ones refer to, and the count of its frames.
-
-    In these mappings, a stream is its name.
-    """
+    """The documents of a run that later ones refer to, and the count of its frames."""
 
     start: Mapping[str, Any]
     stop: Mapping[str, Any] = field(default_factory=dict)  # if a replay looked ahead
@@ -155,7 +152,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[str, OpenRun] = {}
-        self._of_descriptor: dict[str, OpenRun] = {}
+        self._descriptors: dict[str, tuple[OpenRun, Mapping[str, Any]]] = {}
 
     def __iter__(self) -> Iterator[OpenRun]:
         return iter([*self._runs.values()])
@@ -179,13 +176,12 @@ class Runs:
         if run is None:
             return False
         run.descriptors[_check_text(descriptor["uid"])] = descriptor
-        self._of_descriptor[descriptor["uid"]] = run
+        self._descriptors[descriptor["uid"]] = run, descriptor
         return True
 
     def find(self, descriptor: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Return the run and the descriptor with this uid, or None."""
-        run = self._of_descriptor.get(descriptor)
-        return None if run is None else (run, run.descriptors[descriptor])
+        return self._descriptors.get(descriptor)
 
     def owner(self, doc: Mapping[str, Any]) -> str | None:
         """Return the open run of a resource or datum, or None.
@@ -200,16 +196,16 @@ class Runs:
     def uid_of(self, event: Any) -> str:
         """Return the run of an event that may be malformed, "" if it is not known."""
         try:
-            run = self._of_descriptor.get(event["descriptor"])
+            found = self._descriptors.get(event["descriptor"])
         except MALFORMED:
             return ""
-        return "" if run is None else run.uid
+        return "" if found is None else found[0].uid
 
     def end(self, run: OpenRun) -> None:
         """Remove a run."""
         self._runs.pop(run.uid, None)
         for uid in run.descriptors:
-            self._of_descriptor.pop(uid, None)
+            self._descriptors.pop(uid, None)
 
 
 def _check_text(value: Any) -> str:
