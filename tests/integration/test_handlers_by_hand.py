@@ -42,6 +42,10 @@ def by_dask_of_frames(file, rows):
     return dask.array.stack([array[k] for k in range(rows.start, rows.stop)])
 
 
+def by_widening_dask(file, rows):
+    return dask.array.from_array(file[DATASET], chunks=(1, 6, 9))[rows].astype("u4")
+
+
 def by_calculating_dask(file, rows):
     array = dask.array.from_array(file[DATASET], chunks=(2, 3, 9), asarray=False)
     return (array[rows].astype("i4") * 1).rechunk((3, 6, 3)).astype("u2")
@@ -50,6 +54,10 @@ def by_calculating_dask(file, rows):
 def by_mapping_dask(file, rows):
     array = dask.array.from_array(file[DATASET], lock=True, fancy=False)
     return array.map_blocks(lambda block: block + 0)[rows]
+
+
+def by_reshaping_dask(file, rows):
+    return dask.array.from_array(file[DATASET])[rows].reshape(1, 3, 6, 9)
 
 
 def by_blocks(file, rows):
@@ -102,6 +110,7 @@ LAZY = {
     "dask": by_dask,
     "dask_inline": by_dask_inline,
     "dask_of_frames": by_dask_of_frames,
+    "dask_of_wider_numbers": by_widening_dask,
     "dask_blocks": by_blocks,
     "xarray": by_xarray,
     "object_of_a_file": InFile,
@@ -146,7 +155,9 @@ def by_list(file, rows):
     return [array[k] for k in range(rows.start, rows.stop)]
 
 
-@pytest.mark.parametrize("how", [by_calculating_dask, by_mapping_dask, by_list])
+@pytest.mark.parametrize(
+    "how", [by_calculating_dask, by_mapping_dask, by_reshaping_dask, by_list]
+)
 def test_what_is_calculated_of_rows_never_written_fails_with_them(tmp_path, read, how):
     """Which images depend on them is not known, so all of the event fail."""
     partly(tmp_path / "a.h5", [4])

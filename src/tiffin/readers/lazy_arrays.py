@@ -33,6 +33,10 @@ _Part: TypeAlias = tuple[int, list[str | None], np.ndarray]
 class NeverWrittenError(NotYetError):
     """A row of a dataset is read that was never written."""
 
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
 
 class LazyReader:
     """Reads what a handler returns, and knows which rows were never written.
@@ -48,32 +52,48 @@ class LazyReader:
         self._lock = threading.RLock()  # dask reads in threads
 
     def read(self, given: Any) -> tuple[np.ndarray, dict[int, str]]:
-        """Read an array; return it, and why rows of it are missing.
-
-        If rows are missing, it is read again with zeros in their place. The array must
-        then be nothing but the rows of datasets: else no row of it can be trusted.
-        """
+        """Read an array; return it, and why rows of it are missing."""
         array = self._guarded(given)
         try:
             return np.asarray(array), {}
         except NeverWrittenError:
-            if len(getattr(array, "shape", ())) < 3:
+            if len(getattr(array, "shape", ())) < 3 or not hasattr(array, "dtype"):
                 raise
-            parts: list[_Part] = []
-            self._parts = parts
+            return self._read_stored(array) or self._read_by_row(given, array)
+
+    def _read_stored(self, array: Any) -> tuple[np.ndarray, dict[int, str]] | None:
+        """Read an array with zeros in missing rows.
+
+        Return None if the array is not just the rows of datasets: then it is not known
+        which of its rows depend on the missing ones.
+        """
+        parts: list[_Part] = []
+        self._parts = parts
+        try:
+            images = np.asarray(array)
+        finally:
+            self._parts = None
+        parts.sort(key=lambda part: part[0])
+        reasons = [reason for _, reasons, _ in parts for reason in reasons]
+        blocks = [block for _, _, block in parts]
+        if len({(block.shape[1:], block.dtype) for block in blocks}) != 1:
+            return None
+        stored = np.concatenate(blocks)
+        same_rows = images.dtype == stored.dtype and len(images) == len(stored)
+        if not same_rows or images.tobytes() != stored.tobytes():
+            return None
+        return images, {k: why for k, why in enumerate(reasons) if why}
+
+    def _read_by_row(self, given: Any, array: Any) -> tuple[np.ndarray, dict[int, str]]:
+        rows = given if _is_dask(given) else array
+        images = np.zeros(array.shape, array.dtype)
+        missing: dict[int, str] = {}
+        for k in range(len(images)):
             try:
-                images = np.asarray(array)
-            finally:
-                self._parts = None
-            parts.sort(key=lambda part: part[0])
-            reasons = [reason for _, reasons, _ in parts for reason in reasons]
-            blocks = [block for _, _, block in parts]
-            if len({(block.shape[1:], block.dtype) for block in blocks}) > 1:
-                raise
-            stored = np.concatenate(blocks)
-            if images.dtype != stored.dtype or images.tobytes() != stored.tobytes():
-                raise
-            return images, {k: why for k, why in enumerate(reasons) if why}
+                images[k] = np.asarray(self._guarded(rows[k]))
+            except NeverWrittenError as error:
+                missing[k] = error.reason
+        return images, missing
 
     def written(self, dataset: Any) -> WrittenRows:
         """Return which rows of a dataset were written."""
@@ -105,7 +125,8 @@ class LazyReader:
         if self._parts is None:
             if reason is not None:
                 name = f"{dataset.file.filename}: {dataset.name!r}"
-                raise NeverWrittenError(f"{name} is not all there (yet): {reason}")
+                message = f"{name} is not all there (yet): {reason}"
+                raise NeverWrittenError(message, reason)
             return dataset[key]
         keys = key if isinstance(key, tuple) and key else (key,)
         rest = keys if keys[0] is Ellipsis else keys[1:]
