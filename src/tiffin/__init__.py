@@ -1,7 +1,7 @@
-"""Export the images of Bluesky runs as numbered TIFF files, exactly.
+"""Export the images of Bluesky runs as numbered TIFF files.
 
-Documents in, files out, nothing lost on the way: `ImageExporter` does it live,
-`export` afterwards, and the report of either lists every frame.
+`ImageExporter` exports live, `export` exports later. Both return a report that lists
+every frame.
 """
 
 import sys
@@ -49,11 +49,11 @@ _MODULES = {
 
 
 _ROOMS = ("compat", "corrections", "errors", "records", "template", "testing")
-"""Modules for users: ``import tiffin`` is enough to use them."""
+"""Public modules that are available after ``import tiffin``."""
 
 
 class _Lazy(ModuleType):
-    """The package: what it offers is imported when it is first used."""
+    """The package, which imports its public names when they are first used."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "__version__":
@@ -68,7 +68,7 @@ class _Lazy(ModuleType):
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
-        # `export` and `verify` are modules too, which must not hide the functions.
+        # The modules `export` and `verify` must not hide the functions.
         if not (name in _MODULES and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
@@ -79,7 +79,7 @@ class _Lazy(ModuleType):
 def _version() -> str:
     try:
         from tiffin._version import __version__
-    except ImportError:  # a checkout that was never built
+    except ImportError:  # a checkout without a build
         return "0+unknown"
     return __version__
 

@@ -1,7 +1,8 @@
-"""Export live: a subscriber that hands documents over and gets out of the way.
+"""Export images live, as a callback of the RunEngine.
 
-The RunEngine's thread copies each document and passes it on. A thread of the exporter
-names the frames, others write them; at the end of a run its files are waited for.
+The RunEngine's thread copies each document and passes the copy on. One thread of the
+exporter names the frames, others write the files. At the end of a run, the stop
+document waits for the files.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ __all__ = ["ImageExporter"]
 logger = logging.getLogger("tiffin")
 
 GRACE = 5.0
-"""After Ctrl-C, what is under way gets so long [s]."""
+"""How long running work may continue after Ctrl-C [s]."""
 
 MARGIN = 0.5
-"""Who waits for a thread that waits itself gives it so much longer [s]."""
+"""Extra time when waiting for a thread that itself waits [s]."""
 
 LAST_WAIT = 60.0
-"""So long without progress, and an interpreter exits with frames under way [s]."""
+"""The interpreter exits with unfinished frames after this time without progress [s]."""
 
 
 @document_settings(live=True)
@@ -47,14 +48,15 @@ class ImageExporter:
     Parameters
     ----------
     template : str or Template
-        Of the files' names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
+        The file names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
     **settings
         See `tiffin.settings`.
 
     Raises
     ------
     SettingsError, TemplateError
-        In the constructor, whatever `on_error` says.
+        If a setting or the template is wrong. The constructor raises these also with
+        ``on_error="report"``.
 
     Examples
     --------
@@ -77,11 +79,11 @@ class ImageExporter:
         self._begin()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the settings to another process; the runs stay here."""
+        """Pickle the settings only, not the runs."""
         return _made_anew, (type(self), self.settings)
 
     def _begin(self) -> None:
-        """Make what does the work."""
+        """Create the pipeline and the thread that feeds it."""
         find_run = RunFinder(self.settings.catalog)
         self._pipeline = Pipeline(self.settings, find_run=find_run)
         self._mailbox = Pool(
@@ -96,21 +98,21 @@ class ImageExporter:
             say=partial(logger.warning, "an event waits: %s", self._crowded),
         )
         self._errors: dict[str, Exception] = {}
-        # With on_error="raise": runs of which the caller has not been told the end.
+        # With on_error="raise": runs whose result has not been raised yet.
         self._untold: set[str] = set()
-        # An interpreter that exits, or an exporter let go, still writes what it has.
+        # Pending frames are written when the exporter is deleted or Python exits.
         self._finalizer = weakref.finalize(self, _let_go, self._mailbox, self._pipeline)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take one document.
+        """Process one document.
 
         Parameters
         ----------
         name : str
             ``"start"``, ``"descriptor"``, ``"event"``…
         doc : mapping
-            Copied, arrays too: what others change in it later does not show in the
-            files.
+            The document. It is copied with its arrays, so later changes to it do not
+            affect the files.
         """
         given: object = doc
         if not isinstance(given, Mapping):
@@ -132,7 +134,7 @@ class ImageExporter:
             self._raise(name, copy)
 
     def _hand_over(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Pass a document on; without its images, where there is no memory for long."""
+        """Pass a document on; drop its images if the memory stays full."""
         held = estimate_nbytes(doc.get("data", ()))
         if not self._mailbox.submit(held, partial(self._take, name, doc), self._crowd):
             limit = self.settings.stop_timeout
@@ -155,7 +157,7 @@ class ImageExporter:
             )
 
     def _say(self, run: str | None = None) -> None:
-        """Say what is waited for: of all runs, or of one."""
+        """Log which frames of one run, or of all runs, are pending."""
         limit = self.settings.stop_timeout
         most = ""
         if run is not None and limit is not None:
@@ -164,32 +166,33 @@ class ImageExporter:
 
     @property
     def reports(self) -> Mapping[str, Report]:
-        """Run uid → report, of all runs so far; running ones as far as they are.
+        """The reports of all runs by run uid, including runs in progress.
 
-        Each is made when it is asked for. Of runs before the newest `keep_reports` that
-        are over there are counts, and no records. What belongs to no run that is known,
-        as documents whose start document never came, is under ``""``.
+        Only the newest `keep_reports` finished runs have records; older ones have
+        counts. Failures that belong to no known run, such as documents without a start
+        document, are under ``""``.
         """
         return self._pipeline.ledger.reports
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Look ahead at the documents of a replay that is to come.
+        """Read the documents of a replay in advance.
+
+        Names can then use a baseline that comes late, and fields of lists without a
+        dtype get a dtype that fits all of their frames.
 
         Parameters
         ----------
         parts : iterable of iterables of (name, document)
-            Gone through once now. Names may then ask for the baseline even where it
-            comes late, and fields that come as lists without a dtype get one that fits
-            all of their frames.
+            Read once.
         """
-        self._pipeline.ledger.keep = None  # who asks for all of them gets all
+        self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
         self._pipeline.look_ahead(parts)
         self._pipeline.survey(parts)
 
     def finish(self) -> None:
-        """End the runs that never stopped, and stop looking for files that are late.
+        """End runs without a stop document, and stop waiting for late files.
 
-        For the end of a replay: what is not there by now will not come.
+        Call it at the end of a replay.
         """
         self._mailbox.submit(0, partial(self._pipeline.finish, patient=False))
         self._mailbox.drain(self._patience())
@@ -197,18 +200,18 @@ class ImageExporter:
         self._raise_late()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until every frame handed over so far has its file or its failure.
+        """Wait until every frame so far is written, skipped or failed.
 
         Parameters
         ----------
         timeout : float, optional
-            At most so long [s]; without it, as long as it takes. Ctrl-C ends the
-            waiting, not the export.
+            The longest time to wait; by default without a limit [s]. Ctrl-C ends the
+            wait, but not the export.
 
         Returns
         -------
         bool
-            Whether all is done.
+            False if the time ran out.
         """
         patience = Patience.of(timeout, self._say)
         if not self._mailbox.drain(patience) or not self._pipeline.wait(patience):
@@ -219,10 +222,10 @@ class ImageExporter:
         return done
 
     def close(self) -> None:
-        """Finish what has been handed over, end runs that never stopped, free threads.
+        """Finish all frames, end runs without a stop document, and free the threads.
 
-        A document that comes later starts anew. Where nothing is done any more for
-        `stop_timeout`, as on a disk that does not answer, this says so and returns.
+        If no frame is finished for `stop_timeout`, for example because a disk hangs,
+        `close` logs an error and returns. The exporter can be used again afterwards.
         """
         self._close(self._patience())
         self._raise_late()
@@ -233,7 +236,7 @@ class ImageExporter:
             logger.error("%s: closed all the same", self._pipeline.left())
 
     def _patience(self) -> Patience:
-        """Wait as long as anything is done."""
+        """Return a limit that ends a wait without progress."""
         patience = self._pipeline.patience()
         return replace(patience, progress=self._progress, say=self._say)
 
@@ -243,7 +246,7 @@ class ImageExporter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
-        elif issubclass(kind, Exception):  # it is not to be hidden by another
+        elif issubclass(kind, Exception):  # must not be hidden by another exception
             self._close(self._patience())
         else:  # Ctrl-C
             self._close(Patience.of(GRACE))
@@ -263,7 +266,7 @@ class ImageExporter:
             self._fail(name, doc, error)
 
     def _fail(self, name: str, doc: object, error: BaseException) -> None:
-        """Record what went wrong with a whole document."""
+        """Record the failure of a whole document."""
         if not isinstance(error, SourceError):
             logger.error("%s document failed", name, exc_info=error)
             error = SourceError(f"this {name} document was not exported: {error!r}")
@@ -271,7 +274,7 @@ class ImageExporter:
         self._pipeline.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Raise what the run is to be ended with, once."""
+        """Raise the error that ends a run, once."""
         run = str(doc["uid"] if name == "start" else doc["run_start"])
         if name == "start":
             self._untold.add(run)
@@ -285,14 +288,14 @@ class ImageExporter:
             self._raise_of(run)
 
     def _raise_of(self, run: str) -> None:
-        """Raise the first failure of a run; the end of one that waits is told later."""
+        """Raise the first failure of a run; ask again later if frames are pending."""
         report = self._pipeline.report(run)
         if not report.planned or report.failed or self.settings.dry_run:
             self._untold.discard(run)
         raise_first(report)
 
     def _raise_late(self, *, ended_only: bool = False) -> None:
-        """Raise what has failed since its run's end, because its file never came."""
+        """Raise failures after the end of a run, such as files that never arrived."""
         for run in sorted(self._untold):
             if not (ended_only and self._pipeline.is_open(run)):
                 self._raise_of(run)
@@ -310,9 +313,9 @@ def _progress(mailbox: Pool, pipeline: Pipeline) -> object:
 
 
 def _let_go(mailbox: Pool, pipeline: Pipeline) -> None:
-    """Finish, but wait for no full disk: nobody is there any more to make room.
+    """Finish pending frames when the exporter is deleted or Python exits.
 
-    Nor for ever: an interpreter is to end, whatever hangs.
+    Do not wait for a full disk, and give up after `LAST_WAIT` without progress.
     """
     pipeline.stop_waiting()
     patience = pipeline.patience()
@@ -322,7 +325,7 @@ def _let_go(mailbox: Pool, pipeline: Pipeline) -> None:
 
 
 def _close(mailbox: Pool, pipeline: Pipeline, patience: Patience) -> bool:
-    """Close in the exporter's own thread: what hangs there can be left alone."""
+    """Close in the exporter's own thread, so that a disk that hangs blocks only it."""
     if mailbox.is_here:
         pipeline.close()
     else:

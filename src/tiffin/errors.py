@@ -12,7 +12,7 @@
     ├── DtypeError (TypeError)            the pixels do not fit the dtype
     ├── CollisionError (ValueError)       several frames have the same name
     ├── ExistsError (FileExistsError)     the file exists already
-    ├── SupersededError                   the point was taken again later: it is skipped
+    ├── SupersededError                   the point was taken again: it is skipped
     ├── SourceError (ValueError)          the source can't be read as documents
     ├── ReadError (OSError)               the pixels can't be read
     │   ├── NotYetError                   the file is not there or not complete yet
@@ -162,7 +162,7 @@ class ExistsError(TiffinError, FileExistsError):
 
 
 class SupersededError(TiffinError):
-    """The point was taken again. Only the later image is exported."""
+    """The point was taken again. Only one of the takes is exported."""
 
     skip = True
 

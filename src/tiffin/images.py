@@ -1,4 +1,4 @@
-"""The images of a run as arrays, without any file."""
+"""Read the images of a run as arrays."""
 
 from __future__ import annotations
 
@@ -46,44 +46,45 @@ def get_images(
     Parameters
     ----------
     header : object
-        Whatever `export` takes as its source.
+        Any source that `export` takes.
     field : str
-        Which field.
+        The field to read.
     stream : str or None
-        Which stream; None means all.
+        The stream to read; None means all streams.
     dtype : dtype-like, optional
-        Of images that come as lists without a dtype.
+        The dtype of images that are lists without a dtype.
     colour : bool
-        Whether these are colour images, with 3 or 4 samples a pixel.
+        Whether the images are colour images, with 3 or 4 samples per pixel.
     axes : str or sequence of str, optional
-        The names of an array's last axes, such as ``"yxc"``, ``"cyx"`` or ``"tyx"``;
-        see `export`.
+        The names of the last axes of an array, such as ``"yxc"``, ``"cyx"`` or
+        ``"tyx"``; see `export`.
     root_map : mapping of str to str, optional
-        Recorded beginning of paths → beginning here, for files of another mount.
+        For files that have moved: recorded prefix of a path → prefix on this machine.
     allow_external : list of path, optional
-        Folders in which raw files may lie that an HDF5 file takes its pixels from
-        (external raw storage). It is refused elsewhere, and without this setting.
+        Folders of raw files that HDF5 files may refer to (external raw storage). By
+        default none.
     handlers : mapping of str to class, optional
-        Handlers for Resource documents, by spec; they go before registered ones.
+        Handlers for Resource documents, by spec. They override registered ones.
     repeats : {"last", "first", "all"}
-        Which take of a point, where a paused plan took it again.
+        Which take to read if a paused plan took a point again.
     via : {"auto", "http", "files"}
-        How a Tiled run's external images are read.
+        How to read the external images of a Tiled run; see `export`.
     timeout : float
-        How long each reply of a Tiled server may take, whole [s].
+        The time limit for each reply of a Tiled server [s].
 
     Returns
     -------
     ImageSequence
-        One array an event, shape (rows, columns) or (images, rows, columns) [counts],
-        with samples as a last axis if of colour, each read when it is asked for.
+        One array for each event, with shape (rows, columns) or (images, rows, columns)
+        [counts]; colour images have their samples as the last axis. Each array is read
+        when it is accessed.
 
     Raises
     ------
     SettingsError
         If `field` is not the name of one field.
     FieldError
-        If the run has no such images; it lists those that it has.
+        If the run has no images in `field`. The message lists the fields with images.
 
     Examples
     --------
@@ -131,13 +132,13 @@ def _events(
     assembler: Assembler,
     repeats: Repeats,
 ) -> list[Pixels | Exception]:
-    """Return what each event holds: its pixels, or why there are none."""
+    """Return the pixels of each event, or an error if it has none."""
     events: dict[Hashable, Pixels | Exception] = {}
     problem = None
     frames = (f for name, doc in source for f in assembler(name, doc))
     for frame in chain(frames, assembler.finish()):
         if frame.problem is not None and frame.seq_num is None:
-            # Raised behind the last document: some stores can't be left before.
+            # Raised after the last document: some stores must be read to the end.
             problem = problem or frame.problem
         told = frame.pixels or frame.problem
         if told is not None:
@@ -151,17 +152,17 @@ def _events(
 
 
 class ImageSequence(Sequence[np.ndarray]):
-    """Arrays of images, one an event, read when asked for.
+    """A sequence of image arrays, one for each event, read when they are accessed.
 
-    The files that it reads are closed by `close`, at the end of a ``with`` block, or
-    when nobody has it any more. What is read later opens them again.
+    `close`, the end of a ``with`` block, or garbage collection closes the files. A
+    later access opens them again.
 
     Parameters
     ----------
     events : list
-        Of `Pixels`, or of the exception that says why there are none.
+        For each event, its `Pixels` or an exception.
     close : callable, optional
-        Closes what they are read from.
+        Closes the files.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class ImageSequence(Sequence[np.ndarray]):
             weakref.finalize(self, close)
 
     def close(self) -> None:
-        """Close the files that are open."""
+        """Close the open files."""
         if self._parent is not None:
             self._parent.close()
         elif self._close is not None:
@@ -195,16 +196,16 @@ class ImageSequence(Sequence[np.ndarray]):
     def __getitem__(self, key: slice) -> ImageSequence: ...
 
     def __getitem__(self, key: int | slice) -> np.ndarray | ImageSequence:
-        """Read the images of one event, into an array of one's own; or choose some.
+        """Return the images of an event as a new array, or a slice of the sequence.
 
         Raises
         ------
         ReadError
-            If they can't be read.
+            If the images can't be read.
         """
         if isinstance(key, slice):
             chosen = ImageSequence(self._events[key])
-            chosen._parent = self  # its files stay open as long
+            chosen._parent = self  # keeps the files open
             return chosen
         event = self._events[key]
         if isinstance(event, Exception):
@@ -216,7 +217,7 @@ class ImageSequence(Sequence[np.ndarray]):
         except Exception as error:
             message = f"image {key} can't be read: {type(error).__name__}: {error}"
             raise ReadError(message) from error
-        place(array.shape, hints)  # what has no rows and columns is no image
+        place(array.shape, hints)  # raises if the array has no rows and columns
         return array
 
     def __iter__(self) -> Iterator[np.ndarray]:

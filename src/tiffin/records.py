@@ -1,7 +1,7 @@
-"""What became of each frame.
+"""The results of an export.
 
-A `Record` says of one frame whether it was written, skipped, failed or is planned. A
-`Report` has the records of all frames that were seen, in frame order.
+A `Record` says whether one frame was written, skipped, failed or planned. A `Report`
+has the records of all frames, in frame order.
 """
 
 from __future__ import annotations
@@ -34,30 +34,32 @@ class Shaped(Protocol):
 
 
 class Record(NamedTuple):
-    """What became of one frame.
+    """The result for one frame.
 
     Attributes
     ----------
     id : FrameId
-        Which frame; `run`, `stream`, `field`, `seq_num` and `i` are its parts.
+        Which frame: its `run`, `stream`, `field`, `seq_num` and `i`, which are also
+        attributes of the record.
     status : {"written", "skipped", "failed", "planned"}
     file : str or None
-        The absolute path as text; `path` is the same as a `pathlib.Path`. None where no
-        name could be made.
+        The absolute path as a string; `path` is the same as a `pathlib.Path`. None if
+        the frame has no name.
     number : int or None
-        The running number of the frame inside its run, stream and field, from 0.
+        The running number of the frame in its run, stream and field, from 0.
     shape : tuple of int or None
-        (rows, columns) of the frame as written; as announced where it was not read.
+        (rows, columns) of the frame as written. If it was not read, the shape in the
+        descriptor.
     dtype : numpy.dtype or None
-        As written; as announced where the frame was not read.
+        The dtype as written. If the frame was not read, the dtype in the descriptor.
     error : Exception or None
-        Why it failed or was skipped; ``str(error)`` is the reason in a sentence.
+        Why the frame failed or was skipped; ``str(error)`` is the reason in a sentence.
     event : str or None
-        The uid of the event document, where there is one.
+        The uid of the event document, if there is one.
     kind : {"light", "dark", "sub"} or None
-        What the image is, where a dark is subtracted.
+        What the image shows, if a dark is subtracted.
     clipped : int
-        Pixels whose value the corrections could not keep, and replaced as asked.
+        The number of pixels that corrections clipped or replaced.
     """
 
     id: FrameId
@@ -91,7 +93,8 @@ class Record(NamedTuple):
         file : str, optional
         error : Exception, optional
         image : array, optional
-            As written. Without it, shape and dtype are the announced ones.
+            The image as written; by default, shape and dtype are those in the
+            descriptor.
         clipped : int
         """
         if image is None:
@@ -115,7 +118,7 @@ class Record(NamedTuple):
 
     @property
     def path(self) -> Path | None:
-        """The absolute path; None where no name could be made."""
+        """The absolute path; None if the frame has no name."""
         return None if self.file is None else Path(self.file)
 
     @property
@@ -140,12 +143,12 @@ class Record(NamedTuple):
 
     @property
     def i(self) -> int | None:
-        """The index of the frame inside its event, from 0."""
+        """The index of the frame in its event, from 0."""
         return self.id.i
 
 
 class Totals(NamedTuple):
-    """How many frames there were of each status, and how many pixels were replaced."""
+    """The number of frames of each status, and of clipped pixels."""
 
     written: int = 0
     skipped: int = 0
@@ -161,7 +164,7 @@ class Totals(NamedTuple):
         return cls(clipped=sum(record.clipped for record in some), **dict(counts))
 
     def plus(self, other: Totals) -> Totals:
-        """Add others."""
+        """Return the sum of both."""
         return Totals(*map(sum, zip(self, other, strict=True)))
 
 
@@ -172,17 +175,17 @@ class Report:
     ----------
     records : iterable of Record
     waits : int
-        How often the export had to wait because the memory budget was used up.
+        How often the export waited because the memory limit was reached.
     dry_run : bool
-        Whether nothing was to be written, so that what is planned stays planned.
+        Whether nothing is written, so that frames stay planned.
     totals : Totals, optional
-        Counts of frames whose records are gone: an exporter keeps the records of its
-        newest runs only (`keep_reports`).
+        Counts of frames without records: an exporter keeps the records of its newest
+        runs only (`keep_reports`).
 
     Attributes
     ----------
     records : tuple of Record
-        One a frame, in frame order.
+        One for each frame, in frame order.
     waits : int
     dry_run : bool
 
@@ -211,27 +214,27 @@ class Report:
 
     @property
     def written(self) -> tuple[Record, ...]:
-        """The records of the frames that are on disk because of this export."""
+        """The records of the frames that this export wrote."""
         return self._with("written")
 
     @property
     def skipped(self) -> tuple[Record, ...]:
-        """The records of the frames left alone: there already, or nothing in them."""
+        """The records of skipped frames: the file exists, or there is no image."""
         return self._with("skipped")
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """The records of the frames that could not be exported, each with its error."""
+        """The records of the frames that failed, each with its error."""
         return self._with("failed")
 
     @property
     def planned(self) -> tuple[Record, ...]:
-        """The records of a dry run, or of frames that are still under way."""
+        """The records of a dry run, or of unfinished frames."""
         return self._with("planned")
 
     @property
     def ok(self) -> bool:
-        """Whether something was seen, nothing failed, and nothing is under way."""
+        """Whether there was at least one frame, none failed, and all are finished."""
         counts = self.counts()
         if counts.get("failed") or (counts.get("planned") and not self.dry_run):
             return False
@@ -239,17 +242,17 @@ class Report:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every frame that counts has its record here."""
+        """Whether the report still has the records of all frames."""
         return self._totals is None
 
     @property
     def clipped(self) -> int:
-        """How many pixels were replaced, because their value could not be kept."""
+        """The number of pixels that corrections clipped or replaced."""
         before = 0 if self._totals is None else self._totals.clipped
         return before + sum(record.clipped for record in self.records)
 
     def counts(self) -> Mapping[str, int]:
-        """How many frames there are of each status."""
+        """Return the number of frames of each status."""
         counts: Counter[str] = Counter(record.status for record in self.records)
         if self._totals is not None:
             before = self._totals._asdict()
@@ -292,16 +295,16 @@ class Report:
 
 
 class Reports(Mapping[str, Report]):
-    """Run uid → `Report`, each made when it is asked for.
+    """Reports by run uid, each created when it is accessed.
 
     Parameters
     ----------
     runs : callable
-        Gives the uids.
+        Returns the uids.
     report : callable
-        Gives the report of a uid.
+        Returns the report of a uid.
     knows : callable
-        Tells whether there is a report of a uid.
+        Returns whether there is a report of a uid.
     """
 
     def __init__(

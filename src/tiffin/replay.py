@@ -1,4 +1,4 @@
-"""Export afterwards: in one call, or through a callback."""
+"""Export stored runs: in one call, or through a callback."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def export(
 ) -> Report:
     """Export the images of runs as TIFF files.
 
-    Every name is made, and checked against the others and the disk, before the first
-    pixel is read.
+    All names are made, and checked against each other and the disk, before any pixel is
+    read.
 
     Parameters
     ----------
     source : object
-        A databroker header, a Tiled run (``client[uid]``), a list of those, a path to a
-        file of documents (``.jsonl``, ``.json`` or ``.msgpack``, or ``.gz`` of one) or
-        to a folder of such files, or an iterable of (name, document). A generator's
-        documents are kept in memory.
+        A databroker header, a Tiled run (``client[uid]``), a list of these, the path of
+        a file of documents (``.jsonl``, ``.json`` or ``.msgpack``, also gzipped) or of
+        a folder of such files, or an iterable of (name, document). Documents of a
+        generator are kept in memory.
     template : str or Template
         The file names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
     via : {"auto", "http", "files"}
-        How a Tiled run's external images are read: from their files where these can be
-        read here, always through the server, or from the files alone.
+        How to read the external images of a Tiled run: from their files if possible,
+        always through the server, or always from the files.
     timeout : float
-        How long a whole reply of a Tiled server may take [s].
+        The time limit for each reply of a Tiled server [s].
     progress : callable, optional
-        Called with (frames finished, frames known), from any thread.
+        A function of (frames finished, frames known). Any thread may call it.
     **settings
         See `tiffin.settings`.
 
@@ -59,7 +59,8 @@ def export(
     Raises
     ------
     TiffinError
-        See ``on_error``; with a ``.report`` of what has been done.
+        If a setting is wrong; or, with ``on_error="raise"``, if a frame fails. In that
+        case, its ``.report`` lists all frames.
 
     Examples
     --------
@@ -90,29 +91,29 @@ def process(
     *,
     timeout: float = TIMEOUT,
 ) -> dict[str, Report] | None:
-    """Feed the documents of runs to a callback.
+    """Pass the documents of runs to a callback.
 
     Parameters
     ----------
     headers : object
-        Whatever `export` takes as its source.
+        Any source that `export` takes.
     exporter : callable
-        Called with (name, document): an exporter of tiffin's, or any callback made for
-        a RunEngine. Nothing is filled for the latter. The files of a Tiled run are
-        looked for with the `root_map` of an `ImageExporter`.
+        An exporter of tiffin, or any other callback for a RunEngine, called with (name,
+        document). Events are not filled for other callbacks. The `root_map` of an
+        `ImageExporter` is used to find the files of a Tiled run.
     timeout : float
-        How long a whole reply of a Tiled server may take [s].
+        The time limit for each reply of a Tiled server [s].
 
     Returns
     -------
     dict or None
-        Run uid → `Report`, from an exporter of tiffin's.
+        The reports by run uid; None for other callbacks.
 
     Raises
     ------
     SourceError
-        If the source can't be read, or breaks off; then what came before is exported,
-        and stands in the exporter's reports.
+        If the source can't be read or breaks off. The documents before the break are
+        exported, and are in the exporter's reports.
 
     Examples
     --------
@@ -131,14 +132,14 @@ def process(
     if callable(prepare):
         prepare(getattr(source, "parts", (source,)))
     finish = getattr(exporter, "finish", None)
-    runs = [""]  # what belongs to no run that is known
+    runs = [""]  # failures that belong to no known run
     try:
         with Interrupts() as interrupts:
             for name, doc in interrupts.between(source):
                 if name == "start":
                     runs.append(str(doc.get("uid")))
                 exporter(name, doc)
-    except SourceError:  # it breaks off: what came before is exported
+    except SourceError:  # the source breaks off: finish the documents before it
         if callable(finish):
             finish()
         raise

@@ -1,4 +1,4 @@
-"""Look at exported files again: they are there, whole, and what the run gives."""
+"""Verify exported files against their manifests, or against the run."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ State = Literal[
 ]
 
 WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable", "refused")
-"""What no exported file, and no line of a manifest, should be."""
+"""The states that make a verification fail."""
 
 
 MOST = 10
-"""So many findings are told in one message."""
+"""How many findings one error message shows."""
 
 LONGEST_REASON = 2000
-"""More characters of what a manifest says of a failure are not shown."""
+"""How many characters of an error in a manifest are shown."""
 
 LONGEST = 2**16
-"""Settings of more characters are not taken from a manifest."""
+"""The longest text that is accepted as a setting from a manifest [characters]."""
 
 TOLD: dict[str, tuple[type, ...]] = {
     "template": (str,),
@@ -56,24 +56,24 @@ TOLD: dict[str, tuple[type, ...]] = {
     "frames": (str, type(None)),
     "repeats": (str, type(None)),
 }
-"""The settings in a manifest that an export is named again with, and their types."""
+"""The settings that `compare` takes from a manifest, with their types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one file was found to be.
+    """The result for one file.
 
     Attributes
     ----------
     path : pathlib.Path
-        Absolute.
+        The absolute path.
     state : str
-        ``"whole"``: listed, and as it was written. ``"missing"``, ``"damaged"``,
-        ``"unreadable"``: listed, and not as it was; or a manifest that can't be read.
-        ``"refused"``: a manifest with a line that can't be right, which `reason` tells
-        with its number. ``"foreign"``: no manifest lists it. ``"leftover"``: begun by
-        an export that died.
+        ``"whole"``: listed in a manifest and intact. ``"missing"``, ``"damaged"``:
+        listed, but not intact. ``"unreadable"``: a file or manifest that can't be read.
+        ``"refused"``: a manifest has an invalid line. ``"foreign"``: in no manifest.
+        ``"leftover"``: a temporary file of an export that was killed.
     reason : str
+        What is wrong; for an invalid line, with its number.
     """
 
     path: Path
@@ -83,14 +83,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a folder of exported files was found to be.
+    """The result for a folder of exported files.
 
     Attributes
     ----------
     findings : tuple of Finding
-        Listed files in the order of the manifests, then the others.
+        The files in the manifests, in their order, and then all others.
     failed : tuple of str
-        What the manifests say was not exported, unless it was later.
+        The frames that failed, according to the manifests, and were not exported later.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -98,12 +98,12 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether something is listed, and all of it is whole."""
+        """Whether at least one file is listed, and all listed files are intact."""
         listed = [f for f in self.findings if f.state not in ("foreign", "leftover")]
         return bool(listed) and all(finding.state == "whole" for finding in listed)
 
     def of(self, *states: State) -> tuple[Finding, ...]:
-        """Return the findings of some states."""
+        """Return the findings with one of these states."""
         return tuple(f for f in self.findings if f.state in states)
 
     def __str__(self) -> str:
@@ -118,18 +118,17 @@ class Verification:
 def verify(
     folder: str | os.PathLike[str], *, follow_links: bool = False
 ) -> Verification:
-    """Check every file that the manifests of a folder list.
+    """Verify every file in the manifests of a folder.
 
-    Each must be there, have its size, and its checksum, which stands for its pixels and
-    everything else in it. What no manifest lists is told as well. Only regular files
-    below the folder are read, whatever a manifest says.
+    Each file must exist and have the size and checksum in the manifest. Files that are
+    in no manifest are reported too. Only regular files below the folder are read.
 
     Parameters
     ----------
     folder : path
-        The root of an export: it holds ``.tiffin``.
+        The root folder of an export, which contains ``.tiffin``.
     follow_links : bool
-        Whether files, and folders below this one, may be links.
+        Whether files and subfolders may be links.
 
     Returns
     -------
@@ -138,7 +137,7 @@ def verify(
     Raises
     ------
     SourceError
-        If there is no manifest.
+        If the folder has no manifest.
 
     Examples
     --------
@@ -174,19 +173,18 @@ def verify(
 def compare(
     folder: str | os.PathLike[str], source: Any, *, follow_links: bool = False
 ) -> Report:
-    """Compare exported files with the run itself, byte for byte.
+    """Compare exported files with the run, byte for byte.
 
-    The run is read and named again with the settings that the manifest tells, and
-    nothing is written.
+    The run is exported again with the settings in the manifest, without writing files.
 
     Parameters
     ----------
     folder : path
-        The root of the export.
+        The root folder of the export.
     source : object
-        Whatever `export` takes.
+        Any source that `export` takes.
     follow_links : bool
-        Whether files, and folders below this one, may be links.
+        Whether files and subfolders may be links.
 
     Returns
     -------
@@ -231,22 +229,21 @@ def compare(
 def checksums(
     folder: str | os.PathLike[str], *, follow_links: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Return (SHA-256, path relative to the folder) of every listed file that is whole.
+    """Yield (SHA-256, path relative to the folder) for every intact file.
 
     Parameters
     ----------
     folder : path
-        The root of an export.
+        The root folder of an export.
     follow_links : bool
-        Whether files, and folders below this one, may be links.
+        Whether files and subfolders may be links.
 
     Raises
     ------
     SourceError
-        If there is no manifest.
+        If the folder has no manifest.
     VerifyError
-        At the end, if a file is no longer what was exported, for its sum would vouch
-        for damage; or if a manifest has a line that can't be right.
+        At the end, if a file is not intact or a manifest has an invalid line.
     """
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
@@ -281,7 +278,7 @@ def _manifests(root: Path) -> list[Path]:
 
 
 def _read(path: Path, findings: list[Finding]) -> ManifestFile:
-    """Read a manifest, and tell of what can't be read of it."""
+    """Read a manifest, and add findings for what can't be read."""
     try:
         manifest = read_manifest(path)
     except OSError as error:
@@ -295,7 +292,7 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
 
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
-    """Return the settings that the manifests tell, if it is one set, and checked."""
+    """Return the settings in the manifests, which must be valid and all the same."""
     told = [
         _settings_in(root, settings)
         for path in _manifests(root)
@@ -311,7 +308,7 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
 
 
 def _settings_in(root: Path, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take the settings that are used again, and refuse those of other types."""
+    """Return the settings that `compare` uses; refuse values of other types."""
     for key, kinds in TOLD.items():
         value = told.get(key)
         known = key != "dtype" or value in (None, *WRITABLE)

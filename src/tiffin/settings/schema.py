@@ -46,8 +46,7 @@ class Settings(BaseModel):
     """File names, such as ``'{start.scan_id}_{event.seq_num:03d}.tif'``."""
 
     directory: Annotated[Path, Option(short="-d")] = None  # type: ignore[assignment]
-    """The folder that the names are relative to; by default the leading folders that
-    the template names."""
+    """The root folder of the names; by default the leading folders of the template."""
 
     fields: Annotated[types.Names, RESUME, Option("field", "-f", kind=list[str])] = None
     """The fields to export; by default all images."""
@@ -63,13 +62,13 @@ class Settings(BaseModel):
     lists and that are intact, and writes those that are missing or damaged."""
 
     dry_run: Annotated[types.Flag, Option(short="-n")] = False
-    """Make names only: read no pixel, write nothing."""
+    """Make names only: read no pixels and write no files."""
 
     on_error: types.OnError = "raise"
-    """``raise``: wrong names and fields raise before any file is written, anything else
-    raises when all that can be written has been. ``report``: only wrong arguments
-    raise; failures are in the report and are logged once a run and cause. Live the
-    default is ``report``, because an exception would abort the plan."""
+    """``raise``: wrong names and fields raise before any file is written; other errors
+    raise at the end, when all other files are written. ``report``: only wrong
+    arguments raise; failures are in the report and the log. The live default is
+    ``report``, because an exception aborts the plan."""
 
     dtype: Annotated[types.Dtype, RESUME, Option()] = None
     """Convert to this dtype; a frame with a value that it can't hold fails."""
@@ -79,18 +78,17 @@ class Settings(BaseModel):
     the order in which they act."""
 
     save: Annotated[types.Kinds, Option(metavar="KINDS", kind=list[str])] = ("sub",)
-    """Which images are written where a dark is subtracted: the subtracted one
-    (``sub``), ``light``, ``dark``; ``{kind}`` in the template keeps their names
-    apart."""
+    """Which images to write if a dark is subtracted: the difference (``sub``),
+    ``light``, ``dark``. ``{kind}`` in the template gives them different names."""
 
     catalog: Annotated[Any, Option(metavar="SOURCE")] = None
-    """Where corrections find other runs, such as that of a dark: a catalogue
-    (``catalog[uid]``), a file or a list of documents. By default the source itself."""
+    """Where corrections look up other runs, such as dark runs: a catalogue
+    (``catalog[uid]``), or a file or list of documents. By default the source."""
 
     frames: Annotated[types.Frames, Option(metavar="SLICE")] = None
-    """The frames of each run, stream and field to export, by the number of ``{frame}``
-    from 0: ``::10`` is every tenth, ``100:200`` the hundred from number 100. Others are
-    not read, and not in the report."""
+    """The frames of each run, stream and field to export, by the number in ``{frame}``
+    from 0: ``::10`` is every tenth, ``100:200`` a hundred from number 100. Other
+    frames are not read and not in the report."""
 
     first: Annotated[types.First, RESUME, Option()] = 0
     """The first number of ``{frame}`` and ``{i}``."""
@@ -101,53 +99,52 @@ class Settings(BaseModel):
     ``{frame}`` or ``{event.uid}``."""
 
     workers: Annotated[types.Workers, Option()] = None  # type: ignore[assignment]
-    """How many threads read, correct and write; by default one for each core, at most
-    4."""
+    """The number of threads that read, correct and write; by default one for each core,
+    at most 4."""
 
     memory: Annotated[types.Memory, Option(metavar="MB")] = None  # type: ignore[assignment]
-    """How much memory waiting images may take; by default 1 GiB or a quarter of what is
-    free, whichever is less [bytes; in the shell MB]."""
+    """The memory limit for images that wait to be written; by default 1 GiB or a
+    quarter of the free memory, whichever is less [bytes; in the shell MB]."""
 
     colour: Annotated[types.SomeNames, RESUME, Option(kind=list[str])] = ()
-    """Fields of colour images, which have 3 or 4 samples a pixel."""
+    """Fields with colour images, which have 3 or 4 samples per pixel."""
 
     axes: Annotated[
         Any,
         RESUME,
         Option(metavar="[FIELD=]NAMES", kind=list[str]),
     ] = None
-    """The names of an array's last axes, where its shape alone does not show rows and
+    """The names of an array's last axes, if its shape does not show which are rows and
     columns: ``yxc``, ``cyx``, ``tyx``, or a mapping of fields to such names. ``y`` is
     rows, ``x`` columns, ``c`` samples of a colour; any other axis counts images."""
 
     root_map: Annotated[Any, Option(metavar="OLD=NEW", kind=dict[str, str])] = None
-    """Where files recorded on another mount are on this machine: recorded beginning of
-    a path → beginning here."""
+    """For files that have moved: recorded prefix of a path → prefix on this machine."""
 
     allow_external: Annotated[Any, Option(metavar="FOLDER", kind=list[Path])] = ()
-    """Folders that may hold raw files from which an HDF5 file takes its pixels
-    (external raw storage). Elsewhere these are refused."""
+    """Folders of raw files that HDF5 files may refer to (external raw storage). By
+    default none."""
 
     handlers: Any = None
-    """Handlers for Resource documents, by spec: classes as databroker takes them. They
-    take precedence over those that packages register."""
+    """Handlers for Resource documents, by spec, as in databroker. They override
+    registered ones."""
 
     timezone: Annotated[str | None, RESUME, Option()] = None
-    """The IANA name of the time zone of times in names, such as ``Europe/Zurich``; by
-    default the machine's own."""
+    """The time zone of times in names, an IANA name such as ``Europe/Zurich``; by
+    default the local zone."""
 
     name_policy: Annotated[types.NamePolicy | None, RESUME, Option("names")] = None
-    """Which characters of values may appear in a name: ``portable``, those that Linux,
-    macOS and Windows take (the default), or ``strict``, ASCII letters, digits and
-    ``-_.=+`` only."""
+    """Which characters of values may appear in names: ``portable``, those allowed on
+    Linux, macOS and Windows (the default), or ``strict``, only ASCII letters, digits
+    and ``-_.=+``."""
 
     replacements: Annotated[
         Any, RESUME, Option("replace", metavar="OLD=NEW", kind=dict[str, str])
     ] = None
-    """What to replace in the values of names, such as ``{'.': ','}``."""
+    """Text to replace in values before they go into names, such as ``{'.': ','}``."""
 
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
-    """The compression of the pixels. Every reader takes zlib and LZW, few take zstd."""
+    """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 
     level: Annotated[int | None, Field(strict=True), Option()] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
@@ -156,41 +153,40 @@ class Settings(BaseModel):
     """The checksum of each file in the manifest."""
 
     fsync: Annotated[types.Fsync, Option()] = "none"
-    """What is forced to the disk before it counts as written: nothing, each ``file``,
-    or all files of a ``run`` at its end."""
+    """When to force files to the disk: never, after each ``file``, or at the end of
+    each ``run``."""
 
     mode: Annotated[types.Mode, Option(kind=str)] = None
-    """The permissions of files and manifests, such as ``0o640``; by default what the
-    umask leaves."""
+    """The permissions of files and manifests, such as ``0o640``; by default those of
+    the umask."""
 
     directory_mode: Annotated[types.Mode, Option(kind=str)] = None
     """The permissions of new folders, such as ``0o2770``. By default they follow from
     ``mode``: whoever can read the files can enter their folder."""
 
     follow_links: Annotated[types.Flag, Option()] = False
-    """Enter folders below the directory that are links. By default they are refused,
-    because a link leads files elsewhere. The directory itself may be a link, a manifest
-    never."""
+    """Allow folders below the directory that are links. By default they are refused.
+    The directory itself may always be a link, a manifest never."""
 
     file_time: Annotated[types.FileTime, Option()] = "written"
-    """The modification time of files: when they were ``written``, or when their
-    ``event`` was taken."""
+    """The modification time of files: the time of writing, or of the ``event``."""
 
     on_full: Annotated[types.OnFull, Option()] = "stop"
-    """When the disk is full: fail the remaining frames, or wait for room."""
+    """If the disk is full: fail the remaining frames (``stop``), or ``wait`` for
+    space."""
 
     asset_timeout: Annotated[types.Seconds, LIVE] = 0
-    """Live: how long to look for a file that is not there yet, in the background, after
-    the end of its run [s]."""
+    """Live: how long to retry late files in the background after the end of a run
+    [s]."""
 
     stop_timeout: Annotated[types.Seconds | None, LIVE] = None
-    """Live: how long a stop document may wait for the run's files, and an event for
-    memory. Then the plan continues, and so does the export, in the background; ``wait``
-    waits for it. None: no limit [s]."""
+    """Live: how long a stop document waits for the run's files, and an event for
+    memory. Then the plan continues, and the export continues in the background. None
+    means no limit [s]."""
 
     keep_reports: Annotated[types.Count | None, LIVE] = None
-    """Live: how many reports of ended runs keep their records; older reports have only
-    counts. None: all."""
+    """Live: how many finished runs keep their records; older runs have only counts.
+    None means all."""
 
     compare: Annotated[types.Flag, INTERNAL] = False
     """Write nothing; compare each file with what would be written."""

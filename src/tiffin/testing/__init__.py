@@ -1,4 +1,4 @@
-"""Help for tests of whatever uses tiffin: documents of runs, made by hand."""
+"""Create the documents of small runs, for tests of code that uses tiffin."""
 
 from tiffin.testing.documents import run_of
 

@@ -20,18 +20,19 @@ def run_of(
     dtype_numpy: bool = True,
     **metadata: Any,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Compose the documents of a run with one stream.
+    """Return the documents of a run with one stream.
 
     Parameters
     ----------
     data : mapping
-        Field → its values, one an event. An array of shape (events, rows, columns)
-        is a sequence of images.
+        Field → values, one for each event. An array of shape (events, rows, columns) is
+        a sequence of images.
     stream : str
+        The name of the stream.
     dtype_numpy : bool
-        Whether the descriptor declares the arrays' dtypes.
+        Whether the descriptor declares the dtypes of arrays.
     **metadata
-        Into the start document.
+        Keys and values of the start document.
 
     Returns
     -------
