@@ -51,12 +51,11 @@ from tiffin.frames import Frame, FrameId
 from tiffin.records import Record
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
-from tiffin.writers import Written, publish, write_buffers
+from tiffin.writers import publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tiffin.array_images import Encoded
     from tiffin.corrections import Correction
     from tiffin.engine import Place
     from tiffin.export import PageGroup
@@ -181,7 +180,7 @@ class LiveTiffExporter:
         self._open_runs = OpenRuns()
         self._ledger = Ledger(dry_run=dryrun, keep=KEEP_REPORTS)
         self._namer = Namer(settings, self._ledger)
-        self._publisher = _HookPublisher(settings, self._ledger, self._call_save_image)
+        self._publisher = Publisher(settings, self._ledger, self._call_save_image)
         self._worker = Worker(
             settings,
             self._namer,
@@ -190,9 +189,8 @@ class LiveTiffExporter:
             self._corrections,
             self._publisher,
         )
-        # The documents that the hooks have passed on, by uid.
-        self._starts: dict[str, Mapping[str, Any]] = {}
-        self._descriptors: dict[str, Mapping[str, Any]] = {}
+        # Start documents and descriptors that the hooks have passed on, by uid.
+        self._documents: dict[str, Mapping[str, Any]] = {}
         # Of the present event: its frame and the hints of its array, the places of its
         # records, the files of its earlier takes, and how its image was corrected.
         self._frame: Frame | None = None
@@ -267,16 +265,16 @@ class LiveTiffExporter:
 
     def start(self, doc: dict[str, Any]) -> None:
         """Begin a run. Its files are named by this document."""
-        if not self._starts:  # else a run in a run: both have their names
+        if len(self._open_runs) < 2:  # else a run in a run: both have their names
             self.filenames = []
-        self._starts[doc["uid"]] = doc
+        self._documents[doc["uid"]] = doc
         error = self._namer.checks.check_start(doc)
         if error is not None:
             self._raise(error, str(doc["uid"]))
 
     def descriptor(self, doc: dict[str, Any]) -> None:
         """Begin a stream. Its files are named by this document."""
-        self._descriptors[doc["uid"]] = doc
+        self._documents[doc["uid"]] = doc
 
     def event(self, doc: dict[str, Any]) -> None:
         """Export what is in the field: one image, or a stack of them.
@@ -301,7 +299,6 @@ class LiveTiffExporter:
 
     def stop(self, doc: dict[str, Any]) -> None:
         """End a run. The filenames stay."""
-        self._starts.pop(doc["run_start"], None)
 
     def _save_image(self, image: np.ndarray, filename: str) -> None:
         """Write one image, unless this is a dry run.
@@ -354,11 +351,10 @@ class LiveTiffExporter:
 
     def _end_run(self, run: str) -> None:
         """Forget a run, except for its report."""
-        self._starts.pop(run, None)
-        self._descriptors = {
+        self._documents = {
             uid: doc
-            for uid, doc in self._descriptors.items()
-            if doc.get("run_start") != run
+            for uid, doc in self._documents.items()
+            if run not in (uid, doc.get("run_start"))
         }
         self._open_runs.stop(run)
         self._open_runs.forget(run)
@@ -429,14 +425,11 @@ class LiveTiffExporter:
         first = frames[0]
         if first.problem is None and first.stream in self._corrections.streams:
             return
-        start = self._starts.get(first.run, first.start)
+        start = self._documents.get(first.run, first.start)
         uid = str(event.get("descriptor"))
-        descriptor = self._descriptors.get(uid, first.descriptor)
-        frames = [
-            replace(frame, start=start, descriptor=descriptor, event=event)
-            for frame in frames
-        ]
-        for group in self._images.of([frames]):
+        descriptor = self._documents.get(uid, first.descriptor)
+        documents = partial(replace, start=start, descriptor=descriptor, event=event)
+        for group in self._images.of([[*map(documents, frames)]]):
             pages = self._namer.name(group)
             self._places += [page.place for page in pages]
             self._earlier = self._namer.retakes.paths(pages[0].place)
@@ -512,35 +505,3 @@ class LiveTiffExporter:
             if isinstance(error, TiffinError):
                 error.report = self._ledger.report(run)
             raise error
-
-
-class _HookPublisher(Publisher):
-    """Gives each image to a hook, which writes it."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        ledger: Ledger,
-        save: Callable[[str, np.ndarray, Notes], None],
-    ) -> None:
-        super().__init__(settings, ledger)
-        self._save = save
-
-    def encode(self, image: np.ndarray | Encoded, notes: Notes) -> list[Any]:
-        """Return the image itself: a hook may write it in another format."""
-        return [image, notes]
-
-    def publish(
-        self,
-        name: str,
-        buffers: list[Any],
-        frame: Frame,  # noqa: ARG002 (its time is not set)
-        *,
-        replace: bool,  # noqa: ARG002 (the hook decides)
-    ) -> Written:
-        """Have the hook write the file."""
-        if not self._settings.dry_run:
-            self.clear(name)
-        image, notes = buffers
-        self._save(self.path(name), image, notes)
-        return Written(0, "")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
+    Save = Callable[[str, Any, Notes], object]
+
 __all__ = ["Publisher", "caused_by"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,11 +50,17 @@ class Publisher:
     settings : Settings
     ledger : Ledger
         Where it is said that the export waits for room.
+    save : callable, optional
+        Called with a path, an image and the notes of its corrections: writes the file,
+        whatever its format.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, save: Save | None = None
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._save = save
         self._root = str(settings.directory)
         self._folders = settings.folders
         self._write = partial(write_buffers, kind=settings.checksum)
@@ -82,6 +90,8 @@ class Publisher:
         DtypeError
             If such a file can't hold the image.
         """
+        if self._save is not None:
+            return [image, notes]
         return list(self._writer.buffers(image, provenance_of(notes)))
 
     def publish(
@@ -96,7 +106,11 @@ class Publisher:
         WriteError
             If it can't be written.
         """
-        self.clear(name)
+        if not self._settings.dry_run:
+            self.clear(name)
+        if self._save is not None:
+            self._save(self.path(name), *buffers)
+            return Written(0, "")
         write: Callable[[int], Written] = partial(self._write, buffers=buffers)
         if self._dates:
             time, _ = frame.taken()
