@@ -100,9 +100,8 @@ def _find(client: Any, selection: Selection) -> list[Any]:
     newest = _sorted_by_time(found, -1)
     if selection.runs:  # a run named twice is found once
         named = [_run_named(newest, name) for name in selection.runs]
-        starts = {run.metadata["start"]["uid"]: run.metadata["start"] for run in named}
         runs = {run.metadata["start"]["uid"]: run for run in named}
-        by_time = sorted(starts, key=lambda uid: -start_time(starts[uid]))
+        by_time = sorted(runs, key=lambda uid: -start_time(runs[uid].metadata["start"]))
         latest = by_time[: selection.limit]
         return [run for uid, run in runs.items() if uid in latest]
     limit = selection.limit if selection else 1
