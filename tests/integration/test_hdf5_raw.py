@@ -306,6 +306,24 @@ def test_virtual_and_external_datasets_are_left_to_hdf5(path, tmp_path):
         np.testing.assert_array_equal(event[0], FRAMES[4])
 
 
+def test_a_virtual_dataset_needs_only_the_rows_that_it_groups(path, tmp_path):
+    """Its rows are several rows of the source, of which the last are not written."""
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file.create_dataset("d", (12, 6, 9), "u2", chunks=ONE)[:7] = FRAMES[:7]
+    source = h5py.VirtualSource("data.h5", "d", (12, 6, 9))
+    layout = h5py.VirtualLayout((4, 3, 6, 9), "u2")
+    for k in range(4):
+        layout[k] = source[3 * k : 3 * k + 3]
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+
+    for n in range(6):
+        event = image(Assets(), path, n // 3, (3, 6, 9))
+        np.testing.assert_array_equal(event[n % 3], FRAMES[n])
+    with pytest.raises(NotYetError, match="never written"):
+        image(Assets(), path, 2, (3, 6, 9))[0]
+
+
 # ---- what is not there, or not whole
 
 
