@@ -125,9 +125,9 @@ class Assets:
             asset = self._opened(resource, hints)
             rows, row_shape = asset.event_rows(hints, index)
             colour = asset.colour  # some readers know it only after a look into a file
-        if rows.rows > MOST_ROWS:
+        if rows.count > MOST_ROWS:
             message = (
-                f"{resource['uri']}: its parameters give an event {rows.rows} rows, "
+                f"{resource['uri']}: its parameters give an event {rows.count} rows, "
                 f"which is impossible"
             )
             raise ReadError(message)
@@ -244,7 +244,7 @@ class _OpenAsset:
         """Find an event's rows, and the shape of one; the first row must be there."""
         if self._span is not None:
             first, count = self._span(index)
-            return EventRows(first=first, rows=count), self._row_shape(first)
+            return EventRows(first=first, count=count), self._row_shape(first)
         try:
             row, shape = index, self._row_shape(index)
         except TiffinError:
@@ -280,7 +280,7 @@ class EventImages:
         self._first = rows.first
         # Axes of a row that count images, where events share rows.
         axes = len(row_shape) if rows.part is None else rows.image_axes
-        self._before, images = rows.part or (0, rows.rows)
+        self._before, images = rows.part or (0, rows.count)
         self._lead = row_shape[: len(row_shape) - axes]
         self.shape = (images, *row_shape[len(row_shape) - axes :])
 

@@ -36,7 +36,7 @@ class EventRows:
     """
 
     first: int
-    rows: int = 1
+    count: int = 1
     part: tuple[int, int] | None = None
     image_axes: int = 2
 
@@ -80,22 +80,23 @@ def rows_of_event(
     --------
     >>> from tiffin.axes import Hints
     >>> rows_of_event(Hints(sizes=(3, 6, 9)), (6, 9), 2)
-    EventRows(first=6, rows=3, part=None, image_axes=2)
+    EventRows(first=6, count=3, part=None, image_axes=2)
     >>> rows_of_event(Hints(sizes=(3, 6, 9)), (1, 6, 9), 2)
-    EventRows(first=6, rows=3, part=None, image_axes=2)
+    EventRows(first=6, count=3, part=None, image_axes=2)
     >>> rows_of_event(Hints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
-    EventRows(first=1, rows=1, part=(1, 1), image_axes=2)
+    EventRows(first=1, count=1, part=(1, 1), image_axes=2)
     """
     announced, per_row, axes = _image_counts(hints, row, colour=colour)
     if not announced or not per_row:
         return EventRows(first=index)
     if announced % per_row == 0:
-        rows = announced // per_row
-        return EventRows(first=index * rows, rows=rows)
+        count = announced // per_row
+        return EventRows(first=index * count, count=count)
     _check_shared_rows(hints, row, row[:-axes], announced, rows)
     first, before = divmod(index * announced, per_row)
-    rows = -(-(before + announced) // per_row)
-    return EventRows(first=first, rows=rows, part=(before, announced), image_axes=axes)
+    count = -(-(before + announced) // per_row)
+    part = before, announced
+    return EventRows(first=first, count=count, part=part, image_axes=axes)
 
 
 def images_per_event(

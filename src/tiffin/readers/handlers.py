@@ -28,9 +28,8 @@ from tiffin.errors import (
     UnknownFormatError,
     did_you_mean,
 )
-from tiffin.readers import eiger
 from tiffin.readers.caches import OpenFileCache
-from tiffin.readers.eiger import EigerHandler, EigerSeries
+from tiffin.readers.eiger import SPECS, EigerHandler, EigerSeries
 from tiffin.readers.hdf5_files import check_references
 from tiffin.readers.open_handler import ColourArray, OpenHandler
 from tiffin.readers.registry import load_entry_point
@@ -285,7 +284,7 @@ def _check_template(template: Any) -> None:
 def registered(spec: str) -> Any:
     """Return the registered handler class for a spec, or raise `UnknownFormatError`."""
     entry = _entry_points().get(spec)
-    if spec in eiger.SPECS and (entry is None or entry.value.startswith(REPLACED)):
+    if spec in SPECS and (entry is None or entry.value.startswith(REPLACED)):
         return EigerHandler
     if entry is None:
         message = (
