@@ -10,10 +10,9 @@ import pytest
 import tifffile
 from hypothesis import settings
 
-# No test asserts a time: a busy machine is no defect.
+# Hypothesis measures no time: a busy machine is no defect.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
-
 
 SAMPLES = Path(__file__).parent / "samples"
 
