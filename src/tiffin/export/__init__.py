@@ -1,4 +1,4 @@
-"""The main road: a source in, numbered TIFF files and a report out."""
+"""The pipeline: from documents to files and a report."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ __all__ = [
 
 
 NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
-"""What is wrong before any pixel is read: raising, nothing is written."""
+"""Errors that are found before any pixel is read. If they raise, nothing is written."""
 
 MANY_OBJECTS = 50_000
-"""New objects between two searches for garbage."""
+"""How many new objects start a garbage collection during a replay."""
 
 
 def replay(
@@ -66,17 +66,17 @@ def replay(
     progress: Callable[[int, int], object] | None = None,
     find_run: FindRun | None = None,
 ) -> Report:
-    """Export documents that can be gone through twice.
+    """Export documents that can be iterated over twice.
 
     Parameters
     ----------
     settings : Settings
     documents : iterable of (name, document)
-        Gone through once to name every frame, and once more to write them.
+        The first iteration names every frame, the second writes the files.
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
     find_run : callable, optional
-        Finds the documents of other runs that corrections ask for.
+        Finds the documents of other runs, for corrections.
 
     Returns
     -------
@@ -85,13 +85,13 @@ def replay(
     Raises
     ------
     TiffinError
-        With ``on_error="raise"``: what is wrong with names and fields before any file
-        is written, anything else when all that can be written has been. Its ``report``
-        tells of every frame.
+        With ``on_error="raise"``: errors of names and fields are raised before any file
+        is written, other errors after all other files are written. The ``report`` of
+        the exception has every frame.
     """
     pipeline = Pipeline(settings, progress=progress, find_run=find_run)
     try:
-        # Ctrl-C: what has begun is finished, the rest dropped, nothing is half there.
+        # Ctrl-C: finish the files in progress and drop the rest; no file is incomplete.
         with Interrupts(pipeline.cancel) as interrupts, _few_collections():
             _replay(pipeline, settings, documents, interrupts)
     except BaseException:
@@ -107,10 +107,10 @@ def replay(
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """Have Python look for garbage less often.
+    """Make garbage collections rarer.
 
-    A replay makes many small objects that stay; by default it would go through all of
-    them again and again, for a fifth of the time of small files.
+    A replay creates many small objects that stay. With the defaults of Python, going
+    through all of them again and again takes a fifth of the time of small files.
     """
     before = gc.get_threshold()
     gc.set_threshold(max(before[0], MANY_OBJECTS), *before[1:])
@@ -121,7 +121,7 @@ def _few_collections() -> Iterator[None]:
 
 
 def raise_first(report: Report) -> None:
-    """Raise the first failure of a report, with the report on it; or do nothing."""
+    """Raise the first failure of a report, if any; the error has the report."""
     failed = report.counts().get("failed")
     if not failed:
         return
@@ -140,7 +140,7 @@ def _replay(
     documents: Iterable[tuple[str, Mapping[str, Any]]],
     interrupts: Interrupts,
 ) -> None:
-    # A list of runs in its parts: one that breaks off must not end the others.
+    # Each run is a part: if one breaks off, the others are still exported.
     parts = getattr(documents, "parts", (documents,))
     pipeline.look_ahead(parts)
     held = getattr(documents, "in_memory", False) and not settings.dry_run
@@ -168,7 +168,7 @@ def _write(
 ) -> None:
     try:
         for name, doc in documents:
-            with suppress(SourceError):  # recorded by the plan; others are exported
+            with suppress(SourceError):  # the plan has recorded it; go on
                 pipeline.feed(name, doc, plan)
     except SourceError:
-        pass  # likewise: the source broke off
+        pass  # the source broke off, which the plan has recorded too

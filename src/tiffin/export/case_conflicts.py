@@ -1,4 +1,4 @@
-"""Find files that are the same name as another on disks that ignore case."""
+"""Find names that are the same on disks that ignore case."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["CaseConflicts"]
 
 
 class CaseConflicts:
-    """Finds files and folders that some systems would take for others.
+    """Finds existing files and folders whose names are the same on some systems.
 
-    Folders are listed once, and again after `forget`.
+    Each folder is listed once, and again after `forget`.
 
     Parameters
     ----------
     root : str
-        What names are relative to.
+        The folder that names are relative to.
     follow_links : bool
         Whether folders may be links.
     """
@@ -34,7 +34,7 @@ class CaseConflicts:
         self._listed: dict[str, Mapping[str, set[str]]] = {}
 
     def twin(self, name: str) -> str | None:
-        """Return what is there and differs from a name in case or composition only.
+        """Return an existing path that differs from a name only in case or composition.
 
         Parameters
         ----------
@@ -44,8 +44,8 @@ class CaseConflicts:
         Returns
         -------
         str or None
-            A path relative to the root: of the file, or of a folder that it lies in.
-            None where there is none, or the very same name is there.
+            A path relative to the root: a file, or one of its folders. None if there is
+            none, or if the name itself exists.
         """
         folder = ""
         for part in name.split("/"):
@@ -58,7 +58,7 @@ class CaseConflicts:
         return None
 
     def link(self, folder: str) -> str | None:
-        """Return the link that a folder is reached through, if it may not be.
+        """Return the first link on the way to a folder, unless links are allowed.
 
         Parameters
         ----------
@@ -75,18 +75,18 @@ class CaseConflicts:
         return self._links[folder]
 
     def forget(self) -> None:
-        """Look again: others may have written meanwhile."""
+        """List the folders again, because others may have written there."""
         self._links.clear()
         self._listed.clear()
 
     def _there(self, folder: str) -> Mapping[str, set[str]]:
         listed = self._listed.get(folder)
-        if listed is None:  # others may forget it meanwhile
+        if listed is None:  # another thread may call `forget`
             names = defaultdict(set)
             try:
                 for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208 (names are all that is wanted)
                     names[folded(name)].add(name)
             except OSError:
-                pass  # not there, or no folder: the write will say what is wrong
+                pass  # missing, or not a folder: writing will raise the error
             listed = self._listed[folder] = dict(names)
         return listed

@@ -1,7 +1,7 @@
 """Combine several frames to one, as an average or a sum.
 
-A worker that opens the combined pixels reads one source after the other, corrects it
-and adds it up: never more than one is in memory.
+A worker reads, corrects and adds up one frame after the other, so that only one is in
+memory.
 """
 
 from __future__ import annotations
@@ -35,27 +35,26 @@ Correct = Callable[[np.ndarray, Frame, Notes], np.ndarray]
 
 
 class CombinedPixels:
-    """Frames that become one. Not for two threads at a time.
+    """The pixels of several frames that are combined. Not thread-safe.
 
-    What has been added up stays so, also where a source can't be read yet: opened
-    again, the next one goes on from there.
+    If a file is late, the sum so far is kept, and the next `open` continues.
 
     Parameters
     ----------
     step : FrameCombiner
     correct : callable
-        What acts on each image before: (image, frame, notes) → image.
+        The corrections before this one: (image, frame, notes) → image.
     first : Frame
-        Whose name and place the combined frame has.
+        The frame that gives the combined frame its name and place.
 
     Attributes
     ----------
     shape, dtype, hints
-        As the first source announces them.
+        Those of the first frame.
     held : int
-        Memory that waiting for these pixels costs, and adding them up [bytes].
+        Memory for waiting images and for the sum [bytes].
     count : int
-        How many frames are combined, as far as that is known.
+        How many frames are combined so far.
     """
 
     def __init__(self, step: FrameCombiner, correct: Correct, first: Frame) -> None:
@@ -80,16 +79,16 @@ class CombinedPixels:
     def add(
         self, frame: Frame, images: int | None, *, names_only: bool = False
     ) -> None:
-        """Take one more frame.
+        """Add a frame.
 
         Parameters
         ----------
         frame : Frame
         images : int or None
-            How many its event announces; None joins all that the event turns out to
-            hold.
+            How many images its event should have. None: combine all images of the
+            event, however many there are.
         names_only : bool
-            Whether no pixel will be asked for.
+            Whether the pixels will never be read.
         """
         if self.count == 0 or frame.pixels is not self._last.pixels:
             self.held += _held(frame)
@@ -101,12 +100,12 @@ class CombinedPixels:
         self._left.append((frame, images))
 
     def replace(self, retake: list[Frame]) -> list[Frame]:
-        """Put an event's frames in the place of those of an earlier take.
+        """Replace the frames of an earlier take by those of a retake.
 
         Returns
         -------
         list of Frame
-            The earlier ones; none if some of them have been added up already.
+            The earlier frames; empty if some of them have been added up already.
         """
         first = retake[0]
         at = [
@@ -128,11 +127,11 @@ class CombinedPixels:
 
     @property
     def kept(self) -> int:
-        """Memory that images which came in documents take until added up [bytes]."""
+        """Memory for images from documents that are not added up yet [bytes]."""
         return self.held - self._own
 
     def add_up(self) -> None:
-        """Add up what can be read, and let go of it; errors wait for `open`."""
+        """Add up the frames that can be read; `open` raises errors later."""
         try:
             self._read_on()
         except NotYetError:
@@ -143,7 +142,7 @@ class CombinedPixels:
             self.held = self._own
 
     def open(self) -> np.ndarray:
-        """Join the frames.
+        """Combine the frames.
 
         Returns
         -------
@@ -152,9 +151,10 @@ class CombinedPixels:
         Raises
         ------
         TiffinError
-            Whatever a source fails with.
+            If a frame fails.
         CorrectionError
-            If they are not alike, or an event holds more or fewer than announced.
+            If the frames differ in shape or dtype, or an event has more or fewer images
+            than its descriptor says.
         """
         if self._failed is not None:
             raise self._failed
@@ -166,14 +166,14 @@ class CombinedPixels:
         return self._step.result(self._running)
 
     def tell(self, notes: Notes) -> None:
-        """Add what is to be said of the sources, and which they were."""
+        """Note which frames were combined, and how they were corrected."""
         self.tell_sources(notes)
         first, last = _who(self._first), _who(self.last)
         told = {"joined": str(self._step), "frames": self.count}
         notes.used.append({**told, "first": first, "last": last})
 
     def tell_sources(self, notes: Notes) -> None:
-        """Add what is to be said of the sources."""
+        """Note how the combined frames were corrected."""
         notes.clipped += self._notes.clipped
         notes.used += [told for told in self._notes.used if told not in notes.used]
         notes.steps += [*self._notes.steps, str(self._step)]
@@ -185,7 +185,7 @@ class CombinedPixels:
         return pixels.last if isinstance(pixels, CombinedPixels) else self._last
 
     def let_go(self) -> None:
-        """Free what was added up, once nobody will open it again."""
+        """Free the sum after its last use."""
         self._running = None
         self._is_done = True
 
@@ -239,7 +239,7 @@ class CombinedPixels:
             inner.let_go()
 
     def _begin(self, image: np.ndarray) -> None:
-        # What no dtype can hold is known before all the others are read.
+        # Fail before reading all frames if no dtype can hold their sum.
         self._step.result_dtype(
             check_real(image).dtype, self._step.n or len(self._left)
         )
@@ -247,10 +247,10 @@ class CombinedPixels:
         self.hints = Hints.of_images(image.shape, axes=image.ndim)
 
     def _note(self, notes: Notes) -> None:
-        """Keep what was said of a source: what is said of all of them, once."""
+        """Add the notes of a frame; equal notes appear once."""
         self._notes.clipped += notes.clipped
         self._notes.used += [u for u in notes.used if u not in self._notes.used]
-        # One may be left as it is where others change: a cast of what fits, say.
+        # A step may change some frames only, such as a cast.
         self._notes.steps = max(self._notes.steps, notes.steps, key=len)
 
 
@@ -273,7 +273,7 @@ def _check_count(frame: Frame, announced: int, found: int) -> None:
 
 
 def naming_frame(error: TiffinError, frame: Frame) -> TiffinError:
-    """Name the frame in an error, unless its message does so already."""
+    """Return an error that names the frame, unless the message names it already."""
     if re.search(rf"\bevent {frame.seq_num}\b", str(error)):
         return error
     where = str(frame) if frame.i is not None else f"event {frame.seq_num}"

@@ -1,4 +1,4 @@
-"""Whether the disk has room for an export, asked before anything is written."""
+"""Check the free space of the disk before anything is written."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["check_room"]
 
 
 def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | None:
-    """Compare the size of planned files with what is free on the disk.
+    """Compare the size of the planned files with the free space of the disk.
 
     Parameters
     ----------
     settings : Settings
     planned : iterable of Record
-        Of the frames that are to be written. Those of unknown size don't count, nor do
-        corrections that change it, or compression.
+        The frames to write. Frames of unknown size count as empty. With compression or
+        corrections, there is no check.
 
     Returns
     -------
@@ -57,13 +57,13 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
 def _size(
     settings: Settings, shape: tuple[int, ...] | None, announced: np.dtype | None
 ) -> int:
-    """Return how large a file will be; 0 where that is not known [bytes]."""
+    """Return the size of a file, or 0 if it is not known [bytes]."""
     dtype = settings.dtype or announced
     return 0 if shape is None or dtype is None else file_size(shape, dtype)
 
 
 def _taken(settings: Settings, path: str) -> int:
-    """Return what a file that is to be replaced takes already [bytes]."""
+    """Return the size of the file that will be replaced, if any [bytes]."""
     if settings.existing not in ("replace", "resume"):
         return 0
     try:
@@ -73,7 +73,7 @@ def _taken(settings: Settings, path: str) -> int:
 
 
 def _free(folder: Path) -> int | None:
-    """Return what is free where a folder is, or will be [bytes]."""
+    """Return the free space for a folder, which need not exist [bytes]."""
     for place in (folder, *folder.parents):
         try:
             found = os.statvfs(place)

@@ -1,4 +1,4 @@
-"""What is there already: listed in a manifest and whole, or the very same bytes."""
+"""Check existing files: by the manifest, or byte by byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["absent", "damaged", "same"]
 
 
 class ExistingFiles:
-    """Looks at files of earlier exports, for an export that is resumed or compared.
+    """Checks files of earlier exports, for a resume or a comparison.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class ExistingFiles:
         self._folders = settings.folders
         self._sums = settings.checksum
         self.looks = settings.existing == "resume" or settings.compare
-        """Whether `state` need be asked: else the write will find out."""
+        """Whether to call `state` before a file is written."""
 
     def listed(self, run: str, name: str) -> bool:
-        """Whether the manifest lists a name, and its file has that size and checksum.
+        """Return whether a file is in the manifest, with its size and checksum.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class ExistingFiles:
             return False
         checksum = str(entry.get("checksum") or "")
         if not checksum and self._sums != "none":
-            return False  # its size says little: the bytes are compared
+            return False  # the size is not enough: compare the bytes
         try:
             descriptor = self._folders.open_file(name)
         except (FileNotFoundError, IrregularError):
@@ -57,20 +57,20 @@ class ExistingFiles:
         return not difference(descriptor, entry["bytes"], checksum)
 
     def state(self, run: str, name: str, buffers: list[Buffer]) -> State:
-        """Return what stands under the name of a file that is to be written.
+        """Return the state of the file that is about to be written.
 
         Returns
         -------
         {"absent", "damaged", "same"}
-            Nothing; a file that the manifest lists, and that is no longer whole; or a
-            file that is byte for byte what would be written.
+            No file; a file in the manifest that is not intact; or a file with exactly
+            the bytes that would be written.
 
         Raises
         ------
         ExistsError
-            If a file that no manifest lists is another.
+            If there is another file, which is in no manifest.
         VerifyError
-            Comparing: if the file is another, or not there.
+            When comparing, if the file differs or is missing.
         """
         settings, path = self._settings, f"{self._root}/{name}"
         try:

@@ -1,7 +1,7 @@
-"""Group frames that become one: n of a run, stream and field, or those of an event.
+"""Group frames that are combined to one: n of a field, or those of an event.
 
-Frames are counted before any pixel is read, so that names, dry runs and collisions know
-as much of combined frames as of others.
+The frames are grouped before any pixel is read, so names, dry runs and checks for
+collisions treat combined frames like others.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 __all__ = ["FrameGroups", "declared_after", "is_never_combined"]
 
 MOST_BYTES = 64 * 2**20
-"""Memory that a group may use for images that came in documents, before its frames are
-summed in the calling thread [bytes]."""
+"""Memory limit for images from documents in a group. Beyond it, the calling thread adds
+them up [bytes]."""
 
 Lane = tuple[str, str | None, str | None, str]
-"""Run, stream, field, and the kind of images: frames of one lane may be combined."""
+"""Run, stream, field and kind of image. Only frames of the same lane are combined."""
 
 Point = tuple[str, str, str | None, int | None, str | None]
 """Run, stream, field, seq_num, and stream resource."""
 
 
 class FrameGroups:
-    """Joins frames as one correction asks, or leaves them as they are where none does.
+    """Combines frames for `Average` and `Sum`, and passes other frames on.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class FrameGroups:
             for number, step in enumerate(corrections.joins)
         ]
         self._budget = min(MOST_BYTES, settings.memory)
-        # Each event that is combined with itself only is retaken like any other.
+        # With n=None, each event is combined alone, and retakes are handled as usual.
         self.counts_retakes = settings.repeats != "all" and any(
             stage.joins_events for stage in self._stages
         )
-        """Whether takes of a point are told apart here, before they are combined."""
+        """Whether retakes are handled here, before frames are combined."""
         self._first_counts = settings.repeats == "first"
         self._expected: Counter[Point] = Counter()
         self._taken: Counter[tuple[str, Point]] = Counter()
@@ -74,13 +74,14 @@ class FrameGroups:
         return bool(self._stages)
 
     def restart(self, keep_bytes: float | None = None) -> None:
-        """Begin anew; keep at most so much of images that came in documents.
+        """Start again without frames.
 
         Parameters
         ----------
-        most : float, optional
-            None: what is usual, then they are added up. 0: only names are wanted, and
-            no pixel is asked for. Infinite: they are in memory anyway [bytes].
+        keep_bytes : float, optional
+            How much memory images from documents may take before they are added up; by
+            default the usual limit. 0: only names are needed, and no pixels.
+            Infinite: the images stay in memory anyway [bytes].
         """
         self._taken.clear()
         for stage in self._stages:
@@ -90,14 +91,14 @@ class FrameGroups:
             stage.most = self._budget if keep_bytes is None else keep_bytes
 
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
-        """Take the frames of an event and field; give what they complete.
+        """Add the frames of an event and field; return the groups that they complete.
 
         Parameters
         ----------
         lane : str
-            Frames of several lanes are never combined.
+            The kind of image. Frames of different lanes are never combined.
         group : list of Frame
-            Which share their pixels.
+            They share their pixels.
         """
         if self.counts_retakes and not is_never_combined(group[0]):
             group = self._judged(lane, group)
@@ -110,7 +111,7 @@ class FrameGroups:
         )
 
     def _judged(self, lane: str, group: list[Frame]) -> list[Frame]:
-        """Return frames as they are, or those that are not combined, which say why."""
+        """Return the frames to combine, or superseded frames with the reason."""
         first, point = group[0], _point(group[0])
         self._taken[lane, point] += 1
         take, takes = self._taken[lane, point], self._expected[point]
@@ -135,7 +136,7 @@ class FrameGroups:
         return [replace(frame, pixels=None, problem=error) for frame in group]
 
     def end(self, run: str | None = None) -> Iterator[tuple[str, list[Frame]]]:
-        """End a run, or all: give what is left of each lane, which is too few."""
+        """End a run, or all; return the incomplete group of each lane, which fails."""
         for number, stage in enumerate(self._stages):
             for key in [k for k in stage.groups if run in (None, k[0])]:
                 left = stage.left(key)
@@ -158,7 +159,7 @@ class FrameGroups:
 
 
 def is_never_combined(frame: Frame) -> bool:
-    """Return whether a frame has no image, stands for a run, or is a dark or retake."""
+    """Return whether a frame is a dark, is superseded, or has no image."""
     other = isinstance(frame.problem, (NoImageError, SupersededError))
     nothing = other or frame.seq_num is None
     return nothing or frame.kind == "dark"
@@ -170,7 +171,7 @@ def _point(frame: Frame) -> Point:
 
 @dataclass(slots=True)
 class _Group:
-    """The frames of a group so far."""
+    """An incomplete group."""
 
     first: Frame
     pixels: CombinedPixels
@@ -193,7 +194,7 @@ class _Group:
 
 
 class _Stage:
-    """One correction that joins."""
+    """One correction that combines frames."""
 
     def __init__(
         self,
@@ -214,11 +215,11 @@ class _Stage:
 
     @property
     def joins_events(self) -> bool:
-        """Whether frames of several events may become one."""
+        """Whether frames of different events are combined."""
         return self._step.n is not None
 
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
-        """Take the frames of an event and field; give those that they complete."""
+        """Add the frames of an event and field; return the frames they complete."""
         first = group[0]
         key = (first.run, first.stream, first.field, lane)
         if self._step.n is None:
@@ -228,7 +229,7 @@ class _Stage:
         if first.problem is None:
             self._images[key] = images
         else:
-            # So that it does not shift those behind it, it stands for all of its own.
+            # It counts as all images of its event, so that later groups do not shift.
             group = group[:1] * (self._images.get(key) or self._announced(first))
         for frame in group:
             complete = self._add(key, frame, images)
@@ -236,7 +237,7 @@ class _Stage:
                 yield [complete]
 
     def replace(self, lane: str, retake: list[Frame]) -> list[Frame]:
-        """Put a retake in the place of the earlier take; give that, if it may be."""
+        """Replace the earlier take by a retake; return the earlier one if possible."""
         first = retake[0]
         group = self.groups.get((first.run, first.stream, first.field, lane))
         earlier = [] if group is None else group.pixels.replace(retake)
@@ -250,14 +251,14 @@ class _Stage:
         return earlier
 
     def _announced(self, frame: Frame) -> int:
-        """Count the frames that one stands for which can't be read."""
+        """Return how many frames an event that can't be read would have."""
         data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
-        if data_key is None or self._number:  # a combined one stands for itself
+        if data_key is None or self._number:  # a combined frame is one
             return 1
         return axis_hints(self._axes, str(frame.field), data_key).images
 
     def left(self, key: Lane) -> list[Frame]:
-        """Return the frame for which too few were left, which fails."""
+        """Return the frame of an incomplete group, which fails."""
         group = self.groups.pop(key)
         total, count = self.seen[key], group.pixels.count
         if group.problem is None:
@@ -270,7 +271,7 @@ class _Stage:
         return [group.frame()]
 
     def forget(self, run: str | None) -> None:
-        """Let go of what was counted for a run, or for all."""
+        """Forget the counts of a run, or of all."""
         for key in [k for k in self.seen if run in (None, k[0])]:
             del self.seen[key]
             self._images.pop(key, None)
@@ -279,7 +280,7 @@ class _Stage:
     def _whole_event(self, key: Lane, first: Frame) -> Frame:
         self.seen[key] += 1
         numbers = self.numbers.setdefault(key, {})
-        point = (first.seq_num, first.source, first.number)  # of each retake the same
+        point = (first.seq_num, first.source, first.number)  # the same for retakes
         number = numbers.setdefault(point, len(numbers))
         if first.problem is not None:
             return replace(first, number=number)
@@ -331,13 +332,13 @@ def _span(first: Frame, last: Frame) -> str:
 def declared_after(
     steps: Iterable[FrameCombiner], announced: DeclaredImages
 ) -> DeclaredImages:
-    """Return what a descriptor promises of combined frames: how many an event, at most.
+    """Return what a descriptor declares about combined frames.
 
     Parameters
     ----------
     steps : iterable of FrameCombiner
     announced : DeclaredImages
-        Of the frames themselves.
+        What it declares about the frames before they are combined.
     """
     images, start = dict(announced.images), dict(announced.start)
     events = {name: start.get("num_points") for name in images}

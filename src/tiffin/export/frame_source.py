@@ -1,4 +1,4 @@
-"""From documents to groups of frames that are named and read together."""
+"""Turn documents into groups of frames, which are named and read together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameSource"]
 
 LATE = frozenset({"stop", "baseline"})
-"""What a name may use that may come only behind the frames."""
+"""Roots of template fields whose documents can come after the frames."""
 
 
 class FrameSource:
@@ -37,7 +37,7 @@ class FrameSource:
     ----------
     settings : Settings
     corrections : RunCorrections
-        Which know what comes of an event: light, dark or subtracted, combined or not.
+        They decide what an event gives: light, dark or subtracted, combined or not.
     """
 
     def __init__(self, settings: Settings, corrections: RunCorrections) -> None:
@@ -53,7 +53,7 @@ class FrameSource:
         self._assembler = self._new_assembler()
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> Iterator[list[Frame]]:
-        """Take a document; return the groups that it completes."""
+        """Process a document; return the groups that it completes."""
         self._corrections.feed(name, doc)
         error: Exception | None = None
         try:
@@ -66,12 +66,12 @@ class FrameSource:
             raise error
 
     def finish(self) -> Iterator[list[Frame]]:
-        """Return the groups of runs that never stopped."""
+        """Return the remaining groups of runs without a stop document."""
         yield from self._images.of(_by_event(self._assembler.finish()))
         yield from self._images.end()
 
     def declared(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
-        """Return what a descriptor promises of the frames that will come."""
+        """Return what a descriptor declares about its frames."""
         declared = self._assembler.declared_images(descriptor)
         return None if declared is None else self._images.announced(declared)
 
@@ -82,31 +82,31 @@ class FrameSource:
             del self._counts[key]
 
     def close(self) -> None:
-        """Close the files that are open; they are opened again when they are read."""
+        """Close all files; reading opens them again."""
         self._assembler.close()
 
-    # ---- a replay goes through its documents more than once
+    # ---- passes of a replay
 
     def look_ahead(self, parts: Iterable[Documents]) -> None:
-        """Look for what names and corrections use, and documents have late.
+        """Look in advance for late documents that names and corrections use.
 
         Parameters
         ----------
         parts : iterable of iterables of (name, document)
-            Gone through only if there is need.
+            Read only if necessary.
         """
         if self._settings.template.roots & LATE:
             self._late_documents = LateDocuments.scan(_unbroken(parts))
             self._assembler = self._new_assembler()
         if self._corrections.looks_ahead:
             for name, doc in _unbroken(parts):
-                with suppress(SourceError):  # which the export meets, too
+                with suppress(SourceError):  # the export will record it
                     self._corrections.look_ahead(name, doc)
         if self._images.counts_retakes:
             self._images.count_retakes(self._all_events(parts))
 
     def survey(self, parts: Iterable[Documents]) -> None:
-        """Find a dtype for each field of lists that fits all of its frames."""
+        """Choose a dtype for each field of lists that fits all of its frames."""
         with self._dtypes.survey():
             for _ in self._all_events(parts):
                 pass
@@ -118,10 +118,10 @@ class FrameSource:
         Parameters
         ----------
         keep : bool
-            Whether frames are kept to be written, so that there is no second pass.
+            Whether the frames are kept for writing, so that there is no second pass.
         """
         self._images.plan(keep=keep)
-        # Pixels of frames that are kept are closed with the assembler that made them.
+        # The assembler that made the kept frames must close their files.
         source = self if keep else copy.copy(self)
         if not keep:
             source._assembler = self._new_assembler()  # noqa: SLF001 (its own kind)
@@ -153,7 +153,7 @@ class FrameSource:
 
 
 def _unbroken(parts: Iterable[Documents]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return the documents of each part up to where it breaks."""
+    """Return the documents of each part up to the place where it breaks off."""
     for part in parts:
         with suppress(SourceError):  # the plan records it
             yield from part

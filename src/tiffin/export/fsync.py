@@ -1,4 +1,4 @@
-"""Force files to the disk, with the folders that name them."""
+"""Force files and their folders to the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["sync_files"]
 
 
 def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
-    """Force files, and then their folders, to the disk. What is gone is left out.
+    """Force files, and then their folders, to the disk. Ignore missing files.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
     Returns
     -------
     list of WriteError
-        Of what may not be there after a power cut.
+        One for each file or folder that could not be forced to the disk.
     """
     files = list(paths)
     errors = []

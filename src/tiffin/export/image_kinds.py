@@ -1,4 +1,4 @@
-"""Choose which images an event gives: light, dark or subtracted; combined or not."""
+"""Choose the images of an event: light, dark or subtracted; combined or not."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["ImageKinds"]
 
 MOST_DARKS = 10_000
-"""Darks that are remembered, so that each is written once."""
+"""How many darks are remembered, so that each is written once."""
 
 
 class ImageKinds:
-    """Decides which images come of each event, before they have names.
+    """Chooses the images of each event before they are named.
 
-    A name must not claim a subtraction that does not happen: a light without a dark is
-    found here.
+    A light without a dark is found here, because its name must not say that a dark was
+    subtracted.
 
     Parameters
     ----------
@@ -47,27 +47,27 @@ class ImageKinds:
         self.count_retakes = self._groups.count_retakes
 
     def of(self, groups: Iterable[list[Frame]]) -> Iterator[list[Frame]]:
-        """Return the groups of frames that come of each event and field."""
+        """Return the groups of frames to export for each event and field."""
         if not self._corrections.subtracts and not self._groups.combines:
             return iter(groups)
         return chain.from_iterable(map(self._of_group, groups))
 
     def end(self, run: str | None = None) -> Iterator[list[Frame]]:
-        """End a run, or all; return what is left of frames that are combined."""
+        """End a run, or all; return incomplete groups of combined frames."""
         for kind, group in self._groups.end(run):
             if not self._is_written_as_light(kind, group):
                 yield group
 
     def announced(self, declared: DeclaredImages) -> DeclaredImages:
-        """Return what a descriptor promises of the frames that will come."""
+        """Return what a descriptor declares about the frames to export."""
         return declared_after(self._corrections.joins, declared)
 
     def plan(self, *, keep: bool) -> None:
-        """Begin a plan: of names alone, or of frames that are kept to be written."""
+        """Begin a plan, with names only or with frames that are kept for writing."""
         self._groups.restart(keep_bytes=math.inf if keep else 0)
 
     def forget(self) -> None:
-        """Begin anew; darks are written once more."""
+        """Start again; darks are written again."""
         self._saved_darks.clear()
         self._groups.restart()
 
@@ -90,7 +90,7 @@ class ImageKinds:
                     yield complete
 
     def _with_kind(self, group: list[Frame]) -> list[Frame]:
-        """Return the frames of an event with their kind, or why they have none."""
+        """Return the frames of an event with their kind, or with an error."""
         first = group[0]
         if first.problem is not None or first.pixels is None:
             return group
@@ -99,7 +99,7 @@ class ImageKinds:
             kind = self._corrections.kind(first)
         except TiffinError as error:
             problem = error
-        except Exception as error:  # noqa: BLE001 (documents are what they are; recorded)
+        except Exception as error:  # noqa: BLE001 (recorded)
             problem = CorrectionError(f"{first}: {type(error).__name__}: {error}")
             problem.__cause__ = error
         else:
@@ -117,19 +117,19 @@ class ImageKinds:
         return wanted or ["light"]
 
     def _is_written_as_light(self, kind: str, group: list[Frame]) -> bool:
-        """Return whether a group without a dark is among the lights already."""
+        """Return whether a group without a dark is exported as light already."""
         first = group[0]
         among_lights = first.kind == "light" and "light" in self._save
         return kind == "sub" and among_lights and first.problem is None
 
     def _darks(self, light: Frame) -> Iterator[list[Frame]]:
-        """Return the darks that a light is corrected with, each once."""
+        """Return the darks of a light that are not exported yet."""
         for dark in self._corrections.darks(light):
             if self._is_new(dark):
                 yield [replace(dark, kind="dark")]
 
     def _is_new(self, dark: Frame) -> bool:
-        """Return whether a dark is new: lights share it, and its own run has it."""
+        """Return whether a dark is not exported yet."""
         which = (*dark.id[:4], dark.event.get("uid"))
         if which in self._saved_darks:
             return False

@@ -1,6 +1,6 @@
-"""Write the manifests of an export, and look up what earlier ones say.
+"""Write the manifests of an export, and look up lines of earlier exports.
 
-The engine keeps lines in order and in files; this module decides what a line says.
+This module makes the lines; `tiffin.engine` writes them in order.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "file_line", "settings_of"]
 
 COMPARED = ("template", "profile", *resume_settings())
-"""The settings that must be the same for an export to be resumed."""
+"""Settings that must be the same to resume an export."""
 
 
 class Journal:
-    """The manifests of one export, a file a run. Safe in threads.
+    """The manifests of an export, one file for each run. Thread-safe.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Journal:
         return file_line(self._id, frame, record, name, written, notes)
 
     def earlier(self, run: str) -> ManifestFile | None:
-        """Return the manifest of earlier exports of a run; it is read once."""
+        """Return the manifest of earlier exports of a run, which is read once."""
         if run not in self._earlier:
             path = self._settings.directory / FOLDER / self._name(run)
             try:
@@ -93,7 +93,7 @@ class Journal:
         return self._earlier[run]
 
     def listed(self, run: str, name: str) -> Mapping[str, Any] | None:
-        """Return the line of a file that an export with the same settings wrote."""
+        """Return the line of a file, if it was exported with the same settings."""
         earlier = self.earlier(run)
         line = None if earlier is None else earlier.files.get(name)
         if earlier is None or line is None:
@@ -107,12 +107,12 @@ class Journal:
         return line if line.get("settings") in self._same_settings[run] else None
 
     def forget(self, run: str) -> None:
-        """Read a run's manifest anew, the next time it is asked for."""
+        """Read the manifest of a run again when it is next used."""
         self._earlier.pop(run, None)
         self._same_settings.pop(run, None)
 
     def refusal(self, run: str) -> ResumeError | ReadError | None:
-        """Say why an export of a run can't be resumed with these settings."""
+        """Return an error if a run can't be resumed with these settings."""
         try:
             earlier = self.earlier(run)
         except OSError as error:
@@ -141,13 +141,13 @@ class Journal:
         ]
 
     def close(self, run: str | None = None) -> None:
-        """Append what is there and close the files: of one run, or of all."""
+        """Append remaining lines and close the files: of one run, or of all."""
         with self._lock:
             runs = list(self._open) if run is None else [run]
             closing = [self._open.pop(r) for r in runs if r in self._open]
         for ended in runs:
             self.forget(ended)
-        with ExitStack() as stack:  # all of them, whatever one raises
+        with ExitStack() as stack:  # closes all, even if one raises
             for manifest in closing:
                 stack.callback(manifest.close)
 
@@ -179,11 +179,11 @@ class Journal:
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 200
 _brief = _repr.repr
-"""Values of a manifest are shown with a bounded length and depth."""
+"""Shortens values of a manifest for messages."""
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide the content and the names of files."""
+    """Return the settings that affect the names and contents of files."""
     style = settings.template.style
     return {
         "template": settings.template.text,
@@ -212,10 +212,9 @@ def file_line(
     written: Written | None,
     notes: Notes | None = None,
 ) -> str:
-    """Return the line of one file, or of a frame that has none.
+    """Return the line of a file, or of a frame without a file.
 
-    Written by hand where values are plain: it is made for each file, and takes a tenth
-    of what `json.dumps` of a mapping takes.
+    The JSON is formatted by hand, which takes a tenth of the time of `json.dumps`.
     """
     _, stream, field, seq_num, i = frame.id
     status = record.status if written is None else "written"

@@ -1,4 +1,4 @@
-"""List in the manifests what became of the frames of an event."""
+"""Write the lines of the manifest for the frames of an event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Listing"]
 
 
 class Listing:
-    """Makes the lines of groups of frames, and gives them to the journal.
+    """Makes the lines of groups of frames, and passes them to the journal.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Listing:
         while True:
             try:
                 self._journal.add(run, lines)
-            except OSError as error:  # the lines stay, and are written with the next
+            except OSError as error:  # the next call writes these lines too
                 message = f"the manifest of run {run[:8]} can't be written: {error}"
                 refused = caused_by(WriteError(message), error)
                 if self._waits and self._publisher.waits_for_room(refused):
@@ -65,19 +65,19 @@ class Listing:
             return
 
     def lines_of(self, pages: PageGroup, lines: Lines) -> str:
-        """Return the lines of a group: of what was written, and of what failed."""
+        """Return the lines of a group, also for frames that failed."""
         if not self._journal.on:
             return ""
         count = max(len(pages), 1 + max(lines, default=0))
         retired = self._retire(pages[0], count)
-        if count == len(lines) == 1:  # as most are
+        if count == len(lines) == 1:  # the usual case
             return retired + lines[0]
         return retired + "".join(
             [lines[i] if i in lines else self._line(pages, i) for i in range(count)]
         )
 
     def _retire(self, first: Page, count: int) -> str:
-        """Remove the files of earlier takes that have other names; return lines."""
+        """Remove files of earlier takes with other names; return their lines."""
         earlier = self._retakes.files(first.place)
         if not earlier:
             return ""

@@ -1,4 +1,4 @@
-"""Find names that can't be made, at the documents that tell so first."""
+"""Find names that can't be made, as early as the documents show it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NameChecks:
     ----------
     settings : Settings
     ledger : Ledger
-        Where failures are logged.
+        Logs failures.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
@@ -46,7 +46,7 @@ class NameChecks:
         self._streams.pop(run, None)
 
     def check_start(self, start: Mapping[str, Any]) -> TemplateError | None:
-        """Return what every name of a run would fail with, at its start document."""
+        """Return the error that every name of a run would have."""
         try:
             self._template.check_start(start)
         except TemplateError as error:
@@ -55,7 +55,7 @@ class NameChecks:
         return None
 
     def refuse_run(self, run: str, error: TiffinError) -> None:
-        """Give no name to any frame of a run."""
+        """Refuse the names of all frames of a run."""
         self._refused[run, None] = error
         self._first.setdefault((run, None), error)
         self._ledger.say(run, error)
@@ -63,10 +63,10 @@ class NameChecks:
     def check_descriptor(
         self, announced: DeclaredImages, *, live: bool
     ) -> TemplateError | None:
-        """Return what every name of a stream would fail with, at its descriptor.
+        """Return the error that every name of a stream would have.
 
-        Live, names that can't tell the announced frames apart are refused, too; a
-        replay knows the frames themselves.
+        Live, this includes a template that gives several declared frames the same name.
+        A replay checks the frames themselves.
         """
         descriptor, start = announced.descriptor, announced.start
         run = str(start["uid"])

@@ -1,4 +1,4 @@
-"""Warn where names sort in another order than their frames, for want of padding."""
+"""Warn if names without padded numbers sort in another order than their frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NameOrder:
     ----------
     template : Template
     first : int
-        With which number `{frame}` and `{i}` begin.
+        The first number of `{frame}` and `{i}`.
     """
 
     def __init__(self, template: Template, first: int) -> None:
@@ -38,12 +38,12 @@ class NameOrder:
         self._warned: set[str] = set()
 
     def forget(self, run: str) -> None:
-        """Let go of a run."""
+        """Forget a run."""
         self._latest.pop(run, None)
         self._warned.discard(run)
 
     def see(self, frame: Frame, name: str) -> None:
-        """Take the name of the next frame."""
+        """Compare the name of the next frame."""
         run = frame.run
         if not self._counters or run in self._warned:
             return
@@ -69,7 +69,7 @@ class NameOrder:
     def _unpadded(
         self, before: tuple[str, Numbers], after: tuple[str, Numbers]
     ) -> str | None:
-        """Return which number two names differ in first, if that has grown."""
+        """Return the counter in which two names differ first, if it has grown."""
         letters = enumerate(zip(before[0], after[0], strict=False))
         start = next((n for n, (one, other) in letters if one != other), len(after[0]))
         while start and before[0][start - 1].isdecimal():
@@ -79,7 +79,7 @@ class NameOrder:
         if len(pair) < 2 or pair[0] >= pair[1]:
             return None
         for counter, n in self._counters:
-            first = self._first if n else 0  # a seq_num is shown as it is
+            first = self._first if n else 0  # `first=` does not change seq_num
             if pair == tuple((of[1][n] or 0) + first for of in (before, after)):
                 return counter
         return None

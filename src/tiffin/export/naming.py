@@ -40,7 +40,7 @@ __all__ = ["Namer"]
 
 
 class Namer:
-    """Names frames, claims the names, and puts a record for each frame.
+    """Names frames, claims the names, and adds a record for each frame.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ class Namer:
         self.checks = NameChecks(settings, ledger)
         self.retakes = Retakes(ledger, settings.repeats)
         self.planning = False
-        """Whether nothing is written meanwhile: a folder that is not there stays so."""
+        """Whether no files are written now, so that missing folders stay missing."""
 
     def begin_run(self, run: str) -> None:
-        """Forget what was known of a run, and look at the folders anew."""
+        """Forget a run, and look at the folders again."""
         self._forget(run)
         self._conflicts.forget()
 
@@ -74,10 +74,10 @@ class Namer:
         self._not_chosen.pop(run, None)
 
     def release(self, run: str, *, again: bool = False) -> None:
-        """Release the names of a run: for files on the disk, `existing` decides.
+        """Release the names of a run. From now on, `existing` decides about its files.
 
-        A dry run writes nothing, and so keeps its claims, unless the run comes `again`
-        or a later run may replace the files.
+        A dry run writes no files, so it keeps its claims, unless the run comes `again`
+        or a later run can replace the files.
         """
         self._forget(run)
         replaces = self._settings.existing == "replace"
@@ -107,11 +107,11 @@ class Namer:
         ]
 
     def name_one(self, frame: Frame, place: Place) -> Page:
-        """Name a frame that turned up beside the announced ones of its event."""
+        """Name a frame that the descriptor of its event does not declare."""
         return self._page(frame, place, self._name_of(frame), shared=False)
 
     def another(self, page: Page) -> Page | None:
-        """Give a frame another name, because another file has taken its own by now."""
+        """Give a frame another name, because its name is taken now."""
         if page.file is None or self._settings.existing != "unique":
             return None
         free = self._free(page.file.name, page.frame, page.place)
@@ -120,7 +120,7 @@ class Namer:
         return page._replace(file=OutputFile(free))
 
     def _is_chosen(self, frame: Frame) -> bool:
-        """Whether a frame is to be exported; count those that are not."""
+        """Return whether `frames=` includes a frame; count the others."""
         chosen = self._settings.frames
         if chosen is None or frame.number is None or frame.number in chosen:
             return True
@@ -128,7 +128,7 @@ class Namer:
         return False
 
     def account(self, run: str | None = None) -> None:
-        """Record of a run, or of all, that none of its frames was chosen."""
+        """Add a record for runs of which `frames=` includes no frame."""
         for uid in [u for u in self._not_chosen if run in (None, u)]:
             count = self._not_chosen.pop(uid)
             if not self._ledger.has_any(uid):
@@ -141,11 +141,11 @@ class Namer:
 
     @property
     def any_contested(self) -> bool:
-        """Whether more than one frame wanted any name."""
+        """Whether any name has several claimants."""
         return self._claims.any_contested
 
     def is_contested(self, name: str) -> CollisionError | None:
-        """Say so if more than one frame wanted a name."""
+        """Return an error if a name has several claimants."""
         if not self._claims.is_contested(name):
             return None
         return CollisionError(
@@ -154,7 +154,7 @@ class Namer:
         )
 
     def _name_of(self, frame: Frame) -> str | TiffinError | None:
-        """Return the name of a frame, or why it has none; None if it isn't chosen."""
+        """Return the name of a frame, or an error; None if `frames=` excludes it."""
         if not self._is_chosen(frame):
             return None
         refused = self.checks.refusal(frame)
@@ -164,7 +164,7 @@ class Namer:
             return self._settings.template.render(frame.names(self._settings.first))
         except TemplateError as error:
             return error
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (what documents bring)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (any value of a document)
             return _unexpected(frame, error)
 
     def _page(
@@ -175,8 +175,8 @@ class Namer:
         *,
         shared: bool,
     ) -> Page:
-        """Claim a name for a frame, and put its record: planned, or why not."""
-        if name is None:  # it was not chosen
+        """Claim a name for a frame, and add its record: planned, or with an error."""
+        if name is None:  # `frames=` excludes it
             return Page(frame, place, None)
         if isinstance(name, str):
             self._order.see(frame, name)
@@ -210,7 +210,7 @@ class Namer:
     def _refusal(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
     ) -> Exception | None:
-        """Say why a frame may not have its name; None, and it has it."""
+        """Claim a name; return an error if the frame can't have it."""
         if isinstance(name, TiffinError):
             return name
         if shared:
@@ -227,9 +227,9 @@ class Namer:
         return None if unique else self._in_the_way(name, place)
 
     def _free(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
-        """Return a name, or where something is there already, the next that is free.
+        """Return a name, or if the file exists, the name with the next free number.
 
-        A number tells files apart, not the folders that they lie in.
+        A number does not help if a folder of the name is in conflict.
         """
         in_the_way = self._in_the_way(name, place)
         if in_the_way is None:
@@ -246,10 +246,10 @@ class Namer:
         return other
 
     def _in_the_way(self, name: str, place: Place) -> TiffinError | None:
-        """Look at the disk, once, for something of that name."""
+        """Return an error if something on the disk has the name."""
         path = f"{self._root}/{name}"
         if path in self.retakes.paths(place):
-            return None  # of an earlier take, which this one replaces
+            return None  # the file of an earlier take, which is replaced
         link = self._conflicts.link(name.rpartition("/")[0])
         if link is not None:
             return WriteError(f"{path} can't be written: {link_message(link)}")
@@ -265,11 +265,11 @@ class Namer:
         try:
             mode = os.lstat(path).st_mode
         except (OSError, ValueError):
-            return None  # nothing there; or the write will say what is wrong
+            return None  # no file, or writing it will raise the error
         if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112 (a Path costs as much)
             return WriteError(f"{path} is a folder: no file can have that name")
         if self._settings.existing in ("replace", "resume") or self._settings.compare:
-            return None  # looked at when it is written
+            return None  # checked when the file is written
         return ExistsError.at(path)
 
 
@@ -280,10 +280,10 @@ def _unexpected(frame: Frame, error: BaseException) -> TiffinError:
 
 
 class _Owner(NamedTuple):
-    """Who claims a name, as a message about a collision says it."""
+    """The claimant of a name, as shown in messages."""
 
     frame: FrameId
-    place: Place  # a run that is given twice owns none of its names
+    place: Place  # so that a run that is given twice collides with itself
 
     def __str__(self) -> str:
         run, stream, field, seq_num, _ = self.frame

@@ -1,4 +1,4 @@
-"""What is done when a run has ended: the place for sidecars, reports and catalogues."""
+"""Act at the end of a run: the place for sidecar files, reports and catalogues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FsyncAtEnd", "RecordFailure", "RunObserver", "RunSummary", "SayEmpty"]
 
 RecordFailure = Callable[[Exception, str], None]
-"""Records a failure that is not of a frame, given the error and the run."""
+"""(error, run) → None: records a failure that belongs to no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class RunSummary:
     run : str
         Its uid.
     settings : Settings
-        Of the export.
+        The settings of the export.
     ledger : Ledger
-        Which has its records.
+        The ledger with the records of the run.
     """
 
     run: str
@@ -40,23 +40,23 @@ class RunSummary:
 
     @property
     def report(self) -> Report:
-        """What became of its frames."""
+        """The report of the run."""
         return self.ledger.report(self.run)
 
 
 class RunObserver(Protocol):
-    """Is told of each run that has ended, once all of its files are written."""
+    """Is called at the end of each run, after its last file is written."""
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Act on a run that has ended."""
+        """Act at the end of a run."""
         ...
 
 
 class SayEmpty:
-    """Logs that no event of a run held an image."""
+    """Logs runs without an image."""
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Log it, once."""
+        """Log it once."""
         if summary.ledger.is_empty(summary.run):
             message = "no image was exported: no event of the run holds any"
             summary.ledger.say(summary.run, NoImageError(message))
@@ -74,7 +74,7 @@ class FsyncAtEnd:
         self._record_failure = record_failure
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Force all that was written to the disk."""
+        """Force all written files to the disk."""
         paths = [record.path for record in summary.report.written if record.path]
         for error in sync_files(summary.settings.folders, paths):
             self._record_failure(error, summary.run)

@@ -1,4 +1,4 @@
-"""Which run a document belongs to, and which runs are open."""
+"""Keep track of open runs, and of the run of each document."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["OpenRuns"]
 
 MOST_OPEN_RUNS = 1_000
-"""Runs may be nested. Beyond that the oldest one never stopped, and is ended."""
+"""How many runs may be open. With more, the oldest one is ended."""
 
 
 class OpenRuns:
-    """Follows the documents of an export. Not for two threads at a time."""
+    """The open runs of an export. Not thread-safe."""
 
     def __init__(self) -> None:
         self._open: dict[str, None] = {}
@@ -32,12 +32,12 @@ class OpenRuns:
         return len(self._open)
 
     def begin(self, run: str) -> str | None:
-        """Add a run; return the oldest one if too many are open."""
+        """Add a run; return the oldest run if too many are open."""
         self._open[run] = None
         return next(iter(self._open)) if len(self._open) > MOST_OPEN_RUNS else None
 
     def stop(self, run: str) -> None:
-        """Remove a run that has stopped."""
+        """Remove a run that has a stop document."""
         self._open.pop(run, None)
 
     def forget(self, run: str) -> None:
@@ -45,12 +45,12 @@ class OpenRuns:
         self._run_of = {d: of for d, of in self._run_of.items() if of != run}
 
     def close(self) -> None:
-        """End all runs; what comes of them later is refused."""
+        """End all runs; refuse later documents of them."""
         self._closed, self._run_of = self._run_of, {}
         self._open.clear()
 
     def run_of(self, name: str, doc: Mapping[str, Any]) -> str:
-        """Return the run of any document, as far as it can be known; else ``""``."""
+        """Return the run of any document, or ``""`` if it is not known."""
         run = doc.get("uid" if name == "start" else "run_start")
         if not isinstance(run, str):
             descriptor = str(doc.get("descriptor"))

@@ -1,4 +1,4 @@
-"""Which frames go into which file."""
+"""Output files and their frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OutputFile:
     Attributes
     ----------
     name : str
-        Relative to the root.
+        The path, relative to the root.
     frames : int
         How many frames it holds.
     """
@@ -29,15 +29,15 @@ class OutputFile:
 
 
 class Page(NamedTuple):
-    """A frame and where it goes.
+    """A frame and its place in a file.
 
     Attributes
     ----------
     frame : Frame
     place : Place
-        Of its record in the ledger.
+        The place of its record in the ledger.
     file : OutputFile or None
-        None where nothing is to be written: the record of the frame says why.
+        None if no file is written; the record of the frame says why.
     """
 
     frame: Frame
@@ -46,5 +46,5 @@ class Page(NamedTuple):
 
 
 PageGroup = list[Page]
-"""The pages of one event and field, which are read together: their frames share pixels,
-and their places the number of the group."""
+"""The pages of one event and field, which are read together. Their frames have the same
+pixels, and their places the same group number."""

@@ -1,8 +1,7 @@
-"""The order of things: document, frame, group, name, claim, queue, file, record.
+"""The order of the steps: document, frame, group, name, claim, job, file, record.
 
-Names come before pixels: what a plan, a dry run and a collision need is known without
-reading any. A replay plans all of its names first; live, each frame gets its name as it
-comes.
+Names are made from metadata, so a plan, a dry run and a check for collisions read no
+pixels. A replay names all frames first; live, each frame is named when it comes.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 MOST_GROUPS = 32
-"""Groups in a job: between 16 and 64 made no difference that could be measured."""
+"""How many groups a job has at most. Values from 16 to 64 are equally fast."""
 
 ENOUGH = 4 * 2**20
-"""So much is worth a job of its own [bytes]."""
+"""How many bytes of images fill a job [bytes]."""
 
 
 class Pipeline:
-    """Leads documents through an export.
+    """Exports documents.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ class Pipeline:
     progress : callable, optional
         Called with (frames finished, frames known), from any thread.
     find_run : callable, optional
-        Finds the documents of other runs that corrections ask for.
+        Finds the documents of other runs, for corrections.
     """
 
     def __init__(
@@ -110,25 +109,25 @@ class Pipeline:
         self.run_of = self._open_runs.run_of
         self.stop_waiting = self._publisher.stop_waiting
 
-    # ---- the way of a document
+    # ---- the steps of a document
 
     def feed(
         self, name: str, doc: Mapping[str, Any], plan: Plan | None = None
     ) -> TiffinError | None:
-        """Take one document: hand what it completes to the workers.
+        """Process one document, and pass the frames that it completes to the workers.
 
         Parameters
         ----------
         name : str
         doc : mapping
         plan : Plan, optional
-            The names that the replay has made. Live there is none.
+            The names of a replay. None if live.
 
         Returns
         -------
         TiffinError or None
-            Live: what every name of the run or stream would fail with, at its start
-            document or descriptor.
+            Live, for a start document or descriptor: the error that every name of the
+            run or stream would have.
         """
         if not self._begin(name, doc, plan):
             return None  # delivered twice
@@ -139,7 +138,7 @@ class Pipeline:
             self.ledger.begin(str(doc["uid"]))
         if plan is not None:
             return None
-        self._flush()  # live: nothing waits for company
+        self._flush()  # live, no frame waits for a job to fill up
         return self._check(name, doc)
 
     def _pages_of(self, group: list[Frame], plan: Plan | None) -> PageGroup:
@@ -147,14 +146,14 @@ class Pipeline:
         return planned or self._namer.name(group)
 
     def _submit(self, pages: PageGroup) -> None:
-        """Hand pages to the workers, small ones a few groups at a time."""
+        """Pass pages to the workers, small groups in batches."""
         if self._settings.dry_run:
             return
         run, number, _ = pages[0].place
         planned = self.ledger.is_planned  # unless a point was taken again
         writes = any(p.file is not None and planned(p.place) for p in pages)
         if not writes and not any(self.ledger.has(page.place) for page in pages):
-            return  # none of them was chosen
+            return  # `frames=` excludes all of them
         try:
             self._journal.expect(run, number, writes=writes)
             nbytes = _memory_of(pages)
@@ -173,7 +172,7 @@ class Pipeline:
             self._pool.submit(nbytes, job)
 
     def _begin(self, name: str, doc: Mapping[str, Any], plan: Plan | None) -> bool:
-        """Follow the runs; return whether the document is new."""
+        """Keep track of runs; return whether the document is new."""
         self._open_runs.refuse_closed(name, doc)
         if name == "start":
             run = str(doc["uid"])
@@ -186,7 +185,7 @@ class Pipeline:
         return True
 
     def _begin_run(self, run: str, plan: Plan | None) -> None:
-        """Begin a run, or begin it anew if it comes again."""
+        """Begin a run, also one that was exported before."""
         self.close_late()
         if self.ledger.is_over(run):
             self.ledger.forget(run)
@@ -223,16 +222,16 @@ class Pipeline:
     # ---- a replay
 
     def plan(self, parts: Iterable[Documents], *, keep: bool = False) -> Plan:
-        """Name every frame of a replay, and settle all claims, before any is read.
+        """Name every frame of a replay, and claim all names, before any image is read.
 
         Parameters
         ----------
         parts : iterable of iterables of (name, document)
-            One run each, or a few. To be given to `feed` again, unless this is a dry
-            run, or the frames are kept.
+            One run each, or a few. Afterwards `feed` gets the same documents, except in
+            a dry run or if the frames are kept.
         keep : bool
-            Whether to keep the frames for `write`: those of documents that stand in
-            memory anyway, images too.
+            Whether to keep the frames for `write`, because the documents and their
+            images are in memory anyway.
         """
         plan = Plan(self._namer, self.ledger)
         self._namer.planning = True
@@ -273,12 +272,12 @@ class Pipeline:
             self._namer.retakes.forget(str(doc.get("run_start")))
 
     def write(self, plan: Plan) -> None:
-        """Write the frames that the plan has kept."""
+        """Write the frames that the plan keeps."""
         for pages in plan.kept():
             self._submit(pages)
 
     def refuse_without_room(self) -> NoRoomError | None:
-        """Refuse all that is planned if the disk has no room for it; return why."""
+        """Fail all planned frames if the disk is too small; return the error."""
         error = check_room(
             self._settings, (record for _, record in self.ledger.waiting())
         )
@@ -290,22 +289,21 @@ class Pipeline:
     # ---- the end of runs
 
     def end_run(self, run: str, patience: Patience | None = None) -> None:
-        """Wait for what can be read, and close what the run opened."""
+        """Wait for the frames of a run, except late ones, and close its files."""
         self._flush()
         self._open_runs.forget(run)
         self._namer.account(run)
         self._ends.end(run, patience)
 
     def finish(self, plan: Plan | None = None, *, patient: bool = True) -> None:
-        """End the runs that never stopped, and wait for all frames.
+        """End runs without a stop document, and wait for all frames.
 
         Parameters
         ----------
         plan : Plan, optional
-            Of a replay: what it names and was not seen again fails.
+            The plan of a replay. Frames that have not come again fail.
         patient : bool
-            Whether files that are late may still come; else they are looked for once
-            more.
+            Whether to wait for late files. If not, they are tried once more.
         """
         for group in self._source.finish():
             self._submit(self._pages_of(group, plan))
@@ -323,7 +321,7 @@ class Pipeline:
         self._ends.close_all()
 
     def close(self) -> None:
-        """Wait for all frames, while there is progress, and end the threads."""
+        """Wait for all frames as long as there is progress, and end the threads."""
         patience = self.patience()
         if self._retries is not None and self._pool.drain(patience):
             self._retries.end_all()
@@ -333,54 +331,54 @@ class Pipeline:
         self._ends.close_all()
 
     def cancel(self) -> None:
-        """Drop what no worker has begun; `close` waits for the rest. Takes no lock."""
+        """Drop jobs that have not started; `close` waits for the rest. No lock."""
         self._pool.cancel()
         self._publisher.stop_waiting()
 
     def wait(self, patience: Patience) -> bool:
-        """Wait for what has been fed, late files too; return whether all is done."""
+        """Wait for all frames so far, also late ones; return whether all are done."""
         self._flush()
         return self._pool.drain(patience) and (
             self._retries is None or self._retries.wait(patience)
         )
 
     def patience(self) -> Patience:
-        """Wait as long as there is progress, late files included."""
+        """Return a limit that ends a wait without progress, late files included."""
         limit = self._settings.stop_timeout
         if limit is not None and self._retries is not None and self._retries.is_busy:
             limit += self._settings.asset_timeout
         return Patience(stalls=limit, progress=self.progress)
 
     def progress(self) -> object:
-        """Return what changes while anything goes on, a wait for room included."""
+        """Return a value that changes while there is progress or a wait for space."""
         return self.ledger.finished, self._pool.done, self._publisher.looked
 
     def _close_files(self) -> None:
-        """Close what was opened, unless a job hangs: it may hold a library's lock."""
+        """Close all files, unless a job hangs, which may hold the lock of a library."""
         if not self._pool.hangs:
             self._source.close()
             self._corrections.close()
 
     def _forget(self, run: str) -> None:
-        """Forget a run whose files are all written."""
+        """Forget a run after all of its files are written."""
         self._namer.release(run)
         self._journal.forget(run)
         self._worker.end_run(run)
         self._source.forget(run)
         self._corrections.end_runs(run, self.ledger.is_open)
 
-    # ---- what became of frames
+    # ---- results
 
     def report(self, run: str | None = None) -> Report:
-        """Return what has become of the frames so far."""
+        """Return the report so far: of one run, or of all."""
         return self.ledger.report(run, waits=self._pool.waits)
 
     def hangs(self, run: str) -> bool:
-        """Return whether frames of a run were waited for in vain."""
+        """Return whether a wait for frames of a run has timed out."""
         return self._pool.hangs and self.ledger.left(run) > 0
 
     def left(self, run: str | None = None) -> str:
-        """Describe what is still to be done: of all runs, or of one."""
+        """Describe the unfinished frames of one run, or of all."""
         waiting = self.ledger.waiting(run)
         of = f"run {run[:8]}: " if run else ""
         if not waiting or self._settings.dry_run:
@@ -390,12 +388,12 @@ class Pipeline:
         return f"{of}{frames} under way, first {first.id}, to {first.file}"
 
     def is_open(self, run: str) -> bool:
-        """Return whether a run has not ended yet."""
+        """Return whether a run has not ended."""
         return self.ledger.is_open(run) and not self._ends.is_late(run)
 
 
 def _memory_of(pages: PageGroup) -> int:
-    """Return what a group holds in memory, or will once it is read [bytes]."""
+    """Return how much memory a group takes, now or after reading [bytes]."""
     first = pages[0].frame
     held = first.pixels.held if first.pixels else 0
     return held or first.nbytes * len(pages)

@@ -1,4 +1,4 @@
-"""The names of a replay, from the pass that makes them to the pass that writes."""
+"""The names of a replay, which the first pass makes and the second uses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Plan"]
 
 
 class Plan:
-    """Names in the order of their frames, without the frames unless these are kept.
+    """Names in frame order, and the frames too if they are kept.
 
     Parameters
     ----------
     namer : Namer
-        Which gave the names.
+        The namer that made the names.
     ledger : Ledger
     """
 
@@ -38,7 +38,7 @@ class Plan:
         self._kept: deque[PageGroup] = deque()
 
     def add(self, pages: PageGroup, *, keep: bool) -> None:
-        """Add the names of the frames of an event; the frames too, if they are kept."""
+        """Add the names of the frames of an event, and keep the frames if asked."""
         if keep:
             self._kept.append(pages)
         else:
@@ -47,7 +47,7 @@ class Plan:
             )
 
     def settle(self) -> None:
-        """Take the name from every frame whose name another frame wants, too."""
+        """Fail all frames whose name another frame has too."""
         if not self._namer.any_contested:
             return
         for planned in self._planned:
@@ -59,15 +59,15 @@ class Plan:
             ]
 
     def kept(self) -> Iterator[PageGroup]:
-        """Return the pages that were kept, once."""
+        """Remove and return the kept pages."""
         while self._kept:
             yield self._kept.popleft()
 
     def pages_of(self, group: list[Frame]) -> PageGroup | None:
-        """Return the pages of frames as planned; None if these are not the next."""
+        """Return the planned pages of frames; None if these are not the next frames."""
         which = [*map(_which, group)]
         if not self._planned or [item[0] for item in self._planned[0]] != which:
-            return None  # the source has grown since it was planned
+            return None  # the source has changed since the first pass
         return [
             Page(frame, place, file)
             for frame, (_, place, file) in zip(
@@ -76,7 +76,7 @@ class Plan:
         ]
 
     def fail_rest(self) -> None:
-        """Fail the frames that were not seen again."""
+        """Fail the planned frames that have not come in the second pass."""
         message = "the source changed while it was exported: this frame is gone"
         while self._planned:
             for _, place, _ in self._planned.popleft():

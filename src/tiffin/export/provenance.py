@@ -1,4 +1,4 @@
-"""What the file of a corrected image says: what was done, and with what."""
+"""Make the metadata of a corrected image: the corrections, and what they used."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def provenance_of(notes: Notes) -> dict[str, Any]:
     Parameters
     ----------
     notes : Notes
-        Of its corrections.
+        The notes of its corrections.
 
     Returns
     -------
     dict
-        Empty where nothing was done.
+        Empty if the image was not corrected.
 
     Examples
     --------

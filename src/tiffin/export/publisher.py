@@ -1,4 +1,4 @@
-"""Turn images into files under their names, also on a disk that fills up."""
+"""Write images as files under their names, and handle a full disk."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ __all__ = ["Publisher", "caused_by"]
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 LATEST = 2.0**33
-"""In 2242, well inside what file systems take as the time of a file [s]."""
+"""The year 2242, which all file systems accept as the time of a file [s]."""
 
 MOST_FOLDERS = 10_000
-"""Folders that are known to be without leftovers."""
+"""How many folders are remembered as cleared."""
 
 LOOK_AGAIN = 1.0
-"""How often a full disk is looked at again, while the export waits for room [s]."""
+"""Pause between two attempts while the disk is full [s]."""
 
 E = TypeVar("E", bound=OSError)
 
 
 class Publisher:
-    """Writes the files of an export, each whole or not at all. Safe in threads.
+    """Writes the files of an export, each completely or not at all. Thread-safe.
 
     Parameters
     ----------
     settings : Settings
     ledger : Ledger
-        Where it is said that the export waits for room.
+        Logs that the export waits for space.
     save : callable, optional
         Called with a path, an image and the notes of its corrections: writes the file,
-        whatever its format.
+        in any format.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Publisher:
         self._cleared: set[str] = set()
         self._cancelled = threading.Event()
         self.stopped: TiffinError | None = None
-        """Why nothing more is written: the disk is full."""
+        """The error that stopped the export: the disk is full."""
         self.looked = 0
-        """How often a full disk was looked at again."""
+        """How many attempts were made while the disk was full."""
 
     def path(self, name: str) -> str:
         """Return the absolute path of a name."""
@@ -97,7 +97,7 @@ class Publisher:
     def publish(
         self, name: str, buffers: list[Any], frame: Frame, *, replace: bool
     ) -> Written:
-        """Write a file, whole, with the time of its frame if that was asked for.
+        """Write a complete file, with the time of its frame for ``file_time="event"``.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Publisher:
                     raise
 
     def clear(self, name: str) -> None:
-        """Remove, once a folder, what exports that died left beside a file."""
+        """Remove temporary files of killed exports from a folder, once."""
         folder = name.rpartition("/")[0]
         if folder not in self._cleared:
             if len(self._cleared) >= MOST_FOLDERS:
@@ -145,9 +145,9 @@ class Publisher:
             os.unlink(last, dir_fd=above)
 
     def waits_for_room(self, error: WriteError) -> bool:
-        """Return whether to try again: after a wait, if the disk is full.
+        """Wait if the disk is full, and return whether to try again.
 
-        Without ``on_full="wait"`` a full disk stops the export.
+        Without ``on_full="wait"``, a full disk stops the export.
         """
         if error.errno not in FULL:
             return False
@@ -162,12 +162,12 @@ class Publisher:
         return not self._cancelled.wait(LOOK_AGAIN)
 
     def stop_waiting(self) -> None:
-        """Wait no longer for room on a full disk."""
+        """Stop waiting for space on a full disk."""
         self._cancelled.set()
 
 
 def caused_by(error: E, cause: BaseException) -> E:
-    """Set the cause of an error, and the system's error number if there is one."""
+    """Set the cause of an error, and its `errno` if the cause has one."""
     error.errno = getattr(cause, "errno", None)
     error.__cause__ = cause
     return error

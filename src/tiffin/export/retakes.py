@@ -1,7 +1,7 @@
-"""Points that are taken again: a plan that was paused and resumed repeats a seq_num.
+"""Handle points that are taken again: a resumed plan repeats a seq_num.
 
-The latest event of a seq_num is exported, the earlier ones are superseded. Live, the
-file of an earlier one may have been written already: then the retake replaces it.
+By default the last event of a seq_num is exported, and earlier ones are superseded. If
+the file of an earlier one is written already, the retake replaces it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Retakes"]
 NO_FILES: frozenset[str] = frozenset()
 
 LOCKS = 256
-"""Files share this many locks: no two workers write one of them at a time."""
+"""How many locks the files share, so that two workers never write the same file."""
 
 
 class _Take(NamedTuple):
-    """Which group took a point, of which event, and how many images were announced."""
+    """The group and the event of a point, and its declared number of images."""
 
     group: int
     event: object
@@ -37,9 +37,9 @@ class _Take(NamedTuple):
 
 
 class _Retake(NamedTuple):
-    """The first group that took a point, and the files of all earlier takes.
+    """The first group of a point, and the files of all earlier takes.
 
-    They may be on the disk, or are being written.
+    These are written already, or are being written.
     """
 
     first: int
@@ -47,9 +47,9 @@ class _Retake(NamedTuple):
 
 
 class Retakes:
-    """Finds points that are taken again, and supersedes their earlier takes.
+    """Finds points that are taken again, and supersedes other takes.
 
-    Safe in threads, as far as it is used in several.
+    The methods that workers call are thread-safe.
 
     Parameters
     ----------
@@ -70,17 +70,17 @@ class Retakes:
     def lock(self, path: str) -> threading.Lock:
         """Return the lock that a worker holds while it writes a file.
 
-        The thread that takes documents never waits for it: a write may hang.
+        The thread that feeds documents never waits for it, because a write can hang.
         """
         return self._locks[hash(path) % LOCKS]
 
     def take(self, frame: Frame, group: int, images: int) -> SupersededError | None:
-        """Note which group takes a point.
+        """Register the group of a point.
 
         Returns
         -------
         SupersededError or None
-            Why the group is not to be written: the point was taken before.
+            Why the group is not written, if an earlier take is used.
         """
         if self._repeats == "all" or frame.seq_num is None:
             return None
@@ -94,7 +94,7 @@ class Retakes:
             points[point] = take
             return None
         if take.event == before.event and frame.source is None:
-            return None  # two joined frames of one event
+            return None  # two combined frames of one event
         if self._repeats == "first":
             message = (
                 f"superseded: event {frame.seq_num} was taken before, and "
@@ -122,19 +122,19 @@ class Retakes:
         return NO_FILES if retake is None else retake.paths
 
     def files(self, place: Place) -> frozenset[str]:
-        """Return those of the earlier takes' files that have been written."""
+        """Return the files of the earlier takes that are written already."""
         retake = self._retakes.get(place[:2])
         if retake is None:
             return NO_FILES
         return retake.paths.intersection(self._files.get(place[0], ()))
 
     def wrote(self, place: Place, path: str) -> bool:
-        """Note a file that was written while its point was taken again.
+        """Register a file that was written while its point was taken again.
 
         Returns
         -------
         bool
-            Whether it stays: the retake replaces it, or removes it.
+            Whether the file stays, because the retake will replace or remove it.
         """
         run, group, _ = place
         self._files[run].add(path)
@@ -144,7 +144,7 @@ class Retakes:
             self._ledger.has, ((run, group, i) for i in itertools.count())
         )
         records = [self._ledger.at(of) for of in places]
-        # One that failed did not know of this file.
+        # A retake that has failed will not remove this file.
         return any(
             record.status in ("planned", "written") and str(record.file) == path
             for record in records
@@ -159,7 +159,7 @@ class Retakes:
             self._later = {k: v for k, v in self._later.items() if k[0] != run}
 
     def _supersede(self, frame: Frame, earlier: _Take) -> Iterator[str]:
-        """Skip the frames of an earlier take; return the files that are or will be."""
+        """Skip the frames of an earlier take; return its files, also future ones."""
         for i in itertools.count():
             place = (frame.run, earlier.group, i)
             if self._ledger.has(place):

@@ -1,4 +1,4 @@
-"""The corrections of an export, bound to its runs; what they ask is looked up here."""
+"""Bind the corrections of an export to its runs, and look up what they need."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["RunCorrections", "FindRun"]
 
 
 class FindRun(Protocol):
-    """Finds other runs; asked with a catalogue, or None for where the export looks."""
+    """Finds other runs in a catalogue, by default in that of the export."""
 
     def __call__(
         self, catalog: Any, uid: str, /
@@ -51,14 +51,14 @@ class FindRun(Protocol):
     def near(
         self, catalog: Any, query: Nearest, light: Mapping[str, Any], /
     ) -> Iterator[Mapping[str, Any]]:
-        """Return the start documents that a query reaches from a light's."""
+        """Return the start documents that match a query, nearest to a light first."""
         ...
 
 
 class RunCorrections:
-    """Binds corrections to runs, and follows the streams that they ask for.
+    """Binds corrections to runs, and collects the streams with darks and flat fields.
 
-    Safe in threads, but for `feed`.
+    Thread-safe, except `feed`.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class RunCorrections:
     roots : RootMap, optional
         For files recorded on another mount.
     axes : Axes, optional
-        What the user says of arrays' axes.
+        The settings of axes.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RunCorrections:
         self._steps = steps
         self._axes = axes
         self.joins = tuple(step for step in steps if isinstance(step, FrameCombiner))
-        """What makes one frame of several, in order."""
+        """The corrections that combine frames, in order."""
         self._find_run = find_run
         self._roots = roots
         self._bound: dict[str, list[BoundCorrection]] = {}
@@ -89,7 +89,7 @@ class RunCorrections:
         self._whole: set[str] = set()
         self._lock = threading.RLock()
         self.streams = tuple(s for step in steps for s in getattr(step, "streams", ()))
-        """Those that give darks and flat fields."""
+        """The streams with darks and flat fields."""
         self._assembler = (
             Assembler(fields=None, streams=self.streams, roots=roots, axes=self._axes)
             if self.streams
@@ -103,18 +103,18 @@ class RunCorrections:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether a correction asks for images that a stream gives later."""
+        """Whether a correction uses later images of a stream."""
         steps = (s for s in self._steps if isinstance(s, (DarkSubtract, FlatField)))
         return any(step.order != "before" and step.streams for step in steps)
 
     def look_ahead(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document of a replay before the export goes through all of them."""
+        """Process a document of a replay in advance."""
         if name == "start":
             self._whole.add(str(doc.get("uid")))
         self.feed(name, doc)
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document, for the darks that are in it."""
+        """Collect the darks and flat fields of a document."""
         if self._assembler is None:
             return
         groups: dict[int, list[Frame]] = {}
@@ -126,12 +126,12 @@ class RunCorrections:
             self._view(frames[0]).note(_reference(frames[0]))
 
     def kind(self, frame: Frame) -> ImageKind:
-        """Return what will come of a frame: light, dark, or what is left of both.
+        """Return the kind of a frame: light, dark, or subtracted.
 
         Raises
         ------
         TiffinError
-            If it can't be told, or nothing may come of it.
+            If that is not known, or the frame can't be exported.
         """
         for bound in self._of(frame):
             if isinstance(bound, BoundDark):
@@ -139,7 +139,7 @@ class RunCorrections:
         return "light"
 
     def darks(self, frame: Frame) -> Sequence[Frame]:
-        """Return the darks that a light is corrected with, as frames of their own."""
+        """Return the darks of a light as frames."""
         return [
             reference.frame
             for bound in self._of(frame)
@@ -149,10 +149,10 @@ class RunCorrections:
         ]
 
     def __call__(self, image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
-        """Correct one image; a combined one as far as that is left to do."""
+        """Correct an image; a combined image with the remaining corrections."""
         pixels, steps = frame.pixels, self._of(frame)
         if not isinstance(pixels, CombinedPixels):
-            if frame.kind == "dark":  # which is not combined
+            if frame.kind == "dark":  # darks are not combined
                 steps = [step for step in steps if not isinstance(step, FrameCombiner)]
             return correct(image, frame, steps, notes)
         pixels.tell(notes)
@@ -161,7 +161,7 @@ class RunCorrections:
         return image
 
     def before(self, number: int) -> Correct:
-        """Return what acts on each frame before the join of that number."""
+        """Return the corrections before the n-th combination, as a function."""
 
         def act(image: np.ndarray, frame: Frame, notes: Notes) -> np.ndarray:
             return correct(image, frame, self._part(frame, number), notes)
@@ -169,14 +169,14 @@ class RunCorrections:
         return act
 
     def _part(self, frame: Frame, number: int) -> Sequence[BoundCorrection]:
-        """Return the corrections that stand before the join of that number."""
+        """Return the corrections between two combinations."""
         steps = self._of(frame)
         ends = [k for k, step in enumerate(steps) if isinstance(step, FrameCombiner)]
         begins = [0, *(k + 1 for k in ends)]
         return steps[begins[number] : [*ends, len(steps)][number]]
 
     def end_run(self, run: str) -> None:
-        """Let go of what was kept for a run."""
+        """Forget a run."""
         with self._lock:
             self.close()
             self._bound.pop(run, None)
@@ -184,7 +184,7 @@ class RunCorrections:
             self._whole.discard(run)
 
     def close(self) -> None:
-        """Close the files of darks and flat fields; who asks again opens them."""
+        """Close the files of darks and flat fields; reading opens them again."""
         with self._lock:
             if self._assembler is not None:
                 self._assembler.close()
@@ -192,9 +192,9 @@ class RunCorrections:
                 view.close()
 
     def end_runs(self, run: str, is_open: Callable[[str], bool]) -> None:
-        """Let go of what was kept for a run, and for others that are not exported.
+        """Forget a run, and other runs that only gave darks.
 
-        Those only gave a dark. What a replay has looked ahead at stays.
+        Runs that a replay has processed in advance stay.
         """
         with self._lock:
             for of in {*self._bound, *self._views}:
@@ -202,7 +202,7 @@ class RunCorrections:
                     self.end_run(of)
 
     def _of(self, frame: Frame) -> Sequence[BoundCorrection]:
-        """Return the corrections bound to a frame's run; made once."""
+        """Return the corrections that are bound to the run of a frame."""
         with self._lock:
             if frame.run not in self._bound:
                 view = self._view(frame)
@@ -223,7 +223,7 @@ class RunCorrections:
 
 
 class _View:
-    """What corrections may ask about one run."""
+    """What corrections can look up for one run."""
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ class _View:
             assembler.close()
 
     def note(self, dark: tuple[Any, str | None, ReferenceImages]) -> None:
-        """Keep what a stream has given; told again, it is kept once."""
+        """Add an image of a stream, once."""
         event, field, reference = dark
         kept = self._streams.setdefault((reference.stream, field), {})
         kept.setdefault(event, reference)
@@ -300,12 +300,12 @@ class _View:
 
 
 def _is_empty(frame: Frame) -> bool:
-    """Whether an event has no image, which is no fault of a dark."""
+    """Return whether an event has no image, which does not make a dark fail."""
     return isinstance(frame.problem, NoImageError)
 
 
 def _reference(frame: Frame) -> tuple[Any, str | None, ReferenceImages]:
-    """See the images of a frame's event as something to correct with."""
+    """Return the images of an event as images to correct with."""
     pixels, problem = frame.pixels, frame.problem
     read: list[np.ndarray] = []
 
@@ -333,6 +333,6 @@ def _reference(frame: Frame) -> tuple[Any, str | None, ReferenceImages]:
         name=f"run {frame.run[:8]}, {place}",
         frame=frame,
     )
-    # A plan that was rewound takes an event of the same number again.
+    # A resumed plan repeats the number of an event.
     event = (frame.seq_num, frame.event.get("uid"))
     return event, frame.field, reference

@@ -1,4 +1,4 @@
-"""End runs: wait for their frames, close their files, and forget them."""
+"""End runs: wait for their frames, close their files, call the observers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class RunEnds:
     pool : Pool
     retries : Retries or None
     close_files : callable
-        Closes what was opened to be read.
+        Closes the files with images.
     forget : callable
-        Called with a run, to forget everything that is known of it.
+        Called with a run that is over, to free its memory.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class RunEnds:
             self._observers.append(FsyncAtEnd(self.record_failure))
 
     def end(self, run: str, patience: Patience | None = None) -> None:
-        """Wait for what can be read, and close what the run opened.
+        """Wait for the frames of a run, and close its files.
 
-        Files that are not there yet are not waited for: it may be the caller who is
-        to close them. Nor is what hangs, for longer than `patience`.
+        Does not wait for late files, because perhaps only the caller can close them,
+        and for jobs that hang only as long as `patience` allows.
         """
         self._pool.drain(patience, all_jobs=False)
         self._close_files()
@@ -77,23 +77,23 @@ class RunEnds:
             self._close(run)
 
     def close_late(self) -> None:
-        """Close the runs that were late, or hung, and of which nothing is left."""
+        """Close runs whose last late frame is finished."""
         for run in list(self._late):
             if not self._is_under_way(run):
                 self._close(run)
 
     def is_late(self, run: str) -> bool:
-        """Return whether a run has ended, and frames of it are still under way."""
+        """Return whether a run has ended, but has unfinished frames."""
         return run in self._late
 
     def close_all(self) -> None:
-        """Write what is left to be listed, of all runs."""
+        """Call the observers of unfinished runs, and close all manifests."""
         for run in self._ledger.unfinished:
             self._observe(run)
         self._close_manifests()
 
     def record_failure(self, error: Exception, run: str = "") -> None:
-        """Record a failure that is not of a frame."""
+        """Record a failure that belongs to no frame."""
         place = (run, self._ledger.new_group(), 0)
         record = Record(id=FrameId(run), status="failed", error=error)
         self._ledger.put(place, record)
@@ -104,7 +104,7 @@ class RunEnds:
         return not self._settings.dry_run and self._ledger.left(run) > 0
 
     def _close(self, run: str) -> None:
-        """Close what a run opened, and release its names: they are on the disk."""
+        """Close the files of a run, and forget it; its names are on the disk now."""
         self._late.discard(run)
         self._close_files()  # a retry may have opened a file
         self._observe(run)
@@ -121,7 +121,7 @@ class RunEnds:
                 observer.run_ended(summary)
 
     def _close_manifests(self, run: str | None = None) -> None:
-        """Close the manifest of a run, or all; files that are not listed are not ok."""
+        """Close the manifest of a run, or all; record if that fails."""
         try:
             self._journal.close(run)
         except Exception as error:  # noqa: BLE001 (the end of a run; recorded)

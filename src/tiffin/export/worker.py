@@ -1,4 +1,4 @@
-"""What a worker does with the frames of an event: read, correct, write, record."""
+"""Read, correct, write and record the frames of an event."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ __all__ = ["Worker"]
 logger = logging.getLogger("tiffin")
 
 LONGEST = 10_000
-"""Of the message of an error, which may hold the bytes of an array [characters]."""
+"""The longest message of an error; some contain an array [characters]."""
 
 
 class Worker:
-    """Exports images; safe in threads. Every frame that it is given gets its record.
+    """Exports images, and records every frame. Thread-safe.
 
-    The array is the truth about how many images an event has: what it holds beyond the
-    announced is named and written too, what it does not hold is withdrawn.
+    The array decides how many images an event has: additional images are named and
+    written too, and the records of missing ones are removed.
 
     Parameters
     ----------
     settings : Settings
     namer : Namer
-        For images that the descriptor did not announce.
+        Names images that the descriptor does not declare.
     ledger : Ledger
     journal : Journal
     corrections : RunCorrections
     publisher : Publisher
     retries : Retries, optional
-        Where frames wait whose files are not there yet; without it, these fail.
+        Tries late files again. Without it, their frames fail.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Worker:
         self._surprised: set[tuple[str, str | None, str | None]] = set()
 
     def export(self, groups: list[PageGroup]) -> None:
-        """Write the images of events, and list their files in the manifests."""
+        """Write the images of events, and add their files to the manifests."""
         lines_of: dict[str, list[tuple[int, str]]] = {}
         for pages in groups:
             lines = self._export(pages)
@@ -100,13 +100,13 @@ class Worker:
             self._listing.add(run, lines_of_run)
 
     def fail(self, pages: PageGroup, error: BaseException) -> None:
-        """Fail what is still planned of a group."""
+        """Fail the unfinished frames of a group."""
         for page in pages:
             if page.file is not None and self._ledger.is_planned(page.place):
                 self._fail(page, error)
 
     def end_run(self, run: str) -> None:
-        """Forget what was said of a run."""
+        """Forget the warnings of a run."""
         self._surprised = {key for key in self._surprised if key[0] != run}
 
     # ---- a group of frames
@@ -155,8 +155,8 @@ class Worker:
     def _try(
         self, pages: PageGroup, wanted: PageGroup, lines: Lines
     ) -> list[tuple[Page, NotYetError]]:
-        """Write what can be written; return what is not there yet."""
-        planned = self._ledger.is_planned  # unless a point was taken again meanwhile
+        """Write the images that can be read; return the late ones."""
+        planned = self._ledger.is_planned  # false if the point was taken again
         wanted = [p for p in wanted if p.file is not None and planned(p.place)]
         if self._publisher.stopped is not None:
             for page in wanted:
@@ -169,7 +169,7 @@ class Worker:
         try:
             images = wanted[0].frame.images()
         except NotYetError as error:
-            slim(error)  # it stays for a while, and would keep files open
+            slim(error)  # it is kept for a while, and its traceback keeps files open
             return [(page, error) for page in wanted]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             for page in wanted:
@@ -188,7 +188,7 @@ class Worker:
     def _settle_surprise(
         self, pages: PageGroup, wanted: PageGroup, found: int
     ) -> PageGroup:
-        """Withdraw images that are not there, name those that were not announced."""
+        """Remove the records of missing images, and name additional images."""
         first = wanted[0]
         run, number, _ = first.place
         self._log_surprise(first.frame, len(pages), found)
@@ -206,7 +206,7 @@ class Worker:
         new = [
             self._namer.name_one(first.frame.with_index(place[2]), place)
             for place in more
-            if not self._ledger.has(place)  # on a second try it has
+            if not self._ledger.has(place)  # a retry finds it
         ]
         there = [page for page in wanted if page.place[2] < found]
         return there + [page for page in new if page.file is not None]
@@ -228,7 +228,7 @@ class Worker:
     # ---- one image
 
     def _write(self, page: Page, images: Images, lines: Lines) -> NotYetError | None:
-        """Write one image and record it; return the error if it is not there yet."""
+        """Write and record an image; return the error if it is late."""
         try:
             self._put(page, images, lines)
         except NotYetError as error:
@@ -253,7 +253,7 @@ class Worker:
         while left is not None:
             with self._retakes.lock(str(done.file)):
                 if not self._ledger.is_planned(page.place):
-                    return  # it was taken again
+                    return  # the point was taken again
                 left = self._put_one(left, buffers, done, notes, lines)
             if left is not None:
                 done = done._replace(file=self._path(left))
@@ -261,7 +261,7 @@ class Worker:
     def _image(
         self, frame: Frame, images: Images, notes: Notes
     ) -> np.ndarray | Encoded:
-        """Read an image and correct it; or take it as it is stored, if that may be."""
+        """Read and correct an image; or take its stored bytes, if possible."""
         i = frame.i or 0
         if not self._corrected:
             encoded = getattr(images, "encoded", None)
@@ -281,7 +281,7 @@ class Worker:
         notes: Notes,
         lines: Lines,
     ) -> Page | None:
-        """Publish a file, or adopt it, and record it; or give it another name."""
+        """Publish or adopt a file, and record it; or return a page with a new name."""
         frame, name, path = page.frame, self._name(page), str(record.file)
         is_retake = path in self._retakes.files(page.place)
         looks = self._existing.looks and not is_retake
@@ -311,7 +311,7 @@ class Worker:
         return None
 
     def _is_intact(self, page: Page) -> bool:
-        """Skip a frame whose file the manifest lists and is whole; return whether."""
+        """Return whether the file of a frame is listed and intact; then skip it."""
         name, path = self._name(page), self._path(page)
         try:
             found = self._existing.listed(page.frame.run, name)
@@ -327,14 +327,14 @@ class Worker:
 
     def _fail(self, page: Page, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
-        # What turns out to be no image is a failure only if it was asked for by name.
+        # A value that is no image is a failure only if its field was requested.
         skip |= self._settings.fields is None and isinstance(error, NoImageError)
         if not isinstance(error, TiffinError):
             message = f"{page.frame}: {type(error).__name__}: {error}"
             error = caused_by(ReadError(message[:LONGEST]), error)
         path = self._path(page)
         if path in self._retakes.paths(page.place):
-            with self._retakes.lock(path):  # it may be under way
+            with self._retakes.lock(path):  # another worker may be writing it
                 holds = path in self._retakes.files(page.place)
             if holds:
                 message = f"{error}; {path} holds an earlier take, not this one"
