@@ -55,6 +55,9 @@ TOLD: dict[str, tuple[type, ...]] = {
     "first": (int, type(None)),
     "frames": (str, type(None)),
     "repeats": (str, type(None)),
+    "metadata": (dict, type(None)),
+    "format": (str, type(None)),
+    "profile": (str, type(None)),
 }
 """The settings that `compare` takes from a manifest, with their types."""
 
@@ -219,6 +222,9 @@ def compare(
         first=told["first"] or 0,
         frames=told["frames"],
         repeats=told["repeats"] or "last",
+        metadata=told["metadata"],
+        format=told["format"] or "tiff",
+        profile=told["profile"] or "plain",
         follow_links=follow_links,
         on_error="report",
         compare=True,

@@ -49,7 +49,10 @@ class Assembler:
     dtypes : ListDtypes, optional
         Chooses the dtype of lists for which none is declared.
     join_events : bool
-        Whether a stream datum waits for its event, whose data somebody uses.
+        Whether a stream datum waits for its event, whose data somebody needs.
+    join_readings : bool
+        Whether it waits where the descriptor announces readings beside the images, so
+        that there will be an event with them.
     axes : Axes, optional
         What the user says of arrays' axes.
     roots : RootMap, optional
@@ -83,6 +86,7 @@ class Assembler:
         streams: tuple[str, ...] | None,
         dtypes: ListDtypes | None = None,
         join_events: bool = False,
+        join_readings: bool = False,
         axes: Axes | None = None,
         roots: RootMap | None = None,
         late_documents: LateDocuments | None = None,
@@ -104,7 +108,12 @@ class Assembler:
         self._pending = pending = PendingFrames()
         self._events = Events(selection, pending, dtypes or ListDtypes(), roots)
         self._stream_datums = StreamDatums(
-            selection, pending, join_events=join_events, roots=roots, counts=counts
+            selection,
+            pending,
+            join_events=join_events,
+            join_readings=join_readings,
+            roots=roots,
+            counts=counts,
         )
         self._warned: set[str] = set()
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {

@@ -47,12 +47,14 @@ class StreamDatums:
         pending: PendingFrames,
         *,
         join_events: bool,
+        join_readings: bool = False,
         roots: RootMap | None = None,
         counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
         self._selection = selection
         self._pending = pending
         self._join_events = join_events
+        self._join_readings = join_readings
         self._assets = Assets(roots)
         # Stream resource uid → resource, data key, and what both say of the axes.
         self._cache: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Hints]] = {}
@@ -69,7 +71,7 @@ class StreamDatums:
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
     ) -> Iterator[Frame]:
         """Add an event that frames may wait for; yield these frames."""
-        if not self._join_events:
+        if not self._joins(descriptor):
             return
         point = (descriptor["name"], parse_int(event["seq_num"]))
         events = run.events.setdefault(point, [])
@@ -141,13 +143,20 @@ class StreamDatums:
             numbers = run.take_numbers(
                 stream, name, seq_num, pixels.shape, pixels.hints, uid
             )
-        if not self._join_events:
+        if not self._joins(descriptor):
             event = _placeholder_event(point)
             yield from run.frames(descriptor, event, name, pixels, numbers, uid)
             return
         run.takes[stream, name, seq_num, uid] += 1
         take = run.takes[stream, name, seq_num, uid]
         yield from self._join(point, name, take, pixels, numbers, final=final)
+
+    def _joins(self, descriptor: Mapping[str, Any]) -> bool:
+        """Return whether the frames of a stream wait for their events."""
+        if self._join_events or not self._join_readings:
+            return self._join_events
+        keys = descriptor.get("data_keys") or {}
+        return any("external" not in key for key in keys.values())
 
     def _join(
         self,

@@ -24,7 +24,6 @@ import numpy as np
 from tiffin.array_images import images_in, read_all
 from tiffin.assemble import ArrayPixels, Assembler, ListDtypes, copy_document
 from tiffin.axes import Hints
-from tiffin.corrections import Notes
 from tiffin.dtypes import refuse_masked
 from tiffin.engine import Interrupts, Ledger
 from tiffin.errors import (
@@ -45,7 +44,6 @@ from tiffin.export import (
     Publisher,
     RunCorrections,
     Worker,
-    provenance_of,
 )
 from tiffin.frames import Frame, FrameId
 from tiffin.records import Record
@@ -197,7 +195,7 @@ class LiveTiffExporter:
         self._hints = Hints()
         self._places: list[Place] = []
         self._earlier: frozenset[str] = frozenset()
-        self._notes = Notes()
+        self._metadata: Mapping[str, Any] = {}
         self._renamed: dict[str, str] = {}
         self._raised: BaseException | None = None
 
@@ -320,8 +318,7 @@ class LiveTiffExporter:
             message = f"there is already a file at {path}: overwrite=True replaces it"
             raise ExistsError(message)
         if not self.dryrun:
-            metadata = provenance_of(self._notes)
-            buffers = self._settings.writer.buffers(np.asarray(image), metadata)
+            buffers = self._settings.writer.buffers(np.asarray(image), self._metadata)
             write = partial(write_buffers, buffers=buffers)
             # A subclass may save it elsewhere: then its folder is the user's choice.
             folders = self._settings.folders if self._is_below(path) else None
@@ -455,9 +452,11 @@ class LiveTiffExporter:
                     record = record._replace(file=file, status=status)
                     self._ledger.put(page.place, record)
 
-    def _call_save_image(self, path: str, image: np.ndarray, notes: Notes) -> None:
+    def _call_save_image(
+        self, path: str, image: np.ndarray, metadata: Mapping[str, Any]
+    ) -> None:
         """Call the hook, and remember what it raises: that is the user's own."""
-        self._notes, before = notes, len(self.filenames)
+        self._metadata, before = metadata, len(self.filenames)
         if self._raised is None:
             try:
                 self._save_image(image, path)

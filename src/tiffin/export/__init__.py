@@ -23,7 +23,6 @@ from tiffin.export.naming import Namer
 from tiffin.export.open_runs import OpenRuns
 from tiffin.export.output_file import PageGroup
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.provenance import provenance_of
 from tiffin.export.publisher import Publisher
 from tiffin.export.run_corrections import RunCorrections
 from tiffin.export.worker import Worker
@@ -46,7 +45,6 @@ __all__ = [
     "Publisher",
     "RunCorrections",
     "Worker",
-    "provenance_of",
     "raise_first",
     "replay",
 ]

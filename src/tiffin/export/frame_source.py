@@ -95,7 +95,7 @@ class FrameSource:
         parts : iterable of iterables of (name, document)
             Read only if necessary.
         """
-        if self._settings.template.roots & LATE:
+        if self._settings.roots_in_use & LATE:
             self._late_documents = LateDocuments.scan(_unbroken(parts))
             self._assembler = self._new_assembler()
         if self._corrections.looks_ahead:
@@ -142,6 +142,7 @@ class FrameSource:
             streams=self._settings.streams,
             dtypes=self._dtypes,
             join_events=self._settings.needs_events,
+            join_readings=self._settings.metadata is not None,
             axes=self._settings.image_axes,
             roots=self._settings.roots,
             late_documents=self._late_documents,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "file_line", "settings_of"]
 
-COMPARED = ("template", "profile", *resume_settings())
-"""Settings that must be the same to resume an export."""
+COMPARED = ("template", *resume_settings())
+"""The settings that must be the same for an export to be resumed."""
 
 
 class Journal:
@@ -190,7 +190,11 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "fields": settings.fields,
         "streams": settings.streams,
         "corrections": [describe(step) for step in settings.corrections],
-        "profile": "plain",
+        "format": None if settings.format == "tiff" else settings.format,
+        "profile": settings.profile,
+        "metadata": None
+        if settings.metadata is None
+        else {key: str(entry or "") for key, entry in settings.metadata.items()},
         "compression": settings.compression,
         "dtype": None if settings.dtype is None else settings.dtype.name,
         "timezone": style.zone_name,

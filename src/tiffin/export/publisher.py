@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import TiffinError, WriteError
-from tiffin.export.provenance import provenance_of
+from tiffin.export.metadata import Metadata
 from tiffin.writers import Written, clear_leftovers, dated, publish, write_buffers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-    Save = Callable[[str, Any, Notes], object]
+    Save = Callable[[str, Any, Mapping[str, Any]], object]
 
 __all__ = ["Publisher", "caused_by"]
 
@@ -51,8 +51,8 @@ class Publisher:
     ledger : Ledger
         Logs that the export waits for space.
     save : callable, optional
-        Called with a path, an image and the notes of its corrections: writes the file,
-        in any format.
+        Called with a path, an image and its metadata: writes the file, whatever its
+        format.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Publisher:
         self._folders = settings.folders
         self._write = partial(write_buffers, kind=settings.checksum)
         self._writer = settings.writer
+        self._metadata = Metadata(settings)
         self._dates = settings.file_time == "event"
         self._waits_for_room = settings.on_full == "wait"
         self._cleared: set[str] = set()
@@ -82,7 +83,9 @@ class Publisher:
         """Return a path relative to the root."""
         return str(path)[len(self._root) :].lstrip("/")
 
-    def encode(self, image: np.ndarray | Encoded, notes: Notes) -> list[Any]:
+    def encode(
+        self, image: np.ndarray | Encoded, frame: Frame, notes: Notes
+    ) -> list[Any]:
         """Return the content of the file of an image, as `publish` takes it.
 
         Raises
@@ -90,9 +93,10 @@ class Publisher:
         DtypeError
             If such a file can't hold the image.
         """
+        metadata = self._metadata.of(frame, notes)
         if self._save is not None:
-            return [image, notes]
-        return list(self._writer.buffers(image, provenance_of(notes)))
+            return [image, metadata]
+        return list(self._writer.buffers(image, metadata))
 
     def publish(
         self, name: str, buffers: list[Any], frame: Frame, *, replace: bool

@@ -241,7 +241,7 @@ class Worker:
     def _put(self, page: Page, images: Images, lines: Lines) -> None:
         notes = Notes()
         image = self._image(page.frame, images, notes)
-        buffers = self._publisher.encode(image, notes)
+        buffers = self._publisher.encode(image, page.frame, notes)
         done = Record.of(
             page.frame,
             "written",

@@ -77,6 +77,9 @@ class Keywords(TypedDict, total=False):
     timezone: str | None
     name_policy: NamePolicy | None
     replacements: Mapping[str, str] | None
+    format: str
+    profile: str
+    metadata: Mapping[str, str | None] | None
     compression: Compression | None
     level: int | None
     checksum: Checksum

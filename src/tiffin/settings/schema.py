@@ -22,7 +22,7 @@ from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import FORMATS, Writer
+from tiffin.writers import Writer, WriterOptions, make_writer
 
 __all__ = ["Settings"]
 
@@ -143,6 +143,21 @@ class Settings(BaseModel):
     ] = None
     """Text to replace in values before they go into names, such as ``{'.': ','}``."""
 
+    format: Annotated[str, RESUME, Option()] = "tiff"
+    """The format of the files."""
+
+    profile: Annotated[str, RESUME, Option()] = "plain"
+    """The program that the TIFF files are for: ``plain`` is read by most."""
+
+    metadata: Annotated[
+        types.Metadata,
+        RESUME,
+        Option(metavar="NAME=REFERENCE", kind=dict[str, str]),
+    ] = {}
+    """What to add to the metadata in each file, by references as in the template:
+    ``{"temperature": "event.data.T"}``. None as a reference leaves an entry out. None
+    writes no metadata."""
+
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 
@@ -241,7 +256,8 @@ class Settings(BaseModel):
     @cached_property
     def writer(self) -> Writer:
         """The writer of the files."""
-        return FORMATS["tiff"](compression=self.compression, level=self.level)
+        options = WriterOptions(self.compression, self.level, self.profile)
+        return make_writer(self.format, options)
 
     @cached_property
     def image_axes(self) -> Axes:
@@ -274,6 +290,14 @@ class Settings(BaseModel):
         ------
         TemplateError
         """
+        entries = self.metadata or {}
+        for name, entry in entries.items():
+            if entry is not None and entry.root == "stop":
+                message = (
+                    f"metadata[{name!r}]: the stop document comes after the images, so "
+                    f"only a replay can use it"
+                )
+                raise TemplateError(message)
         for field in self.template.fields:
             if any(reference.root == "stop" for reference in field.references):
                 message = (
@@ -288,6 +312,12 @@ class Settings(BaseModel):
         roots = self.template.roots & {"time", "motors"}
         keys = self._event_keys - {"seq_num"}
         return bool(roots or keys or self.corrections) or self.file_time == "event"
+
+    @property
+    def roots_in_use(self) -> frozenset[str]:
+        """The roots that the template and the metadata ask for."""
+        entries = (self.metadata or {}).values()
+        return self.template.roots | {entry.root for entry in entries if entry}
 
     @property
     def _event_keys(self) -> set[str]:

@@ -7,7 +7,7 @@ follows the setting's name, as in "must be True or False, not 1".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,9 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
+from tiffin.errors import TemplateError
 from tiffin.settings.frame_selection import parse_first, parse_frames
+from tiffin.template import Reference, parse_reference
 from tiffin.writers import WRITABLE
 
 LARGEST_BUDGET = 2**30
@@ -164,6 +166,34 @@ def _available_memory() -> int:
         return LARGEST_BUDGET
 
 
+def _metadata(value: Any) -> Mapping[str, Reference | None] | None:
+    if value is None or value is False:
+        return None
+    if not isinstance(value, Mapping):
+        message = (
+            f"must be a mapping of entries to references, as in "
+            f"{{'temperature': 'event.data.T'}}, or None for no metadata, not {value!r}"
+        )
+        raise ValueError(message)
+    return {str(key): _reference(key, text) for key, text in value.items()}
+
+
+def _reference(key: Any, text: Any) -> Reference | None:
+    if not isinstance(key, str) or not key:
+        message = f"must have names as its keys, not {key!r}"
+        raise ValueError(message)
+    if text is None or text == "" or isinstance(text, Reference):
+        return text or None
+    if not isinstance(text, str):
+        message = f"[{key!r}] must be a reference such as 'event.data.T', not {text!r}"
+        raise ValueError(message)
+    try:
+        return parse_reference(text)
+    except TemplateError as error:
+        message = f"[{key!r}] must be a reference such as 'event.data.T': {error}"
+        raise ValueError(message) from None
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_names)]
 SomeNames = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
@@ -178,4 +208,5 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Workers = Annotated[Count, BeforeValidator(_workers)]
 Memory = Annotated[Count, BeforeValidator(_memory)]
 Mode = Annotated[int | None, BeforeValidator(_mode)]
+Metadata = Annotated[Any, BeforeValidator(_metadata)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=A_YEAR)]

@@ -6,9 +6,27 @@ value can add a folder or leave the root.
 """
 
 from tiffin.template.checks import field_to_add
+from tiffin.template.grammar import Reference
+from tiffin.template.items import MISSING, follow, plain
+from tiffin.template.lookup import find, motor_names, units_of
+from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
 from tiffin.template.portable import portable_text
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 
-__all__ = ["Style", "Template", "field_to_add", "portable_text", "with_number"]
+__all__ = [
+    "MISSING",
+    "Reference",
+    "Style",
+    "Template",
+    "field_to_add",
+    "find",
+    "follow",
+    "motor_names",
+    "parse_reference",
+    "plain",
+    "portable_text",
+    "units_of",
+    "with_number",
+]

@@ -222,6 +222,17 @@ def _parse_field(inside: str, column: int) -> list[str | Field]:
     return parts[:-1]
 
 
+def parse_reference(text: str) -> Reference:
+    """Return what a reference such as ``event.data.T`` asks for.
+
+    Raises
+    ------
+    TemplateError
+        If it is not the inside of a template's field, without format and default.
+    """
+    return _reference(text, 0, 1)
+
+
 def _reference(expression: str, at: int, column: int) -> Reference:
     matched = _ROOT.match(expression)
     root = matched.group() if matched else ""

@@ -1,7 +1,7 @@
 """Write an image as a file that is there whole or not at all.
 
-A `Writer` turns an image into bytes, `FORMATS` finds it by name; `publish` gives a file
-its name; `same_bytes` and `checksum_of` look at what is there.
+A `Writer` turns an image into bytes, `make_writer` finds it by name; `publish` gives a
+file its name; `same_bytes` and `checksum_of` look at what is there.
 """
 
 from tiffin.writers.checksums import (
@@ -15,8 +15,10 @@ from tiffin.writers.checksums import (
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
+from tiffin.writers.profile import PageInfo, Profile
 from tiffin.writers.protocol import Writer
 from tiffin.writers.publishing import dated, publish
+from tiffin.writers.registry import WriterOptions, find_profile, make_writer
 from tiffin.writers.tiff_series import (
     WRITABLE,
     TiffWriter,
@@ -25,7 +27,11 @@ from tiffin.writers.tiff_series import (
 )
 
 __all__ = [
-    "FORMATS",
+    "PageInfo",
+    "Profile",
+    "WriterOptions",
+    "find_profile",
+    "make_writer",
     "WRITABLE",
     "Buffer",
     "Checksum",
@@ -44,6 +50,3 @@ __all__ = [
     "same_bytes",
     "write_buffers",
 ]
-
-FORMATS: dict[str, type[TiffWriter]] = {"tiff": TiffWriter}
-"""The writers, by the name of their format."""

@@ -14,7 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["LARGEST", "NOTE_TAG", "PIXELS_AT", "TAG_OF", "around", "size_around"]
+__all__ = [
+    "ASCII",
+    "DOUBLE",
+    "LARGEST",
+    "LONG",
+    "MODEL",
+    "NOTE_TAG",
+    "PIXELS_AT",
+    "SHORT",
+    "TAG_OF",
+    "Page",
+    "Tag",
+    "around",
+    "directory",
+    "size_around",
+]
 
 PIXELS_AT = 8
 """Byte of the first pixel: right behind the header. GSAS-II reads pixels there."""
@@ -22,133 +37,203 @@ PIXELS_AT = 8
 LARGEST = 2**32 - 1
 """A classic TIFF's offsets have 32 bits [bytes]."""
 
-SHORT, LONG, ASCII = 3, 4, 2
+ASCII, SHORT, LONG, DOUBLE = 2, 3, 4, 12
+"""Types of values."""
 
-STRIP_BYTE_COUNTS = 279
+STRIP_OFFSETS, STRIP_BYTE_COUNTS = 273, 279
 
 NOTE_TAG = 65123
-"""Holds what the writer was told to note, as ASCII. One of the private numbers (from
-32768), beyond those of areaDetector's NDFileTIFF (from 65000); readers leave it alone,
-where an ImageDescription changes how some read the pixels."""
+"""Holds the metadata of the image: a JSON object in ASCII, where other characters are
+escaped. One of the private numbers (from 32768), beyond those of areaDetector's
+NDFileTIFF (from 65000). Readers leave it alone, while an ImageDescription changes how
+some read the pixels."""
+
+DATE_TIME = 306
+"""The tag of the time of the image; its value has 20 bytes, NUL included."""
 
 TAG_OF = {None: 1, "lzw": 5, "zlib": 8, "zstd": 50000}
 """Values of the Compression field: TIFF 6.0; Adobe's deflate (Photoshop technical
 notes, 2002); libtiff's zstd."""
 
-Tag = tuple[int, int, int | bytes | tuple[int, ...]]
+Tag = tuple[int, int, int | float | bytes | tuple[int | float, ...]]
 """Number, type, and one value, text or several values."""
 
-MODEL_FOR = ("uint16", "uint32", "int32")
-"""Dtypes whose files carry a Model tag: with it GSAS-II reads these, and no other,
-correctly from byte 8; without, it declines the file or leaves it to its PIL importer.
-"""
+MODEL: Tag = (272, ASCII, b"Bluesky detector\0")
 
 
-class _Directory(NamedTuple):
-    """A directory as it would be at byte 0 of a file."""
+class Page(NamedTuple):
+    """What the directory of a page says, whatever its size and metadata.
 
-    data: bytes
-    count_at: int  # where the number of the strip's bytes goes
-    offsets_at: tuple[int, ...]  # of numbers that grow with the directory's place
-
-
-@lru_cache(maxsize=256)
-def around(
-    shape: tuple[int, ...],
-    dtype: str,
-    compression: str | None,
-    strip_bytes: int,
-    note: str = "",
-) -> tuple[bytes, bytes, bytes]:
-    """Return header, gap and directory of an image's file.
-
-    Parameters
+    Attributes
     ----------
     shape : tuple of int
         (rows, columns), or (rows, columns, samples).
     dtype : str
         As in ``"<u2"``.
     compression : {None, "lzw", "zlib", "zstd"}
+    tags : tuple of Tag
+        More tags, or others in place of the usual ones.
+    pixels_at : int
+        The byte of the first pixel of a file.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    compression: str | None = None
+    tags: tuple[Tag, ...] = ()
+    pixels_at: int = PIXELS_AT
+
+
+class _Directory(NamedTuple):
+    """A directory as it would be at byte 0 of a file, without note and date."""
+
+    data: bytes
+    strip_at: int  # where the place of the strip goes
+    count_at: int  # where the number of its bytes goes
+    following_at: int  # where the place of the next directory goes
+    offsets_at: tuple[int, ...]  # of numbers that grow with the directory's place
+    note_at: int  # where the number of bytes of the note goes
+    date_at: int  # where the date goes
+
+
+def around(
+    page: Page,
+    strip_bytes: int,
+    note: bytes = b"",
+    date: bytes = b"",
+) -> tuple[bytes, bytes, bytes]:
+    """Return header, gap and directory of the file of an image.
+
+    Parameters
+    ----------
+    page : Page
     strip_bytes : int
         Size of the encoded strip.
-    note : str, optional
+    note : bytes, optional
         ASCII, for the `NOTE_TAG`.
+    date : bytes, optional
+        As in ``b"2026:11:29 03:04:05"``, for the `DATE_TIME` tag.
     """
     gap = b"\0" * (strip_bytes % 2)  # directories begin on a word boundary
-    at = PIXELS_AT + strip_bytes + len(gap)
-    prepared = _directory(shape, dtype, compression, note)
-    directory = bytearray(prepared.data)
-    struct.pack_into("<I", directory, prepared.count_at, strip_bytes)
+    at = page.pixels_at + strip_bytes + len(gap)
+    header = struct.pack("<2sHI", b"II", 42, at).ljust(page.pixels_at, b"\0")
+    return header, gap, directory(page, page.pixels_at, strip_bytes, at, note, date)
+
+
+def directory(
+    page: Page,
+    strip_at: int,
+    strip_bytes: int,
+    at: int,
+    note: bytes = b"",
+    date: bytes = b"",
+    following: int = 0,
+) -> bytes:
+    """Return the directory of a page that is to stand at byte `at` of a file.
+
+    Parameters
+    ----------
+    page : Page
+    strip_at, strip_bytes : int
+        Where the encoded strip is, and its size [bytes].
+    at : int
+    note, date : bytes, optional
+        As for `around`.
+    following : int
+        Where the directory of the next page is; 0 for none.
+    """
+    prepared = _prepared(page, bool(note), bool(date))
+    data = bytearray(prepared.data)
+    struct.pack_into("<I", data, prepared.count_at, strip_bytes)
+    struct.pack_into("<I", data, prepared.strip_at, strip_at)
+    struct.pack_into("<I", data, prepared.following_at, following)
     for place in prepared.offsets_at:
-        (offset,) = struct.unpack_from("<I", directory, place)
-        struct.pack_into("<I", directory, place, at + offset)
-    return struct.pack("<2sHI", b"II", 42, at), gap, bytes(directory)
+        (offset,) = struct.unpack_from("<I", data, place)
+        struct.pack_into("<I", data, place, at + offset)
+    if date:
+        data[prepared.date_at : prepared.date_at + len(date)] = date
+    if note:  # it is the last of the longer values
+        struct.pack_into("<I", data, prepared.note_at, len(note) + 1)
+        data += note + b"\0"
+    return bytes(data)
 
 
-def size_around(shape: tuple[int, ...], dtype: str, compression: str | None) -> int:
+def size_around(page: Page) -> int:
     """Return how large header and directory are together [bytes]."""
-    return PIXELS_AT + len(_directory(shape, dtype, compression).data)
+    return page.pixels_at + len(_prepared(page).data)
 
 
 @lru_cache(maxsize=64)
-def _directory(
-    shape: tuple[int, ...], dtype: str, compression: str | None, note: str = ""
-) -> _Directory:
-    return _packed(_tags(shape, np.dtype(dtype), compression, note))
+def _prepared(page: Page, has_note: bool = False, has_date: bool = False) -> _Directory:
+    tags = {tag[0]: tag for tag in (*_tags(page), *page.tags)}
+    if has_date:
+        tags[DATE_TIME] = (DATE_TIME, ASCII, b"\0" * 20)
+    if has_note:
+        tags[NOTE_TAG] = (NOTE_TAG, ASCII, b"")
+    return _packed([tags[number] for number in sorted(tags)])
 
 
-def _tags(
-    shape: tuple[int, ...], dtype: np.dtype, compression: str | None, note: str
-) -> list[Tag]:
-    rows, columns, samples = (*shape, 1)[:3]
+def _tags(page: Page) -> list[Tag]:
+    dtype = np.dtype(page.dtype)
+    rows, columns, samples = (*page.shape, 1)[:3]
     colour = samples > 1
     tags: list[Tag] = [
         (256, LONG, columns),  # ImageWidth
         (257, LONG, rows),  # ImageLength
         (258, SHORT, (dtype.itemsize * 8,) * samples),  # BitsPerSample
-        (259, SHORT, TAG_OF[compression]),  # Compression
+        (259, SHORT, TAG_OF[page.compression]),  # Compression
         (262, SHORT, 2 if colour else 1),  # PhotometricInterpretation: RGB, MinIsBlack
-        (273, LONG, PIXELS_AT),  # StripOffsets
+        (STRIP_OFFSETS, LONG, 0),  # patched
         (277, SHORT, samples),  # SamplesPerPixel
         (278, LONG, rows),  # RowsPerStrip
         (STRIP_BYTE_COUNTS, LONG, 0),  # patched
         (305, ASCII, b"tiffin\0"),  # Software, without a version: bytes stay the same
         (339, SHORT, ({"u": 1, "i": 2, "f": 3}[dtype.kind],) * samples),  # SampleFormat
     ]
-    if dtype.name in MODEL_FOR and not colour:
-        tags.append((272, ASCII, b"Bluesky detector\0"))  # Model
     if samples == 4:
         tags.append((338, SHORT, 2))  # ExtraSamples: alpha, not multiplied in
-    if note:
-        tags.append((NOTE_TAG, ASCII, note.encode("ascii") + b"\0"))
-    return sorted(tags, key=lambda tag: tag[0])
+    return tags
 
 
 def _packed(tags: list[Tag]) -> _Directory:
-    """Lay the tags out as a directory: count, entries, no next one, longer values."""
+    """Lay the tags out as a directory: count, entries, the next one, longer values.
+
+    The note is the tag with the largest number, and so its value comes last.
+    """
     behind = 2 + 12 * len(tags) + 4
     entries, beyond = b"", b""
-    count_at, offsets_at = 0, []
+    places: dict[int, int] = {}
+    date_at = 0
+    offsets_at = []
     for number, kind, value in tags:
         data, count = _data(kind, value)
-        value_at = 2 + len(entries) + 8
-        if number == STRIP_BYTE_COUNTS:
-            count_at = value_at
-        if len(data) > 4:
+        places[number] = value_at = 2 + len(entries) + 8
+        if number == DATE_TIME:
+            date_at = behind + len(beyond)
+        if len(data) > 4 or number == NOTE_TAG:
             offsets_at.append(value_at)
             where = struct.pack("<I", behind + len(beyond))
             beyond += data + b"\0" * (len(data) % 2)
         else:
             where = data.ljust(4, b"\0")
         entries += struct.pack("<HHI", number, kind, count) + where
-    data = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond
-    return _Directory(data, count_at, tuple(offsets_at))
+    return _Directory(
+        struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond,
+        places[STRIP_OFFSETS],
+        places[STRIP_BYTE_COUNTS],
+        behind - 4,
+        tuple(offsets_at),
+        places.get(NOTE_TAG, 4) - 4,
+        date_at,
+    )
 
 
-def _data(kind: int, value: int | bytes | tuple[int, ...]) -> tuple[bytes, int]:
+def _data(
+    kind: int, value: float | bytes | tuple[int | float, ...]
+) -> tuple[bytes, int]:
     """Return a tag's bytes, and how many values they are."""
     if isinstance(value, bytes):
         return value, len(value)
     values = value if isinstance(value, tuple) else (value,)
-    form = "H" if kind == SHORT else "I"
+    form = {SHORT: "H", LONG: "I", DOUBLE: "d"}[kind]
     return struct.pack(f"<{len(values)}{form}", *values), len(values)

@@ -16,9 +16,10 @@ import numpy as np
 
 from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
-from tiffin.errors import DtypeError, ReadError
+from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.tiff_layout import LARGEST, around, size_around
+from tiffin.writers.profile import PLAIN, TIFF_DTYPES, PageInfo, Profile
+from tiffin.writers.tiff_layout import LARGEST, Page, around, size_around
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size"]
+__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size", "note_and_date"]
 
-UNSIGNED = ("uint8", "uint16", "uint32")
-SIGNED = ("int8", "int16", "int32")
-WRITABLE = (*UNSIGNED, *SIGNED, "float32", "float64")
-"""The dtypes that a TIFF holds and that readers agree on."""
+WRITABLE = TIFF_DTYPES
 
 NO_METADATA: Mapping[str, Any] = {}
 
@@ -47,11 +45,13 @@ class TiffWriter:
     level : int, optional
         1 (fast) to 9 (small) for zlib, to 22 for zstd. Without it, the fastest encoder
         that is installed: for zlib that of the `isal` package.
+    profile : Profile
+        What the program that opens the files needs.
 
     Raises
     ------
     SettingsError
-        If there is no such compression or level.
+        If there is no such compression or level, or the profile has none.
     MissingLibraryError
         If zstd or LZW is asked for and imagecodecs is not installed.
 
@@ -72,14 +72,27 @@ class TiffWriter:
     _: KW_ONLY
     compression: Compression | None = None
     level: int | None = None
+    profile: Profile = PLAIN
 
     format: ClassVar[str] = "tiff"
-    dtypes: ClassVar[tuple[str, ...]] = WRITABLE
     most_frames: ClassVar[int | None] = 1
     makes_folder: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_compression(self.compression, self.level)
+        if self.compression not in self.profile.compressions:
+            allowed = " or ".join(repr(each) for each in self.profile.compressions)
+            message = (
+                f"compression={self.compression!r} can't be read by "
+                f"{self.profile.program}, for which profile={self.profile.name!r} is: "
+                f"choose compression={allowed}, or another profile="
+            )
+            raise SettingsError(message)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes that the profile can hold."""
+        return self.profile.dtypes
 
     def takes(self, codec: str | None) -> bool:
         """Return whether chunks of some codec may be passed through as strips.
@@ -108,7 +121,8 @@ class TiffWriter:
             layout; or the stream of one in a codec that the writer `takes`, which is
             not decoded. Three or four samples are a colour (RGB, or RGB and alpha).
         metadata : mapping
-            Stands as JSON in the private tag 65123, which readers leave alone.
+            Stands as JSON in the private tag 65123, which readers leave alone. Its
+            ``time`` (ISO 8601) stands in the tag DateTime as well.
 
         Raises
         ------
@@ -117,31 +131,35 @@ class TiffWriter:
         ReadError
             If an encoded stream is not of such an image.
         """
-        note = json.dumps(metadata) if metadata else ""
         little = _little_endian(image.shape, image.dtype)
+        if little.name not in self.profile.dtypes:
+            raise DtypeError(self._refusal(little))
         if isinstance(image, np.ndarray):
             pixels = np.ascontiguousarray(image, dtype=little)
             strip: Buffer = encode(pixels.data, self.compression, self.level)
-            return self._around(strip, image.shape, little, note)
-        if image.dtype != little:
+        elif image.dtype == little:
+            self._check_strip(memoryview(image.data), image.shape, little)
+            strip = image.data
+        else:
             message = f"encoded pixels of dtype {image.dtype} are not little-endian"
             raise DtypeError(message)
-        self._check_strip(memoryview(image.data), image.shape, little)
-        return self._around(image.data, image.shape, little, note)
-
-    def _around(
-        self,
-        strip: Buffer,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        note: str = "",
-    ) -> list[Buffer]:
         size = memoryview(strip).nbytes
-        if size + len(note) + 1024 > LARGEST:
+        note, date = note_and_date(metadata)
+        if size + len(note) + 2048 > LARGEST:
             message = f"an image of {size} bytes is too large for a classic TIFF"
             raise DtypeError(message)
-        header, gap, directory = around(shape, dtype.str, self.compression, size, note)
-        return [header, strip, gap, directory]
+        info = PageInfo(image.shape, little, metadata)
+        page = page_of(info, self.compression, self.profile)
+        header, gap, end = around(page, size, note, date)
+        return [header, strip, gap, end]
+
+    def _refusal(self, dtype: np.dtype) -> str:
+        profile = self.profile
+        return (
+            f"pixels of dtype {dtype.name} can't be read exactly by {profile.program}, "
+            f"for which profile={profile.name!r} is: ask for one of "
+            f"{', '.join(profile.dtypes)} with dtype=, or choose profile='plain'"
+        )
 
     def _check_strip(
         self, strip: memoryview, shape: tuple[int, ...], dtype: np.dtype
@@ -153,6 +171,19 @@ class TiffWriter:
         if self.compression == "zlib" and not _begins_as_zlib(strip):
             message = f"{strip.nbytes} bytes do not begin as a zlib stream"
             raise ReadError(message)
+
+
+def page_of(info: PageInfo, compression: str | None, profile: Profile) -> Page:
+    """Return what the directory of a page says, but for note and date."""
+    tags = () if profile.tags is None else tuple(profile.tags(info))
+    return Page(info.shape, info.dtype.str, compression, tags, profile.pixels_at)
+
+
+def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return metadata as JSON, and its time as TIFF has it."""
+    note = json.dumps(metadata).encode() if metadata else b""
+    date = str(metadata.get("time") or "")[:19]
+    return note, date.replace("-", ":").replace("T", " ").encode()
 
 
 def file_size(
@@ -172,7 +203,8 @@ def file_size(
     if dtype.name not in WRITABLE or not pixel_bytes:
         return pixel_bytes
     strip_bytes = worst_size(pixel_bytes, compression)
-    around_it = size_around(shape, dtype.newbyteorder("<").str, compression)
+    info = PageInfo(shape, dtype.newbyteorder("<"), NO_METADATA)
+    around_it = size_around(page_of(info, compression, PLAIN))
     return around_it + strip_bytes + strip_bytes % 2
 
 

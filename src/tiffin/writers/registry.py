@@ -1,0 +1,92 @@
+"""Find output formats and profiles by name: tiffin's own, and those of plug-ins."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiffin.errors import SettingsError, did_you_mean
+from tiffin.writers.profile import PLAIN, Profile
+from tiffin.writers.tiff_series import TiffWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tiffin.writers.codecs import Compression
+    from tiffin.writers.protocol import Writer
+
+__all__ = ["WriterOptions", "find_profile", "make_writer"]
+
+
+class WriterOptions(NamedTuple):
+    """What a user asks of the files, whatever their format.
+
+    Attributes
+    ----------
+    compression : str or None
+    level : int or None
+    profile : str
+    """
+
+    compression: Compression | None = None
+    level: int | None = None
+    profile: str = "plain"
+
+
+def make_writer(name: str, options: WriterOptions) -> Writer:
+    """Return the writer of a format.
+
+    The entry points of the group ``tiffin.formats`` add formats: each is called with
+    `WriterOptions` and returns a `Writer`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such format, or the options can't be met.
+    """
+    made: Writer = _found("format", name, OWN_FORMATS)(options)
+    return made
+
+
+def find_profile(name: str) -> Profile:
+    """Return the profile of a name.
+
+    The entry points of the group ``tiffin.profiles`` add profiles: each is a `Profile`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such profile.
+    """
+    found: Profile = _found("profile", name, OWN_PROFILES)
+    return found
+
+
+def _tiff(options: WriterOptions) -> Writer:
+    compression, level, profile = options
+    return TiffWriter(
+        compression=compression, level=level, profile=find_profile(profile)
+    )
+
+
+OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {"tiff": _tiff}
+
+OWN_PROFILES: Mapping[str, Profile] = {"plain": PLAIN}
+
+
+@lru_cache(64)
+def _plug_ins(group: str) -> dict[str, Any]:
+    return {found.name: found for found in entry_points(group=group)}
+
+
+def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
+    if name in own:
+        return own[name]
+    plug_ins = _plug_ins(f"tiffin.{what}s")
+    if name in plug_ins:
+        return plug_ins[name].load()
+    names = [*own, *plug_ins]
+    message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
+    near = did_you_mean(str(name), names)
+    raise SettingsError(message + (near if near.startswith(":") else ""), setting=what)
