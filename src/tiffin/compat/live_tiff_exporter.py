@@ -10,7 +10,6 @@ Names, claims, retakes, corrections and records are those of any export.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.array_images import images_in, read_all
-from tiffin.assemble import ArrayPixels, Assembler, ListDtypes, copy_document
+from tiffin.assemble import ArrayPixels, copy_document
 from tiffin.axes import Hints
+from tiffin.corrections import FrameCombiner
 from tiffin.dtypes import refuse_masked
-from tiffin.engine import Interrupts, Ledger
 from tiffin.errors import (
     ExistsError,
     FieldError,
@@ -36,17 +35,7 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
-from tiffin.export import (
-    ImageKinds,
-    Journal,
-    Namer,
-    OpenRuns,
-    Publisher,
-    RunCorrections,
-    Worker,
-)
-from tiffin.frames import Frame, FrameId
-from tiffin.records import Record
+from tiffin.export import Pipeline
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
 from tiffin.writers import publish, write_buffers
@@ -56,7 +45,7 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Correction
     from tiffin.engine import Place
-    from tiffin.export import PageGroup
+    from tiffin.frames import Frame
     from tiffin.records import Report, Status
     from tiffin.settings import OnError
 
@@ -158,34 +147,28 @@ class LiveTiffExporter:
             follow_links=follow_links,
             handlers=handlers,
             corrections=self.corrections,
+            keep_reports=KEEP_REPORTS,
+            hooks=True,
         )
         settings.refuse_later_roots()
+        for step in settings.steps:
+            if isinstance(step, FrameCombiner):
+                message = f"{step} joins frames of several events: use an ImageExporter"
+                raise SettingsError(message)
+        streams = (getattr(step, "streams", ()) for step in settings.steps)
+        self._dark_streams = {name for names in streams for name in names}
         self.field = field
         self.template = template
         self.dryrun = dryrun
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
-        self._dtypes = ListDtypes(settings.dtype)
-        self._assembler = self._new_assembler()
-        self._corrections = RunCorrections(
-            settings.steps, RunFinder(db), settings.roots
-        )
-        for step in self._corrections.joins:
-            message = f"{step} joins frames of several events: use an ImageExporter"
-            raise SettingsError(message)
-        self._images = ImageKinds(self._corrections, settings)
-        self._open_runs = OpenRuns()
-        self._ledger = Ledger(dry_run=dryrun, keep=KEEP_REPORTS)
-        self._namer = Namer(settings, self._ledger)
-        self._publisher = Publisher(settings, self._ledger, self._call_save_image)
-        self._worker = Worker(
+        self._events: list[list[Frame]] = []
+        self._pipeline = Pipeline(
             settings,
-            self._namer,
-            self._ledger,
-            Journal(settings, on=False),
-            self._corrections,
-            self._publisher,
+            find_run=RunFinder(db),
+            on_event=self._events.append,
+            save=self._call_save_image,
         )
         # Start documents and descriptors that the hooks have passed on, by uid.
         self._documents: dict[str, Mapping[str, Any]] = {}
@@ -205,68 +188,61 @@ class LiveTiffExporter:
 
         Of runs before the newest 100 that are over there are counts, and no records.
         """
-        return self._ledger.reports
+        return self._pipeline.ledger.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document, and call the hook of its kind."""
         given: object = doc
+        if not isinstance(given, Mapping):
+            message = f"{name} document: must be a mapping, not {type(given).__name__}"
+            self._record_failure(SourceError(message), "")
+            return
+        if name == "start" and self._pipeline.is_open(str(doc.get("uid"))):
+            return  # delivered twice
         try:
-            if not isinstance(given, Mapping):
-                message = (
-                    f"{name} document: must be a mapping, not {type(given).__name__}"
-                )
-                raise SourceError(message)
-            if name == "start" and self._ledger.is_open(str(doc.get("uid"))):
-                return  # delivered twice
-            self._open_runs.note(name, doc)
-            frames = list(self._assembler(name, dict(doc)))
-            self._corrections.feed(name, doc)
-        except TiffinError as error:
-            self._record_failure(error, name, doc)
+            self._pipeline.feed(name, dict(doc))
+        except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
+            if not isinstance(error, TiffinError):
+                error = SourceError(f"this {name} document was not exported: {error!r}")
+            self._record_failure(error, self._pipeline.run_of(name, doc))
             return
         if name == "start":
-            self._begin_run(str(doc["uid"]))
+            self._forget_ended_runs()
         if name in ("start", "descriptor"):
             getattr(self, name)(copy_document(doc))
-            self._assembler.fields = (self.field,)  # a hook may choose another
-        self._hand_over(frames)
+            self._pipeline.choose_field(self.field)  # a hook may choose another
+        self._hand_over()
         if name == "stop":
             self.stop(copy_document(doc))
-            self._end_run(str(doc["run_start"]))
+            self._pipeline.end_run(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Look ahead at a replay: at lists without a dtype, and at darks in streams.
+        """Look ahead at the documents of a replay that is to come.
 
         Parameters
         ----------
         parts : iterable of iterables of (name, document)
-            Gone through once now.
+            Gone through once now: for lists without a dtype, and for what comes late.
         """
-        self._ledger.keep = None  # who asks for all of them gets all
-        assembler = self._new_assembler()
-        with self._dtypes.survey():
-            for part in parts:
-                with suppress(SourceError):
-                    for name, doc in part:
-                        with suppress(SourceError):
-                            self._corrections.look_ahead(name, doc)
-                            list(assembler(name, doc))
+        self._pipeline.ledger.keep = None  # who asks for all of them gets all
+        self._pipeline.look_ahead(parts)
+        self._pipeline.survey(parts)
 
     def finish(self) -> None:
-        """Export what is left of runs that never stopped, at the end of a replay."""
-        self._hand_over(self._assembler.finish())
-        self._assembler.close()
-        self._corrections.close()
-        self._ledger.keep = KEEP_REPORTS
+        """End the runs that never stopped, at the end of a replay."""
+        self._pipeline.finish(patient=False)
+        self._hand_over()
+        self._pipeline.close()
+        self._pipeline.ledger.keep = KEEP_REPORTS
 
     # ---- the hooks
 
     def start(self, doc: dict[str, Any]) -> None:
         """Begin a run. Its files are named by this document."""
-        if len(self._open_runs) < 2:  # else a run in a run: both have their names
+        if not self._documents:  # else a run in a run: both have their names
             self.filenames = []
         self._documents[doc["uid"]] = doc
-        error = self._namer.checks.check_start(doc)
+        error = self._pipeline.check_start(doc)
         if error is not None:
             self._raise(error, str(doc["uid"]))
 
@@ -325,53 +301,15 @@ class LiveTiffExporter:
             publish(path, write, replace=may_replace, folders=folders)
         self.filenames.append(filename)
 
-    # ---- runs
-
-    def _new_assembler(self) -> Assembler:
-        return Assembler(
-            fields=(self.field,),
-            streams=None,
-            dtypes=self._dtypes,
-            join_events=True,
-            roots=self._settings.roots,
-        )
-
-    def _begin_run(self, run: str) -> None:
-        if self._ledger.is_over(run):  # it comes again
-            self._ledger.forget(run)
-        self._namer.begin_run(run)
-        self._ledger.begin(run)
-        oldest = self._open_runs.begin(run)
-        if oldest is not None:  # it never stopped
-            self._hand_over(self._assembler("stop", {"run_start": oldest}))
-            self._end_run(oldest)
-
-    def _end_run(self, run: str) -> None:
-        """Forget a run, except for its report."""
-        self._documents = {
-            uid: doc
-            for uid, doc in self._documents.items()
-            if run not in (uid, doc.get("run_start"))
-        }
-        self._open_runs.stop(run)
-        self._open_runs.forget(run)
-        self._assembler.close()
-        self._dtypes.forget(run)
-        self._corrections.end_run(run)
-        self._images.forget()
-        self._namer.release(run)
-        self._worker.end_run(run)
-        self._ledger.end(run)
-
     # ---- events
 
-    def _hand_over(self, frames: Iterable[Frame]) -> None:
+    def _hand_over(self) -> None:
         """Call the event hook for each event, and raise the first failure of each."""
-        for _, event in itertools.groupby(list(frames), lambda f: id(f.pixels or f)):
+        events, self._events[:] = [*self._events], []
+        for event in events:
             self._places = []
-            self._hand_over_event(list(event))
-            records = [self._ledger.at(place) for place in self._places]
-            for record in records:
+            self._hand_over_event(event)
+            for record in map(self._pipeline.ledger.at, self._places):
                 if record.status == "failed":
                     self._raise(record.error, record.run)
 
@@ -420,37 +358,23 @@ class LiveTiffExporter:
     def _export(self, frames: list[Frame], event: Mapping[str, Any]) -> None:
         """Name and write frames, with the documents that the hooks have passed on."""
         first = frames[0]
-        if first.problem is None and first.stream in self._corrections.streams:
+        if first.problem is None and first.stream in self._dark_streams:
             return
         start = self._documents.get(first.run, first.start)
         uid = str(event.get("descriptor"))
         descriptor = self._documents.get(uid, first.descriptor)
         documents = partial(replace, start=start, descriptor=descriptor, event=event)
-        for group in self._images.of([[*map(documents, frames)]]):
-            pages = self._namer.name(group)
-            self._places += [page.place for page in pages]
-            self._earlier = self._namer.retakes.paths(pages[0].place)
-            if self._names_only:
-                files = [page.file for page in pages if page.file is not None]
-                self.filenames += [self._publisher.path(file.name) for file in files]
-            else:
-                self._write(pages)
-            self._remove_earlier([self._ledger.at(page.place) for page in pages])
+        for pages in self._pipeline.name([*map(documents, frames)]):
+            places = [page.place for page in pages]
+            self._places += places
+            self._earlier = self._pipeline.earlier_files(places[0])
+            if not self._names_only:
+                self._pipeline.export(pages)
+            self._settle(places)
             self._earlier = frozenset()
         raised, self._raised = self._raised, None
         if raised is not None:
             raise raised
-
-    def _write(self, pages: PageGroup) -> None:
-        with Interrupts():  # Ctrl-C: an image that has begun is finished
-            self._worker.export([pages])
-            for page in pages:
-                record = self._ledger.at(page.place)
-                if record.status == "written":
-                    file = self._renamed.pop(str(record.file), record.file)
-                    status: Status = "planned" if self.dryrun else "written"
-                    record = record._replace(file=file, status=status)
-                    self._ledger.put(page.place, record)
 
     def _call_save_image(
         self, path: str, image: np.ndarray, metadata: Mapping[str, Any]
@@ -469,38 +393,57 @@ class LiveTiffExporter:
         if len(self.filenames) > before:  # it may have saved it under another name
             self._renamed[path] = self.filenames[-1]
 
-    def _remove_earlier(self, records: Sequence[Record]) -> None:
-        """Remove the files of a point's earlier takes, once it is exported again."""
-        exported = [r for r in records if r.status in ("written", "planned")]
-        files = {record.file for record in exported}
+    def _settle(self, places: list[Place]) -> None:
+        """Record where images were saved, and remove the files of earlier takes."""
+        ledger, files = self._pipeline.ledger, []
+        for place in places:
+            record = ledger.at(place)
+            if record.status == "written":
+                file = self._renamed.pop(str(record.file), record.file)
+                status: Status = "planned" if self.dryrun else "written"
+                ledger.put(place, record._replace(file=file, status=status))
+            elif record.status != "planned":
+                continue
+            elif record.file is not None:
+                self.filenames.append(record.file)
+            files.append(ledger.at(place).file)
         for filename in self._earlier.intersection(self.filenames):
             if filename in files:
                 self.filenames.remove(filename)  # it is there twice
-            elif len(exported) == len(records):
+            elif len(files) == len(places):  # the point is exported again
                 self.filenames.remove(filename)
-                if self.dryrun:
-                    continue
-                if self._is_below(Path(filename)):
-                    self._publisher.remove(self._publisher.name(filename))
-                else:
-                    with suppress(OSError):
-                        Path(filename).unlink()
+                self._remove(Path(filename))
+
+    def _remove(self, path: Path) -> None:
+        if self.dryrun:
+            return
+        if self._is_below(path):
+            self._pipeline.publisher.remove(self._pipeline.publisher.name(path))
+        else:
+            with suppress(OSError):
+                path.unlink()
 
     def _is_below(self, path: Path) -> bool:
         return path.is_relative_to(self._settings.directory) and ".." not in path.parts
 
     # ---- failures
 
-    def _record_failure(self, error: TiffinError, name: str, doc: object) -> None:
+    def _forget_ended_runs(self) -> None:
+        is_open = self._pipeline.is_open
+        self._documents = {
+            uid: doc
+            for uid, doc in self._documents.items()
+            if is_open(uid) or is_open(str(doc.get("run_start")))
+        }
+
+    def _record_failure(self, error: Exception, run: str) -> None:
         """Record a document that is not understood."""
-        run = self._open_runs.run_of(name, doc) if isinstance(doc, Mapping) else ""
-        record = Record(id=FrameId(run), status="failed", error=error)
-        self._ledger.put((run, self._ledger.new_group(), 0), record)
+        self._pipeline.record_failure(error, run)
         self._raise(error, run)
 
     def _raise(self, error: Exception | None, run: str) -> None:
         """Raise a failure of an export, if that is wanted."""
         if error is not None and self._settings.on_error == "raise":
             if isinstance(error, TiffinError):
-                error.report = self._ledger.report(run)
+                error.report = self._pipeline.report(run)
             raise error

@@ -17,15 +17,9 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export.image_kinds import ImageKinds
-from tiffin.export.journal import Journal
-from tiffin.export.naming import Namer
-from tiffin.export.open_runs import OpenRuns
 from tiffin.export.output_file import PageGroup
 from tiffin.export.pipeline import Pipeline
-from tiffin.export.publisher import Publisher
 from tiffin.export.run_corrections import RunCorrections
-from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,15 +30,9 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
 __all__ = [
-    "ImageKinds",
-    "Journal",
-    "Namer",
-    "OpenRuns",
     "PageGroup",
     "Pipeline",
-    "Publisher",
     "RunCorrections",
-    "Worker",
     "raise_first",
     "replay",
 ]

@@ -44,10 +44,14 @@ class FrameSource:
         self._settings = settings
         self._corrections = corrections
         self._images = ImageKinds(corrections, settings)
-        self._corrected = any(not isinstance(s, Cast) for s in settings.steps)
+        self.groups_of = self._images.of
+        # Hooks come first: they may change what comes of an event.
+        self._groups_of = iter if settings.hooks else self._images.of
+        corrected = any(not isinstance(s, Cast) for s in settings.steps)
+        self._corrected = corrected or settings.hooks
         casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
         self._cast = np.dtype(casts[-1]) if casts else None
-        self._dtypes = ListDtypes(settings.dtype, cast_later=self._corrected)
+        self._dtypes = ListDtypes(settings.dtype, cast_later=corrected)
         self._counts: dict[tuple[str, str], int] = {}
         self._late_documents: LateDocuments | None = None
         self._assembler = self._new_assembler()
@@ -57,7 +61,7 @@ class FrameSource:
         self._corrections.feed(name, doc)
         error: Exception | None = None
         try:
-            yield from self._images.of(_by_event(self._assembler(name, doc)))
+            yield from self._groups_of(_by_event(self._assembler(name, doc)))
         except Exception as raised:  # noqa: BLE001 (raised again below)
             error = raised
         if name == "stop":
@@ -67,13 +71,17 @@ class FrameSource:
 
     def finish(self) -> Iterator[list[Frame]]:
         """Return the remaining groups of runs without a stop document."""
-        yield from self._images.of(_by_event(self._assembler.finish()))
+        yield from self._groups_of(_by_event(self._assembler.finish()))
         yield from self._images.end()
 
     def declared(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
         """Return what a descriptor declares about its frames."""
         declared = self._assembler.declared_images(descriptor)
         return None if declared is None else self._images.announced(declared)
+
+    def choose_field(self, field: str) -> None:
+        """Take the images of this field from now on."""
+        self._assembler.fields = (field,)
 
     def forget(self, run: str) -> None:
         """Forget a run."""
@@ -99,14 +107,17 @@ class FrameSource:
             self._late_documents = LateDocuments.scan(_unbroken(parts))
             self._assembler = self._new_assembler()
         if self._corrections.looks_ahead:
-            for name, doc in _unbroken(parts):
-                with suppress(SourceError):  # the export will record it
-                    self._corrections.look_ahead(name, doc)
+            self._find_references(parts)
         if self._images.counts_retakes:
             self._images.count_retakes(self._all_events(parts))
 
     def survey(self, parts: Iterable[Documents]) -> None:
-        """Choose a dtype for each field of lists that fits all of its frames."""
+        """Choose a dtype for each field of lists that fits all of its frames.
+
+        Also find darks and flat fields whose documents come after the frames.
+        """
+        if self._corrections.streams and not self._corrections.looks_ahead:
+            self._find_references(parts)
         with self._dtypes.survey():
             for _ in self._all_events(parts):
                 pass
@@ -128,6 +139,11 @@ class FrameSource:
         with self._dtypes.survey():
             yield source
         self._images.forget()
+
+    def _find_references(self, parts: Iterable[Documents]) -> None:
+        for name, doc in _unbroken(parts):
+            with suppress(SourceError):  # the export will record it
+                self._corrections.look_ahead(name, doc)
 
     def _all_events(self, parts: Iterable[Documents]) -> Iterator[list[Frame]]:
         assembler = self._new_assembler()

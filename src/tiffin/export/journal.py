@@ -42,11 +42,9 @@ class Journal:
     Parameters
     ----------
     settings : Settings
-    on : bool
-        Whether manifests are written.
     """
 
-    def __init__(self, settings: Settings, *, on: bool = True) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._values = settings_of(settings)
         text = json.dumps(self._values, sort_keys=True, ensure_ascii=False)
@@ -58,7 +56,7 @@ class Journal:
         self._earlier: dict[str, ManifestFile | None] = {}
         self._same_settings: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
-        self.on = on and not settings.dry_run and not settings.compare
+        self.on = not (settings.dry_run or settings.compare or settings.hooks)
         """Whether lines are wanted."""
 
     def expect(self, run: str, group: int, *, writes: bool) -> None:

@@ -28,9 +28,6 @@ class OpenRuns:
         if name == "descriptor" and "uid" in doc:
             self._run_of[str(doc["uid"])] = str(doc.get("run_start"))
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def begin(self, run: str) -> str | None:
         """Add a run; return the oldest run if too many are open."""
         self._open[run] = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.engine import Ledger, Patience, Pool, Retries
+from tiffin.engine import Interrupts, Ledger, Patience, Pool, Retries
 from tiffin.errors import NoRoomError, SourceError, TemplateError, TiffinError
 from tiffin.export.disk_space import check_room
 from tiffin.export.frame_source import FrameSource
@@ -23,9 +23,10 @@ from tiffin.export.run_ends import RunEnds
 from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tiffin.export.output_file import PageGroup
+    from tiffin.export.publisher import Save
     from tiffin.frames import Frame
     from tiffin.records import Report
     from tiffin.settings import Settings
@@ -51,6 +52,11 @@ class Pipeline:
         Called with (frames finished, frames known), from any thread.
     find_run : callable, optional
         Finds the documents of other runs, for corrections.
+    on_event : callable, optional
+        With ``hooks``: called with the frames of each event. It gives them, or others,
+        to `name` and `export`.
+    save : callable, optional
+        With ``hooks``: writes the files, see `Publisher`.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class Pipeline:
         *,
         progress: Callable[[int, int], object] | None = None,
         find_run: FindRun | None = None,
+        on_event: Callable[[list[Frame]], object] | None = None,
+        save: Save | None = None,
     ) -> None:
         self._settings = settings
         self.ledger = Ledger(
@@ -80,14 +88,15 @@ class Pipeline:
             settings.steps, find_run, settings.roots, settings.image_axes
         )
         self._source = FrameSource(settings, self._corrections)
-        self._publisher = Publisher(settings, self.ledger)
+        self._on_event = on_event
+        self.publisher = Publisher(settings, self.ledger, save)
         self._worker = Worker(
             settings,
             self._namer,
             self.ledger,
             self._journal,
             self._corrections,
-            self._publisher,
+            self.publisher,
             self._retries,
         )
         self._waiting: list[PageGroup] = []
@@ -102,12 +111,15 @@ class Pipeline:
             self._close_files,
             self._forget,
         )
+        self.check_start = self._namer.checks.check_start
+        self.choose_field = self._source.choose_field
+        self.earlier_files = self._namer.retakes.paths
         self.look_ahead = self._source.look_ahead
         self.survey = self._source.survey
         self.record_failure = self._ends.record_failure
         self.close_late = self._ends.close_late
         self.run_of = self._open_runs.run_of
-        self.stop_waiting = self._publisher.stop_waiting
+        self.stop_waiting = self.publisher.stop_waiting
 
     # ---- the steps of a document
 
@@ -132,11 +144,14 @@ class Pipeline:
         if not self._begin(name, doc, plan):
             return None  # delivered twice
         for group in self._source.feed(name, doc):  # assemble, and group
+            if self._on_event is not None:
+                self._on_event(group)
+                continue
             pages = self._pages_of(group, plan)  # name, and claim
             self._submit(pages)  # a worker reads, corrects, writes and records
         if name == "start":
             self.ledger.begin(str(doc["uid"]))
-        if plan is not None:
+        if plan is not None or self._settings.hooks:
             return None
         self._flush()  # live, no frame waits for a job to fill up
         return self._check(name, doc)
@@ -218,6 +233,17 @@ class Pipeline:
         declared = source.declared(doc)
         check = self._namer.checks.check_descriptor
         return None if declared is None else check(declared, live=live)
+
+    # ---- what hooks have changed
+
+    def name(self, event: list[Frame]) -> Iterator[PageGroup]:
+        """Name and claim the files of the frames of an event."""
+        return map(self._namer.name, self._source.groups_of([event]))
+
+    def export(self, pages: PageGroup) -> None:
+        """Write files, in the caller's thread."""
+        with Interrupts():  # Ctrl-C: an image that has begun is finished
+            self._worker.export([pages])
 
     # ---- a replay
 
@@ -306,7 +332,10 @@ class Pipeline:
             Whether to wait for late files. If not, they are tried once more.
         """
         for group in self._source.finish():
-            self._submit(self._pages_of(group, plan))
+            if self._on_event is not None:
+                self._on_event(group)
+            else:
+                self._submit(self._pages_of(group, plan))
         self._flush()
         self._open_runs.close()
         patience = self.patience()
@@ -333,7 +362,7 @@ class Pipeline:
     def cancel(self) -> None:
         """Drop jobs that have not started; `close` waits for the rest. No lock."""
         self._pool.cancel()
-        self._publisher.stop_waiting()
+        self.publisher.stop_waiting()
 
     def wait(self, patience: Patience) -> bool:
         """Wait for all frames so far, also late ones; return whether all are done."""
@@ -351,7 +380,7 @@ class Pipeline:
 
     def progress(self) -> object:
         """Return a value that changes while there is progress or a wait for space."""
-        return self.ledger.finished, self._pool.done, self._publisher.looked
+        return self.ledger.finished, self._pool.done, self.publisher.looked
 
     def _close_files(self) -> None:
         """Close all files, unless a job hangs, which may hold the lock of a library."""

@@ -206,6 +206,10 @@ class Settings(BaseModel):
     compare: Annotated[types.Flag, INTERNAL] = False
     """Write nothing; compare each file with what would be written."""
 
+    hooks: Annotated[types.Flag, INTERNAL] = False
+    """Events and images go through hooks of the caller, which may change them: no
+    manifest is written, and names are not checked before there are images."""
+
     @classmethod
     def of(cls, template: str | Template, **keywords: Any) -> Self:
         """Check what a user writes, and fill in defaults.
@@ -311,7 +315,8 @@ class Settings(BaseModel):
         """Whether a name, a correction or a file's time needs the event's data."""
         roots = self.template.roots & {"time", "motors"}
         keys = self._event_keys - {"seq_num"}
-        return bool(roots or keys or self.corrections) or self.file_time == "event"
+        uses = roots or keys or self.corrections or self.hooks
+        return bool(uses) or self.file_time == "event"
 
     @property
     def roots_in_use(self) -> frozenset[str]:
