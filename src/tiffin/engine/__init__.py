@@ -1,4 +1,4 @@
-"""Carry work out: workers under a byte budget, names claimed, records kept in order."""
+"""Run jobs in threads, claim names, and keep records and manifests in order."""
 
 from tiffin.engine.claims import Claims, folded
 from tiffin.engine.interrupts import Interrupts

@@ -1,4 +1,4 @@
-"""One name, one frame: a name is claimed before any pixel is read."""
+"""Make sure that every name belongs to one frame."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ Owner = TypeVar("Owner")
 
 
 class Claims(Generic[Owner]):
-    """Which frame has which name.
+    """The owner of each name.
 
-    Names that differ only in case or in the composition of their letters are the same
-    name, as they are on the disks of Windows and macOS. What is a folder in one name is
-    no file of another.
+    Names that differ only in case, or in how an accented letter is composed, are the
+    same, as on Windows and macOS. The name of a file can't also be that of a folder.
 
     Examples
     --------
@@ -43,12 +42,12 @@ class Claims(Generic[Owner]):
         self._lock = threading.Lock()
 
     def take(self, name: str, owner: Owner) -> None:
-        """Claim a name; claiming one's own again is allowed.
+        """Claim a name. An owner can claim its name again.
 
         Raises
         ------
         CollisionError
-            If another has it, or a folder of that name, or a file of a folder's.
+            If another owner has the name, or one is a file and the other its folder.
         """
         key = folded(name)
         with self._lock:
@@ -70,12 +69,12 @@ class Claims(Generic[Owner]):
             raise CollisionError(message)
 
     def take_instead(self, other: str, name: str, owner: Owner) -> bool:
-        """Claim another name beside a frame's own, for what stands there already.
+        """Claim another name for an owner, because a file has its name.
 
         Returns
         -------
         bool
-            Whether it was free. It is contested where `name` is.
+            Whether the other name was free. It is contested if `name` is.
         """
         key = folded(other)
         with self._lock:
@@ -85,12 +84,12 @@ class Claims(Generic[Owner]):
         return True
 
     def release(self, is_over: Callable[[Owner], bool]) -> None:
-        """Forget the claims of some owners, whose files are written, or never will be.
+        """Release the claims of some owners.
 
         Parameters
         ----------
         is_over : callable
-            Told an owner, whether its claims are to be forgotten.
+            (owner) → bool: whether to release its claims.
         """
         with self._lock:
             left = {key: who for key, who in self._owners.items() if not is_over(who)}
@@ -105,11 +104,11 @@ class Claims(Generic[Owner]):
 
     @property
     def any_contested(self) -> bool:
-        """Whether more than one frame wanted any name."""
+        """Whether any name has several claimants."""
         return bool(self._contested)
 
     def is_contested(self, name: str) -> bool:
-        """Whether more than one frame wanted this name, or one of its folders'."""
+        """Return whether a name, or one of its folders, has several claimants."""
         if not self._contested:
             return False
         key = folded(name)
@@ -121,7 +120,7 @@ class Claims(Generic[Owner]):
     def _take_folders(self, name: str, key: str, owner: Owner) -> None:
         parent = key.rpartition("/")[0]
         if not parent or parent in self._folders:
-            return  # as nearly always: those above it are known with it
+            return  # the usual case; its parent folders are there too
         for folder in _above(key):
             if folder in self._owners:
                 self._contested.add(folder)
@@ -134,10 +133,10 @@ class Claims(Generic[Owner]):
 
 
 def folded(name: str) -> str:
-    """Return what all names have in common that some disks take for one.
+    """Return a text that is equal for all names that are one name on some disks.
 
-    Canonical caseless matching (Unicode 16.0, 3.13.5, D145), and capitals of which
-    there are fewer than small letters (as of a dotless i).
+    This is canonical caseless matching (Unicode 16.0, 3.13.5, D145) after a change to
+    capitals, because several small letters can have the same one (as the dotless i).
 
     Examples
     --------
@@ -152,7 +151,7 @@ def folded(name: str) -> str:
 
 
 def _above(key: str) -> Iterator[str]:
-    """Return the folders of a name, the nearest first."""
+    """Yield the folders of a name, the nearest first."""
     folder = key.rpartition("/")[0]
     while folder:
         yield folder

@@ -1,4 +1,4 @@
-"""A process that was forked has none of its parent's threads, and maybe its locks."""
+"""Reset objects in forked processes, which have no threads but maybe held locks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _alive: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def renew_in_child(thing: Any) -> None:
-    """Have an object's ``renew_in_child`` called in a process that was forked.
+    """Call ``thing.renew_in_child()`` in forked processes.
 
-    There it makes new locks, and forgets threads and jobs, which stay the parent's.
+    It makes new locks, and forgets threads and jobs, which belong to the parent.
     """
     _alive.add(thing)
 

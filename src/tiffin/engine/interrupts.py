@@ -1,4 +1,4 @@
-"""Ctrl-C is taken between two documents, where nothing is half done."""
+"""Delay Ctrl-C until the end of a step."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ _active: list[Interrupts] = []
 
 
 class Interrupts:
-    """Holds Ctrl-C back until `check` is called; the second one is not held back.
+    """Delays the first Ctrl-C until `check` is called or the thread only waits.
 
-    Nor is the first where this thread only waits.
-
-    Python raises `KeyboardInterrupt` between any two steps, also while a lock is held
-    or a count is half made, and what waits for them then waits for ever.
+    Python raises `KeyboardInterrupt` anywhere, also while a lock is held or a count is
+    changed, and other threads would then wait forever.
 
     Parameters
     ----------
     then : callable
-        Called at once, by the signal's handler: it may take no lock.
+        Called immediately by the signal handler. It must not take a lock.
 
     Notes
     -----
-    Does nothing where there is nothing to hold back: in threads, which are never
-    interrupted, and where somebody else handles the signal (a RunEngine does).
+    Does nothing in threads, which are never interrupted, and if there is another signal
+    handler, such as that of a RunEngine.
 
     Examples
     --------
@@ -48,16 +46,16 @@ class Interrupts:
         self._asked = self._reads = False
 
     def check(self) -> None:
-        """Raise the `KeyboardInterrupt` that has been held back, if any."""
+        """Raise the delayed `KeyboardInterrupt`, if any."""
         if self._asked:
             self._asked = False
             raise KeyboardInterrupt
 
     def between(self, items: Iterable[Any]) -> Iterator[Any]:
-        """Go through a source, and check before each item and at the end.
+        """Iterate over a source, and check before each item and at the end.
 
-        While the source is asked for the next item, Ctrl-C is not held back: a pipe or
-        a server may never answer.
+        While the source gets the next item, Ctrl-C is not delayed, because a pipe or a
+        server may never answer.
         """
         source = iter(items)
         while True:
@@ -101,9 +99,9 @@ class Interrupts:
 
 
 def check_waiting() -> None:
-    """Raise what is held back, if this is the thread that is to be interrupted.
+    """Raise a delayed `KeyboardInterrupt` in the main thread.
 
-    For places that only wait, where nothing is half done.
+    For places that only wait.
     """
     if _active and threading.current_thread() is threading.main_thread():
         _active[-1].check()

@@ -1,4 +1,4 @@
-"""The records of an export, by run, in frame order whatever order they come in."""
+"""The records of an export, by run, in frame order."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ __all__ = ["Ledger", "Place"]
 logger = logging.getLogger("tiffin")
 
 MOST_RECORDS = 250_000
-"""Records of ended runs that stay, some 100 MB; the newest run keeps all of its own."""
+"""How many records of finished runs are kept (about 100 MB), besides the newest run."""
 
 MOST_STRAY = 1_000
-"""Records that belong to no known run, and causes of failure logged for one run."""
+"""How many records without a known run are kept, and how many causes a run logs."""
 
 MOST_RUNS = 20_000
-"""Ended runs whose counts stay, some 10 MB."""
+"""How many finished runs keep their counts (about 10 MB)."""
 
 NOTHING = RunRecords()
-"""Stands for a run without records; never changed."""
+"""Used for runs without records; never changed."""
 
 
 class Ledger:
-    """Keeps one record a frame, and logs each cause of failure once a run.
+    """Keeps one record for each frame, and logs each cause of failure once a run.
 
-    Safe in threads.
+    Thread-safe.
 
     Parameters
     ----------
     progress : callable, optional
         Called with (frames finished, frames known) after each change.
     dry_run : bool
-        Whether what is planned stays planned.
+        Whether frames stay planned.
     keep : int, optional
-        How many ended runs keep their records; older ones are only counted. All keep
-        theirs by default.
+        How many finished runs keep their records; older runs have only counts. By
+        default all keep them.
     """
 
     def __init__(
@@ -61,48 +61,48 @@ class Ledger:
         self._dry_run = dry_run
         self.keep = keep
         self._runs: dict[str, RunRecords] = {}
-        # Those with all of their records, of runs that ended or never began.
+        # Finished or unknown runs that have all of their records.
         self._whole: dict[str, RunRecords] = {}
         self.renew_in_child()
         renew_in_child(self)
         self._groups = 0
         self._known = 0
         self.finished = 0
-        """How many frames are written, skipped or failed."""
+        """The number of frames that are written, skipped or failed."""
 
     def renew_in_child(self) -> None:
-        """Make a new lock: a thread of a forked process's parent may have held it."""
+        """Make a new lock: a thread of the parent process may hold the old one."""
         self._lock = threading.Lock()
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The runs that began, or have a record, in order."""
+        """The runs with a start document or a record, in order."""
         with self._lock:
             return tuple(run for run, of in self._runs.items() if run or of.records)
 
     @property
     def unfinished(self) -> tuple[str, ...]:
-        """The runs that began, or have a record, and have not ended."""
+        """The runs with a start document or a record that have not ended."""
         with self._lock:
             return tuple(run for run, of in self._runs.items() if not of.is_over)
 
     @property
     def reports(self) -> Reports:
-        """Run uid → report, in order; each is made when it is asked for."""
+        """The reports by run uid, in order, each created when it is accessed."""
         return Reports(lambda: self.runs, self.report, self.has_run)
 
     def has_run(self, run: object) -> bool:
-        """Return whether a run began, or has a record."""
+        """Return whether a run has a start document or a record."""
         return run in self._runs and (run != "" or self.has_any(""))
 
     def begin(self, run: str) -> None:
-        """Add a run, before it has a record."""
+        """Begin a run."""
         with self._lock:
             self._runs.setdefault(run, RunRecords()).is_open = True
             self._whole.pop(run, None)
 
     def end(self, run: str) -> None:
-        """End a run. The oldest ended runs lose their records and keep counts."""
+        """End a run. The oldest finished runs lose their records; counts stay."""
         with self._lock:
             of = self._runs.get(run)
             if of is not None:
@@ -140,7 +140,7 @@ class Ledger:
         place : Place
         record : Record
         if_planned : bool
-            Do so only while the frame is still to be done.
+            Do this only if the frame is still planned.
 
         Returns
         -------
@@ -167,7 +167,7 @@ class Ledger:
         try:
             progress(self.finished, self._known)
         except Exception:
-            # The user's function: it may cost no frame, and is not called again.
+            # An error in the user's function must not make a frame fail.
             self._progress = None
             logger.exception("progress= raised an exception, and is not called again")
 
@@ -196,23 +196,23 @@ class Ledger:
         return bool(self._runs.get(run, NOTHING).records)
 
     def is_planned(self, place: Place) -> bool:
-        """Return whether the frame at a place is still to be done."""
+        """Return whether the frame at a place is planned."""
         record = self._runs.get(place[0], NOTHING).records.get(place)
         return record is not None and record.status == "planned"
 
     def is_empty(self, run: str) -> bool:
-        """Return whether it is known that no event of a run holds an image."""
+        """Return whether no event of a run has an image, as far as is known."""
         return bool(self._runs.get(run, NOTHING).is_empty)
 
     def withdraw(self, place: Place) -> None:
-        """Remove the record of a frame that was announced and does not exist."""
+        """Remove the record of a frame that was declared but does not exist."""
         with self._lock:
             if self.has(place):
                 self._runs[place[0]].withdraw(place)
                 self._known -= 1
 
     def left(self, run: str | None = None) -> int:
-        """Count the frames that are still to be done: of all runs, or of one."""
+        """Count the planned frames of one run, or of all."""
         with self._lock:
             return sum(of.planned for of in self._chosen(run))
 
@@ -230,7 +230,7 @@ class Ledger:
         )
 
     def waiting(self, run: str | None = None) -> list[tuple[Place, Record]]:
-        """Return what is still to be done: of all runs, or of one."""
+        """Return the planned frames of one run, or of all."""
         with self._lock:
             return [
                 (place, record)
@@ -240,7 +240,7 @@ class Ledger:
             ]
 
     def first_error(self, kinds: tuple[type[Exception], ...]) -> Exception | None:
-        """Return the first error, in frame order, that is one of some kinds."""
+        """Return the first error of some types, in frame order."""
         with self._lock:
             found = [
                 (place[1:], record.error)
@@ -271,7 +271,7 @@ class Ledger:
         return [self._runs[run]] if run in self._runs else []
 
     def _add(self, run: str) -> RunRecords:
-        """Add a run that never began; ``""`` stands for what belongs to none."""
+        """Add a run without a start document; ``""`` is for records without a run."""
         of = self._runs[run] = RunRecords(most=None if run else MOST_STRAY)
         if run:
             self._whole[run] = of
@@ -279,7 +279,7 @@ class Ledger:
         return of
 
     def _condense(self) -> None:
-        """Drop records, those of the oldest run first, until few enough are left."""
+        """Drop the records of the oldest runs until few enough are left."""
         if self.keep is None:
             return
         records = sum(len(of.records) for of in self._whole.values())

@@ -1,8 +1,8 @@
-"""Write manifests, a line a file: ``.tiffin/<run uid>.jsonl``.
+"""Write manifests, with one line for each file: ``.tiffin/<run uid>.jsonl``.
 
-A line is appended after its file was published, and never changed. Lines come in frame
-order, so that the same export gives the same manifest. A line that a crash cut short is
-removed when the next one is appended.
+A line is appended after its file is published, and never changed. Lines are in frame
+order, so the same export gives the same manifest. If a crash leaves an incomplete line,
+the next export removes it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ __all__ = ["Manifest"]
 logger = logging.getLogger("tiffin")
 
 SCHEMA = 2
-"""The version of the lines. A reader leaves out kinds of lines that it can't know."""
+"""The version of the format. Readers ignore unknown kinds of lines."""
 
 WINDOW = 512
-"""So many groups that are done may wait for one before them, then they go ahead."""
+"""How many finished groups may wait for an earlier one before they are written."""
 
 
 class Manifest:
-    """Appends to the manifest of one run. Safe in threads, and beside other processes.
+    """Appends to the manifest of one run. Safe with threads and other processes.
 
     Parameters
     ----------
     folders : Folders
-        Of the root. The manifest, and its folder, are never reached through a link.
+        The folders below the root. The manifest and its folder must not be links.
     name : str
-        Of the file. It is made, with its folder, when there is a first line.
+        The name of the file. The first line creates it and its folder.
     head : str
-        The line of the settings, to stand before the first line that refers to it,
+        The line of the settings. It is written before the first line that refers to it,
         unless the file has it already.
     sync : bool
-        Whether each append is forced to the disk.
+        Whether to force each line to the disk.
     mode : int, optional
-        The permissions of the file, and those that let its owner append.
+        The permissions of the file. Its owner can always append.
     """
 
     def __init__(
@@ -75,21 +75,21 @@ class Manifest:
         self._unwritten = ""
 
     def renew_in_child(self) -> None:
-        """Make a new lock: a thread of a forked process's parent may have held it."""
+        """Make a new lock: a thread of the parent process may hold the old one."""
         self._lock = threading.Lock()
 
     def expect(self, group: Hashable, *, writes: bool = True) -> None:
-        """Reserve the place of the lines of a group, behind those expected before.
+        """Reserve the place of the lines of a group, after those of earlier groups.
 
-        There is no file until a group is expected that `writes`: an export that was
-        refused before anything was written leaves no trace.
+        The file is created only if a group `writes`, so that an export that fails
+        before it writes anything leaves no manifest.
         """
         with self._lock:
             self._wanted = self._wanted or writes
             self._groups[group] = None
 
     def add(self, lines: Iterable[tuple[Hashable, str]]) -> None:
-        """Take the lines of groups, which are appended when it is their turn.
+        """Add the lines of groups, and append those whose turn it is.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Manifest:
                 self._append(self._ready())
 
     def close(self) -> None:
-        """Append what is there, in whatever order, and close the file."""
+        """Append all remaining lines, and close the file."""
         with self._lock:
             text = "".join(text for text in self._groups.values() if text)
             self._groups.clear()
@@ -115,7 +115,7 @@ class Manifest:
                 self._close_file()
 
     def _ready(self) -> str:
-        """Take the lines whose turn it is."""
+        """Remove and return the lines whose turn it is."""
         ready: list[str] = []
         while self._groups:
             group, text = next(iter(self._groups.items()))
@@ -131,7 +131,7 @@ class Manifest:
         return "".join(ready)
 
     def _append(self, text: str) -> None:
-        """Append lines, and those that could not be appended before."""
+        """Append lines, and earlier lines that could not be appended."""
         self._unwritten += text
         if not self._unwritten:
             return
@@ -141,7 +141,7 @@ class Manifest:
             write_whole(self._descriptor, as_bytes(self._unwritten))
         except OSError:
             with suppress(OSError):
-                self._close_file()  # whoever opens it cuts off a torn line
+                self._close_file()  # opening it again removes an incomplete line
             raise
         self._unwritten = ""
         if self._sync:
@@ -153,7 +153,7 @@ class Manifest:
             os.close(descriptor)
 
     def _open(self) -> int:
-        """Open the file; a link that has its name, or its folder's, is moved away."""
+        """Open the file; rename a link that has its name or that of its folder."""
         try:
             return self._open_regular()
         except OSError as error:
@@ -196,14 +196,15 @@ class Manifest:
         except FileNotFoundError:
             flags |= os.O_CREAT
         descriptor = os.open(self._name, flags, 0o666, dir_fd=folder)
-        made_now = os.fstat(descriptor).st_uid == os.geteuid()  # or by another just now
+        # Another process may have made it just now.
+        made_now = os.fstat(descriptor).st_uid == os.geteuid()
         if self._mode is not None and made_now:
             os.fchmod(descriptor, self._mode)
         return descriptor
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
-    """Append bytes, all or none, in one call where the system takes them so."""
+    """Append all bytes or none, in one call if possible."""
     with _locked(descriptor):
         before = os.fstat(descriptor).st_size
         view = memoryview(data)
@@ -230,7 +231,7 @@ def _has_line(descriptor: int, line: str) -> bool:
 
 
 def _torn_bytes(descriptor: int) -> int:
-    """Return how many bytes stand behind the last end of line."""
+    """Return the number of bytes after the last end of line."""
     at = size = os.fstat(descriptor).st_size
     while at > 0:
         begin = max(at - 4096, 0)
@@ -243,7 +244,7 @@ def _torn_bytes(descriptor: int) -> int:
 
 @contextmanager
 def _locked(descriptor: int) -> Iterator[None]:
-    """Keep other processes from appending meanwhile, where the file system can."""
+    """Lock a file against other processes, if the file system supports it."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -254,5 +255,5 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 
 def as_bytes(line: str) -> bytes:
-    """Encode JSON; a lone surrogate, which UTF-8 has no bytes for, is escaped."""
+    """Encode JSON; escape lone surrogates, which UTF-8 can't encode."""
     return line.encode("utf-8", "backslashreplace")

@@ -1,9 +1,9 @@
-"""Read manifests, as input that anybody may have written.
+"""Read manifests, which anybody may have changed.
 
-A line that can't be right is refused with its number and the reason, and the others
-count. Unknown kinds of lines are left out: a later tiffin may have written them.
+Invalid lines are refused with their number and the reason; the others are used. Unknown
+kinds of lines are ignored, because a later version may have written them.
 
-Version 2 has a line a file, with its frames; version 1 had a line a frame.
+Version 2 has a line for each file, with its frames; version 1 had one for each frame.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ FOLDER = ".tiffin"
 """The folder at the root that holds the manifests."""
 
 LONGEST = 2**22
-"""A line of more bytes is not read."""
+"""The longest line that is read [bytes]."""
 
 LONGEST_PATH = 4096
-"""Of so many characters, or more, no system takes a path."""
+"""Paths must be shorter than this [characters]."""
 
 LARGEST = 2**63
-"""No file has so many bytes."""
+"""Files must be smaller than this [bytes]."""
 
 _FILE: dict[str, tuple[type, ...]] = {
     "path": (str,),
@@ -58,7 +58,7 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
 
 
 class RefusedLine(NamedTuple):
-    """A line that can't be used."""
+    """An invalid line: its number, and what is wrong."""
 
     number: int
     reason: str
@@ -66,21 +66,21 @@ class RefusedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """What a manifest says.
+    """The content of a manifest.
 
     Attributes
     ----------
     run : str
         The uid of the run.
     settings : mapping
-        Id → the settings of an export that wrote lines.
+        Id → settings of an export.
     files : mapping
-        Path, relative to the root → the last line that says it was written. Its
-        ``frames`` are lists of seq_num, index inside the event, and page.
+        Path relative to the root → the last line with status ``written``. Its
+        ``frames`` are lists of seq_num, index in the event, and page.
     failed : tuple of mapping
         The lines of frames that failed or were skipped.
     refused : tuple of RefusedLine
-        What was left out, and why.
+        The invalid lines.
     """
 
     run: str
@@ -91,7 +91,7 @@ class ManifestFile:
 
 
 def read_manifest(path: Path) -> ManifestFile:
-    """Read a manifest; a torn last line is left out.
+    """Read a manifest; ignore an incomplete last line.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def read_manifest(path: Path) -> ManifestFile:
     Raises
     ------
     OSError
-        If it can't be read, or is no regular file.
+        If it can't be read, or is not a regular file.
     """
     found = _Reading(path.stem)
     folders = Folders(os.fspath(path.parent.parent))
@@ -122,12 +122,12 @@ def read_manifest(path: Path) -> ManifestFile:
 
 
 def manifests_in(root: Path) -> list[Path]:
-    """Return the manifests of a root, in order.
+    """Return the manifests of a root, sorted by name.
 
     Raises
     ------
     OSError
-        If its folder of manifests is there and can't be read, or is a link.
+        If the folder of manifests can't be read, or is a link.
     """
     folders = Folders(os.fspath(root))
     try:
@@ -139,9 +139,9 @@ def manifests_in(root: Path) -> list[Path]:
 
 
 def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Return the lines of a file with their numbers, from 1.
+    """Yield the lines of a file with their numbers, from 1.
 
-    Of a line of more bytes than `longest`, one more than that is given.
+    A line with more than `longest` bytes is cut to `longest` + 1.
     """
     number = 0
     while line := file.readline(longest + 1):
@@ -152,7 +152,7 @@ def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Reading:
-    """A manifest as far as it is read."""
+    """A manifest while it is read."""
 
     def __init__(self, run: str) -> None:
         self.run = run
@@ -162,7 +162,7 @@ class _Reading:
         self.refused: list[RefusedLine] = []
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """Take a line, or raise a ValueError that says what is wrong with it."""
+        """Add a line, or raise a ValueError with the reason."""
         kind = line.get("kind")
         if kind == "settings":
             _check_types(line, _SETTINGS)
@@ -192,7 +192,7 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
         raise ValueError(message) from None
     except ValueError:
         if not text.endswith(b"\n"):
-            return {}  # torn by a crash
+            return {}  # incomplete after a crash
         message = "it is not JSON"
         raise ValueError(message) from None
     if not isinstance(line, dict):

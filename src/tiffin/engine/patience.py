@@ -1,4 +1,4 @@
-"""Wait, but not for ever, and say what for."""
+"""Wait with a limit, and log what a wait is for."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 __all__ = ["Patience"]
 
 TICK = 0.2
-"""How often Ctrl-C, time and progress are looked at [s]."""
+"""How often a wait checks Ctrl-C, time and progress [s]."""
 
 SAY_AFTER = 5.0
-"""After so long it is said what is waited for [s]."""
+"""When a wait logs what it waits for [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait, and what to say meanwhile.
+    """How long to wait, and what to log.
 
     Attributes
     ----------
     until : float or None
-        When the waiting ends, as `time.monotonic` has it; None for never.
+        When to stop, by `time.monotonic`; None for no limit.
     stalls : float or None
-        It ends, too, where there was no progress for so long [s]; None for never.
+        Stop after this time without progress; None for no limit [s].
     progress : callable or None
-        Gives what changes while there is progress.
+        Returns a value that changes while there is progress.
     say : callable or None
-        Called once, after a few seconds.
+        Called once after a few seconds.
     """
 
     until: float | None = None
@@ -46,12 +46,12 @@ class Patience:
     def of(
         cls, timeout: float | None, say: Callable[[], object] | None = None
     ) -> Patience:
-        """Wait for so long from now [s]; None for ever."""
+        """Return a limit of `timeout` from now; None for no limit [s]."""
         until = None if timeout is None else time.monotonic() + timeout
         return cls(until=until, say=say)
 
     def at_most(self, timeout: float) -> Patience:
-        """Wait so long from now, if not less [s]."""
+        """Return this limit, shortened to `timeout` from now [s]."""
         until = time.monotonic() + timeout
         if self.until is not None:
             until = min(until, self.until)
@@ -63,16 +63,16 @@ class Patience:
         done: Callable[[], bool],
         between: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Wait until something is done; tell whether it is.
+        """Wait until `done` returns True; return whether it did.
 
         Parameters
         ----------
         changed : Condition
-            Not held; notified when `done` may have changed.
+            Not locked; notified when the result of `done` may have changed.
         done : callable
         between : callable
-            Called at first, and again and again; tells whether it did something, and
-            is to be called at once.
+            Called repeatedly. It returns whether it did some work; then it is called
+            again immediately.
         """
         begun = moved = time.monotonic()
         before = self._mark()

@@ -1,4 +1,4 @@
-"""A few threads and a budget of bytes: when it is full, whoever submits waits."""
+"""Run jobs in threads, with a memory limit that makes submitters wait."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["Pool"]
 logger = logging.getLogger("tiffin")
 
 SHORT = 0.5
-"""What was waited for in vain already is waited for no longer than that [s]."""
+"""How long to wait again for jobs after a wait has timed out [s]."""
 
 GRACE = 2.0
-"""After `cancel`, what has begun is waited for so long [s]."""
+"""How long to wait for running jobs after `cancel` [s]."""
 
 
 class Pool:
@@ -38,17 +38,17 @@ class Pool:
     workers : int
         How many threads. They start with the first job.
     budget : int
-        How much may wait or be in work at a time [bytes]. A job larger than that
-        runs when nothing else does.
+        How much memory waiting and running jobs may take together. A larger job runs
+        alone [bytes].
     name : str
-        Of the threads.
+        The name of the threads.
     spare : int
-        How many threads more may take the places of those that hang.
+        How many additional threads may replace threads that hang.
 
     Notes
     -----
-    The threads are daemons, so that an interpreter can exit; who owns a pool closes it.
-    Where the system has no thread to give, whoever waits for the jobs does them.
+    The threads are daemons, so that Python can exit; the owner of a pool closes it. If
+    no thread can be started, a thread that waits for the jobs runs them.
     """
 
     def __init__(self, *, workers: int, budget: int, name: str, spare: int = 0) -> None:
@@ -59,59 +59,58 @@ class Pool:
         self._cancelled: float | None = None
         self._refused_thread = False
         self.waits = 0
-        """How often a submitter had to wait for room."""
+        """How often a submitter had to wait for memory."""
         self.renew_in_child()
         renew_in_child(self)
 
     def renew_in_child(self) -> None:
-        """Begin without jobs and threads; a forked process has its parent's none."""
+        """Start again without jobs and threads, which belong to the parent process."""
         self._jobs: Jobs = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # Two locks: who submits never waits for a worker that is just done.
+        # Two locks, so that a submitter never waits for a worker that finishes a job.
         self._submitting = threading.Lock()
         self._submitted = self._submitted_bytes = 0
         self._changed = threading.Condition()
         self._done = self._done_bytes = 0
-        # What hangs: jobs that were in work when somebody stopped waiting for them.
+        # Jobs hang if they were running when a wait for them timed out.
         self._at_work: dict[int, int] = {}
         self._hanging: set[int] = set()
         self._done_when_given_up = -1
 
     @property
     def done(self) -> int:
-        """How many jobs were done."""
+        """The number of finished jobs."""
         return self._done
 
     @property
     def hangs(self) -> bool:
-        """Whether anybody has stopped waiting for a job that is still in work."""
+        """Whether a job is still running although a wait for it has timed out."""
         return bool(self._hanging)
 
     @property
     def is_here(self) -> bool:
-        """Whether it is one of the pool's threads that asks."""
+        """Whether the caller is one of the threads of the pool."""
         return threading.get_ident() in [thread.ident for thread in self._threads]
 
     def submit(
         self, nbytes: int, job: Callable[[], None], patience: Patience | None = None
     ) -> bool:
-        """Hand a job over; wait while the budget is full.
+        """Add a job; wait while the memory limit is reached.
 
         Parameters
         ----------
         nbytes : int
-            What the job holds, or will hold [bytes]. One that holds nothing never
-            waits.
+            How much memory the job takes. A job of 0 bytes never waits [bytes].
         job : callable
-            Its exceptions are its own business: here they are only logged.
+            It must handle its exceptions; others are only logged.
         patience : Patience, optional
-            How long to wait; for ever without it. It is not tried again while nothing
-            has been done since it ended.
+            How long to wait; by default without a limit. After a timeout, further calls
+            do not wait until a job has finished.
 
         Returns
         -------
         bool
-            Whether the job was taken.
+            Whether the job was added.
         """
         if self._put_if_it_fits(nbytes, job):
             return True
@@ -126,14 +125,14 @@ class Pool:
         return False
 
     def drain(self, patience: Patience | None = None, *, all_jobs: bool = True) -> bool:
-        """Wait until nothing is waiting or in work.
+        """Wait until all jobs are finished.
 
         Parameters
         ----------
         patience : Patience, optional
-            How long; for ever without it.
+            How long to wait; by default without a limit.
         all_jobs : bool
-            Whether to wait, too, for what was given up before: jobs that hang.
+            Whether to wait also for jobs that hang.
 
         Returns
         -------
@@ -154,16 +153,17 @@ class Pool:
         return self._is_idle()
 
     def cancel(self) -> None:
-        """Drop the jobs that no worker has begun. Takes no lock."""
+        """Drop the jobs that have not started. Takes no lock."""
         self._cancelled = time.monotonic()
 
     def close(self, patience: Patience | None = None) -> bool:
-        """Wait for all jobs and end the threads. A later job starts new ones.
+        """Wait for all jobs, and end the threads. A later job starts new ones.
 
         Parameters
         ----------
         patience : Patience, optional
-            How long; for ever without it. A thread that hangs ends when it can.
+            How long to wait; by default without a limit. A thread that hangs ends
+            later.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class Pool:
             Whether all is done.
         """
         done = self.drain(patience)
-        with self._submitting:  # what is submitted meanwhile has its own queue
+        with self._submitting:  # later jobs get a new queue
             threads, self._threads = self._threads, []
             jobs, self._jobs = self._jobs, queue.SimpleQueue()
         for _ in threads:
@@ -185,7 +185,7 @@ class Pool:
         with self._submitting:
             if nbytes and not self._fits(nbytes):
                 return False
-            # In this order: whatever interrupts it, nobody waits for a lost job.
+            # In this order, an interrupt never makes a wait for a lost job endless.
             self._jobs.put((self._submitted, nbytes, job))
             self._submitted_bytes += nbytes
             self._submitted += 1
@@ -207,7 +207,7 @@ class Pool:
         return self._done + len(self._hanging) >= self._submitted
 
     def _is_jammed(self) -> bool:
-        """Whether nothing was done since somebody gave up."""
+        """Return whether no job has finished since a wait timed out."""
         return self._done == self._done_when_given_up
 
     def _give_up(self) -> None:
@@ -230,7 +230,7 @@ class Pool:
                 logger.warning("no thread can be started (%s): exports wait", error)
 
     def _tend(self) -> bool:
-        """See that there is a thread; where there is none, do a job in this one."""
+        """Start a thread if there is none; if that fails, run a job in this one."""
         with self._submitting:
             self._threads = [t for t in self._threads if t.is_alive()]
             if not self._threads and not self._jobs.empty():
@@ -260,13 +260,13 @@ class Pool:
             if self._cancelled is None:
                 job()
         except BaseException:
-            # The border of a job: what is left here is a defect, never a frame's;
-            # not even SystemExit may end the thread that others wait for.
+            # Jobs handle the errors of frames, so this is a bug. Even SystemExit must
+            # not end the thread, because others wait for it.
             with suppress(Exception):
                 logger.exception("a job of %s failed", self._name)
         finally:
-            # Done first: letting go of the job may let go of the pool's owner,
-            # whose finalizer then drains the pool from this very thread.
+            # Count first: deleting the job may delete the owner of the pool, whose
+            # finalizer then drains the pool from this thread.
             self._count(me, number, nbytes)
 
     def _count(self, me: int, number: int, nbytes: int) -> None:

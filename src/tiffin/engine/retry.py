@@ -1,4 +1,4 @@
-"""Try again what could not be done yet, with growing pauses, until its run is over."""
+"""Retry late files with growing pauses, until some time after the end of their run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["Retries"]
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
 GROWTH = 1.6
-"""Pauses of 0.1, 0.16, 0.26… up to 3 s: soon for a file that is just being closed,
-seldom for one that is not closed before the detector is unstaged."""
+"""Pauses of 0.1, 0.16, 0.26… up to 3 s: short for a file that is just being closed,
+long for one that stays open until the detector is unstaged."""
 
 
 @dataclass(order=True, slots=True)
@@ -33,22 +33,21 @@ class _Task:
     attempt: Callable[[bool], bool] = field(compare=False)
     pause: float = field(compare=False)
     must_try_once_more: bool = field(compare=False, default=False)
-    """True if the run has ended and the task has not been tried since."""
+    """Whether the run has ended and the task has not been tried since."""
     done: bool = field(compare=False, default=False)
 
 
 class Retries:
-    """Repeats attempts until they succeed or their time is over.
+    """Repeats attempts until they succeed or time out.
 
     Parameters
     ----------
     timeout : float
-        How long to go on after a run's end [s]; until then there is no limit.
+        How long to go on after the end of a run [s]. Before it, there is no limit.
     submit : callable
-        Runs an attempt where attempts are to be run.
+        Passes an attempt to a worker.
     release : callable, optional
-        Called when nothing of a run is postponed any more, before anybody is told:
-        closes what the attempts have opened.
+        Closes the files of the attempts. Called after the last attempt of a run.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Retries:
         renew_in_child(self)
 
     def renew_in_child(self) -> None:
-        """Begin with nothing postponed: a forked process leaves that to its parent."""
+        """Start again without attempts, which belong to the parent process."""
         self._tasks: list[_Task] = []
         self._ends: dict[str, float] = {}
         self._open: dict[str, dict[int, _Task]] = {}
@@ -73,18 +72,18 @@ class Retries:
         self._thread: threading.Thread | None = None
 
     def postpone(self, run: str, attempt: Callable[[bool], bool]) -> None:
-        """Make an attempt again, after a pause.
+        """Repeat an attempt after a pause.
 
         Parameters
         ----------
         run : str
         attempt : callable
-            Called with whether it is the last time; returns whether it is done.
+            (is_last) → bool: whether it is done.
 
         Raises
         ------
         RuntimeError
-            If the system has no thread to give.
+            If no thread can be started.
         """
         with self._changed:
             task = _Task(0.0, next(self._numbers), run, attempt, FIRST_PAUSE)
@@ -92,7 +91,7 @@ class Retries:
                 thread = threading.Thread(
                     target=self._work, name="tiffin-retries", daemon=True
                 )
-                thread.start()  # it waits for what is held here
+                thread.start()  # it waits for the lock
                 self._thread = thread
             self._open.setdefault(run, {})[task.number] = task
             self._push(task)
@@ -103,50 +102,50 @@ class Retries:
         timeout: float | None = None,
         patience: Patience | None = None,
     ) -> bool:
-        """Begin the last seconds of a run, and try once more now.
+        """Start the timeout of a run, and try all of its attempts now.
 
-        What can be done by now is done when this returns, even if the last attempt
-        looked at a file while it was being written.
+        When this returns, everything that can be read by now is done, even if the
+        attempt before met a file that was being written.
 
         Parameters
         ----------
         run : str
         timeout : float, optional
-            How long to go on [s], if not as long as usual.
+            Another timeout than usual [s].
         patience : Patience, optional
-            How long to wait here for the attempt that is made now.
+            How long to wait for these attempts.
 
         Returns
         -------
         bool
-            Whether it still has anything postponed.
+            Whether attempts of the run are left.
         """
         self.begin_end(run, timeout)
         (patience or Patience()).wait(self._changed, lambda: not self._must_try(run))
         return run in self._open
 
     def begin_end(self, run: str, timeout: float | None = None) -> None:
-        """Do the same as `end_run` without waiting."""
+        """Do the same as `end_run`, without waiting."""
         with self._changed:
             self._end(run, timeout)
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything is postponed."""
+        """Whether attempts are left."""
         return bool(self._open)
 
     def has(self, run: str) -> bool:
-        """Whether anything of a run is postponed."""
+        """Return whether attempts of a run are left."""
         return run in self._open
 
     def end_all(self, timeout: float | None = None) -> None:
-        """Begin the last seconds of every run that has something postponed.
+        """Start the timeouts of all runs with attempts.
 
         Parameters
         ----------
         timeout : float, optional
-            How long to go on [s]; without it, as long as usual, and runs that have
-            ended already keep their time.
+            Another timeout than usual [s]. Without it, runs that have ended already
+            keep their timeouts.
         """
         with self._changed:
             runs = set(self._open)
@@ -156,10 +155,10 @@ class Retries:
                 self._end(run, timeout)
 
     def wait(self, patience: Patience | None = None) -> bool:
-        """Wait until nothing is postponed.
+        """Wait until no attempts are left.
 
-        What is postponed for a run that has not ended is waited for as long as if it
-        ended now: it may be the caller who is to end it.
+        Runs that have not ended are waited for as if they ended now, because perhaps
+        only the caller can end them.
         """
         patience = patience or Patience()
         usual = patience.at_most(self._timeout)
@@ -184,7 +183,7 @@ class Retries:
         return any(task.must_try_once_more for task in self._open.get(run, {}).values())
 
     def _close(self, task: _Task) -> None:
-        """Forget a task; a run of which nothing is left needs no end."""
+        """Forget a task, and the timeout of its run after the last task."""
         del self._open[task.run][task.number]
         if not self._open[task.run]:
             del self._open[task.run]
@@ -213,7 +212,7 @@ class Retries:
             self._submit(partial(self._attempt, task))
 
     def _release_after(self, task: _Task) -> None:
-        """Close what was opened, where this was the last task of its run."""
+        """Close the files after the last task of a run."""
         with self._changed:
             task.done = True
             last = all(other.done for other in self._open[task.run].values())
@@ -223,9 +222,8 @@ class Retries:
     def _attempt(self, task: _Task) -> None:
         with self._changed:
             last = time.monotonic() >= self._ends.get(task.run, float("inf"))
-            was_due = (
-                task.must_try_once_more
-            )  # else, and its run ends meanwhile, this does not count
+            # If the run ends during this attempt, the attempt does not count.
+            was_due = task.must_try_once_more
         done = True
         try:
             done = task.attempt(last) or last

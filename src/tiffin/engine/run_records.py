@@ -15,31 +15,30 @@ if TYPE_CHECKING:
 __all__ = ["Place", "RunRecords", "in_frame_order"]
 
 Place = tuple[str, int, int]
-"""Where a record stands: its run, the number of its group of frames (those of one event
-and field), and the index inside the group. Places sort as frames were taken."""
+"""The place of a record: run, number of the group (the frames of one event and field),
+and index in the group. Sorted places are in the order in which frames were taken."""
 
 
 class RunRecords:
-    """One record a frame of a run. Not for two threads at a time.
+    """The records of a run, one for each frame. Not thread-safe.
 
     Parameters
     ----------
     most : int, optional
-        How many records stay; older ones are only counted.
+        How many records are kept; older ones are only counted.
 
     Attributes
     ----------
     records : dict
         Place → record.
     planned : int
-        How many frames are still to be done.
+        The number of planned frames.
     totals : Totals or None
-        Counts of frames without a record; None if all frames have theirs.
+        Counts of frames without a record; None if all frames have one.
     is_open, is_over : bool
-        Whether the run goes on; whether it has ended.
+        Whether the run has begun and not ended; whether it has ended.
     is_empty : bool or None
-        Whether no event of the run holds an image, as far as is known; None where
-        nothing is known.
+        Whether no event so far has an image; None without events.
     logged : set
         The causes of failure that were logged.
     """
@@ -92,9 +91,9 @@ class RunRecords:
         Parameters
         ----------
         most : int
-            How many records stay.
+            How many records to keep.
         planned : bool
-            Whether records of planned frames may go, too.
+            Whether to replace records of planned frames too.
         """
         oldest = [*islice(self.records, len(self.records) - most)]
         if not planned:
@@ -108,8 +107,8 @@ class RunRecords:
 def in_frame_order(items: list[tuple[Place, Record]]) -> list[Record]:
     """Sort records by their places, and events by their numbers.
 
-    An event that had to wait for a document comes later than it was taken. The images
-    of an event stay together: it may hold more than there were numbers for.
+    An event that waits for a document comes later than it was taken. The images of an
+    event stay together, because it may have more images than declared.
     """
     items = sorted(items, key=lambda item: item[0][1:])  # runs may be interleaved
     of_field: dict[FrameId, list[int]] = {}
@@ -120,7 +119,7 @@ def in_frame_order(items: list[tuple[Place, Record]]) -> list[Record]:
     for indices in of_field.values():
         numbers = [cast("int", records[n].number) for n in indices]
         if numbers == sorted(numbers):
-            continue  # as nearly always
+            continue  # the usual case
         events: dict[int, list[Record]] = {}
         for n in indices:
             (_, group, _), record = items[n]

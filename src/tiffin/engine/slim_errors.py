@@ -1,4 +1,4 @@
-"""Make errors let go of images: a record stays for as long as its exporter."""
+"""Remove images from errors, because records are kept for a long time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tiffin.errors import TiffinError
 __all__ = ["slim"]
 
 LONGEST = 10_000
-"""Text and bytes that an error may keep [characters]."""
+"""The longest text or bytes in an error [characters]."""
 
 MOST_NOTES = 10
 
@@ -18,10 +18,10 @@ SMALL = (bool, int, float, complex, PurePath, type(None))
 
 
 def slim(error: BaseException) -> None:
-    """Drop what an error holds beside its message: tracebacks, arrays, other objects.
+    """Remove tracebacks, arrays and other large objects from an error.
 
-    The same is done with its causes, its contexts and the members of a group; they may
-    refer to each other in circles.
+    This includes its causes and contexts and the members of a group, which may refer to
+    each other in circles.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def slim(error: BaseException) -> None:
 
 
 def _empty(error: BaseException) -> None:
-    """Take from somebody else's error whatever else is not small."""
+    """Remove large attributes from an error of another library."""
     for name in [n for n, value in vars(error).items() if not _is_small(value)]:
         if name == "__notes__":
             error.__notes__ = [_small(note) for note in error.__notes__[:MOST_NOTES]]
@@ -56,7 +56,7 @@ def _empty(error: BaseException) -> None:
             del vars(error)[name]
     if isinstance(error, OSError):
         for name in ("filename", "filename2"):
-            if not _is_small(getattr(error, name)):  # None would show in the message
+            if not _is_small(getattr(error, name)):  # None would appear in the message
                 setattr(error, name, _small(getattr(error, name)))
     if isinstance(error, AttributeError):
         error.obj = None  # it may be an image
@@ -77,6 +77,6 @@ def _small(value: Any) -> Any:
         return value
     try:
         text = value if isinstance(value, str) else repr(value)
-    except Exception:  # noqa: BLE001 (somebody else's object; its type is enough)
+    except Exception:  # noqa: BLE001 (an object of another library; its type is enough)
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
