@@ -91,6 +91,24 @@ def test_all_points_since_a_checkpoint_may_be_taken_again(door, tmp_path, read):
     assert verify(tmp_path).ok
 
 
+def test_points_that_are_taken_again_at_once_keep_their_files(tmp_path, read):
+    """A worker that is late with one take removes no file of a later take."""
+    template = "{start.scan_id}_{event.seq_num}.tif"
+    seq_nums = [1, 2, 3, 2, 3, 2, 3, 4]
+    with ImageExporter(template, directory=tmp_path) as exporter:
+        for n in range(100):
+            run = run_of({"img": constant(*range(8))}, scan_id=n)
+            feed(exporter, numbered(run, seq_nums))
+
+    wanted = {1: 0, 2: 5, 3: 6, 4: 7}
+    assert content(tmp_path, read) == {
+        f"{n}_{seq_num}.tif": value
+        for n in range(100)
+        for seq_num, value in wanted.items()
+    }
+    assert verify(tmp_path).ok
+
+
 @pytest.mark.parametrize("existing", ["error", "skip", "unique", "resume"])
 @pytest.mark.parametrize("door", DOORS)
 def test_a_retake_overwrites_nothing_of_others(door, existing, tmp_path, read):

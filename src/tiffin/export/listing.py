@@ -81,12 +81,10 @@ class Listing:
         earlier = self._retakes.files(first.place)
         if not earlier:
             return ""
-        run, number, _ = first.place
-        places = ((run, number, i) for i in range(count))
-        records = [self._ledger.at(of) for of in places if self._ledger.has(of)]
-        if all(record.status in ("written", "skipped") for record in records):
-            for path in earlier - {str(record.file) for record in records}:
-                self._publisher.remove(self._publisher.name(path))
+        for path in earlier:
+            with self._retakes.lock(path):  # a later take may be writing this file
+                if self._is_obsolete(path, first, count):
+                    self._publisher.remove(self._publisher.name(path))
         error = SupersededError(
             f"superseded: event {first.frame.seq_num} was taken again"
         )
@@ -94,6 +92,19 @@ class Listing:
         return "".join(
             self._journal.line(first.frame, record, self._publisher.name(path), None)
             for path in sorted(earlier)
+        )
+
+    def _is_obsolete(self, path: str, first: Page, count: int) -> bool:
+        """Return whether this take is the latest, is complete, and has other files."""
+        run, number, _ = first.place
+        places = ((run, number, i) for i in range(count))
+        records = [self._ledger.at(of) for of in places if self._ledger.has(of)]
+        return all(
+            record.status in ("written", "skipped")
+            and str(record.file) != path
+            # A take that is superseded itself leaves this to the later one.
+            and not isinstance(record.error, SupersededError)
+            for record in records
         )
 
     def _line(self, pages: PageGroup, i: int) -> str:
