@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.writers.tiff_layout import MODEL, PIXELS_AT, Tag
+from tiffin.writers.tiff_layout import PIXELS_AT, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import numpy as np
 
-__all__ = ["PLAIN", "TIFF_DTYPES", "PageInfo", "Profile"]
+__all__ = ["TIFF_DTYPES", "PageInfo", "Profile"]
 
 TIFF_DTYPES = (
     *("uint8", "uint16", "uint32", "int8", "int16", "int32"),
@@ -82,15 +82,3 @@ class Profile:
     pixels_at: int = PIXELS_AT
     tags: Callable[[PageInfo], list[Tag]] | None = None
     sidecar: Callable[[PageInfo], tuple[str, bytes]] | None = None
-
-
-def _plain_tags(page: PageInfo) -> list[Tag]:
-    """With a Model tag GSAS-II reads these dtypes, and no other, correctly from byte 8.
-
-    Without one it declines the file, or leaves it to its PIL importer.
-    """
-    has_model = page.dtype.name in ("uint16", "uint32", "int32")
-    return [MODEL] if has_model and len(page.shape) == 2 else []
-
-
-PLAIN = Profile(name="plain", program="any program that reads TIFF", tags=_plain_tags)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.writers.profile import PLAIN, Profile
 from tiffin.writers.tiff_series import TiffWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tiffin.writers.codecs import Compression
+    from tiffin.writers.profile import Profile
     from tiffin.writers.protocol import Writer
 
 __all__ = ["WriterOptions", "find_profile", "make_writer"]
@@ -59,8 +60,11 @@ def find_profile(name: str) -> Profile:
     SettingsError
         If there is no such profile.
     """
-    found: Profile = _found("profile", name, OWN_PROFILES)
-    return found
+    found = _found("profile", name, OWN_PROFILES)
+    if isinstance(found, str):
+        found = import_module(found).PROFILE
+    profile: Profile = found
+    return profile
 
 
 def _tiff(options: WriterOptions) -> Writer:
@@ -72,7 +76,10 @@ def _tiff(options: WriterOptions) -> Writer:
 
 OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {"tiff": _tiff}
 
-OWN_PROFILES: Mapping[str, Profile] = {"plain": PLAIN}
+OWN_PROFILES: Mapping[str, str] = {
+    "plain": "tiffin.writers.profiles.plain",
+}
+"""Name → module that has it as ``PROFILE``, imported when it is asked for."""
 
 
 @lru_cache(64)

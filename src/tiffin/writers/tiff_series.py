@@ -18,7 +18,8 @@ from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.profile import PLAIN, TIFF_DTYPES, PageInfo, Profile
+from tiffin.writers.profile import TIFF_DTYPES, PageInfo, Profile
+from tiffin.writers.profiles.plain import PROFILE as PLAIN
 from tiffin.writers.tiff_layout import LARGEST, Page, around, size_around
 
 if TYPE_CHECKING:

@@ -1,0 +1,26 @@
+"""Files for any program that reads TIFF: the default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiffin.writers.profile import Profile
+from tiffin.writers.tiff_layout import MODEL
+
+if TYPE_CHECKING:
+    from tiffin.writers.profile import PageInfo
+    from tiffin.writers.tiff_layout import Tag
+
+__all__ = ["PROFILE"]
+
+
+def _tags(page: PageInfo) -> list[Tag]:
+    """With a Model tag GSAS-II reads these dtypes, and no other, correctly from byte 8.
+
+    Without one it declines the file, or leaves it to its PIL importer.
+    """
+    has_model = page.dtype.name in ("uint16", "uint32", "int32")
+    return [MODEL] if has_model and len(page.shape) == 2 else []
+
+
+PROFILE = Profile(name="plain", program="any program that reads TIFF", tags=_tags)
