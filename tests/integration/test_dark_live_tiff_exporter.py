@@ -165,6 +165,28 @@ def test_the_files_are_those_of_any_export(tmp_path):
         assert Path(old).read_bytes() == new.path.read_bytes()
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_a_dark_run_that_comes_again_is_exported_again(tmp_path, old):
+    """Its darks are written once a run, not once an exporter; names start anew."""
+    dark = dark_run()
+    if old:
+        exporter = SubtractedTiffExporter("img", f"{tmp_path}{NAME}", overwrite=True)
+    else:
+        exporter = tiffin.ImageExporter(
+            NAME[1:], directory=tmp_path, existing="replace",
+            corrections=[DarkSubtract()],
+        )  # fmt: skip
+
+    feed(exporter, dark)
+    feed(exporter, dark)
+
+    (report,) = exporter.reports.values()
+    assert report.written
+    assert report.ok
+    if old:
+        assert len(exporter.filenames) == len(report.written)
+
+
 def test_a_chain_of_corrections(tmp_path, read):
     """In order; among them a query, clipping and a user's own function."""
     dark, light = dark_run(110), light_run(100)

@@ -157,6 +157,47 @@ def test_what_a_hook_raises_is_the_users_word(RE, img, tmp_path):
         RE(count([img], 1), NoDark("img", f"{tmp_path}{NAME}"))
 
 
+def test_what_saving_raises_is_the_users_word_too(tmp_path):
+    """It propagates, later images of the event are not saved, and all are counted."""
+
+    class Full(LiveTiffExporter):
+        def _save_image(self, image, filename):
+            if filename.endswith("_1.tif"):
+                raise RuntimeError("my disk is full")
+            super()._save_image(image, filename)
+
+    exporter = Full("img", f"{tmp_path}/{{event.seq_num}}_{{i}}.tif")
+    with pytest.raises(RuntimeError, match="my disk is full"):
+        feed(exporter, run_of({"img": IMAGES[None]}))
+
+    (report,) = exporter.reports.values()
+    assert [record.status for record in report.records] == [
+        "written",
+        "failed",
+        "failed",
+    ]
+    assert "my disk is full" in str(report.failed[0].error)
+
+
+def test_a_mask_of_a_hook_is_not_lost(run, tmp_path):
+    """A TIFF has no mask: the image fails, as anywhere."""
+
+    class Masks(LiveTiffExporter):
+        def event(self, doc):
+            doc["data"]["img"] = np.ma.masked_less(doc["data"]["img"], 3)
+            super().event(doc)
+
+    exporter = Masks("img", f"{tmp_path}{NAME}")
+    feed(exporter, run)
+
+    (report,) = exporter.reports.values()
+    assert [record.status for record in report.records] == [
+        "failed",
+        "written",
+        "written",
+    ]
+
+
 def test_an_existing_file_is_recorded_or_raised(run, tmp_path):
     """Contract: on_error='raise' raises the same OSError as before."""
     target = tmp_path / "7_step2.tif"

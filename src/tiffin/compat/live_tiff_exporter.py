@@ -1,11 +1,8 @@
 """The exporter of Bluesky's cookbook of 2016, with its signature and its hooks.
 
-Subclasses override ``start``, ``descriptor``, ``event``, ``stop`` or ``_save_image``.
-Their documents are copies: a change goes into the files, and nobody else sees it. All
-happens in the caller's thread. A subclass can name what it subtracts instead of writing
-an ``event``: ``corrections = DarkSubtract()``.
-
-Names, claims, retakes, corrections and records are those of any export.
+It works in the caller's thread. Subclasses override ``start``, ``descriptor``,
+``event``, ``stop`` or ``_save_image``. What they change in their documents, which are
+copies, goes into the files.
 """
 
 from __future__ import annotations
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
     from tiffin.corrections import Correction
     from tiffin.engine import Place
     from tiffin.frames import Frame
-    from tiffin.records import Report, Status
+    from tiffin.records import Record, Report, Status
     from tiffin.settings import OnError
 
 __all__ = ["LiveTiffExporter"]
@@ -72,22 +69,20 @@ class LiveTiffExporter:
         Where `corrections` find other runs: ``db[uid]``.
     on_error : {"report", "raise"}
         Whether a failure is recorded and logged, or raised; an existing file raises an
-        OSError. An exception of a subclass's own hooks is always raised.
+        OSError. An exception in a hook of a subclass is always raised.
     dtype : dtype-like, optional
         Convert to this dtype in the end; an image with a value that it can't hold
-        fails. Images that come as lists without a dtype have it from the beginning.
+        fails. Lists without a dtype are converted at once.
     follow_links : bool, optional
-        Whether folders that values of the template name may be links. By default they
-        are refused. The leading folders, without values, may always be links.
+        Whether folders that are named by values may be links. By default links are
+        refused, except in the leading folders.
     handlers : mapping of str to class, optional
         Handlers for Resource documents, by spec. They override registered ones.
 
     Attributes
     ----------
-    field : str
     filenames : list of str
-        The files of the run in progress, or of the last one; of all that are open,
-        where runs are nested.
+        The files of the present or last run, or of all open runs if they are nested.
     corrections : correction, or sequence of corrections
         Set by a subclass: what is done to each image after ``event`` and before
         ``_save_image``. One of `tiffin.corrections`, or a sequence of these and of
@@ -95,26 +90,10 @@ class LiveTiffExporter:
 
     Examples
     --------
-    The recipe's SubtractedTiffExporter, as float32, which can't wrap:
-
-    >>> from tiffin.corrections import DarkSubtract
-    >>> class SubtractedTiffExporter(LiveTiffExporter):
-    ...     corrections = DarkSubtract(key="dark_frame")
-
-    A subclass with a correction of its own:
-
-    >>> import tempfile
-    >>> from tiffin.testing import run_of
     >>> class Doubled(LiveTiffExporter):
     ...     def event(self, doc):
     ...         doc["data"][self.field] *= 2
     ...         super().event(doc)
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     exporter = Doubled("img", out + "/{start.scan_id}_{event.seq_num}.tif")
-    ...     for name, doc in run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7):
-    ...         exporter(name, doc)
-    ...     [Path(filename).name for filename in exporter.filenames]
-    ['7_1.tif', '7_2.tif']
     """
 
     corrections: Correction | Sequence[Correction] = ()
@@ -155,14 +134,16 @@ class LiveTiffExporter:
             if isinstance(step, FrameCombiner):
                 message = f"{step} joins frames of several events: use an ImageExporter"
                 raise SettingsError(message)
-        streams = (getattr(step, "streams", ()) for step in settings.steps)
-        self._dark_streams = {name for names in streams for name in names}
         self.field = field
         self.template = template
         self.dryrun = dryrun
         self.overwrite = overwrite
         self.db = db
         self.filenames: list[str] = []
+        # A dry run reads no pixel, unless a subclass may look at it.
+        classes = (type(self), LiveTiffExporter)
+        hooks = [(c.event, c._save_image) for c in classes]  # noqa: SLF001 (its own)
+        self._names_only = dryrun and hooks[0] == hooks[1]
         self._events: list[list[Frame]] = []
         self._pipeline = Pipeline(
             settings,
@@ -170,14 +151,13 @@ class LiveTiffExporter:
             on_event=self._events.append,
             save=self._call_save_image,
         )
-        # Start documents and descriptors that the hooks have passed on, by uid.
-        self._documents: dict[str, Mapping[str, Any]] = {}
-        # Of the present event: its frame and the hints of its array, the places of its
-        # records, the files of its earlier takes, and how its image was corrected.
+        # Run → uid → start document or descriptor, as the hooks pass them on.
+        self._documents: dict[str, dict[str, Mapping[str, Any]]] = {}
+        # The present event.
         self._frame: Frame | None = None
         self._hints = Hints()
-        self._places: list[Place] = []
-        self._earlier: frozenset[str] = frozenset()
+        self._failure: Record | None = None
+        self._earlier: frozenset[str] = frozenset()  # files of earlier takes
         self._metadata: Mapping[str, Any] = {}
         self._renamed: dict[str, str] = {}
         self._raised: BaseException | None = None
@@ -199,6 +179,12 @@ class LiveTiffExporter:
             return
         if name == "start" and self._pipeline.is_open(str(doc.get("uid"))):
             return  # delivered twice
+        if name == "start":
+            self._documents = {
+                run: documents
+                for run, documents in self._documents.items()
+                if self._pipeline.is_open(run)
+            }
         try:
             self._pipeline.feed(name, dict(doc))
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
@@ -206,24 +192,18 @@ class LiveTiffExporter:
                 error = SourceError(f"this {name} document was not exported: {error!r}")
             self._record_failure(error, self._pipeline.run_of(name, doc))
             return
-        if name == "start":
-            self._forget_ended_runs()
         if name in ("start", "descriptor"):
             getattr(self, name)(copy_document(doc))
             self._pipeline.choose_field(self.field)  # a hook may choose another
         self._hand_over()
         if name == "stop":
-            self.stop(copy_document(doc))
-            self._pipeline.end_run(str(doc["run_start"]))
+            try:
+                self.stop(copy_document(doc))
+            finally:
+                self._pipeline.end_run(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Look ahead at the documents of a replay that is to come.
-
-        Parameters
-        ----------
-        parts : iterable of iterables of (name, document)
-            Gone through once now: for lists without a dtype, and for what comes late.
-        """
+        """Look ahead at a replay: at lists without a dtype, and at late documents."""
         self._pipeline.ledger.keep = None  # who asks for all of them gets all
         self._pipeline.look_ahead(parts)
         self._pipeline.survey(parts)
@@ -241,14 +221,14 @@ class LiveTiffExporter:
         """Begin a run. Its files are named by this document."""
         if not self._documents:  # else a run in a run: both have their names
             self.filenames = []
-        self._documents[doc["uid"]] = doc
+        self._documents[doc["uid"]] = {doc["uid"]: doc}
         error = self._pipeline.check_start(doc)
         if error is not None:
             self._raise(error, str(doc["uid"]))
 
     def descriptor(self, doc: dict[str, Any]) -> None:
         """Begin a stream. Its files are named by this document."""
-        self._documents[doc["uid"]] = doc
+        self._documents.setdefault(doc["run_start"], {})[doc["uid"]] = doc
 
     def event(self, doc: dict[str, Any]) -> None:
         """Export what is in the field: one image, or a stack of them.
@@ -275,19 +255,7 @@ class LiveTiffExporter:
         """End a run. The filenames stay."""
 
     def _save_image(self, image: np.ndarray, filename: str) -> None:
-        """Write one image, unless this is a dry run.
-
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns) [counts]
-        filename : str
-            Absolute.
-
-        Raises
-        ------
-        ExistsError
-            If the file exists already and may not be replaced.
-        """
+        """Write an image, shape (rows, columns), to an absolute path."""
         path = Path(filename)
         may_replace = self.overwrite or filename in self._earlier
         if not may_replace and os.path.lexists(path):
@@ -305,13 +273,11 @@ class LiveTiffExporter:
 
     def _hand_over(self) -> None:
         """Call the event hook for each event, and raise the first failure of each."""
-        events, self._events[:] = [*self._events], []
-        for event in events:
-            self._places = []
-            self._hand_over_event(event)
-            for record in map(self._pipeline.ledger.at, self._places):
-                if record.status == "failed":
-                    self._raise(record.error, record.run)
+        while self._events:
+            self._hand_over_event(self._events.pop(0))
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                self._raise(failure.error, failure.run)
 
     def _hand_over_event(self, frames: list[Frame]) -> None:
         first = frames[0]
@@ -334,13 +300,6 @@ class LiveTiffExporter:
         finally:
             self._frame = None
 
-    @property
-    def _names_only(self) -> bool:
-        """Whether no pixel is read: in a dry run, unless a subclass may look at it."""
-        hooks = (type(self).event, type(self)._save_image)  # noqa: SLF001 (a subclass's)
-        ours = (LiveTiffExporter.event, LiveTiffExporter._save_image)
-        return self.dryrun and hooks == ours
-
     def _pixels_of(self, value: Any) -> ArrayPixels:
         """Return what is in the field of an event, which a hook may have changed."""
         refuse_masked(value)
@@ -358,15 +317,12 @@ class LiveTiffExporter:
     def _export(self, frames: list[Frame], event: Mapping[str, Any]) -> None:
         """Name and write frames, with the documents that the hooks have passed on."""
         first = frames[0]
-        if first.problem is None and first.stream in self._dark_streams:
-            return
-        start = self._documents.get(first.run, first.start)
-        uid = str(event.get("descriptor"))
-        descriptor = self._documents.get(uid, first.descriptor)
-        documents = partial(replace, start=start, descriptor=descriptor, event=event)
-        for pages in self._pipeline.name([*map(documents, frames)]):
+        known = self._documents.get(first.run, {})
+        start = known.get(first.run, first.start)
+        descriptor = known.get(str(event.get("descriptor")), first.descriptor)
+        changed = partial(replace, start=start, descriptor=descriptor, event=event)
+        for pages in self._pipeline.name([*map(changed, frames)]):
             places = [page.place for page in pages]
-            self._places += places
             self._earlier = self._pipeline.earlier_files(places[0])
             if not self._names_only:
                 self._pipeline.export(pages)
@@ -395,28 +351,29 @@ class LiveTiffExporter:
 
     def _settle(self, places: list[Place]) -> None:
         """Record where images were saved, and remove the files of earlier takes."""
-        ledger, files = self._pipeline.ledger, []
+        files = []
         for place in places:
-            record = ledger.at(place)
+            record = self._pipeline.ledger.at(place)
             if record.status == "written":
                 file = self._renamed.pop(str(record.file), record.file)
                 status: Status = "planned" if self.dryrun else "written"
-                ledger.put(place, record._replace(file=file, status=status))
-            elif record.status != "planned":
-                continue
-            elif record.file is not None:
-                self.filenames.append(record.file)
-            files.append(ledger.at(place).file)
+                record = record._replace(file=file, status=status)
+                self._pipeline.ledger.put(place, record)
+            elif record.status == "planned":
+                self.filenames.append(str(record.file))
+            elif record.status == "failed":
+                self._failure = self._failure or record
+            if record.status in ("written", "planned"):
+                files.append(record.file)
         for filename in self._earlier.intersection(self.filenames):
             if filename in files:
                 self.filenames.remove(filename)  # it is there twice
             elif len(files) == len(places):  # the point is exported again
                 self.filenames.remove(filename)
-                self._remove(Path(filename))
+                if not self.dryrun:
+                    self._remove(Path(filename))
 
     def _remove(self, path: Path) -> None:
-        if self.dryrun:
-            return
         if self._is_below(path):
             self._pipeline.publisher.remove(self._pipeline.publisher.name(path))
         else:
@@ -427,14 +384,6 @@ class LiveTiffExporter:
         return path.is_relative_to(self._settings.directory) and ".." not in path.parts
 
     # ---- failures
-
-    def _forget_ended_runs(self) -> None:
-        is_open = self._pipeline.is_open
-        self._documents = {
-            uid: doc
-            for uid, doc in self._documents.items()
-            if is_open(uid) or is_open(str(doc.get("run_start")))
-        }
 
     def _record_failure(self, error: Exception, run: str) -> None:
         """Record a document that is not understood."""

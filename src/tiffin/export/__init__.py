@@ -17,7 +17,6 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
-from tiffin.export.output_file import PageGroup
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
 __all__ = [
-    "PageGroup",
     "Pipeline",
     "RunCorrections",
     "raise_first",

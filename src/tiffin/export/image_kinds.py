@@ -71,6 +71,12 @@ class ImageKinds:
         self._saved_darks.clear()
         self._groups.restart()
 
+    def forget_darks(self, run: str) -> None:
+        """Let the darks of a run be written again."""
+        darks = [which for which in self._saved_darks if which[0] == run]
+        for which in darks:
+            del self._saved_darks[which]
+
     def _of_group(self, group: list[Frame]) -> Iterator[list[Frame]]:
         if self._corrections.subtracts:
             group = self._with_kind(group)

@@ -206,6 +206,7 @@ class Pipeline:
             self.ledger.forget(run)
             self._namer.release(run, again=True)
             self._journal.forget(run)
+            self._source.forget_darks(run)
         self._namer.begin_run(run)
         oldest = self._open_runs.begin(run)
         if oldest is not None and plan is None:
@@ -237,7 +238,10 @@ class Pipeline:
     # ---- what hooks have changed
 
     def name(self, event: list[Frame]) -> Iterator[PageGroup]:
-        """Name and claim the files of the frames of an event."""
+        """Name and claim the files of an event's frames, unless these are darks."""
+        first = event[0]
+        if first.problem is None and first.stream in self._corrections.streams:
+            return iter(())
         return map(self._namer.name, self._source.groups_of([event]))
 
     def export(self, pages: PageGroup) -> None:
