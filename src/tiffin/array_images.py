@@ -1,4 +1,4 @@
-"""The images in an array of any dimensions, sliced when they are asked for."""
+"""The images in an array of any number of dimensions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_IMAGE", "Encoded", "Images", "images_in", "read_all", "too_large"]
 
 LARGEST_IMAGE = 2**32 - 1 - 1024
-"""A classic TIFF has offsets of 32 bits, and its tags are in the file too [bytes]."""
+"""A classic TIFF has 32-bit offsets, and its tags need space too [bytes]."""
 
 
 def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
-    """Say that an image is larger than a TIFF here can be; None if it is not."""
+    """Return a message if an image is too large for a TIFF; else None."""
     if nbytes <= LARGEST_IMAGE:
         return None
     return (
@@ -33,7 +33,7 @@ def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
 
 
 class Encoded(NamedTuple):
-    """One image as it is stored, which may stand in a file without being decoded.
+    """An encoded image, which can be written without decoding it.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Encoded(NamedTuple):
     codec : str or None
         None: plain little-endian pixels; ``"zlib"``: a zlib stream of them.
     shape : tuple of int
-        (rows, columns), samples behind them if colour.
+        (rows, columns), with samples last if colour.
     dtype : numpy.dtype
         Little-endian.
     """
@@ -53,7 +53,7 @@ class Encoded(NamedTuple):
 
 
 class Images(Protocol):
-    """The images of one event and field, side by side along one leading axis."""
+    """The images of one event and field, along one leading axis."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,38 +61,38 @@ class Images(Protocol):
         ...
 
     def __getitem__(self, i: int, /) -> Any:
-        """Image `i`, convertible to an array of shape (rows, columns)."""
+        """Return image `i`, convertible to an array of shape (rows, columns)."""
         ...
 
     def encoded(self, i: int, takes: Callable[[str | None], bool], /) -> Encoded | None:
-        """Return image `i` as it is stored, if that is in a codec that `takes` takes.
+        """Return image `i` encoded, if `takes` accepts its codec; else None.
 
-        None means: read it in the ordinary way. So do images without this method.
+        This method is optional.
         """
         ...
 
 
 def images_in(array: Any, hints: Hints | None = None) -> Images:
-    """See an array of two or more dimensions as images side by side.
+    """Return the images in an array, without reading them.
 
     Parameters
     ----------
     array : array-like, shape (..., rows, columns)
-        A numpy array, or anything with a shape that can be sliced like one. It may
-        have an attribute ``colour``: whether its last axis holds samples.
+        A numpy array, or any object with a shape that can be sliced like one. It may
+        have an attribute ``colour``: whether its last axis has the samples.
     hints : Hints, optional
-        What is known of its axes, which may be in another order.
+        What is known about its axes, which can be in another order.
 
     Returns
     -------
     Images, shape (images, rows, columns)
-        With samples as a last axis if colour.
-        All other axes counted in C order. No pixel is copied or read yet.
+        With samples as the last axis if colour. The other axes count images, in C
+        order.
 
     Raises
     ------
     ReadError
-        If there are no rows and columns, or they can't be told.
+        If the rows and columns are not known.
 
     Examples
     --------
@@ -109,19 +109,20 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
 
 
 def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
-    """Read all images of an event into an array of one's own.
+    """Read all images of an event into a new array.
 
     Returns
     -------
     array : ndarray, shape (..., rows, columns) [counts]
-        With samples as a last axis if colour; less than two axes as it is.
+        With samples as the last axis if colour. An array with less than two axes stays
+        as it is.
     hints : Hints
-        Of this array.
+        The hints for this array.
 
     Raises
     ------
     ReadError
-        If its rows and columns can't be told.
+        If its rows and columns are not known.
     """
     opened = pixels.open()
     colour = bool(getattr(opened, "colour", False))
@@ -135,13 +136,13 @@ def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
 
 
 class _SideBySide:
-    """Leading axes seen as one; each image is sliced when asked for.
+    """An array whose leading axes are one. Each image is sliced when it is accessed.
 
     Parameters
     ----------
     array : array-like
     layout : _Layout
-        What its axes are.
+        The meaning of its axes.
     """
 
     def __init__(self, array: Any, layout: _Layout) -> None:
@@ -174,7 +175,7 @@ class _SideBySide:
 
 
 class _Layout(NamedTuple):
-    """The axes of an image, the others, the others' sizes, and the images' shape."""
+    """The axes of an image, the other axes, their sizes, and the shape of `Images`."""
 
     at: tuple[int, ...]
     rest: tuple[int, ...]
@@ -183,7 +184,7 @@ class _Layout(NamedTuple):
     shape: tuple[int, ...]
 
 
-@lru_cache(256)  # the events of a field are alike
+@lru_cache(256)  # the events of a field have the same shape
 def _layout(shape: tuple[int, ...], hints: Hints, last_is_colour: bool) -> _Layout:
     at = place(shape, hints, last_is_colour=last_is_colour)
     rest = tuple(k for k in range(len(shape)) if k not in at)

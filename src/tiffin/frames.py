@@ -1,8 +1,8 @@
-"""One image of a run, before anyone has read it.
+"""An image of a run, before its pixels are read.
 
-A `Frame` says who the image is and in what context it was taken, and can `read` its
-pixels later. The frames of one event and field share one `Pixels`, so that what holds
-them is opened once.
+A `Frame` has the identity and the documents of an image, and can `read` its pixels
+later. The frames of one event and field share their `Pixels`, so that a file is opened
+once.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = [
 
 
 class Pixels(Protocol):
-    """Where the images of one event and field come from.
+    """The source of the images of one event and field.
 
     Attributes
     ----------
     shape : tuple of int or None
-        The shape of the whole array as announced, with the axes that count images
-        first: (..., rows, columns), samples behind them if they are announced.
+        The declared shape of the whole array, with the axes that count images first:
+        (..., rows, columns), followed by samples if declared.
     dtype : numpy.dtype or None
-        As announced.
+        The declared dtype.
     held : int
-        Bytes of memory that waiting for these pixels costs [bytes].
+        Memory that the pixels take while they wait [bytes].
     hints : Hints
-        What is known of the array's axes.
+        What is known about the axes of the array.
     """
 
     shape: tuple[int, ...] | None
@@ -61,21 +61,21 @@ class Pixels(Protocol):
 
 
 class FrameId(NamedTuple):
-    """Which image of which run.
+    """The identity of an image: run, stream, field, event and index.
 
-    A point that a plan takes again, and the light and dark images of an event, have the
-    same one.
+    Retakes of a point, and the light and subtracted images of an event, have the same
+    identity.
 
     Attributes
     ----------
     run : str
-        The uid of the run; ``""`` where it is not known.
+        The uid of the run; ``""`` if it is not known.
     stream, field : str or None
-        None where a whole run has none.
+        None for a run as a whole.
     seq_num : int or None
         The number of the event in its stream, from 1.
     i : int or None
-        The index inside the event: all leading axes in C order, from 0.
+        The index in the event: all leading axes in C order, from 0.
     """
 
     run: str
@@ -90,28 +90,29 @@ class FrameId(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Identity and context of one 2-D image.
+    """The identity and the documents of an image.
 
     Attributes
     ----------
     id : FrameId
-        Which image it is; `run`, `stream`, `field`, `seq_num` and `i` are its parts.
+        Its parts `run`, `stream`, `field`, `seq_num` and `i` are also attributes of the
+        frame.
     number : int or None
-        Running number inside run, stream and field, from 0.
+        The running number in the run, stream and field, from 0.
     start, descriptor, event : mapping
-        The documents, to be read only. `event` is empty where there is none.
+        The documents, which must not be changed. `event` is empty if there is none.
     baseline : mapping
-        The data of the first baseline event of the run; empty where there is none.
+        The data of the first baseline event of the run; empty if there is none.
     stop : mapping
-        The stop document; empty where it is not known yet.
+        The stop document; empty if it is not known yet.
     kind : {"light", "dark", "sub"} or None
-        Which image of an event is wanted, where a dark is subtracted; else None.
+        Which image of an event this is, if a dark is subtracted; else None.
     pixels : Pixels or None
-        Shared by the frames of an event; None where `problem` is set.
+        Shared by the frames of an event; None if `problem` is set.
     problem : Exception or None
-        Why there are no pixels, where that is known before reading.
+        Why there are no pixels, if that is known before reading.
     source : str or None
-        The uid of its stream resource: the same seq_num in another one is no retake.
+        The uid of the stream resource. The same seq_num in another one is no retake.
     """
 
     id: FrameId
@@ -151,24 +152,24 @@ class Frame:
 
     @property
     def i(self) -> int | None:
-        """The index inside the event, from 0."""
+        """The index in the event, from 0."""
         return self.id.i
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """(rows, columns) as announced, samples behind them if colour; or None."""
+        """The declared (rows, columns), with samples last if colour; or None."""
         if self.pixels is None or self.pixels.shape is None:
             return None
         return self.pixels.shape[-len(self.pixels.hints.at) :]
 
     @property
     def dtype(self) -> np.dtype | None:
-        """The dtype as announced, or None."""
+        """The declared dtype, or None."""
         return None if self.pixels is None else self.pixels.dtype
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the image takes once read, as announced; 0 when unknown."""
+        """The declared size of the image in memory, or 0 if unknown [bytes]."""
         if self.shape is None or self.dtype is None:
             return 0
         return math.prod(self.shape) * self.dtype.itemsize
@@ -176,8 +177,8 @@ class Frame:
     def taken(self) -> tuple[float, bool]:
         """Return when the image was taken [s since 1970], and if its event says so.
 
-        In a fly scan only the descriptor has a time, which all of its frames share.
-        The time is 0 where it is not known.
+        In a fly scan without events, this is the time of the descriptor, which all of
+        its frames share. It is 0 if not known.
         """
         time = _finite(self.event.get("time"))
         if time is not None:
@@ -185,7 +186,7 @@ class Frame:
         return _finite(self.descriptor.get("time")) or 0.0, False
 
     def names(self, first: int = 0) -> dict[str, Any]:
-        """Return the values that a template may use; images count from `first`."""
+        """Return the values for a template; numbers of images start at `first`."""
         _, stream, field, seq_num, i = self.id
         return {
             "start": self.start,
@@ -202,7 +203,7 @@ class Frame:
         }
 
     def _axes(self, first: int) -> dict[str, int]:
-        """Return the index along each leading axis, by the names i0, i1 and so on."""
+        """Return the index along each leading axis, named i0, i1 and so on."""
         pixels, i = self.pixels, self.i or 0
         if pixels is None or pixels.shape is None:
             return {"i0": i + first}
@@ -216,31 +217,31 @@ class Frame:
         return where
 
     def with_index(self, i: int) -> Frame:
-        """Return the frame beside this one in the same event."""
+        """Return another frame of the same event."""
         number = None
         if self.number is not None and self.i is not None:
             number = self.number - self.i + i
         return replace(self, id=self.id._replace(i=i), number=number)
 
     def read(self) -> np.ndarray:
-        """Read this one image.
+        """Read the image.
 
         Returns
         -------
         ndarray, shape (rows, columns) [counts]
-            In its own dtype. Not to be written to.
+            In its own dtype. It must not be changed.
         """
         if self.i is None:
             raise self.problem or ValueError("this frame has no pixels")
         return np.asarray(self.images()[self.i])
 
     def images(self) -> Images:
-        """Open all images of the frame's event and field; none is read yet.
+        """Open all images of the event and field, without reading them.
 
         Raises
         ------
         ReadError
-            If what is there has no rows and columns, or they can't be told.
+            If the rows and columns of the array are not known.
         """
         if self.pixels is None:
             raise self.problem or ValueError("this frame has no pixels")

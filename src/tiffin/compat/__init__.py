@@ -1,4 +1,4 @@
-"""Old names that go on working."""
+"""Classes that work like older ones."""
 
 from tiffin.compat.live_tiff_exporter import LiveTiffExporter
 

@@ -1,8 +1,8 @@
-"""The exporter of Bluesky's cookbook of 2016, with its signature and its hooks.
+"""The `LiveTiffExporter` of the Bluesky cookbook of 2016, with its signature and hooks.
 
-It works in the caller's thread. Subclasses override ``start``, ``descriptor``,
-``event``, ``stop`` or ``_save_image``. What they change in their documents, which are
-copies, goes into the files.
+It runs in the caller's thread. Subclasses override ``start``, ``descriptor``,
+``event``, ``stop`` or ``_save_image``. They get copies of the documents, and changes go
+into the files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveTiffExporter"]
 
 KEEP_REPORTS = 100
-"""How many ended runs keep their records; of older ones there are counts."""
+"""How many finished runs keep their records; older runs have only counts."""
 
 
 class LiveTiffExporter:
@@ -60,33 +60,33 @@ class LiveTiffExporter:
     field : str
         A data key, such as ``"pe1_image"``.
     template : str
-        A path with metadata in curly brackets; ``{i}`` numbers the images of a stack.
+        A path with metadata in braces; ``{i}`` is the number of an image in a stack.
     dryrun : bool
-        Make names, write nothing.
+        Make names only, and write no files.
     overwrite : bool
         Whether to replace files that exist already.
     db : object, optional
         Where `corrections` find other runs: ``db[uid]``.
     on_error : {"report", "raise"}
-        Whether a failure is recorded and logged, or raised; an existing file raises an
-        OSError. An exception in a hook of a subclass is always raised.
+        Whether to record and log failures, or to raise them; an existing file raises an
+        OSError. Exceptions in the hooks of a subclass are always raised.
     dtype : dtype-like, optional
-        Convert to this dtype in the end; an image with a value that it can't hold
-        fails. Lists without a dtype are converted at once.
+        Convert to this dtype after the corrections; an image with a value that it can't
+        hold fails. Lists without a dtype are converted at the beginning.
     follow_links : bool, optional
-        Whether folders that are named by values may be links. By default links are
-        refused, except in the leading folders.
+        Whether folders whose names contain values can be links. By default they are
+        refused. The leading folders, without values, can always be links.
     handlers : mapping of str to class, optional
         Handlers for Resource documents, by spec. They override registered ones.
 
     Attributes
     ----------
     filenames : list of str
-        The files of the present or last run, or of all open runs if they are nested.
+        The files of the current or last run, or of all open runs if they are nested.
     corrections : correction, or sequence of corrections
-        Set by a subclass: what is done to each image after ``event`` and before
+        Set by a subclass: the corrections of each image after ``event`` and before
         ``_save_image``. One of `tiffin.corrections`, or a sequence of these and of
-        functions ``(image, frame) -> image``. Streams that give darks are not exported.
+        functions ``(image, frame) -> image``. Streams with darks are not exported.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class LiveTiffExporter:
             template,
             fields=field,
             streams=None,
-            existing="replace",  # it is `_save_image` that refuses to
+            existing="replace",  # `_save_image` refuses existing files
             dry_run=dryrun,
             on_error=on_error,
             dtype=dtype,
@@ -153,7 +153,7 @@ class LiveTiffExporter:
         )
         # Run → uid → start document or descriptor, as the hooks pass them on.
         self._documents: dict[str, dict[str, Mapping[str, Any]]] = {}
-        # The present event.
+        # The current event.
         self._frame: Frame | None = None
         self._hints = Hints()
         self._failure: Record | None = None
@@ -164,14 +164,14 @@ class LiveTiffExporter:
 
     @property
     def reports(self) -> Mapping[str, Report]:
-        """Run uid → report, of all runs so far; ``""`` for what belongs to none.
+        """The reports of all runs by run uid; ``""`` is for failures without a run.
 
-        Of runs before the newest 100 that are over there are counts, and no records.
+        Only the newest 100 finished runs have records; older ones have counts.
         """
         return self._pipeline.ledger.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take one document, and call the hook of its kind."""
+        """Process one document, and call its hook."""
         given: object = doc
         if not isinstance(given, Mapping):
             message = f"{name} document: must be a mapping, not {type(given).__name__}"
@@ -203,8 +203,8 @@ class LiveTiffExporter:
                 self._pipeline.end_run(str(doc["run_start"]))
 
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Look ahead at a replay: at lists without a dtype, and at late documents."""
-        self._pipeline.ledger.keep = None  # who asks for all of them gets all
+        """Read a replay in advance, for lists without a dtype and late documents."""
+        self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
         self._pipeline.look_ahead(parts)
         self._pipeline.survey(parts)
 
@@ -218,8 +218,8 @@ class LiveTiffExporter:
     # ---- the hooks
 
     def start(self, doc: dict[str, Any]) -> None:
-        """Begin a run. Its files are named by this document."""
-        if not self._documents:  # else a run in a run: both have their names
+        """Begin a run. Names are made from this document."""
+        if not self._documents:  # else runs are nested
             self.filenames = []
         self._documents[doc["uid"]] = {doc["uid"]: doc}
         error = self._pipeline.check_start(doc)
@@ -227,11 +227,11 @@ class LiveTiffExporter:
             self._raise(error, str(doc["uid"]))
 
     def descriptor(self, doc: dict[str, Any]) -> None:
-        """Begin a stream. Its files are named by this document."""
+        """Begin a stream. Names are made from this document."""
         self._documents.setdefault(doc["run_start"], {})[doc["uid"]] = doc
 
     def event(self, doc: dict[str, Any]) -> None:
-        """Export what is in the field: one image, or a stack of them.
+        """Export the image, or the stack of images, in the field.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ class LiveTiffExporter:
         self._export([frame.with_index(i) for i in range(images)], doc)
 
     def stop(self, doc: dict[str, Any]) -> None:
-        """End a run. The filenames stay."""
+        """End a run. `filenames` stays."""
 
     def _save_image(self, image: np.ndarray, filename: str) -> None:
         """Write an image, shape (rows, columns), to an absolute path."""
@@ -264,7 +264,7 @@ class LiveTiffExporter:
         if not self.dryrun:
             buffers = self._settings.writer.buffers(np.asarray(image), self._metadata)
             write = partial(write_buffers, buffers=buffers)
-            # A subclass may save it elsewhere: then its folder is the user's choice.
+            # If a subclass saves it elsewhere, the folder is the choice of the user.
             folders = self._settings.folders if self._is_below(path) else None
             publish(path, write, replace=may_replace, folders=folders)
         self.filenames.append(filename)
@@ -272,7 +272,7 @@ class LiveTiffExporter:
     # ---- events
 
     def _hand_over(self) -> None:
-        """Call the event hook for each event, and raise the first failure of each."""
+        """Call the event hook for each event, and raise its first failure."""
         while self._events:
             self._hand_over_event(self._events.pop(0))
             failure, self._failure = self._failure, None
@@ -286,7 +286,7 @@ class LiveTiffExporter:
             return
         try:
             array, self._hints = read_all(first.pixels)  # a copy, writable
-        except Exception as error:  # noqa: BLE001 (a plug-in's; recorded)
+        except Exception as error:  # noqa: BLE001 (of a plug-in; recorded)
             message = f"{first}: {type(error).__name__}: {error}"
             problem = error if isinstance(error, TiffinError) else ReadError(message)
             self._export([replace(f, problem=problem) for f in frames], first.event)
@@ -301,7 +301,7 @@ class LiveTiffExporter:
             self._frame = None
 
     def _pixels_of(self, value: Any) -> ArrayPixels:
-        """Return what is in the field of an event, which a hook may have changed."""
+        """Return the value of the field, which a hook may have changed."""
         refuse_masked(value)
         array = np.asarray(value)
         if array.ndim < 2 or not array.size:
@@ -315,7 +315,7 @@ class LiveTiffExporter:
     # ---- files
 
     def _export(self, frames: list[Frame], event: Mapping[str, Any]) -> None:
-        """Name and write frames, with the documents that the hooks have passed on."""
+        """Name and write frames, with the documents of the hooks."""
         first = frames[0]
         known = self._documents.get(first.run, {})
         start = known.get(first.run, first.start)
@@ -335,7 +335,7 @@ class LiveTiffExporter:
     def _call_save_image(
         self, path: str, image: np.ndarray, metadata: Mapping[str, Any]
     ) -> None:
-        """Call the hook, and remember what it raises: that is the user's own."""
+        """Call the hook, and remember its exception, which `_export` raises."""
         self._metadata, before = metadata, len(self.filenames)
         if self._raised is None:
             try:
@@ -346,7 +346,7 @@ class LiveTiffExporter:
                 self._raised = error
         if self._raised is not None:
             raise WriteError(f"{path}: _save_image raised {self._raised!r}")
-        if len(self.filenames) > before:  # it may have saved it under another name
+        if len(self.filenames) > before:  # the hook may have used another name
             self._renamed[path] = self.filenames[-1]
 
     def _settle(self, places: list[Place]) -> None:
@@ -367,7 +367,7 @@ class LiveTiffExporter:
                 files.append(record.file)
         for filename in self._earlier.intersection(self.filenames):
             if filename in files:
-                self.filenames.remove(filename)  # it is there twice
+                self.filenames.remove(filename)  # it is in the list twice
             elif len(files) == len(places):  # the point is exported again
                 self.filenames.remove(filename)
                 if not self.dryrun:
@@ -386,12 +386,12 @@ class LiveTiffExporter:
     # ---- failures
 
     def _record_failure(self, error: Exception, run: str) -> None:
-        """Record a document that is not understood."""
+        """Record an invalid document."""
         self._pipeline.record_failure(error, run)
         self._raise(error, run)
 
     def _raise(self, error: Exception | None, run: str) -> None:
-        """Raise a failure of an export, if that is wanted."""
+        """Raise a failure for ``on_error="raise"``."""
         if error is not None and self._settings.on_error == "raise":
             if isinstance(error, TiffinError):
                 error.report = self._pipeline.report(run)

@@ -1,7 +1,7 @@
-"""Write an image as a file that is there whole or not at all.
+"""Turn images into files that are complete or do not exist.
 
-A `Writer` turns an image into bytes, `make_writer` finds it by name; `publish` gives a
-file its name; `same_bytes` and `checksum_of` look at what is there.
+A `Writer` turns an image into bytes; `make_writer` makes one by the name of its format.
+`publish` writes a file and names it. `same_bytes` and `checksum_of` check files.
 """
 
 from tiffin.writers.checksums import (

@@ -1,7 +1,7 @@
-"""Size and checksum of a file, while it is written and when it is on the disk.
+"""Sizes and checksums of files, while they are written and later.
 
-CRC-32 (that of zlib, gzip and PNG) by ISA-L where the `isal` package is there: same
-value, six times as fast as zlib's. All calls are long ones that release the GIL.
+With the `isal` package, ISA-L calculates the CRC-32 (that of zlib, gzip and PNG) six
+times as fast as zlib. All calls release the GIL.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ CHECKSUMS = ("crc32", "sha256", "none")
 Buffer = bytes | bytearray | memoryview
 
 _AT_ONCE = 1024
-"""How many buffers the system gathers in one write (IOV_MAX on Linux)."""
+"""How many buffers one system call can write (IOV_MAX on Linux)."""
 
 _BLOCK = 1 << 20
-"""How much of a file is held at a time [bytes]: it fits a processor's cache."""
+"""How much of a file is read at a time; it fits into a processor cache [bytes]."""
 
 
 class Written(NamedTuple):
-    """What was written.
+    """The size and checksum of a written file.
 
     Attributes
     ----------
     nbytes : int
         The size of the file [bytes].
     checksum : str
-        ``"crc32:9a3b01ff"``, ``"sha256:…"`` or ``""``, over the whole file.
+        ``"crc32:9a3b01ff"``, ``"sha256:…"`` or ``""``, of the whole file.
     """
 
     nbytes: int
@@ -60,7 +60,7 @@ class Written(NamedTuple):
 
 
 def check_kind(kind: str) -> None:
-    """Raise a `SettingsError` unless there is such a checksum."""
+    """Raise a `SettingsError` if there is no such checksum."""
     if kind not in CHECKSUMS:
         hint = did_you_mean(str(kind), CHECKSUMS)
         message = f"checksum={kind!r} is none of {', '.join(CHECKSUMS)}{hint}"
@@ -68,7 +68,7 @@ def check_kind(kind: str) -> None:
 
 
 def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
-    """Return the checksum of buffers in their order, without joining them."""
+    """Return the checksum of consecutive buffers, without joining them."""
     if kind == "none":
         return ""
     if kind == "sha256":
@@ -90,7 +90,7 @@ def write_buffers(
     Parameters
     ----------
     descriptor : int
-        Of a file opened for writing.
+        A file that is open for writing.
     buffers : list
         In their order in the file.
     kind : {"crc32", "sha256", "none"}
@@ -110,12 +110,12 @@ def write_buffers(
 
 
 def write_all(descriptor: int, buffers: list[Buffer]) -> int:
-    """Write all buffers, however many calls the system makes of it.
+    """Write all buffers, with several system calls if necessary.
 
     Returns
     -------
     int
-        Bytes written.
+        The number of bytes.
     """
     done = os.writev(descriptor, buffers[:_AT_ONCE])
     total = sum([memoryview(buffer).nbytes for buffer in buffers])
@@ -125,7 +125,7 @@ def write_all(descriptor: int, buffers: list[Buffer]) -> int:
 
 
 def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
-    """Go on behind the bytes that are written already."""
+    """Write the bytes that are not written yet."""
     waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
     while True:
         while waiting and done >= waiting[0].nbytes:
@@ -137,14 +137,14 @@ def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
 
 
 def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
-    """Read a file and give its size and checksum.
+    """Read a file and return its size and checksum.
 
     Parameters
     ----------
     path : str, path-like or int
         A descriptor is read from where it stands, and closed.
     kind : {"crc32", "sha256", "none"}
-        With ``"none"`` nothing is read.
+        With ``"none"``, the file is not read.
 
     Raises
     ------
@@ -163,21 +163,21 @@ def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
 
 
 def difference(descriptor: int, nbytes: int, checksum: str) -> str:
-    """Return how a file differs from what a manifest says of it.
+    """Return how a file differs from its line in a manifest.
 
     Parameters
     ----------
     descriptor : int
-        Of the file; it is closed.
+        The open file, which is closed.
     nbytes : int
-        The size that it should have [bytes].
+        The expected size [bytes].
     checksum : str
-        Such as ``"crc32:9a3b01ff"``; ``""`` says nothing.
+        The expected checksum, such as ``"crc32:9a3b01ff"``; ``""`` if unknown.
 
     Returns
     -------
     str
-        ``""`` where it does not differ.
+        ``""`` if it does not differ.
     """
     size = os.fstat(descriptor).st_size
     kind = checksum.partition(":")[0] or "none"
@@ -191,14 +191,14 @@ def difference(descriptor: int, nbytes: int, checksum: str) -> str:
 
 
 def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> bool:
-    """Return whether a file holds exactly the bytes of some buffers.
+    """Return whether the content of a file is exactly that of some buffers.
 
     Parameters
     ----------
     path : str, path-like or int
         A descriptor is read from where it stands, and closed.
     buffers : list
-        In their order in the file; as `TiffWriter.buffers` gives them.
+        In their order in the file; as `TiffWriter.buffers` returns them.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> boo
 
 
 class _Blocks:
-    """The rest of a file in blocks, each valid until the next."""
+    """The rest of a file in blocks. Each block is overwritten by the next."""
 
     def __init__(self, read_into: Callable[[memoryview], int | None]) -> None:
         self._read_into = read_into
@@ -234,7 +234,7 @@ class _Blocks:
 def _comes_next(
     read_into: Callable[[memoryview], int | None], wanted: memoryview
 ) -> bool:
-    """Return whether a file goes on with these bytes."""
+    """Return whether these are the next bytes of a file."""
     block = memoryview(bytearray(min(_BLOCK, wanted.nbytes)))
     done = 0
     while done < wanted.nbytes:

@@ -1,7 +1,7 @@
-"""Encode a strip: zlib by the fastest encoder there is, zstd and LZW on request.
+"""Compress the pixels of a strip with zlib, zstd or LZW.
 
-None uses a predictor: ImageJ reads pixels wrongly that went through one, and it makes
-photon counts larger.
+There is no predictor, because ImageJ misreads files with one, and photon counts become
+larger with it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ COMPRESSIONS = ("zlib", "zstd", "lzw")
 _LEVELS = {"zlib": range(1, 10), "zstd": range(1, 23)}
 
 _ISAL_LEVEL = 1
-"""ISA-L's level, of 0 to 3."""
+"""The level of ISA-L, from 0 to 3."""
 
 
 def check_compression(compression: str | None, level: int | None) -> None:
-    """Raise a `SettingsError` unless there is such a compression, with such a level.
+    """Raise a `SettingsError` if there is no such compression or level.
 
-    A library that it needs and that is not installed is a `MissingLibraryError`.
+    Raise a `MissingLibraryError` if the library for it is not installed.
     """
     if compression is not None and compression not in COMPRESSIONS:
         hint = did_you_mean(str(compression), COMPRESSIONS)
@@ -61,7 +61,7 @@ def _check_level(compression: str | None, level: object) -> None:
 def encode(
     pixels: memoryview, compression: Compression | None, level: int | None
 ) -> Buffer:
-    """Encode the pixels of one strip.
+    """Compress the pixels of one strip.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def encode(
         Contiguous, little-endian.
     compression : {None, "zlib", "zstd", "lzw"}
     level : int, optional
-        Without, the fastest: ISA-L's where the `isal` package is there.
+        By default the fastest, with ISA-L if the `isal` package is installed.
     """
     if compression is None:
         return pixels
@@ -79,10 +79,10 @@ def encode(
 
 
 def worst_size(nbytes: int, compression: str | None) -> int:
-    """Return how large a strip can get, encoded [bytes].
+    """Return the largest size of a compressed strip [bytes].
 
-    LZW gives up to 12 bits for each byte of noise; zlib and zstd fall back to stored
-    blocks.
+    LZW needs up to 12 bits for each byte of noise; zlib and zstd store such blocks
+    without compression.
     """
     if compression is None:
         return nbytes
@@ -100,7 +100,7 @@ def _imagecodecs(compression: str) -> Callable[[memoryview, int | None], Buffer]
             f"pip install 'tiffin[compression]'"
         )
         raise MissingLibraryError(message) from error
-    codecs: Any = imagecodecs  # its types know no memoryview, its functions do
+    codecs: Any = imagecodecs  # its type hints lack memoryview
     if compression == "lzw":
         return lambda pixels, _: codecs.lzw_encode(pixels)
     return lambda pixels, level: codecs.zstd_encode(pixels, level=level or 1)

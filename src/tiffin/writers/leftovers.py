@@ -1,4 +1,4 @@
-"""Temporary names, and what processes that died left under them."""
+"""Temporary names, and files that killed processes have left under them."""
 
 from __future__ import annotations
 
@@ -26,33 +26,34 @@ _numbers = itertools.count()
 
 
 def temporary_name() -> str:
-    """Return a name that no other write of this process has, and that no TIFF has."""
+    """Return a new temporary name, which does not end like a TIFF."""
     return f"{_PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}{_SUFFIX}"
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file's name is one that it had before it was whole."""
+    """Return whether a name is that of an incomplete file."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def clear_leftovers(folders: Folders, folder: str = "") -> int:
-    """Remove what processes that died left under temporary names.
+    """Remove temporary files of killed processes.
 
     Parameters
     ----------
     folders : Folders
-        Of a root.
+        The folders below a root.
     folder : str
-        Relative to the root. Only this folder, not those in it. It need not exist.
+        The folder to clear, relative to the root, without its subfolders. It need not
+        exist.
 
     Returns
     -------
     int
-        How many files were removed. Those of living processes, and of other hosts,
-        are left alone.
+        How many files were removed. Files of running processes and of other hosts
+        stay.
     """
     removed = 0
-    # Tidying is a courtesy: whatever hinders it is told by the write, if it matters.
+    # Ignore errors here: if they matter, writing the file will raise them.
     with suppress(OSError, ValueError), folders.open(folder) as above:
         for name in list_folder(above):
             found = _LEFTOVER.fullmatch(name)
@@ -66,7 +67,7 @@ def clear_leftovers(folders: Folders, folder: str = "") -> int:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):  # a number that no process has
+    except (ProcessLookupError, OverflowError):  # no such process
         return False
     except PermissionError:
         return True

@@ -1,8 +1,8 @@
-"""Give a written file its name without ever replacing another.
+"""Give a written file its name without replacing another file.
 
-A hard link is the one step that every POSIX system takes whole or not at all. File
-systems without hard links (FAT, some network shares) have ``renameat2`` with
-``RENAME_NOREPLACE`` on Linux; where that is missing too, a look and a rename remain.
+A hard link is atomic on every POSIX system. For file systems without hard links (FAT,
+some network shares), Linux has ``renameat2`` with ``RENAME_NOREPLACE``. Without that
+too, the only way is to look whether a file exists and then to rename.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ __all__ = ["link_descriptor", "name_temporary", "replace_by_temporary"]
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 )
-"""What a file system without hard links answers to ``link``."""
+"""Errors of ``link`` on file systems without hard links."""
 
 _NO_FLAGS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a system or file system without ``RENAME_NOREPLACE`` answers to it."""
+"""Errors of ``renameat2`` without support for ``RENAME_NOREPLACE``."""
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
 
 def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
-    """Name an open file that has no name yet (``O_TMPFILE``).
+    """Give a name to an open file without one (``O_TMPFILE``).
 
     Parameters
     ----------
     descriptor : int
     target : str
-        In the folder; absolute without one.
+        The name in the folder, or an absolute path.
     folder : int or None
-        Its descriptor.
+        The descriptor of the folder.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
     """
     try:
         # With a descriptor Python calls linkat, which follows the link in /proc
-        # (open(2)); with an absolute path the descriptor itself is of no account.
+        # (open(2)). With an absolute path, the value of the descriptor is ignored.
         above = descriptor if folder is None else folder
         os.link(f"/proc/self/fd/{descriptor}", target, dst_dir_fd=above)
     except OSError as error:
@@ -65,20 +65,20 @@ def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
 
 
 def name_temporary(temporary: str, target: str, folder: int) -> None:
-    """Move a file to its name in the same folder, if no file has it.
+    """Rename a file in a folder, if no file has the new name.
 
     Raises
     ------
     FileExistsError
         If there is a file of that name.
     OSError
-        If the system refuses. The temporary file is then still there.
+        If the system refuses. The temporary file still exists then.
     """
     try:
         os.link(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
-        # NFS may have made the link and lost the answer: a second name tells, see
-        # O_EXCL in open(2).
+        # NFS may have made the link and lost the reply. Then the file has two names,
+        # see O_EXCL in open(2).
         if os.stat(temporary, dir_fd=folder).st_nlink != 2:
             raise
     except OSError as error:
@@ -86,12 +86,12 @@ def name_temporary(temporary: str, target: str, folder: int) -> None:
             raise
         _rename(temporary, target, folder)
         return
-    with suppress(OSError):  # the file has its name; the next export clears the other
+    with suppress(OSError):  # the next export removes the temporary name
         os.unlink(temporary, dir_fd=folder)
 
 
 def replace_by_temporary(temporary: str, target: str, folder: int) -> None:
-    """Move a file to its name in the same folder, over one that has it."""
+    """Rename a file in a folder, and replace a file with the new name."""
     os.replace(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
@@ -105,10 +105,10 @@ def _rename(temporary: str, target: str, folder: int) -> None:
 
 
 def _rename_after_look(temporary: str, target: str, folder: int) -> None:
-    """Rename where nothing better is there.
+    """Rename a file if no file has the new name.
 
-    A file that another program makes between the look and the rename, microseconds
-    apart, is lost: the system offers no way to do both at once.
+    If another program creates one between the two calls, within microseconds, it is
+    lost. The system has no way to do both at once.
     """
     with suppress(FileNotFoundError):
         os.stat(target, dir_fd=folder, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What a program that opens the files needs of them."""
+"""Profiles: what a program needs in the files that it reads."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TIFF_DTYPES = (
     *("uint8", "uint16", "uint32", "int8", "int16", "int32"),
     *("float32", "float64"),
 )
-"""The dtypes that a TIFF holds and that readers agree on."""
+"""The dtypes that programs read in the same way from a TIFF."""
 
 
 class PageInfo(NamedTuple):
-    """What a profile may use to make the tags of a page.
+    """What the functions of a profile get about a page.
 
     Attributes
     ----------
@@ -30,14 +30,14 @@ class PageInfo(NamedTuple):
         (rows, columns), or (rows, columns, samples).
     dtype : numpy.dtype
     metadata : mapping
-        What is known of the image; see `tiffin.read_metadata`.
+        Information about the image; see `tiffin.read_metadata`.
     page : int
-        Its number in the file, from 0.
+        The index of the page in the file, from 0.
     pages : int
-        How many pages the file has.
+        The number of pages of the file.
     axes : mapping of str to int
-        Name → length of the axes that the pages count, the slowest first; empty where
-        they are a plain sequence.
+        Name → length of the axes along which the pages are counted, the slowest first.
+        Empty for a simple sequence.
     """
 
     shape: tuple[int, ...]
@@ -57,21 +57,21 @@ class Profile:
     name : str
         Such as ``"imagej"``.
     program : str
-        For whom it is, in a few words.
+        The program, in a few words.
     dtypes : tuple of str
-        What the program reads exactly.
+        The dtypes that the program reads exactly.
     compressions : tuple of str or None
-        None stands for no compression.
+        The compressions that the program reads; None means no compression.
     holds_stacks : bool
-        Whether a file may have several pages.
+        Whether a file can have several pages.
     pixels_at : int
         The byte of the first pixel.
     tags : callable, optional
-        Given a `PageInfo`, returns more tags for the page, or others in place of the
-        usual ones: (number, type, value).
+        `PageInfo` → tags of the page, as (number, type, value). They add to the usual
+        tags, or replace those with the same number.
     sidecar : callable, optional
-        Given a `PageInfo`, returns (suffix, content) of a file that the program expects
-        beside the image, such as ``(".metadata", b"wavelength = 0.2")``.
+        `PageInfo` → (suffix, content) of a file that the program expects beside the
+        image, such as ``(".metadata", b"wavelength = 0.2")``.
     """
 
     name: str

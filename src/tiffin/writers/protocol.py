@@ -1,4 +1,4 @@
-"""What an output format is, and where it is found."""
+"""The interface of output formats."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["Writer"]
 
 
 class Writer(Protocol):
-    """Turns images and their metadata into the bytes of a file.
+    """Turns an image and its metadata into the bytes of a file.
 
     Attributes
     ----------
     format : str
-        The name that it is found by, such as ``"tiff"``.
+        The name of the format, such as ``"tiff"``.
     dtypes : tuple of str
-        The dtypes that it can hold.
+        The dtypes that a file can have.
     most_frames : int or None
-        How many images one output may hold; None for any number.
+        How many images one output can have; None for any number.
     makes_folder : bool
         Whether an output is a folder rather than a file.
     """
 
     @property
     def format(self) -> str:
-        """The name that it is found by."""
+        """The name of the format."""
         ...
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The dtypes that it can hold."""
+        """The dtypes that a file can have."""
         ...
 
     @property
     def most_frames(self) -> int | None:
-        """How many images one output may hold."""
+        """How many images one output can have."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class Writer(Protocol):
         ...
 
     def takes(self, codec: str | None) -> bool:
-        """Return whether pixels encoded in a codec can be written as they are."""
+        """Return whether encoded pixels can be written without decoding them."""
         ...
 
     def buffers(
@@ -63,11 +63,11 @@ class Writer(Protocol):
         ----------
         image : ndarray or Encoded, shape (rows, columns[, samples]) [counts]
         metadata : mapping
-            What is known of the image, for formats that can hold it.
+            Information about the image, for formats that can store it.
 
         Raises
         ------
         DtypeError
-            If the format can't hold the image.
+            If the format can't store the image.
         """
         ...

@@ -1,8 +1,8 @@
-"""Return a file its name only when it is whole.
+"""Write a file, and name it when it is complete.
 
-The bytes go to a file in the target's own folder that has no name at all (Linux), or a
-temporary one, and that is then linked (never over another file) or renamed (over it)
-into place. Of a process that is killed, a file without a name leaves nothing.
+The bytes go to a file without a name (on Linux) or with a temporary name, in the folder
+of the target. It is then linked to its name, which never replaces a file, or renamed,
+which does. If a process is killed, a file without a name disappears.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["dated", "publish", "write_error"]
 T = TypeVar("T")
 
 _SHORT = 250
-"""Paths of so many characters are shorter than any system allows."""
+"""Every system allows paths of this length [characters]."""
 
 _LONGEST = os.pathconf("/", "PC_PATH_MAX")
 _TOO_LONG = os.strerror(errno.ENAMETOOLONG)
@@ -38,7 +38,7 @@ _TOO_LONG = os.strerror(errno.ENAMETOOLONG)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NAMELESS = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112 (a Path costs as much)
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
-"""What file systems (NFS, FAT) and kernels without ``O_TMPFILE`` answer to it."""
+"""Errors of file systems (NFS, FAT) and kernels without ``O_TMPFILE``."""
 
 _NEXT = {
     errno.ENOSPC: "make room, then export again",
@@ -54,7 +54,7 @@ _NEXT = {
     errno.ENOENT: "its folder vanished meanwhile, export again",
     errno.EMFILE: "raise the limit, see `ulimit -n`",
 }
-"""What to do, or to know, behind the system's own words."""
+"""Advice after the message of the system."""
 
 
 def publish(
@@ -66,48 +66,48 @@ def publish(
     sync: bool = False,
     folders: Folders | None = None,
 ) -> T:
-    """Write a file and give it its name, whole.
+    """Write a complete file, and give it its name.
 
     Parameters
     ----------
     target : str or path-like
-        Absolute. Its folders are made, once more if they vanish meanwhile.
+        An absolute path. Missing folders are created.
     write : callable
-        Gets the descriptor of an empty file and writes all bytes to it. Called once
-        more, with another file, where the first could not be given its name.
+        Gets the descriptor of an empty file, and writes all bytes to it. Called again
+        with another file if the first can't be named.
     replace : bool
-        Whether a file of that name may be replaced.
+        Whether to replace a file with that name.
     mode : int, optional
-        The file's permissions, as in ``0o640``; without, the umask decides. The owner
-        is never changed, nor the group that a setgid folder gives.
+        The permissions of the file, such as ``0o640``; by default those of the umask.
+        The owner and the group are not changed.
     sync : bool
         Whether to wait until file and folder are on the disk (``fsync``).
     folders : Folders, optional
-        Of the root that the target lies below: what lies between is opened as they
-        say. Without, the target's own folder is the root.
+        The folders below the root of the target, which are opened without following
+        links. By default the folder of the target is the root.
 
     Returns
     -------
     object
-        What `write` returned.
+        The result of `write`.
 
     Raises
     ------
     ExistsError
-        If there is a file of that name and `replace` is false. It is left as it is.
+        If there is a file with that name and `replace` is False. The file stays.
     WriteError
-        If the system refuses; its `errno` is the system's. Nothing is left behind, save
-        where only the folder could not be synced: then the whole file is there.
+        If the system refuses; `errno` is that of the system. No file is left, except if
+        only the folder could not be synced: then the file is complete.
     """
     path = os.fspath(target)
-    # A Path object for each file would cost as much again as naming the file.
+    # A Path object for each file would take as long as naming the file.
     if folders is None:
         folders, relative = Folders(_folder_of(path)), path.rpartition("/")[2]
     else:
         relative = path.removeprefix(folders.root).lstrip("/")
     folder, _, name = relative.rpartition("/")
     if len(path) > _SHORT and len(os.fsencode(path)) >= _LONGEST:
-        # It could be written, for a folder's descriptor shortens it, but not opened.
+        # It could be written, relative to an open folder, but not read by its path.
         raise write_error(path, OSError(errno.ENAMETOOLONG, _TOO_LONG))
     attempt = partial(_attempt, folders, folder, name, write, replace, mode, sync)
     try:
@@ -122,25 +122,25 @@ def publish(
         raise ExistsError.at(path) from None
     except OSError as error:
         raise write_error(path, error) from error
-    except ValueError as error:  # a name that no system call takes
+    except ValueError as error:  # a name with a null byte, say
         message = f"{path!r} can't be written: {error}"
         raise WriteError(message) from error
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
-    """Set the time of modification of a file.
+    """Return a function that also sets the modification time of a file.
 
     Parameters
     ----------
     write : callable
-        As `publish` takes it.
+        A function for `publish`.
     seconds : float
-        Since 1970, UTC [s]. Kept to the microsecond, which is what a float64 tells.
+        Since 1970, UTC, rounded to the microsecond [s].
 
     Returns
     -------
     callable
-        To be given to `publish` in place of `write`.
+        The function for `publish` in place of `write`.
     """
     stamp = round(seconds * 10**6) * 1000
 
@@ -153,7 +153,7 @@ def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
 
 
 def write_error(path: str, error: OSError) -> WriteError:
-    """Say why a file can't be written, and what to do; `errno` is kept."""
+    """Return an error that says why a file can't be written, and what to do."""
     why = error.strerror or str(error)
     if error.errno in _NEXT:
         why += f": {_NEXT[error.errno]}"
@@ -173,7 +173,7 @@ def _attempt(
 ) -> T:
     fill = partial(_fill, write=write, mode=mode, sync=sync)
     root = folders.root
-    # The root is the user's word: its path may be followed, which is faster.
+    # The root itself may be a link, so its path can be used, which is faster.
     by_path = not (folder or replace or sync) and root.startswith("/")
     linked = _linked(f"{root}/{name}", root, None, fill) if by_path else None
     if linked is not None:
@@ -195,7 +195,7 @@ def _attempt(
 def _linked(
     name: str, folder: str, above: int | None, fill: Callable[[int], T]
 ) -> tuple[T] | None:
-    """Write a file without a name, then link it; None where the system can't."""
+    """Write a file without a name, then link it; None if that is not supported."""
     descriptor = _open_nameless(folder, above)
     if descriptor is None:
         return None
@@ -238,7 +238,7 @@ def _fill(
 
 
 def _open_nameless(folder: str, above: int | None) -> int | None:
-    """Open a file without a name, or give None where the system has no such thing."""
+    """Open a file without a name; None if that is not supported."""
     if not _NAMELESS:
         return None
     try:
@@ -253,7 +253,7 @@ def _open_temporary(above: int) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC
     while True:
         temporary = temporary_name()
-        # A process of the same number may have died here: the next name is free.
+        # A killed process with the same id may have left the name: try the next.
         with suppress(FileExistsError):
             return temporary, os.open(temporary, flags, 0o666, dir_fd=above)
 

@@ -1,4 +1,4 @@
-"""Find output formats and profiles by name: tiffin's own, and those of plug-ins."""
+"""Find output formats and profiles by name: those of tiffin and of plug-ins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["WriterOptions", "find_profile", "make_writer"]
 
 
 class WriterOptions(NamedTuple):
-    """What a user asks of the files, whatever their format.
+    """The settings of files, for all formats.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def make_writer(name: str, options: WriterOptions) -> Writer:
     Raises
     ------
     SettingsError
-        If there is no such format, or the options can't be met.
+        If there is no such format, or it does not support the options.
     """
     made: Writer = _found("format", name, OWN_FORMATS)(options)
     return made

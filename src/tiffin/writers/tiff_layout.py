@@ -1,9 +1,9 @@
-"""The bytes of a TIFF around its pixels: header and directory.
+"""The header and the directory of a TIFF.
 
-Classic TIFF, little-endian, one page, one strip, pixels first at byte 8 and the
-directory last, MinIsBlack. A directory is prepared once for each shape, dtype and
-compression; what changes with the strip's size is patched. Numbers of fields are those
-of TIFF 6.0 (Aldus, 1992).
+Files are classic TIFF, little-endian, with one page and one strip. The pixels start at
+byte 8, and the directory comes last. A directory is prepared once for each shape, dtype
+and compression; the numbers that depend on the size of the strip are patched. Tag
+numbers are those of TIFF 6.0 (Aldus, 1992).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 PIXELS_AT = 8
-"""Byte of the first pixel: right behind the header. GSAS-II reads pixels there."""
+"""The byte of the first pixel, after the header. GSAS-II reads pixels there."""
 
 LARGEST = 2**32 - 1
-"""A classic TIFF's offsets have 32 bits [bytes]."""
+"""The largest offset in a classic TIFF, which has 32 bits [bytes]."""
 
 ASCII, SHORT, LONG, DOUBLE = 2, 3, 4, 12
 """Types of values."""
@@ -43,17 +43,16 @@ ASCII, SHORT, LONG, DOUBLE = 2, 3, 4, 12
 STRIP_OFFSETS, STRIP_BYTE_COUNTS = 273, 279
 
 NOTE_TAG = 65123
-"""Holds the metadata of the image: a JSON object in ASCII, where other characters are
-escaped. One of the private numbers (from 32768), beyond those of areaDetector's
-NDFileTIFF (from 65000). Readers leave it alone, while an ImageDescription changes how
-some read the pixels."""
+"""The tag with the metadata of the image: a JSON object in ASCII with escapes. It is a
+private number (from 32768), after those of NDFileTIFF in areaDetector (from 65000).
+Readers ignore it, while an ImageDescription changes how some read the pixels."""
 
 DATE_TIME = 306
 """The tag of the time of the image; its value has 20 bytes, NUL included."""
 
 TAG_OF = {None: 1, "lzw": 5, "zlib": 8, "zstd": 50000}
-"""Values of the Compression field: TIFF 6.0; Adobe's deflate (Photoshop technical
-notes, 2002); libtiff's zstd."""
+"""Values of the Compression tag: TIFF 6.0; deflate by Adobe (Photoshop technical
+notes, 2002); zstd of libtiff."""
 
 Tag = tuple[int, int, int | float | bytes | tuple[int | float, ...]]
 """Number, type, and one value, text or several values."""
@@ -62,14 +61,14 @@ MODEL: Tag = (272, ASCII, b"Bluesky detector\0")
 
 
 class Page(NamedTuple):
-    """What the directory of a page says, whatever its size and metadata.
+    """The properties of a page that do not depend on its size and metadata.
 
     Attributes
     ----------
     shape : tuple of int
         (rows, columns), or (rows, columns, samples).
     dtype : str
-        As in ``"<u2"``.
+        Such as ``"<u2"``.
     compression : {None, "lzw", "zlib", "zstd"}
     tags : tuple of Tag
         More tags, or others in place of the usual ones.
@@ -85,13 +84,15 @@ class Page(NamedTuple):
 
 
 class _Directory(NamedTuple):
-    """A directory as it would be at byte 0 of a file, without note and date."""
+    """A directory for byte 0 of a file, without note and date."""
 
     data: bytes
     strip_at: int  # where the place of the strip goes
     count_at: int  # where the number of its bytes goes
     following_at: int  # where the place of the next directory goes
-    offsets_at: tuple[int, ...]  # of numbers that grow with the directory's place
+    offsets_at: tuple[
+        int, ...
+    ]  # places of offsets, which are relative to the directory
     note_at: int  # where the number of bytes of the note goes
     date_at: int  # where the date goes
 
@@ -108,9 +109,9 @@ def around(
     ----------
     page : Page
     strip_bytes : int
-        Size of the encoded strip.
+        The size of the encoded strip.
     note : bytes, optional
-        ASCII, for the `NOTE_TAG`.
+        ASCII text for the `NOTE_TAG`.
     date : bytes, optional
         As in ``b"2026:11:29 03:04:05"``, for the `DATE_TIME` tag.
     """
@@ -129,7 +130,7 @@ def directory(
     date: bytes = b"",
     following: int = 0,
 ) -> bytes:
-    """Return the directory of a page that is to stand at byte `at` of a file.
+    """Return the directory of a page for byte `at` of a file.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def directory(
 
 
 def size_around(page: Page) -> int:
-    """Return how large header and directory are together [bytes]."""
+    """Return the size of header and directory together [bytes]."""
     return page.pixels_at + len(_prepared(page).data)
 
 
@@ -196,7 +197,7 @@ def _tags(page: Page) -> list[Tag]:
 
 
 def _packed(tags: list[Tag]) -> _Directory:
-    """Lay the tags out as a directory: count, entries, the next one, longer values.
+    """Return a directory: count, entries, next directory, longer values.
 
     The note is the tag with the largest number, and so its value comes last.
     """
@@ -231,7 +232,7 @@ def _packed(tags: list[Tag]) -> _Directory:
 def _data(
     kind: int, value: float | bytes | tuple[int | float, ...]
 ) -> tuple[bytes, int]:
-    """Return a tag's bytes, and how many values they are."""
+    """Return the bytes of a value, and the number of values."""
     if isinstance(value, bytes):
         return value, len(value)
     values = value if isinstance(value, tuple) else (value,)

@@ -1,7 +1,7 @@
-"""One image, one plain TIFF: the layout that every reader measured reads.
+"""Write one image as a TIFF that all tested programs read.
 
-The pixels are one strip, as they are or encoded, between a header and a directory that
-are prepared once for each shape and dtype, so that a file costs one gathered write.
+The pixels are one strip between a header and a directory, which are prepared once for
+each shape and dtype. A file takes one system call to write.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ NO_METADATA: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class TiffWriter:
-    """Writes each image as a TIFF file of its own.
+    """Writes each image as a TIFF file.
 
     Parameters
     ----------
     compression : {None, "zlib", "zstd", "lzw"}
-        zlib and LZW are read everywhere, zstd by few programs. None uses a predictor.
+        Most programs read zlib and LZW, few read zstd. There is no predictor.
     level : int, optional
-        1 (fast) to 9 (small) for zlib, to 22 for zstd. Without it, the fastest encoder
-        that is installed: for zlib that of the `isal` package.
+        1 (fast) to 9 (small) for zlib, to 22 for zstd. By default the fastest encoder
+        that is installed, such as that of the `isal` package for zlib.
     profile : Profile
         What the program that opens the files needs.
 
@@ -54,7 +54,7 @@ class TiffWriter:
     SettingsError
         If there is no such compression or level, or the profile has none.
     MissingLibraryError
-        If zstd or LZW is asked for and imagecodecs is not installed.
+        If zstd or LZW is requested and imagecodecs is not installed.
 
     Examples
     --------
@@ -96,13 +96,13 @@ class TiffWriter:
         return self.profile.dtypes
 
     def takes(self, codec: str | None) -> bool:
-        """Return whether chunks of some codec may be passed through as strips.
+        """Return whether encoded pixels can be written as a strip without decoding.
 
         Parameters
         ----------
         codec : str or None
-            None: plain little-endian pixels; ``"zlib"``: a zlib stream of them. A
-            writer that was given a level encodes by itself.
+            None: plain little-endian pixels; ``"zlib"``: a zlib stream of them. With a
+            level, the writer always encodes the pixels itself.
         """
         if codec is None:
             return self.compression is None
@@ -113,24 +113,24 @@ class TiffWriter:
     ) -> list[Buffer]:
         """Return the file of an image as buffers: header, strip, gap, directory.
 
-        They may share the memory of the image.
+        The buffers can share memory with the image.
 
         Parameters
         ----------
         image : ndarray or Encoded, shape (rows, columns[, samples]) [counts]
-            An array in one of the `WRITABLE` dtypes, in any byte order and memory
-            layout; or the stream of one in a codec that the writer `takes`, which is
-            not decoded. Three or four samples are a colour (RGB, or RGB and alpha).
+            An array of a `WRITABLE` dtype, in any byte order and memory layout; or
+            encoded pixels in a codec that the writer `takes`. Three samples are RGB,
+            four are RGB and alpha.
         metadata : mapping
-            Stands as JSON in the private tag 65123, which readers leave alone. Its
-            ``time`` (ISO 8601) stands in the tag DateTime as well.
+            Written as JSON to the private tag 65123, which other programs ignore. Its
+            ``time`` (ISO 8601) is also written to the tag DateTime.
 
         Raises
         ------
         DtypeError
-            If a TIFF that readers agree on can't hold the image.
+            If a TIFF can't store the image.
         ReadError
-            If an encoded stream is not of such an image.
+            If the encoded pixels are not those of such an image.
         """
         little = _little_endian(image.shape, image.dtype)
         if little.name not in self.profile.dtypes:
@@ -190,7 +190,7 @@ def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
 def file_size(
     shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None
 ) -> int:
-    """Return how large the file of an image is [bytes]: compressed, at most.
+    """Return the size of the file of an image; if compressed, the largest [bytes].
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def file_size(
         (rows, columns), or (rows, columns, samples).
     dtype : numpy.dtype
     compression : {None, "zlib", "zstd", "lzw"}
-        With one the size depends on the pixels: this is what noise would take.
+        With compression, the size depends on the pixels, and this is that of noise.
     """
     pixel_bytes = math.prod(shape) * dtype.itemsize
     if dtype.name not in WRITABLE or not pixel_bytes:
@@ -210,13 +210,13 @@ def file_size(
 
 
 def check_writable(image: np.ndarray) -> None:
-    """Raise a `DtypeError` unless a TIFF can hold the image."""
+    """Raise a `DtypeError` if a TIFF can't store the image."""
     _little_endian(image.shape, image.dtype)
 
 
 @lru_cache(maxsize=64)
 def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
-    """Check that such an image fits a plain TIFF; give the dtype that it has there."""
+    """Check that a TIFF can store an image; return its dtype in the file."""
     if dtype.name not in WRITABLE:
         raise DtypeError(_refusal(dtype))
     nbytes = math.prod(shape) * dtype.itemsize
@@ -236,13 +236,13 @@ def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
 
 
 def _begins_as_zlib(strip: memoryview) -> bool:
-    """Look for a zlib header (RFC 1950): deflate, and a multiple of 31."""
+    """Return whether there is a zlib header (RFC 1950): deflate, a multiple of 31."""
     first = bytes(strip.cast("B")[:2])
     return len(first) == 2 and first[0] & 15 == 8 and int.from_bytes(first) % 31 == 0
 
 
 def _refusal(dtype: np.dtype) -> str:
-    """Say why there is no TIFF of such pixels, and what to do where that helps."""
+    """Return why a TIFF can't store a dtype, and what to do."""
     if dtype.kind not in "biufc":
         return f"no TIFF holds pixels of dtype {dtype}"
     told = f"pixels of dtype {dtype} have no TIFF that readers agree on"
