@@ -275,11 +275,11 @@ class LiveTiffExporter:
         """Call the event hook for each event, and raise its first failure."""
         while self._events:
             self._hand_over_event(self._events.pop(0))
-            failure, self._failure = self._failure, None
-            if failure is not None:
-                self._raise(failure.error, failure.run)
+            if self._failure is not None:
+                self._raise(self._failure.error, self._failure.run)
 
     def _hand_over_event(self, frames: list[Frame]) -> None:
+        self._failure = self._raised = None
         first = frames[0]
         if first.problem is not None or first.pixels is None or self._names_only:
             self._export(frames, first.event)
@@ -324,13 +324,14 @@ class LiveTiffExporter:
         for pages in self._pipeline.name([*map(changed, frames)]):
             places = [page.place for page in pages]
             self._earlier = self._pipeline.earlier_files(places[0])
-            if not self._names_only:
-                self._pipeline.export(pages)
-            self._settle(places)
-            self._earlier = frozenset()
-        raised, self._raised = self._raised, None
-        if raised is not None:
-            raise raised
+            try:
+                if not self._names_only:
+                    self._pipeline.export(pages)
+            finally:  # Ctrl-C is raised when the images are written
+                self._settle(places)
+                self._earlier = frozenset()
+        if self._raised is not None:
+            raise self._raised
 
     def _call_save_image(
         self, path: str, image: np.ndarray, metadata: Mapping[str, Any]
