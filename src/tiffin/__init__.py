@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tiffin.callback import ImageExporter
     from tiffin.compat import LiveTiffExporter
     from tiffin.errors import TiffinError
+    from tiffin.file_metadata import read_metadata
     from tiffin.images import get_images
     from tiffin.records import Record, Report
     from tiffin.replay import export, process
@@ -24,6 +25,7 @@ __all__ = [
     "export",
     "process",
     "get_images",
+    "read_metadata",
     "verify",
     "ImageExporter",
     "LiveTiffExporter",
@@ -38,6 +40,7 @@ _MODULES = {
     "export": "tiffin.replay",
     "process": "tiffin.replay",
     "get_images": "tiffin.images",
+    "read_metadata": "tiffin.file_metadata",
     "verify": "tiffin.verify",
     "ImageExporter": "tiffin.callback",
     "LiveTiffExporter": "tiffin.compat",

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Export the images of runs as TIFF files.",
     "names": "Print the names that an export would give.",
     "template": "Check a template and explain its parts.",
+    "show": "Print the metadata in files.",
     "verify": "Check that exported files are there and intact.",
     "checksums": "Print the SHA-256 of files, for sha256sum -c.",
 }

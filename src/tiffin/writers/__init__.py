@@ -15,6 +15,7 @@ from tiffin.writers.checksums import (
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
+from tiffin.writers.notes import find_notes
 from tiffin.writers.profile import PageInfo, Profile
 from tiffin.writers.protocol import Writer
 from tiffin.writers.publishing import dated, publish
@@ -30,6 +31,7 @@ __all__ = [
     "PageInfo",
     "Profile",
     "WriterOptions",
+    "find_notes",
     "find_profile",
     "make_writer",
     "WRITABLE",
