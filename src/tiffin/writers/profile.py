@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["TIFF_DTYPES", "PageInfo", "Profile"]
+__all__ = ["TIFF_DTYPES", "PageInfo", "Profile", "Sidecar"]
 
 TIFF_DTYPES = (
     *("uint8", "uint16", "uint32", "int8", "int16", "int32"),
@@ -48,6 +48,21 @@ class PageInfo(NamedTuple):
     axes: Mapping[str, int] = {}
 
 
+class Sidecar(NamedTuple):
+    """A file that a program expects beside each image.
+
+    Attributes
+    ----------
+    suffix : str
+        Its name is that of the image and this, such as ``".metadata"``.
+    content : callable
+        Given a `PageInfo`, returns its bytes.
+    """
+
+    suffix: str
+    content: Callable[[PageInfo], bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A layout of TIFF files that one program reads correctly.
@@ -64,14 +79,19 @@ class Profile:
         The compressions that the program reads; None means no compression.
     holds_stacks : bool
         Whether a file can have several pages.
+    holds_colour : bool
+        Whether a pixel can have several samples.
+    least : int, optional
+        The least value that the program reads exactly.
     pixels_at : int
         The byte of the first pixel.
+    directory_at : int, optional
+        The byte of the directory, if it stands before the pixels.
     tags : callable, optional
         `PageInfo` → tags of the page, as (number, type, value). They add to the usual
         tags, or replace those with the same number.
-    sidecar : callable, optional
-        `PageInfo` → (suffix, content) of a file that the program expects beside the
-        image, such as ``(".metadata", b"wavelength = 0.2")``.
+    sidecar : Sidecar, optional
+        A file that the program expects beside each image.
     """
 
     name: str
@@ -79,6 +99,9 @@ class Profile:
     dtypes: tuple[str, ...] = TIFF_DTYPES
     compressions: tuple[str | None, ...] = (None, "zlib", "zstd", "lzw")
     holds_stacks: bool = True
+    holds_colour: bool = True
+    least: int | None = None
     pixels_at: int = PIXELS_AT
+    directory_at: int | None = None
     tags: Callable[[PageInfo], list[Tag]] | None = None
-    sidecar: Callable[[PageInfo], tuple[str, bytes]] | None = None
+    sidecar: Sidecar | None = None

@@ -78,6 +78,9 @@ OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {"tiff": _tiff}
 
 OWN_PROFILES: Mapping[str, str] = {
     "plain": "tiffin.writers.profiles.plain",
+    "gsas2": "tiffin.writers.profiles.gsas2",
+    "areadetector": "tiffin.writers.profiles.areadetector",
+    "pilatus": "tiffin.writers.profiles.pilatus",
 }
 """Name → module that has it as ``PROFILE``, imported when it is asked for."""
 

@@ -74,6 +74,8 @@ class Page(NamedTuple):
         More tags, or others in place of the usual ones.
     pixels_at : int
         The byte of the first pixel of a file.
+    directory_at : int or None
+        The byte of the directory, if it stands before the pixels.
     """
 
     shape: tuple[int, ...]
@@ -81,6 +83,7 @@ class Page(NamedTuple):
     compression: str | None = None
     tags: tuple[Tag, ...] = ()
     pixels_at: int = PIXELS_AT
+    directory_at: int | None = None
 
 
 class _Directory(NamedTuple):
@@ -116,9 +119,30 @@ def around(
         As in ``b"2026:11:29 03:04:05"``, for the `DATE_TIME` tag.
     """
     gap = b"\0" * (strip_bytes % 2)  # directories begin on a word boundary
+    if page.directory_at is not None:
+        return _directory_first(page, strip_bytes, gap, note, date)
     at = page.pixels_at + strip_bytes + len(gap)
     header = struct.pack("<2sHI", b"II", 42, at).ljust(page.pixels_at, b"\0")
     return header, gap, directory(page, page.pixels_at, strip_bytes, at, note, date)
+
+
+def _directory_first(
+    page: Page, strip_bytes: int, gap: bytes, note: bytes, date: bytes
+) -> tuple[bytes, bytes, bytes]:
+    """Put the directory before the pixels, and the note, which may be long, behind."""
+    at = page.directory_at or PIXELS_AT
+    data = directory(page, page.pixels_at, strip_bytes, at, note, date)
+    end = b""
+    if note:
+        place = _prepared(page, has_note=True, has_date=bool(date)).note_at + 4
+        where = struct.pack("<I", page.pixels_at + strip_bytes + len(gap))
+        end = data[-len(note) - 1 :]
+        data = data[:place] + where + data[place + 4 : -len(end)]
+    header = struct.pack("<2sHI", b"II", 42, at).ljust(at, b"\0") + data
+    if len(header) > page.pixels_at:
+        message = f"a directory of {len(data)} bytes reaches into the pixels"
+        raise ValueError(message)
+    return header.ljust(page.pixels_at, b"\0"), gap, end
 
 
 def directory(

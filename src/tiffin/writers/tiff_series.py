@@ -106,7 +106,8 @@ class TiffWriter:
         """
         if codec is None:
             return self.compression is None
-        return codec == "zlib" == self.compression and self.level is None
+        is_free = self.level is None and self.profile.least is None
+        return codec == "zlib" == self.compression and is_free
 
     def buffers(
         self, image: np.ndarray | Encoded, metadata: Mapping[str, Any] = NO_METADATA
@@ -133,14 +134,16 @@ class TiffWriter:
             If the encoded pixels are not those of such an image.
         """
         little = _little_endian(image.shape, image.dtype)
-        if little.name not in self.profile.dtypes:
-            raise DtypeError(self._refusal(little))
+        self._check_profile(image.shape, little)
         if isinstance(image, np.ndarray):
             pixels = np.ascontiguousarray(image, dtype=little)
+            self._check_least(pixels)
             strip: Buffer = encode(pixels.data, self.compression, self.level)
         elif image.dtype == little:
             self._check_strip(memoryview(image.data), image.shape, little)
             strip = image.data
+            if self.profile.least is not None:  # and so they are not compressed
+                self._check_least(np.frombuffer(strip, little))
         else:
             message = f"encoded pixels of dtype {image.dtype} are not little-endian"
             raise DtypeError(message)
@@ -154,13 +157,32 @@ class TiffWriter:
         header, gap, end = around(page, size, note, date)
         return [header, strip, gap, end]
 
-    def _refusal(self, dtype: np.dtype) -> str:
+    def _check_profile(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         profile = self.profile
-        return (
-            f"pixels of dtype {dtype.name} can't be read exactly by {profile.program}, "
-            f"for which profile={profile.name!r} is: ask for one of "
-            f"{', '.join(profile.dtypes)} with dtype=, or choose profile='plain'"
-        )
+        told = f"{profile.program}, for which profile={profile.name!r} is"
+        if dtype.name not in profile.dtypes:
+            raise DtypeError(
+                f"pixels of dtype {dtype.name} can't be read exactly by {told}: ask "
+                f"for one of {', '.join(profile.dtypes)} with dtype=, or choose "
+                f"profile='plain'"
+            )
+        if len(shape) == 3 and not profile.holds_colour:
+            raise DtypeError(
+                f"a colour image can't be read by {told}: choose profile='plain'"
+            )
+
+    def _check_least(self, pixels: np.ndarray) -> None:
+        profile = self.profile
+        if profile.least is None or pixels.dtype.kind == "u":
+            return
+        found = pixels.min()
+        if found < profile.least:
+            raise DtypeError(
+                f"a pixel of {found} can't be read exactly by {profile.program}, for "
+                f"which profile={profile.name!r} is, and whose least value is "
+                f"{profile.least}: correct with Threshold(low={profile.least}), or "
+                f"choose profile='pilatus' or 'plain'"
+            )
 
     def _check_strip(
         self, strip: memoryview, shape: tuple[int, ...], dtype: np.dtype
@@ -177,7 +199,14 @@ class TiffWriter:
 def page_of(info: PageInfo, compression: str | None, profile: Profile) -> Page:
     """Return what the directory of a page says, but for note and date."""
     tags = () if profile.tags is None else tuple(profile.tags(info))
-    return Page(info.shape, info.dtype.str, compression, tags, profile.pixels_at)
+    return Page(
+        info.shape,
+        info.dtype.str,
+        compression,
+        tags,
+        profile.pixels_at,
+        profile.directory_at,
+    )
 
 
 def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
