@@ -26,9 +26,8 @@ def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
     if nbytes <= LARGEST_IMAGE:
         return None
     return (
-        f"an image of shape {[*shape]} has {nbytes / 2**30:.1f} GiB, and the classic "
-        f"TIFF that is written holds less than 4: crop or bin it, or choose a smaller "
-        f"dtype="
+        f"an image of shape {[*shape]} has {nbytes / 2**30:.1f} GiB, but a "
+        f"classic TIFF holds less than 4: crop or bin it, or choose a smaller dtype="
     )
 
 

@@ -138,7 +138,7 @@ class ImageExporter:
         held = estimate_nbytes(doc.get("data", ()))
         if not self._mailbox.submit(held, partial(self._take, name, doc), self._crowd):
             limit = self.settings.stop_timeout
-            reason = f"the image was not taken: {self._crowded} for {limit:g} s"
+            reason = f"the image was dropped: {self._crowded} for {limit:g} s"
             lost = replace_images(name, doc, reason)
             self._mailbox.submit(0, partial(self._take, name, lost))
 
@@ -151,7 +151,7 @@ class ImageExporter:
         done = self._mailbox.drain(patience, all_jobs=False)
         if name == "stop" and (not done or self._pipeline.hangs(run)):
             logger.error(
-                "%s: the plan goes on, and so does the export, in the background; "
+                "%s: the plan continues, and the export continues in the background; "
                 "exporter.wait() waits for it",
                 self._pipeline.left(run),
             )
@@ -233,7 +233,7 @@ class ImageExporter:
     def _close(self, patience: Patience) -> None:
         self._mailbox.submit(0, self._pipeline.finish)
         if not _close(self._mailbox, self._pipeline, patience):
-            logger.error("%s: closed all the same", self._pipeline.left())
+            logger.error("%s: the exporter is closed anyway", self._pipeline.left())
 
     def _patience(self) -> Patience:
         """Return a limit that ends a wait without progress."""

@@ -95,7 +95,7 @@ def get_images(
     """
     given: object = field
     if not isinstance(given, str):
-        message = f"field is the name of one field, not {given!r}"
+        message = f"field must be the name of one field, not {given!r}"
         raise SettingsError(message)
     settings = Settings.of(
         "{frame}",

@@ -291,7 +291,7 @@ class Report:
         told = ", ".join(f"{counts.get(status, 0)} {status}" for status in shown)
         if planned and not self.dry_run:
             told += f", {planned} under way"
-        return told if self.is_whole else f"{told} (the records are gone)"
+        return told if self.is_whole else f"{told} (without records)"
 
 
 class Reports(Mapping[str, Report]):

@@ -81,7 +81,7 @@ def export(
 
 def _check_callable(name: str, given: object, arguments: str) -> None:
     if not callable(given):
-        message = f"{name} is called with {arguments}; {given!r} can't be called"
+        message = f"{name} must be a function of {arguments}, not {given!r}"
         raise SettingsError(message)
 
 

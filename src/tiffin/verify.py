@@ -199,13 +199,16 @@ def compare(
     SourceError
         If there is no manifest, or the source holds none of its runs.
     VerifyError
-        If the export had corrections: what they were given is not known here.
+        If the export had corrections, because their arguments are not in the manifest.
     """
     root = Path(folder).absolute()
     told = _last_settings(root)
     if told["corrections"]:
         steps = ", ".join(told["corrections"])
-        message = f"the files were corrected ({steps}), which can't be done again here"
+        message = (
+            f"the files were corrected ({steps}), so they can't be compared with the "
+            f"run"
+        )
         raise VerifyError(message)
     settings = Settings.of(
         told["template"],
@@ -305,10 +308,10 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
         for settings in list(_read(path, []).settings.values())[-1:]
     ]
     if not told:
-        message = f"no manifest of {root} tells the settings of an export"
+        message = f"no manifest of {root} has the settings of an export"
         raise VerifyError(message)
     if any(settings != told[0] for settings in told):
-        message = f"{root} holds exports of different settings: compare them one by one"
+        message = f"{root} has exports with different settings: compare them one by one"
         raise VerifyError(message)
     return told[0]
 
@@ -320,7 +323,7 @@ def _settings_in(root: Path, told: Mapping[str, Any]) -> Mapping[str, Any]:
         known = key != "dtype" or value in (None, *WRITABLE)
         if not known or not _is_told(value, kinds):
             message = (
-                f"the manifests of {root} tell no settings that can be used again: "
+                f"the manifests of {root} have a setting that is not valid: "
                 f"{key} is {reprlib.repr(value)}"
             )
             raise VerifyError(message)
@@ -347,7 +350,7 @@ def _checked(folders: Folders, name: str, line: Mapping[str, Any]) -> Finding:
         descriptor = folders.open_file(name)
         differs = difference(descriptor, line["bytes"], line.get("checksum") or "")
     except FileNotFoundError:
-        return Finding(path, "missing", "it is not there")
+        return Finding(path, "missing", "it is missing")
     except OSError as error:
         return Finding(path, "unreadable", str(error.strerror or error))
     return Finding(path, "damaged" if differs else "whole", differs)

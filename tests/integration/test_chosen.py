@@ -138,8 +138,8 @@ def test_none_chosen(tmp_path, how, caplog):
     report = how(run_of({"img": images(3)}), tmp_path, frames="100:200")
 
     (record,) = report.skipped
-    assert "none of the run's 3 frames" in str(record.error)
-    assert "none of the run's 3 frames" in caplog.text
+    assert "none of the 3 frames of the run" in str(record.error)
+    assert "none of the 3 frames of the run" in caplog.text
     assert len(report.records) == 1
 
 

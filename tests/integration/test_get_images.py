@@ -65,7 +65,7 @@ def test_get_images_is_of_one_field(field):
 @pytest.mark.parametrize("callback", [None, 3, "exporter"])
 def test_process_wants_what_can_be_called(callback):
     """The error comes before the source is opened."""
-    with pytest.raises(SettingsError, match=r"called with \(name, document\)"):
+    with pytest.raises(SettingsError, match=r"a function of \(name, document\)"):
         process(run_of({"x": [1]}), callback)
 
 

@@ -77,7 +77,7 @@ def test_a_disk_that_does_not_answer_gives_the_plan_back(
     assert str(report) == "0 written, 0 skipped, 0 failed, 3 under way"
     assert "3 frames are under way, first event 1" in caplog.text
     assert "for 0.6 s at most" in caplog.text
-    assert "the plan goes on" in caplog.text
+    assert "the plan continues" in caplog.text
     assert not exporter.wait(0.1)
 
     hung.answers.set()
@@ -153,7 +153,7 @@ def test_images_that_find_no_memory_fail_and_the_plan_goes_on(tmp_path, disk, wo
     assert len(report.failed) > 10
     assert len(report.written) + len(report.failed) == 20
     reason = str(report.failed[-1].error)
-    assert "was not taken: 0.06 MB of images (memory=)" in reason
+    assert "was dropped: 0.06 MB of images (memory=)" in reason
     assert report.failed[-1].path.name == "1_20.tif"
 
 

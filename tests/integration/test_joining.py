@@ -394,7 +394,7 @@ def test_frames_that_are_left_fail_and_are_told(tmp_path, drive, step):
     assert report.failed[0].seq_num == 11
     assert str(report.failed[0].error) == (
         f"events 11 to 13, field 'img': 3 frames are left of 13, too few for {step}: "
-        f"choose an n that divides 13, or export without"
+        f"choose an n that divides 13, or export without it"
     )
     assert lines_of(tmp_path)[-1]["status"] == "failed"
 
@@ -557,7 +557,7 @@ def test_an_event_that_holds_more_than_announced(tmp_path, read):
     report = export(run, tmp_path / "a", [Sum(2)])
     whole = export(run, tmp_path / "b", [Sum()])
 
-    assert "event 1 holds 3 images" in str(report.failed[0].error)
+    assert "event 1 has 3 images" in str(report.failed[0].error)
     assert whole.ok
     for record, event in zip(whole.written, images, strict=True):
         np.testing.assert_array_equal(read(record.path), event.sum(0, dtype="i8"))

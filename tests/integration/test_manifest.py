@@ -312,7 +312,7 @@ def test_the_shell_verifies_against_the_run(run, tmp_path):
     assert good.returncode == 0, good.stderr
     assert "6 the same, 0 not" in good.stderr
     assert bad.returncode == 1
-    assert "7_001.tif is not what the run gives" in bad.stdout
+    assert "7_001.tif differs from what the run gives" in bad.stdout
 
 
 def test_the_shell_prints_what_sha256sum_checks(run, tmp_path):

@@ -48,7 +48,7 @@ def test_the_newest_runs_keep_their_records_and_older_ones_their_counts():
     assert not any(report.ok for report in reports)
     assert [report.clipped for report in reports] == [3] * 5
     assert [report.is_whole for report in reports] == [False] * 3 + [True] * 2
-    assert str(reports[0]) == "2 written, 0 skipped, 1 failed (the records are gone)"
+    assert str(reports[0]) == "2 written, 0 skipped, 1 failed (without records)"
     assert ledger.report().counts()["failed"] == 5
 
 

@@ -341,7 +341,7 @@ def test_a_folder_that_goes_on_vanishing_is_told(tmp_path):
         target.parent.rmdir() if NAMELESS else shutil.rmtree(target.parent)
         return write_image(descriptor)
 
-    with pytest.raises(WriteError, match="vanished") as caught:
+    with pytest.raises(WriteError, match="was removed") as caught:
         publish(target, write, replace=False)
 
     assert caught.value.errno == errno.ENOENT

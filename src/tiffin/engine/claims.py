@@ -55,7 +55,7 @@ class Claims(Generic[Owner]):
             if key in self._folders:
                 self._contested.add(key)
                 message = (
-                    f"{name!r} is also a folder's name, that of {self._folders[key]}"
+                    f"{name!r} is also the name of a folder for {self._folders[key]}"
                 )
                 raise CollisionError(message)
             holder = self._owners.setdefault(key, owner)
@@ -125,7 +125,7 @@ class Claims(Generic[Owner]):
             if folder in self._owners:
                 self._contested.add(folder)
                 message = (
-                    f"{name!r} lies in a folder that has the name of a file, that of "
+                    f"{name!r} is in a folder with the same name as the file of "
                     f"{self._owners[folder]}"
                 )
                 raise CollisionError(message)

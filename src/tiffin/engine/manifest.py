@@ -162,7 +162,9 @@ class Manifest:
             for name in (FOLDER, f"{FOLDER}/{self._name}"):
                 aside = self._folders.rename_link(name)
                 if aside is not None:
-                    message = "a manifest is never written through a link: it is now %s"
+                    message = (
+                        "a manifest is never written through a link: renamed to %s"
+                    )
                     logger.warning(message, aside)
                     break
         return self._open_regular()
@@ -219,7 +221,7 @@ def write_whole(descriptor: int, data: bytes) -> None:
 
 def _refuse_hard_link(descriptor: int, name: str) -> None:
     if os.fstat(descriptor).st_nlink > 1:
-        message = "it is a hard link, and another file would be changed: copy it"
+        message = "it is a hard link, so another file would change: make a copy"
         raise OSError(errno.EMLINK, message, name)
 
 

@@ -188,7 +188,7 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
     try:
         line = json.loads(text.decode()) if text.strip() else {}
     except RecursionError:
-        message = "it is nested too deep"
+        message = "it is nested too deeply"
         raise ValueError(message) from None
     except ValueError:
         if not text.endswith(b"\n"):
@@ -231,7 +231,7 @@ def _check_written(line: Mapping[str, Any]) -> None:
     path = line["path"]
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        message = f"its path {reprlib.repr(path)} does not lie below the folder"
+        message = f"its path {reprlib.repr(path)} is not below the folder"
         raise ValueError(message)
     try:
         is_name = b"\0" not in path.encode() and len(path) < LONGEST_PATH

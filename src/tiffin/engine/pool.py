@@ -227,7 +227,7 @@ class Pool:
             self._threads.remove(thread)
             if not self._refused_thread:
                 self._refused_thread = True
-                logger.warning("no thread can be started (%s): exports wait", error)
+                logger.warning("can't start a thread (%s): the export waits", error)
 
     def _tend(self) -> bool:
         """Start a thread if there is none; if that fails, run a job in this one."""

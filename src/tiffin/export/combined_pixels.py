@@ -160,7 +160,7 @@ class CombinedPixels:
             raise self._failed
         self._read_on()
         if self._is_done:
-            raise ReadError(f"{self._first}: the frames were joined, and are gone")
+            raise ReadError(f"{self._first}: the frames were combined already")
         if self._running is None:  # an event without images
             return np.empty((0, *(self._first.shape or (0, 0))))
         return self._step.result(self._running)
@@ -227,7 +227,7 @@ class CombinedPixels:
             inner.tell_sources(notes)
         image = self._correct(np.asarray(images[frame.i or 0]), frame, notes)
         if not image.size:
-            message = f"the corrections leave no pixel, shape {image.shape}"
+            message = f"the corrections leave no pixels, shape {image.shape}"
             raise CorrectionError(message)
         if self._running is None:
             self._begin(image)
@@ -265,9 +265,9 @@ def _who(frame: Frame) -> Mapping[str, int | None]:
 def _check_count(frame: Frame, announced: int, found: int) -> None:
     if found != announced:
         message = (
-            f"event {frame.seq_num} holds {found} images of {frame.field!r}, and "
-            f"{announced} were announced: which of them belong together can't be told; "
-            f"n=None joins all of each event"
+            f"event {frame.seq_num} has {found} images of {frame.field!r}, but its "
+            f"descriptor declares {announced}: use n=None, which combines all images "
+            f"of each event"
         )
         raise CorrectionError(message)
 

@@ -49,7 +49,7 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
     if free is None or needed <= free:
         return None
     return NoRoomError(
-        f"{settings.directory} has room for {free / 1e6:.1f} MB, the files would take "
+        f"{settings.directory} has room for {free / 1e6:.1f} MB, but the files need "
         f"{needed / 1e6:.1f} MB: make room, or choose another directory or compression"
     )
 

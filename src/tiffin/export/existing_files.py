@@ -89,14 +89,13 @@ class ExistingFiles:
             refused.errno = error.errno
             raise refused from error
         if settings.compare:
-            message = f"{path} is not what the run gives"
+            message = f"{path} differs from what the run gives"
             raise VerifyError(message)
         if self._journal.listed(run, name) is not None:
             return "damaged"
         message = (
-            f"there is already a file at {path}, which no manifest lists with these "
-            f"settings and which is not what would be written: move it away; "
-            f"existing='replace' replaces it"
+            f"there is already another file at {path}, which no manifest lists with "
+            f"these settings: move it away; existing='replace' replaces it"
         )
         raise ExistsError(message)
 

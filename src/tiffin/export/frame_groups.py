@@ -128,9 +128,9 @@ class FrameGroups:
             group = earlier or group
             if not earlier:
                 error = SupersededError(
-                    f"event {first.seq_num} was taken again, when the frame that the "
-                    f"earlier take is joined to was complete: export the run again, "
-                    f"with existing='replace'"
+                    f"event {first.seq_num} was taken again, but its earlier take is "
+                    f"combined with others already: export the run again, with "
+                    f"existing='replace'"
                 )
                 error.skip = False
         return [replace(frame, pixels=None, problem=error) for frame in group]
@@ -186,7 +186,7 @@ class _Group:
         if problem is None and len(self.kinds) > 1:
             message = (
                 f"{_span(self.first, self.last)}: some of these frames have a dark and "
-                f"some have none, so that they can't be joined"
+                f"some have none, so they can't be combined"
             )
             problem = CorrectionError(message)
         pixels = self.pixels if problem is None else None
@@ -265,7 +265,8 @@ class _Stage:
             some = "1 frame is" if count == 1 else f"{count} frames are"
             message = (
                 f"{_span(group.first, group.last)}: {some} left of {total}, too few "
-                f"for {self._step}: choose an n that divides {total}, or export without"
+                f"for {self._step}: choose an n that divides {total}, or export "
+                f"without it"
             )
             group.problem = CorrectionError(message)
         return [group.frame()]

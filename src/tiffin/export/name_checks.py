@@ -117,7 +117,7 @@ class NameChecks:
                 "{stream}": f"the images of streams {' and '.join(sorted(streams))}",
             }
             message = (
-                f"template {template.text!r} gives one name to "
+                f"template {template.text!r} gives the same name to "
                 f"{many.get(mend, 'all events of a run')}: add {mend}"
             )
             raise TemplateError(message)

@@ -133,7 +133,9 @@ class Namer:
             count = self._not_chosen.pop(uid)
             if not self._ledger.has_any(uid):
                 told = format_frames(self._settings.frames)
-                message = f"frames={told!r} chooses none of the run's {count} frames"
+                message = (
+                    f"frames={told!r} includes none of the {count} frames of the run"
+                )
                 error = SettingsError(message)
                 record = Record(id=FrameId(uid), status="skipped", error=error)
                 self._ledger.put((uid, self._ledger.new_group(), 0), record)
@@ -215,7 +217,7 @@ class Namer:
             return name
         if shared:
             message = (
-                f"event {frame.seq_num} holds several images of {frame.field!r}, all "
+                f"event {frame.seq_num} has several images of {frame.field!r}, all "
                 f"named {name!r}: add {{i}} to the template"
             )
             return CollisionError(message)
@@ -256,8 +258,8 @@ class Namer:
         twin = self._conflicts.twin(name)
         if twin is not None:
             message = (
-                f"{path} and {twin!r}, which is there already, are one name on the "
-                f"disks of Windows and macOS: tell them apart in the template"
+                f"{path} and {twin!r}, which exists already, are the same name on "
+                f"Windows and macOS: tell them apart in the template"
             )
             return CollisionError(message)
         if self.planning and not self._is_folder(path.rpartition("/")[0]):
@@ -267,7 +269,7 @@ class Namer:
         except (OSError, ValueError):
             return None  # no file, or writing it will raise the error
         if stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path)):  # noqa: PTH112 (a Path costs as much)
-            return WriteError(f"{path} is a folder: no file can have that name")
+            return WriteError(f"{path} is a folder, so no file can have that name")
         if self._settings.existing in ("replace", "resume") or self._settings.compare:
             return None  # checked when the file is written
         return ExistsError.at(path)

@@ -58,7 +58,7 @@ class SayEmpty:
     def run_ended(self, summary: RunSummary) -> None:
         """Log it once."""
         if summary.ledger.is_empty(summary.run):
-            message = "no image was exported: no event of the run holds any"
+            message = "no image was exported: no event of the run has one"
             summary.ledger.say(summary.run, NoImageError(message))
 
 

@@ -415,7 +415,7 @@ class Pipeline:
         waiting = self.ledger.waiting(run)
         of = f"run {run[:8]}: " if run else ""
         if not waiting or self._settings.dry_run:
-            return f"{of}documents are waited for"
+            return f"{of}documents are in progress"
         first = waiting[0][1]
         frames = "1 frame is" if len(waiting) == 1 else f"{len(waiting)} frames are"
         return f"{of}{frames} under way, first {first.id}, to {first.file}"

@@ -77,7 +77,7 @@ class Plan:
 
     def fail_rest(self) -> None:
         """Fail the planned frames that have not come in the second pass."""
-        message = "the source changed while it was exported: this frame is gone"
+        message = "the source changed during the export: this frame is missing now"
         while self._planned:
             for _, place, _ in self._planned.popleft():
                 if self._ledger.is_planned(place):

@@ -268,7 +268,7 @@ class _View:
 
     def nearest_runs(self, query: Nearest, catalog: Any) -> Iterator[Mapping[str, Any]]:
         if self._find_run is None:
-            message = f"{query!r} can't be looked up: no catalogue is known here"
+            message = f"{query!r} can't be looked up: there is no catalogue"
             raise SourceError(message)
         return self._find_run.near(catalog, query, self._start)
 
@@ -276,7 +276,7 @@ class _View:
         self, uid: str, field: str | None, catalog: Any
     ) -> Sequence[ReferenceImages]:
         if self._find_run is None:
-            message = f"run {uid[:8]} can't be looked up: no catalogue is known here"
+            message = f"run {uid[:8]} can't be looked up: there is no catalogue"
             raise SourceError(message)
         fields = None if field is None else (field,)
         assembler = Assembler(

@@ -197,7 +197,7 @@ class Worker:
                 self._ledger.withdraw(page.place)
         if not found:
             message = (
-                f"event {first.frame.seq_num} holds no image of {first.frame.field!r}"
+                f"event {first.frame.seq_num} has no image of {first.frame.field!r}"
             )
             empty = Record.of(first.frame, "skipped", error=NoImageError(message))
             empty = empty._replace(id=empty.id._replace(i=None))
@@ -216,8 +216,8 @@ class Worker:
         if key not in self._surprised:
             self._surprised.add(key)
             logger.warning(
-                "run %s: the descriptor announces %d image(s) of %r an event, event %s "
-                "holds %d: using the count of the event",
+                "run %s: the descriptor declares %d image(s) of %r for each event, but "
+                "event %s has %d: using the number in the event",
                 frame.run[:8],
                 announced,
                 frame.field,
@@ -269,7 +269,7 @@ class Worker:
             return np.asarray(images[i]) if stored is None else stored
         image = self._corrections(np.asarray(images[i]), frame, notes)
         if not image.size:
-            message = f"{frame}: the corrections leave no pixel, shape {image.shape}"
+            message = f"{frame}: the corrections leave no pixels, shape {image.shape}"
             raise CorrectionError(message)
         return image
 
@@ -288,7 +288,7 @@ class Worker:
         state = self._existing.state(frame.run, name, buffers) if looks else "absent"
         if state == "same":
             done = self._existing.sum_of(name)
-            there = ExistsError(f"{path} is there already")
+            there = ExistsError(f"{path} exists already")
             record = record._replace(status="skipped", error=there)
         else:
             damaged = state == "damaged" or self._settings.existing == "replace"
@@ -321,7 +321,7 @@ class Worker:
             return True
         if found:
             self._publisher.clear(name)
-            there = ExistsError(f"{path} is there already, and whole")
+            there = ExistsError(f"{path} exists already and is intact")
             self._ledger.settle(page.place, "skipped", there, if_planned=True)
         return found
 

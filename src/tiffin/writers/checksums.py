@@ -63,7 +63,7 @@ def check_kind(kind: str) -> None:
     """Raise a `SettingsError` if there is no such checksum."""
     if kind not in CHECKSUMS:
         hint = did_you_mean(str(kind), CHECKSUMS)
-        message = f"checksum={kind!r} is none of {', '.join(CHECKSUMS)}{hint}"
+        message = f"checksum must be one of {', '.join(CHECKSUMS)}, not {kind!r}{hint}"
         raise SettingsError(message)
 
 
@@ -185,9 +185,9 @@ def difference(descriptor: int, nbytes: int, checksum: str) -> str:
         os.close(descriptor)
         if size != nbytes:
             return f"{size} bytes, not {nbytes}"
-        return f"its checksum is of a kind that is not known, {reprlib.repr(kind)}"
+        return f"its checksum is of an unknown kind, {reprlib.repr(kind)}"
     same = checksum_of(descriptor, kind).checksum == checksum
-    return "" if same else "its checksum is another"
+    return "" if same else "its checksum differs"
 
 
 def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> bool:

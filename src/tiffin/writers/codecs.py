@@ -35,8 +35,8 @@ def check_compression(compression: str | None, level: int | None) -> None:
     if compression is not None and compression not in COMPRESSIONS:
         hint = did_you_mean(str(compression), COMPRESSIONS)
         message = (
-            f"compression={compression!r} is none of {', '.join(COMPRESSIONS)}, "
-            f"and not None{hint}"
+            f"compression must be one of {', '.join(COMPRESSIONS)} or None, "
+            f"not {compression!r}{hint}"
         )
         raise SettingsError(message)
     if level is not None:
@@ -52,8 +52,8 @@ def _check_level(compression: str | None, level: object) -> None:
         raise SettingsError(message)
     if isinstance(level, bool) or not isinstance(level, int) or level not in levels:
         message = (
-            f"level={level!r} is no level of {compression}: "
-            f"it has {levels[0]} (fast) to {levels[-1]} (small)"
+            f"level must be {levels[0]} (fast) to {levels[-1]} (small) for "
+            f"{compression}, not {level!r}"
         )
         raise SettingsError(message)
 

@@ -43,15 +43,15 @@ _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.EN
 _NEXT = {
     errno.ENOSPC: "make room, then export again",
     errno.EDQUOT: "make room, then export again",
-    errno.EFBIG: "the system allows no file of this size, see `ulimit -f`",
-    errno.EIO: "the disk failed, see to it, then export again",
-    errno.EACCES: "ask for write access, or take another folder",
-    errno.EPERM: "take another folder",
-    errno.EROFS: "take another folder",
+    errno.EFBIG: "the system does not allow files of this size, see `ulimit -f`",
+    errno.EIO: "the disk failed: check it, then export again",
+    errno.EACCES: "ask for write access, or choose another folder",
+    errno.EPERM: "choose another folder",
+    errno.EROFS: "choose another folder",
     errno.ENAMETOOLONG: "shorten the template",
-    errno.ENOTDIR: "a file stands where a folder must be",
+    errno.ENOTDIR: "a file has the name of the folder",
     errno.EISDIR: "a folder has that name",
-    errno.ENOENT: "its folder vanished meanwhile, export again",
+    errno.ENOENT: "its folder was removed, export again",
     errno.EMFILE: "raise the limit, see `ulimit -n`",
 }
 """Advice after the message of the system."""

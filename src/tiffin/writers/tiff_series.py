@@ -189,10 +189,12 @@ class TiffWriter:
     ) -> None:
         wanted = math.prod(shape) * dtype.itemsize
         if self.compression is None and strip.nbytes != wanted:
-            message = f"{strip.nbytes} bytes are no image of {wanted}"
+            message = f"an encoded image must have {wanted} bytes, not {strip.nbytes}"
             raise ReadError(message)
         if self.compression == "zlib" and not _begins_as_zlib(strip):
-            message = f"{strip.nbytes} bytes do not begin as a zlib stream"
+            message = (
+                f"the {strip.nbytes} bytes of an encoded image are not a zlib stream"
+            )
             raise ReadError(message)
 
 
@@ -250,13 +252,13 @@ def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
         raise DtypeError(_refusal(dtype))
     nbytes = math.prod(shape) * dtype.itemsize
     if not nbytes:
-        message = f"an image of shape {shape} has no pixel"
+        message = f"an image of shape {shape} has no pixels"
         raise DtypeError(message)
     if len(shape) not in (2, 3):
-        message = f"an image has rows and columns; this has shape {shape}"
+        message = f"an image must have rows and columns, not shape {shape}"
         raise DtypeError(message)
     if len(shape) == 3 and shape[2] not in (3, 4):
-        message = f"a colour has 3 or 4 samples, not {shape[2]}"
+        message = f"a colour image must have 3 or 4 samples, not {shape[2]}"
         raise DtypeError(message)
     large = too_large(shape, nbytes)
     if large is not None:
@@ -274,7 +276,7 @@ def _refusal(dtype: np.dtype) -> str:
     """Return why a TIFF can't store a dtype, and what to do."""
     if dtype.kind not in "biufc":
         return f"no TIFF holds pixels of dtype {dtype}"
-    told = f"pixels of dtype {dtype} have no TIFF that readers agree on"
+    told = f"programs do not agree on TIFF files with pixels of dtype {dtype}"
     if dtype.kind == "c":
         return f"{told}: {COMPLEX_ADVICE}"
     if dtype.kind == "b":
@@ -284,6 +286,6 @@ def _refusal(dtype: np.dtype) -> str:
         return f"{told}: dtype={float_dtype_for(dtype).name!r} {rounds} their values"
     name = "uint32" if dtype.kind == "u" else "int32"
     return (
-        f"{told}: ask for one that holds every value, as in dtype={name!r}; there are "
-        f"{', '.join(WRITABLE)}"
+        f"{told}: choose a dtype that holds all values, such as dtype={name!r}; there "
+        f"are {', '.join(WRITABLE)}"
     )
