@@ -38,6 +38,9 @@ class PageInfo(NamedTuple):
     axes : mapping of str to int
         Name → length of the axes along which the pages are counted, the slowest first.
         Empty for a simple sequence.
+    timestamps : tuple of float
+        When each page of the file was taken [s since 1970]. Empty if that is not known
+        of all of them; only the first page needs it.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +49,7 @@ class PageInfo(NamedTuple):
     page: int = 0
     pages: int = 1
     axes: Mapping[str, int] = {}
+    timestamps: tuple[float, ...] = ()
 
 
 class Sidecar(NamedTuple):
@@ -79,8 +83,11 @@ class Profile:
         The compressions that the program reads; None means no compression.
     holds_stacks : bool
         Whether a file can have several pages.
-    holds_colour : bool
-        Whether a pixel can have several samples.
+    needs_page_count : bool
+        Whether the tags of page 0 depend on how many pages there are. That is known
+        when the file is complete.
+    colours : tuple of str
+        The dtypes of colour images, with several samples a pixel, that it reads.
     least : int, optional
         The least value that the program reads exactly.
     pixels_at : int
@@ -99,7 +106,8 @@ class Profile:
     dtypes: tuple[str, ...] = TIFF_DTYPES
     compressions: tuple[str | None, ...] = (None, "zlib", "zstd", "lzw")
     holds_stacks: bool = True
-    holds_colour: bool = True
+    needs_page_count: bool = False
+    colours: tuple[str, ...] = TIFF_DTYPES
     least: int | None = None
     pixels_at: int = PIXELS_AT
     directory_at: int | None = None

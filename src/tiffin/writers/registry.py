@@ -78,6 +78,8 @@ OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {"tiff": _tiff}
 
 OWN_PROFILES: Mapping[str, str] = {
     "plain": "tiffin.writers.profiles.plain",
+    "imagej": "tiffin.writers.profiles.imagej",
+    "ome": "tiffin.writers.profiles.ome",
     "gsas2": "tiffin.writers.profiles.gsas2",
     "areadetector": "tiffin.writers.profiles.areadetector",
     "pilatus": "tiffin.writers.profiles.pilatus",

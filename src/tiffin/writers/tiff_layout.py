@@ -16,12 +16,14 @@ import numpy as np
 
 __all__ = [
     "ASCII",
+    "BYTE",
     "DOUBLE",
     "LARGEST",
     "LONG",
     "MODEL",
     "NOTE_TAG",
     "PIXELS_AT",
+    "RATIONAL",
     "SHORT",
     "TAG_OF",
     "Page",
@@ -37,8 +39,8 @@ PIXELS_AT = 8
 LARGEST = 2**32 - 1
 """The largest offset in a classic TIFF, which has 32 bits [bytes]."""
 
-ASCII, SHORT, LONG, DOUBLE = 2, 3, 4, 12
-"""Types of values."""
+BYTE, ASCII, SHORT, LONG, RATIONAL, DOUBLE = 1, 2, 3, 4, 5, 12
+"""Types of values; a RATIONAL is a pair of two."""
 
 STRIP_OFFSETS, STRIP_BYTE_COUNTS = 273, 279
 
@@ -260,5 +262,6 @@ def _data(
     if isinstance(value, bytes):
         return value, len(value)
     values = value if isinstance(value, tuple) else (value,)
-    form = {SHORT: "H", LONG: "I", DOUBLE: "d"}[kind]
-    return struct.pack(f"<{len(values)}{form}", *values), len(values)
+    form = {SHORT: "H", LONG: "I", RATIONAL: "I", DOUBLE: "d"}[kind]
+    count = len(values) // 2 if kind == RATIONAL else len(values)
+    return struct.pack(f"<{len(values)}{form}", *values), count

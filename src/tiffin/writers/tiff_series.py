@@ -166,9 +166,10 @@ class TiffWriter:
                 f"for one of {', '.join(profile.dtypes)} with dtype=, or choose "
                 f"profile='plain'"
             )
-        if len(shape) == 3 and not profile.holds_colour:
+        if len(shape) == 3 and dtype.name not in profile.colours:
             raise DtypeError(
-                f"a colour image can't be read by {told}: choose profile='plain'"
+                f"a colour image of dtype {dtype.name} can't be read by {told}: choose "
+                f"profile='plain'"
             )
 
     def _check_least(self, pixels: np.ndarray) -> None:
