@@ -236,7 +236,7 @@ def test_a_run_whose_events_hold_no_image_is_told_of(tmp_path, caplog):
     assert len(report.skipped) == 2
     assert [record.message for record in caplog.records].count(
         f"run {run[0][1]['uid'][:8]}: no image was exported: no event of the run "
-        f"holds any"
+        f"has one"
     ) == 2
 
 
