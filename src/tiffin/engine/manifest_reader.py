@@ -50,6 +50,7 @@ _FILE: dict[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "frames": (list,),
 }
+_SIDECAR = {key: _FILE[key] for key in ("path", "bytes", "checksum")}
 _SETTINGS: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "run": (str, type(None)),
@@ -76,7 +77,8 @@ class ManifestFile:
         Id → settings of an export.
     files : mapping
         Path relative to the root → the last line with status ``written``. Its
-        ``frames`` are lists of seq_num, index in the event, and page.
+        ``frames`` are lists of seq_num, index in the event, and page; a sidecar has
+        none.
     failed : tuple of mapping
         The lines of frames that failed or were skipped.
     refused : tuple of RefusedLine
@@ -174,10 +176,15 @@ class _Reading:
             _check_frames(line["frames"])
             if line["status"] == "written":
                 _check_written(line)
+                sidecar = _sidecar_of(line)
                 self.files[line["path"]] = line
+                if sidecar is not None:
+                    self.files[sidecar["path"]] = sidecar
             else:
                 if line.get("superseded") is True:
-                    self.files.pop(line["path"], None)
+                    gone = self.files.pop(line["path"], {}).get("sidecar")
+                    if gone is not None:
+                        self.files.pop(gone["path"], None)
                 self.failed.append(line)
 
 
@@ -205,6 +212,20 @@ def _as_version_2(line: Mapping[str, Any]) -> Mapping[str, Any]:
     if line["kind"] == "file":
         return line
     return {**line, "frames": [[line.get("seq_num"), line.get("i"), 0]]}
+
+
+def _sidecar_of(line: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the file beside an image as a line of its own."""
+    sidecar = line.get("sidecar")
+    if sidecar is None:
+        return None
+    if not isinstance(sidecar, dict):
+        message = f"its 'sidecar' is {reprlib.repr(sidecar)}"
+        raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
+    _check_types(sidecar, _SIDECAR)
+    _check_written(sidecar)
+    told = {"kind": "sidecar", "settings": line.get("settings"), "status": "written"}
+    return {**told, **sidecar, "frames": []}
 
 
 def _check_frames(frames: list[Any]) -> None:

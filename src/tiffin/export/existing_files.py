@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tiffin.errors import ExistsError, ReadError, VerifyError
+from tiffin.export.content import Published
 from tiffin.folders import IrregularError
-from tiffin.writers import Written, checksum_of, difference, same_bytes
+from tiffin.writers import checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
+    from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.settings import Settings
     from tiffin.writers import Buffer
@@ -39,11 +41,16 @@ class ExistingFiles:
     def listed(self, run: str, name: str) -> bool:
         """Return whether a file is in the manifest, with its size and checksum.
 
+        Its sidecar must be there too, if the profile has one.
+
         Raises
         ------
         OSError
             If the file can't be read.
         """
+        return all(self._listed(run, file) for file in self._files(name))
+
+    def _listed(self, run: str, name: str) -> bool:
         entry = self._journal.listed(run, name)
         if entry is None:
             return False
@@ -56,14 +63,18 @@ class ExistingFiles:
             return False
         return not difference(descriptor, entry["bytes"], checksum)
 
-    def state(self, run: str, name: str, buffers: list[Buffer]) -> State:
-        """Return the state of the file that is about to be written.
+    def _files(self, name: str) -> list[str]:
+        sidecar = self._settings.sidecar
+        return [name] if sidecar is None else [name, name + sidecar.suffix]
+
+    def state(self, run: str, name: str, content: Content) -> State:
+        """Return the state of the file and the sidecar that are about to be written.
 
         Returns
         -------
         {"absent", "damaged", "same"}
-            No file; a file in the manifest that is not intact; or a file with exactly
-            the bytes that would be written.
+            No file; a file in the manifest that is not intact, or without its sidecar;
+            or a file with exactly the bytes that would be written.
 
         Raises
         ------
@@ -72,6 +83,13 @@ class ExistingFiles:
         VerifyError
             When comparing, if the file differs or is missing.
         """
+        states = {self._state(run, name, content.buffers)}
+        if content.sidecar is not None:
+            _, sidecar = self._files(name)
+            states.add(self._state(run, sidecar, [content.sidecar]))
+        return states.pop() if len(states) == 1 else "damaged"
+
+    def _state(self, run: str, name: str, buffers: list[Buffer]) -> State:
         settings, path = self._settings, f"{self._root}/{name}"
         try:
             if same_bytes(self._folders.open_file(name), buffers):
@@ -99,6 +117,11 @@ class ExistingFiles:
         )
         raise ExistsError(message)
 
-    def sum_of(self, name: str) -> Written:
-        """Return size and checksum of a file."""
-        return checksum_of(self._folders.open_file(name), self._sums)
+    def sum_of(self, name: str) -> Published:
+        """Return size and checksum of a file, and of its sidecar."""
+        return Published(
+            *(
+                checksum_of(self._folders.open_file(file), self._sums)
+                for file in self._files(name)
+            )
+        )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.corrections import Notes
+    from tiffin.export.content import Published
     from tiffin.frames import Frame
     from tiffin.records import Record
     from tiffin.settings import Settings
@@ -74,11 +75,15 @@ class Journal:
         frame: Frame,
         record: Record,
         name: str,
-        written: Written | None,
+        done: Published | None,
         notes: Notes | None = None,
     ) -> str:
-        """Return the line of a file, or of a frame that has none."""
-        return file_line(self._id, frame, record, name, written, notes)
+        """Return the line of a file and its sidecar, or of a frame that has none."""
+        if done is None or done.sidecar is None or self._settings.sidecar is None:
+            written = None if done is None else done.file
+            return file_line(self._id, frame, record, name, written, notes)
+        beside = (name + self._settings.sidecar.suffix, done.sidecar)
+        return file_line(self._id, frame, record, name, done.file, notes, beside)
 
     def earlier(self, run: str) -> ManifestFile | None:
         """Return the manifest of earlier exports of a run, which is read once."""
@@ -213,6 +218,7 @@ def file_line(
     name: str,
     written: Written | None,
     notes: Notes | None = None,
+    sidecar: tuple[str, Written] | None = None,
 ) -> str:
     """Return the line of a file, or of a frame without a file.
 
@@ -230,7 +236,10 @@ def file_line(
     if notes is not None and notes.used:
         ending += f',"used":{json.dumps(notes.used, ensure_ascii=False)}'
     if written is not None:
-        ending += f',"bytes":{written.nbytes},"checksum":"{written.checksum}"'
+        ending += f",{_size(written)}"
+        if sidecar is not None:
+            beside, wrote = sidecar
+            ending += f',"sidecar":{{"path":{_quoted(beside)},{_size(wrote)}}}'
     elif record.error is not None:
         if status == "skipped" and isinstance(record.error, SupersededError):
             ending += ',"superseded":true'
@@ -246,6 +255,10 @@ def file_line(
         f'"time":{time or NULL},"shape":{shape or NULL},'
         f'"dtype":{NULL if dtype is None else _quoted(dtype)}{ending}}}\n'
     )
+
+
+def _size(written: Written) -> str:
+    return f'"bytes":{written.nbytes},"checksum":"{written.checksum}"'
 
 
 NULL = "null"

@@ -56,6 +56,8 @@ class Namer:
         self._conflicts = CaseConflicts(self._root, follow_links=settings.follow_links)
         self._order = NameOrder(settings.template, settings.first)
         self._not_chosen: Counter[str] = Counter()
+        sidecar = settings.sidecar
+        self._suffixes = ("",) if sidecar is None else ("", sidecar.suffix)
         self._is_folder = lru_cache(256)(os.path.isdir)
         self.checks = NameChecks(settings, ledger)
         self.retakes = Retakes(ledger, settings.repeats)
@@ -148,7 +150,7 @@ class Namer:
 
     def is_contested(self, name: str) -> CollisionError | None:
         """Return an error if a name has several claimants."""
-        if not self._claims.is_contested(name):
+        if not any(self._claims.is_contested(name + end) for end in self._suffixes):
             return None
         return CollisionError(
             f"{name!r} is the name of several frames: tell them apart in the template, "
@@ -221,8 +223,10 @@ class Namer:
                 f"named {name!r}: add {{i}} to the template"
             )
             return CollisionError(message)
+        owner = _Owner(frame.id, self.retakes.owner(place))
         try:
-            self._claims.take(name, _Owner(frame.id, self.retakes.owner(place)))
+            for suffix in self._suffixes:
+                self._claims.take(name + suffix, owner)
         except CollisionError as error:
             return error
         unique = self._settings.existing == "unique"
@@ -243,15 +247,32 @@ class Namer:
         for n in itertools.count(2):
             other = with_number(name, n)
             in_the_way = self._in_the_way(other, place)
-            if not in_the_way and self._claims.take_instead(other, name, owner):
+            if not in_the_way and all(
+                self._claims.take_instead(other + end, name + end, owner)
+                for end in self._suffixes
+            ):
                 break
         return other
 
     def _in_the_way(self, name: str, place: Place) -> TiffinError | None:
-        """Return an error if something on the disk has the name."""
-        path = f"{self._root}/{name}"
-        if path in self.retakes.paths(place):
+        """Return an error if something on the disk has the name, or the sidecar's."""
+        if f"{self._root}/{name}" in self.retakes.paths(place):
             return None  # the file of an earlier take, which is replaced
+        for suffix in self._suffixes:
+            error = self._on_disk(name + suffix)
+            skips = isinstance(error, ExistsError) and self._settings.existing == "skip"
+            if suffix and skips:  # the image must not be skipped
+                message = (
+                    f"there is already a file at {self._root}/{name}{suffix}, but no "
+                    f"image {name!r} beside it: existing='replace' writes both"
+                )
+                return WriteError(message)
+            if error is not None:
+                return error
+        return None
+
+    def _on_disk(self, name: str) -> TiffinError | None:
+        path = f"{self._root}/{name}"
         link = self._conflicts.link(name.rpartition("/")[0])
         if link is not None:
             return WriteError(f"{path} can't be written: {link_message(link)}")

@@ -74,7 +74,10 @@ class FsyncAtEnd:
         self._record_failure = record_failure
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Force all written files to the disk."""
+        """Force all written files to the disk, and their sidecars."""
         paths = [record.path for record in summary.report.written if record.path]
+        sidecar = summary.settings.sidecar
+        if sidecar is not None:
+            paths += [path.with_name(path.name + sidecar.suffix) for path in paths]
         for error in sync_files(summary.settings.folders, paths):
             self._record_failure(error, summary.run)

@@ -10,8 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import TiffinError, WriteError
+from tiffin.export.content import Content, Published
 from tiffin.export.metadata import Metadata
-from tiffin.writers import Written, clear_leftovers, dated, publish, write_buffers
+from tiffin.writers import (
+    PageInfo,
+    Written,
+    clear_leftovers,
+    dated,
+    publish,
+    write_buffers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,6 +73,7 @@ class Publisher:
         self._folders = settings.folders
         self._write = partial(write_buffers, kind=settings.checksum)
         self._writer = settings.writer
+        self._sidecar = None if save else settings.sidecar
         self._metadata = Metadata(settings)
         self._dates = settings.file_time == "event"
         self._waits_for_room = settings.on_full == "wait"
@@ -85,7 +94,7 @@ class Publisher:
 
     def encode(
         self, image: np.ndarray | Encoded, frame: Frame, notes: Notes
-    ) -> list[Any]:
+    ) -> Content:
         """Return the content of the file of an image, as `publish` takes it.
 
         Raises
@@ -95,13 +104,19 @@ class Publisher:
         """
         metadata = self._metadata.of(frame, notes)
         if self._save is not None:
-            return [image, metadata]
-        return list(self._writer.buffers(image, metadata))
+            return Content([image, metadata])
+        buffers = list(self._writer.buffers(image, metadata))
+        if self._sidecar is None:
+            return Content(buffers)
+        info = PageInfo(image.shape, image.dtype, metadata)
+        return Content(buffers, self._sidecar.content(info))
 
     def publish(
-        self, name: str, buffers: list[Any], frame: Frame, *, replace: bool
-    ) -> Written:
-        """Write a complete file, with the time of its frame for ``file_time="event"``.
+        self, name: str, content: Content, frame: Frame, *, replace: bool
+    ) -> Published:
+        """Write a complete file and its sidecar, or neither.
+
+        The sidecar comes first: programs look for it when they open the image.
 
         Raises
         ------
@@ -113,9 +128,36 @@ class Publisher:
         if not self._settings.dry_run:
             self.clear(name)
         if self._save is not None:
-            self._save(self.path(name), *buffers)
-            return Written(0, "")
-        write: Callable[[int], Written] = partial(self._write, buffers=buffers)
+            self._save(self.path(name), *content.buffers)
+            return Published(Written(0, ""))
+        image = partial(self._write, buffers=content.buffers)
+        if self._sidecar is None or content.sidecar is None:
+            return Published(self.write(name, image, frame, replace=replace))
+        beside = partial(self._write, buffers=[content.sidecar])
+        suffix = self._sidecar.suffix
+        sidecar = self.write(name + suffix, beside, frame, replace=replace)
+        try:
+            return Published(self.write(name, image, frame, replace=replace), sidecar)
+        except BaseException:
+            if not replace:
+                self._unlink(name + suffix)
+            raise
+
+    def write(
+        self,
+        name: str,
+        write: Callable[[int], Written],
+        frame: Frame,
+        *,
+        replace: bool,
+    ) -> Written:
+        """Write a complete file, with the time of its frame for ``file_time="event"``.
+
+        Raises
+        ------
+        ExistsError, WriteError
+            As `publish`.
+        """
         if self._dates:
             time, _ = frame.taken()
             write = dated(write, time) if 0 < time < LATEST else write
@@ -143,7 +185,12 @@ class Publisher:
             clear_leftovers(self._folders, folder)
 
     def remove(self, name: str) -> None:
-        """Remove a file of a take that another one supersedes."""
+        """Remove a file of a take that another one supersedes, and its sidecar."""
+        self._unlink(name)
+        if self._sidecar is not None:
+            self._unlink(name + self._sidecar.suffix)
+
+    def _unlink(self, name: str) -> None:
         folder, _, last = name.rpartition("/")
         with suppress(OSError), self._folders.open(folder) as above:
             os.unlink(last, dir_fd=above)

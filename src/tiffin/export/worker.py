@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from tiffin.array_images import Encoded, Images
     from tiffin.engine import Ledger, Retries
+    from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.export.listing import Lines
     from tiffin.export.naming import Namer
@@ -241,7 +242,7 @@ class Worker:
     def _put(self, page: Page, images: Images, lines: Lines) -> None:
         notes = Notes()
         image = self._image(page.frame, images, notes)
-        buffers = self._publisher.encode(image, page.frame, notes)
+        content = self._publisher.encode(image, page.frame, notes)
         done = Record.of(
             page.frame,
             "written",
@@ -254,7 +255,7 @@ class Worker:
             with self._retakes.lock(str(done.file)):
                 if not self._ledger.is_planned(page.place):
                     return  # the point was taken again
-                left = self._put_one(left, buffers, done, notes, lines)
+                left = self._put_one(left, content, done, notes, lines)
             if left is not None:
                 done = done._replace(file=self._path(left))
 
@@ -276,7 +277,7 @@ class Worker:
     def _put_one(
         self,
         page: Page,
-        buffers: list[Any],
+        content: Content,
         record: Record,
         notes: Notes,
         lines: Lines,
@@ -285,7 +286,7 @@ class Worker:
         frame, name, path = page.frame, self._name(page), str(record.file)
         is_retake = path in self._retakes.files(page.place)
         looks = self._existing.looks and not is_retake
-        state = self._existing.state(frame.run, name, buffers) if looks else "absent"
+        state = self._existing.state(frame.run, name, content) if looks else "absent"
         if state == "same":
             done = self._existing.sum_of(name)
             there = ExistsError(f"{path} exists already")
@@ -295,7 +296,7 @@ class Worker:
             may_replace = damaged or is_retake
             try:
                 done = self._publisher.publish(
-                    name, buffers, frame, replace=may_replace
+                    name, content, frame, replace=may_replace
                 )
             except ExistsError:
                 renamed = self._namer.another(page)

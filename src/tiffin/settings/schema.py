@@ -22,7 +22,7 @@ from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import Writer, WriterOptions, make_writer
+from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 
 __all__ = ["Settings"]
 
@@ -262,6 +262,11 @@ class Settings(BaseModel):
         """The writer of the files."""
         options = WriterOptions(self.compression, self.level, self.profile)
         return make_writer(self.format, options)
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The file beside each image, which some profiles have."""
+        return getattr(self.writer, "sidecar", None)
 
     @cached_property
     def image_axes(self) -> Axes:

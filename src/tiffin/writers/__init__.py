@@ -16,7 +16,7 @@ from tiffin.writers.checksums import (
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.notes import find_notes
-from tiffin.writers.profile import PageInfo, Profile
+from tiffin.writers.profile import PageInfo, Profile, Sidecar
 from tiffin.writers.protocol import Writer
 from tiffin.writers.publishing import dated, publish
 from tiffin.writers.registry import WriterOptions, find_profile, make_writer
@@ -30,6 +30,7 @@ from tiffin.writers.tiff_series import (
 __all__ = [
     "PageInfo",
     "Profile",
+    "Sidecar",
     "WriterOptions",
     "find_notes",
     "find_profile",

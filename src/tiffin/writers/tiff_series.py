@@ -18,7 +18,7 @@ from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.profile import TIFF_DTYPES, PageInfo, Profile
+from tiffin.writers.profile import TIFF_DTYPES, PageInfo, Profile, Sidecar
 from tiffin.writers.profiles.plain import PROFILE as PLAIN
 from tiffin.writers.tiff_layout import LARGEST, Page, around, size_around
 
@@ -94,6 +94,11 @@ class TiffWriter:
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes that the profile can hold."""
         return self.profile.dtypes
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The file that the profile has beside each image."""
+        return self.profile.sidecar
 
     def takes(self, codec: str | None) -> bool:
         """Return whether encoded pixels can be written as a strip without decoding.
