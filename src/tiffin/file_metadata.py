@@ -21,9 +21,9 @@ __all__ = ["read_metadata"]
 def read_metadata(
     path: str | os.PathLike[str], page: int | None = None
 ) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return the metadata that a file has of its images.
+    """Return the metadata in a file.
 
-    The file needs neither its folder nor a manifest.
+    The file can be anywhere, and no manifest is needed.
 
     Parameters
     ----------
@@ -35,16 +35,17 @@ def read_metadata(
     Returns
     -------
     dict or list of dict
-        Of the page, or of the only image; without `page`, a list for a file of several.
+        The metadata of the page, or of the only image; without `page`, a list for a
+        file with several images.
         The keys are ``run``, ``scan_id``, ``stream``, ``field``, ``seq_num``, ``i``,
         ``frame``, ``time`` (ISO 8601 with zone), ``timestamp`` (seconds since 1970),
         ``sample``, ``plan_name``, ``motors`` (name → value, unit), ``exposure`` [s] and
-        ``corrections``; and those of ``metadata=``. What was not known is left out.
+        ``corrections``; and those of ``metadata=``. Unknown values are left out.
 
     Raises
     ------
     ReadError
-        If it is no such file, or is damaged.
+        If the file is of another kind, or is damaged.
     SettingsError
         If there is no such page.
 

@@ -1,4 +1,4 @@
-"""What is known of each image, for the metadata of its file."""
+"""Collect the metadata of each image for its file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["Metadata"]
 logger = logging.getLogger("tiffin")
 
 EXPOSURES = ("acquire_time", "exposure_time", "count_time")
-"""Endings of the configuration keys that hold an exposure time: areaDetector's, and
-those of other devices."""
+"""Endings of configuration keys with an exposure time: that of areaDetector, and those
+of other devices."""
 
 MOST_ELEMENTS = 1_000
-"""A longer list or array is not written."""
+"""The longest list or array that is written."""
 
 MOST_LOGGED = 1_000
 
 
 class Metadata:
-    """Collects what is known of an image; what is not known is left out.
+    """Collects the metadata of images. Unknown values are left out.
 
-    The same frame always gives the same metadata: neither the clock nor the version of
-    tiffin goes into it.
+    The same frame always gives the same metadata, without the time of the export or the
+    version of tiffin.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Metadata:
         self._logged: set[tuple[str, str]] = set()
 
     def of(self, frame: Frame, notes: Notes) -> dict[str, Any]:
-        """Return the metadata of a frame, as JSON can hold it.
+        """Return the metadata of a frame, as values for JSON.
 
         Parameters
         ----------
         frame : Frame
         notes : Notes
-            Of its corrections.
+            The notes of its corrections.
         """
         done = provenance_of(notes)
         if not self._wanted:
@@ -112,12 +112,12 @@ class Metadata:
 
 
 def _as_json(value: Any, depth: int = 0) -> Any:
-    """Return a value as JSON has it; NaN and infinity are null.
+    """Return a value for JSON; NaN and infinity become null.
 
     Raises
     ------
     ValueError
-        If JSON has nothing for it.
+        If JSON has no such value.
     """
     value = plain(value)
     if value is None or isinstance(value, (str, bool, int)):
@@ -144,7 +144,7 @@ def _sample(start: Mapping[str, Any]) -> Any:
 
 
 def _motors(frame: Frame) -> dict[str, dict[str, Any]]:
-    """Return value and unit of each scanned motor."""
+    """Return the value and the unit of each scanned motor."""
     names = {"descriptor": frame.descriptor}
     motors = {}
     for name in motor_names(frame.start):
@@ -156,7 +156,7 @@ def _motors(frame: Frame) -> dict[str, dict[str, Any]]:
 
 
 def _exposure(frame: Frame) -> float | None:
-    """Return the exposure time that the detector was configured with [s]."""
+    """Return the exposure time in the configuration of the detector [s]."""
     configuration = configuration_of(frame.descriptor, frame.field)
     for ending in EXPOSURES:
         for key, value in configuration.items():
