@@ -122,7 +122,7 @@ def test_gsas2_refuses_what_it_would_misread():
 @pytest.mark.parametrize("profile", ["gsas2", "pilatus"])
 def test_raw_readers_get_no_compression(profile):
     """Programs that read raw pixels are given none that are compressed."""
-    with pytest.raises(SettingsError, match="choose compression=None, or another prof"):
+    with pytest.raises(SettingsError, match="choose compression=None, or profile"):
         make_writer("tiff", WriterOptions("zlib", None, profile))
 
 

@@ -99,6 +99,8 @@ class Profile:
         tags, or replace those with the same number.
     sidecar : Sidecar, optional
         A file that the program expects beside each image.
+    otherwise : str
+        The profile to choose for an image that the program can't read.
     """
 
     name: str
@@ -113,3 +115,4 @@ class Profile:
     directory_at: int | None = None
     tags: Callable[[PageInfo], list[Tag]] | None = None
     sidecar: Sidecar | None = None
+    otherwise: str = "plain"

@@ -86,7 +86,8 @@ class TiffWriter:
             message = (
                 f"compression={self.compression!r} can't be read by "
                 f"{self.profile.program}, for which profile={self.profile.name!r} is: "
-                f"choose compression={allowed}, or another profile="
+                f"choose compression={allowed}, or "
+                f"profile={self.profile.otherwise!r}"
             )
             raise SettingsError(message)
 
@@ -169,12 +170,12 @@ class TiffWriter:
             raise DtypeError(
                 f"pixels of dtype {dtype.name} can't be read exactly by {told}: ask "
                 f"for one of {', '.join(profile.dtypes)} with dtype=, or choose "
-                f"profile='plain'"
+                f"profile={profile.otherwise!r}"
             )
         if len(shape) == 3 and dtype.name not in profile.colours:
             raise DtypeError(
                 f"a colour image of dtype {dtype.name} can't be read by {told}: choose "
-                f"profile='plain'"
+                f"profile={profile.otherwise!r}"
             )
 
     def _check_least(self, pixels: np.ndarray) -> None:

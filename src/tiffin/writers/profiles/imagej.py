@@ -88,4 +88,5 @@ PROFILE = Profile(
     compressions=(None, "zlib", "lzw"),
     needs_page_count=True,
     tags=_tags,
+    otherwise="ome",  # which Fiji opens with Bio-Formats
 )
