@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
-from tiffin.cli.config_file import options_of
+from tiffin.cli.config_file import hints_of, options_of
 from tiffin.cli.correction_tables import KINDS
 from tiffin.settings import (
     description,
@@ -71,8 +71,7 @@ def choices_of(hint: Any) -> str:
 def schema() -> str:
     """Return the JSON Schema of a configuration file of ``tiffin export``."""
     options = options_of(load("export"))
-    hints = {name: option.hint for name, option in options.items()}
-    found = table_model("tiffin.toml", hints).model_json_schema()
+    found = table_model("tiffin.toml", hints_of(options)).model_json_schema()
     for name, option in options.items():
         entry = found["properties"][name]
         entry.pop("default", None)

@@ -154,7 +154,8 @@ def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
     for name, value in _without_empty(given).items():
         option = option_of(name)
         if option is not None and option.kind == dict[str, str]:
-            value = _mapping(option.name, value)
+            is_none = name == "metadata" and value == ["none"]
+            value = None if is_none else _mapping(option.name, value)
         keywords[name] = CONVERSIONS.get(name, lambda same: same)(value)
     return keywords | {"streams": None} if every else keywords
 

@@ -10,7 +10,7 @@ import os
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import typer
 
@@ -23,7 +23,7 @@ from tiffin.settings import check_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ConfigFile", "options_of", "tables_of"]
+__all__ = ["ConfigFile", "hints_of", "options_of", "tables_of"]
 
 TABLES = "corrections"
 
@@ -100,20 +100,29 @@ def options_of(command: Any) -> dict[str, _Option]:
     }
 
 
+def hints_of(options: Mapping[str, _Option]) -> dict[str, Any]:
+    """Return the types of options in a file, by long name."""
+    hints = {name: option.hint for name, option in options.items()}
+    if "metadata" in hints:
+        hints["metadata"] = hints["metadata"] | Literal[False]
+    return hints
+
+
 def _defaults(
     content: Mapping[str, Any], options: Mapping[str, _Option], folder: Path
 ) -> Iterator[tuple[str, Any]]:
     """Check options, and return their values by parameter."""
-    hints = {name: option.hint for name, option in options.items()}
     given = {
         name: _as_text(value, OTHER_TYPES.get(name, ()))
         for name, value in content.items()
     }
-    for name, value in check_table(given, hints, what="option").items():
+    for name, value in check_table(given, hints_of(options), what="option").items():
         if name in ("dark", "flat") and value.startswith("file:"):
             value = f"file:{_beside(folder, value.removeprefix('file:'))}"
         elif name in ("mask", "catalog"):
             value = _beside(folder, value.removeprefix("file:"))
+        elif name == "metadata" and value is False:
+            value = ["none"]
         elif name == "allow-external":
             value = [_beside(folder, each) for each in value]
         yield options[name].parameter.name, value

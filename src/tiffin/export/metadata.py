@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
+from types import NoneType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tiffin.corrections import configuration_of
 from tiffin.export.provenance import provenance_of
-from tiffin.template import MISSING, find, follow, motor_names, plain, units_of
+from tiffin.template import (
+    MISSING,
+    find,
+    follow,
+    is_container,
+    is_missing,
+    motor_names,
+    plain,
+    units_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiffin.corrections import Notes
     from tiffin.frames import Frame
     from tiffin.settings import Settings
@@ -26,7 +37,13 @@ EXPOSURES = ("acquire_time", "exposure_time", "count_time")
 of other devices."""
 
 MOST_ELEMENTS = 1_000
-"""The longest list or array that is written."""
+"""The longest list, array or mapping that is written."""
+
+DEEPEST = 10
+"""How deep lists and mappings may be nested."""
+
+LARGEST = 2**1024
+"""Larger integers are no numbers in most programs that read JSON."""
 
 MOST_LOGGED = 1_000
 
@@ -77,15 +94,28 @@ class Metadata:
             "timestamp": time or None,
             "sample": _sample(start),
             "plan_name": start.get("plan_name"),
-            "motors": _motors(frame) or None,
+            "motors": self._motors(frame) or None,
             "exposure": _exposure(frame),
             **done,
         }
         if self._changes:
             self._change(found, frame)
+        return self._as_json(run, found)
+
+    def _change(self, found: dict[str, Any], frame: Frame) -> None:
+        """Add and remove the entries that the user asks for."""
+        names = frame.names(self._first)
+        for key, reference in self._changes.items():
+            value = MISSING if reference is None else find(reference, names)
+            if reference is not None and value is MISSING:
+                self._log(frame.run, key, f"{reference} has no value")
+            found[key] = None if value is MISSING else plain(value)
+
+    def _as_json(self, run: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Return entries as JSON has them, without those that it can't hold."""
         metadata = {}
         for key, value in found.items():
-            if value is None:
+            if value is None or value is MISSING:
                 continue
             try:
                 metadata[key] = _as_json(value)
@@ -93,11 +123,22 @@ class Metadata:
                 self._log(run, key, error)
         return metadata
 
-    def _change(self, found: dict[str, Any], frame: Frame) -> None:
-        names = frame.names(self._first)
-        for key, reference in self._changes.items():
-            value = MISSING if reference is None else find(reference, names)
-            found[key] = None if value is MISSING else plain(value)
+    def _motors(self, frame: Frame) -> dict[str, dict[str, Any]]:
+        """Return the value and the unit of each scanned motor."""
+        names = {"descriptor": frame.descriptor}
+        motors = {}
+        for name in motor_names(frame.start):
+            found = follow(frame.event, "data", name)
+            if found is MISSING:
+                continue
+            try:
+                value = _as_json(found)
+            except ValueError as error:
+                self._log(frame.run, name, error)
+                continue
+            unit = units_of(name, names)
+            motors[name] = {"value": value, "unit": unit} if unit else {"value": value}
+        return motors
 
     def _iso(self, time: float) -> str | None:
         try:
@@ -105,7 +146,7 @@ class Metadata:
         except (ValueError, OverflowError, OSError):
             return None
 
-    def _log(self, run: str, key: str, error: Exception) -> None:
+    def _log(self, run: str, key: str, error: object) -> None:
         if (run, key) not in self._logged and len(self._logged) < MOST_LOGGED:
             self._logged.add((run, key))
             logger.warning("run %s: metadata %r is left out: %s", run[:8], key, error)
@@ -117,42 +158,44 @@ def _as_json(value: Any, depth: int = 0) -> Any:
     Raises
     ------
     ValueError
-        If JSON has no such value.
+        If JSON has no such value, or it is too long.
     """
     value = plain(value)
-    if value is None or isinstance(value, (str, bool, int)):
+    kind = type(value)
+    if kind in (str, bool, NoneType) or (kind is int and abs(value) < LARGEST):
         return value
-    if isinstance(value, float):
+    if kind is float:
         return value if math.isfinite(value) else None
-    if hasattr(value, "tolist"):  # a numpy array
-        value = value.tolist() if value.size <= MOST_ELEMENTS else [0] * value.size
-    if isinstance(value, (list, tuple)) and depth < 10:
-        if len(value) > MOST_ELEMENTS:
-            message = f"it has {len(value)} elements, and at most {MOST_ELEMENTS} are"
-            raise ValueError(f"{message} written")
-        return [_as_json(item, depth + 1) for item in value]
-    if isinstance(value, dict) and depth < 10:
-        return {str(key): _as_json(item, depth + 1) for key, item in value.items()}
-    message = f"JSON can't hold {type(value).__name__}"
-    raise ValueError(message)
+    if not is_container(value):
+        message = f"JSON can't hold {kind.__name__}"
+        raise ValueError(message)
+    length = value.size if isinstance(value, np.ndarray) else len(value)
+    if length > MOST_ELEMENTS or depth > DEEPEST:
+        message = f"it has {length} elements, and at most {MOST_ELEMENTS} are written"
+        raise ValueError(message if depth <= DEEPEST else "it is nested too deep")
+    if isinstance(value, Mapping):
+        return {_key(key): _as_json(value[key], depth + 1) for key in value}
+    items = value.tolist() if isinstance(value, np.ndarray) else value
+    return [_as_json(item, depth + 1) for item in items]
+
+
+def _key(key: Any) -> str:
+    key = plain(key)
+    if type(key) not in (str, int, float, bool):
+        message = f"JSON can't hold {type(key).__name__} as a key"
+        raise ValueError(message)
+    return str(key)
 
 
 def _sample(start: Mapping[str, Any]) -> Any:
     """Return the name of the sample: ``sample_name``, or ``sample`` or its name."""
-    sample = start.get("sample_name") or start.get("sample")
-    return follow(sample, "name") if isinstance(sample, dict) else sample
-
-
-def _motors(frame: Frame) -> dict[str, dict[str, Any]]:
-    """Return the value and the unit of each scanned motor."""
-    names = {"descriptor": frame.descriptor}
-    motors = {}
-    for name in motor_names(frame.start):
-        value = plain(follow(frame.event, "data", name))
-        if value is not MISSING:
-            unit = units_of(name, names)
-            motors[name] = {"value": value, "unit": unit} if unit else {"value": value}
-    return motors
+    for key in ("sample_name", "sample"):
+        value = plain(start.get(key))
+        if isinstance(value, Mapping):
+            value = plain(follow(value, "name"))
+        if value is not MISSING and not is_missing(value):
+            return value
+    return None
 
 
 def _exposure(frame: Frame) -> float | None:
@@ -161,6 +204,6 @@ def _exposure(frame: Frame) -> float | None:
     for ending in EXPOSURES:
         for key, value in configuration.items():
             number = plain(value)
-            if str(key).endswith(ending) and isinstance(number, (int, float)):
+            if str(key).endswith(ending) and type(number) in (int, float):
                 return float(number)
     return None

@@ -156,7 +156,7 @@ class Settings(BaseModel):
     ] = {}
     """What to add to the metadata in each file, by references as in the template:
     ``{"temperature": "event.data.T"}``. None as a reference leaves an entry out. None
-    writes no metadata."""
+    (in the shell ``none``) writes only what was done to the pixels."""
 
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
@@ -317,9 +317,9 @@ class Settings(BaseModel):
 
     @property
     def needs_events(self) -> bool:
-        """Whether a name, a correction or a file's time needs the event's data."""
-        roots = self.template.roots & {"time", "motors"}
-        keys = self._event_keys - {"seq_num"}
+        """Whether a name, metadata, a correction or a time needs the event's data."""
+        roots = self.roots_in_use & {"time", "motors"}
+        keys = (self._event_keys | self._event_keys_of_metadata) - {"seq_num"}
         uses = roots or keys or self.corrections or self.hooks
         return bool(uses) or self.file_time == "event"
 
@@ -338,3 +338,8 @@ class Settings(BaseModel):
             for reference in field.references
             if reference.root == "event"
         }
+
+    @property
+    def _event_keys_of_metadata(self) -> set[str]:
+        entries = (self.metadata or {}).values()
+        return {entry.keys[0] for entry in entries if entry and entry.root == "event"}

@@ -7,8 +7,8 @@ value can add a folder or leave the root.
 
 from tiffin.template.checks import field_to_add
 from tiffin.template.grammar import Reference
-from tiffin.template.items import MISSING, follow, plain
-from tiffin.template.lookup import find, motor_names, units_of
+from tiffin.template.items import MISSING, follow, is_container, plain
+from tiffin.template.lookup import find, is_missing, motor_names, units_of
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
 from tiffin.template.portable import portable_text
@@ -23,6 +23,8 @@ __all__ = [
     "field_to_add",
     "find",
     "follow",
+    "is_container",
+    "is_missing",
     "motor_names",
     "parse_reference",
     "plain",
