@@ -20,9 +20,11 @@ NAME = "{start.sample}/{start.scan_id}_{event.seq_num:04d}.tif"
 
 EXPORT = """
 import sys, tiffin
-folder, source, name = sys.argv[1:]
+folder, source, name, profile = sys.argv[1:]
 print("begins", flush=True)
-report = tiffin.export(source, name, directory=folder, existing="resume", workers=2)
+report = tiffin.export(
+    source, name, directory=folder, existing="resume", workers=2, profile=profile
+)
 print(report, flush=True)
 """
 
@@ -43,9 +45,9 @@ def contents(folder):
     }
 
 
-def killed_after(folder, source, seconds):
+def killed_after(folder, source, profile, seconds):
     """Run an export in a process, and kill it so long after it began [s]."""
-    command = [sys.executable, "-c", EXPORT, folder, source, NAME]
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME, profile]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "begins\n"
     time.sleep(seconds)
@@ -54,55 +56,65 @@ def killed_after(folder, source, seconds):
     return child.returncode, told
 
 
-def how_long(folder, source):
+def how_long(folder, source, profile):
     begun = time.perf_counter()
-    tiffin.export(source, NAME, directory=folder)
+    tiffin.export(source, NAME, directory=folder, profile=profile)
     return time.perf_counter() - begun
 
 
 def check_nothing_is_half_there(folder, whole):
     """Every file that has its name is the one of an undisturbed export."""
     for name, content in contents(folder).items():
-        if name.endswith((".tif", ".tiff")):
+        if name.endswith((".tif", ".tiff", ".metadata")):
             assert content == whole[name], f"{name} is not whole"
+        if name.endswith((".tif", ".tiff")):
             assert tifffile.imread(folder / name).shape == (48, 64)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_killed_at_any_moment_and_gone_on_with(source, tmp_path):
+@pytest.mark.parametrize(
+    ("profile", "wanted"), [("plain", KILLS), ("gsas2", KILLS // 4)]
+)
+def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, profile, wanted):
     """SIGKILL at 200 random moments: no partial file, no frame lost, one result (S32).
 
     Each round begins with an empty folder or goes on with what the last kill left.
+    The profile gsas2 has a sidecar beside each image.
     """
     undisturbed = tmp_path / "undisturbed"
-    takes = how_long(undisturbed, source)
+    takes = how_long(undisturbed, source, profile)
     whole = contents(undisturbed)
     chosen = random.Random(20261124)
     kills = rounds = 0
-    while kills < KILLS:
+    while kills < wanted:
         rounds += 1
         folder = tmp_path / f"round{rounds}"
         for _ in range(chosen.choice([1, 1, 2, 4])):
-            code, _ = killed_after(folder, source, chosen.uniform(0, 1.3 * takes))
+            code, _ = killed_after(
+                folder, source, profile, chosen.uniform(0, 1.3 * takes)
+            )
             kills += code == -signal.SIGKILL
             check_nothing_is_half_there(folder, whole)
 
-        report = tiffin.export(source, NAME, directory=folder, existing="resume")
+        report = tiffin.export(
+            source, NAME, directory=folder, existing="resume", profile=profile
+        )
 
         assert report.ok, report
         assert len(report.records) == FRAMES
         assert contents(folder) == whole
         assert tiffin.verify(folder).ok
-    assert kills >= KILLS
+    assert kills >= wanted
 
 
-def test_killed_in_the_midst_and_gone_on_with(source, tmp_path):
+@pytest.mark.parametrize("profile", ["plain", "gsas2"])
+def test_killed_in_the_midst_and_gone_on_with(source, tmp_path, profile):
     """The same, once: killed while some files are written and others are not."""
-    tiffin.export(source, NAME, directory=tmp_path / "undisturbed")
+    tiffin.export(source, NAME, directory=tmp_path / "undisturbed", profile=profile)
     whole = contents(tmp_path / "undisturbed")
     folder = tmp_path / "out"
-    command = [sys.executable, "-c", EXPORT, folder, source, NAME]
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME, profile]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and child.poll() is None:
@@ -113,7 +125,9 @@ def test_killed_in_the_midst_and_gone_on_with(source, tmp_path):
         child.wait(60)
     check_nothing_is_half_there(folder, whole)
 
-    report = tiffin.export(source, NAME, directory=folder, existing="resume")
+    report = tiffin.export(
+        source, NAME, directory=folder, existing="resume", profile=profile
+    )
 
     assert report.ok
     assert contents(folder) == whole
