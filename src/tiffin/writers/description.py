@@ -15,6 +15,9 @@ OF_ALL_PAGES = ("run", "scan_id", "stream", "field", "sample", "plan_name", "exp
 """What the metadata of one page says of the others as well."""
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def dimensions(page: PageInfo, *, any_order: bool) -> dict[str, int]:
     """Return T (time), Z (depth) and C (channel) of the pages, the slowest first.
 
@@ -70,4 +73,4 @@ def _with_unit(value: Any) -> str:
         return value
     if isinstance(value, dict) and set(value) in ({"value"}, {"value", "unit"}):
         return f"{_with_unit(value['value'])} {value.get('unit', '')}".strip()
-    return json.dumps(value, ensure_ascii=False)
+    return _as_json(value)
