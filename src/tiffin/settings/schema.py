@@ -147,7 +147,8 @@ class Settings(BaseModel):
     """The format of the files."""
 
     profile: Annotated[str, RESUME, Option()] = "plain"
-    """The program that the TIFF files are for: ``plain`` is read by most."""
+    """The program that the TIFF files are for: ``plain`` is read by most; ``imagej``,
+    ``ome``, ``gsas2``, ``pilatus`` (fabio) and ``areadetector`` are for one each."""
 
     metadata: Annotated[
         types.Metadata,
