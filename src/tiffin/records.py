@@ -56,8 +56,9 @@ class Record(NamedTuple):
         Why the frame failed or was skipped; ``str(error)`` is the reason in a sentence.
     event : str or None
         The uid of the event document, if there is one.
-    kind : {"light", "dark", "sub"} or None
-        What the image shows, if a dark is subtracted.
+    kind : {"light", "dark", "sub", "sidecar"} or None
+        What the image shows, if a dark is subtracted; or that it is no image, but a
+        file beside the images.
     clipped : int
         The number of pixels that corrections clipped or replaced.
     """

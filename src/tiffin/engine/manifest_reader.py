@@ -170,6 +170,10 @@ class _Reading:
             _check_types(line, _SETTINGS)
             self.settings[line["id"]] = line["settings"]
             self.run = line.get("run") or self.run
+        elif kind == "sidecar":
+            _check_types(line, _SIDECAR)
+            _check_written(line)
+            self.files[line["path"]] = {**line, "frames": []}
         elif kind in ("file", "frame"):
             line = _as_version_2(line)
             _check_types(line, _FILE)

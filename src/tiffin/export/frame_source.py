@@ -159,7 +159,8 @@ class FrameSource:
             streams=self._settings.streams,
             dtypes=self._dtypes,
             join_events=self._settings.needs_events,
-            join_readings=self._settings.metadata is not None,
+            join_readings=self._settings.metadata is not None
+            or "frames.csv" in self._settings.sidecars,
             axes=self._settings.image_axes,
             roots=self._settings.roots,
             late_documents=self._late_documents,

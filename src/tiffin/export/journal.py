@@ -85,6 +85,20 @@ class Journal:
         beside = (name + self._settings.sidecar.suffix, done.sidecar)
         return file_line(self._id, frame, record, name, done.file, notes, beside)
 
+    def sidecar_line(self, record: Record, name: str, written: Written) -> str:
+        """Return the line of a sidecar."""
+        line = {
+            "kind": "sidecar",
+            "settings": self._id,
+            "status": "written",
+            "path": name,
+            "stream": record.stream,
+            "field": record.field,
+            "bytes": written.nbytes,
+            "checksum": written.checksum,
+        }
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+
     def earlier(self, run: str) -> ManifestFile | None:
         """Return the manifest of earlier exports of a run, which is read once."""
         if run not in self._earlier:

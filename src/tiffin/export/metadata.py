@@ -24,11 +24,14 @@ from tiffin.template import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from tiffin.corrections import Notes
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["Metadata"]
+__all__ = ["Metadata", "iso_time"]
 
 logger = logging.getLogger("tiffin")
 
@@ -90,7 +93,7 @@ class Metadata:
             "i": i,
             "frame": frame.number,
             "kind": None if frame.kind == "light" else frame.kind,
-            "time": self._iso(time) if time else None,
+            "time": iso_time(self._time, time) if time else None,
             "timestamp": time or None,
             "sample": _sample(start),
             "plan_name": start.get("plan_name"),
@@ -140,16 +143,18 @@ class Metadata:
             motors[name] = {"value": value, "unit": unit} if unit else {"value": value}
         return motors
 
-    def _iso(self, time: float) -> str | None:
-        try:
-            return self._time(time).isoformat()
-        except (ValueError, OverflowError, OSError):
-            return None
-
     def _log(self, run: str, key: str, error: object) -> None:
         if (run, key) not in self._logged and len(self._logged) < MOST_LOGGED:
             self._logged.add((run, key))
             logger.warning("run %s: metadata %r is left out: %s", run[:8], key, error)
+
+
+def iso_time(to_zone: Callable[[float], datetime], time: float) -> str | None:
+    """Return a time [s since 1970] as ISO 8601 with its zone; None if there is none."""
+    try:
+        return to_zone(time).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _as_json(value: Any, depth: int = 0) -> Any:

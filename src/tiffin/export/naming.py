@@ -121,6 +121,22 @@ class Namer:
             return None
         return page._replace(file=OutputFile(free))
 
+    def claim_sidecar(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
+        """Claim the name of a sidecar, after those of the frames.
+
+        Returns
+        -------
+        str or TiffinError
+            The name, which has a number with ``existing="unique"``; or why the sidecar
+            can't have it. A frame that has the name keeps it.
+        """
+        if not self._claims.take_instead(name, name, _Owner(frame.id, place)):
+            message = f"{name!r} is also the name of another file of this export"
+            return CollisionError(message)
+        if self._settings.existing == "unique":
+            return self._free(name, frame, place)
+        return self._on_disk(name) or name
+
     def _is_chosen(self, frame: Frame) -> bool:
         """Return whether `frames=` includes a frame; count the others."""
         chosen = self._settings.frames
@@ -310,4 +326,6 @@ class _Owner(NamedTuple):
 
     def __str__(self) -> str:
         run, stream, field, seq_num, _ = self.frame
+        if seq_num is None:
+            return f"a sidecar of run {run[:8]}"
         return f"event {seq_num} of field {field!r}, stream {stream!r}, run {run[:8]}"

@@ -11,6 +11,7 @@ from tiffin.export.fsync import sync_files
 
 if TYPE_CHECKING:
     from tiffin.engine import Ledger
+    from tiffin.export.run_documents import DocumentsOfRun
     from tiffin.records import Report
     from tiffin.settings import Settings
 
@@ -32,11 +33,14 @@ class RunSummary:
         The settings of the export.
     ledger : Ledger
         The ledger with the records of the run.
+    documents : DocumentsOfRun
+        Its start, descriptor and stop documents, if an observer wants them.
     """
 
     run: str
     settings: Settings
     ledger: Ledger
+    documents: DocumentsOfRun
 
     @property
     def report(self) -> Report:

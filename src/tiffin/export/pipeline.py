@@ -19,7 +19,9 @@ from tiffin.export.open_runs import OpenRuns
 from tiffin.export.plan import Plan
 from tiffin.export.publisher import Publisher
 from tiffin.export.run_corrections import FindRun, RunCorrections
+from tiffin.export.run_documents import DocumentsOfRuns
 from tiffin.export.run_ends import RunEnds
+from tiffin.export.sidecars import Sidecars
 from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
@@ -102,6 +104,10 @@ class Pipeline:
         self._waiting: list[PageGroup] = []
         self._waiting_bytes = 0
         self._open_runs = OpenRuns()
+        self._documents = DocumentsOfRuns(on=bool(settings.sidecars))
+        self._sidecars = Sidecars(
+            settings, self._namer, self.ledger, self._journal, self.publisher
+        )
         self._ends = RunEnds(
             settings,
             self.ledger,
@@ -110,6 +116,8 @@ class Pipeline:
             self._retries,
             self._close_files,
             self._forget,
+            self._documents,
+            self._sidecars,
         )
         self.check_start = self._namer.checks.check_start
         self.choose_field = self._source.choose_field
@@ -151,6 +159,8 @@ class Pipeline:
             self._submit(pages)  # a worker reads, corrects, writes and records
         if name == "start":
             self.ledger.begin(str(doc["uid"]))
+        if plan is not None and name == "stop":
+            self._ends.stopped(str(doc.get("run_start")))
         if plan is not None or self._settings.hooks:
             return None
         self._flush()  # live, no frame waits for a job to fill up
@@ -158,12 +168,18 @@ class Pipeline:
 
     def _pages_of(self, group: list[Frame], plan: Plan | None) -> PageGroup:
         planned = None if plan is None else plan.pages_of(group)
-        return planned or self._namer.name(group)
+        return planned or self._named(group)
+
+    def _named(self, group: list[Frame]) -> PageGroup:
+        pages = self._namer.name(group)
+        self._sidecars.see(pages)
+        return pages
 
     def _submit(self, pages: PageGroup) -> None:
         """Pass pages to the workers, small groups in batches."""
         if self._settings.dry_run:
             return
+        self._sidecars.note(pages)
         run, number, _ = pages[0].place
         planned = self.ledger.is_planned  # unless a point was taken again
         writes = any(p.file is not None and planned(p.place) for p in pages)
@@ -197,11 +213,13 @@ class Pipeline:
         elif name == "stop":
             self._open_runs.stop(str(doc.get("run_start")))
         self._open_runs.note(name, doc)
+        self._documents.note(name, doc)
         return True
 
     def _begin_run(self, run: str, plan: Plan | None) -> None:
         """Begin a run, also one that was exported before."""
         self.close_late()
+        self._ends.observe_stopped()
         if self.ledger.is_over(run):
             self.ledger.forget(run)
             self._namer.release(run, again=True)
@@ -273,10 +291,11 @@ class Pipeline:
                 except SourceError as error:  # the next part goes on
                     self.record_failure(error)
             for group in source.finish():
-                plan.add(self._namer.name(group), keep=keep)
+                plan.add(self._named(group), keep=keep)
         self._namer.planning = False
         self._namer.account()
         plan.settle()
+        self._sidecars.plan()
         return plan
 
     def _plan_document(
@@ -289,9 +308,11 @@ class Pipeline:
         keep: bool,
     ) -> None:
         self._open_runs.note(name, doc)
+        if keep:
+            self._documents.note(name, doc)
         try:
             for group in source.feed(name, doc):
-                plan.add(self._namer.name(group), keep=keep)
+                plan.add(self._named(group), keep=keep)
             if name == "start":
                 self._check_start(doc)
             elif name == "descriptor":

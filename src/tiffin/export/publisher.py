@@ -150,8 +150,11 @@ class Publisher:
         frame: Frame,
         *,
         replace: bool,
+        stops: bool = True,
     ) -> Written:
         """Write a complete file, with the time of its frame for ``file_time="event"``.
+
+        A full disk stops the export, unless `stops` is false.
 
         Raises
         ------
@@ -172,6 +175,8 @@ class Publisher:
                     folders=self._folders,
                 )
             except WriteError as error:
+                if not (stops or self._waits_for_room):
+                    raise
                 if not self.waits_for_room(error):
                     raise
 

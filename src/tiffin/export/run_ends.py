@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tiffin.engine import Ledger, Patience, Pool, Retries
     from tiffin.export.journal import Journal
     from tiffin.export.observers import RunObserver
+    from tiffin.export.run_documents import DocumentsOfRuns
+    from tiffin.export.sidecars import Sidecars
     from tiffin.settings import Settings
 
 __all__ = ["RunEnds"]
@@ -34,6 +36,10 @@ class RunEnds:
         Closes the files with images.
     forget : callable
         Called with a run that is over, to free its memory.
+    documents : DocumentsOfRuns
+        What observers get of a run's documents.
+    sidecars : Sidecars
+        The observer that writes files.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class RunEnds:
         retries: Retries | None,
         close_files: Callable[[], None],
         forget: Callable[[str], None],
+        documents: DocumentsOfRuns,
+        sidecars: Sidecars,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -53,9 +61,11 @@ class RunEnds:
         self._retries = retries
         self._close_files = close_files
         self._forget = forget
+        self._documents = documents
         self._late: set[str] = set()
+        self._stopped: set[str] = set()
         self._observed: set[str] = set()
-        self._observers: list[RunObserver] = [SayEmpty()]
+        self._observers: list[RunObserver] = [SayEmpty(), sidecars]
         if settings.fsync == "run":
             self._observers.append(FsyncAtEnd(self.record_failure))
 
@@ -81,6 +91,17 @@ class RunEnds:
         for run in list(self._late):
             if not self._is_under_way(run):
                 self._close(run)
+
+    def stopped(self, run: str) -> None:
+        """Note that a replay has passed the stop document of a run."""
+        self._stopped.add(run)
+
+    def observe_stopped(self) -> None:
+        """Call the observers of runs that a replay has finished."""
+        for run in list(self._stopped):
+            if not self._is_under_way(run):
+                self._stopped.discard(run)
+                self._observe(run)
 
     def is_late(self, run: str) -> bool:
         """Return whether a run has ended, but has unfinished frames."""
@@ -116,9 +137,11 @@ class RunEnds:
     def _observe(self, run: str) -> None:
         if run not in self._observed:
             self._observed.add(run)
-            summary = RunSummary(run, self._settings, self._ledger)
+            documents = self._documents.of(run)
+            summary = RunSummary(run, self._settings, self._ledger, documents)
             for observer in self._observers:
                 observer.run_ended(summary)
+            self._documents.forget(run)
 
     def _close_manifests(self, run: str | None = None) -> None:
         """Close the manifest of a run, or all; record if that fails."""

@@ -80,6 +80,7 @@ class Keywords(TypedDict, total=False):
     format: str
     profile: str
     metadata: Mapping[str, str | None] | None
+    sidecars: str | Iterable[str]
     compression: Compression | None
     level: int | None
     checksum: Checksum

@@ -159,6 +159,11 @@ class Settings(BaseModel):
     ``{"temperature": "event.data.T"}``. None as a reference leaves an entry out. None
     (in the shell ``none``) writes only what was done to the pixels."""
 
+    sidecars: Annotated[types.Sidecars, Option("sidecar", kind=list[str])] = ()
+    """Files to write beside the images of each run: ``run.json``, its start, descriptor
+    and stop documents; ``frames.csv``, a table of the frames of each stream and field,
+    with all numbers of their events."""
+
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
-from tiffin.errors import TemplateError
+from tiffin.errors import TemplateError, did_you_mean
 from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.template import Reference, parse_reference
 from tiffin.writers import WRITABLE
@@ -61,6 +61,9 @@ INTERNAL = "internal"
 
 RESUME = "resume"
 """Marks a setting that must not change when an export is resumed."""
+
+SIDECARS = ("run.json", "frames.csv")
+"""The files that a run may have beside its images."""
 
 Existing = Literal["error", "skip", "replace", "unique", "resume"]
 FileTime = Literal["written", "event"]
@@ -194,8 +197,19 @@ def _reference(key: Any, text: Any) -> Reference | None:
         raise ValueError(message) from None
 
 
+def _sidecars(value: Any) -> tuple[str, ...]:
+    names = _some_names(value)
+    for name in names:
+        if name not in SIDECARS:
+            near = did_you_mean(name, SIDECARS)
+            message = f"must be of {', '.join(map(repr, SIDECARS))}, not {name!r}"
+            raise ValueError(message + (near if near.startswith(":") else ""))
+    return names
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_names)]
+Sidecars = Annotated[tuple[str, ...], BeforeValidator(_sidecars)]
 SomeNames = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
 Dtype = Annotated[Any, BeforeValidator(_dtype)]
 Corrections = Annotated[Any, BeforeValidator(_corrections)]

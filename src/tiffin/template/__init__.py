@@ -7,7 +7,7 @@ value can add a folder or leave the root.
 
 from tiffin.template.checks import field_to_add
 from tiffin.template.grammar import Reference
-from tiffin.template.items import MISSING, follow, is_container, plain
+from tiffin.template.items import MISSING, elements, follow, is_container, plain
 from tiffin.template.lookup import find, is_missing, motor_names, units_of
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
@@ -20,6 +20,7 @@ __all__ = [
     "Reference",
     "Style",
     "Template",
+    "elements",
     "field_to_add",
     "find",
     "follow",

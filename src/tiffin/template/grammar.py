@@ -86,6 +86,9 @@ class Segment:
 
     parts: tuple[str | Field, ...]
 
+    def __str__(self) -> str:
+        return f"<{''.join(map(str, self.parts))}>"
+
 
 Part = str | Field | Segment
 

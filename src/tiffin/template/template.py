@@ -14,6 +14,7 @@ from tiffin.template.grammar import Field, Part, fields_of
 from tiffin.template.lookup import missing_key_error
 from tiffin.template.parser import parse
 from tiffin.template.paths import check_outline, check_path_length, is_safe, safe_path
+from tiffin.template.run_folder import RUN, folders_of_run, run_number
 from tiffin.template.style import Style
 from tiffin.template.text import pieces_of, renderer_of
 
@@ -172,6 +173,33 @@ class Template:
         path = self._folders + safe_path([p for part in pieces for p in part])
         check_path_length(path)
         return path
+
+    def of_sidecar(self, name: str) -> Template:
+        """Return the template of a file that a run has beside its images.
+
+        It lies in the folders that the start document names, as far as they go. If
+        neither the run's number nor its uid is in these, the file name begins with it.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, as a template.
+
+        Examples
+        --------
+        >>> for t in ("{start.scan_id}/{i}.tif", "Ni/{start.scan_id}_{i}.tif", "{i}"):
+        ...     print(Template(t).of_sidecar("run.json").text)
+        {start.scan_id}/run.json
+        Ni/{start.scan_id}_run.json
+        {run}_run.json
+        """
+        folders = folders_of_run(self._parts)
+        number: tuple[Part, ...] = ()
+        if run_number(folders) is None:
+            number = (run_number(self._parts) or RUN, "_")
+        parts = (*folders, *number, *parse(name).parts)
+        text = self._lead + "".join(map(str, parts))
+        return _template_of(text, self._lead, parts, self.style)
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Raise the error that all names of a run would raise, by its start document.

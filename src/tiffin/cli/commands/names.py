@@ -26,7 +26,7 @@ __all__ = ["names"]
 
 @command(
     *("template", "directory", "fields", "streams", "frames", "first"),
-    *("colour", "axes", "timezone", "name_policy", "replacements"),
+    *("colour", "axes", "timezone", "name_policy", "replacements", "sidecars"),
 )
 def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     """Print the names that an export would give."""
@@ -59,8 +59,9 @@ def _print(report: Report) -> None:
         existing += isinstance(record.error, ExistsError)
         lines.append(f"{'?' if size is None else size:>12}  {_describe(record)}\n")
     sys.stdout.writelines(lines)
+    frames = sum(record.kind != "sidecar" for record in report.records)
     print_summary(
-        f"{len(report.records)} frames, {total / 1e6:.1f} MB; {existing} exist "
+        f"{frames} frames, {total / 1e6:.1f} MB; {existing} exist "
         f"already, {len(report.skipped) - existing} without an image, "
         f"{len(report.failed)} failed",
         ok=bool(lines) and not report.failed,

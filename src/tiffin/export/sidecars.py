@@ -1,0 +1,327 @@
+"""Write files beside the images of a run: its documents, and a table of its frames."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import (
+    ExistsError,
+    ReadError,
+    SupersededError,
+    TiffinError,
+    WriteError,
+)
+from tiffin.export.frame_table import FrameTable, Row
+from tiffin.export.listing import Listing
+from tiffin.export.metadata import iso_time
+from tiffin.export.publisher import caused_by
+from tiffin.export.run_json import run_json
+from tiffin.folders import IrregularError
+from tiffin.frames import Frame, FrameId
+from tiffin.records import Record
+from tiffin.writers import Written, checksum_of, checksum_over, write_buffers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tiffin.engine import Ledger, Place
+    from tiffin.export.frame_table import Point
+    from tiffin.export.journal import Journal
+    from tiffin.export.naming import Namer
+    from tiffin.export.observers import RunSummary
+    from tiffin.export.output_file import PageGroup
+    from tiffin.export.publisher import Publisher
+    from tiffin.settings import Settings
+
+    Chunks = Callable[[], Iterable[bytes]]
+    Claim = tuple[Frame, Place, str | TiffinError]
+
+__all__ = ["Sidecars"]
+
+RUN, TABLE = "run.json", "frames.csv"
+NAMES = {RUN: "run.json", TABLE: "frames_{stream}_{field}.csv"}
+"""The names behind the folder of the run, as templates."""
+
+
+class Sidecars:
+    """Names, collects and writes the sidecars of runs. An observer of their ends.
+
+    Parameters
+    ----------
+    settings : Settings
+    namer : Namer
+    ledger : Ledger
+    journal : Journal
+    publisher : Publisher
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        namer: Namer,
+        ledger: Ledger,
+        journal: Journal,
+        publisher: Publisher,
+    ) -> None:
+        self._settings = settings
+        self._namer = namer
+        self._ledger = ledger
+        self._journal = journal
+        self._publisher = publisher
+        self._listing = Listing(settings, ledger, journal, namer.retakes, publisher)
+        wanted = () if settings.compare or settings.hooks else settings.sidecars
+        self.on = bool(wanted)
+        """Whether any are wanted."""
+        self._templates = {
+            kind: settings.template.of_sidecar(NAMES[kind]) for kind in wanted
+        }
+        # By run; and by stream and field, with None for the run itself.
+        self._names: dict[str, dict[FrameId, str | TiffinError]] = {}
+        self._tables: dict[str, dict[FrameId, FrameTable | OSError]] = {}
+
+    # ---- names
+
+    def see(self, pages: PageGroup) -> None:
+        """Name the sidecars of the run, stream and field of some frames."""
+        if not self._templates or not any(map(self._has_file, pages)):
+            return
+        frame = pages[0].frame
+        names = self._names.setdefault(frame.run, {})
+        run, table = _ids(frame)
+        if table in names or (run in names and TABLE not in self._templates):
+            return
+        for kind, which in ((RUN, run), (TABLE, table)):
+            if kind in self._templates and which not in names:
+                try:
+                    found = self._templates[kind].render(frame.names())
+                except TiffinError as error:
+                    names[which] = error
+                else:
+                    names[which] = found
+
+    def plan(self) -> None:
+        """In a dry run, claim the names of all runs, after those of their frames."""
+        if self._settings.dry_run:
+            for run in [*self._names]:
+                self._claims(run)
+
+    def _claims(self, run: str) -> list[Claim]:
+        names = self._names.pop(run, {})
+        return [self._claim(which, name) for which, name in names.items()]
+
+    def _claim(self, which: FrameId, name: str | TiffinError) -> Claim:
+        frame = Frame(id=which, kind="sidecar")
+        place = (which.run, self._ledger.new_group(), 0)
+        file = None if isinstance(name, TiffinError) else self._publisher.path(name)
+        if isinstance(name, str):
+            name = self._namer.claim_sidecar(name, frame, place)
+        if isinstance(name, TiffinError):
+            exists = isinstance(name, ExistsError) and self._settings.existing == "skip"
+            status = "skipped" if exists else "failed"
+            self._ledger.put(place, Record.of(frame, status, file, error=name))  # type: ignore[arg-type]
+        elif self._settings.dry_run:
+            path = self._publisher.path(name)
+            self._ledger.put(place, Record.of(frame, "planned", file=path))
+        return frame, place, name
+
+    def _has_file(self, page: Any) -> bool:
+        if page.file is not None:
+            return True
+        has = self._ledger.has(page.place)
+        return has and _is_there(self._ledger.at(page.place))
+
+    # ---- rows
+
+    def note(self, pages: PageGroup) -> None:
+        """Collect the event of some frames, for the table."""
+        if TABLE not in self._templates or pages[0].frame.seq_num is None:
+            return
+        first = pages[0]
+        _, which = _ids(first.frame)
+        tables = self._tables.setdefault(which.run, {})
+        if which not in tables:
+            tables[which] = FrameTable()
+        table = tables[which]
+        if isinstance(table, FrameTable):
+            try:
+                table.add(first.frame, first.place[1], len(pages))
+            except OSError as error:
+                table.close()
+                tables[which] = error
+
+    # ---- the end of a run
+
+    def run_ended(self, summary: RunSummary) -> None:
+        """Write the sidecars of a run of which at least one image is there."""
+        run = summary.run
+        if not self._templates:
+            return
+        if self._settings.dry_run:
+            self._claims(run)
+        elif self._is_whole(summary):
+            for frame, place, name in self._claims(run):
+                if isinstance(name, str):
+                    self._finish(frame, place, name, summary)
+        self._names.pop(run, None)
+        for table in self._tables.pop(run, {}).values():
+            if isinstance(table, FrameTable):
+                table.close()
+
+    def _is_whole(self, summary: RunSummary) -> bool:
+        """Return whether no frame is unfinished, and at least one image is there."""
+        left = self._ledger.left(summary.run)
+        return not left and any(map(_is_there, summary.report.records))
+
+    def _finish(
+        self, frame: Frame, place: Place, name: str, summary: RunSummary
+    ) -> None:
+        """Write a sidecar, list it, and record it."""
+        path = self._publisher.path(name)
+        try:
+            done, error = self._put(
+                frame, name, self._chunks(frame, name, summary), summary
+            )
+        except (TiffinError, OSError) as refused:
+            if not isinstance(refused, TiffinError):
+                message = f"{path} can't be written: {refused}"
+                refused = caused_by(WriteError(message), refused)
+            record = Record.of(frame, "failed", path, error=refused)
+        else:
+            status = "written" if error is None else "skipped"
+            record = Record.of(frame, status, path, error=error)  # type: ignore[arg-type]
+            if done is not None:
+                self._journal.expect(frame.run, place[1], writes=True)
+                line = self._journal.sidecar_line(record, name, done)
+                self._listing.add(frame.run, [(place[1], line)])
+        self._ledger.put(place, record)
+
+    def _put(
+        self, frame: Frame, name: str, chunks: Chunks, summary: RunSummary
+    ) -> tuple[Written | None, ExistsError | None]:
+        """Write a sidecar, unless a resume finds that it is there and right.
+
+        Returns
+        -------
+        Written or None
+            What to list.
+        ExistsError or None
+            Why nothing was written.
+        """
+        listed = False
+        if self._settings.existing == "resume":
+            listed = self._journal.listed(frame.run, name) is not None
+            if self._is_same(name, chunks):
+                there = ExistsError(f"{self._publisher.path(name)} is there already")
+                done = None if listed else self._sum_of(name)
+                return done, there
+        self._publisher.clear(name)
+        dated = Frame(id=frame.id, event=summary.documents.stop or {})
+        done = self._publisher.write(
+            name,
+            partial(_write_chunks, chunks=chunks, kind=self._settings.checksum),
+            dated,
+            replace=listed or self._settings.existing == "replace",
+            stops=False,
+        )
+        return done, None
+
+    def _is_same(self, name: str, chunks: Chunks) -> bool:
+        try:
+            descriptor = self._settings.folders.open_file(name)
+        except (FileNotFoundError, NotADirectoryError, IrregularError):
+            return False
+        there = checksum_of(descriptor, "sha256").checksum
+        return there == checksum_over(chunks(), "sha256")
+
+    def _sum_of(self, name: str) -> Written:
+        descriptor = self._settings.folders.open_file(name)
+        return checksum_of(descriptor, self._settings.checksum)
+
+    # ---- contents
+
+    def _chunks(self, frame: Frame, name: str, summary: RunSummary) -> Chunks:
+        """Return what gives the content of a sidecar, again at each call."""
+        if frame.field is None:
+            return lambda: [run_json(summary.documents)]
+        table = self._tables.get(frame.run, {}).get(frame.id)
+        if isinstance(table, OSError):
+            raise table
+        if table is None:
+            message = f"no frame of {frame.field!r} came again"
+            raise ReadError(message)
+        rows_of = partial(self._rows_of, frame.id, name.rpartition("/")[0])
+        zone = self._settings.template.style.time
+        return lambda: table.chunks(rows_of, partial(iso_time, zone))
+
+    def _rows_of(self, which: FrameId, folder: str, point: Point) -> Iterator[Row]:
+        """Return a row for each frame of an event: as recorded, or as listed before."""
+        for i in itertools.count():
+            place = (which.run, point.group, i)
+            if self._ledger.has(place):
+                record = self._ledger.at(place)
+                if not isinstance(record.error, SupersededError):
+                    yield self._row(record, folder)
+            elif i >= point.images:
+                return
+            else:
+                line = self._listed(which).get((point.seq_num, i))
+                number = None if point.number is None else point.number + i
+                if line is not None:
+                    file = _relative(str(line["path"]), folder)
+                    yield Row(file, 0, i, number, "written")
+
+    def _row(self, record: Record, folder: str) -> Row:
+        status = record.status
+        resumed = self._settings.existing == "resume" and _is_there(record)
+        file = ""
+        if record.file is not None and _is_there(record):
+            file = _relative(self._publisher.name(record.file), folder)
+        return Row(file, 0, record.i, record.number, "written" if resumed else status)
+
+    def _listed(self, which: FrameId) -> Mapping[tuple[int, int], Mapping[str, Any]]:
+        """Return lines of an earlier export, for frames that `frames=` excludes."""
+        if self._settings.frames is None:
+            return {}
+        earlier = self._journal.earlier(which.run)
+        return {
+            (seq_num, i): line
+            for line in (earlier.files.values() if earlier else ())
+            if (line.get("stream"), line.get("field")) == which[1:3]
+            for seq_num, i, _ in line["frames"]
+        }
+
+
+def _ids(frame: Frame) -> tuple[FrameId, FrameId]:
+    """Return what stands for the run of a frame, and for its stream and field."""
+    return FrameId(frame.run), FrameId(frame.run, frame.stream, frame.field)
+
+
+def _is_there(record: Record) -> bool:
+    """Return whether the file of a frame was written, now or before."""
+    if record.status == "written":
+        return True
+    return record.status == "skipped" and isinstance(record.error, ExistsError)
+
+
+def _relative(path: str, folder: str) -> str:
+    """Return a path relative to the folder of a sidecar, which is above it."""
+    return path.removeprefix(f"{folder}/") if folder else path
+
+
+def _write_chunks(descriptor: int, chunks: Chunks, kind: str) -> Written:
+    """Write a file chunk by chunk."""
+    nbytes = 0
+
+    def written() -> Iterator[bytes]:
+        nonlocal nbytes
+        for chunk in chunks():
+            nbytes += write_buffers(descriptor, [chunk], "none").nbytes
+            yield chunk
+
+    done = written()
+    checksum = checksum_over(done, kind)
+    for _ in done:  # without a checksum, nothing was asked for yet
+        pass
+    return Written(nbytes, checksum)
