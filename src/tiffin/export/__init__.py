@@ -17,6 +17,7 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
+from tiffin.export.metadata import Metadata
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
 __all__ = [
+    "Metadata",
     "Pipeline",
     "RunCorrections",
     "raise_first",

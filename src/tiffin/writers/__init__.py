@@ -27,6 +27,7 @@ from tiffin.writers.tiff_series import (
     check_writable,
     file_size,
 )
+from tiffin.writers.tifffile_pages import TifffilePages
 
 __all__ = [
     "PageInfo",
@@ -41,6 +42,7 @@ __all__ = [
     "Checksum",
     "Compression",
     "TiffWriter",
+    "TifffilePages",
     "Writer",
     "Written",
     "check_writable",

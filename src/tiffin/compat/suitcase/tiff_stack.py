@@ -1,0 +1,123 @@
+"""One TIFF file for each stream and field, as ``suitcase.tiff_stack`` writes them."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+from tiffin.compat.suitcase.names import file_name
+from tiffin.compat.suitcase.serializer import ImageSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+
+    from tiffin.frames import Frame
+    from tiffin.writers import TifffilePages
+
+__all__ = ["Serializer", "export", "get_prefixed_filename"]
+
+
+def export(
+    gen: Iterable[tuple[str, Mapping[str, Any]]],
+    directory: Any,
+    file_prefix: str = "{start[uid]}-",
+    astype: Any = "uint16",
+    bigtiff: bool = False,
+    byteorder: str | None = None,
+    imagej: bool = False,
+    **kwargs: Any,
+) -> dict[str, list[Any]]:
+    """Export the images of a run, one file of several pages for each stream and field.
+
+    The files are named ``{file_prefix}{stream_name}-{field}.tiff``. A file gets its
+    name at the end of the run; after an error it does not.
+
+    Parameters
+    ----------
+    gen, directory, astype, bigtiff, byteorder, imagej, **kwargs
+        See `tiffin.compat.suitcase.tiff_series.export`. A file of 4 GiB or more needs
+        `bigtiff`.
+    file_prefix : str
+        A format string with ``start``, ``stream_name`` and ``field``.
+
+    Returns
+    -------
+    dict
+        ``{"stream_data": […]}``: the paths, or the manager's artifacts.
+
+    Raises
+    ------
+    TiffinError
+        For the first image that can't be written. An existing file is not replaced.
+    """
+    serializer = Serializer(
+        directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
+    )
+    with serializer:
+        for name, doc in gen:
+            serializer(name, doc)
+    return serializer.artifacts
+
+
+class Serializer(ImageSerializer):
+    """Writes the images of one run to stacks. Takes documents when it is called.
+
+    Parameters
+    ----------
+    directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
+        See `export`.
+    """
+
+    roots = ("start", "stream_name", "field")
+
+    def __init__(
+        self,
+        directory: Any,
+        file_prefix: str = "{start[uid]}-",
+        astype: Any = "uint16",
+        bigtiff: bool = False,
+        byteorder: str | None = None,
+        imagej: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
+        )
+        self._stacks: dict[str, tuple[IO[bytes], TifffilePages]] = {}
+
+    def image(self, image: np.ndarray, frame: Frame) -> None:
+        """Write an image, shape (rows, columns), as the next page of its stack."""
+        name = get_prefixed_filename(
+            self._file_prefix, frame.start, str(frame.stream), str(frame.field)
+        )
+        if name not in self._stacks:
+            file = self._output.scratch()
+            self._stacks[name] = file, self._pages(file)
+        self._stacks[name][1].add(image, self._metadata_of(frame))
+
+    def close(self) -> None:
+        """Complete the stacks, and give them their names unless there was an error."""
+        stacks, self._stacks = self._stacks, {}
+        try:
+            for name, (file, pages) in stacks.items():
+                with file:
+                    pages.close()
+                    if not self._failed:
+                        self._output.put_file(name, file)
+        finally:
+            super().close()
+
+
+def get_prefixed_filename(
+    file_prefix: str, start_doc: Mapping[str, Any], stream_name: str, field: str
+) -> str:
+    """Return the name of a stack, relative to the directory.
+
+    Examples
+    --------
+    >>> get_prefixed_filename("{start[scan_id]}-", {"scan_id": 7}, "primary", "img")
+    '7-primary-img.tiff'
+    """
+    values = {"start": start_doc, "stream_name": stream_name, "field": field}
+    return file_name(file_prefix, "{stream_name}-{field}.tiff", values)
