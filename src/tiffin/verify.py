@@ -58,6 +58,8 @@ TOLD: dict[str, tuple[type, ...]] = {
     "metadata": (dict, type(None)),
     "format": (str, type(None)),
     "profile": (str, type(None)),
+    "stack": (str, int, type(None)),
+    "bigtiff": (bool, type(None)),
 }
 """The settings that `compare` takes from a manifest, with their types."""
 
@@ -228,6 +230,8 @@ def compare(
         metadata=told["metadata"],
         format=told["format"] or "tiff",
         profile=told["profile"] or "plain",
+        stack=told["stack"],
+        bigtiff=told["bigtiff"] or False,
         follow_links=follow_links,
         on_error="report",
         compare=True,

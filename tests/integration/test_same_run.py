@@ -22,10 +22,10 @@ def files_in(folder):
 def test_every_form_gives_the_same_files(form, images, tmp_path, request):
     """Byte for byte the files of plain events, with one image an event or three."""
     (tmp_path / "data").mkdir()
-    tiffin.export(in_events(images), NAME, directory=tmp_path / "wanted")
+    tiffin.export(in_events(images), NAME, directory=tmp_path / "wanted", metadata=None)
 
     source = FORMS[form](RunMaker(images, tmp_path / "data", request))
-    report = tiffin.export(source, NAME, directory=tmp_path / "out")
+    report = tiffin.export(source, NAME, directory=tmp_path / "out", metadata=None)
 
     assert report.ok
     assert len(report.written) == images.size // 120

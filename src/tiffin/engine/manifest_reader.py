@@ -181,7 +181,7 @@ class _Reading:
             if line["status"] == "written":
                 _check_written(line)
                 sidecar = _sidecar_of(line)
-                self.files[line["path"]] = line
+                self.files[line["path"]] = self._with_earlier_pages(line)
                 if sidecar is not None:
                     self.files[sidecar["path"]] = sidecar
             else:
@@ -190,6 +190,19 @@ class _Reading:
                     if gone is not None:
                         self.files.pop(gone["path"], None)
                 self.failed.append(line)
+
+    def _with_earlier_pages(self, line: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the line of a stack with all pages so far: it has a line a page."""
+        before = self.files.get(line["path"])
+        first = line["frames"][0][2]
+        if (
+            not first
+            or before is None
+            or before.get("checksum") != line.get("checksum")
+        ):
+            return line
+        before["frames"].extend(line["frames"])
+        return before
 
 
 def _parsed(text: bytes) -> Mapping[str, Any]:

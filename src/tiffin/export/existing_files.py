@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from tiffin.errors import ExistsError, ReadError, VerifyError
@@ -10,10 +11,11 @@ from tiffin.folders import IrregularError
 from tiffin.writers import checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiffin.export.content import Content
     from tiffin.export.journal import Journal
     from tiffin.settings import Settings
-    from tiffin.writers import Buffer
 
 __all__ = ["ExistingFiles"]
 
@@ -70,6 +72,13 @@ class ExistingFiles:
     def state(self, run: str, name: str, content: Content) -> State:
         """Return the state of the file and the sidecar that are about to be written.
 
+        Parameters
+        ----------
+        run, name : str
+        same : callable
+            Returns whether a file, given its descriptor, has the bytes that would be
+            written.
+
         Returns
         -------
         {"absent", "damaged", "same"}
@@ -83,16 +92,23 @@ class ExistingFiles:
         VerifyError
             When comparing, if the file differs or is missing.
         """
-        states = {self._state(run, name, content.buffers)}
+        states = {
+            self.state_of(run, name, partial(same_bytes, buffers=content.buffers))
+        }
         if content.sidecar is not None:
             _, sidecar = self._files(name)
-            states.add(self._state(run, sidecar, [content.sidecar]))
+            same = partial(same_bytes, buffers=[content.sidecar])
+            states.add(self.state_of(run, sidecar, same))
         return states.pop() if len(states) == 1 else "damaged"
 
-    def _state(self, run: str, name: str, buffers: list[Buffer]) -> State:
+    def state_of(self, run: str, name: str, same: Callable[[int], bool]) -> State:
+        """Return the state of one file, as `state`.
+
+        `same` returns whether a file, given its descriptor, is what would be written.
+        """
         settings, path = self._settings, f"{self._root}/{name}"
         try:
-            if same_bytes(self._folders.open_file(name), buffers):
+            if same(self._folders.open_file(name)):
                 return "same"
         except (FileNotFoundError, NotADirectoryError):
             if settings.compare:

@@ -77,11 +77,12 @@ class Journal:
         name: str,
         done: Published | None,
         notes: Notes | None = None,
+        page: int = 0,
     ) -> str:
         """Return the line of a file and its sidecar, or of a frame that has none."""
         if done is None or done.sidecar is None or self._settings.sidecar is None:
             written = None if done is None else done.file
-            return file_line(self._id, frame, record, name, written, notes)
+            return file_line(self._id, frame, record, name, written, notes, page=page)
         beside = (name + self._settings.sidecar.suffix, done.sidecar)
         return file_line(self._id, frame, record, name, done.file, notes, beside)
 
@@ -209,6 +210,8 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "corrections": [describe(step) for step in settings.corrections],
         "format": None if settings.format == "tiff" else settings.format,
         "profile": settings.profile,
+        "stack": settings.stack,
+        "bigtiff": settings.bigtiff or None,
         "metadata": None
         if settings.metadata is None
         else {key: str(entry or "") for key, entry in settings.metadata.items()},
@@ -233,6 +236,7 @@ def file_line(
     written: Written | None,
     notes: Notes | None = None,
     sidecar: tuple[str, Written] | None = None,
+    page: int = 0,
 ) -> str:
     """Return the line of a file, or of a frame without a file.
 
@@ -264,7 +268,7 @@ def file_line(
         f'"stream":{NULL if stream is None else _quoted(stream)},'
         f'"field":{NULL if field is None else _quoted(field)},'
         f'"frames":[[{NULL if seq_num is None else seq_num},{NULL if i is None else i},'
-        f'0]],"frame":{NULL if number is None else number},'
+        f'{page}]],"frame":{NULL if number is None else number},'
         f'"event":{NULL if record.event is None else _quoted(record.event)},'
         f'"time":{time or NULL},"shape":{shape or NULL},'
         f'"dtype":{NULL if dtype is None else _quoted(dtype)}{ending}}}\n'

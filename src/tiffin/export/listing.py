@@ -113,6 +113,8 @@ class Listing:
         if not self._ledger.has(place):
             return ""
         record = self._ledger.at(place)
+        if record.status == "planned":
+            return ""  # its stack is not complete yet
         if isinstance(record.error, ExistsError):
             return ""  # the manifest has the line of the export that wrote it
         frame = pages[i].frame if i < len(pages) else pages[0].frame.with_index(i)

@@ -31,6 +31,7 @@ class NameChecks:
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._template = settings.template
+        self._stack = settings.stack
         self._ledger = ledger
         # By the uid of a run; or of a descriptor, and the field.
         self._refused: dict[tuple[str, str | None], TiffinError] = {}
@@ -103,9 +104,16 @@ class NameChecks:
     def _check_distinct(self, announced: DeclaredImages, images: int) -> None:
         template, start = self._template, announced.start
         streams = self._streams[str(start["uid"])]
+        events = start.get("num_points")
+        if self._stack is not None:
+            images = 1
+        if self._stack == "run":
+            events = 1
+        elif isinstance(self._stack, int) and isinstance(events, int):
+            events = -(-events // self._stack)
         mend = field_to_add(
             template.fields,
-            num_points=start.get("num_points"),
+            num_points=events,
             images=images,
             image_fields=len(announced.images),
             streams=len(streams),

@@ -15,6 +15,7 @@ from tiffin.errors import (
     ExistsError,
     NoImageError,
     SettingsError,
+    SupersededError,
     TemplateError,
     TiffinError,
     WriteError,
@@ -24,6 +25,7 @@ from tiffin.export.name_checks import NameChecks
 from tiffin.export.name_order import NameOrder
 from tiffin.export.output_file import OutputFile, Page
 from tiffin.export.retakes import Retakes
+from tiffin.export.stacks import Stacks
 from tiffin.folders import link_message
 from tiffin.frames import FrameId
 from tiffin.records import Record
@@ -33,6 +35,7 @@ from tiffin.template import with_number
 if TYPE_CHECKING:
     from tiffin.engine import Ledger, Place
     from tiffin.export.output_file import PageGroup
+    from tiffin.export.stack_file import StackFile
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
@@ -60,6 +63,7 @@ class Namer:
         self._suffixes = ("",) if sidecar is None else ("", sidecar.suffix)
         self._is_folder = lru_cache(256)(os.path.isdir)
         self.checks = NameChecks(settings, ledger)
+        self.stacks = Stacks(settings)
         self.retakes = Retakes(ledger, settings.repeats)
         self.planning = False
         """Whether no files are written now, so that missing folders stay missing."""
@@ -98,6 +102,8 @@ class Namer:
             return [
                 Page(f, place, None) for f, place in zip(group, places, strict=True)
             ]
+        if self.stacks.is_on:
+            return [*map(self._stack_page, group, places)]
         if len(group) == 1:
             name = self._name_of(group[0])
             return [self._page(group[0], places[0], name, shared=False)]
@@ -110,7 +116,54 @@ class Namer:
 
     def name_one(self, frame: Frame, place: Place) -> Page:
         """Name a frame that the descriptor of its event does not declare."""
+        if self.stacks.is_on:
+            return self._stack_page(frame, place)
         return self._page(frame, place, self._name_of(frame), shared=False)
+
+    def _stack_page(self, frame: Frame, place: Place) -> Page:
+        """Choose the stack of a frame; the name of a stack is that of its first one."""
+        if frame.problem is not None or frame.seq_num is None:
+            return self._page(frame, place, self._name_of(frame), shared=False)
+        if not self._is_chosen(frame):
+            return Page(frame, place, None)
+        owner = self.retakes.owner(place)
+        stack = self.stacks.earlier(frame, owner) if owner != place else None
+        if stack is not None and self._settings.stack == "event":
+            stack = self.stacks.current(frame, place)
+        elif stack is not None and stack.is_finished:
+            message = (
+                f"event {frame.seq_num} was taken again, when the stack of its earlier "
+                f"take was complete: export the run again, with existing='replace'"
+            )
+            return self._failed(frame, place, stack.name, SupersededError(message))
+        elif stack is None:
+            stack = self.stacks.current(frame, place)
+        if stack is None:
+            stack = self._new_stack(frame, place)
+        if stack.refusal is not None:
+            return self._failed(frame, place, stack.name, stack.refusal)
+        self.stacks.add(stack, frame, place, owner)
+        file = f"{self._root}/{stack.name}"
+        self._ledger.put(place, Record.of(frame, "planned", file=file))
+        return Page(frame, place, stack, owner[1:])
+
+    def _new_stack(self, frame: Frame, place: Place) -> StackFile:
+        name = self._rendered(frame)
+        refusal: Exception | None = name if isinstance(name, TiffinError) else None
+        if isinstance(name, str):
+            name, number = self.stacks.part(frame, name)
+            name = with_number(name, number, "_{:03d}") if number else name
+            self._order.see(frame, name)
+            refusal = self._refusal(frame, place, name, shared=False)
+            if refusal is None and self._settings.existing == "unique":
+                free = self._free(name, frame, place)
+                name, refusal = (
+                    (name, free) if isinstance(free, TiffinError) else (free, None)
+                )
+        text = name if isinstance(name, str) else ""
+        stack = self.stacks.begin(frame, place, text, planned=self.planning)
+        stack.refusal = refusal
+        return stack
 
     def another(self, page: Page) -> Page | None:
         """Give a frame another name, because its name is taken now."""
@@ -175,8 +228,9 @@ class Namer:
 
     def _name_of(self, frame: Frame) -> str | TiffinError | None:
         """Return the name of a frame, or an error; None if `frames=` excludes it."""
-        if not self._is_chosen(frame):
-            return None
+        return self._rendered(frame) if self._is_chosen(frame) else None
+
+    def _rendered(self, frame: Frame) -> str | TiffinError:
         refused = self.checks.refusal(frame)
         if refused is not None:
             return refused
@@ -211,17 +265,23 @@ class Namer:
             name, error = (
                 (name, free) if isinstance(free, TiffinError) else (free, None)
             )
-        file = f"{self._root}/{name}"
         if error is None:
+            file = f"{self._root}/{name}"
             self._ledger.put(place, Record.of(frame, "planned", file=file))
             return Page(frame, place, OutputFile(str(name)))
+        return self._failed(frame, place, name, error)
+
+    def _failed(
+        self, frame: Frame, place: Place, name: str | TiffinError, error: Exception
+    ) -> Page:
+        """Add the record of a frame that gets no file."""
         exists = isinstance(error, ExistsError) and self._settings.existing == "skip"
         nothing = isinstance(error, NoImageError) or getattr(error, "skip", False)
-        no_file = nothing or isinstance(name, TiffinError) or frame.seq_num is None
+        has_name = isinstance(name, str) and name and frame.seq_num is not None
         record = Record.of(
             frame,
             "skipped" if nothing or exists else "failed",
-            file=None if no_file else file,
+            file=f"{self._root}/{name}" if has_name and not nothing else None,
             error=error,
         )
         self._ledger.put(place, record)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["OutputFile", "Page", "PageGroup"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OutputFile:
     """A file of one or more frames: claimed, published and listed once.
 
@@ -38,11 +38,14 @@ class Page(NamedTuple):
         The place of its record in the ledger.
     file : OutputFile or None
         None if no file is written; the record of the frame says why.
+    key : (int, int)
+        What sorts the pages of a stack. A frame that is taken again has the same one.
     """
 
     frame: Frame
     place: Place
     file: OutputFile | None
+    key: tuple[int, int] = (0, 0)
 
 
 PageGroup = list[Page]

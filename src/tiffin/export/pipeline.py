@@ -22,6 +22,7 @@ from tiffin.export.run_corrections import FindRun, RunCorrections
 from tiffin.export.run_documents import DocumentsOfRuns
 from tiffin.export.run_ends import RunEnds
 from tiffin.export.sidecars import Sidecars
+from tiffin.export.stack_file import StackFile
 from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class Pipeline:
                 continue
             pages = self._pages_of(group, plan)  # name, and claim
             self._submit(pages)  # a worker reads, corrects, writes and records
+        self._finish_stacks(self._namer.stacks.closed())
         if name == "start":
             self.ledger.begin(str(doc["uid"]))
         if plan is not None and name == "stop":
@@ -191,10 +193,18 @@ class Pipeline:
         except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)
             self._worker.fail(pages, error)
             return
+        for page in pages:
+            if isinstance(page.file, StackFile):
+                page.file.submit()
         self._waiting.append(pages)
         self._waiting_bytes += nbytes
         if len(self._waiting) >= MOST_GROUPS or self._waiting_bytes >= ENOUGH:
             self._flush()
+
+    def _finish_stacks(self, stacks: Iterable[StackFile]) -> None:
+        """Have stacks published that get no more pages, and whose pages are done."""
+        for stack in stacks:
+            self._pool.submit(0, partial(self._worker.finish, stack))
 
     def _flush(self) -> None:
         if self._waiting:
@@ -342,6 +352,7 @@ class Pipeline:
     def end_run(self, run: str, patience: Patience | None = None) -> None:
         """Wait for the frames of a run, except late ones, and close its files."""
         self._flush()
+        self._finish_stacks(self._namer.stacks.end(run))
         self._open_runs.forget(run)
         self._namer.account(run)
         self._ends.end(run, patience)
@@ -362,6 +373,7 @@ class Pipeline:
             else:
                 self._submit(self._pages_of(group, plan))
         self._flush()
+        self._finish_stacks(self._namer.stacks.end())
         self._open_runs.close()
         patience = self.patience()
         self._pool.drain(patience)

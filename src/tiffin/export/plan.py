@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import OutputFile, PageGroup
     from tiffin.frames import Frame, FrameId
 
-    Planned = tuple[tuple[FrameId, str | None], Place, OutputFile | None]
+    Which = tuple[FrameId, str | None]
+    # A page without its frame.
+    Planned = tuple[Which, tuple[Place, OutputFile | None, tuple[int, int]]]
 
 __all__ = ["Plan"]
 
@@ -42,16 +44,17 @@ class Plan:
         if keep:
             self._kept.append(pages)
         else:
-            self._planned.append(
-                [(_which(page.frame), page.place, page.file) for page in pages]
-            )
+            self._planned.append([(_which(page.frame), page[1:]) for page in pages])
 
     def settle(self) -> None:
         """Fail all frames whose name another frame has too."""
         if not self._namer.any_contested:
             return
         for planned in self._planned:
-            planned[:] = [(w, p, self._unless_contested(p, f)) for w, p, f in planned]
+            planned[:] = [
+                (which, (place, self._unless_contested(place, file), key))
+                for which, (place, file, key) in planned
+            ]
         for pages in self._kept:
             pages[:] = [
                 page._replace(file=self._unless_contested(page.place, page.file))
@@ -68,18 +71,14 @@ class Plan:
         which = [*map(_which, group)]
         if not self._planned or [item[0] for item in self._planned[0]] != which:
             return None  # the source has changed since the first pass
-        return [
-            Page(frame, place, file)
-            for frame, (_, place, file) in zip(
-                group, self._planned.popleft(), strict=True
-            )
-        ]
+        planned = self._planned.popleft()
+        return [Page(f, *rest) for f, (_, rest) in zip(group, planned, strict=True)]
 
     def fail_rest(self) -> None:
         """Fail the planned frames that have not come in the second pass."""
         message = "the source changed during the export: this frame is missing now"
         while self._planned:
-            for _, place, _ in self._planned.popleft():
+            for _, (place, _, _) in self._planned.popleft():
                 if self._ledger.is_planned(place):
                     self._ledger.settle(place, "failed", SourceError(message))
 

@@ -13,6 +13,7 @@ from tiffin.errors import TiffinError, WriteError
 from tiffin.export.content import Content, Published
 from tiffin.export.metadata import Metadata
 from tiffin.writers import (
+    NewFile,
     PageInfo,
     Written,
     clear_leftovers,
@@ -74,7 +75,7 @@ class Publisher:
         self._write = partial(write_buffers, kind=settings.checksum)
         self._writer = settings.writer
         self._sidecar = None if save else settings.sidecar
-        self._metadata = Metadata(settings)
+        self.metadata = Metadata(settings)
         self._dates = settings.file_time == "event"
         self._waits_for_room = settings.on_full == "wait"
         self._cleared: set[str] = set()
@@ -102,7 +103,7 @@ class Publisher:
         DtypeError
             If such a file can't hold the image.
         """
-        metadata = self._metadata.of(frame, notes)
+        metadata = self.metadata.of(frame, notes)
         if self._save is not None:
             return Content([image, metadata])
         buffers = list(self._writer.buffers(image, metadata))
@@ -179,6 +180,17 @@ class Publisher:
                     raise
                 if not self.waits_for_room(error):
                     raise
+
+    def new_file(self, name: str) -> NewFile:
+        """Open a file that gets its name when it is complete.
+
+        Raises
+        ------
+        WriteError
+            If the system refuses.
+        """
+        self.clear(name)
+        return NewFile(self.path(name), mode=self._settings.mode, folders=self._folders)
 
     def clear(self, name: str) -> None:
         """Remove temporary files of killed exports from a folder, once."""

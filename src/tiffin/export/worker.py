@@ -21,6 +21,8 @@ from tiffin.errors import (
 from tiffin.export.existing_files import ExistingFiles
 from tiffin.export.listing import Listing
 from tiffin.export.publisher import caused_by
+from tiffin.export.stack_file import StackFile
+from tiffin.export.stack_worker import StackWorker
 from tiffin.records import Record
 
 if TYPE_CHECKING:
@@ -85,6 +87,15 @@ class Worker:
         self._retakes = namer.retakes
         self._existing = ExistingFiles(settings, journal)
         self._listing = Listing(settings, ledger, journal, namer.retakes, publisher)
+        self._stacks = StackWorker(
+            settings,
+            ledger,
+            journal,
+            self._listing,
+            publisher,
+            self._existing,
+            namer.retakes,
+        )
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
         self._surprised: set[tuple[str, str | None, str | None]] = set()
@@ -95,6 +106,7 @@ class Worker:
         for pages in groups:
             lines = self._export(pages)
             if lines is not None:
+                self._settle(pages)
                 run, number, _ = pages[0].place
                 lines_of.setdefault(run, []).append((number, lines))
         for run, lines_of_run in lines_of.items():
@@ -105,6 +117,18 @@ class Worker:
         for page in pages:
             if page.file is not None and self._ledger.is_planned(page.place):
                 self._fail(page, error)
+
+    def finish(self, stack: StackFile) -> None:
+        """Publish a stack, if all of its pages are done."""
+        self._stacks.finish(stack)
+
+    def _settle(self, pages: PageGroup) -> None:
+        """Count the pages of stacks as done; publish stacks that are complete."""
+        of_stacks = [page for page in pages if isinstance(page.file, StackFile)]
+        for page in of_stacks:
+            self._stacks.settle(page)
+        for stack in dict.fromkeys(page.file for page in of_stacks):
+            self._stacks.finish(stack)  # type: ignore[arg-type]
 
     def end_run(self, run: str) -> None:
         """Forget the warnings of a run."""
@@ -146,6 +170,7 @@ class Worker:
                 self.fail(pages, error)
                 done = True
             if done:
+                self._settle(pages)
                 run, number, _ = pages[0].place
                 self._listing.add(run, [(number, self._listing.lines_of(pages, lines))])
             return done
@@ -209,6 +234,10 @@ class Worker:
             for place in more
             if not self._ledger.has(place)  # a retry finds it
         ]
+        for page in new:
+            if isinstance(page.file, StackFile):
+                page.file.submit()
+                page.file.settle()  # with the group, which is not settled yet
         there = [page for page in wanted if page.place[2] < found]
         return there + [page for page in new if page.file is not None]
 
@@ -242,6 +271,9 @@ class Worker:
     def _put(self, page: Page, images: Images, lines: Lines) -> None:
         notes = Notes()
         image = self._image(page.frame, images, notes)
+        if isinstance(page.file, StackFile):
+            self._stacks.add(page, image, notes)
+            return
         content = self._publisher.encode(image, page.frame, notes)
         done = Record.of(
             page.frame,
@@ -315,7 +347,10 @@ class Worker:
         """Return whether the file of a frame is listed and intact; then skip it."""
         name, path = self._name(page), self._path(page)
         try:
-            found = self._existing.listed(page.frame.run, name)
+            if isinstance(page.file, StackFile):
+                found = self._stacks.is_intact(page)
+            else:
+                found = self._existing.listed(page.frame.run, name)
         except OSError as error:
             message = f"{path} can't be read: {error}"
             self._fail(page, caused_by(ReadError(message), error))

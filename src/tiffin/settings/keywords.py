@@ -77,6 +77,8 @@ class Keywords(TypedDict, total=False):
     timezone: str | None
     name_policy: NamePolicy | None
     replacements: Mapping[str, str] | None
+    stack: str | int | None
+    bigtiff: bool
     format: str
     profile: str
     metadata: Mapping[str, str | None] | None

@@ -143,6 +143,17 @@ class Settings(BaseModel):
     ] = None
     """Text to replace in values before they go into names, such as ``{'.': ','}``."""
 
+    stack: Annotated[types.Stack, RESUME, Option(metavar="event|run|N", kind=str)] = (
+        None
+    )
+    """Several images in one file, a page each: those of each ``event``, those of each
+    ``run`` (and stream and field), or every so many. By default each image has a file
+    of its own."""
+
+    bigtiff: Annotated[types.Flag, RESUME, Option()] = False
+    """Write BigTIFF, which may be larger than 4 GiB and which few programs read.
+    Otherwise a stack goes on in a new file before that."""
+
     format: Annotated[str, RESUME, Option()] = "tiff"
     """The format of the files."""
 
@@ -250,6 +261,13 @@ class Settings(BaseModel):
                 f"takes of a point the same name: add {{frame}} or {{event.uid}}"
             )
             raise SettingsError(message, setting="repeats")
+        if self.stack is not None and self.writer.most_frames == 1:
+            what = "profile" if self.format == "tiff" else "format"
+            message = (
+                f"stack={self.stack!r} can't be written with "
+                f"{what}={getattr(self, what)!r}, whose files hold one image"
+            )
+            raise SettingsError(message)
         if self.save == ("sub",):
             return self
         if not any(isinstance(step, DarkSubtract) for step in self.corrections):

@@ -169,6 +169,18 @@ def _available_memory() -> int:
         return LARGEST_BUDGET
 
 
+def _stack(value: Any) -> str | int | None:
+    if value in (None, "event", "run"):
+        return None if value is None else str(value)
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text.isdecimal():
+        text = int(text)
+    if not isinstance(text, int) or isinstance(text, bool) or text < 1:
+        message = f"must be 'event', 'run' or a number of frames, not {value!r}"
+        raise ValueError(message)
+    return text
+
+
 def _metadata(value: Any) -> Mapping[str, Reference | None] | None:
     if value is None or value is False:
         return None
@@ -222,5 +234,6 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Workers = Annotated[Count, BeforeValidator(_workers)]
 Memory = Annotated[Count, BeforeValidator(_memory)]
 Mode = Annotated[int | None, BeforeValidator(_mode)]
+Stack = Annotated[Any, BeforeValidator(_stack)]
 Metadata = Annotated[Any, BeforeValidator(_metadata)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=A_YEAR)]

@@ -102,7 +102,7 @@ def safe_path(pieces: list[Piece]) -> str:
     return path
 
 
-def with_number(name: str, n: int) -> str:
+def with_number(name: str, n: int, form: str = "-{}") -> str:
     """Add a number to the stem of a name that is taken.
 
     Examples
@@ -114,7 +114,9 @@ def with_number(name: str, n: int) -> str:
     stem, dot, suffix = component.rpartition(".")
     if not dot or not stem:
         stem, suffix = component, ""
-    return folder + slash + _safe_component([(f"{stem}-{n}{dot}{suffix}", True)])
+    return (
+        folder + slash + _safe_component([(stem + form.format(n) + dot + suffix, True)])
+    )
 
 
 def check_path_length(path: str) -> None:

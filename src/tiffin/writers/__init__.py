@@ -12,15 +12,17 @@ from tiffin.writers.checksums import (
     checksum_over,
     difference,
     same_bytes,
+    same_content,
     write_buffers,
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.notes import find_notes
 from tiffin.writers.profile import PageInfo, Profile, Sidecar
-from tiffin.writers.protocol import Writer
-from tiffin.writers.publishing import dated, publish
+from tiffin.writers.protocol import StackWriter, Writer
+from tiffin.writers.publishing import NewFile, dated, publish, write_error
 from tiffin.writers.registry import WriterOptions, find_profile, make_writer
+from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
 from tiffin.writers.tiff_series import (
     WRITABLE,
     TiffWriter,
@@ -30,6 +32,11 @@ from tiffin.writers.tiff_series import (
 from tiffin.writers.tifffile_pages import TifffilePages
 
 __all__ = [
+    "same_content",
+    "write_error",
+    "LARGEST_CLASSIC",
+    "StackWriter",
+    "NewFile",
     "PageInfo",
     "Profile",
     "Sidecar",

@@ -67,19 +67,39 @@ def check_kind(kind: str) -> None:
         raise SettingsError(message)
 
 
+class RunningChecksum:
+    """The checksum of what has been given so far.
+
+    Parameters
+    ----------
+    kind : {"crc32", "sha256", "none"}
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._value = 0
+        self._digest = hashlib.sha256() if kind == "sha256" else None
+
+    def update(self, buffers: Iterable[Buffer]) -> None:
+        """Add buffers in their order."""
+        if self._digest is not None:
+            for buffer in buffers:
+                self._digest.update(buffer)
+        elif self._kind == "crc32":
+            for buffer in buffers:
+                self._value = _crc32(buffer, self._value) if buffer else self._value
+
+    def __str__(self) -> str:
+        if self._digest is not None:
+            return f"sha256:{self._digest.hexdigest()}"
+        return f"crc32:{self._value:08x}" if self._kind == "crc32" else ""
+
+
 def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
-    """Return the checksum of consecutive buffers, without joining them."""
-    if kind == "none":
-        return ""
-    if kind == "sha256":
-        digest = hashlib.sha256()
-        for buffer in buffers:
-            digest.update(buffer)
-        return f"sha256:{digest.hexdigest()}"
-    value = 0
-    for buffer in buffers:
-        value = _crc32(buffer, value) if buffer else value
-    return f"crc32:{value:08x}"
+    """Return the checksum of buffers in their order, without joining them."""
+    running = RunningChecksum(kind)
+    running.update(buffers)
+    return str(running)
 
 
 def write_buffers(
@@ -210,6 +230,19 @@ def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> boo
         if os.fstat(file.fileno()).st_size != sum(view.nbytes for view in views):
             return False
         return all(_comes_next(file.readinto, view) for view in views)
+
+
+def same_content(descriptor: int, other: int) -> bool:
+    """Return whether two files have the same bytes; the first one is closed."""
+    with open(descriptor, "rb", buffering=0) as file:
+        if os.fstat(descriptor).st_size != os.fstat(other).st_size:
+            return False
+        at = 0
+        while block := os.pread(other, _BLOCK, at):
+            if not _comes_next(file.readinto, memoryview(block)):
+                return False
+            at += len(block)
+    return True
 
 
 class _Blocks:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.writers.tiff_layout import PIXELS_AT, Tag
+from tiffin.writers.tiff_layout import PIXELS_AT, Page, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import numpy as np
 
-__all__ = ["TIFF_DTYPES", "PageInfo", "Profile", "Sidecar"]
+__all__ = [
+    "TIFF_DTYPES",
+    "PageInfo",
+    "Profile",
+    "Sidecar",
+    "note_and_date",
+    "page_of",
+]
 
 TIFF_DTYPES = (
     *("uint8", "uint16", "uint32", "int8", "int16", "int32"),
@@ -116,3 +124,23 @@ class Profile:
     tags: Callable[[PageInfo], list[Tag]] | None = None
     sidecar: Sidecar | None = None
     otherwise: str = "plain"
+
+
+def page_of(info: PageInfo, compression: str | None, profile: Profile) -> Page:
+    """Return the content of the directory of a page, without note and date."""
+    tags = () if profile.tags is None else tuple(profile.tags(info))
+    return Page(
+        info.shape,
+        info.dtype.str,
+        compression,
+        tags,
+        profile.pixels_at,
+        profile.directory_at,
+    )
+
+
+def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return metadata as JSON, and their time in the format of TIFF."""
+    note = json.dumps(metadata).encode() if metadata else b""
+    date = str(metadata.get("time") or "")[:19]
+    return note, date.replace("-", ":").replace("T", " ").encode()

@@ -10,9 +10,43 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.array_images import Encoded
-    from tiffin.writers.checksums import Buffer
+    from tiffin.writers.checksums import Buffer, Written
 
-__all__ = ["Writer"]
+__all__ = ["StackWriter", "Writer"]
+
+
+class StackWriter(Protocol):
+    """Writes several images to one file."""
+
+    def encode(self, image: np.ndarray | Encoded) -> Buffer:
+        """Return the encoded pixels of an image; may be called from several threads."""
+        ...
+
+    def add(
+        self,
+        key: Any,
+        strip: Buffer,
+        image: np.ndarray | Encoded,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Write an image, or write it anew in place of the one with the same key.
+
+        Images are in the order of their keys.
+        """
+        ...
+
+    def drop(self, key: Any) -> None:
+        """Leave out an image that was added."""
+        ...
+
+    def finish(
+        self, axes: Mapping[str, int] | None = None
+    ) -> tuple[Written, list[Any]]:
+        """Complete the file; return its size and checksum, and the keys in order.
+
+        `axes` are name → length of what the images count, if they are a full grid.
+        """
+        ...
 
 
 class Writer(Protocol):
@@ -52,6 +86,18 @@ class Writer(Protocol):
 
     def takes(self, codec: str | None) -> bool:
         """Return whether encoded pixels can be written without decoding them."""
+        ...
+
+    def stack(self, descriptor: int, **options: Any) -> StackWriter:
+        """Return what writes several images to one open file.
+
+        Parameters
+        ----------
+        descriptor : int
+            Of an empty file, opened for reading and writing.
+        **options
+            ``checksum`` and ``big``.
+        """
         ...
 
     def buffers(

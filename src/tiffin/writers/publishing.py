@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -25,7 +26,7 @@ from tiffin.writers.link import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["dated", "publish", "write_error"]
+__all__ = ["NewFile", "dated", "publish", "write_error"]
 
 T = TypeVar("T")
 
@@ -125,6 +126,103 @@ def publish(
     except ValueError as error:  # a name with a null byte, say
         message = f"{path!r} can't be written: {error}"
         raise WriteError(message) from error
+
+
+class NewFile:
+    """An open file without a name, which gets its name when it is complete.
+
+    Parameters
+    ----------
+    target : str
+        Absolute, below the root of `folders`. Its folders are made.
+    mode : int, optional
+        The permissions of the file; without it, the umask decides.
+    folders : Folders
+
+    Attributes
+    ----------
+    descriptor : int
+        Opened for reading and writing.
+
+    Raises
+    ------
+    WriteError
+        If the system refuses.
+    """
+
+    def __init__(
+        self, target: str, *, mode: int | None = None, folders: Folders
+    ) -> None:
+        self._path = target
+        folder, _, self._name = (
+            target.removeprefix(folders.root).lstrip("/").rpartition("/")
+        )
+        self._temporary: str | None = None
+        try:
+            folders.make(folder)
+            self._above = folders.descriptor(folder)
+            nameless = _open_nameless(".", self._above, os.O_RDWR)
+            if nameless is None:
+                self._temporary, nameless = _open_temporary(self._above, os.O_RDWR)
+            self.descriptor = nameless
+            if mode is not None:
+                os.fchmod(nameless, mode)
+        except OSError as error:
+            raise write_error(target, error) from error
+        except ValueError as error:  # a name that no system call takes
+            message = f"{target!r} can't be written: {error}"
+            raise WriteError(message) from error
+
+    def publish(self, *, replace: bool, sync: bool = False) -> None:
+        """Give the file its name, and close it.
+
+        Raises
+        ------
+        ExistsError
+            If there is a file of that name and `replace` is false.
+        WriteError
+            If the system refuses.
+        """
+        try:
+            if sync:
+                os.fsync(self.descriptor)
+            if self._temporary is None:
+                link = partial(link_descriptor, self.descriptor, folder=self._above)
+                if not replace and link(self._name):
+                    return
+                self._temporary = temporary_name()
+                if not link(self._temporary):
+                    self._copy()
+            give_name = replace_by_temporary if replace else name_temporary
+            give_name(self._temporary, self._name, self._above)
+            self._temporary = None
+            if sync:
+                sync_folder(".", self._above)
+        except FileExistsError:
+            raise ExistsError.at(self._path) from None
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        finally:
+            self.close()
+
+    def _copy(self) -> None:
+        """Copy the file to a temporary one, on a file system without hard links."""
+        self._temporary, copy = _open_temporary(self._above)
+        with open(copy, "wb") as to, open(self.descriptor, "rb", closefd=False) as file:  # noqa: PTH123 (both are open)
+            file.seek(0)
+            shutil.copyfileobj(file, to)
+            os.fchmod(copy, os.fstat(self.descriptor).st_mode & 0o7777)
+
+    def close(self) -> None:
+        """Close the file; one that was not published is gone."""
+        if self.descriptor < 0:
+            return
+        os.close(self.descriptor)
+        self.descriptor = -1
+        if self._temporary is not None:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=self._above)
+        os.close(self._above)
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
@@ -237,20 +335,22 @@ def _fill(
     return result
 
 
-def _open_nameless(folder: str, above: int | None) -> int | None:
-    """Open a file without a name; None if that is not supported."""
+def _open_nameless(
+    folder: str, above: int | None, access: int = os.O_WRONLY
+) -> int | None:
+    """Open a file without a name, or give None where the system has no such thing."""
     if not _NAMELESS:
         return None
     try:
-        return os.open(folder, os.O_WRONLY | _NAMELESS | _CLOEXEC, 0o666, dir_fd=above)
+        return os.open(folder, access | _NAMELESS | _CLOEXEC, 0o666, dir_fd=above)
     except OSError as error:
         if error.errno not in _NO_NAMELESS:
             raise
         return None
 
 
-def _open_temporary(above: int) -> tuple[str, int]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC
+def _open_temporary(above: int, access: int = os.O_WRONLY) -> tuple[str, int]:
+    flags = access | os.O_CREAT | os.O_EXCL | _CLOEXEC
     while True:
         temporary = temporary_name()
         # A killed process with the same id may have left the name: try the next.

@@ -30,6 +30,8 @@ __all__ = [
     "Tag",
     "around",
     "directory",
+    "following_at",
+    "header",
     "size_around",
 ]
 
@@ -39,7 +41,7 @@ PIXELS_AT = 8
 LARGEST = 2**32 - 1
 """The largest offset in a classic TIFF, which has 32 bits [bytes]."""
 
-BYTE, ASCII, SHORT, LONG, RATIONAL, DOUBLE = 1, 2, 3, 4, 5, 12
+BYTE, ASCII, SHORT, LONG, RATIONAL, DOUBLE, LONG8 = 1, 2, 3, 4, 5, 12, 16
 """Types of values; a RATIONAL is a pair of two."""
 
 STRIP_OFFSETS, STRIP_BYTE_COUNTS = 273, 279
@@ -78,6 +80,8 @@ class Page(NamedTuple):
         The byte of the first pixel of a file.
     directory_at : int or None
         The byte of the directory, if it stands before the pixels.
+    big : bool
+        Whether the file is a BigTIFF, whose offsets have 64 bits.
     """
 
     shape: tuple[int, ...]
@@ -86,6 +90,7 @@ class Page(NamedTuple):
     tags: tuple[Tag, ...] = ()
     pixels_at: int = PIXELS_AT
     directory_at: int | None = None
+    big: bool = False
 
 
 class _Directory(NamedTuple):
@@ -124,8 +129,19 @@ def around(
     if page.directory_at is not None:
         return _directory_first(page, strip_bytes, gap, note, date)
     at = page.pixels_at + strip_bytes + len(gap)
-    header = struct.pack("<2sHI", b"II", 42, at).ljust(page.pixels_at, b"\0")
-    return header, gap, directory(page, page.pixels_at, strip_bytes, at, note, date)
+    return (
+        header(page, at),
+        gap,
+        directory(page, page.pixels_at, strip_bytes, at, note, date),
+    )
+
+
+def header(page: Page, first: int) -> bytes:
+    """Return what stands before the first pixel; `first` is where a directory is."""
+    if page.big:  # https://www.awaresystems.be/imaging/tiff/bigtiff.html
+        data = struct.pack("<2sHHHQ", b"II", 43, 8, 0, first)
+        return data.ljust(max(page.pixels_at, len(data)), b"\0")
+    return struct.pack("<2sHI", b"II", 42, first).ljust(page.pixels_at, b"\0")
 
 
 def _directory_first(
@@ -170,19 +186,25 @@ def directory(
         Where the directory of the next page is; 0 for none.
     """
     prepared = _prepared(page, bool(note), bool(date))
+    offset = "<Q" if page.big else "<I"
     data = bytearray(prepared.data)
-    struct.pack_into("<I", data, prepared.count_at, strip_bytes)
-    struct.pack_into("<I", data, prepared.strip_at, strip_at)
-    struct.pack_into("<I", data, prepared.following_at, following)
+    struct.pack_into(offset, data, prepared.count_at, strip_bytes)
+    struct.pack_into(offset, data, prepared.strip_at, strip_at)
+    struct.pack_into(offset, data, prepared.following_at, following)
     for place in prepared.offsets_at:
-        (offset,) = struct.unpack_from("<I", data, place)
-        struct.pack_into("<I", data, place, at + offset)
+        (behind,) = struct.unpack_from(offset, data, place)
+        struct.pack_into(offset, data, place, at + behind)
     if date:
         data[prepared.date_at : prepared.date_at + len(date)] = date
     if note:  # it is the last of the longer values
-        struct.pack_into("<I", data, prepared.note_at, len(note) + 1)
+        struct.pack_into(offset, data, prepared.note_at, len(note) + 1)
         data += note + b"\0"
     return bytes(data)
+
+
+def following_at(page: Page, note: bytes, date: bytes) -> int:
+    """Return where in such a directory the place of the next one stands."""
+    return _prepared(page, bool(note), bool(date)).following_at
 
 
 def size_around(page: Page) -> int:
@@ -197,7 +219,7 @@ def _prepared(page: Page, has_note: bool = False, has_date: bool = False) -> _Di
         tags[DATE_TIME] = (DATE_TIME, ASCII, b"\0" * 20)
     if has_note:
         tags[NOTE_TAG] = (NOTE_TAG, ASCII, b"")
-    return _packed([tags[number] for number in sorted(tags)])
+    return _packed([tags[number] for number in sorted(tags)], big=page.big)
 
 
 def _tags(page: Page) -> list[Tag]:
@@ -210,10 +232,10 @@ def _tags(page: Page) -> list[Tag]:
         (258, SHORT, (dtype.itemsize * 8,) * samples),  # BitsPerSample
         (259, SHORT, TAG_OF[page.compression]),  # Compression
         (262, SHORT, 2 if colour else 1),  # PhotometricInterpretation: RGB, MinIsBlack
-        (STRIP_OFFSETS, LONG, 0),  # patched
+        (STRIP_OFFSETS, LONG8 if page.big else LONG, 0),  # patched
         (277, SHORT, samples),  # SamplesPerPixel
         (278, LONG, rows),  # RowsPerStrip
-        (STRIP_BYTE_COUNTS, LONG, 0),  # patched
+        (STRIP_BYTE_COUNTS, LONG8 if page.big else LONG, 0),  # patched
         (305, ASCII, b"tiffin\0"),  # Software, without a version: bytes stay the same
         (339, SHORT, ({"u": 1, "i": 2, "f": 3}[dtype.kind],) * samples),  # SampleFormat
     ]
@@ -222,35 +244,41 @@ def _tags(page: Page) -> list[Tag]:
     return tags
 
 
-def _packed(tags: list[Tag]) -> _Directory:
-    """Return a directory: count, entries, next directory, longer values.
+def _packed(tags: list[Tag], *, big: bool = False) -> _Directory:
+    """Lay the tags out as a directory: count, entries, the next one, longer values.
 
     The note is the tag with the largest number, and so its value comes last.
     """
-    behind = 2 + 12 * len(tags) + 4
+    count_form, entry_form, offset = (
+        ("<Q", "<HHQ", "<Q") if big else ("<H", "<HHI", "<I")
+    )
+    size = struct.calcsize(offset)  # of an offset, and of a value inside an entry
+    begin = struct.calcsize(count_form)
+    entry_size = struct.calcsize(entry_form) + size
+    behind = begin + entry_size * len(tags) + size
     entries, beyond = b"", b""
     places: dict[int, int] = {}
     date_at = 0
     offsets_at = []
     for number, kind, value in tags:
         data, count = _data(kind, value)
-        places[number] = value_at = 2 + len(entries) + 8
+        places[number] = value_at = begin + len(entries) + entry_size - size
         if number == DATE_TIME:
             date_at = behind + len(beyond)
-        if len(data) > 4 or number == NOTE_TAG:
+        if len(data) > size or number == NOTE_TAG:
             offsets_at.append(value_at)
-            where = struct.pack("<I", behind + len(beyond))
+            where = struct.pack(offset, behind + len(beyond))
             beyond += data + b"\0" * (len(data) % 2)
         else:
-            where = data.ljust(4, b"\0")
-        entries += struct.pack("<HHI", number, kind, count) + where
+            where = data.ljust(size, b"\0")
+        entries += struct.pack(entry_form, number, kind, count) + where
     return _Directory(
-        struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond,
+        struct.pack(count_form, len(tags)) + entries + bytes(size) + beyond,
         places[STRIP_OFFSETS],
         places[STRIP_BYTE_COUNTS],
-        behind - 4,
+        behind - size,
         tuple(offsets_at),
-        places.get(NOTE_TAG, 4) - 4,
+        places.get(NOTE_TAG, size) - size,
         date_at,
     )
 
@@ -262,6 +290,6 @@ def _data(
     if isinstance(value, bytes):
         return value, len(value)
     values = value if isinstance(value, tuple) else (value,)
-    form = {SHORT: "H", LONG: "I", RATIONAL: "I", DOUBLE: "d"}[kind]
+    form = {SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q", DOUBLE: "d"}[kind]
     count = len(values) // 2 if kind == RATIONAL else len(values)
     return struct.pack(f"<{len(values)}{form}", *values), count

@@ -6,7 +6,6 @@ each shape and dtype. A file takes one system call to write.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
@@ -18,9 +17,17 @@ from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.profile import TIFF_DTYPES, PageInfo, Profile, Sidecar
+from tiffin.writers.profile import (
+    TIFF_DTYPES,
+    PageInfo,
+    Profile,
+    Sidecar,
+    note_and_date,
+    page_of,
+)
 from tiffin.writers.profiles.plain import PROFILE as PLAIN
-from tiffin.writers.tiff_layout import LARGEST, Page, around, size_around
+from tiffin.writers.tiff_layout import LARGEST, around, size_around
+from tiffin.writers.tiff_stack import TiffStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size", "note_and_date"]
+__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size"]
 
 WRITABLE = TIFF_DTYPES
 
@@ -76,7 +83,6 @@ class TiffWriter:
     profile: Profile = PLAIN
 
     format: ClassVar[str] = "tiff"
-    most_frames: ClassVar[int | None] = 1
     makes_folder: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -90,6 +96,11 @@ class TiffWriter:
                 f"profile={self.profile.otherwise!r}"
             )
             raise SettingsError(message)
+
+    @property
+    def most_frames(self) -> int | None:
+        """How many images a file may hold: any number, if the profile holds stacks."""
+        return None if self.profile.holds_stacks else 1
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -139,20 +150,8 @@ class TiffWriter:
         ReadError
             If the encoded pixels are not those of such an image.
         """
-        little = _little_endian(image.shape, image.dtype)
-        self._check_profile(image.shape, little)
-        if isinstance(image, np.ndarray):
-            pixels = np.ascontiguousarray(image, dtype=little)
-            self._check_least(pixels)
-            strip: Buffer = encode(pixels.data, self.compression, self.level)
-        elif image.dtype == little:
-            self._check_strip(memoryview(image.data), image.shape, little)
-            strip = image.data
-            if self.profile.least is not None:  # and so they are not compressed
-                self._check_least(np.frombuffer(strip, little))
-        else:
-            message = f"encoded pixels of dtype {image.dtype} are not little-endian"
-            raise DtypeError(message)
+        strip = self.strip(image)
+        little = image.dtype.newbyteorder("<")
         size = memoryview(strip).nbytes
         note, date = note_and_date(metadata)
         if size + len(note) + 2048 > LARGEST:
@@ -162,6 +161,32 @@ class TiffWriter:
         page = page_of(info, self.compression, self.profile)
         header, gap, end = around(page, size, note, date)
         return [header, strip, gap, end]
+
+    def strip(self, image: np.ndarray | Encoded) -> Buffer:
+        """Return the encoded pixels of an image.
+
+        Raises
+        ------
+        DtypeError, ReadError
+            As `buffers`.
+        """
+        little = _little_endian(image.shape, image.dtype)
+        self._check_profile(image.shape, little)
+        if isinstance(image, np.ndarray):
+            pixels = np.ascontiguousarray(image, dtype=little)
+            self._check_least(pixels)
+            return encode(pixels.data, self.compression, self.level)
+        if image.dtype != little:
+            message = f"encoded pixels of dtype {image.dtype} are not little-endian"
+            raise DtypeError(message)
+        self._check_strip(memoryview(image.data), image.shape, little)
+        if self.profile.least is not None:  # and so they are not compressed
+            self._check_least(np.frombuffer(image.data, little))
+        return image.data
+
+    def stack(self, descriptor: int, **options: Any) -> TiffStack:
+        """Return what writes several images to one open file; see `TiffStack`."""
+        return TiffStack(self, descriptor, **options)
 
     def _check_profile(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         profile = self.profile
@@ -203,26 +228,6 @@ class TiffWriter:
                 f"the {strip.nbytes} bytes of an encoded image are not a zlib stream"
             )
             raise ReadError(message)
-
-
-def page_of(info: PageInfo, compression: str | None, profile: Profile) -> Page:
-    """Return what the directory of a page says, but for note and date."""
-    tags = () if profile.tags is None else tuple(profile.tags(info))
-    return Page(
-        info.shape,
-        info.dtype.str,
-        compression,
-        tags,
-        profile.pixels_at,
-        profile.directory_at,
-    )
-
-
-def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """Return metadata as JSON, and its time as TIFF has it."""
-    note = json.dumps(metadata).encode() if metadata else b""
-    date = str(metadata.get("time") or "")[:19]
-    return note, date.replace("-", ":").replace("T", " ").encode()
 
 
 def file_size(

@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 import tifffile
 
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
+from tiffin.writers.profile import note_and_date
 from tiffin.writers.tiff_layout import NOTE_TAG
-from tiffin.writers.tiff_series import note_and_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

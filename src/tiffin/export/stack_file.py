@@ -1,0 +1,157 @@
+"""A file that the frames of several events go into."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tiffin.export.output_file import OutputFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.corrections import Notes
+    from tiffin.engine import Place
+    from tiffin.frames import Frame
+    from tiffin.records import Record
+    from tiffin.writers import StackWriter
+
+    PageKey = tuple[int, int]  # sorts pages as their frames were taken
+
+__all__ = ["StackFile", "StackPage", "UnnamedFile"]
+
+
+class UnnamedFile(Protocol):
+    """What a `NewFile` has, or stands for one."""
+
+    descriptor: int
+
+    def publish(self, *, replace: bool, sync: bool = False) -> None:
+        """Give the file its name, and close it."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; one that was not published is gone."""
+        ...
+
+
+class StackPage(NamedTuple):
+    """A page that is in the file.
+
+    Attributes
+    ----------
+    place : Place
+        Of the record of its frame.
+    record : Record
+        Which counts once the file has its name.
+    frame : Frame
+        Without its documents and pixels.
+    notes : Notes
+        Of its corrections.
+    """
+
+    place: Place
+    record: Record
+    frame: Frame
+    notes: Notes
+
+
+class StackFile(OutputFile):
+    """An `OutputFile` that is written page by page, and gets its name at the end.
+
+    Attributes
+    ----------
+    refusal : Exception or None
+        Why no frame may go into it.
+    counted : int
+        How many frames it holds; a frame that is taken again counts once.
+    nbytes : int
+        What its pages take, at most, as announced [bytes].
+    is_closed : bool
+        Whether no more frames will be named for it.
+    has_ended : bool
+        Whether its run has ended, so that no more pages will be submitted.
+    is_planned : bool
+        Whether all of its frames were named before any is written.
+    frames, submitted, settled : int
+        How many pages were named, given to the workers, and are done.
+    pages : dict
+        Key → `StackPage` of what is in the file.
+    error : BaseException or None
+        Why it can't be written any more.
+    """
+
+    def __init__(self, name: str, *, is_planned: bool) -> None:
+        super().__init__(name, 0)
+        self.refusal: Exception | None = None
+        self.counted = self.nbytes = self.submitted = self.settled = 0
+        self.is_closed = self.has_ended = self.is_finished = False
+        self.is_planned = is_planned
+        self.is_intact: bool | None = None
+        self.announced: tuple[object, ...] = ()
+        self.lock = threading.Lock()
+        self.pages: dict[PageKey, StackPage] = {}
+        self._expected: set[PageKey] = set()
+        self._order: list[PageKey] = []  # a heap, with keys that are expected no more
+        self._ready: dict[PageKey, tuple[int, Callable[[], None]]] = {}
+        self.error: BaseException | None = None
+        self.file: UnnamedFile | None = None
+        self.writer: StackWriter | None = None
+
+    def expect(self, key: PageKey) -> None:
+        """Reserve the place of a page among the others."""
+        with self.lock:
+            self._expected.add(key)
+            heapq.heappush(self._order, key)
+
+    def give_up(self, key: PageKey) -> None:
+        """Expect a page no more, unless it is ready. The lock is held."""
+        if key not in self._ready:
+            self._expected.discard(key)
+
+    def make_ready(self, key: PageKey, nbytes: int, write: Callable[[], None]) -> None:
+        """Keep a page until it is its turn. The lock is held."""
+        self._ready[key] = nbytes, write
+
+    def next_ready(self, most: float) -> tuple[PageKey, Callable[[], None]] | None:
+        """Return the page whose turn it is, if it is ready. The lock is held.
+
+        So the same pages always give the same bytes. Where those that wait have more
+        than `most` bytes, because one before them is late, they go ahead.
+        """
+        if not self._ready:
+            return None
+        while self._order and self._order[0] not in self._expected:
+            heapq.heappop(self._order)
+        key = min(self._ready)
+        waits = self._order and key > self._order[0]
+        if waits and sum(nbytes for nbytes, _ in self._ready.values()) <= most:
+            return None
+        self._expected.discard(key)
+        return key, self._ready.pop(key)[1]
+
+    def submit(self) -> None:
+        """Count a page that is given to the workers."""
+        with self.lock:
+            self.submitted += 1
+
+    def settle(self) -> None:
+        """Count a page that is done, whatever became of it."""
+        with self.lock:
+            self.settled += 1
+
+    def takes_turn(self) -> bool:
+        """Return True, once, when all pages are done and the file can be finished."""
+        with self.lock:
+            expected = self.submitted if self.has_ended else self.frames
+            is_due = self.is_closed and self.settled >= expected
+            first = is_due and not self.is_finished
+            self.is_finished = self.is_finished or is_due
+            return first
+
+    def discard(self) -> None:
+        """Close the file; one that has no name is gone."""
+        file, self.file, self.writer = self.file, None, None
+        if file is not None:
+            file.close()

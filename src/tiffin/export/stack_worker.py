@@ -1,0 +1,316 @@
+"""What a worker does with stacks: add pages, and publish complete files."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tiffin.engine import slim
+from tiffin.errors import DtypeError, ExistsError, ReadError, TiffinError, WriteError
+from tiffin.export.content import Published
+from tiffin.export.publisher import caused_by
+from tiffin.export.stack_file import StackFile, StackPage, UnnamedFile
+from tiffin.records import Record
+from tiffin.template import motor_names
+from tiffin.writers import same_content, write_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from tiffin.array_images import Encoded
+    from tiffin.corrections import Notes
+    from tiffin.engine import Ledger
+    from tiffin.export.existing_files import ExistingFiles
+    from tiffin.export.journal import Journal
+    from tiffin.export.listing import Listing
+    from tiffin.export.output_file import Page
+    from tiffin.export.publisher import Publisher
+    from tiffin.export.retakes import Retakes
+    from tiffin.frames import Frame
+    from tiffin.records import Status
+    from tiffin.settings import Settings
+    from tiffin.writers import StackWriter
+
+__all__ = ["StackWorker"]
+
+MOST_WAITING = 64 * 2**20
+"""Encoded pages of a stack that may wait for one before them [bytes]."""
+
+
+class StackWorker:
+    """Writes stacks. Safe in threads.
+
+    A stack is a file without a name until all of its pages are written. A frame that
+    fails leaves its page out; a page that can't be written fails the whole stack.
+
+    Parameters
+    ----------
+    settings : Settings
+    ledger : Ledger
+    journal : Journal
+    listing : Listing
+    publisher : Publisher
+    existing : ExistingFiles
+    retakes : Retakes
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        journal: Journal,
+        listing: Listing,
+        publisher: Publisher,
+        existing: ExistingFiles,
+        retakes: Retakes,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._journal = journal
+        self._listing = listing
+        self._publisher = publisher
+        self._existing = existing
+        self._retakes = retakes
+
+    def add(self, page: Page, image: np.ndarray | Encoded, notes: Notes) -> None:
+        """Write a page of a stack.
+
+        Raises
+        ------
+        TiffinError
+            If it can't be written.
+        """
+        stack, frame = page.file, page.frame
+        assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)
+        metadata = self._publisher.metadata.of(frame, notes)
+        with stack.lock:
+            writer = self._writer_of(stack)
+        strip = writer.encode(image)  # several threads at a time
+        path = self._publisher.path(stack.name)
+        record = Record.of(frame, "written", path, image=image, clipped=notes.clipped)
+        with stack.lock:
+            if not self._ledger.is_planned(page.place):
+                return  # the point was taken again
+            self._check_same(stack, record)
+            if stack.writer is None:
+                self._writer_of(stack)  # raises what has failed it
+            stack.pages[page.key] = StackPage(page.place, record, _light(frame), notes)
+            write = partial(writer.add, page.key, strip, image, metadata)
+            stack.make_ready(page.key, memoryview(strip).nbytes, write)
+            self._write_ready(stack, MOST_WAITING)
+
+    def settle(self, page: Page) -> None:
+        """Count a page as done, and write those that waited for it."""
+        stack = page.file
+        assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)
+        with stack.lock:
+            stack.give_up(page.key)
+            if stack.error is None:
+                with suppress(TiffinError):  # the stack fails when it is finished
+                    self._write_ready(stack, MOST_WAITING)
+        stack.settle()
+
+    def _write_ready(self, stack: StackFile, most: float) -> None:
+        """Write the pages whose turn it is."""
+        while (found := stack.next_ready(most)) is not None:
+            key, write = found
+            try:
+                self._append(stack, write)
+            except TiffinError as error:
+                if stack.error is not None:
+                    raise
+                page = stack.pages.pop(key)  # it alone can't be written
+                self._ledger.settle(page.place, "failed", error, if_planned=True)
+
+    def is_intact(self, page: Page) -> bool:
+        """Return whether the manifest lists a stack with all pages, and it is intact.
+
+        Only of a stack whose frames were all planned is it known which these are.
+
+        Raises
+        ------
+        OSError
+            If the file can't be read.
+        """
+        stack = page.file
+        assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)
+        with stack.lock:
+            if stack.is_intact is None:
+                run = page.frame.run
+                entry = self._journal.listed(run, stack.name) or {}
+                is_full = len(entry.get("frames", ())) == stack.frames
+                stack.is_intact = (
+                    stack.is_planned
+                    and is_full
+                    and self._existing.listed(run, stack.name)
+                )
+            return stack.is_intact
+
+    def finish(self, stack: StackFile) -> None:
+        """Publish a stack if all of its pages are done, and record its frames."""
+        if not stack.takes_turn():
+            return
+        try:
+            with stack.lock:
+                self._finish(stack)
+        except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
+            self._fail(stack, error)
+        finally:
+            stack.discard()
+
+    def _finish(self, stack: StackFile) -> None:
+        if stack.error is not None:
+            raise stack.error
+        self._write_ready(stack, 0)
+        planned = self._ledger.is_planned
+        writer = stack.writer
+        for key in [k for k, p in stack.pages.items() if not planned(p.place)]:
+            del stack.pages[key]  # it was taken again, and the later take failed
+            if writer is not None:
+                writer.drop(key)
+        if writer is None or stack.file is None or not stack.pages:
+            return
+        finished: list[Any] = []
+        axes = self._axes(stack)
+        self._append(stack, lambda: finished.extend(writer.finish(axes)))
+        written, keys = finished
+        self._publish(stack)
+        lines = []
+        for n, key in enumerate(keys):
+            place, record, frame, notes = stack.pages[key]
+            if self._settings.compare:
+                there = ExistsError(f"{record.file} is there already")
+                record = record._replace(status="skipped", error=there)
+            if self._ledger.put(place, record, if_planned=True) and self._journal.on:
+                line = self._journal.line(
+                    frame, record, stack.name, Published(written), notes, page=n
+                )
+                lines.append(line)
+        if lines:
+            run, number = place[0], self._ledger.new_group()
+            self._journal.expect(run, number, writes=True)
+            self._listing.add(run, [(number, "".join(lines))])
+
+    def _publish(self, stack: StackFile) -> None:
+        file, first = stack.file, next(iter(stack.pages.values()))
+        assert file is not None  # noqa: S101 (the caller has checked)
+        path = self._publisher.path(stack.name)
+        replaces = self._settings.existing == "replace"
+        replaces |= path in self._retakes.files(first.place)
+        if self._existing.looks and not replaces:
+            same = partial(same_content, other=file.descriptor)
+            state = self._existing.state_of(first.frame.run, stack.name, same)
+            replaces = state in ("damaged", "same")
+        if not self._settings.compare:
+            file.publish(replace=replaces, sync=self._settings.fsync == "file")
+
+    def _writer_of(self, stack: StackFile) -> StackWriter:
+        """Return what writes a stack; open its file for the first page."""
+        if stack.error is not None:
+            message = f"the stack {self._publisher.path(stack.name)} failed"
+            raise caused_by(WriteError(f"{message}: {stack.error}"), stack.error)
+        if stack.writer is None:
+            name = stack.name
+            scratch = self._settings.compare
+            file: UnnamedFile = (
+                _Scratch() if scratch else self._publisher.new_file(name)
+            )
+            stack.file = file
+            stack.writer = self._settings.writer.stack(
+                file.descriptor,
+                checksum=self._settings.checksum,
+                big=self._settings.bigtiff,
+            )
+        return stack.writer
+
+    def _append(self, stack: StackFile, write: Any) -> None:
+        """Write to a stack; wait for room on a full disk, if that was asked for."""
+        while True:
+            try:
+                write()
+            except OSError as error:
+                if isinstance(error, TiffinError):
+                    raise
+                refused = write_error(self._publisher.path(stack.name), error)
+                if self._publisher.waits_for_room(refused):
+                    continue
+                stack.error = refused
+                raise refused from error
+            return
+
+    def _check_same(self, stack: StackFile, record: Record) -> None:
+        first = next(iter(stack.pages.values()), None)
+        if first is None:
+            return
+        known, found = first.record, record
+        if (known.shape, known.dtype) != (found.shape, found.dtype):
+            message = (
+                f"{found.id} has shape {[*(found.shape or ())]} and dtype "
+                f"{found.dtype}, but the stack {stack.name} begins with shape "
+                f"{[*(known.shape or ())]} and dtype {known.dtype}: export without "
+                f"stack=, or make them the same with corrections"
+            )
+            raise DtypeError(message)
+
+    def _fail(self, stack: StackFile, error: BaseException) -> None:
+        if not isinstance(error, TiffinError):
+            name = type(error).__name__
+            error = caused_by(ReadError(f"{stack.name}: {name}: {error}"), error)
+        slim(error)
+        stack.error = error
+        skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
+        for page in stack.pages.values():
+            status: Status = "skipped" if skip else "failed"
+            self._ledger.settle(page.place, status, error, if_planned=True)
+
+    def _axes(self, stack: StackFile) -> Mapping[str, int]:
+        """Return the axes of the scan, if the pages are a full grid of them."""
+        first = next(iter(stack.pages.values()))
+        shape = first.frame.start.get("shape")
+        names = motor_names(first.frame.start)
+        if not isinstance(shape, (list, tuple)) or len(shape) != len(names):
+            return {}
+        sizes = [size for size in shape if isinstance(size, int) and size > 0]
+        axes = dict(zip(names, sizes, strict=False))
+        of_event = len(stack.pages) / math.prod(sizes) if sizes else 0
+        if len(sizes) != len(shape) or not of_event or of_event % 1:
+            return {}
+        return axes if of_event == 1 else {**axes, "i": int(of_event)}
+
+
+class _Scratch:
+    """Stands for a new file where nothing is to be written: it never has a name."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            self.descriptor = os.dup(file.fileno())
+
+    def publish(self, *, replace: bool, sync: bool = False) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self.descriptor)
+
+
+def _light(frame: Frame) -> Frame:
+    """Return a frame with what its line in the manifest needs, and the scan's axes."""
+    kept = ("uid", "time")
+    return replace(
+        frame,
+        start={
+            k: frame.start[k] for k in ("shape", "motors", "hints") if k in frame.start
+        },
+        descriptor={k: frame.descriptor[k] for k in kept if k in frame.descriptor},
+        event={k: frame.event[k] for k in kept if k in frame.event},
+        baseline={},
+        stop={},
+        pixels=None,
+    )

@@ -1,0 +1,136 @@
+"""Choose which stack a frame goes into."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tiffin.export.stack_file import StackFile
+from tiffin.writers import LARGEST_CLASSIC, file_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiffin.engine import Place
+    from tiffin.frames import Frame
+    from tiffin.settings import Settings
+
+    Lane = tuple[str, str | None, str | None, str | None]  # run, stream, field, kind
+
+__all__ = ["Stacks"]
+
+PER_PAGE = 4096
+"""What the directory and the metadata of a page take, at most, as a rule [bytes]."""
+
+
+class Stacks:
+    """The stacks of an export, as ``stack=`` groups frames.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._most = settings.stack if isinstance(settings.stack, int) else None
+        self._open: dict[Lane, tuple[int, StackFile]] = {}
+        self._parts: dict[Lane, tuple[str, int]] = {}
+        self._of_group: dict[tuple[str, int, str | None], StackFile] = {}
+        self._closed: list[StackFile] = []
+        self._size = lru_cache(64)(file_size)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether frames go into stacks."""
+        return self._settings.stack is not None
+
+    def current(self, frame: Frame, place: Place) -> StackFile | None:
+        """Return the stack that goes on with a frame, if there is one."""
+        lane = _lane(frame)
+        group, stack = self._open.get(lane, (0, None))
+        if stack is None:
+            return None
+        is_new_event = self._settings.stack == "event" and group != place[1]
+        if is_new_event or stack.counted == self._most:
+            self._close(lane)
+            self._parts.pop(lane, None)
+            return None
+        if self._fits(stack, frame):
+            return stack
+        self._close(lane)  # the next one has the same name with a number
+        return None
+
+    def earlier(self, frame: Frame, owner: Place) -> StackFile | None:
+        """Return the stack that an earlier take of a frame went into."""
+        return self._of_group.get((owner[0], owner[1], frame.kind))
+
+    def part(self, frame: Frame, name: str) -> tuple[str, int]:
+        """Return name and number of the next stack, if an earlier one was too full."""
+        base, number = self._parts.get(_lane(frame), (name, -1))
+        self._parts[_lane(frame)] = base, number + 1
+        return base, number + 1
+
+    def begin(
+        self, frame: Frame, place: Place, name: str, *, planned: bool
+    ) -> StackFile:
+        """Begin a stack."""
+        stack = StackFile(name, is_planned=planned)
+        stack.announced = (frame.shape, frame.dtype)
+        self._open[_lane(frame)] = place[1], stack
+        return stack
+
+    def add(self, stack: StackFile, frame: Frame, place: Place, owner: Place) -> None:
+        """Count a frame that goes into a stack."""
+        stack.frames += 1
+        stack.expect((owner[1], owner[2]))
+        if owner == place:
+            stack.counted += 1
+            stack.nbytes += self._nbytes(frame)
+        self._of_group[place[0], owner[1], frame.kind] = stack
+
+    def end(self, run: str | None = None) -> Iterator[StackFile]:
+        """End the stacks of a run, or of all; return those that may be complete."""
+        for lane in [lane for lane in self._open if run in (None, lane[0])]:
+            self._close(lane)
+            self._parts.pop(lane, None)
+        ended = {
+            id(stack): stack
+            for (of, _, _), stack in self._of_group.items()
+            if run in (None, of)
+        }
+        self._of_group = {
+            key: stack
+            for key, stack in self._of_group.items()
+            if id(stack) not in ended
+        }
+        self._closed = [stack for stack in self._closed if id(stack) not in ended]
+        for stack in ended.values():
+            stack.has_ended = True
+            yield stack
+
+    def closed(self) -> list[StackFile]:
+        """Return the stacks that were closed since the last time."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _close(self, lane: Lane) -> None:
+        _, stack = self._open.pop(lane)
+        stack.is_closed = True
+        self._closed.append(stack)
+
+    def _fits(self, stack: StackFile, frame: Frame) -> bool:
+        if stack.announced != (frame.shape, frame.dtype):
+            return False
+        nbytes = stack.nbytes + self._nbytes(frame)
+        return self._settings.bigtiff or nbytes < LARGEST_CLASSIC
+
+    def _nbytes(self, frame: Frame) -> int:
+        dtype = self._settings.dtype or frame.dtype
+        if frame.shape is None or dtype is None:
+            return PER_PAGE
+        return self._size(frame.shape, dtype, self._settings.compression) + PER_PAGE
+
+
+def _lane(frame: Frame) -> Lane:
+    return frame.run, frame.stream, frame.field, frame.kind
