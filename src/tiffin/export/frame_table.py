@@ -9,7 +9,7 @@ from array import array
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.template import follow, plain, units_of
+from tiffin.template import MISSING, elements, follow, plain, texts_in, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,12 +85,13 @@ class FrameTable:
 
         Raises
         ------
-        OSError
-            If there is no room for temporary files.
+        OSError, ValueError
+            If there is no room for temporary files; or a value can't be written, such
+            as a number of thousands of digits.
         """
         values = self._values(frame)
         time, _ = frame.taken()
-        point = (group, frame.number, images, frame.seq_num, time, values)
+        point = (group, frame.number, images, plain(frame.seq_num), time, values)
         start = self._file.seek(0, io.SEEK_END)
         self._file.write(json.dumps(point).encode() + b"\n")
         self._starts.append(start)
@@ -153,11 +154,13 @@ class FrameTable:
 def _columns_of(descriptor: Mapping[str, Any]) -> dict[str, str]:
     """Return the column of each scalar data key: its name, and its unit if known."""
     columns = {}
-    for key, data_key in (descriptor.get("data_keys") or {}).items():
-        is_array = follow(data_key, "dtype") == "array" or follow(data_key, "shape")
-        if isinstance(data_key, dict) and not is_array and "external" not in data_key:
+    for key in texts_in(follow(descriptor, "data_keys")):
+        data_key = follow(descriptor, "data_keys", key)
+        shape = elements(follow(data_key, "shape"))
+        is_external = follow(data_key, "external") is not MISSING
+        if not (shape or is_external or follow(data_key, "dtype") == "array"):
             unit = units_of(key, {"descriptor": descriptor})
-            column = f"event.{key}" if key in COLUMNS else str(key)
+            column = f"event.{key}" if key in COLUMNS else key
             columns[key] = f"{column} [{unit}]" if unit else column
     return columns
 

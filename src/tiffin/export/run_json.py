@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.template import elements, follow, plain
+from tiffin.template import elements, follow, is_container, plain
 
 if TYPE_CHECKING:
     from tiffin.export.run_documents import DocumentsOfRun
@@ -52,8 +52,10 @@ def _as_json(value: Any, place: str, left_out: dict[str, str], depth: int = 0) -
         return None
     if isinstance(value, np.ndarray):
         value = np.ndarray.tolist(value)
-    keys = elements(value)
-    if isinstance(value, (dict, Mapping)):
+    if not is_container(value):
+        left_out[place] = type(value).__name__
+        return None
+    if isinstance(value, Mapping):
         return {
             str(plain(key)): _as_json(
                 follow(value, key) if isinstance(key, str) else value[key],
@@ -61,12 +63,9 @@ def _as_json(value: Any, place: str, left_out: dict[str, str], depth: int = 0) -
                 left_out,
                 depth + 1,
             )
-            for key in keys
+            for key in elements(value)
         }
-    if keys or isinstance(value, (list, tuple)):
-        return [
-            _as_json(item, f"{place}.{n}", left_out, depth + 1)
-            for n, item in enumerate(keys)
-        ]
-    left_out[place] = type(value).__name__
-    return None
+    return [
+        _as_json(item, f"{place}.{n}", left_out, depth + 1)
+        for n, item in enumerate(elements(value))
+    ]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
     Chunks = Callable[[], Iterable[bytes]]
+    Listed = Mapping[tuple[int, int], Mapping[str, Any]]
     Claim = tuple[Frame, Place, str | TiffinError]
 
 __all__ = ["Sidecars"]
@@ -79,7 +80,7 @@ class Sidecars:
         }
         # By run; and by stream and field, with None for the run itself.
         self._names: dict[str, dict[FrameId, str | TiffinError]] = {}
-        self._tables: dict[str, dict[FrameId, FrameTable | OSError]] = {}
+        self._tables: dict[str, dict[FrameId, FrameTable | Exception]] = {}
 
     # ---- names
 
@@ -147,7 +148,7 @@ class Sidecars:
         if isinstance(table, FrameTable):
             try:
                 table.add(first.frame, first.place[1], len(pages))
-            except OSError as error:
+            except (OSError, ValueError, TypeError) as error:
                 table.close()
                 tables[which] = error
 
@@ -183,7 +184,7 @@ class Sidecars:
             done, error = self._put(
                 frame, name, self._chunks(frame, name, summary), summary
             )
-        except (TiffinError, OSError) as refused:
+        except (TiffinError, OSError, ValueError, TypeError) as refused:
             if not isinstance(refused, TiffinError):
                 message = f"{path} can't be written: {refused}"
                 refused = caused_by(WriteError(message), refused)
@@ -246,19 +247,22 @@ class Sidecars:
         if frame.field is None:
             return lambda: [run_json(summary.documents)]
         table = self._tables.get(frame.run, {}).get(frame.id)
-        if isinstance(table, OSError):
+        if isinstance(table, Exception):
             raise table
         if table is None:
             message = f"no frame of {frame.field!r} came again"
             raise ReadError(message)
-        rows_of = partial(self._rows_of, frame.id, name.rpartition("/")[0])
+        folder, listed = name.rpartition("/")[0], self._listed(frame.id)
+        rows_of = partial(self._rows_of, frame.run, folder, listed)
         zone = self._settings.template.style.time
         return lambda: table.chunks(rows_of, partial(iso_time, zone))
 
-    def _rows_of(self, which: FrameId, folder: str, point: Point) -> Iterator[Row]:
+    def _rows_of(
+        self, run: str, folder: str, listed: Listed, point: Point
+    ) -> Iterator[Row]:
         """Return a row for each frame of an event: as recorded, or as listed before."""
         for i in itertools.count():
-            place = (which.run, point.group, i)
+            place = (run, point.group, i)
             if self._ledger.has(place):
                 record = self._ledger.at(place)
                 if not isinstance(record.error, SupersededError):
@@ -266,7 +270,7 @@ class Sidecars:
             elif i >= point.images:
                 return
             else:
-                line = self._listed(which).get((point.seq_num, i))
+                line = listed.get((point.seq_num, i))
                 number = None if point.number is None else point.number + i
                 if line is not None:
                     file = _relative(str(line["path"]), folder)
@@ -280,7 +284,7 @@ class Sidecars:
             file = _relative(self._publisher.name(record.file), folder)
         return Row(file, 0, record.i, record.number, "written" if resumed else status)
 
-    def _listed(self, which: FrameId) -> Mapping[tuple[int, int], Mapping[str, Any]]:
+    def _listed(self, which: FrameId) -> Listed:
         """Return lines of an earlier export, for frames that `frames=` excludes."""
         if self._settings.frames is None:
             return {}

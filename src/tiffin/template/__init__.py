@@ -7,7 +7,14 @@ value can add a folder or leave the root.
 
 from tiffin.template.checks import field_to_add
 from tiffin.template.grammar import Reference
-from tiffin.template.items import MISSING, elements, follow, is_container, plain
+from tiffin.template.items import (
+    MISSING,
+    elements,
+    follow,
+    is_container,
+    plain,
+    texts_in,
+)
 from tiffin.template.lookup import find, is_missing, motor_names, units_of
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
@@ -30,6 +37,7 @@ __all__ = [
     "parse_reference",
     "plain",
     "portable_text",
+    "texts_in",
     "units_of",
     "with_number",
 ]
