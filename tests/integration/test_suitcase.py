@@ -13,6 +13,7 @@ import tifffile
 from event_model import RunRouter
 from suitcase.utils import MemoryBuffersManager, MultiFileManager
 
+from tiffin import read_metadata
 from tiffin.compat.suitcase import tiff_series, tiff_stack
 from tiffin.errors import (
     DtypeError,
@@ -102,7 +103,9 @@ def test_an_existing_file_is_not_replaced(door, run, tmp_path):
     paths = door.export(run, tmp_path)["stream_data"]
     before = [path.read_bytes() for path in paths]
 
-    with pytest.raises(ExistsError, match=r"already a file at .*another directory"):
+    with pytest.raises(
+        ExistsError, match=r"already a file at .*choose another directory"
+    ):
         door.export(run, tmp_path, astype="float32")
     assert [path.read_bytes() for path in paths] == before
     manager = MultiFileManager(tmp_path, allowed_modes=("wb",))
@@ -267,10 +270,13 @@ def test_the_files_carry_metadata(door, run, tmp_path):
     """With the options of tifffile as well."""
     for k, options in enumerate([{}, {"bigtiff": True}]):
         paths = door.export(run, tmp_path / f"{k}", **options)["stream_data"]
-        with tifffile.TiffFile(paths[-1]) as file:
-            note = file.pages[-1].tags[65123].value
-        assert '"scan_id": 7' in note
-        assert '"seq_num": 3' in note
+        if door is tiff_series:
+            found = [read_metadata(path) for path in paths]
+        else:
+            found = [read_metadata(paths[0], page=n) for n in range(3)]
+        assert [(each["scan_id"], each["seq_num"]) for each in found] == [
+            (7, n) for n in (1, 2, 3)
+        ]
 
 
 @DOORS
@@ -317,6 +323,32 @@ def test_a_stack_after_an_error_has_no_name(tmp_path):
     with pytest.raises(DtypeError):
         tiff_stack.export(run_of({"img": images}), tmp_path)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_an_existing_stack_is_refused_at_once(run, tmp_path):
+    """Not at the end of the run, when its images are gone."""
+    tiff_stack.export(run, tmp_path)
+    serializer = tiff_stack.Serializer(tmp_path)
+
+    for name, doc in run[:2]:
+        serializer(name, doc)
+    with pytest.raises(ExistsError):
+        serializer(*run[2])
+
+
+@DOORS
+def test_a_run_without_a_stop_document(door, sample, tmp_path):
+    """What waits for other documents is written when the serializer is closed."""
+    recorded = sample("20_stream_hdf5_sim_count")
+    images = [array for _, array in sorted(recorded.truth().items())]
+    ignored = ("event", "event_page", "stop")
+    run = [(name, doc) for name, doc in recorded.documents() if name not in ignored]
+
+    found = door.export(run, tmp_path, astype=None)
+
+    np.testing.assert_array_equal(
+        pixels(sorted(found["stream_data"])), np.concatenate(images)
+    )
 
 
 def test_one_serializer_takes_one_run(run, tmp_path):

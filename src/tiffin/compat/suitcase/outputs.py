@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Output", "output_of"]
 
 LABEL = "stream_data"
+"""What suitcase-tiff calls its files in the artifacts."""
+
+BLOCK = 2**20
+"""How much of a file is copied at a time [bytes]."""
 
 
 def output_of(directory: Any) -> Output:
@@ -50,11 +55,14 @@ class Output:
     Parameters
     ----------
     directory : str or Path
-        It may begin with ``~``. Made with the first file.
+        It may begin with ``~``. Created with the first file.
+    replace : bool
+        Whether files may be replaced all the same.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, *, replace: bool = False) -> None:
         self._folders = Folders(str(Path(directory).expanduser().resolve()))
+        self._replace = replace
         self._paths: list[Path] = []
 
     @property
@@ -72,60 +80,79 @@ class Output:
         """
         self._publish(name, partial(write_buffers, buffers=buffers, kind="none"))
 
+    def begin(self, name: str) -> IO[bytes]:
+        """Return a file without a name, on the same disk, for `put_file`.
+
+        Raises
+        ------
+        ExistsError
+            If there is a file of that name: at the beginning, not after hours.
+        """
+        path = Path(self._folders.root, name)
+        if os.path.lexists(path) and not self._replace:
+            raise _exists(path)
+        self._folders.make()
+        return tempfile.TemporaryFile(dir=self._folders.root)
+
     def put_file(self, name: str, file: IO[bytes]) -> None:
-        """Write a copy of an open file, see `put`."""
+        """Write a copy of a file, see `put`."""
 
         def copy(descriptor: int) -> None:
             file.seek(0)
             with open(descriptor, "wb", closefd=False) as target:
-                shutil.copyfileobj(file, target, 2**20)
+                shutil.copyfileobj(file, target, BLOCK)
 
         self._publish(name, copy)
-
-    def scratch(self) -> IO[bytes]:
-        """Return a nameless file on the disk where the files go."""
-        self._folders.make()
-        return tempfile.TemporaryFile(dir=self._folders.root)
 
     def close(self) -> None:
         """Files are closed already, each when it was written."""
 
     def _publish(self, name: str, write: Callable[[int], object]) -> None:
-        self._paths.append(_publish(self._folders, name, write))
+        path = self._path(name)
+        try:
+            publish(path, write, replace=self._replace, folders=self._folders)
+        except ExistsError:
+            raise _exists(path) from None
+        self._paths.append(path)
+
+    def _path(self, name: str) -> Path:
+        return Path(self._folders.root, name)
 
 
 class _ManagedFiles(Output):
-    """A `MultiFileManager`, which chooses the paths and lists them."""
+    """A `MultiFileManager`, which keeps the list of files."""
 
     def __init__(self, manager: Any) -> None:
-        super().__init__("")
-        self._manager = manager
         # By default it only creates files; its user may have allowed more.
-        modes = getattr(manager, "_allowed_modes", ())
-        self._replace = "wb" in modes or "w" in modes
+        replace = not {"w", "wb"}.isdisjoint(manager._allowed_modes)  # noqa: SLF001 (it has no public name)
+        super().__init__(manager._directory, replace=replace)  # noqa: SLF001
+        self._manager = manager
 
     @property
     def artifacts(self) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = self._manager.artifacts
-        return found
-
-    def scratch(self) -> IO[bytes]:
-        return tempfile.TemporaryFile()
+        return dict(self._manager.artifacts)
 
     def close(self) -> None:
         self._manager.close()
 
-    def _publish(self, name: str, write: Callable[[int], object]) -> None:
-        path = str(self._manager.reserve_name(LABEL, name))
-        root = path.removesuffix(f"/{name}")
-        if root == path:
-            message = f"{name!r} leads out of the directory, to {path}"
+    def _path(self, name: str) -> Path:
+        path, expected = self._manager.reserve_name(LABEL, name), super()._path(name)
+        if path != expected:
+            message = f"{expected} leads out of the directory, to {path}"
             raise TemplateError(message)
-        _publish(Folders(root), name, write, replace=self._replace)
+        return expected
 
 
-class _ManagedBuffers(_ManagedFiles):
+class _ManagedBuffers(Output):
     """Any other manager, which opens files or buffers."""
+
+    def __init__(self, manager: Any) -> None:
+        super().__init__(tempfile.gettempdir(), replace=True)
+        self._manager = manager
+
+    @property
+    def artifacts(self) -> dict[str, list[Any]]:
+        return dict(self._manager.artifacts)
 
     def put(self, name: str, buffers: list[Buffer]) -> None:
         with self._manager.open(LABEL, name, "xb") as file:
@@ -135,23 +162,14 @@ class _ManagedBuffers(_ManagedFiles):
     def put_file(self, name: str, file: IO[bytes]) -> None:
         file.seek(0)
         with self._manager.open(LABEL, name, "xb") as target:
-            shutil.copyfileobj(file, target, 2**20)
+            shutil.copyfileobj(file, target, BLOCK)
+
+    def close(self) -> None:
+        self._manager.close()
 
 
-def _publish(
-    folders: Folders,
-    name: str,
-    write: Callable[[int], object],
-    *,
-    replace: bool = False,
-) -> Path:
-    path = Path(folders.root, name)
-    try:
-        publish(path, write, replace=replace, folders=folders)
-    except ExistsError:
-        message = (
-            f"there is already a file at {path}, which is not replaced: export to "
-            f"another directory, or choose another file_prefix"
-        )
-        raise ExistsError(message) from None
-    return path
+def _exists(path: Path) -> ExistsError:
+    return ExistsError(
+        f"there is already a file at {path}, which is not replaced: choose another "
+        f"directory or file_prefix"
+    )

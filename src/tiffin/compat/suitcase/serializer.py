@@ -21,7 +21,7 @@ from tiffin.settings import Settings
 from tiffin.writers import WRITABLE, TifffilePages, TiffWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import IO, Self
 
     from tiffin.frames import Frame
@@ -128,25 +128,40 @@ class ImageSerializer:
 
     def stop(self, doc: Any) -> None:
         """End the run."""
-        self._feed("stop", doc)
-        self.close()
+        try:
+            self._feed("stop", doc)
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Complete and close all files."""
-        self._assembler.close()
-        self._output.close()
+        """Write what waits for documents that do not come, and close all files."""
+        try:
+            if not self._failed:
+                self._write_all(self._assembler.finish())
+        finally:
+            self._assembler.close()
+            try:
+                self.complete()
+            finally:
+                self._output.close()
 
     def image(self, image: np.ndarray, frame: Frame) -> None:
         """Write an image, shape (rows, columns)."""
         raise NotImplementedError
 
+    def complete(self) -> None:
+        """Complete the files that are open."""
+
     def _feed(self, name: str, doc: Any) -> None:
+        self._write_all(self._assembler(name, doc))
+
+    def _write_all(self, frames: Iterable[Frame]) -> None:
         try:
-            for frame in self._assembler(name, doc):
+            for frame in frames:
                 if not frame.i:  # the first image of an event and field, or an error
                     self._write(frame)
         except BaseException:
-            self._failed = True  # then no stack is complete
+            self._failed = True  # so no stack is complete
             raise
 
     def _write(self, frame: Frame) -> None:

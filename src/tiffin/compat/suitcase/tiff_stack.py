@@ -92,21 +92,18 @@ class Serializer(ImageSerializer):
             self._file_prefix, frame.start, str(frame.stream), str(frame.field)
         )
         if name not in self._stacks:
-            file = self._output.scratch()
+            file = self._output.begin(name)
             self._stacks[name] = file, self._pages(file)
         self._stacks[name][1].add(image, self._metadata_of(frame))
 
-    def close(self) -> None:
-        """Complete the stacks, and give them their names unless there was an error."""
+    def complete(self) -> None:
+        """Give the stacks their names, unless there was an error."""
         stacks, self._stacks = self._stacks, {}
-        try:
-            for name, (file, pages) in stacks.items():
-                with file:
-                    pages.close()
-                    if not self._failed:
-                        self._output.put_file(name, file)
-        finally:
-            super().close()
+        for name, (file, pages) in stacks.items():
+            with file:
+                pages.close()
+                if not self._failed:
+                    self._output.put_file(name, file)
 
 
 def get_prefixed_filename(
