@@ -127,10 +127,22 @@ def unlisted(folder, told):
     return {os.path.relpath(path, folder) for path in written} - listed
 
 
-def check_gone_on_with(folder, source, whole, existing="resume"):
+def check_sidecars(folder):
+    """Every image has its sidecar, which was there first."""
+    for path in folder.rglob("*.tif"):
+        sidecar = path.with_name(f"{path.name}.metadata")
+        assert f"seq_num = {int(path.stem[2:])}\n" in sidecar.read_text()
+
+
+def check_gone_on_with(folder, source, whole, existing="resume", profile="plain"):
     """The next export makes the folder that of an undisturbed one, and no more."""
     report = tiffin.export(
-        source, NAME, directory=folder, existing=existing, on_error="report"
+        source,
+        NAME,
+        directory=folder,
+        existing=existing,
+        on_error="report",
+        profile=profile,
     )
 
     assert report.ok, [str(record.error) for record in report.failed]
@@ -138,7 +150,9 @@ def check_gone_on_with(folder, source, whole, existing="resume"):
     assert hidden(folder) == []
     found = tiffin.verify(folder)
     assert found.ok
-    assert len(found.of("whole")) == FRAMES
+    has_sidecars = profile == "gsas2"
+    assert len(found.of("whole")) == FRAMES * (1 + has_sidecars)
+    assert len(list(folder.rglob("*.metadata"))) == FRAMES * has_sidecars
 
 
 SPOILT = [
@@ -188,6 +202,10 @@ def test_a_spoilt_call(case, server, seen, source, whole, tmp_path):
         assert len(failed) <= 1 or case.code in FULL or case.where == "manifest"
     elif unlisted(folder, told):
         assert "manifest" in "".join(record["error"] for record in failed)
+    if case.way == "sidecar":
+        check_sidecars(folder)
+        check_gone_on_with(folder, source, whole, profile="gsas2")
+        return
     again = "replace" if case.way == "replace" else "resume"
     check_gone_on_with(folder, source, whole, again)
 

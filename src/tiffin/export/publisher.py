@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiffin.errors import TiffinError, WriteError
+from tiffin.errors import ExistsError, TiffinError, WriteError
 from tiffin.export.content import Content, Published
 from tiffin.export.metadata import Metadata
 from tiffin.writers import (
@@ -139,8 +139,10 @@ class Publisher:
         sidecar = self.write(name + suffix, beside, frame, replace=replace)
         try:
             return Published(self.write(name, image, frame, replace=replace), sidecar)
-        except BaseException:
-            if not replace:
+        except BaseException as error:
+            # After a late error, as of `close`, the image can be there all the same.
+            is_there = not isinstance(error, ExistsError) and self._has(name)
+            if not (replace or is_there):
                 self._unlink(name + suffix)
             raise
 
@@ -206,6 +208,9 @@ class Publisher:
         self._unlink(name)
         if self._sidecar is not None:
             self._unlink(name + self._sidecar.suffix)
+
+    def _has(self, name: str) -> bool:
+        return os.path.lexists(self.path(name))
 
     def _unlink(self, name: str) -> None:
         folder, _, last = name.rpartition("/")

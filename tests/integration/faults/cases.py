@@ -37,6 +37,7 @@ WAYS = {
         ("stat", "look", "read", "list", "nameless", "link"),
         ("stat", "look", "open", "read", "write"),
     ),
+    "sidecar": Way({"profile": "gsas2"}, [], ("nameless", "write", "link", "close")),
 }  # fmt: skip
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)

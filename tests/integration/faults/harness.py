@@ -37,11 +37,13 @@ def tiffs(folder):
 
 
 def hidden(folder):
-    """List what is neither a TIFF nor a manifest."""
+    """List what is neither a TIFF nor its sidecar nor a manifest."""
     return [
         path.name
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.suffix != ".tif" and path.parent.name != ".tiffin"
+        if path.is_file()
+        and path.suffix not in (".tif", ".metadata")
+        and path.parent.name != ".tiffin"
     ]
 
 
