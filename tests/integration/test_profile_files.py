@@ -285,6 +285,8 @@ def test_what_a_profile_cannot_hold_is_refused(tmp_path):
     assert export(run("f4"), tmp_path, dtype="int32").ok
     with pytest.raises(SettingsError, match="compression=None"):
         export(run(), tmp_path, compression="zlib")
+    with pytest.raises(SettingsError, match="or choose profile='plain'"):
+        export(run(), tmp_path, stack="run")
     with pytest.raises(SettingsError, match="did you mean 'gsas2'"):
         export(run(), tmp_path, profile="gsas")
 

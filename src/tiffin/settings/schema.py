@@ -262,10 +262,12 @@ class Settings(BaseModel):
             )
             raise SettingsError(message, setting="repeats")
         if self.stack is not None and self.writer.most_frames == 1:
-            what = "profile" if self.format == "tiff" else "format"
+            is_tiff = self.format == "tiff"
+            what, other = ("profile", "plain") if is_tiff else ("format", "tiff")
             message = (
                 f"stack={self.stack!r} can't be written with "
-                f"{what}={getattr(self, what)!r}, whose files hold one image"
+                f"{what}={getattr(self, what)!r}, whose files hold one image: leave "
+                f"stack= out, or choose {what}={other!r}"
             )
             raise SettingsError(message)
         if self.save == ("sub",):

@@ -154,7 +154,7 @@ class TiffWriter:
         little = image.dtype.newbyteorder("<")
         size = memoryview(strip).nbytes
         note, date = note_and_date(metadata)
-        if size + len(note) + 2048 > LARGEST:
+        if size + len(note) + self.profile.pixels_at + 2048 > LARGEST:
             message = f"an image of {size} bytes is too large for a classic TIFF"
             raise DtypeError(message)
         info = PageInfo(image.shape, little, metadata)
