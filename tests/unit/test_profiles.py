@@ -10,7 +10,13 @@ import pytest
 import tifffile
 
 from tiffin.errors import DtypeError, SettingsError
-from tiffin.writers import PageInfo, TiffWriter, find_profile
+from tiffin.writers import (
+    PageInfo,
+    TiffWriter,
+    WriterOptions,
+    find_profile,
+    make_writer,
+)
 from tiffin.writers.description import dimensions, facts
 
 METADATA = {
@@ -177,6 +183,12 @@ class TestImageJ:
         assert file_of("imagej", np.ones((2, 2, 3), "u2"))
         with pytest.raises(DtypeError, match=r"colour image of dtype float32 .*ImageJ"):
             file_of("imagej", np.ones((2, 2, 3), "f4"))
+
+    def test_bigtiff_is_refused(self):
+        """ImageJ does not open it; stacks go on in a new file instead."""
+        assert make_writer("tiff", WriterOptions(profile="ome", bigtiff=True))
+        with pytest.raises(SettingsError, match=r"bigtiff=True .*ImageJ.*'ome'"):
+            make_writer("tiff", WriterOptions(profile="imagej", bigtiff=True))
 
     def test_zstd_is_refused(self):
         """ImageJ reads zlib and LZW."""

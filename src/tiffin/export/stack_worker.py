@@ -271,9 +271,11 @@ class StackWorker:
             self._ledger.settle(page.place, status, error, if_planned=True)
 
     def _axes(self, stack: StackFile) -> Mapping[str, int]:
-        """Return the axes of the scan, if the pages are a full grid of them."""
+        """Return the axes of the scan, if the pages are a full grid in their order."""
         first = next(iter(stack.pages.values()))
         shape = first.frame.start.get("shape")
+        if any(first.frame.start.get("snaking") or ()):  # every other line is backwards
+            return {}
         names = motor_names(first.frame.start)
         if not isinstance(shape, (list, tuple)) or len(shape) != len(names):
             return {}
@@ -306,7 +308,9 @@ def _light(frame: Frame) -> Frame:
     return replace(
         frame,
         start={
-            k: frame.start[k] for k in ("shape", "motors", "hints") if k in frame.start
+            k: frame.start[k]
+            for k in ("shape", "snaking", "motors", "hints")
+            if k in frame.start
         },
         descriptor={k: frame.descriptor[k] for k in kept if k in frame.descriptor},
         event={k: frame.event[k] for k in kept if k in frame.event},

@@ -286,7 +286,9 @@ class Settings(BaseModel):
     @cached_property
     def writer(self) -> Writer:
         """The writer of the files."""
-        options = WriterOptions(self.compression, self.level, self.profile)
+        options = WriterOptions(
+            self.compression, self.level, self.profile, self.bigtiff
+        )
         return make_writer(self.format, options)
 
     @property

@@ -91,6 +91,8 @@ class Profile:
         The compressions that the program reads; None means no compression.
     holds_stacks : bool
         Whether a file can have several pages.
+    holds_bigtiff : bool
+        Whether the program reads BigTIFF.
     needs_page_count : bool
         Whether the tags of page 0 depend on how many pages there are. That is known
         when the file is complete.
@@ -116,6 +118,7 @@ class Profile:
     dtypes: tuple[str, ...] = TIFF_DTYPES
     compressions: tuple[str | None, ...] = (None, "zlib", "zstd", "lzw")
     holds_stacks: bool = True
+    holds_bigtiff: bool = True
     needs_page_count: bool = False
     colours: tuple[str, ...] = TIFF_DTYPES
     least: int | None = None

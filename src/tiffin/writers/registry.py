@@ -28,11 +28,13 @@ class WriterOptions(NamedTuple):
     compression : str or None
     level : int or None
     profile : str
+    bigtiff : bool
     """
 
     compression: Compression | None = None
     level: int | None = None
     profile: str = "plain"
+    bigtiff: bool = False
 
 
 def make_writer(name: str, options: WriterOptions) -> Writer:
@@ -68,9 +70,16 @@ def find_profile(name: str) -> Profile:
 
 
 def _tiff(options: WriterOptions) -> Writer:
-    compression, level, profile = options
+    profile = find_profile(options.profile)
+    if options.bigtiff and not profile.holds_bigtiff:
+        message = (
+            f"bigtiff=True can't be read by {profile.program}, for which "
+            f"profile={profile.name!r} is: leave it out, and a stack goes on in a new "
+            f"file before 4 GiB, or choose profile={profile.otherwise!r}"
+        )
+        raise SettingsError(message)
     return TiffWriter(
-        compression=compression, level=level, profile=find_profile(profile)
+        compression=options.compression, level=options.level, profile=profile
     )
 
 

@@ -197,10 +197,19 @@ class TiffStack:
         stored = self._pages[key]
         number = 0 if pages else 1
         info = stored.info._replace(page=number, pages=pages, axes=self._axes)
+        if pages:
+            info = info._replace(timestamps=self._timestamps())
         note, date = note_and_date(info.metadata)
         page = self._page(info)
         data = directory(page, stored.strip_at, stored.strip_bytes, at, note, date)
         return data, following_at(page, note, date)
+
+    def _timestamps(self) -> tuple[float, ...]:
+        """Return when the pages were taken, in their order; empty if one is unknown."""
+        infos = (self._pages[key].info for key in sorted(self._pages))
+        times = [info.metadata.get("timestamp") for info in infos]
+        known = [float(time) for time in times if isinstance(time, (int, float))]
+        return tuple(known) if len(known) == len(times) else ()
 
     def _append_directory(self, key: Any, pages: int) -> None:
         if self._size % 2:

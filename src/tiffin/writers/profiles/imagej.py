@@ -86,6 +86,7 @@ PROFILE = Profile(
     dtypes=("uint8", "uint16", "int16", "float32"),
     colours=("uint8", "uint16"),
     compressions=(None, "zlib", "lzw"),
+    holds_bigtiff=False,
     needs_page_count=True,
     tags=_tags,
     otherwise="ome",  # which Fiji opens with Bio-Formats
