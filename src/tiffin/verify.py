@@ -60,6 +60,7 @@ TOLD: dict[str, tuple[type, ...]] = {
     "profile": (str, type(None)),
     "stack": (str, int, type(None)),
     "bigtiff": (bool, type(None)),
+    "stretch": (str, type(None)),
 }
 """The settings that `compare` takes from a manifest, with their types."""
 
@@ -232,6 +233,7 @@ def compare(
         profile=told["profile"] or "plain",
         stack=told["stack"],
         bigtiff=told["bigtiff"] or False,
+        stretch=told["stretch"],
         follow_links=follow_links,
         on_error="report",
         compare=True,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tiffin.corrections import Cast
 from tiffin.errors import NoRoomError
-from tiffin.writers import file_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,15 +28,13 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
     ----------
     settings : Settings
     planned : iterable of Record
-        The frames to write. Frames of unknown size count as empty. With compression or
-        corrections, there is no check.
+        The frames to write. Frames of unknown size count as empty. With corrections,
+        there is no check.
 
     Returns
     -------
     NoRoomError or None
     """
-    if settings.compression is not None:
-        return None
     if any(not isinstance(step, Cast) for step in settings.steps):
         return None
     size = lru_cache(64)(partial(_size, settings))
@@ -59,7 +56,9 @@ def _size(
 ) -> int:
     """Return the size of a file, or 0 if it is not known [bytes]."""
     dtype = settings.dtype or announced
-    return 0 if shape is None or dtype is None else file_size(shape, dtype)
+    if shape is None or dtype is None:
+        return 0
+    return settings.writer.size(shape, dtype) or 0
 
 
 def _taken(settings: Settings, path: str) -> int:

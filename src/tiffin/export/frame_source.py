@@ -49,7 +49,8 @@ class FrameSource:
         # Hooks come first: they may change what comes of an event.
         self._groups_of = iter if settings.hooks else self._images.of
         corrected = any(not isinstance(s, Cast) for s in settings.steps)
-        self._corrected = corrected or settings.hooks
+        # What no TIFF can store may be corrected, or is for another format.
+        self._corrected = corrected or settings.hooks or settings.format != "tiff"
         casts = [s.dtype for s in settings.steps if isinstance(s, Cast)]
         self._cast = np.dtype(casts[-1]) if casts else None
         self._dtypes = ListDtypes(settings.dtype, cast_later=corrected)

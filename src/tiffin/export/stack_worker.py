@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tiffin.engine import slim
 from tiffin.errors import DtypeError, ExistsError, ReadError, TiffinError, WriteError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.records import Status
     from tiffin.settings import Settings
-    from tiffin.writers import StackWriter
+    from tiffin.writers import StackingWriter, StackWriter
 
 __all__ = ["StackWorker"]
 
@@ -223,7 +223,8 @@ class StackWorker:
                 _Scratch() if scratch else self._publisher.new_file(name)
             )
             stack.file = file
-            stack.writer = self._settings.writer.stack(
+            writer = cast("StackingWriter", self._settings.writer)
+            stack.writer = writer.stack(
                 file.descriptor,
                 checksum=self._settings.checksum,
                 big=self._settings.bigtiff,

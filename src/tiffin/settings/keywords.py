@@ -25,6 +25,7 @@ from tiffin.settings.setting_types import (
     OnFull,
     Option,
     Repeats,
+    Stretch,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Keywords(TypedDict, total=False):
     sidecars: str | Iterable[str]
     compression: Compression | None
     level: int | None
+    stretch: Stretch | None
     checksum: Checksum
     fsync: Fsync
     mode: int | str | None

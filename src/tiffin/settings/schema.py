@@ -6,6 +6,7 @@ under a field describes it in all of these places.
 """
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -22,7 +23,7 @@ from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
+from tiffin.writers import Sidecar, Writer, WriterOptions, format_of, make_writer
 
 __all__ = ["Settings"]
 
@@ -155,7 +156,7 @@ class Settings(BaseModel):
     Otherwise a stack goes on in a new file before that."""
 
     format: Annotated[str, RESUME, Option()] = "tiff"
-    """The format of the files."""
+    """The format of the files: ``tiff``, ``png``, ``npy``, or that of a plug-in."""
 
     profile: Annotated[str, RESUME, Option()] = "plain"
     """The program that the TIFF files are for: ``plain`` is read by most; ``imagej``,
@@ -180,6 +181,11 @@ class Settings(BaseModel):
 
     level: Annotated[int | None, Field(strict=True), Option()] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
+
+    stretch: Annotated[types.Stretch | None, RESUME, Option()] = None
+    """How to show any values in the 8 bits of a PNG: from the smallest to the largest
+    (``linear``), without the outermost 0.1 % at either end (``percentile``), or
+    logarithmically (``log``). The file says how."""
 
     checksum: Annotated[types.Checksum, Option()] = "crc32"
     """The checksum of each file in the manifest."""
@@ -254,6 +260,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
+        self._check_format()
         takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
         if self.repeats == "all" and not takes_differ:
             message = (
@@ -283,11 +290,39 @@ class Settings(BaseModel):
             raise TemplateError(message)
         return self
 
+    def _check_format(self) -> None:
+        """Refuse a template or a dtype that is not the format's."""
+        writer, text = self.writer, self.template.text
+        if self.dtype is not None and self.dtype.name not in writer.dtypes:
+            message = (
+                f"{self.dtype.name!r} can't be stored with format={self.format!r} and "
+                f"profile={self.profile!r}: choose one of {', '.join(writer.dtypes)}"
+            )
+            raise SettingsError(message, setting="dtype")
+        found = re.search(r"\.[A-Za-z][A-Za-z0-9]*$", text)
+        ending = found.group() if found else ""
+        other = format_of(ending) if ending else None
+        if not ending or ending.lower() in writer.suffixes:
+            return
+        if other is None and self.format == "tiff":
+            return  # some programs want another ending
+        usual = writer.suffixes[0]
+        message = (
+            f"template {text!r} ends in {ending!r}, but files of format="
+            f"{self.format!r} end in {usual!r}: write "
+            f"{text.removesuffix(ending) + usual!r}"
+        )
+        raise TemplateError(message + (f", or format={other!r}" if other else ""))
+
     @cached_property
     def writer(self) -> Writer:
         """The writer of the files."""
         options = WriterOptions(
-            self.compression, self.level, self.profile, self.bigtiff
+            self.compression,
+            self.level,
+            self.profile,
+            self.bigtiff,
+            self.stretch,
         )
         return make_writer(self.format, options)
 

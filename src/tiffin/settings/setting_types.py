@@ -72,6 +72,7 @@ OnFull = Literal["stop", "wait"]
 OnError = Literal["raise", "report"]
 Repeats = Literal["last", "first", "all"]
 Compression = Literal["zlib", "zstd", "lzw"]
+Stretch = Literal["linear", "percentile", "log"]
 Checksum = Literal["crc32", "sha256", "none"]
 NamePolicy = Literal["portable", "strict"]
 

@@ -19,9 +19,15 @@ from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.notes import find_notes
 from tiffin.writers.profile import PageInfo, Profile, Sidecar
-from tiffin.writers.protocol import StackWriter, Writer
+from tiffin.writers.protocol import StackingWriter, StackWriter, Writer
 from tiffin.writers.publishing import NewFile, dated, publish, write_error
-from tiffin.writers.registry import WriterOptions, find_profile, make_writer
+from tiffin.writers.registry import (
+    WriterOptions,
+    find_profile,
+    format_of,
+    make_writer,
+)
+from tiffin.writers.stretch import Stretch
 from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
 from tiffin.writers.tiff_series import (
     WRITABLE,
@@ -36,6 +42,7 @@ __all__ = [
     "write_error",
     "LARGEST_CLASSIC",
     "StackWriter",
+    "StackingWriter",
     "NewFile",
     "PageInfo",
     "Profile",
@@ -43,11 +50,13 @@ __all__ = [
     "WriterOptions",
     "find_notes",
     "find_profile",
+    "format_of",
     "make_writer",
     "WRITABLE",
     "Buffer",
     "Checksum",
     "Compression",
+    "Stretch",
     "TiffWriter",
     "TifffilePages",
     "Writer",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer, Written
 
-__all__ = ["StackWriter", "Writer"]
+__all__ = ["StackWriter", "StackingWriter", "Writer"]
 
 
 class StackWriter(Protocol):
@@ -52,10 +52,25 @@ class StackWriter(Protocol):
 class Writer(Protocol):
     """Turns an image and its metadata into the bytes of a file.
 
+    A format that does more than this fits in later without a change of those that there
+    are, because a writer says what it makes:
+
+    - A NeXus master that links raw data is an output with many frames (`most_frames` is
+      None) and few bytes. It needs another method, which gets the places of the pixels
+      (file, dataset, index) instead of the pixels; an export that reads no pixels calls
+      it once, when the run has ended.
+    - An OME-Zarr image is a folder (`makes_folder`). It gets its name as a file does:
+      under a temporary name until it is complete, then renamed. Its chunks are buffers
+      of files inside, and a line of the manifest lists them.
+
     Attributes
     ----------
     format : str
         The name of the format, such as ``"tiff"``.
+    suffixes : tuple of str
+        How names of its files end, in lower case, such as ``".tif"``; the usual first.
+    options : tuple of str
+        The `WriterOptions` that it uses. Others are refused.
     dtypes : tuple of str
         The dtypes that a file can have.
     most_frames : int or None
@@ -67,6 +82,16 @@ class Writer(Protocol):
     @property
     def format(self) -> str:
         """The name of the format."""
+        ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How names of its files end."""
+        ...
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that it uses."""
         ...
 
     @property
@@ -88,18 +113,6 @@ class Writer(Protocol):
         """Return whether encoded pixels can be written without decoding them."""
         ...
 
-    def stack(self, descriptor: int, **options: Any) -> StackWriter:
-        """Return what writes several images to one open file.
-
-        Parameters
-        ----------
-        descriptor : int
-            Of an empty file, opened for reading and writing.
-        **options
-            ``checksum`` and ``big``.
-        """
-        ...
-
     def buffers(
         self, image: np.ndarray | Encoded, metadata: Mapping[str, Any]
     ) -> list[Buffer]:
@@ -115,5 +128,25 @@ class Writer(Protocol):
         ------
         DtypeError
             If the format can't store the image.
+        """
+        ...
+
+    def size(self, shape: tuple[int, ...], dtype: np.dtype) -> int | None:
+        """Return the size of a file; None if it depends on the pixels [bytes]."""
+        ...
+
+
+class StackingWriter(Writer, Protocol):
+    """A writer whose `most_frames` is not 1."""
+
+    def stack(self, descriptor: int, **options: Any) -> StackWriter:
+        """Return what writes several images to one open file.
+
+        Parameters
+        ----------
+        descriptor : int
+            Of an empty file, opened for reading and writing.
+        **options
+            ``checksum`` and ``big``.
         """
         ...

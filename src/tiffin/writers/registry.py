@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from tiffin.writers.codecs import Compression
     from tiffin.writers.profile import Profile
     from tiffin.writers.protocol import Writer
+    from tiffin.writers.stretch import Stretch
 
-__all__ = ["WriterOptions", "find_profile", "make_writer"]
+__all__ = ["WriterOptions", "find_profile", "format_of", "make_writer"]
 
 
 class WriterOptions(NamedTuple):
@@ -29,12 +30,14 @@ class WriterOptions(NamedTuple):
     level : int or None
     profile : str
     bigtiff : bool
+    stretch : str or None
     """
 
     compression: Compression | None = None
     level: int | None = None
     profile: str = "plain"
     bigtiff: bool = False
+    stretch: Stretch | None = None
 
 
 def make_writer(name: str, options: WriterOptions) -> Writer:
@@ -48,8 +51,22 @@ def make_writer(name: str, options: WriterOptions) -> Writer:
     SettingsError
         If there is no such format, or it does not support the options.
     """
-    made: Writer = _found("format", name, OWN_FORMATS)(options)
-    return made
+    writer: Writer = _found("format", name, OWN_FORMATS)(options)
+    for option, default in WriterOptions._field_defaults.items():
+        value = getattr(options, option)
+        if value != default and option not in writer.options:
+            message = f"{option}={value!r} is not for format={name!r}: leave it out"
+            raise SettingsError(message)
+    if writer.makes_folder:
+        message = f"format={name!r} makes folders, which tiffin can't write yet"
+        raise SettingsError(message)
+    return writer
+
+
+def format_of(suffix: str) -> str | None:
+    """Return the format whose files have names with such an ending, if it is known."""
+    name = {".tif": "tiff"}.get(suffix.lower(), suffix[1:].lower())
+    return name if name in OWN_FORMATS or name in _plug_ins("tiffin.formats") else None
 
 
 def find_profile(name: str) -> Profile:
@@ -83,7 +100,24 @@ def _tiff(options: WriterOptions) -> Writer:
     )
 
 
-OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {"tiff": _tiff}
+def _png(options: WriterOptions) -> Writer:
+    from tiffin.writers.png_file import PngWriter
+
+    return PngWriter(level=options.level, stretch=options.stretch)
+
+
+def _npy(_options: WriterOptions) -> Writer:
+    from tiffin.writers.npy_file import NpyWriter
+
+    return NpyWriter()
+
+
+OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {
+    "tiff": _tiff,
+    "png": _png,
+    "npy": _npy,
+}
+"""Name → what an entry point of a plug-in is: looking one up would take longer."""
 
 OWN_PROFILES: Mapping[str, str] = {
     "plain": "tiffin.writers.profiles.plain",
@@ -106,7 +140,11 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
         return own[name]
     plug_ins = _plug_ins(f"tiffin.{what}s")
     if name in plug_ins:
-        return plug_ins[name].load()
+        try:
+            return plug_ins[name].load()
+        except (ImportError, AttributeError) as error:
+            message = f"{name!r} of a plug-in can't be loaded: {error}"
+            raise SettingsError(message, setting=what) from error
     names = [*own, *plug_ins]
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
     near = did_you_mean(str(name), names)

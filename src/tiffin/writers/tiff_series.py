@@ -83,6 +83,10 @@ class TiffWriter:
     profile: Profile = PLAIN
 
     format: ClassVar[str] = "tiff"
+    suffixes: ClassVar[tuple[str, ...]] = (".tif", ".tiff")
+    options: ClassVar[tuple[str, ...]] = (
+        *("compression", "level", "profile", "bigtiff"),
+    )
     makes_folder: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -125,6 +129,10 @@ class TiffWriter:
             return self.compression is None
         is_free = self.level is None and self.profile.least is None
         return codec == "zlib" == self.compression and is_free
+
+    def size(self, shape: tuple[int, ...], dtype: np.dtype) -> int | None:
+        """Return the size of a file; None if it is compressed [bytes]."""
+        return None if self.compression else file_size(shape, dtype)
 
     def buffers(
         self, image: np.ndarray | Encoded, metadata: Mapping[str, Any] = NO_METADATA

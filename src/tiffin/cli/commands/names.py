@@ -16,7 +16,7 @@ from tiffin.cli.terminal import escape, print_summary, with_options
 from tiffin.errors import ExistsError
 from tiffin.replay import export as export_images
 from tiffin.template import Template
-from tiffin.writers import file_size
+from tiffin.writers import WriterOptions, make_writer
 
 if TYPE_CHECKING:
     from tiffin.records import Record, Report
@@ -27,6 +27,7 @@ __all__ = ["names"]
 @command(
     *("template", "directory", "fields", "streams", "frames", "first"),
     *("colour", "axes", "timezone", "name_policy", "replacements", "sidecars"),
+    "format",
 )
 def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     """Print the names that an export would give."""
@@ -42,20 +43,20 @@ def names(source: Source, runs: RunOptions, **settings: Any) -> None:
         on_error="report",
         **settings,
     )
-    _print(report)
+    _print(report, settings.get("format", "tiff"))
     gc.freeze()
     raise typer.Exit(0 if report.records and not report.failed else 1)
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, form: str) -> None:
     """Print a line for each frame, and the counts."""
     lines, total, existing = [], 0, 0
-    size_of = lru_cache(64)(file_size)
+    size_of = lru_cache(64)(make_writer(form, WriterOptions()).size)
     for record in report.records:
         size = None
         if record.shape is not None and record.dtype is not None:
             size = size_of(record.shape, record.dtype)
-            total += size
+            total += size or 0
         existing += isinstance(record.error, ExistsError)
         lines.append(f"{'?' if size is None else size:>12}  {_describe(record)}\n")
     sys.stdout.writelines(lines)
