@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shlex
+from pathlib import Path
 
 import fabio
 import fabio.pilatusimage
@@ -13,7 +16,9 @@ from typer.testing import CliRunner
 
 import tiffin
 import tiffin.writers.publishing
+from tests.documents import write_jsonl
 from tiffin.cli import app
+from tiffin.corrections import Cast, Threshold
 from tiffin.errors import (
     CollisionError,
     DtypeError,
@@ -24,6 +29,7 @@ from tiffin.errors import (
 from tiffin.testing import run_of
 from tiffin.verify import compare
 
+MANUAL = Path(__file__).parents[2] / "docs/howto"
 TEMPLATE = "{start.scan_id}_{event.seq_num:03d}.tif"
 GEOMETRY = {
     "wavelength": "start.wavelength",
@@ -98,10 +104,7 @@ def test_live_and_replayed_files_are_the_same(tmp_path):
 def test_a_dry_run_shows_and_checks_the_sidecars(tmp_path):
     """The shell lists them, and a name that is taken is found before any image."""
     documents = run()
-    lines = [
-        json.dumps([name, doc], default=np.ndarray.tolist) for name, doc in documents
-    ]
-    (tmp_path / "run.jsonl").write_text("\n".join(lines))
+    write_jsonl(documents, tmp_path / "run.jsonl")
     told = CliRunner().invoke(
         app,
         [
@@ -313,6 +316,28 @@ def test_areadetector_files_have_the_time_of_the_event(tmp_path):
     assert tags[65001] == 1
     attributes = [tags[number] for number in range(65010, 65123) if number in tags]
     assert "wavelength:0.1839" in attributes
+
+
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch):
+    """The shell's example in "Open files in GSAS-II" writes images and sidecars."""
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(run(), tmp_path / "run.jsonl")
+    page = (MANUAL / "gsas2.md").read_text()
+    (shown,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    _, *arguments = shlex.split(shown.replace("\\\n", " "))
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert names_in(tmp_path / "out") == FILES
+    assert by_gsas2(tmp_path / "out/7_001.tif")["distance"] == "251.3"
+
+
+def test_a_corrected_image_is_told_of_in_the_sidecar(tmp_path):
+    """The way of the manual from floats and negative values to int32."""
+    steps = [Threshold(low=0), Cast("int32")]
+    assert export(run("f4", value=-3.2), tmp_path, corrections=steps).ok
+    assert tifffile.imread(tmp_path / "7_001.tif").max() == 0
+    told = json.loads(by_gsas2(tmp_path / "7_001.tif")["corrections"])
+    assert [text.partition("(")[0] for text in told] == ["Threshold", "Cast"]
 
 
 @pytest.mark.parametrize("profile", ["gsas2", "pilatus", "areadetector"])
