@@ -216,7 +216,14 @@ def test_an_image_may_not_have_the_name_of_a_sidecar(tmp_path):
     assert not names_in(tmp_path)
 
 
-def test_a_retake_replaces_both(tmp_path):
+@pytest.mark.parametrize(
+    ("template", "first", "last"),
+    [
+        ("{start.scan_id}_{event.data.x}.tif", "7_1.tif", "7_2.tif"),
+        ("{start.scan_id}_{event.seq_num}.tif", "7_1.tif", "7_1.tif"),
+    ],
+)
+def test_a_retake_replaces_both(tmp_path, template, first, last):
     """A point that is taken again leaves one image and one sidecar, its own."""
     start = compose_run(metadata={"scan_id": 7}, validate=False)
     key = {"source": "SIM", "shape": [6, 9], "dtype": "array", "dtype_numpy": "<u2"}
@@ -234,7 +241,7 @@ def test_a_retake_replaces_both(tmp_path):
         )
 
     exporter = tiffin.ImageExporter(
-        "{start.scan_id}_{event.data.x}.tif",
+        template,
         directory=tmp_path,
         fields=["img"],
         profile="gsas2",
@@ -244,11 +251,12 @@ def test_a_retake_replaces_both(tmp_path):
     exporter("descriptor", stream.descriptor_doc)
     exporter("event", event(1))
     exporter.wait()
-    assert names_in(tmp_path) == {"7_1.tif", "7_1.tif.metadata"}
+    assert names_in(tmp_path) == {first, f"{first}.metadata"}
     exporter("event", event(2))
     exporter("stop", start.compose_stop(validate=False))
-    assert names_in(tmp_path) == {"7_2.tif", "7_2.tif.metadata"}
-    assert by_gsas2(tmp_path / "7_2.tif")["x"] == "2"
+    assert names_in(tmp_path) == {last, f"{last}.metadata"}
+    assert tifffile.imread(tmp_path / last).max() == 2
+    assert by_gsas2(tmp_path / last)["x"] == "2"
     found = tiffin.verify(tmp_path)
     assert found.ok
     assert len(found.of("whole")) == 2
