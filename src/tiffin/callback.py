@@ -143,7 +143,7 @@ class ImageExporter:
             self._mailbox.submit(0, partial(self._take, name, lost))
 
     def _hand_over_and_wait(self, name: str, doc: Mapping[str, Any]) -> None:
-        run = self._pipeline.run_of(name, doc)
+        run = self._pipeline.open_runs.run_of(name, doc)
         limit = self.settings.stop_timeout
         most = None if limit is None else limit + MARGIN
         self._mailbox.submit(0, partial(self._take, name, doc, Patience.of(limit)))
@@ -153,7 +153,7 @@ class ImageExporter:
             logger.error(
                 "%s: the plan continues, and the export continues in the background; "
                 "exporter.wait() waits for it",
-                self._pipeline.left(run),
+                self._pipeline.ledger.describe_left(run),
             )
 
     def _say(self, run: str | None = None) -> None:
@@ -162,7 +162,7 @@ class ImageExporter:
         most = ""
         if run is not None and limit is not None:
             most = f" for {limit:g} s at most (stop_timeout=)"
-        logger.warning("waiting%s: %s", most, self._pipeline.left(run))
+        logger.warning("waiting%s: %s", most, self._pipeline.ledger.describe_left(run))
 
     @property
     def reports(self) -> Mapping[str, Report]:
@@ -186,8 +186,8 @@ class ImageExporter:
             Read once.
         """
         self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
-        self._pipeline.look_ahead(parts)
-        self._pipeline.survey(parts)
+        self._pipeline.source.look_ahead(parts)
+        self._pipeline.source.survey(parts)
 
     def finish(self) -> None:
         """End runs without a stop document, and stop waiting for late files.
@@ -216,7 +216,7 @@ class ImageExporter:
         patience = Patience.of(timeout, self._say)
         if not self._mailbox.drain(patience) or not self._pipeline.wait(patience):
             return False
-        self._mailbox.submit(0, self._pipeline.close_late)
+        self._mailbox.submit(0, self._pipeline.ends.close_late)
         done = self._mailbox.drain(patience)
         self._raise_late(ended_only=True)
         return done
@@ -233,7 +233,10 @@ class ImageExporter:
     def _close(self, patience: Patience) -> None:
         self._mailbox.submit(0, self._pipeline.finish)
         if not _close(self._mailbox, self._pipeline, patience):
-            logger.error("%s: the exporter is closed anyway", self._pipeline.left())
+            logger.error(
+                "%s: the exporter is closed anyway",
+                self._pipeline.ledger.describe_left(),
+            )
 
     def _patience(self) -> Patience:
         """Return a limit that ends a wait without progress."""
@@ -270,8 +273,12 @@ class ImageExporter:
         if not isinstance(error, SourceError):
             logger.error("%s document failed", name, exc_info=error)
             error = SourceError(f"this {name} document was not exported: {error!r}")
-        run = self._pipeline.run_of(name, doc) if isinstance(doc, Mapping) else ""
-        self._pipeline.record_failure(error, run)
+        run = (
+            self._pipeline.open_runs.run_of(name, doc)
+            if isinstance(doc, Mapping)
+            else ""
+        )
+        self._pipeline.ends.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
         """Raise the error that ends a run, once."""
@@ -317,7 +324,7 @@ def _let_go(mailbox: Pool, pipeline: Pipeline) -> None:
 
     Do not wait for a full disk, and give up after `LAST_WAIT` without progress.
     """
-    pipeline.stop_waiting()
+    pipeline.publisher.stop_waiting()
     patience = pipeline.patience()
     if patience.stalls is None:
         patience = replace(patience, stalls=LAST_WAIT)

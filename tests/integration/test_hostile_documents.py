@@ -274,7 +274,7 @@ def test_ended_runs_leave_little_behind(tmp_path):
             exporter(name, numbered(doc, n))
         exporter("stop", {"uid": "s", "run_start": f"run-{n}", "time": 1})
 
-    assert set(exporter._pipeline._open_runs._run_of.values()) == {"run-1"}
+    assert set(exporter._pipeline.open_runs._run_of.values()) == {"run-1"}
     exporter.finish()
 
 

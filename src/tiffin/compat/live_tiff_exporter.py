@@ -190,11 +190,11 @@ class LiveTiffExporter:
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             if not isinstance(error, TiffinError):
                 error = SourceError(f"this {name} document was not exported: {error!r}")
-            self._record_failure(error, self._pipeline.run_of(name, doc))
+            self._record_failure(error, self._pipeline.open_runs.run_of(name, doc))
             return
         if name in ("start", "descriptor"):
             getattr(self, name)(copy_document(doc))
-            self._pipeline.choose_field(self.field)  # a hook may choose another
+            self._pipeline.source.choose_field(self.field)  # a hook may choose another
         self._hand_over()
         if name == "stop":
             try:
@@ -205,8 +205,8 @@ class LiveTiffExporter:
     def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
         """Read a replay in advance, for lists without a dtype and late documents."""
         self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
-        self._pipeline.look_ahead(parts)
-        self._pipeline.survey(parts)
+        self._pipeline.source.look_ahead(parts)
+        self._pipeline.source.survey(parts)
 
     def finish(self) -> None:
         """End the runs that never stopped, at the end of a replay."""
@@ -222,7 +222,7 @@ class LiveTiffExporter:
         if not self._documents:  # else runs are nested
             self.filenames = []
         self._documents[doc["uid"]] = {doc["uid"]: doc}
-        error = self._pipeline.check_start(doc)
+        error = self._pipeline.namer.checks.check_start(doc)
         if error is not None:
             self._raise(error, str(doc["uid"]))
 
@@ -323,7 +323,7 @@ class LiveTiffExporter:
         changed = partial(replace, start=start, descriptor=descriptor, event=event)
         for pages in self._pipeline.name([*map(changed, frames)]):
             places = [page.place for page in pages]
-            self._earlier = self._pipeline.earlier_files(places[0])
+            self._earlier = self._pipeline.namer.retakes.paths(places[0])
             try:
                 if not self._names_only:
                     self._pipeline.export(pages)
@@ -388,7 +388,7 @@ class LiveTiffExporter:
 
     def _record_failure(self, error: Exception, run: str) -> None:
         """Record an invalid document."""
-        self._pipeline.record_failure(error, run)
+        self._pipeline.ends.record_failure(error, run)
         self._raise(error, run)
 
     def _raise(self, error: Exception | None, run: str) -> None:

@@ -216,6 +216,16 @@ class Ledger:
         with self._lock:
             return sum(of.planned for of in self._chosen(run))
 
+    def describe_left(self, run: str | None = None) -> str:
+        """Describe the unfinished frames of one run, or of all."""
+        waiting = self.waiting(run)
+        of = f"run {run[:8]}: " if run else ""
+        if not waiting or self._dry_run:
+            return f"{of}documents are in progress"
+        first = waiting[0][1]
+        frames = "1 frame is" if len(waiting) == 1 else f"{len(waiting)} frames are"
+        return f"{of}{frames} under way, first {first.id}, to {first.file}"
+
     def report(self, run: str | None = None, *, waits: int = 0) -> Report:
         """Return the report of all runs, or of one."""
         with self._lock:

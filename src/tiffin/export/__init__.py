@@ -128,11 +128,11 @@ def _replay(
 ) -> None:
     # Each run is a part: if one breaks off, the others are still exported.
     parts = getattr(documents, "parts", (documents,))
-    pipeline.look_ahead(parts)
+    pipeline.source.look_ahead(parts)
     held = getattr(documents, "in_memory", False) and not settings.dry_run
     plan = pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
     if not len(pipeline.ledger):
-        pipeline.record_failure(SourceError("the source holds no run"))
+        pipeline.ends.record_failure(SourceError("the source holds no run"))
     if (
         settings.on_error == "raise"
         and pipeline.ledger.first_error(NAMING_ERRORS) is not None

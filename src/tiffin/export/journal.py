@@ -131,6 +131,8 @@ class Journal:
 
     def refusal(self, run: str) -> ResumeError | ReadError | None:
         """Return an error if a run can't be resumed with these settings."""
+        if self._settings.existing != "resume":
+            return None
         try:
             earlier = self.earlier(run)
         except OSError as error:

@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Interrupts, Ledger, Patience, Pool, Retries
-from tiffin.errors import NoRoomError, SourceError, TemplateError, TiffinError
+from tiffin.errors import NoRoomError, SourceError, TiffinError
 from tiffin.export.disk_space import check_room
 from tiffin.export.frame_source import FrameSource
+from tiffin.export.job_queue import JobQueue
 from tiffin.export.journal import Journal
 from tiffin.export.naming import Namer
 from tiffin.export.open_runs import OpenRuns
@@ -22,7 +23,6 @@ from tiffin.export.run_corrections import FindRun, RunCorrections
 from tiffin.export.run_documents import DocumentsOfRuns
 from tiffin.export.run_ends import RunEnds
 from tiffin.export.sidecars import Sidecars
-from tiffin.export.stack_file import StackFile
 from tiffin.export.worker import Worker
 
 if TYPE_CHECKING:
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
 __all__ = ["Pipeline"]
-
-MOST_GROUPS = 32
-"""How many groups a job has at most. Values from 16 to 64 are equally fast."""
-
-ENOUGH = 4 * 2**20
-"""How many bytes of images fill a job [bytes]."""
 
 
 class Pipeline:
@@ -75,7 +69,7 @@ class Pipeline:
         self.ledger = Ledger(
             progress, dry_run=settings.dry_run, keep=settings.keep_reports
         )
-        self._namer = Namer(settings, self.ledger)
+        self.namer = Namer(settings, self.ledger)
         self._pool = Pool(
             workers=settings.workers,
             budget=settings.memory,
@@ -90,26 +84,32 @@ class Pipeline:
         self._corrections = RunCorrections(
             settings.steps, find_run, settings.roots, settings.image_axes
         )
-        self._source = FrameSource(settings, self._corrections)
+        self.source = FrameSource(settings, self._corrections)
         self._on_event = on_event
         self.publisher = Publisher(settings, self.ledger, save)
         self._worker = Worker(
             settings,
-            self._namer,
+            self.namer,
             self.ledger,
             self._journal,
             self._corrections,
             self.publisher,
             self._retries,
         )
-        self._waiting: list[PageGroup] = []
-        self._waiting_bytes = 0
-        self._open_runs = OpenRuns()
+        self.open_runs = OpenRuns()
         self._documents = DocumentsOfRuns(on=bool(settings.sidecars))
         self._sidecars = Sidecars(
-            settings, self._namer, self.ledger, self._journal, self.publisher
+            settings, self.namer, self.ledger, self._journal, self.publisher
         )
-        self._ends = RunEnds(
+        self._jobs = JobQueue(
+            settings,
+            self.ledger,
+            self._journal,
+            self._pool,
+            self._worker,
+            self._sidecars,
+        )
+        self.ends = RunEnds(
             settings,
             self.ledger,
             self._journal,
@@ -120,15 +120,6 @@ class Pipeline:
             self._documents,
             self._sidecars,
         )
-        self.check_start = self._namer.checks.check_start
-        self.choose_field = self._source.choose_field
-        self.earlier_files = self._namer.retakes.paths
-        self.look_ahead = self._source.look_ahead
-        self.survey = self._source.survey
-        self.record_failure = self._ends.record_failure
-        self.close_late = self._ends.close_late
-        self.run_of = self._open_runs.run_of
-        self.stop_waiting = self.publisher.stop_waiting
 
     # ---- the steps of a document
 
@@ -152,116 +143,78 @@ class Pipeline:
         """
         if not self._begin(name, doc, plan):
             return None  # delivered twice
-        for group in self._source.feed(name, doc):  # assemble, and group
+        for group in self.source.feed(name, doc):  # assemble, and group
             if self._on_event is not None:
                 self._on_event(group)
                 continue
             pages = self._pages_of(group, plan)  # name, and claim
-            self._submit(pages)  # a worker reads, corrects, writes and records
-        self._finish_stacks(self._namer.stacks.closed())
+            self._jobs.submit(pages)  # a worker reads, corrects, writes and records
+        self._jobs.finish_stacks(self.namer.stacks.closed())
         if name == "start":
             self.ledger.begin(str(doc["uid"]))
         if plan is not None and name == "stop":
-            self._ends.stopped(str(doc.get("run_start")))
+            self.ends.stopped(str(doc.get("run_start")))
         if plan is not None or self._settings.hooks:
             return None
-        self._flush()  # live, no frame waits for a job to fill up
-        return self._check(name, doc)
+        self._jobs.flush()  # live, no frame waits for a job to fill up
+        return self._check(self.source, name, doc, live=True)
 
     def _pages_of(self, group: list[Frame], plan: Plan | None) -> PageGroup:
         planned = None if plan is None else plan.pages_of(group)
         return planned or self._named(group)
 
     def _named(self, group: list[Frame]) -> PageGroup:
-        pages = self._namer.name(group)
+        pages = self.namer.name(group)
         self._sidecars.see(pages)
         return pages
 
-    def _submit(self, pages: PageGroup) -> None:
-        """Pass pages to the workers, small groups in batches."""
-        if self._settings.dry_run:
-            return
-        self._sidecars.note(pages)
-        run, number, _ = pages[0].place
-        planned = self.ledger.is_planned  # unless a point was taken again
-        writes = any(p.file is not None and planned(p.place) for p in pages)
-        if not writes and not any(self.ledger.has(page.place) for page in pages):
-            return  # `frames=` excludes all of them
-        try:
-            self._journal.expect(run, number, writes=writes)
-            nbytes = _memory_of(pages)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)
-            self._worker.fail(pages, error)
-            return
-        for page in pages:
-            if isinstance(page.file, StackFile):
-                page.file.submit()
-        self._waiting.append(pages)
-        self._waiting_bytes += nbytes
-        if len(self._waiting) >= MOST_GROUPS or self._waiting_bytes >= ENOUGH:
-            self._flush()
-
-    def _finish_stacks(self, stacks: Iterable[StackFile]) -> None:
-        """Have stacks published that get no more pages, and whose pages are done."""
-        for stack in stacks:
-            self._pool.submit(0, partial(self._worker.finish, stack))
-
-    def _flush(self) -> None:
-        if self._waiting:
-            job = partial(self._worker.export, self._waiting)
-            nbytes, self._waiting, self._waiting_bytes = self._waiting_bytes, [], 0
-            self._pool.submit(nbytes, job)
-
     def _begin(self, name: str, doc: Mapping[str, Any], plan: Plan | None) -> bool:
         """Keep track of runs; return whether the document is new."""
-        self._open_runs.refuse_closed(name, doc)
+        self.open_runs.refuse_closed(name, doc)
         if name == "start":
             run = str(doc["uid"])
             if self.is_open(run):
                 return False
             self._begin_run(run, plan)
         elif name == "stop":
-            self._open_runs.stop(str(doc.get("run_start")))
-        self._open_runs.note(name, doc)
+            self.open_runs.stop(str(doc.get("run_start")))
+        self.open_runs.note(name, doc)
         self._documents.note(name, doc)
         return True
 
     def _begin_run(self, run: str, plan: Plan | None) -> None:
         """Begin a run, also one that was exported before."""
-        self.close_late()
-        self._ends.observe_stopped()
+        self.ends.close_late()
+        self.ends.observe_stopped()
         if self.ledger.is_over(run):
             self.ledger.forget(run)
-            self._namer.release(run, again=True)
+            self.namer.release(run, again=True)
             self._journal.forget(run)
-            self._source.forget_darks(run)
-        self._namer.begin_run(run)
-        oldest = self._open_runs.begin(run)
+            self.source.forget_darks(run)
+        self.namer.begin_run(run)
+        oldest = self.open_runs.begin(run)
         if oldest is not None and plan is None:
             self.feed("stop", {"run_start": oldest})
             self.end_run(oldest, Patience.of(self._settings.stop_timeout))
 
-    def _check(self, name: str, doc: Mapping[str, Any]) -> TiffinError | None:
-        if name == "start":
-            return self._check_start(doc)
+    def _check(
+        self, source: FrameSource, name: str, doc: Mapping[str, Any], *, live: bool
+    ) -> TiffinError | None:
+        """Return the error that every name of a run or stream would have."""
+        checks = self.namer.checks
         if name == "descriptor":
-            return self._check_descriptor(self._source, doc, live=True)
-        return None
-
-    def _check_start(self, doc: Mapping[str, Any]) -> TiffinError | None:
-        if self._settings.existing == "resume":
-            error = self._journal.refusal(str(doc["uid"]))
-            if error is not None:
-                self._namer.checks.refuse_run(str(doc["uid"]), error)
-                return error
-        return self._namer.checks.check_start(doc)
-
-    def _check_descriptor(
-        self, source: FrameSource, doc: Mapping[str, Any], *, live: bool
-    ) -> TemplateError | None:
-        declared = source.declared(doc)
-        check = self._namer.checks.check_descriptor
-        return None if declared is None else check(declared, live=live)
+            declared = source.declared(doc)
+            if declared is None:
+                return None
+            return checks.check_descriptor(declared, live=live)
+        if name != "start":
+            return None
+        run = str(doc["uid"])
+        refused = self._journal.refusal(run)
+        if refused is None:
+            return checks.check_start(doc)
+        checks.refuse_run(run, refused)
+        return refused
 
     # ---- what hooks have changed
 
@@ -270,7 +223,7 @@ class Pipeline:
         first = event[0]
         if first.problem is None and first.stream in self._corrections.streams:
             return iter(())
-        return map(self._namer.name, self._source.groups_of([event]))
+        return map(self.namer.name, self.source.groups_of([event]))
 
     def export(self, pages: PageGroup) -> None:
         """Write files, in the caller's thread."""
@@ -291,19 +244,19 @@ class Pipeline:
             Whether to keep the frames for `write`, because the documents and their
             images are in memory anyway.
         """
-        plan = Plan(self._namer, self.ledger)
-        self._namer.planning = True
-        with self._source.first_pass(keep=keep) as source:
+        plan = Plan(self.namer, self.ledger)
+        self.namer.planning = True
+        with self.source.first_pass(keep=keep) as source:
             for part in parts:
                 try:
                     for name, doc in part:
                         self._plan_document(source, name, doc, plan, keep=keep)
                 except SourceError as error:  # the next part goes on
-                    self.record_failure(error)
+                    self.ends.record_failure(error)
             for group in source.finish():
                 plan.add(self._named(group), keep=keep)
-        self._namer.planning = False
-        self._namer.account()
+        self.namer.planning = False
+        self.namer.account()
         plan.settle()
         self._sidecars.plan()
         return plan
@@ -317,25 +270,22 @@ class Pipeline:
         *,
         keep: bool,
     ) -> None:
-        self._open_runs.note(name, doc)
+        self.open_runs.note(name, doc)
         if keep:
             self._documents.note(name, doc)
         try:
             for group in source.feed(name, doc):
                 plan.add(self._named(group), keep=keep)
-            if name == "start":
-                self._check_start(doc)
-            elif name == "descriptor":
-                self._check_descriptor(source, doc, live=False)
+            self._check(source, name, doc, live=False)
         except SourceError as error:
-            self.record_failure(error, self.run_of(name, doc))
+            self.ends.record_failure(error, self.open_runs.run_of(name, doc))
         if name == "stop":
-            self._namer.retakes.forget(str(doc.get("run_start")))
+            self.namer.retakes.forget(str(doc.get("run_start")))
 
     def write(self, plan: Plan) -> None:
         """Write the frames that the plan keeps."""
         for pages in plan.kept():
-            self._submit(pages)
+            self._jobs.submit(pages)
 
     def refuse_without_room(self) -> NoRoomError | None:
         """Fail all planned frames if the disk is too small; return the error."""
@@ -351,11 +301,11 @@ class Pipeline:
 
     def end_run(self, run: str, patience: Patience | None = None) -> None:
         """Wait for the frames of a run, except late ones, and close its files."""
-        self._flush()
-        self._finish_stacks(self._namer.stacks.end(run))
-        self._open_runs.forget(run)
-        self._namer.account(run)
-        self._ends.end(run, patience)
+        self._jobs.flush()
+        self._jobs.finish_stacks(self.namer.stacks.end(run))
+        self.open_runs.forget(run)
+        self.namer.account(run)
+        self.ends.end(run, patience)
 
     def finish(self, plan: Plan | None = None, *, patient: bool = True) -> None:
         """End runs without a stop document, and wait for all frames.
@@ -367,14 +317,14 @@ class Pipeline:
         patient : bool
             Whether to wait for late files. If not, they are tried once more.
         """
-        for group in self._source.finish():
+        for group in self.source.finish():
             if self._on_event is not None:
                 self._on_event(group)
             else:
-                self._submit(self._pages_of(group, plan))
-        self._flush()
-        self._finish_stacks(self._namer.stacks.end())
-        self._open_runs.close()
+                self._jobs.submit(self._pages_of(group, plan))
+        self._jobs.flush()
+        self._jobs.finish_stacks(self.namer.stacks.end())
+        self.open_runs.close()
         patience = self.patience()
         self._pool.drain(patience)
         if self._retries is not None:
@@ -383,8 +333,8 @@ class Pipeline:
         self._close_files()
         if plan is not None:
             plan.fail_rest()
-        self._namer.account()
-        self._ends.close_all()
+        self.namer.account()
+        self.ends.close_all()
 
     def close(self) -> None:
         """Wait for all frames as long as there is progress, and end the threads."""
@@ -394,7 +344,7 @@ class Pipeline:
             self._retries.wait(patience)
         self._pool.close(patience)
         self._close_files()
-        self._ends.close_all()
+        self.ends.close_all()
 
     def cancel(self) -> None:
         """Drop jobs that have not started; `close` waits for the rest. No lock."""
@@ -403,7 +353,7 @@ class Pipeline:
 
     def wait(self, patience: Patience) -> bool:
         """Wait for all frames so far, also late ones; return whether all are done."""
-        self._flush()
+        self._jobs.flush()
         return self._pool.drain(patience) and (
             self._retries is None or self._retries.wait(patience)
         )
@@ -422,15 +372,15 @@ class Pipeline:
     def _close_files(self) -> None:
         """Close all files, unless a job hangs, which may hold the lock of a library."""
         if not self._pool.hangs:
-            self._source.close()
+            self.source.close()
             self._corrections.close()
 
     def _forget(self, run: str) -> None:
         """Forget a run after all of its files are written."""
-        self._namer.release(run)
+        self.namer.release(run)
         self._journal.forget(run)
         self._worker.end_run(run)
-        self._source.forget(run)
+        self.source.forget(run)
         self._corrections.end_runs(run, self.ledger.is_open)
 
     # ---- results
@@ -443,23 +393,6 @@ class Pipeline:
         """Return whether a wait for frames of a run has timed out."""
         return self._pool.hangs and self.ledger.left(run) > 0
 
-    def left(self, run: str | None = None) -> str:
-        """Describe the unfinished frames of one run, or of all."""
-        waiting = self.ledger.waiting(run)
-        of = f"run {run[:8]}: " if run else ""
-        if not waiting or self._settings.dry_run:
-            return f"{of}documents are in progress"
-        first = waiting[0][1]
-        frames = "1 frame is" if len(waiting) == 1 else f"{len(waiting)} frames are"
-        return f"{of}{frames} under way, first {first.id}, to {first.file}"
-
     def is_open(self, run: str) -> bool:
         """Return whether a run has not ended."""
-        return self.ledger.is_open(run) and not self._ends.is_late(run)
-
-
-def _memory_of(pages: PageGroup) -> int:
-    """Return how much memory a group takes, now or after reading [bytes]."""
-    first = pages[0].frame
-    held = first.pixels.held if first.pixels else 0
-    return held or first.nbytes * len(pages)
+        return self.ledger.is_open(run) and not self.ends.is_late(run)
