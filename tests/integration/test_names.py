@@ -199,16 +199,15 @@ def documents(tmp_path):
 
 
 def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
-    """`tiffin names` prints what an export would write, and writes nothing."""
+    """`tiffin names` prints what an export would write, the size without metadata."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "UO2_002.tif").write_bytes(b"")
     template = "{start.sample}_{event.seq_num:03d}.tif"
 
     told = shell("names", documents, "-t", template, "-d", out)
-    report = tiffin.export(
-        documents, template, directory=out, existing="replace", dtype="uint16"
-    )
+    settings = {"existing": "replace", "dtype": "uint16", "metadata": None}
+    report = tiffin.export(documents, template, directory=out, **settings)
 
     lines = [line.split() for line in told.stdout.splitlines()]
     assert [line[-1] for line in lines] == [str(r.path) for r in report.written]
