@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from tiffin.errors import NoImageError, ReadError
 
-__all__ = ["COLOURS", "Hints", "axes_by_name", "guess_colour", "place"]
+__all__ = [
+    "COLOURS",
+    "Hints",
+    "axes_by_name",
+    "guess_colour",
+    "lead_names",
+    "place",
+]
 
 ROWS = {"y", "row", "rows"}
 COLUMNS = {"x", "col", "cols", "column", "columns"}
@@ -258,6 +265,17 @@ def guess_colour(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes of a colour image in an announced shape."""
     orders = ORDERS if len(sizes) > 2 else ()
     return next((at for at in orders if sizes[at[2]] in COLOURS), LAST)
+
+
+def lead_names(names: tuple[str, ...]) -> list[str]:
+    """Return the names of the axes that count images.
+
+    Examples
+    --------
+    >>> lead_names(("t", "z", "y", "x"))
+    ['t', 'z']
+    """
+    return [name for name in names if name not in ROWS | COLUMNS | SAMPLES]
 
 
 def axes_by_name(names: tuple[str, ...], axes: int) -> tuple[int, ...]:

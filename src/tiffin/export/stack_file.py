@@ -78,6 +78,9 @@ class StackFile(OutputFile):
         How many pages were named, given to the workers, and are done.
     pages : dict
         Key → `StackPage` of what is in the file.
+    axes : dict
+        Name → length of the axes that the user names, which count the images of an
+        event.
     error : BaseException or None
         Why it can't be written any more.
     """
@@ -95,6 +98,7 @@ class StackFile(OutputFile):
         self._expected: set[PageKey] = set()
         self._order: list[PageKey] = []  # a heap, with keys that are expected no more
         self._ready: dict[PageKey, tuple[int, Callable[[], None]]] = {}
+        self.axes: dict[str, int] = {}
         self.error: BaseException | None = None
         self.file: UnnamedFile | None = None
         self.writer: StackWriter | None = None

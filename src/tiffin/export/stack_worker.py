@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from contextlib import suppress
@@ -14,14 +13,12 @@ from tiffin.engine import slim
 from tiffin.errors import DtypeError, ExistsError, ReadError, TiffinError, WriteError
 from tiffin.export.content import Published
 from tiffin.export.publisher import caused_by
+from tiffin.export.scan_axes import axes_of_pages
 from tiffin.export.stack_file import StackFile, StackPage, UnnamedFile
 from tiffin.records import Record
-from tiffin.template import motor_names
 from tiffin.writers import same_content, write_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
 
     from tiffin.array_images import Encoded
@@ -178,7 +175,9 @@ class StackWorker:
         if writer is None or stack.file is None or not stack.pages:
             return
         finished: list[Any] = []
-        axes = self._axes(stack)
+        in_order = [stack.pages[key] for key in sorted(stack.pages)]
+        ids = [page.record.id for page in in_order]
+        axes = axes_of_pages(in_order[0].frame.start, ids, stack.axes)
         self._append(stack, lambda: finished.extend(writer.finish(axes)))
         written, keys = finished
         self._publish(stack)
@@ -271,22 +270,6 @@ class StackWorker:
             status: Status = "skipped" if skip else "failed"
             self._ledger.settle(page.place, status, error, if_planned=True)
 
-    def _axes(self, stack: StackFile) -> Mapping[str, int]:
-        """Return the axes of the scan, if the pages are a full grid in their order."""
-        first = next(iter(stack.pages.values()))
-        shape = first.frame.start.get("shape")
-        if any(first.frame.start.get("snaking") or ()):  # every other line is backwards
-            return {}
-        names = motor_names(first.frame.start)
-        if not isinstance(shape, (list, tuple)) or len(shape) != len(names):
-            return {}
-        sizes = [size for size in shape if isinstance(size, int) and size > 0]
-        axes = dict(zip(names, sizes, strict=False))
-        of_event = len(stack.pages) / math.prod(sizes) if sizes else 0
-        if len(sizes) != len(shape) or not of_event or of_event % 1:
-            return {}
-        return axes if of_event == 1 else {**axes, "i": int(of_event)}
-
 
 class _Scratch:
     """Stands for a new file where nothing is to be written: it never has a name."""
@@ -304,18 +287,6 @@ class _Scratch:
 
 
 def _light(frame: Frame) -> Frame:
-    """Return a frame with what its line in the manifest needs, and the scan's axes."""
-    kept = ("uid", "time")
-    return replace(
-        frame,
-        start={
-            k: frame.start[k]
-            for k in ("shape", "snaking", "motors", "hints")
-            if k in frame.start
-        },
-        descriptor={k: frame.descriptor[k] for k in kept if k in frame.descriptor},
-        event={k: frame.event[k] for k in kept if k in frame.event},
-        baseline={},
-        stop={},
-        pixels=None,
-    )
+    """Return a frame with what its line in the manifest needs of its event."""
+    event = {k: frame.event[k] for k in ("uid", "time") if k in frame.event}
+    return replace(frame, event=event, baseline={}, stop={}, pixels=None)

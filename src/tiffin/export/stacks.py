@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tiffin.export.scan_axes import axes_in_event
 from tiffin.export.stack_file import StackFile
 from tiffin.writers import LARGEST_CLASSIC, file_size
 
@@ -77,6 +78,7 @@ class Stacks:
         """Begin a stack."""
         stack = StackFile(name, is_planned=planned)
         stack.announced = (frame.shape, frame.dtype)
+        stack.axes = axes_in_event(frame)
         self._open[_lane(frame)] = place[1], stack
         return stack
 

@@ -8,6 +8,7 @@ written when the next page is known.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,13 +40,21 @@ ROOM = 2**16
 
 
 class _Stored(NamedTuple):
-    """A page whose pixels are in the file, and whose directory may be."""
+    """A page whose pixels are in the file, and whose directory may be.
+
+    The metadata are kept until the directory is written; then they are in the file.
+    """
 
     strip_at: int
     strip_bytes: int
-    info: PageInfo
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    timestamp: float | None
+    metadata: Mapping[str, Any] | None
     directory_at: int = 0
     following_at: int = 0
+    note_at: int = 0
+    note_bytes: int = 0
 
 
 class TiffStack:
@@ -73,7 +82,6 @@ class TiffStack:
         self._descriptor = descriptor
         self._kind = checksum
         self._big = big
-        self._axes: dict[str, int] = {}
         self._size = 0
         self._sum = RunningChecksum(checksum)
         self._pages: dict[Any, _Stored] = {}
@@ -116,19 +124,22 @@ class TiffStack:
         OSError
             If the page can't be written; then the file is as it was.
         """
-        info = PageInfo(image.shape, image.dtype.newbyteorder("<"), metadata)
+        dtype = image.dtype.newbyteorder("<")
         size = memoryview(strip).nbytes
+        held = None if self._held is None else self._pages[self._held]
         before: list[Buffer] = []
-        if not self._pages:
-            begin = len(header(self._page(info), 0))
+        if not self._size:
+            page = self._page(PageInfo(image.shape, dtype, metadata))
+            begin = len(header(page, 0))
             first = 0 if self._is_changed else begin + size + size % 2
-            before = [header(self._page(info), first)]
-        elif self._held is not None:
-            data, place = self._directory_of(self._held, self._size)
+            before = [header(page, first)]
+        elif held is not None:
+            data, held = self._directory_of(held, self._size)
             pad = len(data) % 2
             following = self._size + len(data) + pad + size + size % 2
             self._is_changed |= key < self._held
-            before = [_with_next(data, place, following, big=self._big), bytes(pad)]
+            data = _with_next(data, held, following, big=self._big)
+            before = [data, bytes(pad)]
         at = self._size + sum(map(len, before))
         if at + size + ROOM > LARGEST and not self._big:
             message = (
@@ -136,13 +147,13 @@ class TiffStack:
                 f"file has {self._size / 2**30:.2f} already; bigtiff=True has no limit"
             )
             raise DtypeError(message)
-        directory_at = self._size
         self._append([*before, strip, bytes(size % 2)])
-        if self._held is not None:
-            self._note(self._held, directory_at)
+        if held is not None:
+            self._pages[self._held] = held
         self._is_changed |= key in self._pages
         waits = self._writer.profile.needs_page_count and not self._pages
-        self._pages[key] = _Stored(at, size, info)
+        time = metadata.get("timestamp")
+        self._pages[key] = _Stored(at, size, image.shape, dtype, time, metadata)
         self._held = None if waits else key
 
     def drop(self, key: Hashable) -> None:
@@ -173,58 +184,68 @@ class TiffStack:
         OSError
             If the file can't be written.
         """
-        self._axes = dict(axes or {})
         keys = sorted(self._pages)
         counts = self._writer.profile.needs_page_count
         for n, key in enumerate(keys):
-            if not self._pages[key].directory_at or (counts and n == 0):
-                self._append_directory(key, len(keys) if n == 0 else 0)
+            if n == 0 and counts:
+                self._append_directory(key, self._about_all(keys, axes or {}))
+            elif not self._pages[key].directory_at:
+                self._append_directory(key)
         if not self._is_changed:
             return Written(self._size, str(self._sum)), keys
         self._link(keys)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         return checksum_of(os.dup(self._descriptor), self._kind), keys
 
+    def _about_all(self, keys: list[Any], axes: Mapping[str, int]) -> PageInfo:
+        """Return the information about the first page, which describes the file."""
+        first = self._pages[keys[0]]
+        metadata = first.metadata
+        if metadata is None:  # another page was the first one when it was written
+            note = os.pread(self._descriptor, first.note_bytes, first.note_at)
+            metadata = json.loads(note or "{}")
+        times = [self._pages[key].timestamp for key in keys]
+        known = tuple(time for time in times if isinstance(time, (int, float)))
+        return PageInfo(
+            first.shape,
+            first.dtype,
+            metadata,
+            pages=len(keys),
+            axes=dict(axes),
+            timestamps=known if len(known) == len(times) else (),
+        )
+
     def _page(self, info: PageInfo) -> Page:
         page = page_of(info, self._writer.compression, self._writer.profile)
-        return page._replace(big=self._big)
+        return page._replace(big=self._big) if self._big else page
 
-    def _directory_of(self, key: Any, at: int, pages: int = 0) -> tuple[bytes, int]:
-        """Return a directory to stand at a byte, and where in it the next one stands.
+    def _directory_of(
+        self, stored: _Stored, at: int, about_all: PageInfo | None = None
+    ) -> tuple[bytes, _Stored]:
+        """Return a directory to stand at a byte, and its page with where it stands.
 
-        `pages` is given for the first page, when all are known.
+        `about_all` is given for the first page, when all are known.
         """
-        stored = self._pages[key]
-        number = 0 if pages else 1
-        info = stored.info._replace(page=number, pages=pages, axes=self._axes)
-        if pages:
-            info = info._replace(timestamps=self._timestamps())
+        info = about_all or PageInfo(
+            stored.shape, stored.dtype, stored.metadata or {}, page=1, pages=0
+        )
         note, date = note_and_date(info.metadata)
         page = self._page(info)
         data = directory(page, stored.strip_at, stored.strip_bytes, at, note, date)
-        return data, following_at(page, note, date)
+        return data, stored._replace(
+            metadata=None,
+            directory_at=at,
+            following_at=at + following_at(page, note, date),
+            note_at=at + len(data) - len(note) - 1,
+            note_bytes=len(note),
+        )
 
-    def _timestamps(self) -> tuple[float, ...]:
-        """Return when the pages were taken, in their order; empty if one is unknown."""
-        infos = (self._pages[key].info for key in sorted(self._pages))
-        times = [info.metadata.get("timestamp") for info in infos]
-        known = [float(time) for time in times if isinstance(time, (int, float))]
-        return tuple(known) if len(known) == len(times) else ()
-
-    def _append_directory(self, key: Any, pages: int) -> None:
+    def _append_directory(self, key: Any, about_all: PageInfo | None = None) -> None:
         if self._size % 2:
             self._append([b"\0"])
-        at = self._size
-        data, _ = self._directory_of(key, at, pages)
+        data, stored = self._directory_of(self._pages[key], self._size, about_all)
         self._append([data])
-        self._note(key, at, pages)
-
-    def _note(self, key: Any, at: int, pages: int = 0) -> None:
-        """Remember where the directory of a page is."""
-        _, place = self._directory_of(key, at, pages)
-        self._pages[key] = self._pages[key]._replace(
-            directory_at=at, following_at=at + place
-        )
+        self._pages[key] = stored
 
     def _append(self, buffers: list[Buffer]) -> None:
         before = self._size
@@ -248,8 +269,11 @@ class TiffStack:
             os.pwrite(self._descriptor, struct.pack(form, target), place)
 
 
-def _with_next(data: bytes, place: int, following: int, *, big: bool) -> bytes:
+def _with_next(data: bytes, page: _Stored, following: int, *, big: bool) -> bytes:
     """Return a directory with the place of the next one."""
-    changed = bytearray(data)
-    struct.pack_into("<Q" if big else "<I", changed, place, following)
-    return bytes(changed)
+    place = page.following_at - page.directory_at
+    return (
+        data[:place]
+        + struct.pack("<Q" if big else "<I", following)
+        + (data[place + (8 if big else 4) :])
+    )
