@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "FLOAT_DTYPES",
     "INTEGER_DTYPES",
     "cast_exactly",
+    "dtype_name",
     "dtypes_that_hold",
     "float_dtype_for",
     "integer_limits",
@@ -31,6 +33,12 @@ COMPLEX_ADVICE = (
 """What to do with complex numbers."""
 
 NO_DTYPE = ", and no dtype that a TIFF holds has all values exactly"
+
+
+@lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype) -> str:
+    """Return the name of a dtype, which numpy puts together each time it is asked."""
+    return dtype.name
 
 
 def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

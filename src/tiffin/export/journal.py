@@ -10,12 +10,11 @@ import json
 import reprlib
 import threading
 from contextlib import ExitStack
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tiffin.corrections import describe
+from tiffin.dtypes import dtype_name
 from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
 from tiffin.settings import format_frames, resume_settings
@@ -247,7 +246,7 @@ def file_line(
     """
     _, stream, field, seq_num, i = frame.id
     status = record.status if written is None else "written"
-    dtype = None if record.dtype is None else _dtype_name(record.dtype)
+    dtype = None if record.dtype is None else dtype_name(record.dtype)
     shape = None if record.shape is None else [*record.shape]
     number = frame.number
     time, _ = frame.taken()
@@ -285,8 +284,6 @@ def _size(written: Written) -> str:
 NULL = "null"
 
 _quoted = json.encoder.encode_basestring
-
-_dtype_name = lru_cache(64)(attrgetter("name"))  # numpy makes it anew each time
 
 
 def _version() -> str:

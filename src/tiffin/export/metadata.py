@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,20 @@ LARGEST = 2**1024
 
 MOST_LOGGED = 1_000
 
+MOST_SHARED = 100
+"""How many streams and fields have their metadata ready."""
+
+
+class _Shared(NamedTuple):
+    """The metadata that the frames of a stream and field share."""
+
+    start: Mapping[str, Any]  # the documents that it is from
+    descriptor: Mapping[str, Any]
+    identity: dict[str, Any]
+    about: dict[str, Any]
+    exposure: dict[str, Any]
+    units: dict[str, str]  # of each scanned motor
+
 
 class Metadata:
     """Collects the metadata of images. Unknown values are left out.
@@ -67,6 +81,7 @@ class Metadata:
         self._changes = dict(settings.metadata or {})
         self._first = settings.first
         self._time = settings.template.style.time
+        self._shared: dict[tuple[str | None, ...], _Shared] = {}
         self._logged: set[tuple[str, str]] = set()
 
     def of(self, frame: Frame, notes: Notes) -> dict[str, Any]:
@@ -78,41 +93,77 @@ class Metadata:
         notes : Notes
             The notes of its corrections.
         """
-        done = provenance_of(notes)
         if not self._wanted:
-            return done
-        run, stream, field, seq_num, i = frame.id
-        start = frame.start
+            return provenance_of(notes)
+        shared = self._shared_with(frame)
         time, _ = frame.taken()
-        found = {
-            "run": run,
-            "scan_id": start.get("scan_id"),
-            "stream": stream,
-            "field": field,
-            "seq_num": seq_num,
-            "i": i,
+        own = {
+            "seq_num": frame.seq_num,
+            "i": frame.i,
             "frame": frame.number,
             "kind": None if frame.kind == "light" else frame.kind,
             "time": iso_time(self._time, time) if time else None,
             "timestamp": time or None,
-            "sample": _sample(start),
-            "plan_name": start.get("plan_name"),
-            "motors": self._motors(frame) or None,
-            "exposure": _exposure(frame),
-            **done,
         }
+        metadata = {
+            **shared.identity,
+            **{key: value for key, value in own.items() if value is not None},
+            **shared.about,
+        }
+        if shared.units:
+            metadata |= self._motors(frame, shared.units)
+        metadata |= shared.exposure
+        if notes.steps:
+            metadata |= self._as_json(frame.run, provenance_of(notes))
         if self._changes:
-            self._change(found, frame)
-        return self._as_json(run, found)
+            self._change(metadata, frame)
+        return metadata
 
-    def _change(self, found: dict[str, Any], frame: Frame) -> None:
+    def _shared_with(self, frame: Frame) -> _Shared:
+        """Return what the frames of a stream and field share; it is collected once."""
+        key = frame.id[:3]
+        shared = self._shared.get(key)
+        if (
+            shared is None
+            or shared.start is not frame.start
+            or shared.descriptor is not frame.descriptor
+        ):
+            if len(self._shared) >= MOST_SHARED:
+                self._shared.clear()
+            shared = self._shared[key] = self._collected(frame)
+        return shared
+
+    def _collected(self, frame: Frame) -> _Shared:
+        start, descriptor = frame.start, frame.descriptor
+        identity = {
+            "run": frame.run,
+            "scan_id": start.get("scan_id"),
+            "stream": frame.stream,
+            "field": frame.field,
+        }
+        about = {"sample": _sample(start), "plan_name": start.get("plan_name")}
+        names = {"descriptor": descriptor}
+        return _Shared(
+            start,
+            descriptor,
+            self._as_json(frame.run, identity),
+            self._as_json(frame.run, about),
+            self._as_json(frame.run, {"exposure": _exposure(frame)}),
+            {motor: units_of(motor, names) for motor in motor_names(start)},
+        )
+
+    def _change(self, metadata: dict[str, Any], frame: Frame) -> None:
         """Add and remove the entries that the user asks for."""
         names = frame.names(self._first)
         for key, reference in self._changes.items():
             value = MISSING if reference is None else find(reference, names)
             if reference is not None and value is MISSING:
                 self._log(frame.run, key, f"{reference} has no value")
-            found[key] = None if value is MISSING else plain(value)
+            changed = self._as_json(frame.run, {key: plain(value)})
+            if changed:
+                metadata |= changed
+            else:
+                metadata.pop(key, None)
 
     def _as_json(self, run: str, found: dict[str, Any]) -> dict[str, Any]:
         """Return entries as JSON has them, without those that it can't hold."""
@@ -126,11 +177,10 @@ class Metadata:
                 self._log(run, key, error)
         return metadata
 
-    def _motors(self, frame: Frame) -> dict[str, dict[str, Any]]:
-        """Return the value and the unit of each scanned motor."""
-        names = {"descriptor": frame.descriptor}
+    def _motors(self, frame: Frame, units: Mapping[str, str]) -> dict[str, Any]:
+        """Return an entry with the value and the unit of each scanned motor."""
         motors = {}
-        for name in motor_names(frame.start):
+        for name, unit in units.items():
             found = follow(frame.event, "data", name)
             if found is MISSING:
                 continue
@@ -139,9 +189,8 @@ class Metadata:
             except ValueError as error:
                 self._log(frame.run, name, error)
                 continue
-            unit = units_of(name, names)
             motors[name] = {"value": value, "unit": unit} if unit else {"value": value}
-        return motors
+        return {"motors": motors} if motors else {}
 
     def _log(self, run: str, key: str, error: object) -> None:
         if (run, key) not in self._logged and len(self._logged) < MOST_LOGGED:

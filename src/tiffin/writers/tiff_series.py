@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiffin.array_images import too_large
-from tiffin.dtypes import COMPLEX_ADVICE, float_dtype_for
+from tiffin.dtypes import COMPLEX_ADVICE, dtype_name, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
 from tiffin.writers.profile import (
@@ -197,17 +197,18 @@ class TiffWriter:
         return TiffStack(self, descriptor, **options)
 
     def _check_profile(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        profile = self.profile
-        told = f"{profile.program}, for which profile={profile.name!r} is"
-        if dtype.name not in profile.dtypes:
+        profile, name = self.profile, dtype_name(dtype)
+        if name not in profile.dtypes:
             raise DtypeError(
-                f"pixels of dtype {dtype.name} can't be read exactly by {told}: ask "
-                f"for one of {', '.join(profile.dtypes)} with dtype=, or choose "
+                f"pixels of dtype {name} can't be read exactly by {profile.program}, "
+                f"for which profile={profile.name!r} is: ask for one of "
+                f"{', '.join(profile.dtypes)} with dtype=, or choose "
                 f"profile={profile.otherwise!r}"
             )
-        if len(shape) == 3 and dtype.name not in profile.colours:
+        if len(shape) == 3 and name not in profile.colours:
             raise DtypeError(
-                f"a colour image of dtype {dtype.name} can't be read by {told}: choose "
+                f"a colour image of dtype {name} can't be read by {profile.program}, "
+                f"for which profile={profile.name!r} is: choose "
                 f"profile={profile.otherwise!r}"
             )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tiffin.dtypes import dtype_name
 from tiffin.writers.profile import TIFF_DTYPES, Profile
 from tiffin.writers.tiff_layout import ASCII, DOUBLE, LONG, MODEL, NOTE_TAG, SHORT
 
@@ -41,7 +42,7 @@ def _tags(page: PageInfo) -> list[Tag]:
         (number, ASCII, f"{name}:{_text(value)}".replace("\0", "").encode() + b"\0")
         for number, (name, value) in zip(numbers, _attributes(page), strict=False)
     ]
-    has_model = page.dtype.name in ("uint16", "uint32", "int32")
+    has_model = dtype_name(page.dtype) in ("uint16", "uint32", "int32")
     model = [MODEL] if has_model and len(page.shape) == 2 else []
     return [*model, (284, SHORT, 1), *_stamps(page), *attributes]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiffin.dtypes import dtype_name
 from tiffin.writers.profile import Profile
 from tiffin.writers.tiff_layout import MODEL
 
@@ -19,7 +20,7 @@ def _tags(page: PageInfo) -> list[Tag]:
 
     Without one it declines the file, or leaves it to its PIL importer.
     """
-    has_model = page.dtype.name in ("uint16", "uint32", "int32")
+    has_model = dtype_name(page.dtype) in ("uint16", "uint32", "int32")
     return [MODEL] if has_model and len(page.shape) == 2 else []
 
 
