@@ -256,6 +256,7 @@ def test_options_of_tifffile_work(door, run, tmp_path):
         ({"byteorder": "big"}, "byteorder"),
         ({"astype": "uint17"}, "astype must be one of uint8"),
         ({"astype": "int64"}, "astype must be one of uint8"),
+        ({"astype": "int32", "imagej": True}, "astype must be one of uint8, .*float32"),
         ({"directory": 7}, "directory must be a path or a manager"),
     ],
 )
@@ -316,13 +317,23 @@ def test_images_that_are_missing_are_an_error(door, sample, tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_stack_after_an_error_has_no_name(tmp_path):
-    """A stack is there whole or not at all, and no scratch file is left."""
+@DOORS
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"compression": "zlib"}])
+def test_after_an_error_nothing_is_open(door, options, tmp_path):
+    """A stack is there whole or not at all, and no file stays open or is left over."""
     images = np.stack([np.zeros((6, 9), "i4"), np.full((6, 9), -1, "i4")])
+    run = run_of({"img": images})
+    serializer = door.Serializer(tmp_path, **options)
+    before = [*Path("/proc/self/fd").iterdir()]
 
+    for name, doc in run[:3]:
+        serializer(name, doc)
     with pytest.raises(DtypeError):
-        tiff_stack.export(run_of({"img": images}), tmp_path)
-    assert [*tmp_path.iterdir()] == []
+        serializer(*run[3])
+    assert len([*Path("/proc/self/fd").iterdir()]) == len(before)
+    serializer(*run[4])
+    left = [path.name[37:] for path in tmp_path.iterdir()]  # behind the uid
+    assert left == (["primary-img-00000.tiff"] if door is tiff_series else [])
 
 
 def test_an_existing_stack_is_refused_at_once(run, tmp_path):

@@ -20,6 +20,7 @@ from tiffin.errors import (
 from tiffin.export.metadata import Metadata
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
+from tiffin.export.stack_file import UnnamedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ __all__ = [
     "RunCorrections",
     "raise_first",
     "replay",
+    "UnnamedFile",
 ]
 
 

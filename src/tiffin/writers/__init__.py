@@ -35,6 +35,7 @@ from tiffin.writers.tiff_series import (
     check_writable,
     file_size,
 )
+from tiffin.writers.tiff_stack import TiffStack
 from tiffin.writers.tifffile_pages import TifffilePages
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Checksum",
     "Compression",
     "Stretch",
+    "TiffStack",
     "TiffWriter",
     "TifffilePages",
     "Writer",

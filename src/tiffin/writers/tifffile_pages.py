@@ -1,4 +1,4 @@
-"""Files that tifffile writes, with the options of its own writer."""
+"""Files that tifffile writes, for the options that only its own writer has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tifffile
 
 from tiffin.errors import DtypeError, SettingsError, did_you_mean
 from tiffin.writers.profile import note_and_date
-from tiffin.writers.tiff_layout import NOTE_TAG
+from tiffin.writers.tiff_layout import ASCII, NOTE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,21 +28,22 @@ REFUSED = {
 }
 """Options of tifffile that can't be used here, and why."""
 
-ASCII = 2
-"""The type of a tag, as TIFF 6.0 numbers it."""
+OF_FILE = ("bigtiff", "byteorder", "imagej")
+"""Options of `tifffile.TiffWriter`; the others are those of its method `write`."""
 
 
 class TifffilePages:
-    """Writes pages to an open file, each as a series of its own.
+    """Writes pages to an open file, in the order in which they come.
+
+    Its methods are those of `StackWriter`, but for `drop`.
 
     Parameters
     ----------
     file : binary file
         Empty, and open for reading and writing.
-    bigtiff, byteorder, imagej
-        As `tifffile.TiffWriter` takes them.
-    **options
-        As its method `write` takes them. Without ``metadata``, tifffile writes no
+    options : mapping
+        `bigtiff`, `byteorder` and `imagej` as `tifffile.TiffWriter` takes them, and
+        others as its method `write` does. Without ``metadata``, tifffile writes no
         description of its own, because GSAS-II misreads files that have one.
 
     Raises
@@ -51,28 +52,31 @@ class TifffilePages:
         If tifffile refuses the options.
     """
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        *,
-        bigtiff: bool = False,
-        byteorder: Any = None,
-        imagej: bool = False,
-        **options: Any,
-    ) -> None:
-        _check_options(options)
+    def __init__(self, file: IO[bytes], options: Mapping[str, Any]) -> None:
+        _check(options)
+        self._file = file
         try:
-            # A file without a name is no FileHandle by itself.
+            # It would look for the name of the file, which has none.
             handle = tifffile.FileHandle(file, name="pages.tiff")
-            self._writer = tifffile.TiffWriter(
-                handle, bigtiff=bigtiff, byteorder=byteorder, imagej=imagej
-            )
+            of_file = {name: options[name] for name in OF_FILE if name in options}
+            self._writer = tifffile.TiffWriter(handle, **of_file)
         except (ValueError, TypeError) as error:
             raise SettingsError(f"tifffile refuses the options: {error}") from error
-        defaults = {"contiguous": True} if imagej else {"metadata": None}
-        self._options = {**defaults, **options}
+        defaults = {"contiguous": True} if options.get("imagej") else {"metadata": None}
+        own = {name: options[name] for name in options if name not in OF_FILE}
+        self._options = {**defaults, **own}
 
-    def add(self, image: np.ndarray, metadata: Mapping[str, Any]) -> None:
+    def encode(self, image: np.ndarray) -> Any:
+        """Return what `add` takes: tifffile encodes by itself."""
+        return image
+
+    def add(
+        self,
+        _key: int,
+        strip: Any,
+        image: np.ndarray,
+        metadata: Mapping[str, Any],
+    ) -> None:
         """Write a page.
 
         Raises
@@ -90,23 +94,24 @@ class TifffilePages:
         if date:
             options.setdefault("datetime", date.decode())
         try:
-            self._writer.write(image, **options)
+            self._writer.write(strip, **options)
         except (ValueError, TypeError, struct.error) as error:
             message = f"tifffile can't write {image.dtype}{[*image.shape]}: {error}"
             raise DtypeError(message) from error
 
-    def close(self) -> None:
-        """Write what is left. The file stays open."""
+    def finish(self) -> None:
+        """Complete the file. It stays open."""
         self._writer.close()
+        self._file.flush()
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuse options that `tifffile.TiffWriter.write` does not have."""
-    known = inspect.signature(tifffile.TiffWriter.write).parameters
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse options that tifffile does not have."""
+    known = {*OF_FILE, *inspect.signature(tifffile.TiffWriter.write).parameters}
+    allowed = known - {"self", *REFUSED}
     for name in options:
         if name in REFUSED:
             raise SettingsError(f"can't be used: {REFUSED[name]}", setting=name)
-        if name not in known or name == "self":
-            allowed = set(known) - {"self", *REFUSED}
+        if name not in allowed:
             message = f"is no option of tifffile{did_you_mean(name, allowed)}"
             raise SettingsError(message, setting=name)

@@ -8,15 +8,16 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import ExistsError, SettingsError, TemplateError
 from tiffin.folders import Folders
-from tiffin.writers import publish, write_buffers
+from tiffin.writers import NewFile, publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tiffin.export import UnnamedFile
     from tiffin.writers import Buffer
 
 __all__ = ["Output", "output_of"]
@@ -78,39 +79,39 @@ class Output:
         ExistsError
         WriteError
         """
-        self._publish(name, partial(write_buffers, buffers=buffers, kind="none"))
+        write = partial(write_buffers, buffers=buffers, kind="none")
+        self._name(
+            name,
+            lambda path: publish(
+                path, write, replace=self._replace, folders=self._folders
+            ),
+        )
 
-    def begin(self, name: str) -> IO[bytes]:
-        """Return a file without a name, on the same disk, for `put_file`.
+    def begin(self, name: str) -> UnnamedFile:
+        """Open a file that gets its name with `finish`.
 
         Raises
         ------
         ExistsError
             If there is a file of that name: at the beginning, not after hours.
+        WriteError
         """
         path = Path(self._folders.root, name)
         if os.path.lexists(path) and not self._replace:
             raise _exists(path)
-        self._folders.make()
-        return tempfile.TemporaryFile(dir=self._folders.root)
+        return NewFile(str(path), folders=self._folders)
 
-    def put_file(self, name: str, file: IO[bytes]) -> None:
-        """Write a copy of a file, see `put`."""
-
-        def copy(descriptor: int) -> None:
-            file.seek(0)
-            with open(descriptor, "wb", closefd=False) as target:
-                shutil.copyfileobj(file, target, BLOCK)
-
-        self._publish(name, copy)
+    def finish(self, name: str, file: UnnamedFile) -> None:
+        """Give a complete file its name, see `put`."""
+        self._name(name, lambda _: file.publish(replace=self._replace))
 
     def close(self) -> None:
         """Files are closed already, each when it was written."""
 
-    def _publish(self, name: str, write: Callable[[int], object]) -> None:
+    def _name(self, name: str, publish_at: Callable[[Path], object]) -> None:
         path = self._path(name)
         try:
-            publish(path, write, replace=self._replace, folders=self._folders)
+            publish_at(path)
         except ExistsError:
             raise _exists(path) from None
         self._paths.append(path)
@@ -159,13 +160,34 @@ class _ManagedBuffers(Output):
             for buffer in buffers:
                 file.write(buffer)
 
-    def put_file(self, name: str, file: IO[bytes]) -> None:
-        file.seek(0)
-        with self._manager.open(LABEL, name, "xb") as target:
-            shutil.copyfileobj(file, target, BLOCK)
+    def begin(self, name: str) -> UnnamedFile:  # noqa: ARG002 (it gets none here)
+        return _Scratch()
+
+    def finish(self, name: str, file: UnnamedFile) -> None:
+        os.lseek(file.descriptor, 0, os.SEEK_SET)
+        with (
+            open(file.descriptor, "rb", closefd=False) as source,
+            self._manager.open(LABEL, name, "xb") as target,
+        ):
+            shutil.copyfileobj(source, target, BLOCK)
+        file.close()
 
     def close(self) -> None:
         self._manager.close()
+
+
+class _Scratch:
+    """Stands for a `NewFile` that never gets a name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`close` does)
+        self.descriptor = self._file.fileno()
+
+    def publish(self, *, replace: bool, sync: bool = False) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _exists(path: Path) -> ExistsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,17 +19,18 @@ from tiffin.dtypes import cast_exactly, refuse_masked
 from tiffin.errors import DtypeError, FieldError, SettingsError
 from tiffin.export import Metadata
 from tiffin.settings import Settings
-from tiffin.writers import WRITABLE, TifffilePages, TiffWriter
+from tiffin.writers import TifffilePages, TiffWriter, find_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import IO, Self
+    from contextlib import ExitStack
+    from typing import Self
 
+    from tiffin.export import UnnamedFile
     from tiffin.frames import Frame
+    from tiffin.writers import TiffStack
 
 __all__ = ["ImageSerializer"]
-
-PLAIN = {"bigtiff": False, "byteorder": None, "imagej": False}
 
 
 class ImageSerializer:
@@ -55,17 +57,15 @@ class ImageSerializer:
     ) -> None:
         check_prefix(file_prefix, self.roots)
         self._file_prefix = file_prefix
-        self._dtype = _dtype(astype)
         self._options = {
-            "bigtiff": bigtiff,
-            "byteorder": None if byteorder == "<" else byteorder,
-            "imagej": imagej,
-            **kwargs,
-        }
+            "bigtiff": bigtiff, "byteorder": byteorder, "imagej": imagej, **kwargs
+        }  # fmt: skip
+        TifffilePages(io.BytesIO(), self._options).finish()  # refuses options
+        is_own = not kwargs and byteorder in (None, "<") and not (imagej and bigtiff)
+        profile = find_profile("imagej" if imagej else "plain")
+        self._writer = TiffWriter(profile=profile) if is_own else None
+        self._dtype = _dtype(astype, profile.dtypes)
         self._output = output_of(directory)
-        self._writer = TiffWriter() if self._options == PLAIN else None
-        if self._writer is None:
-            self._pages(io.BytesIO()).close()  # refuses options
         self._metadata = Metadata(Settings.of("{run}_{frame}.tif"))
         self._assembler = Assembler(
             fields=None,
@@ -150,7 +150,7 @@ class ImageSerializer:
         raise NotImplementedError
 
     def complete(self) -> None:
-        """Complete the files that are open."""
+        """Complete the files that are open, or drop them after an error."""
 
     def _feed(self, name: str, doc: Any) -> None:
         self._write_all(self._assembler(name, doc))
@@ -161,7 +161,8 @@ class ImageSerializer:
                 if not frame.i:  # the first image of an event and field, or an error
                     self._write(frame)
         except BaseException:
-            self._failed = True  # so no stack is complete
+            self._failed = True
+            self.complete()
             raise
 
     def _write(self, frame: Frame) -> None:
@@ -203,8 +204,17 @@ class ImageSerializer:
     def _metadata_of(self, frame: Frame) -> dict[str, Any]:
         return self._metadata.of(frame, Notes())
 
-    def _pages(self, file: IO[bytes]) -> TifffilePages:
-        return TifffilePages(file, **self._options)
+    def _open(
+        self, name: str, closing: ExitStack
+    ) -> tuple[UnnamedFile, TiffStack | TifffilePages]:
+        """Open a file for pages, which `closing` closes, complete or not."""
+        file = self._output.begin(name)
+        closing.callback(file.close)
+        if self._writer is not None:
+            big = self._options["bigtiff"]
+            return file, self._writer.stack(file.descriptor, checksum="none", big=big)
+        own = closing.enter_context(os.fdopen(os.dup(file.descriptor), "r+b"))
+        return file, TifffilePages(own, self._options)
 
 
 def _is_image(data_key: Mapping[str, Any]) -> bool:
@@ -213,15 +223,15 @@ def _is_image(data_key: Mapping[str, Any]) -> bool:
     return data_key.get("dtype") == "array" and 1 < len(shape) < 4
 
 
-def _dtype(astype: Any) -> np.dtype | None:
+def _dtype(astype: Any, allowed: tuple[str, ...]) -> np.dtype | None:
     """Return a dtype; None keeps that of the images."""
     if astype is None:
         return None
     dtype: np.dtype | None = None
     with suppress(TypeError):
         dtype = np.dtype(astype)
-    if dtype is None or dtype.name not in WRITABLE:
-        allowed = ", ".join(WRITABLE)
-        message = f"must be one of {allowed}, or None to keep the dtype, not {astype!r}"
+    if dtype is None or dtype.name not in allowed:
+        names = ", ".join(allowed)
+        message = f"must be one of {names}, or None to keep the dtype, not {astype!r}"
         raise SettingsError(message, setting="astype")
     return dtype

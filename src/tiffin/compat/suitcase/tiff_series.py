@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from tiffin.compat.suitcase.names import file_name
@@ -126,15 +126,19 @@ class Serializer(ImageSerializer):
             self._pad,
         )
         metadata = self._metadata_of(frame)
-        if self._writer is not None:
+        if self._writer is not None and not self._options["bigtiff"]:
             self._output.put(name, self._writer.buffers(image, metadata))
         else:
-            file = io.BytesIO()
-            pages = self._pages(file)
-            pages.add(image, metadata)
-            pages.close()
-            self._output.put(name, [file.getbuffer()])
+            self._put_page(name, image, metadata)
         self._counts[stream, field] += 1
+
+    def _put_page(self, name: str, image: np.ndarray, metadata: dict[str, Any]) -> None:
+        """Write a file as a stack of one page."""
+        with ExitStack() as closing:
+            file, pages = self._open(name, closing)
+            pages.add(0, pages.encode(image), image, metadata)
+            pages.finish()
+            self._output.finish(name, file)
 
 
 def get_prefixed_filename(

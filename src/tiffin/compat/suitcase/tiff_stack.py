@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tiffin.compat.suitcase.names import file_name
 from tiffin.compat.suitcase.serializer import ImageSerializer
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from tiffin.export import UnnamedFile
     from tiffin.frames import Frame
-    from tiffin.writers import TifffilePages
+    from tiffin.writers import TifffilePages, TiffStack
 
 __all__ = ["Serializer", "export", "get_prefixed_filename"]
 
@@ -60,6 +63,13 @@ def export(
     return serializer.artifacts
 
 
+@dataclass(slots=True)
+class _Stack:
+    file: UnnamedFile
+    pages: TiffStack | TifffilePages
+    count: int = 0
+
+
 class Serializer(ImageSerializer):
     """Writes the images of one run to stacks. Takes documents when it is called.
 
@@ -84,26 +94,29 @@ class Serializer(ImageSerializer):
         super().__init__(
             directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
         )
-        self._stacks: dict[str, tuple[IO[bytes], TifffilePages]] = {}
+        self._stacks: dict[str, _Stack] = {}
+        self._closing = ExitStack()
 
     def image(self, image: np.ndarray, frame: Frame) -> None:
         """Write an image, shape (rows, columns), as the next page of its stack."""
         name = get_prefixed_filename(
             self._file_prefix, frame.start, str(frame.stream), str(frame.field)
         )
-        if name not in self._stacks:
-            file = self._output.begin(name)
-            self._stacks[name] = file, self._pages(file)
-        self._stacks[name][1].add(image, self._metadata_of(frame))
+        stack = self._stacks.get(name)
+        if stack is None:
+            stack = self._stacks[name] = _Stack(*self._open(name, self._closing))
+        strip, metadata = stack.pages.encode(image), self._metadata_of(frame)
+        stack.pages.add(stack.count, strip, image, metadata)
+        stack.count += 1
 
     def complete(self) -> None:
         """Give the stacks their names, unless there was an error."""
         stacks, self._stacks = self._stacks, {}
-        for name, (file, pages) in stacks.items():
-            with file:
-                pages.close()
+        with self._closing.pop_all():
+            for name, stack in stacks.items():
                 if not self._failed:
-                    self._output.put_file(name, file)
+                    stack.pages.finish()
+                    self._output.finish(name, stack.file)
 
 
 def get_prefixed_filename(
