@@ -119,6 +119,52 @@ def test_corrections_are_in_it(tmp_path):
     assert found["seq_num"] == 1
 
 
+PROFILES = ["plain", "imagej", "ome", "gsas2", "areadetector", "pilatus"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_files_of_every_profile_have_it(tmp_path, profile):
+    """All characters survive, whatever else the profile writes."""
+    image = np.ones((1, 6, 9), "i4" if profile == "pilatus" else "u2")
+    run = run_of({"img": image}, scan_id=7, sample="10 µm Å 295 K 😀")
+
+    found = metadata_of(run, tmp_path, profile=profile)
+    assert found["sample"] == "10 µm Å 295 K 😀"
+    assert found == metadata_of(run, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("profile", ["plain", "ome"])
+def test_every_page_of_a_stack_has_it(tmp_path, profile, bigtiff):
+    """A list without a page, that of the page with one; in the shell too."""
+    run = run_of({"img": np.ones((3, 6, 9), "u2"), "T": [1.5, 2.5, 3.5]}, sample="µ")
+    report = tiffin.export(
+        run, "a.tif", directory=tmp_path, profile=profile, stack="run", bigtiff=bigtiff,
+        fields="img", metadata={"T": "event.data.T"},
+    )  # fmt: skip
+
+    path = report.written[0].path
+    found = tiffin.read_metadata(path)
+    assert [page["T"] for page in found] == [1.5, 2.5, 3.5]
+    assert [page["seq_num"] for page in found] == [1, 2, 3]
+    assert tiffin.read_metadata(path, page=2) == found[2]
+    assert json.loads(shell("show", path, "--json", "--page", 1).stdout) == found[1]
+
+
+def test_runs_one_after_another_do_not_mix(tmp_path):
+    """What images share is kept for the next image, not for the next run."""
+    runs = [run_of({"img": ONE}, scan_id=n, sample=f"s{n}") for n in range(100)]
+    template = "{start.scan_id}_{event.seq_num}_{i}.tif"
+    with ImageExporter(template, directory=tmp_path) as exporter:
+        for run in runs:
+            for name, doc in run:
+                exporter(name, dict(doc))
+
+    for n in range(100):
+        found = tiffin.read_metadata(tmp_path / f"{n}_1_0.tif")
+        assert (found["scan_id"], found["sample"]) == (n, f"s{n}")
+
+
 # ---- what the user adds and removes
 
 
