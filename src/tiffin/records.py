@@ -61,6 +61,8 @@ class Record(NamedTuple):
         file beside the images.
     clipped : int
         The number of pixels that corrections clipped or replaced.
+    page : int
+        The index of the frame in its file, from 0.
     """
 
     id: FrameId
@@ -73,6 +75,7 @@ class Record(NamedTuple):
     event: str | None = None
     kind: str | None = None
     clipped: int = 0
+    page: int = 0
 
     @classmethod
     def of(

@@ -374,6 +374,71 @@ def test_a_table_keeps_the_rows_of_earlier_exports(tmp_path):
     assert all(row["T [µK]"] for row in found)
 
 
+def test_frames_of_a_stack_have_their_pages(tmp_path):
+    """One file, and the index of each frame in it; after a resume too."""
+    name, settings = "{start.scan_id}/{field}.tif", {"stack": "run", "sidecars": BOTH}
+    one, two = run(), run(scan_id=8)
+
+    tiffin.export([one, two], name, directory=tmp_path, **settings)
+
+    before = contents(tmp_path)
+    found = rows(tmp_path / TABLE)
+    assert [(row["file"], row["page"], row["status"]) for row in found] == [
+        ("img.tif", str(page), "written") for page in range(3)
+    ]
+    assert "8/frames_primary_img.csv" in before
+    (tmp_path / TABLE).unlink()
+    tiffin.export([one, two], name, directory=tmp_path, existing="resume", **settings)
+    assert contents(tmp_path) == before
+    export_live(one, name, tmp_path / "live", **settings)
+    assert rows(tmp_path / "live" / TABLE) == found
+
+
+def test_wild_values_cost_no_image(tmp_path):
+    """What can't be collected fails the table only, with the reason."""
+    documents = run()
+    documents[3][1]["data"]["T"] = 10**5000
+
+    report = tiffin.export(
+        *(documents, NAME), directory=tmp_path, sidecars=BOTH, on_error="report"
+    )
+
+    assert [record.status for record in report.records] == [*["written"] * 4, "failed"]
+    assert "digits" in str(report.failed[0].error)
+
+
+def test_a_column_has_one_name_and_one_unit(tmp_path):
+    """A key that is the name of a column, and a unit that changes in the run."""
+    documents = run_of({"img": np.ones((1, 6, 9), "u2"), "file": ["a"]}, scan_id=7)
+    documents[1][1]["data_keys"]["T"] = {"dtype": "number", "shape": [], "units": "K"}
+    documents[2][1]["data"]["T"] = 4.5
+    descriptor = {**documents[1][1], "uid": "second"}
+    temperature = {"dtype": "number", "shape": [], "units": "mK"}
+    descriptor["data_keys"] = {**descriptor["data_keys"], "T": temperature}
+    event = {**documents[2][1], "uid": "e", "descriptor": "second", "seq_num": 2}
+    event["data"] = {**event["data"], "T": 4500.0}
+    documents[-1:-1] = [("descriptor", descriptor), ("event", event)]
+
+    tiffin.export(documents, NAME, directory=tmp_path, sidecars="frames.csv")
+
+    found = rows(tmp_path / TABLE)
+    assert [(r["file"], r["event.file"], r["T [K]"], r["T [mK]"]) for r in found] == [
+        ("img_1.tif", "a", "4.5", ""),
+        ("img_2.tif", "a", "", "4500.0"),
+    ]
+
+
+def test_a_sidecar_has_the_time_of_its_run(tmp_path):
+    """With ``file_time="event"``: that of the stop document."""
+    documents = run()
+
+    tiffin.export(documents, NAME, directory=tmp_path, sidecars=BOTH, file_time="event")
+
+    time = documents[-1][1]["time"]
+    for name in (JSON, TABLE):
+        assert (tmp_path / name).stat().st_mtime == pytest.approx(time, abs=1e-3)
+
+
 def test_a_frame_that_fails_has_a_row(tmp_path):
     """Its status says so, and it has no file."""
     documents = run()

@@ -143,9 +143,9 @@ class FrameTable:
         if columns is None:
             columns = self._keys[descriptor] = _columns_of(frame.descriptor)
             self._columns |= dict.fromkeys(columns.values())
-        values = {}
+        values, data = {}, follow(frame.event, "data")
         for key, column in columns.items():
-            value = plain(follow(frame.event, "data", key))
+            value = plain(follow(data, key))
             if isinstance(value, (str, bool, int, float)):
                 values[column] = value
         return values

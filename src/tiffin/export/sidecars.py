@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
     Chunks = Callable[[], Iterable[bytes]]
-    Listed = Mapping[tuple[int, int], Mapping[str, Any]]
+    Listed = Mapping[tuple[int, int], tuple[str, int]]
     Claim = tuple[Frame, Place, str | TiffinError]
 
 __all__ = ["Sidecars"]
@@ -266,34 +266,36 @@ class Sidecars:
             if self._ledger.has(place):
                 record = self._ledger.at(place)
                 if not isinstance(record.error, SupersededError):
-                    yield self._row(record, folder)
+                    _, page = listed.get((point.seq_num, i), ("", record.page))
+                    page = record.page if record.status == "written" else page
+                    yield self._row(record, folder, page)
             elif i >= point.images:
                 return
             else:
-                line = listed.get((point.seq_num, i))
+                path, page = listed.get((point.seq_num, i), ("", 0))
                 number = None if point.number is None else point.number + i
-                if line is not None:
-                    file = _relative(str(line["path"]), folder)
-                    yield Row(file, 0, i, number, "written")
+                if path:
+                    yield Row(_relative(path, folder), page, i, number, "written")
 
-    def _row(self, record: Record, folder: str) -> Row:
-        status = record.status
+    def _row(self, record: Record, folder: str, page: int) -> Row:
         resumed = self._settings.existing == "resume" and _is_there(record)
         file = ""
         if record.file is not None and _is_there(record):
             file = _relative(self._publisher.name(record.file), folder)
-        return Row(file, 0, record.i, record.number, "written" if resumed else status)
+        status = "written" if resumed else record.status
+        return Row(file, page, record.i, record.number, status)
 
     def _listed(self, which: FrameId) -> Listed:
-        """Return lines of an earlier export, for frames that `frames=` excludes."""
-        if self._settings.frames is None:
+        """Return where an earlier export put frames that this one does not write."""
+        resumes = self._settings.existing == "resume" and self._settings.stack
+        if self._settings.frames is None and not resumes:
             return {}
         earlier = self._journal.earlier(which.run)
         return {
-            (seq_num, i): line
+            (seq_num, i): (str(line["path"]), page)
             for line in (earlier.files.values() if earlier else ())
             if (line.get("stream"), line.get("field")) == which[1:3]
-            for seq_num, i, _ in line["frames"]
+            for seq_num, i, page in line["frames"]
         }
 
 

@@ -184,6 +184,7 @@ class StackWorker:
         lines = []
         for n, key in enumerate(keys):
             place, record, frame, notes = stack.pages[key]
+            record = record._replace(page=n)
             if self._settings.compare:
                 there = ExistsError(f"{record.file} is there already")
                 record = record._replace(status="skipped", error=there)
