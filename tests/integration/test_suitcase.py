@@ -3,6 +3,8 @@
 import gc
 import inspect
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,14 @@ import pytest
 import suitcase.tiff_series
 import suitcase.tiff_stack
 import tifffile
+from area_detector_handlers.handlers import AreaDetectorHDF5Handler
 from event_model import RunRouter
 from suitcase.utils import MemoryBuffersManager, MultiFileManager
 
 from tiffin import read_metadata
 from tiffin.compat.suitcase import tiff_series, tiff_stack
 from tiffin.errors import (
+    CollisionError,
     DtypeError,
     ExistsError,
     MissingKeyError,
@@ -294,6 +298,25 @@ def test_images_in_files_are_read(door, sample, tmp_path):
 
 
 @DOORS
+def test_documents_that_were_filled_in(door, sample, tmp_path):
+    """As a RunRouter with handlers gives them, with the resources before them."""
+    recorded = sample("15_ad_hdf5_1frame")
+    images = [array for _, array in sorted(recorded.truth().items())]
+    router = RunRouter(
+        [lambda name, doc: ([door.Serializer(tmp_path, astype=None)], [])],
+        handler_registry={"AD_HDF5": AreaDetectorHDF5Handler},
+        fill_or_fail=True,
+    )
+
+    for name, doc in recorded.documents():
+        router(name, doc)
+
+    np.testing.assert_array_equal(
+        pixels(sorted(tmp_path.iterdir())), np.concatenate(images)
+    )
+
+
+@DOORS
 def test_stream_datums_are_read(door, sample, tmp_path):
     """suitcase-tiff writes nothing of such runs, and says nothing."""
     recorded = sample("20_stream_hdf5_sim_count")
@@ -336,6 +359,28 @@ def test_after_an_error_nothing_is_open(door, options, tmp_path):
     assert left == (["primary-img-00000.tiff"] if door is tiff_series else [])
 
 
+@DOORS
+def test_fields_with_one_name_are_refused(door, tmp_path):
+    """No file holds the images of two fields, and none replaces another's."""
+    run = run_of({"a/b": IMAGES, "a_b": IMAGES})
+
+    with pytest.raises((CollisionError, ExistsError)):
+        door.export(run, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:The descriptor claims:UserWarning")
+def test_a_stack_of_two_shapes(tmp_path):
+    """TIFF can have pages of two shapes; ImageJ would cut them wrongly."""
+    run = run_of({"img": [np.zeros((6, 9), "u2"), np.zeros((5, 9), "u2")]})
+
+    (path,) = tiff_stack.export(run, tmp_path, "a-")["stream_data"]
+    with tifffile.TiffFile(path) as file:
+        assert [page.shape for page in file.pages] == [(6, 9), (5, 9)]
+    with pytest.raises(DtypeError, match=r"\[5, 9\].*first page is uint16\[6, 9\]"):
+        tiff_stack.export(run, tmp_path, "b-", imagej=True)
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_an_existing_stack_is_refused_at_once(run, tmp_path):
     """Not at the end of the run, when its images are gone."""
     tiff_stack.export(run, tmp_path)
@@ -376,6 +421,16 @@ def test_one_serializer_takes_one_run(run, tmp_path):
         for name, doc in documents:
             router(name, doc)
     assert len([*Path(tmp_path / "many").iterdir()]) == 6
+
+
+def test_suitcase_is_optional():
+    """The doors import nothing of suitcase."""
+    code = "import sys, tiffin.compat.suitcase; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert [m for m in done.stdout.split() if m.partition(".")[0] == "suitcase"] == []
 
 
 def test_a_subclass_sees_each_document(run, tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.compat.suitcase.names import file_name
 from tiffin.compat.suitcase.serializer import ImageSerializer
+from tiffin.errors import CollisionError, DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,9 +66,11 @@ def export(
 
 @dataclass(slots=True)
 class _Stack:
+    name: str
     file: UnnamedFile
     pages: TiffStack | TifffilePages
     count: int = 0
+    first: tuple[tuple[int, ...], np.dtype | None] = (), None
 
 
 class Serializer(ImageSerializer):
@@ -94,29 +97,41 @@ class Serializer(ImageSerializer):
         super().__init__(
             directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
         )
-        self._stacks: dict[str, _Stack] = {}
+        self._stacks: dict[tuple[str, str], _Stack] = {}
         self._closing = ExitStack()
 
     def image(self, image: np.ndarray, frame: Frame) -> None:
         """Write an image, shape (rows, columns), as the next page of its stack."""
-        name = get_prefixed_filename(
-            self._file_prefix, frame.start, str(frame.stream), str(frame.field)
-        )
-        stack = self._stacks.get(name)
+        key = str(frame.stream), str(frame.field)
+        stack = self._stacks.get(key)
         if stack is None:
-            stack = self._stacks[name] = _Stack(*self._open(name, self._closing))
+            stack = self._stacks[key] = self._begin(frame.start, *key)
+            stack.first = image.shape, image.dtype
+        if self._options["imagej"] and stack.first != (image.shape, image.dtype):
+            message = (
+                f"{frame}: is {image.dtype}{[*image.shape]}, and the first page is "
+                f"{stack.first[1]}{[*stack.first[0]]}: a stack for ImageJ has one "
+                f"shape and dtype; choose imagej=False, or tiff_series"
+            )
+            raise DtypeError(message)
         strip, metadata = stack.pages.encode(image), self._metadata_of(frame)
         stack.pages.add(stack.count, strip, image, metadata)
         stack.count += 1
+
+    def _begin(self, start: Mapping[str, Any], stream: str, field: str) -> _Stack:
+        name = get_prefixed_filename(self._file_prefix, start, stream, field)
+        if name in [stack.name for stack in self._stacks.values()]:
+            message = f"field {field!r} of {stream!r} and another have the name {name}"
+            raise CollisionError(message)
+        return _Stack(name, *self._open(name, self._closing))
 
     def complete(self) -> None:
         """Give the stacks their names, unless there was an error."""
         stacks, self._stacks = self._stacks, {}
         with self._closing.pop_all():
-            for name, stack in stacks.items():
-                if not self._failed:
-                    stack.pages.finish()
-                    self._output.finish(name, stack.file)
+            for stack in stacks.values() if not self._failed else ():
+                stack.pages.finish()
+                self._output.finish(stack.name, stack.file)
 
 
 def get_prefixed_filename(
