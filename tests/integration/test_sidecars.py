@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -530,6 +531,33 @@ def test_a_run_that_never_stops_has_sidecars(tmp_path):
 
     assert json.loads((tmp_path / JSON).read_text("utf-8"))["stop"] is None
     assert len(rows(tmp_path / TABLE)) == 3
+
+
+def test_a_plan_does_not_wait_for_sidecars(tmp_path):
+    """They come when the last frame is done, after ``stop_timeout`` too."""
+    gate = threading.Event()
+
+    def wait(image, frame):
+        gate.wait(30)
+        return image
+
+    settings = {"corrections": wait, "stop_timeout": 0.1, "sidecars": BOTH}
+    with ImageExporter(NAME, directory=tmp_path, **settings) as exporter:
+        feed(exporter, run())
+        assert files(tmp_path) == []
+        gate.set()
+        assert exporter.wait(30)
+        assert {JSON, TABLE} <= {*files(tmp_path)}
+
+
+def test_a_live_dry_run_names_sidecars(tmp_path):
+    """As it names images."""
+    report = export_live(run(), NAME, tmp_path, sidecars=BOTH, dry_run=True)
+
+    assert [record.path for record in report.planned][-2:] == [
+        *(tmp_path / JSON, tmp_path / TABLE),
+    ]
+    assert files(tmp_path) == []
 
 
 def test_a_late_file_delays_the_sidecars(tmp_path):
