@@ -3,6 +3,7 @@
 import gc
 import inspect
 import io
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -357,6 +358,25 @@ def test_after_an_error_nothing_is_open(door, options, tmp_path):
     serializer(*run[4])
     left = [path.name[37:] for path in tmp_path.iterdir()]  # behind the uid
     assert left == (["primary-img-00000.tiff"] if door is tiff_series else [])
+
+
+@DOORS
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"compression": "zlib"}])
+def test_a_full_disk_leaves_no_file(door, options, tmp_path):
+    """What can't be written whole is not there, and its files are closed."""
+    noise = np.random.default_rng(1).integers(0, 2**16, (2, 90, 90), "u2")
+    before = [*Path("/proc/self/fd").iterdir()]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            door.export(run_of({"img": noise}), tmp_path, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert [*tmp_path.iterdir()] == []
+    assert len([*Path("/proc/self/fd").iterdir()]) == len(before)
 
 
 @DOORS
