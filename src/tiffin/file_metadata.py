@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import os
 from pathlib import Path
@@ -108,7 +109,9 @@ def _parsed(note: bytes) -> dict[str, Any]:
         return {}
     try:
         # NaN is no JSON: what is read can always be written again.
-        found = json.loads(note.rstrip(b"\0"), parse_constant=lambda _: None)
+        found = json.loads(
+            note.rstrip(b"\0"), parse_constant=lambda _: None, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         message = f"they are not JSON, but {note[:40]!r}: {error}"
         raise ReadError(message) from error
@@ -116,3 +119,8 @@ def _parsed(note: bytes) -> dict[str, Any]:
         message = f"they are no JSON object, but {type(found).__name__}"
         raise ReadError(message)
     return found
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None

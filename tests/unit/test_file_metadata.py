@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tiffin
 from tests.shell import tiffin as shell
@@ -145,6 +147,37 @@ def test_a_hostile_file_gives_a_clear_error(tmp_path, kind):
         tiffin.read_metadata(path)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return whole files of each kind, as bytes."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7, sample="µ")
+    for form, bigtiff in (("tiff", False), ("tiff", True), ("png", False)):
+        name, stack = ("a.tif", "run") if form == "tiff" else ("{event.seq_num}", None)
+        tiffin.export(
+            run, name, directory=folder / f"{form}{bigtiff}", format=form, stack=stack,
+            bigtiff=bigtiff,
+        )  # fmt: skip
+    files = [f for f in sorted(folder.rglob("*")) if f.is_file()]
+    return [f.read_bytes() for f in files if ".tiffin" not in f.parts]
+
+
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(whole, tmp_path_factory, data):
+    """Whatever bytes are changed or missing: no other exception, and no loop."""
+    content = bytearray(data.draw(st.sampled_from(whole)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        found = tiffin.read_metadata(path)
+    except ReadError:
+        return
+    json.dumps(found, allow_nan=False)
+
+
 def test_deeply_nested_json_is_refused(tmp_path):
     """It would end in a RecursionError."""
     text = b"[" * 200_000
@@ -206,6 +239,10 @@ def test_nan_of_another_program_is_null(tmp_path):
     path = tiff_with(tmp_path / "a.tif", [{"a": float("nan"), "b": float("inf")}])
 
     assert tiffin.read_metadata(path) == {"a": None, "b": None}
+    large = tmp_path / "large.png"
+    note = chunk(b"iTXt", b"tiffin\0\0\0\0\0" + b'{"a": -1e999, "b": 1e3}')
+    large.write_bytes(png_of(note, END))
+    assert tiffin.read_metadata(large) == {"a": None, "b": 1000.0}
 
 
 def test_show_prints_what_is_in_files(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import warnings
 
 import cv2
@@ -10,9 +11,15 @@ import pytest
 from PIL import Image
 
 from tiffin.array_images import Encoded
-from tiffin.errors import DtypeError, ReadError, SettingsError
+from tiffin.errors import (
+    DtypeError,
+    ReadError,
+    SettingsError,
+    TemplateError,
+    TiffinError,
+)
 from tiffin.settings import Settings
-from tiffin.writers import WriterOptions, find_notes, make_writer
+from tiffin.writers import WriterOptions, find_notes, make_writer, registry
 
 KINDS = ["linear", "percentile", "log"]
 
@@ -205,6 +212,69 @@ def test_npy_refuses_what_needs_a_pickle(dtype):
         made("npy", np.zeros((2, 2), dtype))
 
 
+# ---- formats of plug-ins
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """Install a module whose class is a format; return its name."""
+    info = tmp_path / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tiffin.formats]\ntoy = toy_format:Toy\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(**members):
+        told = "".join(f"    {key} = {value!r}\n" for key, value in members.items())
+        (tmp_path / "toy_format.py").write_text(
+            f"class Toy:\n    def __init__(self, options): ...\n{told}"
+            "    takes = buffers = size = lambda *arguments: None\n"
+        )
+        monkeypatch.delitem(sys.modules, "toy_format", raising=False)
+        registry._plug_ins.cache_clear()
+
+    yield install
+    registry._plug_ins.cache_clear()
+
+
+WHOLE = {
+    "format": "toy", "suffixes": (".toy",), "options": ("level",), "dtypes": ("uint8",),
+    "most_frames": 1, "makes_folder": False,
+}  # fmt: skip
+
+
+def test_a_plug_in_is_found_and_checked(plug_in):
+    """Its options, endings and dtypes are what it says."""
+    plug_in(**WHOLE)
+
+    assert Settings.of("{i}.toy", format="toy", level=3).writer.format == "toy"
+    for template, options, says in [
+        ("{i}.toy", {"stretch": "log"}, "stretch='log' is not for format='toy'"),
+        ("{i}.toy", {"dtype": "uint16"}, "dtype 'uint16' can't be stored"),
+        ("{i}.tif", {}, r"write '\{i\}\.toy', or format='tiff'"),
+    ]:
+        with pytest.raises(TiffinError, match=says):
+            Settings.of(template, format="toy", **options)
+    with pytest.raises(TiffinError, match=r"write '\{i\}\.tif', or format='toy'"):
+        Settings.of("{i}.toy")
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"makes_folder": True}, "makes folders, which tiffin can't write yet"),
+        ({"suffixes": None}, "has no suffixes: it is too old"),
+    ],
+)
+def test_a_plug_in_that_can_not_work_is_refused(plug_in, members, says):
+    """In the constructor, before there is an image."""
+    given = {**WHOLE, **members}
+    plug_in(**{key: value for key, value in given.items() if value is not None})
+
+    with pytest.raises(SettingsError, match=says):
+        Settings.of("{i}.toy", format="toy")
+
+
 # ---- settings
 
 
@@ -242,7 +312,7 @@ def test_an_option_that_is_not_the_formats_is_refused(form, options, says):
 )  # fmt: skip
 def test_a_template_with_another_ending_is_refused(template, form, says):
     """With the name that it should have, and the format that has such names."""
-    with pytest.raises(SettingsError.__mro__[1], match=says):
+    with pytest.raises(TemplateError, match=says):
         Settings.of(template, format=form)
 
 

@@ -52,6 +52,10 @@ def make_writer(name: str, options: WriterOptions) -> Writer:
         If there is no such format, or it does not support the options.
     """
     writer: Writer = _found("format", name, OWN_FORMATS)(options)
+    missing = [member for member in MEMBERS if not hasattr(writer, member)]
+    if missing:
+        message = f"{name!r} of a plug-in has no {', '.join(missing)}: it is too old"
+        raise SettingsError(message, setting="format")
     for option, default in WriterOptions._field_defaults.items():
         value = getattr(options, option)
         if value != default and option not in writer.options:
@@ -118,6 +122,12 @@ OWN_FORMATS: Mapping[str, Callable[[WriterOptions], Writer]] = {
     "npy": _npy,
 }
 """Name → what an entry point of a plug-in is: looking one up would take longer."""
+
+MEMBERS = (
+    *("format", "suffixes", "options", "dtypes", "most_frames", "makes_folder"),
+    *("takes", "buffers", "size"),
+)
+"""What each `Writer` has."""
 
 OWN_PROFILES: Mapping[str, str] = {
     "plain": "tiffin.writers.profiles.plain",
