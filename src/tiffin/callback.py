@@ -135,8 +135,9 @@ class ImageExporter:
 
     def _hand_over(self, name: str, doc: Mapping[str, Any]) -> None:
         """Pass a document on; drop its images if the memory stays full."""
-        held = estimate_nbytes(doc.get("data", ()))
-        if not self._mailbox.submit(held, partial(self._take, name, doc), self._crowd):
+        nbytes = estimate_nbytes(doc.get("data", ()))
+        job = partial(self._take, name, doc)
+        if not self._mailbox.submit(nbytes, job, self._crowd):
             limit = self.settings.stop_timeout
             reason = f"the image was dropped: {self._crowded} for {limit:g} s"
             lost = replace_images(name, doc, reason)

@@ -140,12 +140,12 @@ def _events(
         if frame.problem is not None and frame.seq_num is None:
             # Raised after the last document: some stores must be read to the end.
             problem = problem or frame.problem
-        told = frame.pixels or frame.problem
-        if told is not None:
+        found = frame.pixels or frame.problem
+        if found is not None:
             point = (frame.run, str(frame.stream), frame.seq_num, frame.source)
-            if repeats == "first" and events.get(point, told) is not told:
+            if repeats == "first" and events.get(point, found) is not found:
                 continue
-            events[id(told) if repeats == "all" else point] = told
+            events[id(found) if repeats == "all" else point] = found
     if problem is not None:
         raise problem
     return list(events.values())

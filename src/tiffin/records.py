@@ -292,10 +292,10 @@ class Report:
         planned = counts.get("planned")
         if planned and self.dry_run:
             shown[0] = "planned"
-        told = ", ".join(f"{counts.get(status, 0)} {status}" for status in shown)
+        text = ", ".join(f"{counts.get(status, 0)} {status}" for status in shown)
         if planned and not self.dry_run:
-            told += f", {planned} under way"
-        return told if self.is_whole else f"{told} (without records)"
+            text += f", {planned} under way"
+        return text if self.is_whole else f"{text} (without records)"
 
 
 class Reports(Mapping[str, Report]):

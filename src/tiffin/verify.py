@@ -40,7 +40,7 @@ LONGEST_REASON = 2000
 LONGEST = 2**16
 """The longest text that is accepted as a setting from a manifest [characters]."""
 
-TOLD: dict[str, tuple[type, ...]] = {
+RECORDED: dict[str, tuple[type, ...]] = {
     "template": (str,),
     "fields": (list, type(None)),
     "streams": (list, type(None)),
@@ -205,35 +205,35 @@ def compare(
         If the export had corrections, because their arguments are not in the manifest.
     """
     root = Path(folder).absolute()
-    told = _last_settings(root)
-    if told["corrections"]:
-        steps = ", ".join(told["corrections"])
+    recorded = _last_settings(root)
+    if recorded["corrections"]:
+        steps = ", ".join(recorded["corrections"])
         message = (
             f"the files were corrected ({steps}), so they can't be compared with the "
             f"run"
         )
         raise VerifyError(message)
     settings = Settings.of(
-        told["template"],
+        recorded["template"],
         directory=root,
-        fields=told["fields"],
-        streams=told["streams"],
-        dtype=told["dtype"],
-        compression=told["compression"],
-        timezone=told["timezone"],
-        name_policy=told["name_policy"],
-        replacements=told["replacements"],
-        colour=told["colour"],
-        axes=told["axes"],
-        first=told["first"] or 0,
-        frames=told["frames"],
-        repeats=told["repeats"] or "last",
-        metadata=told["metadata"],
-        format=told["format"] or "tiff",
-        profile=told["profile"] or "plain",
-        stack=told["stack"],
-        bigtiff=told["bigtiff"] or False,
-        stretch=told["stretch"],
+        fields=recorded["fields"],
+        streams=recorded["streams"],
+        dtype=recorded["dtype"],
+        compression=recorded["compression"],
+        timezone=recorded["timezone"],
+        name_policy=recorded["name_policy"],
+        replacements=recorded["replacements"],
+        colour=recorded["colour"],
+        axes=recorded["axes"],
+        first=recorded["first"] or 0,
+        frames=recorded["frames"],
+        repeats=recorded["repeats"] or "last",
+        metadata=recorded["metadata"],
+        format=recorded["format"] or "tiff",
+        profile=recorded["profile"] or "plain",
+        stack=recorded["stack"],
+        bigtiff=recorded["bigtiff"] or False,
+        stretch=recorded["stretch"],
         follow_links=follow_links,
         on_error="report",
         compare=True,
@@ -308,44 +308,44 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
     """Return the settings in the manifests, which must be valid and all the same."""
-    told = [
+    recorded = [
         _settings_in(root, settings)
         for path in _manifests(root)
         for settings in list(_read(path, []).settings.values())[-1:]
     ]
-    if not told:
+    if not recorded:
         message = f"no manifest of {root} has the settings of an export"
         raise VerifyError(message)
-    if any(settings != told[0] for settings in told):
+    if any(settings != recorded[0] for settings in recorded):
         message = f"{root} has exports with different settings: compare them one by one"
         raise VerifyError(message)
-    return told[0]
+    return recorded[0]
 
 
-def _settings_in(root: Path, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _settings_in(root: Path, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings that `compare` uses; refuse values of other types."""
-    for key, kinds in TOLD.items():
-        value = told.get(key)
+    for key, kinds in RECORDED.items():
+        value = recorded.get(key)
         known = key != "dtype" or value in (None, *WRITABLE)
-        if not known or not _is_told(value, kinds):
+        if not known or not _is_valid(value, kinds):
             message = (
                 f"the manifests of {root} have a setting that is not valid: "
                 f"{key} is {reprlib.repr(value)}"
             )
             raise VerifyError(message)
-    return {key: told.get(key) for key in TOLD}
+    return {key: recorded.get(key) for key in RECORDED}
 
 
-def _is_told(value: Any, kinds: tuple[type, ...]) -> bool:
+def _is_valid(value: Any, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, str):
         return str in kinds and len(value) <= LONGEST
     if isinstance(value, list):
-        return list in kinds and all(_is_told(item, (str,)) for item in value)
+        return list in kinds and all(_is_valid(item, (str,)) for item in value)
     if type(value) is int:
         return int in kinds
     if isinstance(value, dict):
         return dict in kinds and all(
-            _is_told(item, (str,)) for item in (*value, *value.values())
+            _is_valid(item, (str,)) for item in (*value, *value.values())
         )
     return value is None and type(None) in kinds
 

@@ -208,9 +208,9 @@ class FieldSelection:
         if large is not None:
             raise DtypeError(large)
         if dtype is not None and dtype.kind == "c":
-            message = f"no TIFF holds pixels of dtype {dtype}: {COMPLEX_ADVICE}"
+            message = f"TIFF can't hold pixels of dtype {dtype}: {COMPLEX_ADVICE}"
             raise DtypeError(message)
         if dtype is not None and not declared and dtype.kind not in "biuf":
-            message = f"no TIFF holds pixels of dtype {dtype}"
+            message = f"TIFF can't hold pixels of dtype {dtype}"
             raise DtypeError(message)
         return pixels

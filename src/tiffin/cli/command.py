@@ -185,7 +185,7 @@ def _axes(given: Sequence[str]) -> dict[str, str]:
 
 CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "axes": _axes,
-    "memory": lambda megabytes: megabytes * 10**6,
+    "memory": lambda megabytes: megabytes * 10**6 if megabytes > 0 else megabytes,
     "save": split_words,
 }
 """Settings that the shell writes otherwise than Python."""

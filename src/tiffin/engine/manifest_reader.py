@@ -241,8 +241,8 @@ def _sidecar_of(line: Mapping[str, Any]) -> Mapping[str, Any] | None:
         raise ValueError(message)  # noqa: TRY004 (of the line, not of an argument)
     _check_types(sidecar, _SIDECAR)
     _check_written(sidecar)
-    told = {"kind": "sidecar", "settings": line.get("settings"), "status": "written"}
-    return {**told, **sidecar, "frames": []}
+    common = {"kind": "sidecar", "settings": line.get("settings"), "status": "written"}
+    return {**common, **sidecar, "frames": []}
 
 
 def _check_frames(frames: list[Any]) -> None:

@@ -197,8 +197,8 @@ class Pool:
         return True
 
     def _fits(self, nbytes: int) -> bool:
-        held = self._submitted_bytes - self._done_bytes
-        return self._is_idle() or held + nbytes <= self._budget
+        waiting = self._submitted_bytes - self._done_bytes
+        return self._is_idle() or waiting + nbytes <= self._budget
 
     def _is_idle(self) -> bool:
         return self._done >= self._submitted

@@ -131,8 +131,10 @@ def _replay(
     # Each run is a part: if one breaks off, the others are still exported.
     parts = getattr(documents, "parts", (documents,))
     pipeline.source.look_ahead(parts)
-    held = getattr(documents, "in_memory", False) and not settings.dry_run
-    plan = pipeline.plan(map(interrupts.between, skip_repeated_runs(parts)), keep=held)
+    in_memory = getattr(documents, "in_memory", False) and not settings.dry_run
+    plan = pipeline.plan(
+        map(interrupts.between, skip_repeated_runs(parts)), keep=in_memory
+    )
     if not len(pipeline.ledger):
         pipeline.ends.record_failure(SourceError("the source holds no run"))
     if (
@@ -142,9 +144,9 @@ def _replay(
         return
     if settings.dry_run or pipeline.refuse_without_room() is not None:
         return
-    if held:
+    if in_memory:
         pipeline.write(plan)
-    for part in () if held else skip_repeated_runs(parts):
+    for part in () if in_memory else skip_repeated_runs(parts):
         _write(pipeline, plan, interrupts.between(part))
     pipeline.finish(plan)
 

@@ -169,13 +169,13 @@ class CombinedPixels:
         """Note which frames were combined, and how they were corrected."""
         self.tell_sources(notes)
         first, last = _who(self._first), _who(self.last)
-        told = {"joined": str(self._step), "frames": self.count}
-        notes.used.append({**told, "first": first, "last": last})
+        entry = {"joined": str(self._step), "frames": self.count}
+        notes.used.append({**entry, "first": first, "last": last})
 
     def tell_sources(self, notes: Notes) -> None:
         """Note how the combined frames were corrected."""
         notes.clipped += self._notes.clipped
-        notes.used += [told for told in self._notes.used if told not in notes.used]
+        notes.used += [entry for entry in self._notes.used if entry not in notes.used]
         notes.steps += [*self._notes.steps, str(self._step)]
 
     @property
@@ -202,10 +202,10 @@ class CombinedPixels:
                 _check_count(frame, announced, opened[1].shape[0])
                 self._take(frame, opened[1])
             except TiffinError as error:
-                told = naming_frame(error, frame)
-                if told is error:
+                named = naming_frame(error, frame)
+                if named is error:
                     raise
-                raise told from error
+                raise named from error
             except Exception as error:
                 message = f"{frame}: {type(error).__name__}: {error}"
                 raise ReadError(message) from error
@@ -277,6 +277,6 @@ def naming_frame(error: TiffinError, frame: Frame) -> TiffinError:
     if re.search(rf"\bevent {frame.seq_num}\b", str(error)):
         return error
     where = str(frame) if frame.i is not None else f"event {frame.seq_num}"
-    told = type(error)(f"{where}: {error}")
-    told.__dict__.update(error.__dict__)
-    return told
+    named = type(error)(f"{where}: {error}")
+    named.__dict__.update(error.__dict__)
+    return named

@@ -39,7 +39,7 @@ them up [bytes]."""
 Lane = tuple[str, str | None, str | None, str]
 """Run, stream, field and kind of image. Only frames of the same lane are combined."""
 
-Point = tuple[str, str, str | None, int | None, str | None]
+PointKey = tuple[str, str, str | None, int | None, str | None]
 """Run, stream, field, seq_num, and stream resource."""
 
 
@@ -64,8 +64,8 @@ class FrameGroups:
         )
         """Whether retakes are handled here, before frames are combined."""
         self._first_counts = settings.repeats == "first"
-        self._expected: Counter[Point] = Counter()
-        self._taken: Counter[tuple[str, Point]] = Counter()
+        self._expected: Counter[PointKey] = Counter()
+        self._taken: Counter[tuple[str, PointKey]] = Counter()
         self.restart()
 
     @property
@@ -165,7 +165,7 @@ def is_never_combined(frame: Frame) -> bool:
     return nothing or frame.kind == "dark"
 
 
-def _point(frame: Frame) -> Point:
+def _point(frame: Frame) -> PointKey:
     return frame.run, str(frame.stream), frame.field, frame.seq_num, frame.source
 
 

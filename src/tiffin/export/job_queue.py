@@ -98,5 +98,5 @@ class JobQueue:
 def _memory_of(pages: PageGroup) -> int:
     """Return how much memory a group takes, now or after reading [bytes]."""
     first = pages[0].frame
-    held = first.pixels.held if first.pixels else 0
-    return held or first.nbytes * len(pages)
+    nbytes = first.pixels.held if first.pixels else 0
+    return nbytes or first.nbytes * len(pages)

@@ -203,9 +203,9 @@ class Namer:
         for uid in [u for u in self._not_chosen if run in (None, u)]:
             count = self._not_chosen.pop(uid)
             if not self._ledger.has_any(uid):
-                told = format_frames(self._settings.frames)
+                chosen = format_frames(self._settings.frames)
                 message = (
-                    f"frames={told!r} includes none of the {count} frames of the run"
+                    f"frames={chosen!r} includes none of the {count} frames of the run"
                 )
                 error = SettingsError(message)
                 record = Record(id=FrameId(uid), status="skipped", error=error)
@@ -373,9 +373,9 @@ class Namer:
 
 
 def _unexpected(frame: Frame, error: BaseException) -> TiffinError:
-    told = TiffinError(f"{frame} has no name: {type(error).__name__}: {error}")
-    told.__cause__ = error
-    return told
+    unexpected = TiffinError(f"{frame} has no name: {type(error).__name__}: {error}")
+    unexpected.__cause__ = error
+    return unexpected
 
 
 class _Owner(NamedTuple):

@@ -22,6 +22,7 @@ from typing import (
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
 from tiffin.errors import SettingsError, TiffinError, did_you_mean
+from tiffin.settings.setting_types import INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -152,7 +153,11 @@ def check_model(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        hints = {name: field.annotation for name, field in model.model_fields.items()}
+        hints = {
+            name: field.annotation
+            for name, field in model.model_fields.items()
+            if INTERNAL not in field.metadata
+        }
         raise settings_error(error, hints) from None
 
 

@@ -110,8 +110,11 @@ def _dtype(value: Any) -> np.dtype | None:
     except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
         wanted = None
     if wanted is None or wanted.name not in WRITABLE:
-        message = f"must be a dtype that a TIFF holds, not {value!r}; choose one of "
-        raise ValueError(message + ", ".join(WRITABLE))
+        is_misspelt = wanted is None and isinstance(value, str)
+        near = did_you_mean(value, WRITABLE) if is_misspelt else ""
+        hint = near if near.startswith(":") else ""
+        message = f"must be one of {', '.join(WRITABLE)}, not {value!r}{hint}"
+        raise ValueError(message)
     return wanted
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tiffin.errors import ReadError
 from tiffin.sources.tiled_server import SlowServerError
 
-__all__ = ["EventImages", "PrefetchedArray", "UnreadableImages"]
+__all__ = ["PrefetchedImages", "PrefetchedArray", "UnreadableImages"]
 
 BLOCK = 32 * 2**20
 """About how much one request asks for [bytes].
@@ -119,7 +119,7 @@ def _rows_in_a_block(node: Any) -> int:
     return rows // chunk * chunk if chunk <= rows else int(rows)
 
 
-class EventImages:
+class PrefetchedImages:
     """The images of one event, fetched when they are read.
 
     They are `count` rows of an array, or one row if that is None.

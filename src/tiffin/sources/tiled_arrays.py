@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 
-from tiffin.sources.prefetch import EventImages, PrefetchedArray
+from tiffin.sources.prefetch import PrefetchedArray, PrefetchedImages
 from tiffin.sources.tiled_server import ServerError
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class ServedField:
         self._array = PrefetchedArray(self.slices)
         self._rows_an_event = rows_an_event
 
-    def images(self, k: int) -> EventImages:
+    def images(self, k: int) -> PrefetchedImages:
         """Return the images of event k, from 0."""
         rows = self._rows_an_event
-        return EventImages(self._array, k * (rows or 1), rows)
+        return PrefetchedImages(self._array, k * (rows or 1), rows)
 
 
 class UncompressedSlices:

@@ -48,9 +48,9 @@ def documents(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rebuild the documents of ``client[uid]``.
 
-    Images that the server holds are in the events, as `EventImages`. Those in files
-    are stream resources: if the files can be read here ("auto"), never ("http") or
-    always ("files").
+    Images that the server holds are in the events, as `PrefetchedImages`. Those in
+    files are stream resources: if the files can be read here ("auto"), never ("http")
+    or always ("files").
     """
     from httpx import HTTPError
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.writers.tiff_layout import PIXELS_AT, Page, Tag
+from tiffin.writers.tiff_layout import PIXELS_AT, Tag, TiffPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,10 +129,10 @@ class Profile:
     otherwise: str = "plain"
 
 
-def page_of(info: PageInfo, compression: str | None, profile: Profile) -> Page:
+def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPage:
     """Return the content of the directory of a page, without note and date."""
     tags = () if profile.tags is None else tuple(profile.tags(info))
-    return Page(
+    return TiffPage(
         info.shape,
         info.dtype.str,
         compression,

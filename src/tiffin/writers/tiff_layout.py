@@ -26,7 +26,7 @@ __all__ = [
     "RATIONAL",
     "SHORT",
     "TAG_OF",
-    "Page",
+    "TiffPage",
     "Tag",
     "around",
     "directory",
@@ -64,7 +64,7 @@ Tag = tuple[int, int, int | float | bytes | tuple[int | float, ...]]
 MODEL: Tag = (272, ASCII, b"Bluesky detector\0")
 
 
-class Page(NamedTuple):
+class TiffPage(NamedTuple):
     """The properties of a page that do not depend on its size and metadata.
 
     Attributes
@@ -108,7 +108,7 @@ class _Directory(NamedTuple):
 
 
 def around(
-    page: Page,
+    page: TiffPage,
     strip_bytes: int,
     note: bytes = b"",
     date: bytes = b"",
@@ -117,7 +117,7 @@ def around(
 
     Parameters
     ----------
-    page : Page
+    page : TiffPage
     strip_bytes : int
         The size of the encoded strip.
     note : bytes, optional
@@ -136,7 +136,7 @@ def around(
     )
 
 
-def header(page: Page, first: int) -> bytes:
+def header(page: TiffPage, first: int) -> bytes:
     """Return what stands before the first pixel; `first` is where a directory is."""
     if page.big:  # https://www.awaresystems.be/imaging/tiff/bigtiff.html
         data = struct.pack("<2sHHHQ", b"II", 43, 8, 0, first)
@@ -145,7 +145,7 @@ def header(page: Page, first: int) -> bytes:
 
 
 def _directory_first(
-    page: Page, strip_bytes: int, gap: bytes, note: bytes, date: bytes
+    page: TiffPage, strip_bytes: int, gap: bytes, note: bytes, date: bytes
 ) -> tuple[bytes, bytes, bytes]:
     """Put the directory before the pixels, and the note, which may be long, behind."""
     at = page.directory_at or PIXELS_AT
@@ -164,7 +164,7 @@ def _directory_first(
 
 
 def directory(
-    page: Page,
+    page: TiffPage,
     strip_at: int,
     strip_bytes: int,
     at: int,
@@ -176,7 +176,7 @@ def directory(
 
     Parameters
     ----------
-    page : Page
+    page : TiffPage
     strip_at, strip_bytes : int
         Where the encoded strip is, and its size [bytes].
     at : int
@@ -202,18 +202,20 @@ def directory(
     return bytes(data)
 
 
-def following_at(page: Page, note: bytes, date: bytes) -> int:
+def following_at(page: TiffPage, note: bytes, date: bytes) -> int:
     """Return where in such a directory the place of the next one stands."""
     return _prepared(page, bool(note), bool(date)).following_at
 
 
-def size_around(page: Page) -> int:
+def size_around(page: TiffPage) -> int:
     """Return the size of header and directory together [bytes]."""
     return page.pixels_at + len(_prepared(page).data)
 
 
 @lru_cache(maxsize=64)
-def _prepared(page: Page, has_note: bool = False, has_date: bool = False) -> _Directory:
+def _prepared(
+    page: TiffPage, has_note: bool = False, has_date: bool = False
+) -> _Directory:
     tags = {tag[0]: tag for tag in (*_tags(page), *page.tags)}
     if has_date:
         tags[DATE_TIME] = (DATE_TIME, ASCII, b"\0" * 20)
@@ -222,7 +224,7 @@ def _prepared(page: Page, has_note: bool = False, has_date: bool = False) -> _Di
     return _packed([tags[number] for number in sorted(tags)], big=page.big)
 
 
-def _tags(page: Page) -> list[Tag]:
+def _tags(page: TiffPage) -> list[Tag]:
     dtype = np.dtype(page.dtype)
     rows, columns, samples = (*page.shape, 1)[:3]
     colour = samples > 1

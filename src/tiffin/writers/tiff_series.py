@@ -296,17 +296,17 @@ def _begins_as_zlib(strip: memoryview) -> bool:
 def _refusal(dtype: np.dtype) -> str:
     """Return why a TIFF can't store a dtype, and what to do."""
     if dtype.kind not in "biufc":
-        return f"no TIFF holds pixels of dtype {dtype}"
-    told = f"programs do not agree on TIFF files with pixels of dtype {dtype}"
+        return f"TIFF can't hold pixels of dtype {dtype}"
+    problem = f"programs do not agree on TIFF files with pixels of dtype {dtype}"
     if dtype.kind == "c":
-        return f"{told}: {COMPLEX_ADVICE}"
+        return f"{problem}: {COMPLEX_ADVICE}"
     if dtype.kind == "b":
-        return f"{told}: they are true and false; dtype='uint8' makes 1 and 0 of them"
+        return f"{problem}: dtype='uint8' writes 1 and 0 for true and false"
     if dtype.kind == "f":
         rounds = "holds" if dtype.itemsize < 4 else "rounds"
-        return f"{told}: dtype={float_dtype_for(dtype).name!r} {rounds} their values"
+        return f"{problem}: dtype={float_dtype_for(dtype).name!r} {rounds} their values"
     name = "uint32" if dtype.kind == "u" else "int32"
     return (
-        f"{told}: choose a dtype that holds all values, such as dtype={name!r}; there "
-        f"are {', '.join(WRITABLE)}"
+        f"{problem}: choose one that holds all values, such as dtype={name!r}; it "
+        f"must be one of {', '.join(WRITABLE)}"
     )

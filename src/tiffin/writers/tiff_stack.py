@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
-    from tiffin.writers.tiff_layout import Page
+    from tiffin.writers.tiff_layout import TiffPage
     from tiffin.writers.tiff_series import TiffWriter
 
 __all__ = ["TiffStack"]
@@ -215,7 +215,7 @@ class TiffStack:
             timestamps=known if len(known) == len(times) else (),
         )
 
-    def _page(self, info: PageInfo) -> Page:
+    def _page(self, info: PageInfo) -> TiffPage:
         page = page_of(info, self._writer.compression, self._writer.profile)
         return page._replace(big=self._big) if self._big else page
 
