@@ -87,6 +87,12 @@ class JobQueue:
         for stack in stacks:
             self._pool.submit(0, partial(self._worker.finish, stack))
 
+    def discard(self, stacks: Iterable[StackFile]) -> None:
+        """Close the files of stacks that will not be complete; they have no names."""
+        for stack in stacks:
+            if not self._pool.hangs:  # a job that hangs may be writing to it
+                stack.discard()
+
     def flush(self) -> None:
         """Pass on what waits for a job to fill up."""
         if self._waiting:

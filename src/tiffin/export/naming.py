@@ -103,7 +103,8 @@ class Namer:
                 Page(f, place, None) for f, place in zip(group, places, strict=True)
             ]
         if self.stacks.is_on:
-            return [*map(self._stack_page, group, places)]
+            with self.stacks.lock:
+                return [*map(self._stack_page, group, places)]
         if len(group) == 1:
             name = self._name_of(group[0])
             return [self._page(group[0], places[0], name, shared=False)]
@@ -117,10 +118,14 @@ class Namer:
     def name_one(self, frame: Frame, place: Place) -> Page:
         """Name a frame that the descriptor of its event does not declare."""
         if self.stacks.is_on:
-            return self._stack_page(frame, place)
+            with self.stacks.lock:
+                own = self.stacks.earlier(frame, self.retakes.owner(place))
+                return self._stack_page(frame, place, own)
         return self._page(frame, place, self._name_of(frame), shared=False)
 
-    def _stack_page(self, frame: Frame, place: Place) -> Page:
+    def _stack_page(
+        self, frame: Frame, place: Place, own: StackFile | None = None
+    ) -> Page:
         """Choose the stack of a frame; the name of a stack is that of its first one."""
         if frame.problem is not None or frame.seq_num is None:
             return self._page(frame, place, self._name_of(frame), shared=False)
@@ -128,7 +133,9 @@ class Namer:
             return Page(frame, place, None)
         owner = self.retakes.owner(place)
         stack = self.stacks.earlier(frame, owner) if owner != place else None
-        if stack is not None and self._settings.stack == "event":
+        if own is not None:
+            stack = own  # that of the other images of its event
+        elif stack is not None and self._settings.stack == "event":
             stack = self.stacks.current(frame, place)
         elif stack is not None and stack.is_finished:
             message = (

@@ -256,6 +256,7 @@ class Pipeline:
             for group in source.finish():
                 plan.add(self._named(group), keep=keep)
         self.namer.planning = False
+        self.namer.stacks.close()
         self.namer.account()
         plan.settle()
         self._sidecars.plan()
@@ -344,6 +345,7 @@ class Pipeline:
             self._retries.wait(patience)
         self._pool.close(patience)
         self._close_files()
+        self._jobs.discard(self.namer.stacks.left())
         self.ends.close_all()
 
     def cancel(self) -> None:

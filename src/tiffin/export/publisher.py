@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
     from tiffin.engine import Ledger
+    from tiffin.export.stack_file import UnnamedFile
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
@@ -164,9 +165,9 @@ class Publisher:
         ExistsError, WriteError
             As `publish`.
         """
-        if self._dates:
-            time, _ = frame.taken()
-            write = dated(write, time) if 0 < time < LATEST else write
+        time = self._date_of(frame)
+        if time is not None:
+            write = dated(write, time)
         while True:
             try:
                 return publish(
@@ -192,7 +193,35 @@ class Publisher:
             If the system refuses.
         """
         self.clear(name)
-        return NewFile(self.path(name), mode=self._settings.mode, folders=self._folders)
+        return NewFile(
+            self.path(name),
+            mode=self._settings.mode,
+            sync=self._settings.fsync == "file",
+            folders=self._folders,
+        )
+
+    def give_name(self, file: UnnamedFile, frame: Frame, *, replace: bool) -> None:
+        """Give a complete file its name, with the time of a frame if that is asked for.
+
+        Raises
+        ------
+        ExistsError, WriteError
+            As `publish`.
+        """
+        time = self._date_of(frame)
+        while True:
+            try:
+                file.publish(replace=replace, seconds=time)
+            except WriteError as error:
+                if not self.waits_for_room(error):
+                    raise
+            else:
+                return
+
+    def _date_of(self, frame: Frame) -> float | None:
+        """Return the time for a file, for ``file_time="event"`` [s since 1970]."""
+        time = frame.taken()[0] if self._dates else 0
+        return time if 0 < time < LATEST else None
 
     def clear(self, name: str) -> None:
         """Remove temporary files of killed exports from a folder, once."""

@@ -27,7 +27,7 @@ class UnnamedFile(Protocol):
 
     descriptor: int
 
-    def publish(self, *, replace: bool, sync: bool = False) -> None:
+    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
         """Give the file its name, and close it."""
         ...
 

@@ -199,7 +199,7 @@ class StackWorker:
             self._listing.add(run, [(number, "".join(lines))])
 
     def _publish(self, stack: StackFile) -> None:
-        file, first = stack.file, next(iter(stack.pages.values()))
+        file, first = stack.file, stack.pages[min(stack.pages)]
         assert file is not None  # noqa: S101 (the caller has checked)
         path = self._publisher.path(stack.name)
         replaces = self._settings.existing == "replace"
@@ -209,7 +209,7 @@ class StackWorker:
             state = self._existing.state_of(first.frame.run, stack.name, same)
             replaces = state in ("damaged", "same")
         if not self._settings.compare:
-            file.publish(replace=replaces, sync=self._settings.fsync == "file")
+            self._publisher.give_name(file, first.frame, replace=replaces)
 
     def _writer_of(self, stack: StackFile) -> StackWriter:
         """Return what writes a stack; open its file for the first page."""
@@ -217,11 +217,8 @@ class StackWorker:
             message = f"the stack {self._publisher.path(stack.name)} failed"
             raise caused_by(WriteError(f"{message}: {stack.error}"), stack.error)
         if stack.writer is None:
-            name = stack.name
             scratch = self._settings.compare
-            file: UnnamedFile = (
-                _Scratch() if scratch else self._publisher.new_file(name)
-            )
+            file: UnnamedFile = _Scratch() if scratch else self._new_file(stack)
             stack.file = file
             writer = cast("StackingWriter", self._settings.writer)
             stack.writer = writer.stack(
@@ -230,6 +227,16 @@ class StackWorker:
                 big=self._settings.bigtiff,
             )
         return stack.writer
+
+    def _new_file(self, stack: StackFile) -> UnnamedFile:
+        """Open the file of a stack, or fail the whole stack."""
+        while True:
+            try:
+                return self._publisher.new_file(stack.name)
+            except WriteError as error:
+                if not self._publisher.waits_for_room(error):
+                    stack.error = error
+                    raise
 
     def _append(self, stack: StackFile, write: Any) -> None:
         """Write to a stack; wait for room on a full disk, if that was asked for."""
@@ -279,12 +286,14 @@ class _Scratch:
         with tempfile.TemporaryFile() as file:
             self.descriptor = os.dup(file.fileno())
 
-    def publish(self, *, replace: bool, sync: bool = False) -> None:
+    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
         """Do nothing."""
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
 
 
 def _light(frame: Frame) -> Frame:

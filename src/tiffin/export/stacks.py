@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from tiffin.export.stack_file import StackFile
 from tiffin.writers import LARGEST_CLASSIC, file_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tiffin.engine import Place
     from tiffin.frames import Frame
     from tiffin.settings import Settings
@@ -39,6 +38,9 @@ class Stacks:
         self._parts: dict[Lane, tuple[str, int]] = {}
         self._of_group: dict[tuple[str, int, str | None], StackFile] = {}
         self._closed: list[StackFile] = []
+        self._ended: list[StackFile] = []
+        self.lock = threading.RLock()
+        """Held while a frame gets its stack; workers name images, too."""
         self._size = lru_cache(64)(file_size)
 
     @property
@@ -91,30 +93,46 @@ class Stacks:
             stack.nbytes += self._nbytes(frame)
         self._of_group[place[0], owner[1], frame.kind] = stack
 
-    def end(self, run: str | None = None) -> Iterator[StackFile]:
+    def end(self, run: str | None = None) -> list[StackFile]:
         """End the stacks of a run, or of all; return those that may be complete."""
-        for lane in [lane for lane in self._open if run in (None, lane[0])]:
-            self._close(lane)
-            self._parts.pop(lane, None)
-        ended = {
-            id(stack): stack
-            for (of, _, _), stack in self._of_group.items()
-            if run in (None, of)
-        }
-        self._of_group = {
-            key: stack
-            for key, stack in self._of_group.items()
-            if id(stack) not in ended
-        }
-        self._closed = [stack for stack in self._closed if id(stack) not in ended]
-        for stack in ended.values():
-            stack.has_ended = True
-            yield stack
+        with self.lock:
+            for lane in [lane for lane in self._open if run in (None, lane[0])]:
+                self._close(lane)
+                self._parts.pop(lane, None)
+            ended = {
+                stack for (of, *_), stack in self._of_group.items() if run in (None, of)
+            }
+            self._of_group = {
+                key: stack
+                for key, stack in self._of_group.items()
+                if stack not in ended
+            }
+            closed = [stack for stack in self._closed if stack not in ended]
+            self._closed = closed
+            for stack in ended:
+                stack.has_ended = True
+            under_way = [stack for stack in self._ended if not stack.is_finished]
+            self._ended = [*under_way, *ended]
+        return sorted(ended, key=lambda stack: stack.name)
+
+    def left(self) -> list[StackFile]:
+        """Return the stacks that are not finished."""
+        with self.lock:
+            known = {*self._ended, *self._of_group.values()}
+        return [stack for stack in known if not stack.is_finished]
+
+    def close(self) -> None:
+        """Close all stacks: no more frames will be named, but those of surprises."""
+        with self.lock:
+            for lane in [*self._open]:
+                self._close(lane)
+            self._parts.clear()
 
     def closed(self) -> list[StackFile]:
         """Return the stacks that were closed since the last time."""
-        closed, self._closed = self._closed, []
-        return closed
+        with self.lock:
+            closed, self._closed = self._closed, []
+            return closed
 
     def _close(self, lane: Lane) -> None:
         _, stack = self._open.pop(lane)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from contextlib import suppress
 from functools import partial
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["NewFile", "dated", "publish", "write_error"]
 
 T = TypeVar("T")
+
+SPARE = 100
+"""How many descriptors a file that stays open leaves to others."""
 
 _SHORT = 250
 """Every system allows paths of this length [characters]."""
@@ -107,9 +111,7 @@ def publish(
     else:
         relative = path.removeprefix(folders.root).lstrip("/")
     folder, _, name = relative.rpartition("/")
-    if len(path) > _SHORT and len(os.fsencode(path)) >= _LONGEST:
-        # It could be written, relative to an open folder, but not read by its path.
-        raise write_error(path, OSError(errno.ENAMETOOLONG, _TOO_LONG))
+    _check_length(path)
     attempt = partial(_attempt, folders, folder, name, write, replace, mode, sync)
     try:
         try:
@@ -137,6 +139,8 @@ class NewFile:
         Absolute, below the root of `folders`. Its folders are made.
     mode : int, optional
         The permissions of the file; without it, the umask decides.
+    sync : bool
+        Whether to wait until the file and its folders are on the disk (``fsync``).
     folders : Folders
 
     Attributes
@@ -147,82 +151,125 @@ class NewFile:
     Raises
     ------
     WriteError
-        If the system refuses.
+        If the system refuses; also if it would soon have no descriptors left.
     """
 
     def __init__(
-        self, target: str, *, mode: int | None = None, folders: Folders
+        self,
+        target: str,
+        *,
+        mode: int | None = None,
+        sync: bool = False,
+        folders: Folders,
     ) -> None:
-        self._path = target
+        _check_length(target)
+        self._path, self._sync = target, sync
+        self._above = self.descriptor = -1
         folder, _, self._name = (
             target.removeprefix(folders.root).lstrip("/").rpartition("/")
         )
         self._temporary: str | None = None
+        self._is_named = False
         try:
-            folders.make(folder)
+            folders.make(folder, sync=sync)
             self._above = folders.descriptor(folder)
             nameless = _open_nameless(".", self._above, os.O_RDWR)
             if nameless is None:
                 self._temporary, nameless = _open_temporary(self._above, os.O_RDWR)
             self.descriptor = nameless
+            _check_descriptors(nameless)
             if mode is not None:
                 os.fchmod(nameless, mode)
         except OSError as error:
+            self.close()
             raise write_error(target, error) from error
         except ValueError as error:  # a name that no system call takes
+            self.close()
             message = f"{target!r} can't be written: {error}"
             raise WriteError(message) from error
 
-    def publish(self, *, replace: bool, sync: bool = False) -> None:
+    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
         """Give the file its name, and close it.
+
+        Parameters
+        ----------
+        replace : bool
+            Whether to replace a file with that name.
+        seconds : float, optional
+            The modification time of the file, as for `dated`.
 
         Raises
         ------
         ExistsError
             If there is a file of that name and `replace` is false.
         WriteError
-            If the system refuses.
+            If the system refuses. Publish it again, or close it.
         """
         try:
-            if sync:
+            if seconds is not None:
+                _set_time(self.descriptor, seconds)
+            if self._sync:
                 os.fsync(self.descriptor)
-            if self._temporary is None:
-                link = partial(link_descriptor, self.descriptor, folder=self._above)
-                if not replace and link(self._name):
-                    return
-                self._temporary = temporary_name()
-                if not link(self._temporary):
-                    self._copy()
-            give_name = replace_by_temporary if replace else name_temporary
-            give_name(self._temporary, self._name, self._above)
-            self._temporary = None
-            if sync:
+            self._give_name(replace=replace)
+            if self._sync:
                 sync_folder(".", self._above)
         except FileExistsError:
+            self.close()
             raise ExistsError.at(self._path) from None
         except OSError as error:
             raise write_error(self._path, error) from error
-        finally:
-            self.close()
+        self.close()
+
+    def _give_name(self, *, replace: bool) -> None:
+        if self._is_named:
+            return  # then only the folder could not be synced
+        if self._temporary is None:
+            link = partial(link_descriptor, self.descriptor, folder=self._above)
+            if not replace and link(self._name):
+                self._is_named = True
+                return
+            temporary = temporary_name()
+            if link(temporary):
+                self._temporary = temporary
+            else:
+                self._copy()
+        assert self._temporary is not None  # noqa: S101 (linked or copied)
+        give_name = replace_by_temporary if replace else name_temporary
+        give_name(self._temporary, self._name, self._above)
+        self._temporary, self._is_named = None, True
 
     def _copy(self) -> None:
         """Copy the file to a temporary one, on a file system without hard links."""
-        self._temporary, copy = _open_temporary(self._above)
-        with open(copy, "wb") as to, open(self.descriptor, "rb", closefd=False) as file:  # noqa: PTH123 (both are open)
-            file.seek(0)
-            shutil.copyfileobj(file, to)
-            os.fchmod(copy, os.fstat(self.descriptor).st_mode & 0o7777)
+        temporary, copy = _open_temporary(self._above)
+        try:
+            with (
+                open(copy, "wb") as to,  # noqa: PTH123 (both are open)
+                open(self.descriptor, "rb", closefd=False) as file,
+            ):
+                file.seek(0)
+                shutil.copyfileobj(file, to)
+                to.flush()
+                told = os.fstat(self.descriptor)
+                os.fchmod(copy, told.st_mode & 0o7777)
+                os.utime(copy, ns=(told.st_atime_ns, told.st_mtime_ns))
+                if self._sync:
+                    os.fsync(copy)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=self._above)
+            raise
+        self._temporary = temporary
 
     def close(self) -> None:
         """Close the file; one that was not published is gone."""
-        if self.descriptor < 0:
-            return
-        os.close(self.descriptor)
-        self.descriptor = -1
         if self._temporary is not None:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._above)
-        os.close(self._above)
+            self._temporary = None
+        for descriptor in (self.descriptor, self._above):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.descriptor = self._above = -1
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
@@ -240,14 +287,18 @@ def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
     callable
         The function for `publish` in place of `write`.
     """
-    stamp = round(seconds * 10**6) * 1000
 
     def write_dated(descriptor: int) -> T:
         result = write(descriptor)
-        os.utime(descriptor, ns=(stamp, stamp))
+        _set_time(descriptor, seconds)
         return result
 
     return write_dated
+
+
+def _set_time(descriptor: int, seconds: float) -> None:
+    stamp = round(seconds * 10**6) * 1000
+    os.utime(descriptor, ns=(stamp, stamp))
 
 
 def write_error(path: str, error: OSError) -> WriteError:
@@ -258,6 +309,19 @@ def write_error(path: str, error: OSError) -> WriteError:
     refused = WriteError(f"{path} can't be written: {why}")
     refused.errno = error.errno
     return refused
+
+
+def _check_length(path: str) -> None:
+    """Refuse a path that could be written, relative to an open folder, but not read."""
+    if len(path) > _SHORT and len(os.fsencode(path)) >= _LONGEST:
+        raise write_error(path, OSError(errno.ENAMETOOLONG, _TOO_LONG))
+
+
+def _check_descriptors(descriptor: int) -> None:
+    """Refuse a descriptor that leaves too few for manifests and images."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and descriptor >= most - min(SPARE, most // 2):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def _attempt(
