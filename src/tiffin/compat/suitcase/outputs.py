@@ -103,7 +103,10 @@ class Output:
 
     def finish(self, name: str, file: UnnamedFile) -> None:
         """Give a complete file its name, see `put`."""
-        self._name(name, lambda _: file.publish(replace=self._replace))
+        try:
+            self._name(name, lambda _: file.publish(replace=self._replace))
+        finally:
+            file.close()
 
     def close(self) -> None:
         """Files are closed already, each when it was written."""
@@ -183,7 +186,7 @@ class _Scratch:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`close` does)
         self.descriptor = self._file.fileno()
 
-    def publish(self, *, replace: bool, sync: bool = False) -> None:
+    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
