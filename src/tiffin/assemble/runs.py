@@ -119,11 +119,12 @@ class OpenRun:
         If the shape is not known, the hints say how many frames are expected. More may
         be found when the event is read.
         """
-        count = hints.images
-        if shape is not None:
-            if not math.prod(shape):
-                return range(0)
+        if shape is None:
+            count = hints.images
+        elif math.prod(shape):
             count = math.prod(shape[: -len(hints.at)])
+        else:
+            return range(0)
         if count > MAX_IMAGES:
             count = 1
         point = (stream, name, seq_num, source)

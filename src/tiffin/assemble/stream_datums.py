@@ -152,11 +152,14 @@ class StreamDatums:
         yield from self._join(point, name, take, pixels, numbers, final=final)
 
     def _joins(self, descriptor: Mapping[str, Any]) -> bool:
-        """Return whether the frames of a stream wait for their events."""
+        """Return whether the frames of a stream wait for their events.
+
+        For readings alone they wait only if there are some beside images in files.
+        """
         if self._join_events or not self._join_readings:
             return self._join_events
         keys = descriptor.get("data_keys") or {}
-        return any("external" not in key for key in keys.values())
+        return len({"external" in key for key in keys.values()}) == 2
 
     def _join(
         self,

@@ -69,18 +69,16 @@ class Listing:
         if not self._journal.on:
             return ""
         count = max(len(pages), 1 + max(lines, default=0))
-        retired = self._retire(pages[0], count)
+        earlier = self._retakes.files(pages[0].place)
+        retired = self._retire(pages[0], count, earlier) if earlier else ""
         if count == len(lines) == 1:  # the usual case
             return retired + lines[0]
         return retired + "".join(
             [lines[i] if i in lines else self._line(pages, i) for i in range(count)]
         )
 
-    def _retire(self, first: Page, count: int) -> str:
+    def _retire(self, first: Page, count: int, earlier: frozenset[str]) -> str:
         """Remove files of earlier takes with other names; return their lines."""
-        earlier = self._retakes.files(first.place)
-        if not earlier:
-            return ""
         for path in earlier:
             with self._retakes.lock(path):  # a later take may be writing this file
                 if self._is_obsolete(path, first, count):

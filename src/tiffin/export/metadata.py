@@ -96,10 +96,11 @@ class Metadata:
         if not self._wanted:
             return provenance_of(notes)
         shared = self._shared_with(frame)
+        _, _, _, seq_num, i = frame.id
         time, _ = frame.taken()
         own = {
-            "seq_num": frame.seq_num,
-            "i": frame.i,
+            "seq_num": seq_num,
+            "i": i,
             "frame": frame.number,
             "kind": None if frame.kind == "light" else frame.kind,
             "time": iso_time(self._time, time) if time else None,

@@ -44,13 +44,13 @@ class NameOrder:
 
     def see(self, frame: Frame, name: str) -> None:
         """Compare the name of the next frame."""
-        run = frame.run
+        run, stream, field, seq_num, i = frame.id
         if not self._counters or run in self._warned:
             return
         latest = self._latest.setdefault(run, {})
-        key = (frame.stream, frame.field, frame.kind)
+        key = (stream, field, frame.kind)
         before = latest.get(key)
-        now = latest[key] = (name, (frame.seq_num, frame.number, frame.i))
+        now = latest[key] = (name, (seq_num, frame.number, i))
         if before is None or name >= before[0]:
             return
         counter = self._unpadded(before, now)

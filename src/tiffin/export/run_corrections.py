@@ -82,6 +82,8 @@ class RunCorrections:
         self._axes = axes
         self.joins = tuple(step for step in steps if isinstance(step, FrameCombiner))
         """The corrections that combine frames, in order."""
+        self.subtracts = any(isinstance(step, DarkSubtract) for step in steps)
+        """Whether a dark is subtracted."""
         self._find_run = find_run
         self._roots = roots
         self._bound: dict[str, list[BoundCorrection]] = {}
@@ -95,11 +97,6 @@ class RunCorrections:
             if self.streams
             else None
         )
-
-    @property
-    def subtracts(self) -> bool:
-        """Whether a dark is subtracted."""
-        return any(isinstance(step, DarkSubtract) for step in self._steps)
 
     @property
     def looks_ahead(self) -> bool:

@@ -98,6 +98,7 @@ class Worker:
         )
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
+        self._stacked = settings.stack is not None
         self._surprised: set[tuple[str, str | None, str | None]] = set()
 
     def export(self, groups: list[PageGroup]) -> None:
@@ -106,7 +107,8 @@ class Worker:
         for pages in groups:
             lines = self._export(pages)
             if lines is not None:
-                self._settle(pages)
+                if self._stacked:
+                    self._settle(pages)
                 run, number, _ = pages[0].place
                 lines_of.setdefault(run, []).append((number, lines))
         for run, lines_of_run in lines_of.items():

@@ -128,7 +128,7 @@ class Style:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         elif not isinstance(value, datetime):
-            value = datetime.fromtimestamp(value, UTC)
+            value = datetime.fromtimestamp(value, self._zone or UTC)
         if value.tzinfo is None and self._zone is not None:
             in_zone: datetime = value.replace(tzinfo=self._zone)
         else:

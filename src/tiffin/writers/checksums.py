@@ -86,8 +86,7 @@ class RunningChecksum:
             for buffer in buffers:
                 self._digest.update(buffer)
         elif self._kind == "crc32":
-            for buffer in buffers:
-                self._value = _crc32(buffer, self._value) if buffer else self._value
+            self._value = _crc32_of(buffers, self._value)
 
     def __str__(self) -> str:
         if self._digest is not None:
@@ -97,9 +96,17 @@ class RunningChecksum:
 
 def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
     """Return the checksum of buffers in their order, without joining them."""
+    if kind == "crc32":
+        return f"crc32:{_crc32_of(buffers):08x}"
     running = RunningChecksum(kind)
     running.update(buffers)
     return str(running)
+
+
+def _crc32_of(buffers: Iterable[Buffer], value: int = 0) -> int:
+    for buffer in buffers:
+        value = _crc32(buffer, value) if buffer else value
+    return value
 
 
 def write_buffers(

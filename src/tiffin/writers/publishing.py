@@ -333,7 +333,9 @@ def _attempt(
     mode: int | None,
     sync: bool,
 ) -> T:
-    fill = partial(_fill, write=write, mode=mode, sync=sync)
+    fill = write
+    if sync or mode is not None:
+        fill = partial(_fill, write=write, mode=mode, sync=sync)
     root = folders.root
     # The root itself may be a link, so its path can be used, which is faster.
     by_path = not (folder or replace or sync) and root.startswith("/")
