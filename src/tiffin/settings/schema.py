@@ -6,7 +6,6 @@ under a field describes it in all of these places.
 """
 
 import os
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -19,11 +18,12 @@ from tiffin.errors import SettingsError, TemplateError
 from tiffin.folders import Folders
 from tiffin.readers import RootMap
 from tiffin.settings import setting_types as types
+from tiffin.settings.format_checks import check_format
 from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.template import Template
-from tiffin.writers import Sidecar, Writer, WriterOptions, format_of, make_writer
+from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 
 __all__ = ["Settings"]
 
@@ -260,7 +260,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
-        self._check_format()
+        check_format(self.writer, self.template.text, self.dtype, self.profile)
         takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
         if self.repeats == "all" and not takes_differ:
             message = (
@@ -289,30 +289,6 @@ class Settings(BaseModel):
             )
             raise TemplateError(message)
         return self
-
-    def _check_format(self) -> None:
-        """Refuse a template or a dtype that is not the format's."""
-        writer, text = self.writer, self.template.text
-        if self.dtype is not None and self.dtype.name not in writer.dtypes:
-            message = (
-                f"{self.dtype.name!r} can't be stored with format={self.format!r} and "
-                f"profile={self.profile!r}: choose one of {', '.join(writer.dtypes)}"
-            )
-            raise SettingsError(message, setting="dtype")
-        found = re.search(r"\.[A-Za-z][A-Za-z0-9]*$", text)
-        ending = found.group() if found else ""
-        other = format_of(ending) if ending else None
-        if not ending or ending.lower() in writer.suffixes:
-            return
-        if other is None and self.format == "tiff":
-            return  # some programs want another ending
-        usual = writer.suffixes[0]
-        message = (
-            f"template {text!r} ends in {ending!r}, but files of format="
-            f"{self.format!r} end in {usual!r}: write "
-            f"{text.removesuffix(ending) + usual!r}"
-        )
-        raise TemplateError(message + (f", or format={other!r}" if other else ""))
 
     @cached_property
     def writer(self) -> Writer:
