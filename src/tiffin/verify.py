@@ -62,7 +62,13 @@ RECORDED: dict[str, tuple[type, ...]] = {
     "bigtiff": (bool, type(None)),
     "stretch": (str, type(None)),
 }
-"""The settings that `compare` takes from a manifest, with their types."""
+"""The settings that `compare` takes from a manifest, with their types.
+
+None means the default, but for `MEANS_NONE`. Older manifests have fewer settings.
+"""
+
+MEANS_NONE = ("streams", "metadata")
+"""Settings for which None is another value than the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,27 +219,14 @@ def compare(
             f"run"
         )
         raise VerifyError(message)
+    chosen = {
+        name: value
+        for name, value in recorded.items()
+        if name != "corrections" and (value is not None or name in MEANS_NONE)
+    }
     settings = Settings.of(
-        recorded["template"],
+        **chosen,
         directory=root,
-        fields=recorded["fields"],
-        streams=recorded["streams"],
-        dtype=recorded["dtype"],
-        compression=recorded["compression"],
-        timezone=recorded["timezone"],
-        name_policy=recorded["name_policy"],
-        replacements=recorded["replacements"],
-        colour=recorded["colour"],
-        axes=recorded["axes"],
-        first=recorded["first"] or 0,
-        frames=recorded["frames"],
-        repeats=recorded["repeats"] or "last",
-        metadata=recorded["metadata"],
-        format=recorded["format"] or "tiff",
-        profile=recorded["profile"] or "plain",
-        stack=recorded["stack"],
-        bigtiff=recorded["bigtiff"] or False,
-        stretch=recorded["stretch"],
         follow_links=follow_links,
         on_error="report",
         compare=True,
@@ -341,8 +334,8 @@ def _is_valid(value: Any, kinds: tuple[type, ...]) -> bool:
         return str in kinds and len(value) <= LONGEST
     if isinstance(value, list):
         return list in kinds and all(_is_valid(item, (str,)) for item in value)
-    if type(value) is int:
-        return int in kinds
+    if isinstance(value, (bool, int)):
+        return type(value) in kinds
     if isinstance(value, dict):
         return dict in kinds and all(
             _is_valid(item, (str,)) for item in (*value, *value.values())

@@ -89,6 +89,14 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
         (["export", "{documents}", "-t", NAME, "--query", "x"], "must be KEY=VALUE"),
         (["export", "{documents}", "-t", NAME, "--since", "noon"], "must be a time"),
         (["export", "{documents}", "-t", NAME, "--limit", "0"], "from 1"),
+        (
+            ["export", "{documents}", "-t", NAME, "--memory", "-1"],
+            "--memory must be a whole number of at least 1, not -1\n",
+        ),
+        (
+            ["export", "{documents}", "-t", NAME, "--level", "99"],
+            "--level can't be 99: compression=None has no levels",
+        ),
         (["export", "{documents}", "-t", NAME, "--root-map", "x"], "must be OLD=NEW"),
         (["exprot"], "exprot"),
     ],

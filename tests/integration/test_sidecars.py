@@ -211,7 +211,7 @@ def test_a_name_is_made_of_the_template_s_folders(tmp_path, template, name):
 def test_an_unknown_sidecar_is_refused():
     """In the constructor, with the nearest name."""
     message = (
-        "sidecars must be of 'run.json', 'frames.csv', not 'frame.csv': did you mean"
+        "sidecars must be among 'run.json', 'frames.csv', not 'frame.csv': did you mean"
     )
     with pytest.raises(SettingsError, match=message):
         ImageExporter(NAME, sidecars=["frame.csv"])
@@ -622,7 +622,7 @@ def test_the_shell_writes_sidecars(tmp_path):
 
     refused = shell("export", source, *options, "--sidecar", "run")
     assert refused.returncode == 2
-    assert "--sidecar must be of 'run.json'" in refused.stderr
+    assert "--sidecar must be among 'run.json'" in refused.stderr
 
 
 # ---- crashes

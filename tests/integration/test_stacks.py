@@ -129,6 +129,28 @@ def test_a_live_resume_writes_the_stack_anew(run, tmp_path):
     assert tiffin.verify(tmp_path).ok
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"bigtiff": True},
+        {"metadata": {"sample": None, "T": "event.time"}},
+        {"metadata": None},
+        {"streams": None, "first": 1, "repeats": "first"},
+        {"stretch": "linear", "format": "png", "stack": None},
+    ],
+)
+def test_compare_takes_the_settings_from_the_manifest(run, tmp_path, settings):
+    """`verify --against` makes the same files again, whatever they were made with."""
+    stack = settings.get("stack", "event")
+    suffix = "png" if "format" in settings else "tif"
+    name = "{start.scan_id}_{event.seq_num}_{i}" if stack is None else "{event.uid}"
+    tiffin.export(
+        run, f"{name}.{suffix}", directory=tmp_path, **{"stack": stack, **settings}
+    )
+
+    assert compare(tmp_path, run).ok
+
+
 def test_compare_finds_another_stack(run, tmp_path):
     """`verify --against` compares stacks byte for byte, and writes nothing."""
     export(run, tmp_path, live=False, stack="run")

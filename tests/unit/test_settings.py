@@ -11,13 +11,16 @@ import pytest
 import tiffin
 from tiffin.cli import COMMANDS, load
 from tiffin.errors import SettingsError
+from tiffin.export.journal import settings_of
 from tiffin.settings import (
     Keywords,
     LiveKeywords,
     Settings,
     option_of,
+    resume_settings,
     setting_names,
 )
+from tiffin.verify import RECORDED
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -116,3 +119,36 @@ def test_every_option_of_a_command_is_described(name):
     """Its help is the text under its field."""
     for parameter in load(name).params:
         assert parameter.help, parameter.name
+
+
+def test_a_manifest_has_the_settings_that_a_resume_compares():
+    """And `compare` takes these from it, each of them."""
+    compared = {"template", "frames", *resume_settings()}
+
+    assert settings_of(Settings.of("{i}.tif")).keys() == compared
+    assert RECORDED.keys() == compared
+
+
+def test_an_unknown_setting_suggests_no_internal_one():
+    """Users can't set these."""
+    with pytest.raises(SettingsError) as refused:
+        Settings.of("{i}.tif", compresssio="zlib")
+
+    assert "'compression'" in str(refused.value)
+    assert "'compare'" not in str(refused.value)
+
+
+def test_a_wrong_level_knows_its_setting():
+    """So the shell and the configuration file write it in their way."""
+    with pytest.raises(SettingsError, match="level can't be 99") as refused:
+        Settings.of("{i}.tif", level=99)
+
+    assert refused.value.setting == "level"
+
+
+def test_a_misspelt_dtype_has_a_nearest_name():
+    """One that exists has none: it would not hold the same values."""
+    with pytest.raises(SettingsError, match=r"must be one of .*did you mean 'uint16'"):
+        Settings.of("{i}.tif", dtype="uint6")
+    with pytest.raises(SettingsError, match=r"not 'int64'$"):
+        Settings.of("{i}.tif", dtype="int64")

@@ -92,6 +92,8 @@ def describe_type(hint: Any) -> str:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return describe_type(inner[0])
+    if origin is Literal and inner == (False,):
+        return "false"
     if origin is Literal:
         return f"one of {_either(map(repr, inner))}"
     if origin in (list, tuple):

@@ -218,7 +218,7 @@ def _sidecars(value: Any) -> tuple[str, ...]:
     for name in names:
         if name not in SIDECARS:
             near = did_you_mean(name, SIDECARS)
-            message = f"must be of {', '.join(map(repr, SIDECARS))}, not {name!r}"
+            message = f"must be among {', '.join(map(repr, SIDECARS))}, not {name!r}"
             raise ValueError(message + (near if near.startswith(":") else ""))
     return names
 

@@ -6,7 +6,6 @@ A `Writer` turns an image into bytes; `make_writer` makes one by the name of its
 
 from tiffin.writers.checksums import (
     Buffer,
-    Checksum,
     Written,
     checksum_of,
     checksum_over,
@@ -27,12 +26,10 @@ from tiffin.writers.registry import (
     format_of,
     make_writer,
 )
-from tiffin.writers.stretch import Stretch
 from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
 from tiffin.writers.tiff_series import (
     WRITABLE,
     TiffWriter,
-    check_writable,
     file_size,
 )
 from tiffin.writers.tiff_stack import TiffStack
@@ -55,15 +52,12 @@ __all__ = [
     "make_writer",
     "WRITABLE",
     "Buffer",
-    "Checksum",
     "Compression",
-    "Stretch",
     "TiffStack",
     "TiffWriter",
     "TifffilePages",
     "Writer",
     "Written",
-    "check_writable",
     "checksum_of",
     "checksum_over",
     "clear_leftovers",

@@ -48,14 +48,14 @@ def check_compression(compression: str | None, level: int | None) -> None:
 def _check_level(compression: str | None, level: object) -> None:
     levels = _LEVELS.get(compression) if compression else None
     if levels is None:
-        message = f"level={level!r}: compression={compression!r} has no levels"
-        raise SettingsError(message)
+        message = f"can't be {level!r}: compression={compression!r} has no levels"
+        raise SettingsError(message, setting="level")
     if isinstance(level, bool) or not isinstance(level, int) or level not in levels:
         message = (
-            f"level must be {levels[0]} (fast) to {levels[-1]} (small) for "
+            f"must be {levels[0]} (fast) to {levels[-1]} (small) for "
             f"{compression}, not {level!r}"
         )
-        raise SettingsError(message)
+        raise SettingsError(message, setting="level")
 
 
 def encode(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["WRITABLE", "TiffWriter", "check_writable", "file_size"]
+__all__ = ["WRITABLE", "TiffWriter", "file_size"]
 
 WRITABLE = TIFF_DTYPES
 
@@ -259,11 +259,6 @@ def file_size(
     info = PageInfo(shape, dtype.newbyteorder("<"), NO_METADATA)
     around_it = size_around(page_of(info, compression, PLAIN))
     return around_it + strip_bytes + strip_bytes % 2
-
-
-def check_writable(image: np.ndarray) -> None:
-    """Raise a `DtypeError` if a TIFF can't store the image."""
-    _little_endian(image.shape, image.dtype)
 
 
 @lru_cache(maxsize=64)
