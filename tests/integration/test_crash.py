@@ -1,5 +1,6 @@
 """An export that is killed, and gone on with: no frame lost, no file half there."""
 
+import json
 import random
 import signal
 import subprocess
@@ -18,12 +19,21 @@ KILLS = 200
 FRAMES = 120
 NAME = "{start.sample}/{start.scan_id}_{event.seq_num:04d}.tif"
 
+HOW = [
+    ({}, KILLS),
+    ({"profile": "gsas2"}, KILLS // 4),
+    ({"stack": 12}, KILLS // 4),
+    ({"stack": "run", "profile": "ome"}, KILLS // 4),
+]
+"""Settings, and how many kills."""
+
 EXPORT = """
-import sys, tiffin
-folder, source, name, profile = sys.argv[1:]
+import json, sys, tiffin
+folder, source, name, settings = sys.argv[1:]
 print("begins", flush=True)
 report = tiffin.export(
-    source, name, directory=folder, existing="resume", workers=2, profile=profile
+    source, name, directory=folder, existing="resume", workers=2,
+    **json.loads(settings),
 )
 print(report, flush=True)
 """
@@ -45,9 +55,9 @@ def contents(folder):
     }
 
 
-def killed_after(folder, source, profile, seconds):
+def killed_after(folder, source, settings, seconds):
     """Run an export in a process, and kill it so long after it began [s]."""
-    command = [sys.executable, "-c", EXPORT, folder, source, NAME, profile]
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME, json.dumps(settings)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "begins\n"
     time.sleep(seconds)
@@ -56,9 +66,9 @@ def killed_after(folder, source, profile, seconds):
     return child.returncode, told
 
 
-def how_long(folder, source, profile):
+def how_long(folder, source, settings):
     begun = time.perf_counter()
-    tiffin.export(source, NAME, directory=folder, profile=profile)
+    tiffin.export(source, NAME, directory=folder, **settings)
     return time.perf_counter() - begun
 
 
@@ -68,22 +78,20 @@ def check_nothing_is_half_there(folder, whole):
         if name.endswith((".tif", ".tiff", ".metadata")):
             assert content == whole[name], f"{name} is not whole"
         if name.endswith((".tif", ".tiff")):
-            assert tifffile.imread(folder / name).shape == (48, 64)
+            assert tifffile.imread(folder / name).shape[-2:] == (48, 64)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    ("profile", "wanted"), [("plain", KILLS), ("gsas2", KILLS // 4)]
-)
-def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, profile, wanted):
+@pytest.mark.parametrize(("settings", "wanted"), HOW, ids=str)
+def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, settings, wanted):
     """SIGKILL at 200 random moments: no partial file, no frame lost, one result (S32).
 
     Each round begins with an empty folder or goes on with what the last kill left.
-    The profile gsas2 has a sidecar beside each image.
+    The profile gsas2 has a sidecar beside each image; a stack is there whole or not.
     """
     undisturbed = tmp_path / "undisturbed"
-    takes = how_long(undisturbed, source, profile)
+    takes = how_long(undisturbed, source, settings)
     whole = contents(undisturbed)
     chosen = random.Random(20261124)
     kills = rounds = 0
@@ -92,13 +100,13 @@ def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, profile, wanted
         folder = tmp_path / f"round{rounds}"
         for _ in range(chosen.choice([1, 1, 2, 4])):
             code, _ = killed_after(
-                folder, source, profile, chosen.uniform(0, 1.3 * takes)
+                folder, source, settings, chosen.uniform(0, 1.3 * takes)
             )
             kills += code == -signal.SIGKILL
             check_nothing_is_half_there(folder, whole)
 
         report = tiffin.export(
-            source, NAME, directory=folder, existing="resume", profile=profile
+            source, NAME, directory=folder, existing="resume", **settings
         )
 
         assert report.ok, report
@@ -108,13 +116,13 @@ def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, profile, wanted
     assert kills >= wanted
 
 
-@pytest.mark.parametrize("profile", ["plain", "gsas2"])
-def test_killed_in_the_midst_and_gone_on_with(source, tmp_path, profile):
+@pytest.mark.parametrize("settings", [{}, {"profile": "gsas2"}, {"stack": 12}], ids=str)
+def test_killed_in_the_midst_and_gone_on_with(source, tmp_path, settings):
     """The same, once: killed while some files are written and others are not."""
-    tiffin.export(source, NAME, directory=tmp_path / "undisturbed", profile=profile)
+    tiffin.export(source, NAME, directory=tmp_path / "undisturbed", **settings)
     whole = contents(tmp_path / "undisturbed")
     folder = tmp_path / "out"
-    command = [sys.executable, "-c", EXPORT, folder, source, NAME, profile]
+    command = [sys.executable, "-c", EXPORT, folder, source, NAME, json.dumps(settings)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and child.poll() is None:
@@ -126,7 +134,7 @@ def test_killed_in_the_midst_and_gone_on_with(source, tmp_path, profile):
     check_nothing_is_half_there(folder, whole)
 
     report = tiffin.export(
-        source, NAME, directory=folder, existing="resume", profile=profile
+        source, NAME, directory=folder, existing="resume", **settings
     )
 
     assert report.ok

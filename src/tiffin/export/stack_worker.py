@@ -103,6 +103,12 @@ class StackWorker:
             stack.make_ready(page.key, memoryview(strip).nbytes, write)
             self._write_ready(stack, MOST_WAITING)
 
+    def stop(self, page: Page, error: TiffinError) -> None:
+        """Fail the whole stack of a page that is not written because of a full disk."""
+        if isinstance(page.file, StackFile):
+            with page.file.lock:
+                page.file.error = page.file.error or error
+
     def settle(self, page: Page) -> None:
         """Count a page as done, and write those that waited for it."""
         stack = page.file

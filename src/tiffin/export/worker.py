@@ -188,6 +188,7 @@ class Worker:
         wanted = [p for p in wanted if p.file is not None and planned(p.place)]
         if self._publisher.stopped is not None:
             for page in wanted:
+                self._stacks.stop(page, self._publisher.stopped)
                 self._fail(page, self._publisher.stopped)
             return []
         if self._settings.existing == "resume":
