@@ -17,7 +17,7 @@ from tiffin.writers.checksums import (
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.notes import find_notes
-from tiffin.writers.profile import PageInfo, Profile, Sidecar
+from tiffin.writers.profile import PageInfo, Profile, Promise, Sidecar
 from tiffin.writers.protocol import StackingWriter, StackWriter, Writer
 from tiffin.writers.publishing import NewFile, dated, publish, write_error
 from tiffin.writers.registry import (
@@ -44,6 +44,7 @@ __all__ = [
     "NewFile",
     "PageInfo",
     "Profile",
+    "Promise",
     "Sidecar",
     "WriterOptions",
     "find_notes",

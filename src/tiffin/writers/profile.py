@@ -17,6 +17,7 @@ __all__ = [
     "TIFF_DTYPES",
     "PageInfo",
     "Profile",
+    "Promise",
     "Sidecar",
     "note_and_date",
     "page_of",
@@ -75,6 +76,27 @@ class Sidecar(NamedTuple):
     content: Callable[[PageInfo], bytes]
 
 
+class Promise(NamedTuple):
+    """A reader that gives the exact pixels of a profile's files; `make readers` tests it.
+
+    Attributes
+    ----------
+    reader : str
+        One of those of ``docs/reference/readers.md``, such as ``"ImageJ"``.
+    compressions : tuple of str or None, optional
+        By default all compressions of the profile.
+    colours : bool
+        Whether it reads colours too.
+    bigtiff : bool
+        Whether it reads BigTIFF too.
+    """
+
+    reader: str
+    compressions: tuple[str | None, ...] | None = None
+    colours: bool = True
+    bigtiff: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A layout of TIFF files that one program reads correctly.
@@ -109,6 +131,8 @@ class Profile:
         tags, or replace those with the same number.
     sidecar : Sidecar, optional
         A file that the program expects beside each image.
+    promises : tuple of Promise
+        The readers that give the exact pixels of all that the profile can hold.
     otherwise : str
         The profile to choose for an image that the program can't read.
     """
@@ -126,6 +150,7 @@ class Profile:
     directory_at: int | None = None
     tags: Callable[[PageInfo], list[Tag]] | None = None
     sidecar: Sidecar | None = None
+    promises: tuple[Promise, ...] = ()
     otherwise: str = "plain"
 
 

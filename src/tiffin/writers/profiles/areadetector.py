@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tiffin.dtypes import dtype_name
-from tiffin.writers.profile import TIFF_DTYPES, Profile
+from tiffin.writers.profile import TIFF_DTYPES, Profile, Promise
 from tiffin.writers.tiff_layout import ASCII, DOUBLE, LONG, MODEL, NOTE_TAG, SHORT
 
 if TYPE_CHECKING:
@@ -80,4 +80,10 @@ PROFILE = Profile(
     compressions=(None, "zlib"),
     holds_stacks=False,
     tags=_tags,
+    promises=(
+        Promise("tifffile"),
+        Promise("libtiff"),
+        Promise("OpenCV"),
+        Promise("fabio", compressions=(None,), colours=False),
+    ),
 )

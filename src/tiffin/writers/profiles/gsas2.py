@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tiffin.writers.beamline import ENTRIES, beamline
-from tiffin.writers.profile import Profile, Sidecar
+from tiffin.writers.profile import Profile, Promise, Sidecar
 from tiffin.writers.tiff_layout import MODEL
 
 if TYPE_CHECKING:
@@ -79,4 +79,5 @@ PROFILE = Profile(
     least=0,
     tags=_tags,
     sidecar=Sidecar(".metadata", _sidecar),
+    promises=(Promise("fabio"), Promise("tifffile"), Promise("Bio-Formats")),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.writers.beamline import beamline
 from tiffin.writers.description import dimensions, facts
-from tiffin.writers.profile import Profile
+from tiffin.writers.profile import Profile, Promise
 from tiffin.writers.tiff_layout import ASCII, BYTE, LONG, RATIONAL, SHORT
 
 if TYPE_CHECKING:
@@ -84,10 +84,20 @@ PROFILE = Profile(
     name="imagej",
     program="ImageJ",
     dtypes=("uint8", "uint16", "int16", "float32"),
-    colours=("uint8", "uint16"),
+    colours=("uint8",),  # of 16 bits it misreads stacks, the compressed ones too
     compressions=(None, "zlib", "lzw"),
     holds_bigtiff=False,
     needs_page_count=True,
     tags=_tags,
+    promises=(
+        Promise("ImageJ"),
+        Promise("Bio-Formats"),
+        Promise("tifffile"),
+        Promise("libtiff"),
+        Promise("OpenCV"),
+        Promise("libvips"),
+        Promise("fabio", compressions=(None,), colours=False),
+        Promise("Pillow", colours=False),
+    ),
     otherwise="ome",  # which Fiji opens with Bio-Formats
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from tiffin.writers.beamline import beamline
 from tiffin.writers.description import dimensions, facts
-from tiffin.writers.profile import Profile
+from tiffin.writers.profile import Profile, Promise
 from tiffin.writers.tiff_layout import ASCII
 
 if TYPE_CHECKING:
@@ -143,4 +143,10 @@ PROFILE = Profile(
     program="Bio-Formats and other readers of OME-TIFF",
     needs_page_count=True,
     tags=_tags,
+    promises=(
+        Promise("Bio-Formats"),
+        Promise("tifffile"),
+        Promise("libtiff"),
+        Promise("OpenCV", compressions=(None, "zlib", "lzw")),
+    ),
 )

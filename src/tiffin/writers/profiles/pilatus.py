@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tiffin.writers.beamline import beamline
-from tiffin.writers.profile import Profile
+from tiffin.writers.profile import Profile, Promise
 from tiffin.writers.tiff_layout import ASCII
 
 if TYPE_CHECKING:
@@ -72,4 +72,5 @@ PROFILE = Profile(
     directory_at=130,
     pixels_at=4096,
     tags=_tags,
+    promises=(Promise("fabio"), Promise("tifffile"), Promise("Pillow")),
 )

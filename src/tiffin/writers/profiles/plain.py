@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiffin.dtypes import dtype_name
-from tiffin.writers.profile import Profile
+from tiffin.writers.profile import Profile, Promise
 from tiffin.writers.tiff_layout import MODEL
 
 if TYPE_CHECKING:
@@ -24,4 +24,15 @@ def _tags(page: PageInfo) -> list[Tag]:
     return [MODEL] if has_model and len(page.shape) == 2 else []
 
 
-PROFILE = Profile(name="plain", program="any program that reads TIFF", tags=_tags)
+PROFILE = Profile(
+    name="plain",
+    program="any program that reads TIFF",
+    tags=_tags,
+    promises=(
+        Promise("tifffile"),
+        Promise("libtiff"),
+        Promise("Bio-Formats"),
+        Promise("OpenCV", compressions=(None, "zlib", "lzw")),
+        Promise("fabio", compressions=(None,), colours=False, bigtiff=False),
+    ),
+)

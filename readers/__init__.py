@@ -1,0 +1,1 @@
+"""What other programs read of tiffin's files: run by ``make readers``."""
