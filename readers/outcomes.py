@@ -9,14 +9,10 @@ import numpy as np
 import ome_types
 import tifffile
 
-from readers import files, java, programs
-
-EXACT, ROUNDED, REFUSED, WRONG = "exact", "rounded", "refused", "wrong"
+from readers import EXACT, READERS, REFUSED, ROUNDED, WRONG, files, java, programs
 
 PROFILES = {"ImageJ": "imagej", "Bio-Formats": "ome"}
 """Programs that must also see how many channels, slices and frames there are."""
-
-READERS = (*programs.PYTHON, *java.READERS)
 
 
 def outcomes(written):

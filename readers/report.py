@@ -1,11 +1,10 @@
-"""The page of the manual that says what each program reads: docs/reference/readers.md."""
+"""The page of the manual that says what each program reads."""
 
 import itertools
 from importlib.metadata import version
 from pathlib import Path
 
-from readers import files
-from readers.outcomes import EXACT, READERS, REFUSED, ROUNDED, WRONG
+from readers import EXACT, READERS, REFUSED, ROUNDED, WRONG, files
 from tiffin.writers import find_profile
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "readers.md"
@@ -14,21 +13,21 @@ HEAD = """# What other programs read
 
 <!-- Written by readers/report.py: make readers -->
 
-`make readers` writes a file of every profile, dtype, compression and form of stack, reads it
-with each of these programs, and compares every pixel with what was exported. It fails if
-a program reads anything else than its profile promises (✓), and if this page is not
-what it found.
+`make readers` writes a file of every profile, dtype, compression and form of stack,
+reads it with each of these programs, and compares every pixel with what was exported.
+It fails if a program reads anything else than its profile promises (✓), and if this
+page is not what it found.
 
 | | |
 |---|---|
-| exact | Each pixel has its value. In files of ImageJ and OME, ImageJ and Bio-Formats also see the axes of a scan. |
+| exact | Each pixel has its value; ImageJ and Bio-Formats see the axes of a scan. |
 | rounded | Integers are read as float32, which is exact up to 16,777,216. |
-| refused | An error, or no image. |
 | **wrong** | Other pixels, missing pages or exchanged axes, without an error. |
+| refused | An error, or no image. |
 
-A cell names dtypes, compressions and forms of file; "int8 & compressed" is what is both. Where
-two cells of a row name the same file, the one on the right holds. "Several pages" are those of
-[stacks](../howto/stacks.md), a grid scan among them.
+A cell names dtypes, compressions and forms of file; "int8 & compressed" is what is
+both. Where two cells of a row name the same file, the one on the right holds. "Several
+pages" are [stacks](../howto/stacks.md) of all forms, that of a grid scan among them.
 
 For GSAS-II, which no package index has, the tests check the layout of the files by the
 rules of its importer: see [GSAS-II](../howto/gsas2.md).
@@ -38,11 +37,10 @@ rules of its importer: see [GSAS-II](../howto/gsas2.md).
 NOTES = """
 ## Notes
 
-- scikit-image takes the pages of a file with three or four of them for colours, and puts
-  that axis last.
-- fabio reads compressed files through Pillow.
-- Pillow reads colours of 16 bits with 8 bits, and so does fabio. Of a BigTIFF fabio reads
-  the first page only.
+- scikit-image takes three or four pages for colours, and puts that axis last.
+- fabio reads compressed files, colours and BigTIFF through Pillow; of a BigTIFF the
+  first page only.
+- Pillow reads colours of 16 bits with 8 bits.
 - libtiff is its program tiffcp.
 """
 
@@ -82,7 +80,7 @@ def _table(name, found):
         "",
         f"For {profile.program}.",
         "",
-        "| program | exact | rounded | refused | wrong |",
+        "| program | exact | rounded | wrong | refused |",
         "|---|---|---|---|---|",
         *(_row(reader, name, found[reader]) for reader in READERS),
         "",
@@ -94,7 +92,7 @@ def _row(reader, name, outcomes):
     cases = {case: what for case, what in outcomes.items() if case.profile == name}
     cells = {}
     known = set()
-    for outcome in (WRONG, REFUSED, ROUNDED):
+    for outcome in (REFUSED, WRONG, ROUNDED):
         chosen = {case for case, what in cases.items() if what == outcome}
         cells[outcome] = describe(chosen, set(cases), known)
         known |= chosen
@@ -106,7 +104,7 @@ def _row(reader, name, outcomes):
     elif promised:
         others += " ✓"
     wrong = f"**{cells[WRONG]}**" if cells[WRONG] else ""
-    shown = (reader, others, cells[ROUNDED], cells[REFUSED], wrong)
+    shown = (reader, others, cells[ROUNDED], wrong, cells[REFUSED])
     return f"| {' | '.join(shown)} |".replace("|  |", "| |").replace("|  |", "| |")
 
 
@@ -125,56 +123,61 @@ def describe(chosen, every, known=frozenset()):
 
     `known` are those of which more is told elsewhere; they may be named as well.
     """
-    left = set(chosen)
+    left, inside = set(chosen), chosen | known
     if left and left | known == every:
         return "all others" if known else "all"
-    blocks = list(_blocks(every, chosen | known)) if left else []
     parts = []
     while left:
-        cases, text = max(blocks, key=lambda block: (len(block[0] & left), -len(block[1])))
+        blocks = _blocks(every, inside, left)
+        cases, text = max(blocks, key=lambda block: (len(block[0]), -len(block[1])))
         left -= cases
         parts.append(text)
     return "; ".join(parts)
 
 
-def _blocks(every, inside):
-    """Yield sets of cases that are inside, and the text for each.
+def _blocks(every, inside, left):
+    """Yield what is left in each block that is inside, and the text for it.
 
-    A block is all kinds of some compressions and forms.
+    A block is some kinds in all of some compressions and forms.
     """
     kinds, compressions, forms = (
         list(dict.fromkeys(getattr(case, name) for case in sorted(every, key=_place)))
         for name in ("kind", "compression", "form")
     )
+    of_kind = {kind: [case for case in every if case.kind == kind] for kind in kinds}
     for some, which in itertools.product(_subsets(compressions), _subsets(forms)):
-        of_kind = {
-            kind: {c for c in every if c[1] == kind and c[2] in some and c[3] in which}
-            for kind in kinds
+        block = {
+            kind: {c for c in of_it if c.compression in some and c.form in which}
+            for kind, of_it in of_kind.items()
         }
-        chosen = [kind for kind in kinds if of_kind[kind] and of_kind[kind] <= inside]
-        if chosen:
-            cases = set().union(*(of_kind[kind] for kind in chosen))
-            yield cases, _text((chosen, kinds), (some, compressions), (which, forms))
+        there = [kind for kind in kinds if block[kind]]
+        chosen = [kind for kind in there if block[kind] <= inside]
+        named = [kind for kind in chosen if block[kind] & left]
+        if named:
+            named = chosen if chosen == there else named
+            cases = left & set().union(*(block[kind] for kind in named))
+            yield cases, _text(named, there, (some, compressions), (which, forms))
 
 
-def _text(kinds, compressions, forms):
-    """Name a block; each argument is what it has, and what there is."""
-    colours = [kind for kind in kinds[1] if "colour" in kind]
-    chosen = [kind for kind in kinds[0] if kind not in colours]
-    if set(colours) <= set(kinds[0]) and colours:
-        chosen.append("colours")
-    else:
-        chosen += [kind for kind in kinds[0] if kind in colours]
-    texts = [", ".join(chosen)] if len(kinds[0]) < len(kinds[1]) else []
-    if set(compressions[0]) == set(compressions[1]) - {"none"}:
+def _text(kinds, every_kind, compressions, forms):
+    """Name a block by what of all it has."""
+    texts = []
+    if len(kinds) < len(every_kind):
+        for name, is_colour in (("all grey", False), ("colours", True)):
+            every = [kind for kind in every_kind if ("colour" in kind) == is_colour]
+            some = [kind for kind in kinds if kind in every]
+            texts += [name] if some == every and len(every) > 2 else some
+        texts = [", ".join(texts)]
+    some, every = compressions
+    if set(some) == set(every) - {"none"}:
         texts.append("compressed")
-    elif len(compressions[0]) < len(compressions[1]):
-        some = ["uncompressed" if c == "none" else c for c in compressions[0]]
-        texts.append(", ".join(some))
-    if set(forms[0]) == set(forms[1]) - {files.ONE}:
+    elif len(some) < len(every):
+        texts.append(", ".join("uncompressed" if c == "none" else c for c in some))
+    some, every = forms
+    if set(some) == set(every) - {files.ONE}:
         texts.append("several pages")
-    elif len(forms[0]) < len(forms[1]):
-        texts.append(", ".join(forms[0]))
+    elif len(some) < len(every):
+        texts.append(", ".join(some))
     return " & ".join(texts)
 
 

@@ -43,17 +43,18 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         written = files.write(Path(folder))
-        invalid = outcomes.invalid_ome(written)
+        invalid = list(outcomes.invalid_ome(written))
         found = outcomes.outcomes(written)
-    cells = sum(map(len, found.values()))
     seconds = time.monotonic() - began
-    print(f"{len(written)} files, {cells} cells in {seconds:.0f} s: {report.versions()}")
+    print(f"{len(written)} files in {seconds:.0f} s: {report.versions()}")
     problems = [*report.broken_promises(found), *invalid]
     text = report.page(found)
     if write:
         report.PAGE.write_text(text, encoding="utf-8")
     elif not report.PAGE.exists() or report.PAGE.read_text(encoding="utf-8") != text:
-        problems.append(f"{report.PAGE} is not what was found: make readers-page")
+        problems.append(
+            f"{report.PAGE} is not what was found: renew it by `make readers-page`"
+        )
     if problems:
         sys.exit("\n".join(problems))
 

@@ -77,7 +77,7 @@ class Sidecar(NamedTuple):
 
 
 class Promise(NamedTuple):
-    """A reader that gives the exact pixels of a profile's files; `make readers` tests it.
+    """A reader that gives the exact pixels of files: `make readers` tests it.
 
     Attributes
     ----------
