@@ -97,7 +97,8 @@ class Metadata:
             return provenance_of(notes)
         shared = self._shared_with(frame)
         _, _, _, seq_num, i = frame.id
-        time, _ = frame.taken()
+        time, is_own = frame.taken()
+        time = time if is_own else 0.0  # the descriptor's is that of all frames
         own = {
             "seq_num": seq_num,
             "i": i,
