@@ -76,6 +76,9 @@ class JobQueue:
             return
         for page in pages:
             if isinstance(page.file, StackFile):
+                if page.file.group is None:  # its lines come in the order of stacks
+                    page.file.group = run, self._ledger.new_group()
+                    self._journal.expect(*page.file.group, writes=writes)
                 page.file.submit()
         self._waiting.append(pages)
         self._waiting_bytes += nbytes

@@ -81,6 +81,8 @@ class StackFile(OutputFile):
     axes : dict
         Name → length of the axes that the user names, which count the images of an
         event.
+    group : (str, int) or None
+        The run and the number of the group of its lines in the manifest.
     error : BaseException or None
         Why it can't be written any more.
     """
@@ -99,6 +101,7 @@ class StackFile(OutputFile):
         self._order: list[PageKey] = []  # a heap, with keys that are expected no more
         self._ready: dict[PageKey, tuple[int, Callable[[], None]]] = {}
         self.axes: dict[str, int] = {}
+        self.group: tuple[str, int] | None = None
         self.error: BaseException | None = None
         self.file: UnnamedFile | None = None
         self.writer: StackWriter | None = None

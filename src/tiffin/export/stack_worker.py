@@ -160,15 +160,27 @@ class StackWorker:
         """Publish a stack if all of its pages are done, and record its frames."""
         if not stack.takes_turn():
             return
+        lines: list[str] = []
         try:
             with stack.lock:
-                self._finish(stack)
+                self._finish(stack, lines)
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(stack, error)
         finally:
             stack.discard()
+            self._list(stack, lines)
 
-    def _finish(self, stack: StackFile) -> None:
+    def _list(self, stack: StackFile, lines: list[str]) -> None:
+        """Add the lines of a stack to the manifest, also if there are none."""
+        if stack.group is None and lines:  # no descriptor declares its images
+            run = next(iter(stack.pages.values())).place[0]
+            stack.group = run, self._ledger.new_group()
+            self._journal.expect(*stack.group, writes=True)
+        if stack.group is not None:
+            run, number = stack.group
+            self._listing.add(run, [(number, "".join(lines))])
+
+    def _finish(self, stack: StackFile, lines: list[str]) -> None:
         if stack.error is not None:
             raise stack.error
         self._write_ready(stack, 0)
@@ -187,7 +199,6 @@ class StackWorker:
         self._append(stack, lambda: finished.extend(writer.finish(axes)))
         written, keys = finished
         self._publish(stack)
-        lines = []
         for n, key in enumerate(keys):
             place, record, frame, notes = stack.pages[key]
             record = record._replace(page=n)
@@ -199,10 +210,6 @@ class StackWorker:
                     frame, record, stack.name, Published(written), notes, page=n
                 )
                 lines.append(line)
-        if lines:
-            run, number = place[0], self._ledger.new_group()
-            self._journal.expect(run, number, writes=True)
-            self._listing.add(run, [(number, "".join(lines))])
 
     def _publish(self, stack: StackFile) -> None:
         file, first = stack.file, stack.pages[min(stack.pages)]
