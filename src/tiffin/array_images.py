@@ -135,7 +135,7 @@ def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
 
 
 class _SideBySide:
-    """An array whose leading axes are one. Each image is sliced when it is accessed.
+    """An array with its leading axes as one; each image is sliced when asked for.
 
     Parameters
     ----------

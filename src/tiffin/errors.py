@@ -7,7 +7,7 @@
     │   └── ResumeError                   an export is resumed with other settings
     ├── TemplateError (ValueError)        a template is not valid, or gives no name
     │   └── MissingKeyError (LookupError) a key of the template is not in the documents
-    ├── FieldError (LookupError)          a field is missing or is no image
+    ├── FieldError (LookupError)          a field is missing or not an image
     ├── NoImageError (LookupError)        there is no image to export: it is skipped
     ├── DtypeError (TypeError)            the pixels do not fit the dtype
     ├── CollisionError (ValueError)       several frames have the same name
@@ -134,7 +134,7 @@ class MissingKeyError(TemplateError, LookupError):
 
 
 class FieldError(TiffinError, LookupError):
-    """A field is no image, or the run does not have it."""
+    """A field is not an image, or the run does not have it."""
 
 
 class NoImageError(TiffinError, LookupError):

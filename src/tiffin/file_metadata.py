@@ -116,7 +116,7 @@ def _parsed(note: bytes) -> dict[str, Any]:
         message = f"they are not JSON, but {note[:40]!r}: {error}"
         raise ReadError(message) from error
     if not isinstance(found, dict):
-        message = f"they are no JSON object, but {type(found).__name__}"
+        message = f"they must be a JSON object, not {type(found).__name__}"
         raise ReadError(message)
     return found
 

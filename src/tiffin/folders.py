@@ -33,7 +33,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC
 
 
 class IrregularError(OSError):
-    """A path is no regular file, but a link, a folder, a pipe or a device."""
+    """A path is not a regular file, but a link, a folder, a pipe or a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Folders:
         FileNotFoundError
             If there is no such file.
         IrregularError
-            If it is no regular file. A pipe is not waited for.
+            If it is not a regular file. A pipe is not waited for.
         """
         folder, _, name = path.rpartition("/")
         _parts(name)
@@ -227,7 +227,7 @@ def sync_folder(folder: str, above: int | None = None) -> None:
 
 
 def _irregular(path: str) -> IrregularError:
-    message = f"{path} is no regular file, but a link, a folder, a pipe or a device"
+    message = f"{path} is not a regular file, but a link, a folder, a pipe or a device"
     return IrregularError(errno.EINVAL, message)
 
 

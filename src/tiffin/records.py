@@ -57,7 +57,7 @@ class Record(NamedTuple):
     event : str or None
         The uid of the event document, if there is one.
     kind : {"light", "dark", "sub", "sidecar"} or None
-        What the image shows, if a dark is subtracted; or that it is no image, but a
+        What the image shows, if a dark is subtracted; or that it is not an image, but a
         file beside the images.
     clipped : int
         The number of pixels that corrections clipped or replaced.

@@ -191,7 +191,9 @@ def test_a_field_that_the_run_lacks_is_an_error_that_lists_the_images(run, tmp_p
 
 def test_a_scalar_field_is_an_error_that_lists_the_images(run, tmp_path):
     """S17: a motor is no image."""
-    with pytest.raises(FieldError, match=r"'T' .* is no image: its shape is \[\].*img"):
+    with pytest.raises(
+        FieldError, match=r"'T' .* is not an image: its shape is \[\].*img"
+    ):
         tiffin.export(run, NAME, directory=tmp_path, fields="T")
 
 
@@ -393,7 +395,7 @@ def test_a_dtype_numpy_that_is_none_is_told(tmp_path, caplog, declared):
     report = tiffin.export(run, NUMBER, directory=tmp_path)
 
     assert report.written[0].dtype == np.int32
-    assert f"dtype_numpy={declared!r} is no dtype" in caplog.text
+    assert f"dtype_numpy={declared!r} is not a dtype" in caplog.text
 
 
 @pytest.mark.parametrize(

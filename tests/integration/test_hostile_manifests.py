@@ -166,8 +166,8 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, make):
 
     (finding,) = tiffin.verify(tmp_path).of("unreadable")
 
-    assert "no regular file" in finding.reason
-    with pytest.raises(VerifyError, match="no regular file"):
+    assert "not a regular file" in finding.reason
+    with pytest.raises(VerifyError, match="not a regular file"):
         list(checksums(tmp_path))
 
 

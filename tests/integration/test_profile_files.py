@@ -179,7 +179,7 @@ def test_what_is_there_counts_for_both(tmp_path, existing, there):
         return
     skips = existing == "skip" and there == "7_001.tif"
     assert first.status == ("skipped" if skips else "failed")
-    # An image is never skipped because of a file that is no image.
+    # An image is never skipped because of a file that is not an image.
     assert type(first.error) is (
         WriteError if existing == "skip" and not skips else ExistsError
     )

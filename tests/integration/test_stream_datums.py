@@ -382,7 +382,7 @@ def test_what_is_no_file_is_refused(tmp_path, uri):
 
     report = tiffin.export(run, NAME, directory=tmp_path, on_error="report")
 
-    assert "is no file URI" in str(report.failed[0].error)
+    assert "is not a file URI" in str(report.failed[0].error)
 
 
 @pytest.mark.parametrize(

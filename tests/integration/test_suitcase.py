@@ -182,7 +182,7 @@ def test_prefixes_of_the_documentation_work(tmp_path):
     ("prefix", "error", "message"),
     [
         ("{strat[uid]}", SettingsError, "{strat.* there are {start}"),
-        ("{start[uid]", SettingsError, "no format string"),
+        ("{start[uid]", SettingsError, "not a format string"),
         ("{}", SettingsError, "there are {start}"),
         ("{start[sampel]}", MissingKeyError, "sampel"),
         ("{start[sample]:.2f}", TemplateError, "gives no name"),
@@ -255,7 +255,7 @@ def test_options_of_tifffile_work(door, run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compress": 6}, "compress is no option.*'compression'"),
+        ({"compress": 6}, "compress is not an option.*'compression'"),
         ({"shape": (1, 2)}, "shape can't be used"),
         ({"dtype": "u1"}, "dtype can't be used: use astype="),
         ({"byteorder": "big"}, "byteorder"),

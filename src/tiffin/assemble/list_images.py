@@ -84,7 +84,7 @@ class ListDtypes:
             return None
         if not self._surveying and not choice.is_logged:
             choice.is_logged = True
-            wrong = f" (dtype_numpy={choice.invalid!r} is no dtype)"
+            wrong = f" (dtype_numpy={choice.invalid!r} is not a dtype)"
             logger.warning(
                 "run %s: field %r came as lists without dtype_numpy%s, so its images "
                 "become %s (dtype= chooses another)",

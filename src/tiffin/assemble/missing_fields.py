@@ -69,7 +69,7 @@ def _reason(run: OpenRun, name: str, streams: Names) -> str:
     shape = data_key.get("shape")
     shape = [] if shape is None else [*shape] if isinstance(shape, tuple) else shape
     return (
-        f"field {name!r} of run {short} is no image: its shape is {shape}, "
+        f"field {name!r} of run {short} is not an image: its shape is {shape}, "
         f"an image has two dimensions or more; {_choices(run)}"
     )
 

@@ -41,7 +41,7 @@ class OpenRun:
     streamed: dict[tuple[str, str], set[int]] = field(
         default_factory=lambda: defaultdict(set)
     )
-    # (stream, seq_num) → its events, of which a retake is one more.
+    # (stream, seq_num) → its events; a retake adds one.
     events: dict[tuple[str, int], list[Mapping[str, Any]]] = field(default_factory=dict)
     # (stream, field, seq_num, stream resource) → number of stream datums.
     takes: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)

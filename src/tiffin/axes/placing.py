@@ -135,7 +135,7 @@ def place(
     if n < 2 or (is_spectrum and not hints.names):
         kind = NoImageError if len(hints.sizes) < 2 else ReadError
         message = (
-            f"{hints.field!r} is no image here: its array has shape {[*shape]}"
+            f"{hints.field!r} is not an image here: its array has shape {[*shape]}"
             f"{_announced(hints)}; an image has two dimensions or more"
         )
         raise kind(message)

@@ -40,7 +40,7 @@ KINDS: dict[str, type[Any]] = {
 
 
 def _nearest(value: Any) -> Any:
-    """Read a run: its uid, or a table of what its start document holds."""
+    """Read a run: its uid, or a table of values of its start document."""
     if not isinstance(value, dict):
         return value
     keywords = {k: value[k] for k in ("within", "later", "order") if k in value}
@@ -50,7 +50,7 @@ def _nearest(value: Any) -> Any:
 
 
 def _span(value: Any) -> Any:
-    """Read ``FIRST:LAST``, of which either may be left out; other values stay."""
+    """Read ``FIRST:LAST``, either of which may be left out; other values stay."""
     if not isinstance(value, str):
         return value
     try:

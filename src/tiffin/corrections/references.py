@@ -266,7 +266,7 @@ def _uids(value: Any) -> list[str]:
     uids = [value] if isinstance(value, str) else value
     is_list = isinstance(uids, (list, tuple, np.ndarray))
     if not is_list or not all(isinstance(uid, str) for uid in uids):
-        raise CorrectionError(f"{value!r} is no uid of a run, nor a list of uids")
+        raise CorrectionError(f"{value!r} is not the uid of a run or a list of uids")
     return [str(uid) for uid in uids]
 
 

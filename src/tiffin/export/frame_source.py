@@ -46,7 +46,7 @@ class FrameSource:
         self._images = ImageKinds(corrections, settings)
         self.groups_of = self._images.of
         self.forget_darks = self._images.forget_darks
-        # Hooks come first: they may change what comes of an event.
+        # Hooks come first: they may change the images of an event.
         self._groups_of = iter if settings.hooks else self._images.of
         corrected = any(not isinstance(s, Cast) for s in settings.steps)
         # What no TIFF can store may be corrected, or is for another format.

@@ -251,7 +251,7 @@ class Pipeline:
                 try:
                     for name, doc in part:
                         self._plan_document(source, name, doc, plan, keep=keep)
-                except SourceError as error:  # the next part goes on
+                except SourceError as error:  # go on with the next part
                     self.ends.record_failure(error)
             for group in source.finish():
                 plan.add(self._named(group), keep=keep)

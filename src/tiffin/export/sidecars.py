@@ -43,7 +43,7 @@ __all__ = ["Sidecars"]
 
 RUN, TABLE = "run.json", "frames.csv"
 NAMES = {RUN: "run.json", TABLE: "frames_{stream}_{field}.csv"}
-"""The names behind the folder of the run, as templates."""
+"""The names below the folder of the run, as templates."""
 
 
 class Sidecars:
@@ -155,7 +155,7 @@ class Sidecars:
     # ---- the end of a run
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Write the sidecars of a run of which at least one image is there."""
+        """Write the sidecars of a run that has at least one image."""
         run = summary.run
         if not self._templates:
             return

@@ -49,7 +49,7 @@ class Stacks:
         return self._settings.stack is not None
 
     def current(self, frame: Frame, place: Place) -> StackFile | None:
-        """Return the stack that goes on with a frame, if there is one."""
+        """Return the stack that a frame continues, if there is one."""
         lane = _lane(frame)
         group, stack = self._open.get(lane, (0, None))
         if stack is None:

@@ -366,7 +366,7 @@ class Worker:
 
     def _fail(self, page: Page, error: BaseException) -> None:
         skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
-        # A value that is no image is a failure only if its field was requested.
+        # A value that is not an image is a failure only if its field was requested.
         skip |= self._settings.fields is None and isinstance(error, NoImageError)
         if not isinstance(error, TiffinError):
             message = f"{page.frame}: {type(error).__name__}: {error}"

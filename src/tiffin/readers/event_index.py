@@ -1,4 +1,4 @@
-"""Which rows of a dataset belong to an event, by what its descriptor announces.
+"""Which rows of a dataset belong to an event, by what its descriptor declares.
 
 The conventions are those of the consolidators of bluesky-tiled-plugins: an event of n
 images is the next n, however the leading axes of a dataset group them.

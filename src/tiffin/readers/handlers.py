@@ -246,7 +246,7 @@ class DatumPixels:
 
 
 class IncompleteImages:
-    """Images of which some are missing: these raise an error when asked for.
+    """Images, some of them missing: these raise an error when asked for.
 
     `images` is how many there must be, `missing` tells why one is missing.
     """

@@ -38,7 +38,7 @@ UNDECODED = {"u": (1, 2, 4), "i": (1, 2, 4), "f": (4, 8)}
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """A chunk of which images are cut, decoded once for all of them.
+    """A chunk that holds several images, decoded once for all of them.
 
     `nbytes` are the bytes of its shape.
     """
@@ -113,7 +113,7 @@ def find_chunks(dataset: Any, filters: Filters | None) -> Chunks | None:
 
 
 class Chunks:
-    """Chunks that each hold one image, or several one behind the other.
+    """Chunks that each hold one image, or several one after the other.
 
     Only one thread at a time calls this.
     """
@@ -155,7 +155,7 @@ class Chunks:
         if nbytes == self._filters.chunk_bytes:
             chunk = self._read(corner)
             return None if chunk is None else ChunkImage(chunk, shape)
-        # A writer may or may not filter a chunk that ends behind the dataset.
+        # A writer may or may not filter a chunk that ends beyond the dataset.
         edge = corner[-1] + step > self._shape[axis]
         large = self._filters.chunk_bytes > LARGEST_CHUNK
         if undecoded or edge or large or self._growing or not self._deflated:

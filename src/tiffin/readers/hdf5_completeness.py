@@ -1,7 +1,7 @@
 """Which rows of an HDF5 dataset were written, and which HDF5 would make up.
 
 HDF5 returns the fill value for chunks never written and for rows of virtual datasets
-whose source file is missing, and zeros behind the end of a file that is being written.
+whose source file is missing, and zeros after the end of a file that is being written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class WrittenRows:
     def why_missing(self, first: int, stop: int) -> str | None:
         """Return why rows `first` to `stop` - 1 are not all there; None if they are.
 
-        Rows behind the end of the dataset are ignored.
+        Rows after the end of the dataset are ignored.
         """
         if stop <= self._complete_rows:
             return None
@@ -115,7 +115,7 @@ class WrittenRows:
             return "never written"
         offset = self._dataset.id.get_offset()
         if offset is not None and offset + stored > self._file_end():
-            return "behind the end of the file"
+            return "after the end of the file"
         for path, size in self._raw_files:
             if path.stat().st_size < min(size, stored):
                 return f"{path} is not whole"
@@ -228,7 +228,9 @@ class VirtualSources:
 
     def _places(self, first: int, stop: int) -> Iterable[list[SourcePlace]]:
         """Return where each row lies; for a single image, where all of it lies."""
-        if self._axes < 3:  # its rows are lines, between whose sources may be gaps
+        if (
+            self._axes < 3
+        ):  # its rows are lines: there may be gaps between their sources
             lines = itertools.chain(self._mappings, *self._by_row.values())
             return [[m.place(None) for m in lines]]
         return (

@@ -184,7 +184,7 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         header = np.lib.format.read_array_header_2_0(file)
     shape, fortran_order, dtype = header
     if not all(type(n) is int and n >= 0 for n in shape):
-        message = f"its header says {[*shape]}, which is no shape"
+        message = f"its header says {[*shape]}, which is not a shape"
         raise ValueError(message)
     return shape, fortran_order, dtype
 
@@ -212,12 +212,14 @@ def _reported_errors(kind: str, path: Path) -> Iterator[None]:
         message = f"{path}: there is not enough memory for what its header claims"
         raise ReadError(message) from error
     except LIBRARY_ERRORS as error:
-        message = f"{path} is no whole {kind} (yet): {type(error).__name__}: {error}"
+        message = (
+            f"{path} is not a complete {kind} (yet): {type(error).__name__}: {error}"
+        )
         raise NotYetError(message) from error
 
 
 def _open_tiff(file: BinaryIO, path: Path) -> tuple[Any, Any]:
-    """Return the TIFF and its first page, of which samples and links are checked."""
+    """Return the TIFF and its first page, after checks of its samples and links."""
     import tifffile
 
     check_page_chain(file, path)

@@ -85,7 +85,7 @@ class RootMap:
         if match is None and _ABSOLUTE.match(uri):
             return self.path(uri)
         if match is None:
-            message = f"{uri!r} is no file URI: only files can be read"
+            message = f"{uri!r} is not a file URI: only files can be read"
             raise ReadError(message)
         host, path = match["host"] or "", match["path"]
         raw = self._first_mapped(_candidate_paths(host, path))

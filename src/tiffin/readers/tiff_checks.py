@@ -23,10 +23,10 @@ JPEG = (6, 7, 34892)
 """Numbers of compression in JPEG."""
 
 UNSUPPORTED = (22610, 33007, 34934, 48124, 50002, 52546)
-"""Compressions whose streams have a size of their own, which can't be checked."""
+"""Compressions with a size in each stream, which can't be checked."""
 
 SHORTENED = {5: "lzw_decode", 34925: "lzma_decode"}
-"""Compressions of which tifffile silently drops surplus bytes."""
+"""Compressions for which tifffile silently drops surplus bytes."""
 
 
 def check_page_chain(file: BinaryIO, path: Path) -> None:
@@ -35,7 +35,7 @@ def check_page_chain(file: BinaryIO, path: Path) -> None:
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
-        message = f"{path} is no whole TIFF (yet): it begins with {head[:4]!r}"
+        message = f"{path} is not a complete TIFF (yet): it begins with {head[:4]!r}"
         raise NotYetError(message)
     big = struct.unpack(order + "H", head[2:4])[0] == 43
     number, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
@@ -63,7 +63,7 @@ def _number(file: BinaryIO, at: int, kind: str, path: Path) -> int:
     except (OSError, ValueError, OverflowError):
         data = b""
     if len(data) < size:
-        message = f"{path} breaks off: a directory of pages lies behind its end (yet)"
+        message = f"{path} breaks off: a directory of pages lies after its end (yet)"
         raise NotYetError(message)
     number: int = struct.unpack(kind, data)[0]
     return number

@@ -48,7 +48,7 @@ MARKUP = {
     "XML": (b"<?xml",),
     "a web page (HTML)": (b"<!doctype html", b"<html"),
 }
-"""How text of other formats begins, in small letters, perhaps behind spaces."""
+"""How text of other formats begins, in small letters, perhaps after spaces."""
 
 HEAD = 512
 

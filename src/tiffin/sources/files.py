@@ -39,7 +39,7 @@ def documents(
 
     In JSON, a document is ``{"name": …, "doc": …}`` or ``["name", {…}]``; in msgpack it
     is as suitcase-msgpack writes it. If the file ends within a document, that may have
-    been a frame: it is an error, behind all documents that can be read. If all runs
+    been a frame: it is an error, after all documents that can be read. If all runs
     have their stop documents, nothing of them is missing: it is a warning.
     """
     unfinished: dict[str, bool] = {}
@@ -56,9 +56,9 @@ def documents(
         if any(unfinished.values()) or not unfinished:
             message = f"{error}: what is missing may have been a frame"
             raise TruncatedError(message) from None
-        warn(f"{error}, behind the end of its runs")
+        warn(f"{error}, after the end of its runs")
     if name is None:
-        message = f"{path} holds no run; wanted {ACCEPTED}"
+        message = f"{path} holds no run; expected {ACCEPTED}"
         raise SourceError(message)
 
 
@@ -88,7 +88,7 @@ def _files_in(folder: Path) -> list[Path]:
     if not files:
         message = (
             f"{folder} is a folder without {CATALOGUE}, and without a file of "
-            f"documents; wanted {ACCEPTED}"
+            f"documents; expected {ACCEPTED}"
         )
         raise SourceError(message)
     return files
@@ -99,7 +99,7 @@ def _items(path: Path) -> Iterator[tuple[Any, str]]:
     try:
         with DocumentFile(path) as file:
             if file.other_format is not None:
-                message = f"{path} is {file.other_format}; wanted {ACCEPTED}"
+                message = f"{path} is {file.other_format}; expected {ACCEPTED}"
                 raise SourceError(message)
             yield from (msgpack_documents if is_msgpack(file) else JsonReader)(file)
             if file.truncated:
@@ -118,7 +118,7 @@ def _document(item: Any, path: Path, where: str) -> Document:
         name, doc = item
     if not isinstance(name, str) or not isinstance(doc, dict):
         message = (
-            f'{path}, {where}: not a document; wanted {{"name": …, "doc": {{…}}}} or '
+            f'{path}, {where}: not a document; expected {{"name": …, "doc": {{…}}}} or '
             f'["name", {{…}}]'
         )
         raise SourceError(message)

@@ -83,7 +83,7 @@ class JsonReader:
             elif rest and (self._in_array or not UNDECIDED.match(self._text, self._at)):
                 return True
             elif self._ended:
-                # "[" alone is a truncated document; behind a line break, an array.
+                # "[" alone is a truncated document; after a line break, an array.
                 return rest != "" and self._text.endswith("[")
             else:
                 self._read_more()
@@ -125,7 +125,9 @@ class JsonReader:
         if self._ended and incomplete and text[self._at] in "[{":
             message = f"{self._file.path} breaks off in {where}"
             raise TruncatedError(message) from None
-        raise self._error(where, f"not JSON ({error.msg}); wanted {ACCEPTED}") from None
+        raise self._error(
+            where, f"not JSON ({error.msg}); expected {ACCEPTED}"
+        ) from None
 
     def _read_more(self) -> None:
         """Double the text that is there, so that nothing is decoded often."""
@@ -146,7 +148,7 @@ class JsonReader:
             self._ended = True
             if data or not self._file.truncated:
                 name, reason = self._encoding, error.reason
-                self._not_text = f"not text in {name} ({reason}); wanted {ACCEPTED}"
+                self._not_text = f"not text in {name} ({reason}); expected {ACCEPTED}"
             text = error.object[: error.start].decode(self._encoding)
             return text.removeprefix("\ufeff")
 

@@ -212,7 +212,7 @@ def place_from_last(name: str) -> int | None:
 def is_uid_prefix(name: str) -> bool:
     """Whether a name is long enough to be the beginning of a uid.
 
-    A mistyped scan_id must not select some run whose uid happens to begin so.
+    A mistyped scan_id must not select some run whose uid happens to begin with it.
     """
     return len(name) >= (MIN_DIGITS if name.isdigit() else MIN_PREFIX)
 
@@ -220,7 +220,7 @@ def is_uid_prefix(name: str) -> bool:
 def not_one_run(name: str, found: int | str) -> SourceError:
     """Return the error for a name that none or several runs have."""
     return SourceError(
-        f"{found} runs match {name!r}; wanted -1 (the last), a scan_id, or the "
+        f"{found} runs match {name!r}; give -1 (the last), a scan_id, or the "
         f"beginning of one uid: {MIN_PREFIX} characters or more, {MIN_DIGITS} where "
         f"all are digits"
     )

@@ -173,7 +173,7 @@ class FileField:
         self._bounds = bounds
 
     def datum(self, k: int, seq_num: int, descriptor: str) -> dict[str, Any] | None:
-        """Return the stream datum of event k, from 0; None behind the last one."""
+        """Return the stream datum of event k, from 0; None after the last one."""
         n = bisect_right(self._bounds, k) - 1
         if n == len(self.resources):
             return None

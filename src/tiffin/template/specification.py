@@ -69,7 +69,7 @@ def check_specification(specification: str, column: int) -> None:
     if not (fill.isascii() and fill.isalnum()) and fill not in _FILLS:
         raise parse_error(f"{fill!r} can't fill a name", column)
     if not any(_fits(value, specification) for value in (1, 1.5, "text")):
-        message = f"{specification!r} is no valid format for any number or text"
+        message = f"{specification!r} is not a valid format for numbers or text"
         raise parse_error(message, column)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Style"]
 
 CACHED_VALUES = 4096
-"""The number of values whose cleaned text is cached."""
+"""How many cleaned values are cached."""
 
 LONGEST_VALUE = 1024
 """The most characters of a value that are processed; a name has at most 255 bytes."""

@@ -156,7 +156,7 @@ class Template:
         MissingKeyError
             If a key is missing or its value is blank, and there is no default.
         TemplateError
-            If a value does not fit its format, or no allowed name comes of it.
+            If a value does not fit its format, or the name is not allowed.
         """
         texts = self._literals.copy()
         for n, renderer in self._renderers:

@@ -40,7 +40,7 @@ MOTOR_SPECIFICATION = ".6g"
 """Of the numbers in ``{motors}``, unless the field has a specification."""
 
 CACHED_TIMES = 1024
-"""The number of times whose text a field caches."""
+"""How many formatted times a field caches."""
 
 _get: Any = dict.get
 """Called instead of a document's own ``get``, which a subclass may override."""

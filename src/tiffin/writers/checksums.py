@@ -68,7 +68,7 @@ def check_kind(kind: str) -> None:
 
 
 class RunningChecksum:
-    """The checksum of what has been given so far.
+    """The checksum of the bytes so far.
 
     Parameters
     ----------

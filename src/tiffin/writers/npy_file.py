@@ -75,7 +75,7 @@ class NpyWriter:
             pixels = image.data
         size = math.prod(image.shape) * dtype.itemsize
         if memoryview(pixels).nbytes != size:
-            message = f"{memoryview(pixels).nbytes} bytes are no image of {size}"
+            message = f"{memoryview(pixels).nbytes} bytes are not an image of {size}"
             raise ReadError(message)
         return [_header(image.shape, dtype), pixels]
 

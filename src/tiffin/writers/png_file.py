@@ -141,7 +141,7 @@ def _samples(shape: tuple[int, ...]) -> int:
 
 
 def _compressed(pixels: np.ndarray, level: int) -> bytes:
-    """Compress rows, each behind a byte that says that it is not filtered."""
+    """Compress rows, each after a byte that says that it is not filtered."""
     large = too_large(pixels.shape, pixels.nbytes)
     if large is not None:
         raise DtypeError(large)

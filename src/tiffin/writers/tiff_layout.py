@@ -147,7 +147,7 @@ def header(page: TiffPage, first: int) -> bytes:
 def _directory_first(
     page: TiffPage, strip_bytes: int, gap: bytes, note: bytes, date: bytes
 ) -> tuple[bytes, bytes, bytes]:
-    """Put the directory before the pixels, and the note, which may be long, behind."""
+    """Put the directory before the pixels, and the note, which may be long, last."""
     at = page.directory_at or PIXELS_AT
     data = directory(page, page.pixels_at, strip_bytes, at, note, date)
     end = b""

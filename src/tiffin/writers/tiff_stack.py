@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["TiffStack"]
 
 ROOM = 2**16
-"""What must stay free behind the pixels of a page, for directories [bytes]."""
+"""What must stay free after the pixels of a page, for directories [bytes]."""
 
 
 class _Stored(NamedTuple):

@@ -113,5 +113,5 @@ def _check(options: Mapping[str, Any]) -> None:
         if name in REFUSED:
             raise SettingsError(f"can't be used: {REFUSED[name]}", setting=name)
         if name not in allowed:
-            message = f"is no option of tifffile{did_you_mean(name, allowed)}"
+            message = f"is not an option of tifffile{did_you_mean(name, allowed)}"
             raise SettingsError(message, setting=name)

@@ -58,7 +58,7 @@ def check_prefix(file_prefix: str, roots: tuple[str, ...]) -> None:
     try:
         fields = [field for _, field, _, _ in _formatter.parse(file_prefix)]
     except (TypeError, ValueError) as error:
-        message = f"{file_prefix!r} is no format string: {error}"
+        message = f"{file_prefix!r} is not a format string: {error}"
         raise SettingsError(message, setting="file_prefix") from None
     for field in fields:
         root = re.split(r"[.\[]", field or "")[0]

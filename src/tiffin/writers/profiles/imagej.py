@@ -29,7 +29,7 @@ COUNTS = {"C": "channels", "Z": "slices", "T": "frames"}
 
 
 def _tags(page: PageInfo) -> list[Tag]:
-    """Describe the file in its first page, the only one whose description is read."""
+    """Describe the file in its first page: ImageJ reads no other description."""
     if page.page:
         return []
     # Without images=, which would say that pixels of all pages follow each other.
