@@ -32,9 +32,10 @@ METADATA = {
 }
 
 
-def file_of(profile, image, metadata=METADATA):
+def file_of(profile, image, metadata=METADATA, compression=None):
     """Return the bytes of a file."""
-    writer = make_writer("tiff", WriterOptions(profile=profile))
+    options = WriterOptions(profile=profile, compression=compression)
+    writer = make_writer("tiff", options)
     return b"".join(bytes(part) for part in writer.buffers(image, metadata))
 
 
@@ -71,6 +72,14 @@ def as_gsas2(data):
         kind, at = np.int32, 4096
     shape = value[257], value[256]
     return np.frombuffer(data, kind, np.prod(shape), at).reshape(shape)
+
+
+@pytest.mark.parametrize("profile", ["plain", "areadetector"])
+def test_gsas2_does_not_take_compressed_pixels_for_raw_ones(profile):
+    """With a Model tag it would: these files have none, so it asks for another way."""
+    image = image_of("uint16")
+    assert 272 in entries_of(file_of(profile, image))
+    assert 272 not in entries_of(file_of(profile, image, compression="zlib"))
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32", "int32"])

@@ -50,6 +50,8 @@ class PageInfo(NamedTuple):
     timestamps : tuple of float
         When each page of the file was taken [s since 1970]. Empty if that is not known
         of all of them; only the first page needs it.
+    compression : str or None
+        Of the pixels; known to `tags` only.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +61,7 @@ class PageInfo(NamedTuple):
     pages: int = 1
     axes: Mapping[str, int] = {}
     timestamps: tuple[float, ...] = ()
+    compression: str | None = None
 
 
 class Sidecar(NamedTuple):
@@ -156,6 +159,7 @@ class Profile:
 
 def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPage:
     """Return the content of the directory of a page, without note and date."""
+    info = info._replace(compression=compression)
     tags = () if profile.tags is None else tuple(profile.tags(info))
     return TiffPage(
         info.shape,

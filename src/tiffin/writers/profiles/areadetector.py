@@ -42,8 +42,9 @@ def _tags(page: PageInfo) -> list[Tag]:
         (number, ASCII, f"{name}:{_text(value)}".replace("\0", "").encode() + b"\0")
         for number, (name, value) in zip(numbers, _attributes(page), strict=False)
     ]
-    has_model = dtype_name(page.dtype) in ("uint16", "uint32", "int32")
-    model = [MODEL] if has_model and len(page.shape) == 2 else []
+    is_read = dtype_name(page.dtype) in ("uint16", "uint32", "int32")  # as plain has it
+    is_raw = page.compression is None and len(page.shape) == 2
+    model = [MODEL] if is_read and is_raw else []
     return [*model, (284, SHORT, 1), *_stamps(page), *attributes]
 
 

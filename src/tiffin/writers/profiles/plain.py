@@ -18,10 +18,12 @@ __all__ = ["PROFILE"]
 def _tags(page: PageInfo) -> list[Tag]:
     """With a Model tag GSAS-II reads these dtypes, and no other, correctly from byte 8.
 
-    Without one it declines the file, or leaves it to its PIL importer.
+    Without one it declines the file, or leaves it to its PIL importer. It does not ask
+    whether pixels are compressed.
     """
-    has_model = dtype_name(page.dtype) in ("uint16", "uint32", "int32")
-    return [MODEL] if has_model and len(page.shape) == 2 else []
+    is_read = dtype_name(page.dtype) in ("uint16", "uint32", "int32")
+    is_raw = page.compression is None and len(page.shape) == 2
+    return [MODEL] if is_read and is_raw else []
 
 
 PROFILE = Profile(
