@@ -20,6 +20,7 @@ from bench import (
     names,
     report,
     small_frames,
+    stacks,
     tiled_http,
 )
 from bench.measure import measure, once
@@ -32,6 +33,7 @@ WORKLOADS = {
     "E": live.workload,
     "F": tiled_http.workload,
     "N": names.workload,
+    **{key: partial(stacks.workload, key) for key in ("S1", "S2")},
 }
 """Key → `workload(tiny=...)`, a context manager that gives a `Workload`."""
 

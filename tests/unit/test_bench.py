@@ -41,7 +41,20 @@ def a_workload(ticks, **changes):
 
 @pytest.mark.parametrize(
     "key",
-    ["A", "B", "C", "D1", "D2", "D3", "D4", "E", "N", pytest.param("F", marks=SERVER)],
+    [
+        "A",
+        "B",
+        "C",
+        "D1",
+        "D2",
+        "D3",
+        "D4",
+        "E",
+        "N",
+        "S1",
+        "S2",
+        pytest.param("F", marks=SERVER),
+    ],
 )
 def test_each_workload_runs_and_its_files_are_right(key):
     """Every contender of a workload writes files that pass the workload's check."""
