@@ -124,6 +124,7 @@ class Chunks:
         self._filters = filters
         self._shape = _with_rows(dataset.shape)
         self._chunk = _with_rows(dataset.chunks)
+        self._added_axes = len(self._shape) - dataset.ndim  # asking h5py takes long
         self._dtype = np.dtype(dataset.dtype.str)
         self._deflated = DEFLATE in filters.ids
         self._shuffled = SHUFFLE in filters.ids
@@ -173,7 +174,7 @@ class Chunks:
         if self._growing and _with_rows(self._dataset.shape)[1:] != self._shape[1:]:
             return None
         start = corner + (0,) * (axes - len(corner))
-        mask, data = self._filters.read(start[axes - self._dataset.ndim :])
+        mask, data = self._filters.read(start[self._added_axes :])
         size = self._filters.chunk_bytes
         if mask or not (self._deflated or len(data) == size):
             return None
