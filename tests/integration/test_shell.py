@@ -81,7 +81,10 @@ def test_advice_is_in_the_words_of_the_shell(documents, tmp_path):
         (["export"], "Missing argument"),
         (["export", "no.jsonl", "-t", NAME], "neither a file nor an address"),
         (["export", "{documents}", "-t", "{strat.uid}.tif"], "did you mean 'start'"),
-        (["export", "{documents}", "-t", NAME, "--existing", "clobber"], "clobber"),
+        (
+            ["export", "{documents}", "-t", NAME, "--existing", "clobber"],
+            "--existing must be one of 'error', 'skip'",
+        ),
         (
             ["export", "{documents}", "-t", NAME, "--dtype", "int64"],
             "must be one of uint8, uint16",

@@ -9,7 +9,14 @@ import typer
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import Option, Settings, check_model, description, option_of
+from tiffin.settings import (
+    Option,
+    Settings,
+    check_model,
+    choices_of,
+    description,
+    option_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -124,11 +131,14 @@ def _parameters(
         if field.is_required():
             default = inspect.Parameter.empty
         kind = {Any: str, dict[str, str]: list[str]}.get(kind, kind)
+        choices = choices_of(kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(
             f"{long}/--no-{option.name}" if is_flag else long,
             *filter(None, [option.short]),
-            metavar=option.metavar or None,
+            metavar=option.metavar or "|".join(choices) or None,
+            parser=str if choices else None,  # the schema checks it, with its message
+            autocompletion=_completion(choices) if choices else None,
             envvar=option.envvar or None,
             help=description(name, model).replace("``", "").replace("[", "\\["),
             show_default=not is_flag,
@@ -142,6 +152,10 @@ def _parameters(
             annotation=Annotated[hint, shown],
         )
     return parameters
+
+
+def _completion(choices: tuple[str, ...]) -> Callable[[], Sequence[str]]:
+    return lambda: choices
 
 
 def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tiffin.settings.keywords import (
     setting_names,
     type_text,
 )
-from tiffin.settings.messages import check_model, check_table, table_model
+from tiffin.settings.messages import check_model, check_table, choices_of, table_model
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import OnError, Option, Repeats
 
@@ -30,6 +30,7 @@ __all__ = [
     "Settings",
     "check_model",
     "check_table",
+    "choices_of",
     "description",
     "document_settings",
     "format_frames",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_model",
     "check_table",
+    "choices_of",
     "describe_type",
     "settings_error",
     "table_model",
@@ -77,7 +78,7 @@ def settings_error(
         return SettingsError(str(original), setting=name)
     limit = LIMITS.get(problem["type"], "").format(**context)
     message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
-    near = did_you_mean(got, _choices(hints[name])) if isinstance(got, str) else ""
+    near = did_you_mean(got, choices_of(hints[name])) if isinstance(got, str) else ""
     return SettingsError(message + (near if near.startswith(":") else ""), setting=name)
 
 
@@ -196,7 +197,8 @@ def _either(several: Any) -> str:
     return f"{', '.join(most)} or {last}" if most else str(last)
 
 
-def _choices(hint: Any) -> tuple[str, ...]:
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """Return the values of a Literal, or of those in a union."""
     if get_origin(hint) is Literal:
         return get_args(hint)
-    return tuple(choice for each in get_args(hint) for choice in _choices(each))
+    return tuple(choice for each in get_args(hint) for choice in choices_of(each))
