@@ -33,6 +33,8 @@ class Stacks:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.is_on = settings.stack is not None
+        """Whether frames go into stacks."""
         self._most = settings.stack if isinstance(settings.stack, int) else None
         self._open: dict[Lane, tuple[int, StackFile]] = {}
         self._parts: dict[Lane, tuple[str, int]] = {}
@@ -42,11 +44,6 @@ class Stacks:
         self.lock = threading.RLock()
         """Held while a frame gets its stack; workers name images, too."""
         self._size = lru_cache(64)(file_size)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether frames go into stacks."""
-        return self._settings.stack is not None
 
     def current(self, frame: Frame, place: Place) -> StackFile | None:
         """Return the stack that a frame continues, if there is one."""
@@ -130,6 +127,8 @@ class Stacks:
 
     def closed(self) -> list[StackFile]:
         """Return the stacks that were closed since the last time."""
+        if not self._closed:  # the usual case
+            return []
         with self.lock:
             closed, self._closed = self._closed, []
             return closed
