@@ -277,9 +277,13 @@ def _manifests(root: Path) -> list[Path]:
     except OSError as error:
         message = f"{root / FOLDER} can't be read: {error.strerror or error}"
         raise SourceError(message) from error
+    if not root.is_dir():
+        message = f"there is no folder {root}"
+        raise SourceError(message)
     if not found:
         message = (
-            f"{root} has no manifest ({FOLDER}/*.jsonl): nothing was exported here"
+            f"{root} has no manifest ({FOLDER}/*.jsonl): no export has listed a file "
+            f"here"
         )
         raise SourceError(message)
     return found

@@ -290,7 +290,7 @@ def test_verify_tells_what_each_file_is(run, tmp_path):
     assert [f.path.name for f in found.of("foreign")] == ["notes.txt"]
     assert [f.path.name for f in found.of("leftover")] == [".tiffin-host-1-0.part"]
     assert len(found.of("whole")) == 4
-    with pytest.raises(SourceError, match="no manifest"):
+    with pytest.raises(SourceError, match="no folder"):
         tiffin.verify(tmp_path / "nowhere")
 
 

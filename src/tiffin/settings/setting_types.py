@@ -210,10 +210,18 @@ def _reference(key: Any, text: Any) -> Reference | None:
         return parse_reference(text)
     except TemplateError as error:
         message = f"[{key!r}] must be a reference such as 'event.data.T': {error}"
+        if text.startswith("{"):
+            inside = text.strip("{} ")
+            message = f"[{key!r}] is a reference without brackets: write {inside!r}"
         raise ValueError(message) from None
 
 
 def _sidecars(value: Any) -> tuple[str, ...]:
+    if isinstance(value, (bool, bytes)):
+        message = (
+            f"must be a list of {' and '.join(map(repr, SIDECARS))}, not {value!r}"
+        )
+        raise ValueError(message)
     names = _some_names(value)
     for name in names:
         if name not in SIDECARS:

@@ -9,18 +9,17 @@ __all__ = ["RUN", "folders_of_run", "run_number"]
 RUN = Field((Reference("run"),))
 """The field ``{run}``."""
 
-NUMBERS = (
-    Reference("start", ("scan_id",)),
-    Reference("start", ("uid",)),
-    Reference("run"),
-)
-"""What tells one run from another."""
+UIDS = frozenset({Reference("start", ("uid",)), Reference("run")})
+NUMBERS = UIDS | {Reference("start", ("scan_id",))}
+"""What tells one run from another; a scan_id may come again."""
 
 
 def run_number(parts: tuple[Part, ...]) -> Field | None:
-    """Return the first field with the run's number or uid."""
-    fields = fields_of(parts)
-    return next((f for f in fields if not set(f.references).isdisjoint(NUMBERS)), None)
+    """Return the field with the run's uid, or else the first one with its number."""
+    fields = [f for f in fields_of(parts) if not NUMBERS.isdisjoint(f.references)]
+    return next((f for f in fields if not UIDS.isdisjoint(f.references)), None) or next(
+        iter(fields), None
+    )
 
 
 def folders_of_run(parts: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -195,8 +195,9 @@ class Template:
         """
         folders = folders_of_run(self._parts)
         number: tuple[Part, ...] = ()
-        if run_number(folders) is None:
-            number = (run_number(self._parts) or RUN, "_")
+        best = run_number(self._parts)
+        if run_number(folders) != best or best is None:  # a uid before a scan_id
+            number = (best or RUN, "_")
         parts = (*folders, *number, *parse(name).parts)
         text = self._lead + "".join(map(str, parts))
         return _template_of(text, self._lead, parts, self.style)

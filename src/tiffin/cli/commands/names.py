@@ -27,7 +27,7 @@ __all__ = ["names"]
 @command(
     *("template", "directory", "fields", "streams", "frames", "first"),
     *("colour", "axes", "timezone", "name_policy", "replacements", "sidecars"),
-    "format",
+    *("format", "profile", "stack", "bigtiff"),
 )
 def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     """Print the names that an export would give."""
