@@ -32,6 +32,9 @@ __all__ = ["Style"]
 CACHED_VALUES = 4096
 """How many cleaned values are cached."""
 
+QUARTER = 900
+"""A quarter of an hour [s]."""
+
 LONGEST_VALUE = 1024
 """The most characters of a value that are processed; a name has at most 255 bytes."""
 
@@ -128,12 +131,22 @@ class Style:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         elif not isinstance(value, datetime):
-            value = datetime.fromtimestamp(value, self._zone or UTC)
+            zone = self._zone or _local_offset(value // QUARTER, time.tzname)
+            return datetime.fromtimestamp(value, zone)
         if value.tzinfo is None and self._zone is not None:
             in_zone: datetime = value.replace(tzinfo=self._zone)
         else:
             in_zone = value.astimezone(self._zone)
         return in_zone
+
+
+@lru_cache(maxsize=256)
+def _local_offset(quarter: float, _: tuple[str, str]) -> tzinfo | None:
+    """Return the offset of this machine's zone, which takes long to look up.
+
+    Clocks change at the full quarter of an hour.
+    """
+    return datetime.fromtimestamp(quarter * QUARTER, UTC).astimezone().tzinfo
 
 
 def _cleaner(policy: Policy, table: Mapping[str, str]) -> Callable[[str], str]:
