@@ -9,7 +9,7 @@ import tifffile
 
 from tiffin.errors import DtypeError, ExistsError
 from tiffin.folders import Folders
-from tiffin.writers import publishing, tiff_stack
+from tiffin.writers import new_file, publishing, tiff_stack
 from tiffin.writers.tiff_series import TiffWriter
 
 
@@ -100,13 +100,13 @@ def test_a_new_file_has_its_name_when_it_is_complete(
 ):
     """Nothing stands in the folder before, whatever the file system lacks."""
     if lacks == "links":
-        monkeypatch.setattr(publishing, "link_descriptor", lambda *_, **__: False)
+        monkeypatch.setattr(new_file, "link_descriptor", lambda *_, **__: False)
     elif lacks == "names":
         monkeypatch.setattr(publishing, "_NAMELESS", 0)
     folders = Folders(str(tmp_path))
     if replace:
         (tmp_path / "x.tif").write_bytes(b"old")
-    file = publishing.NewFile(f"{tmp_path}/x.tif", folders=folders, mode=0o640)
+    file = new_file.NewFile(f"{tmp_path}/x.tif", folders=folders, mode=0o640)
     os.write(file.descriptor, b"new")
     before = [name for name in names_in(tmp_path) if not name.startswith(".")]
     file.publish(replace=replace)
@@ -123,7 +123,7 @@ def test_a_new_file_never_replaces_another(tmp_path, names_in, monkeypatch, lack
     if lacks == "names":
         monkeypatch.setattr(publishing, "_NAMELESS", 0)
     (tmp_path / "x.tif").write_bytes(b"old")
-    file = publishing.NewFile(f"{tmp_path}/x.tif", folders=Folders(str(tmp_path)))
+    file = new_file.NewFile(f"{tmp_path}/x.tif", folders=Folders(str(tmp_path)))
     os.write(file.descriptor, b"new")
 
     with pytest.raises(ExistsError):

@@ -104,7 +104,9 @@ class Namer:
             ]
         if self.stacks.is_on:
             with self.stacks.lock:
-                return [*map(self._stack_page, group, places)]
+                pages = [*map(self._stack_page, group, places)]
+                self.stacks.end_event(group[0])
+                return pages
         if len(group) == 1:
             name = self._name_of(group[0])
             return [self._page(group[0], places[0], name, shared=False)]
@@ -136,7 +138,7 @@ class Namer:
         if own is not None:
             stack = own  # that of the other images of its event
         elif stack is not None and self._settings.stack == "event":
-            stack = self.stacks.current(frame, place)
+            stack = self.stacks.current(frame)
         elif stack is not None and stack.is_finished:
             message = (
                 f"event {frame.seq_num} was taken again, when the stack of its earlier "
@@ -144,7 +146,7 @@ class Namer:
             )
             return self._failed(frame, place, stack.name, SupersededError(message))
         elif stack is None:
-            stack = self.stacks.current(frame, place)
+            stack = self.stacks.current(frame)
         if stack is None:
             stack = self._new_stack(frame, place)
         if stack.refusal is not None:
@@ -168,7 +170,7 @@ class Namer:
                     (name, free) if isinstance(free, TiffinError) else (free, None)
                 )
         text = name if isinstance(name, str) else ""
-        stack = self.stacks.begin(frame, place, text, planned=self.planning)
+        stack = self.stacks.begin(frame, text, planned=self.planning)
         stack.refusal = refusal
         return stack
 

@@ -36,7 +36,7 @@ class Stacks:
         self.is_on = settings.stack is not None
         """Whether frames go into stacks."""
         self._most = settings.stack if isinstance(settings.stack, int) else None
-        self._open: dict[Lane, tuple[int, StackFile]] = {}
+        self._open: dict[Lane, StackFile] = {}
         self._parts: dict[Lane, tuple[str, int]] = {}
         self._of_group: dict[tuple[str, int, str | None], StackFile] = {}
         self._closed: list[StackFile] = []
@@ -45,14 +45,13 @@ class Stacks:
         """Held while a frame gets its stack; workers name images, too."""
         self._size = lru_cache(64)(file_size)
 
-    def current(self, frame: Frame, place: Place) -> StackFile | None:
+    def current(self, frame: Frame) -> StackFile | None:
         """Return the stack that a frame continues, if there is one."""
         lane = _lane(frame)
-        group, stack = self._open.get(lane, (0, None))
+        stack = self._open.get(lane)
         if stack is None:
             return None
-        is_new_event = self._settings.stack == "event" and group != place[1]
-        if is_new_event or stack.counted == self._most:
+        if stack.counted == self._most:
             self._close(lane)
             self._parts.pop(lane, None)
             return None
@@ -60,6 +59,13 @@ class Stacks:
             return stack
         self._close(lane)  # the next one has the same name with a number
         return None
+
+    def end_event(self, frame: Frame) -> None:
+        """Close the stack of an event, all of whose frames have been named."""
+        lane = _lane(frame)
+        if self._settings.stack == "event" and lane in self._open:
+            self._close(lane)
+            self._parts.pop(lane, None)
 
     def earlier(self, frame: Frame, owner: Place) -> StackFile | None:
         """Return the stack that an earlier take of a frame went into."""
@@ -71,14 +77,12 @@ class Stacks:
         self._parts[_lane(frame)] = base, number + 1
         return base, number + 1
 
-    def begin(
-        self, frame: Frame, place: Place, name: str, *, planned: bool
-    ) -> StackFile:
+    def begin(self, frame: Frame, name: str, *, planned: bool) -> StackFile:
         """Begin a stack."""
         stack = StackFile(name, is_planned=planned)
         stack.announced = (frame.shape, frame.dtype)
         stack.axes = axes_in_event(frame)
-        self._open[_lane(frame)] = place[1], stack
+        self._open[_lane(frame)] = stack
         return stack
 
     def add(self, stack: StackFile, frame: Frame, place: Place, owner: Place) -> None:
@@ -134,7 +138,7 @@ class Stacks:
             return closed
 
     def _close(self, lane: Lane) -> None:
-        _, stack = self._open.pop(lane)
+        stack = self._open.pop(lane)
         stack.is_closed = True
         self._closed.append(stack)
 

@@ -16,10 +16,11 @@ from tiffin.writers.checksums import (
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
+from tiffin.writers.new_file import NewFile
 from tiffin.writers.notes import find_notes
 from tiffin.writers.profile import PageInfo, Profile, Promise, Sidecar
 from tiffin.writers.protocol import StackingWriter, StackWriter, Writer
-from tiffin.writers.publishing import NewFile, dated, publish, write_error
+from tiffin.writers.publishing import dated, publish, write_error
 from tiffin.writers.registry import (
     WriterOptions,
     find_profile,
