@@ -201,7 +201,7 @@ def test_npy_takes_stored_pixels_as_they_are():
     image = Encoded(pixels, None, (20, 30), np.dtype("<u2"))
 
     assert made("npy", image) == made("npy", ramp("<u2"))
-    with pytest.raises(ReadError, match="are no image"):
+    with pytest.raises(ReadError, match="are not an image"):
         made("npy", image._replace(data=pixels[:-1]))
 
 
