@@ -62,7 +62,7 @@ def test_what_turns_out_to_be_no_image_fails_only_if_it_was_asked_for(
     if door == "handler" or shape:  # else a dataset (3, 54) may be one image
         assert not report.failed, report.failed[0].error
         assert len(report.skipped) == 3
-        assert "no image" in str(report.skipped[0].error)
+        assert "not an image" in str(report.skipped[0].error)
         assert len(named.failed) == 3
         assert "54" in str(named.failed[0].error)
 

@@ -253,7 +253,7 @@ def test_a_reference_that_is_no_uid_fails_its_frames(tmp_path, reference, way):
         (report,) = exporter.reports.values()
 
     (record,) = report.failed
-    assert "no uid" in str(record.error)
+    assert "not the uid" in str(record.error)
 
 
 class Subtracted(LiveTiffExporter):
