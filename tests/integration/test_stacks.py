@@ -365,3 +365,11 @@ def test_the_shell_and_the_file_of_settings_make_stacks(run, tmp_path):
         )
         assert ran.returncode == 0, ran.stderr
         assert [*chain(*pages_in(out).values())] == list(range(EVENTS * EACH))
+        table, other = tmp_path / "tiffin.toml", tmp_path / f"toml {n}"
+        table.write_text(f"stack = {value if value.isdigit() else repr(value)}\n")
+        ran = shell(
+            *("export", source, "-t", "{frame:03d}.tif", "-d", other),
+            *("--config", table),
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert pages_in(other) == pages_in(out)

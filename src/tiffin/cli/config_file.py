@@ -29,6 +29,7 @@ TABLES = "corrections"
 
 OTHER_TYPES: dict[str, tuple[type, ...]] = {
     "run": (int,),
+    "stack": (int,),
     "bin": (int,),
     "mask-fill": (int, float),
     "since": (date,),
