@@ -266,7 +266,7 @@ class TiffStack:
         places = [first_at, *(page.following_at for page in pages)]
         targets = [*(page.directory_at for page in pages), 0]
         for place, target in zip(places, targets, strict=True):
-            os.pwrite(self._descriptor, struct.pack(form, target), place)
+            _write_at(self._descriptor, struct.pack(form, target), place)
 
 
 def _with_next(data: bytes, page: _Stored, following: int, *, big: bool) -> bytes:
@@ -277,3 +277,10 @@ def _with_next(data: bytes, page: _Stored, following: int, *, big: bool) -> byte
         + struct.pack("<Q" if big else "<I", following)
         + (data[place + (8 if big else 4) :])
     )
+
+
+def _write_at(descriptor: int, data: bytes, at: int) -> None:
+    """Write bytes at a place, in however many calls the system takes them."""
+    while data:
+        done = os.pwrite(descriptor, data, at)
+        data, at = data[done:], at + done

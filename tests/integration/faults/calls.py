@@ -134,7 +134,11 @@ class Call:
         part = data[: max(1, len(data) // 2)]
         descriptor = self._child.descriptor(self.arguments[0] & 0xFFFFFFFF)
         try:
-            self._answer(value=os.write(descriptor, part))
+            if self.name == "pwrite64":
+                done = os.pwrite(descriptor, part, self.arguments[3])
+            else:
+                done = os.write(descriptor, part)
+            self._answer(value=done)
         finally:
             os.close(descriptor)
 
