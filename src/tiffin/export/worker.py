@@ -96,7 +96,6 @@ class Worker:
             self._existing,
             namer.retakes,
         )
-        self._has_stacks = settings.stack is not None
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
         self._stacked = settings.stack is not None
@@ -127,8 +126,6 @@ class Worker:
 
     def _settle(self, pages: PageGroup) -> None:
         """Count the pages of stacks as done; publish stacks that are complete."""
-        if not self._has_stacks:
-            return
         of_stacks = [page for page in pages if isinstance(page.file, StackFile)]
         for page in of_stacks:
             self._stacks.settle(page)
