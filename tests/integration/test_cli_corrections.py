@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import threading
 from pathlib import Path
 
@@ -659,6 +660,77 @@ def test_a_file_that_is_no_toml_is_refused(folder, content):
 
     assert isinstance(told.exception, SettingsError)
     assert "'bad.toml' can't be read as TOML" in str(told.exception)
+
+
+TABLES = """
+[replace]
+"_" = ""
+"=" = "-"
+[root-map]
+"/a=b" = "/c"
+[axes]
+img = "yx"
+"""
+
+
+def test_pairs_are_a_list_or_a_table(folder):
+    """``replace``, ``root-map`` and ``axes``; in a table, a key may hold "="."""
+    write_jsonl(constant_run(1, sample="a_=1"), folder / "a.jsonl")
+    top = 'template = "{start.sample}.tif"\nstack = "run"\n'
+    pairs = 'replace = ["_=", "==-"]\n'
+
+    for text in (top + TABLES, top + pairs):
+        told = configured(folder, text, "-d", "out", source="a.jsonl")
+        assert told.exit_code == 0, told.exception or told.output
+        assert list(frames_in(folder / "out")) == ["a-1.tif"]
+        shutil.rmtree(folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[metadata]\nT = 5", "metadata.T must be text in quotes or false, not 5"),
+        ("[replace]\na = false", "replace.a must be text in quotes, not False"),
+        ("[root-map]\na = [1]", "root-map.a must be text in quotes, not [1]"),
+        ('[metadata]\nT = "evnt.T"', "metadata 'T' must be a reference"),
+        ('metadata = ["T"]', "metadata must be NAME=REFERENCE"),
+        ('replace = ["T"]', "replace must be OLD=NEW, not 'T'"),
+        ('[field]\na = "b"', "field must be a list of text"),
+    ],
+)
+def test_a_wrong_pair_is_named_by_its_key(folder, text, says):
+    """With the file."""
+    told = configured(folder, text, "-t", NAME, "-d", "out")
+
+    assert isinstance(told.exception, SettingsError), told.output
+    assert f"tiffin.toml: {says}" in str(told.exception)
+
+
+def test_none_turns_off_what_a_file_sets(folder):
+    """Each list and text, and each correction; tables of corrections too."""
+    text = """
+    template = "{event.seq_num}.tif"
+    sidecar = ["run.json"]
+    compression = "zlib"
+    stack = "run"
+    replace = ["a=b"]
+    dtype = "float64"
+    field = "other"
+    directory = "out"
+    bin = 2
+    """
+    options = ["sidecar", "compression", "stack", "replace", "dtype", "field", "bin"]
+    typed = [word for name in options for word in (f"--{name}", "none")]
+
+    told = configured(folder, text, *typed)
+    other = configured(folder, OPTIONS + CHAIN, "-d", "raw", "--dark", "none")
+
+    assert told.exit_code == 0, told.exception or told.output
+    assert sorted(p.name for p in (folder / "out").glob("[!.]*")) == ["1.tif", "2.tif"]
+    plain = tifffile.imread(folder / "out" / "1.tif")
+    assert (plain.dtype, plain.shape) == (np.uint16, SHAPE)
+    assert other.exit_code == 0, other.exception or other.output
+    assert frames_in(folder / "raw")["3_light_1.tif"].shape == SHAPE
 
 
 def test_an_empty_file_changes_nothing(folder):

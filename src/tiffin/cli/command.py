@@ -21,7 +21,7 @@ from tiffin.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Source", "command", "is_typed", "split_words"]
+__all__ = ["Source", "command", "is_off", "is_typed", "split_words"]
 
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
@@ -73,10 +73,10 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
         parameters |= {name: p for name, p in own.items() if name not in groups}
 
         def run(context: typer.Context, **given: Any) -> None:
-            chosen = _keywords(context, {name: given.pop(name) for name in added})
             if "context" in own:
                 given["context"] = context
             try:
+                chosen = _keywords(context, {name: given.pop(name) for name in added})
                 for name, group in groups.items():
                     values = {field: given.pop(field) for field in group.model_fields}
                     given[name] = check_model(group, _without_empty(values))
@@ -166,12 +166,28 @@ def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
     )
     keywords: dict[str, Any] = {}
     for name, value in _without_empty(given).items():
+        if is_off(Settings, name, value):
+            if name == "metadata":
+                keywords[name] = None
+            continue
+        # In a table of a file, unlike in the shell, a key may have a "=".
+        table = (context.default_map or {}).get(name)
+        if isinstance(table, dict) and not is_typed(context, name):
+            keywords[name] = {key: new or "" for key, new in table.items()}
+            continue
         option = option_of(name)
         if option is not None and option.kind == dict[str, str]:
-            is_none = name == "metadata" and value == ["none"]
-            value = None if is_none else _mapping(option.name, value)
+            value = _mapping(name, option.metavar, value)
         keywords[name] = CONVERSIONS.get(name, lambda same: same)(value)
     return keywords | {"streams": None} if every else keywords
+
+
+def is_off(model: type[BaseModel], name: str, value: Any) -> bool:
+    """Whether ``none`` turns off an option that a configuration file may have."""
+    field = model.model_fields[name]
+    if name == "directory" or "none" in choices_of(field.annotation):
+        return False
+    return value in ("none", ["none"]) and field.default in (None, (), {})
 
 
 def _without_empty(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,14 +195,19 @@ def _without_empty(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, [])}
 
 
-def _mapping(option: str, pairs: Sequence[str]) -> dict[str, str]:
+def _mapping(setting: str, form: str, pairs: Sequence[str]) -> dict[str, str]:
     """Return a mapping that is given as OLD=NEW; OLD may begin with "="."""
     mapping = {}
     for pair in pairs:
         old, equals, new = pair[1:].partition("=")
         if not equals:
-            message = f"--{option} must be OLD=NEW, not {pair!r}"
-            raise SettingsError(message)
+            example = ""
+            if setting == "metadata":
+                example = (
+                    ", such as temperature=event.data.T, or NAME= to leave an entry out"
+                )
+            message = f"must be {form}{example}, not {pair!r}"
+            raise SettingsError(message, setting=setting)
         mapping[pair[0] + old] = new
     return mapping
 

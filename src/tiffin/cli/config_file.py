@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import typer
+from pydantic import Field
 
 from tiffin.cli.correction_options import CHAIN
 from tiffin.cli.correction_tables import KINDS, CorrectionTable, setting_types
@@ -36,6 +37,16 @@ OTHER_TYPES: dict[str, tuple[type, ...]] = {
     "until": (date,),
 }
 """Options that are text in the shell, and may have another type in TOML."""
+
+AnyText = Annotated[str, Field(min_length=0)]
+
+PAIRS: dict[str, Any] = {
+    "axes": dict[str, AnyText],
+    "metadata": dict[str, AnyText | Literal[False]] | Literal[False],
+    "replace": dict[str, AnyText],
+    "root-map": dict[str, AnyText],
+}
+"""Options that are pairs with "=" in the shell, and what else they may be in TOML."""
 
 
 def tables_of(context: typer.Context) -> list[CorrectionTable]:
@@ -103,10 +114,10 @@ def options_of(command: Any) -> dict[str, _Option]:
 
 def hints_of(options: Mapping[str, _Option]) -> dict[str, Any]:
     """Return the types of options in a file, by long name."""
-    hints = {name: option.hint for name, option in options.items()}
-    if "metadata" in hints:
-        hints["metadata"] = hints["metadata"] | Literal[False]
-    return hints
+    return {
+        name: option.hint | PAIRS[name] if name in PAIRS else option.hint
+        for name, option in options.items()
+    }
 
 
 def _defaults(
@@ -117,6 +128,9 @@ def _defaults(
         name: _as_text(value, OTHER_TYPES.get(name, ()))
         for name, value in content.items()
     }
+    for name in PAIRS.keys() & given.keys():
+        if isinstance(given[name], dict):
+            _check_pairs(name, given[name])
     for name, value in check_table(given, hints_of(options), what="option").items():
         if name in ("dark", "flat") and value.startswith("file:"):
             value = f"file:{_beside(folder, value.removeprefix('file:'))}"
@@ -127,6 +141,16 @@ def _defaults(
         elif name == "allow-external":
             value = [_beside(folder, each) for each in value]
         yield options[name].parameter.name, value
+
+
+def _check_pairs(name: str, table: Mapping[str, Any]) -> None:
+    """Check the types in a table, so that the error names the key."""
+    for key, value in table.items():
+        is_off = name == "metadata" and value is False
+        if not (isinstance(value, str) or is_off):
+            allowed = "text in quotes" + " or false" * (name == "metadata")
+            message = f"must be {allowed}, not {value!r}"
+            raise SettingsError(message, setting=f"{name}.{key}")
 
 
 def _as_text(value: Any, types: tuple[type, ...]) -> Any:

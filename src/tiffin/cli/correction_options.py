@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, model_validator
 
-from tiffin.cli.command import split_words
+from tiffin.cli.command import is_off, split_words
 from tiffin.cli.correction_tables import CorrectionTable
 from tiffin.corrections import Missing, Order, Overflow, Rounding
 from tiffin.errors import SettingsError, did_you_mean
@@ -132,6 +132,12 @@ class CorrectionOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     rounding: Annotated[Rounding | None, Option()] = None
     """How fractions become whole. --dtype alone refuses them; with --overflow it is
     half-even."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _turn_off(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what ``none`` turns off."""
+        return {n: value for n, value in given.items() if not is_off(cls, n, value)}
 
     def tables(self) -> list[CorrectionTable]:
         """Return the corrections before the cast, in the order in which they act."""

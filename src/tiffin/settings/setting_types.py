@@ -204,15 +204,15 @@ def _reference(key: Any, text: Any) -> Reference | None:
     if text is None or text == "" or isinstance(text, Reference):
         return text or None
     if not isinstance(text, str):
-        message = f"[{key!r}] must be a reference such as 'event.data.T', not {text!r}"
+        message = f"{key!r} must be a reference such as 'event.data.T', not {text!r}"
         raise ValueError(message)
     try:
         return parse_reference(text)
     except TemplateError as error:
-        message = f"[{key!r}] must be a reference such as 'event.data.T': {error}"
+        message = f"{key!r} must be a reference such as 'event.data.T': {error}"
         if text.startswith("{"):
             inside = text.strip("{} ")
-            message = f"[{key!r}] is a reference without brackets: write {inside!r}"
+            message = f"{key!r} is a reference without brackets: write {inside!r}"
         raise ValueError(message) from None
 
 
