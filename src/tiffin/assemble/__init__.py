@@ -8,10 +8,11 @@ from tiffin.assemble.data_keys import DeclaredImages, axis_hints
 from tiffin.assemble.documents import copy_document, estimate_nbytes, replace_images
 from tiffin.assemble.inline import ArrayPixels
 from tiffin.assemble.list_images import ListDtypes
-from tiffin.assemble.lookahead import LateDocuments, skip_repeated_runs
+from tiffin.assemble.lookahead import BASELINE, LateDocuments, skip_repeated_runs
 from tiffin.assemble.router import Assembler
 
 __all__ = [
+    "BASELINE",
     "ArrayPixels",
     "Assembler",
     "DeclaredImages",

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "export": "Export the images of runs as TIFF files.",
     "names": "Print the names that an export would give.",
+    "runs": "List runs, their images, and what names may use.",
     "template": "Check a template and explain its parts.",
     "show": "Print the metadata in files.",
     "verify": "Check that exported files are there and intact.",

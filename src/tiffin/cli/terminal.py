@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shlex
+import sys
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -14,12 +16,17 @@ from rich.text import Text
 
 from tiffin.settings import option_of, setting_names
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 __all__ = [
+    "as_json",
     "configure_logging",
     "escape",
     "print_error",
     "print_line",
     "print_summary",
+    "print_table",
     "with_options",
 ]
 
@@ -37,6 +44,9 @@ CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 """Terminal commands, line ends, text direction marks, and lone surrogates."""
+
+HIDDEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that JSON allows in texts, and that could change what a terminal shows."""
 
 
 def with_options(text: str) -> str:
@@ -88,9 +98,27 @@ def escape(text: object, *, keep: str = "") -> str:
     )
 
 
+def as_json(value: Any) -> str:
+    """Return a value as a line of JSON that can't change what a terminal shows."""
+    text = json.dumps(value, ensure_ascii=False)
+    return HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def print_line(text: str, style: str) -> None:
     """Print a line on stderr, in a colour where that is a terminal."""
     Console(stderr=True).print(Text(text, style), soft_wrap=True)
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print columns on stdout, each as wide as it needs; the last of a row wraps."""
+    lines = [[escape(cell) for cell in row] for row in (heads, *rows)]
+    widths = [0] * len(heads)
+    for line in lines:
+        for n, cell in enumerate(line[:-1]):
+            widths[n] = max(widths[n], len(cell))
+    for line in lines:
+        padded = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=False))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def print_summary(text: str, *, ok: bool) -> None:

@@ -17,9 +17,9 @@ from tiffin.template import (
     find,
     follow,
     is_container,
-    is_missing,
     motor_names,
     plain,
+    sample_of,
     units_of,
 )
 
@@ -143,7 +143,7 @@ class Metadata:
             "stream": frame.stream,
             "field": frame.field,
         }
-        about = {"sample": _sample(start), "plan_name": start.get("plan_name")}
+        about = {"sample": sample_of(start), "plan_name": start.get("plan_name")}
         names = {"descriptor": descriptor}
         return _Shared(
             start,
@@ -241,17 +241,6 @@ def _key(key: Any) -> str:
         message = f"JSON can't hold {type(key).__name__} as a key"
         raise ValueError(message)
     return str(key)
-
-
-def _sample(start: Mapping[str, Any]) -> Any:
-    """Return the name of the sample: ``sample_name``, or ``sample`` or its name."""
-    for key in ("sample_name", "sample"):
-        value = plain(start.get(key))
-        if isinstance(value, Mapping):
-            value = plain(follow(value, "name"))
-        if value is not MISSING and not is_missing(value):
-            return value
-    return None
 
 
 def _exposure(frame: Frame) -> float | None:

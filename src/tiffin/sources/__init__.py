@@ -6,6 +6,7 @@ Nothing outside this package depends on the types and versions of stores.
 """
 
 from tiffin.sources.run_finder import RunFinder
+from tiffin.sources.run_list import RunSummary, first_image, summaries
 from tiffin.sources.selection import Selection, select_runs
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_run import Via
@@ -17,10 +18,13 @@ __all__ = [
     "TIMEOUT",
     "Documents",
     "RunFinder",
+    "RunSummary",
     "Selection",
     "Via",
     "connect",
     "find_runs",
+    "first_image",
     "open_source",
     "select_runs",
+    "summaries",
 ]

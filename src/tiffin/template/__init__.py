@@ -15,7 +15,15 @@ from tiffin.template.items import (
     plain,
     texts_in,
 )
-from tiffin.template.lookup import find, is_missing, motor_names, units_of
+from tiffin.template.keys import fields_with_values
+from tiffin.template.lookup import (
+    find,
+    is_missing,
+    motor_names,
+    places_of,
+    sample_of,
+    units_of,
+)
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
 from tiffin.template.portable import portable_text
@@ -29,14 +37,17 @@ __all__ = [
     "Template",
     "elements",
     "field_to_add",
+    "fields_with_values",
     "find",
     "follow",
     "is_container",
     "is_missing",
     "motor_names",
     "parse_reference",
+    "places_of",
     "plain",
     "portable_text",
+    "sample_of",
     "texts_in",
     "units_of",
     "with_number",

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousKey",
+    "configuration_keys",
     "find",
     "is_missing",
     "missing_key_error",
     "motor_names",
+    "places_of",
     "run_label",
+    "sample_of",
     "units_of",
 ]
 
@@ -93,6 +96,17 @@ def motor_names(start: Any) -> list[str]:
     return list(dict.fromkeys(names or texts_in(_items_of(item(start, "motors")))))
 
 
+def sample_of(start: Mapping[str, Any]) -> Any:
+    """Return the name of the sample: ``sample_name``, or ``sample`` or its name."""
+    for key in ("sample_name", "sample"):
+        value = plain(item(start, key))
+        if issubclass(type(value), Mapping):
+            value = plain(follow(value, "name"))
+        if value is not MISSING and not is_missing(value):
+            return value
+    return None
+
+
 def units_of(name: str, names: Any) -> str:
     """Return the units of a data key in the descriptor, or ``""``."""
     units = plain(follow(names, "descriptor", "data_keys", name, "units"))
@@ -128,7 +142,7 @@ def missing_key_error(
         inside = "".join(f"[{shortened(key)}]" for key in keys[:depth])
         message += f"is not in {where or _place(root, names)}{inside}"
         if root == "config" and not depth:
-            parent: Any = _configuration_keys(names)
+            parent: Any = configuration_keys(names)
         else:
             parent = find(Reference(root, keys[:depth]), names)
         suggestion = nearest(keys[depth], parent)
@@ -139,6 +153,30 @@ def missing_key_error(
             )
         message += suggestion
     return MissingKeyError(message, column=field.column)
+
+
+def places_of(key: str, names: Any, *, but: str = "") -> list[str]:
+    """Return the references by which a template gets a key, but not in one root.
+
+    Examples
+    --------
+    >>> names = {"start": {"T": 300}, "event": {"seq_num": 1, "data": {"T": 301.5}}}
+    >>> places_of("T", names)
+    ['start.T', 'event.data.T']
+    """
+    candidates = [
+        Reference("start", (key,)),
+        Reference("event", (key,)),
+        Reference("event", ("data", key)),
+        Reference("motors", (key,)),
+        Reference("config", (key,)),
+        Reference("baseline", (key,)),
+        Reference("stop", (key,)),
+    ]
+    found = [r for r in candidates if r.root != but and find(r, names) is not MISSING]
+    if any(r.root == "event" for r in found):  # a motor's value is in the event too
+        found = [r for r in found if r.root != "motors"]
+    return [str(reference) for reference in found]
 
 
 def _motors(names: Any) -> Any:
@@ -169,7 +207,8 @@ def _configured(key: str, names: Any) -> Any:
     return first
 
 
-def _configuration_keys(names: Any) -> list[str]:
+def configuration_keys(names: Any) -> list[str]:
+    """Return the keys in the configurations of all devices."""
     devices = follow(names, "descriptor", "configuration")
     return [k for d in texts_in(devices) for k in texts_in(follow(devices, d, "data"))]
 

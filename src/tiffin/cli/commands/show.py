@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import escape, print_error
+from tiffin.cli.terminal import as_json, escape, print_error
 from tiffin.errors import ReadError
 from tiffin.file_metadata import read_metadata
 
 __all__ = ["show"]
-
-AS_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that JSON allows in texts, and that could change what a terminal shows."""
 
 
 @command()
@@ -26,7 +22,7 @@ def show(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE…", help="TIFF or PNG files.")
     ],
-    as_json: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each file.")
     ] = False,
     page: Annotated[
@@ -44,10 +40,8 @@ def show(
         except ReadError as error:
             print_error(error)
             found, failed = None, True
-        if as_json:
-            text = json.dumps(found, ensure_ascii=False)
-            text = AS_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-            sys.stdout.write(f"{text}\n")
+        if json_lines:
+            sys.stdout.write(f"{as_json(found)}\n")
         elif found is not None:
             sys.stdout.writelines(_lines(file, found, page))
     raise typer.Exit(1 if failed else 0)

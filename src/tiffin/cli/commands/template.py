@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,18 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.assemble import Assembler, LateDocuments
 from tiffin.cli.command import command
 from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import escape
-from tiffin.errors import SourceError, TemplateError
-from tiffin.sources import open_source
+from tiffin.errors import TemplateError
+from tiffin.sources import first_image
 from tiffin.template import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tiffin.sources import Documents
+    from collections.abc import Mapping
 
 __all__ = ["template"]
 
@@ -39,7 +34,7 @@ def template(
 ) -> None:
     """Check a template and explain its parts."""
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
-    values = None if example is None else _first_image(runs.open(example))
+    values = None if example is None else first_image(runs.open(example))
     console = Console(soft_wrap=True)
     if explain:
         console.print(_table(made, values))
@@ -60,26 +55,3 @@ def _table(made: Template, values: Mapping[str, Any] | None) -> Table:
     for cells in made.explain(values):
         table.add_row(*(Text(escape(cell)) for cell in cells[: len(table.columns)]))
     return table
-
-
-def _first_image(source: Any) -> Mapping[str, Any]:
-    """Return the values that a template may name, for the first image of a run."""
-    documents = open_source(source)
-    assembler = Assembler(
-        fields=None,
-        streams=None,
-        join_events=True,
-        late_documents=LateDocuments.scan(_unbroken(documents)),
-    )
-    frames = (frame for name, doc in documents for frame in assembler(name, doc))
-    for frame in chain(frames, assembler.finish()):
-        if frame.i is not None:
-            return frame.names()
-    message = "the run of the example holds no image"
-    raise SourceError(message)
-
-
-def _unbroken(documents: Documents) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return what comes before a source breaks off: its first image may be there."""
-    with suppress(SourceError):
-        yield from documents

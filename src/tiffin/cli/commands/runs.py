@@ -1,0 +1,129 @@
+"""``tiffin runs``: the runs of a source, their images, and what names may use."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tiffin.cli.command import Source, command
+from tiffin.cli.run_options import RunOptions
+from tiffin.cli.terminal import as_json, print_line, print_table
+from tiffin.errors import SourceError
+from tiffin.sources import summaries
+from tiffin.start_document import start_time
+from tiffin.template import fields_with_values, sample_of
+
+if TYPE_CHECKING:
+    from tiffin.sources import RunSummary
+
+__all__ = ["runs"]
+
+NEWEST = 10
+"""How many runs are listed unless a limit is given."""
+
+HEADS = (
+    *("scan_id", "uid", "time", "plan", "sample"),
+    *("stream", "field", "shape", "dtype", "frames"),
+)
+
+
+@command()
+def runs(
+    source: Source,
+    chosen: RunOptions,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each run.")
+    ] = False,
+) -> None:
+    """List runs, their images, and what names may use.
+
+    Examples: tiffin runs http://localhost:8000, or tiffin runs run.jsonl --run -1.
+    """
+    limit = chosen.limit or (None if chosen.run else NEWEST)
+    opened = chosen.model_copy(update={"limit": limit}).open(source)
+    found = summaries(opened, timeout=chosen.timeout)
+    found.sort(key=lambda run: -_time(run))
+    for run in found if json_lines else ():
+        sys.stdout.write(f"{as_json(_described(run, keys=bool(chosen.run)))}\n")
+    if json_lines:
+        return
+    print_table(HEADS, [row for run in found for row in _rows(run)])
+    for run in found if chosen.run else ():
+        sys.stdout.write("\n")
+        print_table((f"in a name, run {_uid(run)}", "gives"), _keys(run))
+    for run in found:
+        for problem in run.problems:
+            print_line(f"run {_uid(run)}: {problem}", "yellow")
+    if len(found) == limit == NEWEST:
+        print_line(f"the newest {limit} runs; --limit 100 shows more", "dim")
+
+
+def _rows(run: RunSummary) -> list[list[str]]:
+    """Return a row for each field with images; only the first names the run."""
+    about = [_text(run.start.get("scan_id")), _uid(run), _clock(run)]
+    about += [_text(run.start.get("plan_name")), _text(sample_of(run.start))]
+    images = [
+        [
+            images.stream,
+            images.name,
+            str(images.shape or "?"),
+            images.dtype or "?",
+            str(images.frames),
+        ]
+        for images in run.images.values()
+    ]
+    if not images:
+        streams = "; ".join(f"{s}: {', '.join(f)}" for s, f in run.fields.items())
+        images = [["", f"no image ({streams})" if streams else "no image"]]
+    return [(about if not n else [""] * 5) + row for n, row in enumerate(images)]
+
+
+def _keys(run: RunSummary) -> list[tuple[str, str]]:
+    return fields_with_values(run.names)
+
+
+def _described(run: RunSummary, *, keys: bool) -> dict[str, Any]:
+    images = [
+        {
+            "stream": images.stream,
+            "field": images.name,
+            "shape": images.shape,
+            "dtype": images.dtype,
+            "frames": images.frames,
+        }
+        for images in run.images.values()
+    ]
+    scan_id = run.start.get("scan_id")
+    described = {
+        "scan_id": scan_id if isinstance(scan_id, int) else _text(scan_id),
+        "uid": _text(run.start.get("uid")),
+        "time": datetime.fromtimestamp(_time(run)).astimezone().isoformat(),
+        "plan": _text(run.start.get("plan_name")),
+        "sample": _text(sample_of(run.start)),
+        "images": images,
+        "fields": run.fields,
+        "problems": run.problems,
+    }
+    return described | ({"names": dict(_keys(run))} if keys else {})
+
+
+def _time(run: RunSummary) -> float:
+    try:
+        return start_time(run.start)
+    except SourceError:
+        return 0.0
+
+
+def _clock(run: RunSummary) -> str:
+    return f"{datetime.fromtimestamp(_time(run)).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _uid(run: RunSummary) -> str:
+    return _text(run.start.get("uid"))[:8]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
