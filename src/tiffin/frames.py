@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Frame",
     "FrameId",
+    "Identified",
     "Pixels",
 ]
 
@@ -88,8 +89,41 @@ class FrameId(NamedTuple):
         return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
 
 
+class Identified:
+    """Has a `FrameId` as its `id`, whose parts are attributes too."""
+
+    __slots__ = ()
+
+    id: FrameId
+
+    @property
+    def run(self) -> str:
+        """The uid of the run."""
+        return self.id.run
+
+    @property
+    def stream(self) -> str | None:
+        """The name of the stream."""
+        return self.id.stream
+
+    @property
+    def field(self) -> str | None:
+        """The name of the field."""
+        return self.id.field
+
+    @property
+    def seq_num(self) -> int | None:
+        """The number of the event in its stream, from 1."""
+        return self.id.seq_num
+
+    @property
+    def i(self) -> int | None:
+        """The index in the event, from 0."""
+        return self.id.i
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(Identified):
     """The identity and the documents of an image.
 
     Attributes
@@ -129,31 +163,6 @@ class Frame:
 
     def __str__(self) -> str:
         return str(self.id)
-
-    @property
-    def run(self) -> str:
-        """The uid of the run."""
-        return self.id.run
-
-    @property
-    def stream(self) -> str | None:
-        """The name of the stream."""
-        return self.id.stream
-
-    @property
-    def field(self) -> str | None:
-        """The name of the field."""
-        return self.id.field
-
-    @property
-    def seq_num(self) -> int | None:
-        """The number of the event in its stream, from 1."""
-        return self.id.seq_num
-
-    @property
-    def i(self) -> int | None:
-        """The index in the event, from 0."""
-        return self.id.i
 
     @property
     def shape(self) -> tuple[int, ...] | None:

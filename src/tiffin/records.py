@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from tiffin.frames import Identified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
 
+    from tiffin.array_images import Encoded
     from tiffin.frames import Frame, FrameId
 
 __all__ = ["Record", "Report", "Reports", "Status", "Totals"]
@@ -24,16 +27,21 @@ __all__ = ["Record", "Report", "Reports", "Status", "Totals"]
 Status = Literal["written", "skipped", "failed", "planned"]
 
 
-class Shaped(Protocol):
-    """An array, or an encoded one."""
+class _Record(NamedTuple):
+    id: FrameId
+    status: Status
+    file: str | None = None
+    number: int | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: np.dtype | None = None
+    error: Exception | None = None
+    event: str | None = None
+    kind: str | None = None
+    clipped: int = 0
+    page: int = 0
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype: ...
 
-
-class Record(NamedTuple):
+class Record(_Record, Identified):
     """The result for one frame.
 
     Attributes
@@ -65,17 +73,7 @@ class Record(NamedTuple):
         The index of the frame in its file, from 0.
     """
 
-    id: FrameId
-    status: Status
-    file: str | None = None
-    number: int | None = None
-    shape: tuple[int, ...] | None = None
-    dtype: np.dtype | None = None
-    error: Exception | None = None
-    event: str | None = None
-    kind: str | None = None
-    clipped: int = 0
-    page: int = 0
+    __slots__ = ()
 
     @classmethod
     def of(
@@ -85,21 +83,12 @@ class Record(NamedTuple):
         file: str | None = None,
         error: Exception | None = None,
         *,
-        image: Shaped | None = None,
+        image: np.ndarray | Encoded | None = None,
         clipped: int = 0,
     ) -> Record:
-        """Return the record of a frame.
+        """Return the record of a frame, with shape and dtype of `image` as written.
 
-        Parameters
-        ----------
-        frame : Frame
-        status : {"written", "skipped", "failed", "planned"}
-        file : str, optional
-        error : Exception, optional
-        image : array, optional
-            The image as written; by default, shape and dtype are those in the
-            descriptor.
-        clipped : int
+        Without `image`, they are those in the descriptor.
         """
         if image is None:
             shape, dtype = frame.shape, frame.dtype
@@ -125,31 +114,6 @@ class Record(NamedTuple):
         """The absolute path; None if the frame has no name."""
         return None if self.file is None else Path(self.file)
 
-    @property
-    def run(self) -> str:
-        """The uid of the run."""
-        return self.id.run
-
-    @property
-    def stream(self) -> str | None:
-        """The name of the stream."""
-        return self.id.stream
-
-    @property
-    def field(self) -> str | None:
-        """The name of the field."""
-        return self.id.field
-
-    @property
-    def seq_num(self) -> int | None:
-        """The number of the event in its stream, from 1."""
-        return self.id.seq_num
-
-    @property
-    def i(self) -> int | None:
-        """The index of the frame in its event, from 0."""
-        return self.id.i
-
 
 class Totals(NamedTuple):
     """The number of frames of each status, and of clipped pixels."""
@@ -172,26 +136,21 @@ class Totals(NamedTuple):
         return Totals(*map(sum, zip(self, other, strict=True)))
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """All records of an export, in frame order.
-
-    Parameters
-    ----------
-    records : iterable of Record
-    waits : int
-        How often the export waited because the memory limit was reached.
-    dry_run : bool
-        Whether nothing is written, so that frames stay planned.
-    totals : Totals, optional
-        Counts of frames without records: an exporter keeps the records of its newest
-        runs only (`keep_reports`).
 
     Attributes
     ----------
     records : tuple of Record
         One for each frame, in frame order.
     waits : int
+        How often the export waited because the memory limit was reached.
     dry_run : bool
+        Whether nothing is written, so that frames stay planned.
+    totals : Totals or None
+        Counts of frames without records: an exporter keeps the records of its newest
+        runs only (`keep_reports`).
 
     Examples
     --------
@@ -201,20 +160,10 @@ class Report:
     (False, '0 written, 0 skipped, 1 failed')
     """
 
-    __slots__ = ("_totals", "dry_run", "records", "waits")
-
-    def __init__(
-        self,
-        records: Iterable[Record] = (),
-        waits: int = 0,
-        *,
-        dry_run: bool = False,
-        totals: Totals | None = None,
-    ) -> None:
-        self.records: tuple[Record, ...] = tuple(records)
-        self._totals = totals
-        self.dry_run = dry_run
-        self.waits = waits
+    records: tuple[Record, ...] = ()
+    waits: int = 0
+    dry_run: bool = field(default=False, kw_only=True)
+    totals: Totals | None = field(default=None, kw_only=True)
 
     @property
     def written(self) -> tuple[Record, ...]:
@@ -247,19 +196,19 @@ class Report:
     @property
     def is_whole(self) -> bool:
         """Whether the report still has the records of all frames."""
-        return self._totals is None
+        return self.totals is None
 
     @property
     def clipped(self) -> int:
         """The number of pixels that corrections clipped or replaced."""
-        before = 0 if self._totals is None else self._totals.clipped
+        before = 0 if self.totals is None else self.totals.clipped
         return before + sum(record.clipped for record in self.records)
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of frames of each status."""
         counts: Counter[str] = Counter(record.status for record in self.records)
-        if self._totals is not None:
-            before = self._totals._asdict()
+        if self.totals is not None:
+            before = self.totals._asdict()
             counts.update({status: before[status] for status in get_args(Status)})
         return counts
 
@@ -267,21 +216,6 @@ class Report:
         if not self.counts().get(status):
             return ()
         return tuple(record for record in self.records if record.status == status)
-
-    def _all(self) -> tuple[Any, ...]:
-        return self.records, self.waits, self.dry_run, self._totals
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Report):
-            return NotImplemented
-        return self._all() == other._all()
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(Report, dry_run=self.dry_run, totals=self._totals)
-        return make, (self.records, self.waits)
 
     def __repr__(self) -> str:
         return f"<Report: {self}>"

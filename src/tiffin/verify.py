@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import reprlib
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
-from tiffin.errors import SourceError, VerifyError
-from tiffin.export import replay
+from tiffin.errors import SourceError, TiffinError, VerifyError
+from tiffin.export import replay, settings_of
 from tiffin.folders import Folders
 from tiffin.settings import Settings
 from tiffin.sources import open_source
-from tiffin.writers import WRITABLE, checksum_of, difference, is_leftover
+from tiffin.writers import checksum_of, difference, is_leftover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,38 +38,8 @@ MOST = 10
 LONGEST_REASON = 2000
 """How many characters of an error in a manifest are shown."""
 
-LONGEST = 2**16
-"""The longest text that is accepted as a setting from a manifest [characters]."""
-
-RECORDED: dict[str, tuple[type, ...]] = {
-    "template": (str,),
-    "fields": (list, type(None)),
-    "streams": (list, type(None)),
-    "corrections": (list,),
-    "dtype": (str, type(None)),
-    "compression": (str, type(None)),
-    "timezone": (str, type(None)),
-    "name_policy": (str,),
-    "replacements": (dict,),
-    "colour": (list,),
-    "axes": (dict, type(None)),
-    "first": (int, type(None)),
-    "frames": (str, type(None)),
-    "repeats": (str, type(None)),
-    "metadata": (dict, type(None)),
-    "format": (str, type(None)),
-    "profile": (str, type(None)),
-    "stack": (str, int, type(None)),
-    "bigtiff": (bool, type(None)),
-    "stretch": (str, type(None)),
-}
-"""The settings that `compare` takes from a manifest, with their types.
-
-None means the default, but for `MEANS_NONE`. Older manifests have fewer settings.
-"""
-
 MEANS_NONE = ("streams", "metadata")
-"""Settings for which None is another value than the default."""
+"""Settings for which None in a manifest is not the default, but None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,25 +183,14 @@ def compare(
     """
     root = Path(folder).absolute()
     recorded = _last_settings(root)
-    if recorded["corrections"]:
-        steps = ", ".join(recorded["corrections"])
+    corrections = recorded.get("corrections")
+    if corrections != []:
         message = (
-            f"the files were corrected ({steps}), so they can't be compared with the "
-            f"run"
+            f"the files were corrected ({reprlib.repr(corrections)}), so they can't be "
+            f"compared with the run"
         )
         raise VerifyError(message)
-    chosen = {
-        name: value
-        for name, value in recorded.items()
-        if name != "corrections" and (value is not None or name in MEANS_NONE)
-    }
-    settings = Settings.of(
-        **chosen,
-        directory=root,
-        follow_links=follow_links,
-        on_error="report",
-        compare=True,
-    )
+    settings = _settings_from(recorded, root, follow_links)
     return replay(settings, open_source(source))
 
 
@@ -304,9 +264,9 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
 
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
-    """Return the settings in the manifests, which must be valid and all the same."""
+    """Return the settings in the manifests, which must all be the same."""
     recorded = [
-        _settings_in(root, settings)
+        settings
         for path in _manifests(root)
         for settings in list(_read(path, []).settings.values())[-1:]
     ]
@@ -319,32 +279,36 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
     return recorded[0]
 
 
-def _settings_in(root: Path, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings that `compare` uses; refuse values of other types."""
-    for key, kinds in RECORDED.items():
-        value = recorded.get(key)
-        known = key != "dtype" or value in (None, *WRITABLE)
-        if not known or not _is_valid(value, kinds):
+def _settings_from(
+    recorded: Mapping[str, Any], root: Path, follow_links: bool
+) -> Settings:
+    """Return settings for a comparison; refuse what no export has recorded."""
+    names = settings_of(Settings.of("{i}.tif")).keys() - {"corrections"}
+    chosen = {
+        name: recorded.get(name)
+        for name in names
+        if recorded.get(name) is not None or name in MEANS_NONE
+    }
+    try:
+        settings = Settings.of(
+            **{"template": None, **chosen},
+            directory=root,
+            follow_links=follow_links,
+            on_error="report",
+            compare=True,
+        )
+    except TiffinError as error:
+        message = f"the manifests of {root} have a setting that is not valid: {error}"
+        raise VerifyError(message[:LONGEST_REASON]) from error
+    same = json.loads(json.dumps(settings_of(settings)))
+    for name, value in chosen.items():
+        if value != same[name]:
             message = (
-                f"the manifests of {root} have a setting that is not valid: "
-                f"{key} is {reprlib.repr(value)}"
+                f"the manifests of {root} have a setting that is not valid: {name} is "
+                f"{reprlib.repr(value)}"
             )
             raise VerifyError(message)
-    return {key: recorded.get(key) for key in RECORDED}
-
-
-def _is_valid(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, str):
-        return str in kinds and len(value) <= LONGEST
-    if isinstance(value, list):
-        return list in kinds and all(_is_valid(item, (str,)) for item in value)
-    if isinstance(value, (bool, int)):
-        return type(value) in kinds
-    if isinstance(value, dict):
-        return dict in kinds and all(
-            _is_valid(item, (str,)) for item in (*value, *value.values())
-        )
-    return value is None and type(None) in kinds
+    return settings
 
 
 def _checked(folders: Folders, name: str, line: Mapping[str, Any]) -> Finding:

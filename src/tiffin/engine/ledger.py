@@ -233,7 +233,7 @@ class Ledger:
             items = [item for of in chosen for item in of.records.items()]
             totals = [of.totals for of in chosen if of.totals is not None]
         return Report(
-            in_frame_order(items),
+            tuple(in_frame_order(items)),
             waits,
             dry_run=self._dry_run,
             totals=reduce(Totals.plus, totals) if totals else None,

@@ -17,6 +17,7 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
+from tiffin.export.journal import settings_of
 from tiffin.export.metadata import Metadata
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
@@ -36,6 +37,7 @@ __all__ = [
     "RunCorrections",
     "raise_first",
     "replay",
+    "settings_of",
     "UnnamedFile",
 ]
 
