@@ -284,7 +284,7 @@ def _settings_from(
 ) -> Settings:
     """Return settings for a comparison; refuse what no export has recorded."""
     names = settings_of(Settings.of("{i}.tif")).keys() - {"corrections"}
-    chosen = {
+    chosen: dict[str, Any] = {
         name: recorded.get(name)
         for name in names
         if recorded.get(name) is not None or name in MEANS_NONE

@@ -79,20 +79,26 @@ class ImageSerializer:
         self._start: Mapping[str, Any] | None = None
         self._descriptors: list[Mapping[str, Any]] = []
         self._failed = False
+        self.prepare()
 
     @property
     def artifacts(self) -> dict[str, list[Any]]:
         """``{"stream_data": […]}``: the paths or buffers that were written so far."""
         return self._output.artifacts
 
+    def export(self, gen: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+        """Take all documents of a run, and return the `artifacts`."""
+        with self:
+            for name, doc in gen:
+                self(name, doc)
+        return self.artifacts
+
     def __call__(self, name: str, doc: Any) -> tuple[str, Any]:
         """Take one document, and return it as event-model's routers do."""
-        hooks = ("start", "descriptor", "event", "event_page", "stop")
-        take = getattr(self, name) if name in hooks else None
-        if take is None:
-            self._feed(name, doc)
+        if name in ("start", "descriptor", "event", "event_page", "stop"):
+            getattr(self, name)(doc)
         else:
-            take(doc)
+            self._feed(name, doc)
         return name, doc
 
     def __enter__(self) -> Self:
@@ -144,6 +150,9 @@ class ImageSerializer:
                 self.complete()
             finally:
                 self._output.close()
+
+    def prepare(self) -> None:
+        """Begin without any file."""
 
     def image(self, image: np.ndarray, frame: Frame) -> None:
         """Write an image, shape (rows, columns)."""

@@ -67,20 +67,10 @@ def export(
     TiffinError
         For the first image that can't be written. An existing file is not replaced.
     """
-    serializer = Serializer(
-        directory,
-        file_prefix,
-        astype,
-        bigtiff,
-        byteorder,
-        imagej,
-        event_num_pad=event_num_pad,
-        **kwargs,
-    )
-    with serializer:
-        for name, doc in gen:
-            serializer(name, doc)
-    return serializer.artifacts
+    options = {"event_num_pad": event_num_pad, **kwargs}
+    return Serializer(
+        directory, file_prefix, astype, bigtiff, byteorder, imagej, **options
+    ).export(gen)
 
 
 class Serializer(ImageSerializer):
@@ -115,15 +105,10 @@ class Serializer(ImageSerializer):
     def image(self, image: np.ndarray, frame: Frame) -> None:
         """Write an image, shape (rows, columns), to a file of its own."""
         stream, field = str(frame.stream), str(frame.field)
+        number = self._counts[stream, field]
+        documents = frame.start, frame.descriptor, frame.event
         name = get_prefixed_filename(
-            self._file_prefix,
-            frame.start,
-            frame.descriptor,
-            frame.event,
-            self._counts[stream, field],
-            stream,
-            field,
-            self._pad,
+            self._file_prefix, *documents, number, stream, field, self._pad
         )
         metadata = self._metadata_of(frame)
         if self._writer is not None and not self._options["bigtiff"]:

@@ -55,13 +55,9 @@ def export(
     TiffinError
         For the first image that can't be written. An existing file is not replaced.
     """
-    serializer = Serializer(
+    return Serializer(
         directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
-    )
-    with serializer:
-        for name, doc in gen:
-            serializer(name, doc)
-    return serializer.artifacts
+    ).export(gen)
 
 
 @dataclass(slots=True)
@@ -84,19 +80,8 @@ class Serializer(ImageSerializer):
 
     roots = ("start", "stream_name", "field")
 
-    def __init__(
-        self,
-        directory: Any,
-        file_prefix: str = "{start[uid]}-",
-        astype: Any = "uint16",
-        bigtiff: bool = False,
-        byteorder: str | None = None,
-        imagej: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            directory, file_prefix, astype, bigtiff, byteorder, imagej, **kwargs
-        )
+    def prepare(self) -> None:
+        """Begin without any stack."""
         self._stacks: dict[tuple[str, str], _Stack] = {}
         self._closing = ExitStack()
 
