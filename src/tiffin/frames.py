@@ -258,5 +258,7 @@ class Frame(Identified):
 
 
 def _finite(time: Any) -> float | None:
+    if type(time) is float:  # asking whether it is a `Real` takes longer
+        return time if math.isfinite(time) else None
     is_real = isinstance(time, Real) and not isinstance(time, bool)
     return float(time) if is_real and math.isfinite(time) else None

@@ -21,6 +21,8 @@ from tiffin.readers import AssetPixels, Assets, RootMap, event_shape, find_reade
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+
     from tiffin.assemble.data_keys import FieldSelection
     from tiffin.assemble.references import PendingFrames
     from tiffin.assemble.runs import OpenRun
@@ -56,8 +58,7 @@ class StreamDatums:
         self._join_events = join_events
         self._join_readings = join_readings
         self._assets = Assets(roots)
-        # Stream resource uid → resource, data key, and what both say of the axes.
-        self._cache: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Hints]] = {}
+        self._cache: dict[str, _Declared] = {}  # by the uid of the stream resource
         self._owns_counts = counts is None
         self._counts = {} if counts is None else counts
         self.resources = DocumentCache()
@@ -101,8 +102,9 @@ class StreamDatums:
         self._counts[key] = max(self._counts.get(key, 0), indices.stop)
         if self._owns_counts and len(self._counts) > MAX_CACHED:
             del self._counts[next(iter(self._counts))]
+        joins = self._joins(descriptor)
         for index, seq_num in zip(indices, seq_nums, strict=True):
-            point = _Point(run, descriptor, uid, index, seq_num)
+            point = _Point(run, descriptor, uid, index, seq_num, joins)
             yield from self._frames(point, final=False)
 
     def end_run(self, run: str) -> None:
@@ -116,7 +118,7 @@ class StreamDatums:
 
     def _frames(self, point: _Point, *, final: bool) -> Iterator[Frame]:
         """Yield the images of one index, once its stream resource is known."""
-        run, descriptor, uid, index, seq_num = point
+        run, descriptor, uid, index, seq_num, joins = point
         try:
             resource = self._resource(uid)
         except MALFORMED_OR_OURS as error:
@@ -143,7 +145,7 @@ class StreamDatums:
             numbers = run.take_numbers(
                 stream, name, seq_num, pixels.shape, pixels.hints, uid
             )
-        if not self._joins(descriptor):
+        if not joins:
             event = _placeholder_event(point)
             yield from run.frames(descriptor, event, name, pixels, numbers, uid)
             return
@@ -175,7 +177,7 @@ class StreamDatums:
 
         A retake has an event of its own. Events and stream datums come in one order.
         """
-        run, descriptor, uid, _, seq_num = point
+        run, descriptor, uid, _, seq_num, _ = point
         stream = descriptor["name"]
         events = run.events.get((stream, seq_num), [])
         if len(events) < take and not final:
@@ -212,17 +214,29 @@ class StreamDatums:
             hints = replace(hints, sizes=sizes, scan=_scan_shape(run.start))
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
-            cached = self._cache[uid] = resource, data_key, hints
-        hints, key = cached[2], (run.uid, uid)
+            dtype = declared_dtype(data_key)
+            cached = _Declared(resource, data_key, hints, hints.shape, dtype)
+            self._cache[uid] = cached
+        key = run.uid, uid
         return AssetPixels(
             assets=self._assets,
             resource=resource,
             index=index,
-            shape=hints.shape,
-            dtype=declared_dtype(data_key),
-            hints=hints,
+            shape=cached.shape,
+            dtype=cached.dtype,
+            hints=cached.hints,
             events=lambda: self._counts.get(key, 0),
         )
+
+
+class _Declared(NamedTuple):
+    """What a stream resource and its data key say of each event."""
+
+    resource: Mapping[str, Any]
+    data_key: Mapping[str, Any]
+    hints: Hints
+    shape: tuple[int, ...] | None
+    dtype: np.dtype | None
 
 
 class _Point(NamedTuple):
@@ -233,6 +247,8 @@ class _Point(NamedTuple):
     resource: str
     event_index: int
     seq_num: int
+    joins: bool
+    """Whether it waits for its event."""
 
 
 def _scan_shape(start: Mapping[str, Any]) -> tuple[int, ...]:

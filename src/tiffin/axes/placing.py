@@ -56,8 +56,6 @@ class Hints:
         The user's names of the array's last axes.
     scan : tuple of int
         The shape of the scan, or its number of points, from the start document.
-    events : int
-        How many events are known.
     """
 
     field: str = ""
@@ -67,7 +65,6 @@ class Hints:
     asked: bool = False
     names: tuple[str, ...] = ()
     scan: tuple[int, ...] = ()
-    events: int = 0
 
     @classmethod
     def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:

@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 from collections.abc import Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,9 +58,15 @@ class Assets:
         self._warned: set[str] = set()
 
     def event(
-        self, resource: Mapping[str, Any], index: int, hints: Hints
+        self,
+        resource: Mapping[str, Any],
+        index: int,
+        hints: Hints,
+        events: Callable[[], int] = int,
     ) -> EventImages:
         """Return the images of one event; they are read later.
+
+        `events` returns how many events of the resource are known.
 
         Raises
         ------
@@ -72,7 +78,7 @@ class Assets:
         if index < 0:
             message = f"{resource.get('uri')}: no event has the index {index}"
             raise ReadError(message)
-        return self._attempt(resource, lambda: self._event(resource, index, hints))
+        return self._attempt(resource, self._event, hints, index, events)
 
     def read(
         self,
@@ -82,14 +88,7 @@ class Assets:
         shape: tuple[int, ...],
     ) -> np.ndarray:
         """Read a row, or a part of one, for which its reader announced a shape."""
-
-        def read() -> np.ndarray:
-            image = np.asarray(self._read(resource, hints, where))
-            if image.shape != shape:
-                self._check_shape(resource, image.shape, shape)
-            return image
-
-        return self._attempt(resource, read)
+        return self._attempt(resource, self._read, hints, where, shape)
 
     def encoded(
         self,
@@ -99,12 +98,7 @@ class Assets:
         takes: Callable[[str | None], bool],
     ) -> Encoded | None:
         """Return a row, or a part of one, as it is stored; None if it must be read."""
-
-        def encoded() -> Encoded | None:
-            stored = self._stored(resource, hints, where, takes)
-            return stored.encoded() if stored is not None else None
-
-        return self._attempt(resource, encoded)
+        return self._attempt(resource, self._encoded, hints, where, takes)
 
     def forget(self, resource: Mapping[str, Any]) -> bool:
         """Close a resource, and return whether opening it again may find more."""
@@ -119,11 +113,15 @@ class Assets:
             self._warned.clear()
 
     def _event(
-        self, resource: Mapping[str, Any], index: int, hints: Hints
+        self,
+        resource: Mapping[str, Any],
+        hints: Hints,
+        index: int,
+        events: Callable[[], int],
     ) -> EventImages:
         with self._lock:
             asset = self._opened(resource, hints)
-            rows, row_shape = asset.event_rows(hints, index)
+            rows, row_shape = asset.event_rows(hints, index, events)
             colour = asset.colour  # some readers know it only after a look into a file
         if rows.count > MOST_ROWS:
             message = (
@@ -134,15 +132,32 @@ class Assets:
         return EventImages(self, resource, hints, rows, row_shape, colour=colour)
 
     def _read(
-        self, resource: Mapping[str, Any], hints: Hints, where: tuple[int, ...]
-    ) -> Any:
+        self,
+        resource: Mapping[str, Any],
+        hints: Hints,
+        where: tuple[int, ...],
+        shape: tuple[int, ...],
+    ) -> np.ndarray:
         stored = self._stored(resource, hints, where)
         image = stored.read() if stored is not None else None
-        if image is not None:
-            return image
-        with self._lock:
-            row = self._opened(resource, hints).rows.read(where[0])
-            return np.asarray(row)[where[1:]]
+        if image is None:
+            with self._lock:
+                row = self._opened(resource, hints).rows.read(where[0])
+                image = np.asarray(row)[where[1:]]
+        image = np.asarray(image)
+        if image.shape != shape:
+            self._check_shape(resource, image.shape, shape)
+        return image
+
+    def _encoded(
+        self,
+        resource: Mapping[str, Any],
+        hints: Hints,
+        where: tuple[int, ...],
+        takes: Callable[[str | None], bool],
+    ) -> Encoded | None:
+        stored = self._stored(resource, hints, where, takes)
+        return stored.encoded() if stored is not None else None
 
     def _stored(
         self,
@@ -155,18 +170,20 @@ class Assets:
             raw = self._opened(resource, hints).raw_images
             return raw.stored(where, takes) if raw is not None else None
 
-    def _attempt(self, resource: Mapping[str, Any], action: Callable[[], T]) -> T:
+    def _attempt(
+        self, resource: Mapping[str, Any], action: Callable[..., T], *args: Any
+    ) -> T:
         """Run an action; if something is missing, reopen the file and try once more.
 
         After any error the file is closed.
         """
         try:
             try:
-                return action()
+                return action(resource, *args)
             except NotYetError:
                 if not self.forget(resource):
                     raise
-                return action()
+                return action(resource, *args)
         except TiffinError:
             self.forget(resource)
             raise
@@ -240,7 +257,9 @@ class _OpenAsset:
     def colour(self) -> bool:
         return bool(getattr(self.rows, "colour", False))
 
-    def event_rows(self, hints: Hints, index: int) -> tuple[EventRows, tuple[int, ...]]:
+    def event_rows(
+        self, hints: Hints, index: int, events: Callable[[], int]
+    ) -> tuple[EventRows, tuple[int, ...]]:
         """Find an event's rows, and the shape of one; the first row must be there."""
         if self._span is not None:
             first, count = self._span(index)
@@ -249,8 +268,9 @@ class _OpenAsset:
             row, shape = index, self._row_shape(index)
         except TiffinError:
             row, shape = 0, self._row_shape(0)
-        count = len(self.rows) if isinstance(self.rows, Sized) else 0
-        rows = rows_of_event(hints, shape, index, colour=self.colour, rows=count)
+        rows = rows_of_event(
+            hints, shape, index, colour=self.colour, rows=self._count, events=events
+        )
         if rows.first != row:
             shape = self._row_shape(rows.first)
         return rows, shape
@@ -258,8 +278,11 @@ class _OpenAsset:
     def close(self) -> None:
         self.rows.close()
 
+    def _count(self) -> int:
+        return len(self.rows) if isinstance(self.rows, Sized) else 0
+
     def _row_shape(self, row: int) -> tuple[int, ...]:
-        return tuple(int(n) for n in self.rows.row_shape(row))
+        return tuple(map(int, self.rows.row_shape(row)))
 
 
 class EventImages:
@@ -339,5 +362,4 @@ class AssetPixels:
 
     def open(self) -> EventImages:
         """Find the images; they are read later."""
-        hints = replace(self.hints, events=self.events())
-        return self.assets.event(self.resource, self.index, hints)
+        return self.assets.event(self.resource, self.index, self.hints, self.events)

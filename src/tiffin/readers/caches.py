@@ -30,12 +30,13 @@ class OpenFileCache(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the cached value of a key, or make it."""
-        if key not in self._open:
-            self._open[key] = make()
-        self._open.move_to_end(key)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        self._open[key] = value = make()
         while len(self._open) > self._size:
             _close(self._open.popitem(last=False)[1])
-        return self._open[key]
+        return value
 
     def discard(self, key: Hashable) -> T | None:
         """Close and return the value of a key, or None if it is not cached."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tiffin.axes import COLOURS, place
 from tiffin.errors import NotYetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tiffin.axes import Hints
 
@@ -69,12 +70,13 @@ def rows_of_event(
     index: int,
     *,
     colour: bool = False,
-    rows: int = 0,
+    rows: Callable[[], int] = int,
+    events: Callable[[], int] = int,
 ) -> EventRows:
     """Find the rows of the event with this index.
 
-    `row` is the shape of a row, `rows` how many there are (0 if unknown), and `colour`
-    whether a row's last axis holds samples.
+    `row` is the shape of a row, and `colour` tells whether its last axis holds samples;
+    `rows` and `events` return how many are known (0 if that is unknown).
 
     Examples
     --------
@@ -86,13 +88,13 @@ def rows_of_event(
     >>> rows_of_event(Hints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
     EventRows(first=1, count=1, part=(1, 1), image_axes=2)
     """
-    announced, per_row, axes = _image_counts(hints, row, colour=colour)
+    announced, per_row, axes = _image_counts(hints, row, colour)
     if not announced or not per_row:
         return EventRows(first=index)
     if announced % per_row == 0:
         count = announced // per_row
         return EventRows(first=index * count, count=count)
-    _check_shared_rows(hints, row, row[:-axes], announced, rows)
+    _check_shared_rows(hints, row, row[:-axes], announced, rows(), events())
     first, before = divmod(index * announced, per_row)
     count = -(-(before + announced) // per_row)
     part = before, announced
@@ -153,8 +155,9 @@ def files_per_event(
     return None
 
 
+@lru_cache(256)  # the events of a field have the same shape
 def _image_counts(
-    hints: Hints, row: tuple[int, ...], *, colour: bool
+    hints: Hints, row: tuple[int, ...], colour: bool
 ) -> tuple[int, int, int]:
     """Return the images of an event as announced, those of a row, an image's axes."""
     sizes = hints.sizes
@@ -186,21 +189,22 @@ def _check_shared_rows(
     lead: tuple[int, ...],
     announced: int,
     rows: int,
+    events: int,
 ) -> None:
     """Raise if a row's images can't be shared among events.
 
     Most images would be lost if there are as many events as rows, or if a row is one
     colour image. Where nobody counts events, this is not checked.
     """
-    per_row, events = math.prod(lead), {math.prod(hints.scan or (0,)), hints.events}
-    if not hints.events or hints.names:
+    if not events or hints.names:
         return
-    fits = rows * per_row in {number * announced for number in events}
+    per_row, counts = math.prod(lead), {math.prod(hints.scan or (0,)), events}
+    fits = rows * per_row in {number * announced for number in counts}
     fits = fits or lead == hints.scan[-len(lead) :]
-    if rows in events or (lead[-1] in COLOURS and not fits):
+    if rows in counts or (lead[-1] in COLOURS and not fits):
         message = (
             f"a row of {hints.field!r} has shape {[*row]}, where {[*hints.sizes]} is "
-            f"announced for an event: with {hints.events} events known, and {rows} "
+            f"announced for an event: with {events} events known, and {rows} "
             f"rows of {per_row} images, it is not known (yet) which images are an "
             f"event's; set axes='tyx' if images follow each other, or "
             f"colour={hints.field!r} if they are colour images"

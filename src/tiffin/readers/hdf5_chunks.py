@@ -130,15 +130,16 @@ class Chunks:
         self._shuffled = SHUFFLE in filters.ids
         # A writer may still add images to a chunk.
         self._growing = dataset.file.mode != "r" or bool(dataset.file.swmr_mode)
+        little = self._dtype == self._dtype.newbyteorder("<")
+        known = self._dtype.itemsize in UNDECODED[self._dtype.kind]
+        self._undecoded = little and known and not self._shuffled
+        self._codec = "zlib" if self._deflated else None
         size = max(2, min(CACHE_CHUNKS, CACHE_BYTES // max(filters.chunk_bytes, 1)))
         self._cache: OpenFileCache[Chunk | None] = OpenFileCache(size)
 
     def can_skip_decoding(self, takes: Callable[[str | None], bool]) -> bool:
         """Return whether a writer takes chunks as they are stored."""
-        little = self._dtype == self._dtype.newbyteorder("<")
-        known = self._dtype.itemsize in UNDECODED[self._dtype.kind]
-        codec = "zlib" if self._deflated else None
-        return little and known and not self._shuffled and takes(codec)
+        return self._undecoded and takes(self._codec)
 
     def find(self, where: tuple[int, ...], *, undecoded: bool) -> ChunkImage | None:
         """Find the image at an index.

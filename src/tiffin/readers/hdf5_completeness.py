@@ -59,6 +59,7 @@ class WrittenRows:
             self._sources = VirtualSources(dataset, allowed, depth)
         self.filters = None if dataset.chunks is None else Filters(dataset)
         self._filtered = self.filters is not None and bool(self.filters.ids)
+        self._chunks: tuple[int, ...] | None = dataset.chunks  # asking h5py takes long
         self._complete_rows = 0
         self._tiles: Counter[int] = Counter()
         self._counted = False
@@ -74,11 +75,11 @@ class WrittenRows:
         stop = min(stop, int(self._dataset.shape[0]))
         if self._sources is not None:
             return self._sources.why_missing(first, stop)
-        if self._dataset.chunks is None:
+        if self._chunks is None:
             return self._why_contiguous_missing()
         if not self._counted:
             self._count()
-        step, tiles = int(self._dataset.chunks[0]), self._tiles_per_chunk_row()
+        step, tiles = self._chunks[0], self._tiles_per_chunk_row()
         for number in range(first // step, -(-stop // step)):
             if number * step < self._complete_rows or self._tiles[number] >= tiles:
                 continue
@@ -127,10 +128,11 @@ class WrittenRows:
         self._counted = True
         step, rows = int(self._dataset.chunks[0]), int(self._dataset.shape[0])
         total = -(-rows // step) * self._tiles_per_chunk_row()
-        some_missing = self._growing or self._dataset.id.get_num_chunks() != total
-        if some_missing or not self._filtered:  # unfiltered chunks may be cut off
+        complete = not self._growing and self._dataset.id.get_num_chunks() == total
+        if not complete or not self._filtered:  # unfiltered chunks may be cut off
             self._count_tiles()
-        else:
+            complete &= self._tiles.total() == total
+        if complete:
             self._complete_rows = rows
 
     def _count_tiles(self) -> None:
