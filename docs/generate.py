@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
-from tiffin.cli.config_file import hints_of, options_of
-from tiffin.cli.correction_tables import KINDS
+from tiffin.options import KINDS, OTHER_TYPES, file_hints
 from tiffin.settings import (
     description,
     option_of,
@@ -52,32 +51,48 @@ def row(name: str) -> str:
 
 def options() -> str:
     """Return the table of the options of ``tiffin export``."""
+    hints = file_hints()
     rows = [
-        f"| {', '.join(f'`{text}`' for text in option.parameter.opts)} "
-        f"| {choices_of(option.hint)} | {option.parameter.help} |\n"
-        for option in options_of(load("export")).values()
+        f"| {', '.join(f'`{text}`' for text in parameter.opts)} "
+        f"| {choices_of(hints.get(name))} | {parameter.help} |\n"
+        for name, parameter in parameters().items()
+        if name != "source"
     ]
     return "| option | one of | what it does |\n|---|---|---|\n" + "".join(rows)
+
+
+def parameters() -> dict[str, Any]:
+    """Return the parameters of ``tiffin export`` by their long names."""
+    return {
+        long.removeprefix("--"): parameter
+        for parameter in load("export").params
+        for long in parameter.opts
+        if long.startswith("--") or long == "source"
+    }
 
 
 def choices_of(hint: Any) -> str:
     """Return the choices of an option, or an empty string if it takes any value."""
     for kind in (hint, *get_args(hint)):
-        if get_origin(kind) is Literal:
+        if get_origin(kind) is Literal and get_args(kind) != (False,):
             return ", ".join(f"`{choice}`" for choice in get_args(kind))
     return ""
 
 
 def schema() -> str:
     """Return the JSON Schema of a configuration file of ``tiffin export``."""
-    options = options_of(load("export"))
-    found = table_model("tiffin.toml", hints_of(options)).model_json_schema()
-    for name, option in options.items():
-        entry = found["properties"][name]
-        entry.pop("default", None)
-        entry["title"] = name
-        entry["description"] = option.parameter.help.replace("\\[", "[")
-    found["properties"]["corrections"] = {
+    hints, shown = file_hints(), parameters()
+    export = table_model("tiffin.toml", hints).model_json_schema()
+    for name in hints:
+        entry = export["properties"][name]
+        description = shown[name].help.replace("\\[", "[")
+        value = {key: entry[key] for key in entry if key not in ("default", "title")}
+        export["properties"][name] = {
+            "title": name,
+            "description": description,
+            **as_in_toml(value, name),
+        }
+    export["properties"]["corrections"] = {
         "title": "corrections",
         "description": "Corrections, in the order in which they act.",
         "type": "array",
@@ -87,7 +102,26 @@ def schema() -> str:
             "required": ["kind"],
         },
     }
+    own = {"$ref": "#/$defs/export"}
+    exports = {
+        "title": "exports",
+        "description": "Exports by name; what is above them is common to all.",
+        "type": "object",
+        "additionalProperties": own,
+    }
+    definitions = export.pop("$defs", {}) | {"export": export | {"title": "export"}}
+    top = export["properties"] | {"exports": exports}
+    found = export | {"$defs": definitions, "properties": top}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_in_toml(value: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the schema of a value that may also be one of a list, or a number."""
+    kinds = value.get("anyOf", [value])
+    kinds += [kind["items"] for kind in kinds if kind.get("type") == "array"]
+    if int in OTHER_TYPES.get(name, ()):
+        kinds.append({"type": "number" if float in OTHER_TYPES[name] else "integer"})
+    return value if len(kinds) == 1 else {"anyOf": kinds}
 
 
 FILES = {

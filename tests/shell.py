@@ -44,7 +44,7 @@ def tiffin(*arguments, cwd=".", env=None):
 
 def forget_sources():
     """Open files and servers anew, as another process does."""
-    from tiffin.cli import run_options as options
+    from tiffin.options import run_options as options
 
     options._documents.cache_clear()
     if options._client.cache_info().currsize:

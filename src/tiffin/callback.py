@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tiffin.assemble import copy_document, estimate_nbytes, replace_images
 from tiffin.engine import Patience, Pool
@@ -22,6 +22,7 @@ from tiffin.settings import LIVE_DEFAULTS, LiveKeywords, Settings, document_sett
 from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from tiffin.records import Report
@@ -77,6 +78,41 @@ class ImageExporter:
         self.settings = Settings.of(template, **(LIVE_DEFAULTS | settings))
         self.settings.refuse_later_roots()
         self._begin()
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        export: str | None = None,
+        **settings: Unpack[LiveKeywords],
+    ) -> Self:
+        """Return an exporter with the settings of a configuration file.
+
+        It is the file of ``tiffin export --config``. Options that choose stored runs
+        are not used.
+
+        Parameters
+        ----------
+        path : path, optional
+            The file; by default that of the environment variable ``TIFFIN_CONFIG``, or
+            ``tiffin.toml`` in the working directory.
+        export : str, optional
+            The name of the export, if the file has several.
+        **settings
+            They override those of the file.
+
+        Raises
+        ------
+        SettingsError, TemplateError
+            If the file, or anything in it, is wrong.
+        SourceError
+            If corrections look up runs on a server that does not answer.
+        """
+        from tiffin.options import load_config
+
+        given: Any = load_config(path, export).keywords() | settings
+        return cls(**given)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only, not the runs."""

@@ -9,19 +9,13 @@ import typer
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import (
-    Option,
-    Settings,
-    check_model,
-    choices_of,
-    description,
-    option_of,
-)
+from tiffin.options import AllStreams, as_keywords, option_type, without_empty
+from tiffin.settings import Settings, check_model, choices_of, description, option_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Source", "command", "is_off", "is_typed", "split_words"]
+__all__ = ["Source", "command", "is_typed"]
 
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
@@ -29,13 +23,6 @@ Source = Annotated[
 CONTEXT = inspect.Parameter(
     "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
 )
-
-
-class AllStreams(BaseModel, use_attribute_docstrings=True):
-    """An option that goes with ``--stream``."""
-
-    all_streams: Annotated[bool, Option()] = False
-    """Export every stream."""
 
 
 def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -79,7 +66,7 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 chosen = _keywords(context, {name: given.pop(name) for name in added})
                 for name, group in groups.items():
                     values = {field: given.pop(field) for field in group.model_fields}
-                    given[name] = check_model(group, _without_empty(values))
+                    given[name] = check_model(group, without_empty(values))
                 function(**given, **chosen)
             except SettingsError as error:
                 if error.setting not in models:
@@ -102,17 +89,6 @@ def is_typed(context: typer.Context, *parameters: str) -> bool:
     return any(source and source.name == "COMMANDLINE" for source in sources)
 
 
-def split_words(texts: Sequence[str]) -> list[str]:
-    """Return words that are repeated, or separated by commas.
-
-    Examples
-    --------
-    >>> split_words(["sub,light", "dark"])
-    ['sub', 'light', 'dark']
-    """
-    return [word.strip() for text in texts for word in text.split(",")]
-
-
 def _is_group(parameter: inspect.Parameter) -> bool:
     return isinstance(parameter.annotation, type(BaseModel))
 
@@ -125,12 +101,11 @@ def _parameters(
     for name in names:
         option, field = option_of(name, model), model.model_fields[name]
         assert option is not None  # noqa: S101 (a command names options)
-        kind, default = option.kind, None
-        if kind is None:
-            kind, default = field.annotation, field.default
+        kind, default = option_type(option, field), None
+        if option.kind is None:
+            default = field.default
         if field.is_required():
             default = inspect.Parameter.empty
-        kind = {Any: str, dict[str, str]: list[str]}.get(kind, kind)
         choices = choices_of(kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(
@@ -164,66 +139,12 @@ def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
     every = given.pop("all_streams", False) and (
         is_typed(context, "all_streams") or not is_typed(context, "streams")
     )
-    keywords: dict[str, Any] = {}
-    for name, value in _without_empty(given).items():
-        if is_off(Settings, name, value):
-            if name == "metadata":
-                keywords[name] = None
-            continue
-        # In a table of a file, unlike in the shell, a key may have a "=".
-        table = (context.default_map or {}).get(name)
-        if isinstance(table, dict) and not is_typed(context, name):
-            keywords[name] = {key: new or "" for key, new in table.items()}
-            continue
-        option = option_of(name)
-        if option is not None and option.kind == dict[str, str]:
-            value = _mapping(name, option.metavar, value)
-        keywords[name] = CONVERSIONS.get(name, lambda same: same)(value)
+    # In a table of a file, unlike in the shell, a key may have a "=".
+    for name, value in (context.default_map or {}).items():
+        if isinstance(value, dict) and name in given and not is_typed(context, name):
+            given[name] = value
+    keywords = as_keywords(given)
     return keywords | {"streams": None} if every else keywords
-
-
-def is_off(model: type[BaseModel], name: str, value: Any) -> bool:
-    """Whether ``none`` turns off an option that a configuration file may have."""
-    field = model.model_fields[name]
-    if name == "directory" or "none" in choices_of(field.annotation):
-        return False
-    return value in ("none", ["none"]) and field.default in (None, (), {})
-
-
-def _without_empty(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out options that were not given: None, or an empty list."""
-    return {name: value for name, value in given.items() if value not in (None, [])}
-
-
-def _mapping(setting: str, form: str, pairs: Sequence[str]) -> dict[str, str]:
-    """Return a mapping that is given as OLD=NEW; OLD may begin with "="."""
-    mapping = {}
-    for pair in pairs:
-        old, equals, new = pair[1:].partition("=")
-        if not equals:
-            example = ""
-            if setting == "metadata":
-                example = (
-                    ", such as temperature=event.data.T, or NAME= to leave an entry out"
-                )
-            message = f"must be {form}{example}, not {pair!r}"
-            raise SettingsError(message, setting=setting)
-        mapping[pair[0] + old] = new
-    return mapping
-
-
-def _axes(given: Sequence[str]) -> dict[str, str]:
-    """Return names of axes by field; "" stands for all other fields."""
-    split = (item.rpartition("=") for item in given)
-    return {field: names for field, _, names in split}
-
-
-CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
-    "axes": _axes,
-    "memory": lambda megabytes: megabytes * 10**6 if megabytes > 0 else megabytes,
-    "save": split_words,
-}
-"""Settings that the shell writes otherwise than Python."""
 
 
 def _as_written(

@@ -35,6 +35,7 @@ OTHER_OPTIONS = {
     "timeout": "--timeout",
     "missing": "--dark-missing",
     "allow": "--allow",
+    "export": "--as",
 }
 """Options that are no settings of an export: arguments of replays and of darks."""
 

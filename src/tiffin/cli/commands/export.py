@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from tiffin.cli.command import Source, command, is_typed
-from tiffin.cli.config_file import ConfigFile, tables_of
-from tiffin.cli.correction_options import CHAIN, CorrectionOptions
-from tiffin.cli.run_options import RunOptions
+from tiffin.cli.config_option import ConfigOption, ExportOption, tables_of
 from tiffin.cli.terminal import escape, print_summary
+from tiffin.options import CHAIN, CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import option_of, setting_names
 from tiffin.template import Template
@@ -38,7 +37,8 @@ def export(
         Literal["auto", "http", "files"],
         typer.Option(help="How a server's external images are read."),
     ] = "auto",
-    config: ConfigFile = None,  # noqa: ARG001 (it is in the other options' defaults)
+    config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
+    export_name: ExportOption = None,  # noqa: ARG001 (likewise)
     **settings: Any,
 ) -> None:
     """Export the images of runs as TIFF files."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tiffin.cli.command import Source, command
-from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import escape, print_summary, with_options
 from tiffin.errors import ExistsError
+from tiffin.options import RunOptions
 from tiffin.replay import export as export_images
 from tiffin.template import Template
 from tiffin.writers import WriterOptions, make_writer

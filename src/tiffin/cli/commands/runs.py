@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import Source, command
-from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import as_json, print_line, print_table
 from tiffin.errors import SourceError
+from tiffin.options import RunOptions
 from tiffin.sources import summaries
 from tiffin.start_document import start_time
 from tiffin.template import fields_with_values, sample_of

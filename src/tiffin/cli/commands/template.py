@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli.command import command
-from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import escape
 from tiffin.errors import TemplateError
+from tiffin.options import RunOptions
 from tiffin.sources import first_image
 from tiffin.template import Template
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.run_options import RunOptions
 from tiffin.cli.terminal import escape, print_summary, with_options
+from tiffin.options import RunOptions
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder
 

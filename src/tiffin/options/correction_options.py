@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from tiffin.cli.command import is_off, split_words
-from tiffin.cli.correction_tables import CorrectionTable
 from tiffin.corrections import Missing, Order, Overflow, Rounding
 from tiffin.errors import SettingsError, did_you_mean
+from tiffin.options.correction_tables import CorrectionTable
+from tiffin.options.option_values import is_off, split_words
 from tiffin.settings import Option
 
 __all__ = ["CHAIN", "CorrectionOptions"]

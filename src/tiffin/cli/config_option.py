@@ -1,0 +1,78 @@
+"""The options ``--config`` and ``--as``: a file's values are a command's defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiffin.cli.terminal import escape, print_line
+from tiffin.errors import SettingsError
+from tiffin.options import CorrectionTable, find_config, read_config
+
+__all__ = ["ConfigOption", "ExportOption", "tables_of"]
+
+
+def tables_of(context: typer.Context) -> list[CorrectionTable]:
+    """Return the corrections that the file has as tables."""
+    tables: list[CorrectionTable] = context.obj or []
+    return tables
+
+
+def _find(context: typer.Context, named: Path | None) -> Path | None:
+    """Find the file; read it, if it is known by now which export is wanted."""
+    path = find_config(named)
+    if "export_name" in context.params:
+        _read(context, path, context.params["export_name"])
+    return path
+
+
+def _choose(context: typer.Context, name: str | None) -> str | None:
+    """Choose an export; read the file, if that is known by now."""
+    if "config" in context.params:
+        _read(context, context.params["config"], name)
+    return name
+
+
+def _read(context: typer.Context, path: Path | None, name: str | None) -> None:
+    """Make what the file has the defaults of the command."""
+    if context.resilient_parsing:
+        return
+    if path is None:
+        if name is not None:
+            message = (
+                f"--as {name!r} is an export of a configuration file, and there is "
+                f"none: give --config FILE"
+            )
+            raise SettingsError(message)
+        return
+    found = read_config(path, name)
+    context.default_map = dict(found.values)
+    context.obj = list(found.tables)
+    chosen = f", export {found.export!r}" if found.export else ""
+    print_line(f"options of {escape(path)}{escape(chosen)}", "dim")
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        callback=_find,
+        is_eager=True,
+        help="Options in TOML, by their long names; the command line overrides them. "
+        "By default $TIFFIN_CONFIG, or tiffin.toml in this folder.",
+    ),
+]
+
+ExportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        callback=_choose,
+        is_eager=True,
+        help="The export of the configuration file, if it has several.",
+    ),
+]

@@ -1,0 +1,44 @@
+"""What the shell and the configuration file can set, and how they write it.
+
+Each is a keyword of `tiffin.export`, a choice of runs, or a correction. `read_config`
+reads a configuration file, for the shell and for `tiffin.ImageExporter.from_config`.
+"""
+
+from tiffin.options.config_file import (
+    FILE_NAME,
+    OTHER_TYPES,
+    ConfigFile,
+    find_config,
+    load_config,
+    read_config,
+)
+from tiffin.options.correction_options import CHAIN, CorrectionOptions
+from tiffin.options.correction_tables import KINDS, CorrectionTable
+from tiffin.options.file_options import file_hints
+from tiffin.options.option_values import (
+    AllStreams,
+    as_keywords,
+    option_type,
+    without_empty,
+)
+from tiffin.options.run_options import RunOptions, is_address
+
+__all__ = [
+    "CHAIN",
+    "FILE_NAME",
+    "KINDS",
+    "OTHER_TYPES",
+    "AllStreams",
+    "ConfigFile",
+    "CorrectionOptions",
+    "CorrectionTable",
+    "RunOptions",
+    "as_keywords",
+    "file_hints",
+    "find_config",
+    "is_address",
+    "load_config",
+    "option_type",
+    "read_config",
+    "without_empty",
+]
