@@ -342,7 +342,7 @@ def test_a_resume_takes_no_file_of_other_settings_for_its_own(tmp_path, how):
 def splits(manifest):
     """Return the lines of two exports."""
     lines = manifest.read_text().splitlines(keepends=True)
-    second = [n for n, text in enumerate(lines) if '"kind": "settings"' in text][1]
+    second = [n for n, text in enumerate(lines) if '"kind":"settings"' in text][1]
     return lines[:second], lines[second:]
 
 

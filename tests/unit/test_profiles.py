@@ -65,9 +65,9 @@ class TestEveryProfile:
     @pytest.mark.parametrize(
         ("profile", "digest"),
         [
-            ("plain", "64548a195d8d1aa3"),
-            ("imagej", "e0191169a436be61"),
-            ("ome", "973ec42dbf44e444"),
+            ("plain", "adfeb5742e5dcdc0"),
+            ("imagej", "c80a4ee45d0e71d4"),
+            ("ome", "746d1d303252d8dd"),
         ],
     )
     def test_the_bytes_of_a_file_stay_the_same(self, profile, digest):

@@ -57,6 +57,11 @@ class CaseConflicts:
             folder += part + "/"
         return None
 
+    def is_listed(self, name: str) -> bool:
+        """Return whether something had a name when its folder was listed."""
+        folder, slash, last = name.rpartition("/")
+        return last in self._there(folder + slash).get(folded(last), ())
+
     def link(self, folder: str) -> str | None:
         """Return the first link on the way to a folder, unless links are allowed.
 

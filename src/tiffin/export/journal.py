@@ -17,6 +17,7 @@ from tiffin.corrections import describe
 from tiffin.dtypes import dtype_name
 from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
+from tiffin.json_text import json_text
 from tiffin.settings import format_frames, resume_settings
 from tiffin.template import portable_text
 
@@ -47,9 +48,8 @@ class Journal:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._values = settings_of(settings)
-        text = json.dumps(self._values, sort_keys=True, ensure_ascii=False)
-        content = text.encode("utf-8", "backslashreplace")
-        self._id = hashlib.sha256(content).hexdigest()[:8]
+        text = json.dumps(self._values, sort_keys=True)
+        self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self._open: dict[str, Manifest] = {}
         # JSON has no tuples: compare what both would say in a file.
         self._ours = json.loads(text)
@@ -97,7 +97,7 @@ class Journal:
             "bytes": written.nbytes,
             "checksum": written.checksum,
         }
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        return _line(line)
 
     def earlier(self, run: str) -> ManifestFile | None:
         """Return the manifest of earlier exports of a run, which is read once."""
@@ -181,11 +181,10 @@ class Journal:
                     "id": self._id,
                     "settings": self._values,
                 }
-                text = json.dumps(head, ensure_ascii=False) + "\n"
                 self._open[run] = Manifest(
                     self._settings.folders,
                     self._name(run),
-                    text,
+                    _line(head),
                     sync=self._settings.fsync != "none",
                     mode=self._settings.mode,
                 )
@@ -240,50 +239,42 @@ def file_line(
     sidecar: tuple[str, Written] | None = None,
     page: int = 0,
 ) -> str:
-    """Return the line of a file, or of a frame without a file.
-
-    The JSON is formatted by hand, which takes a tenth of the time of `json.dumps`.
-    """
+    """Return the line of a file, or of a frame without a file."""
     _, stream, field, seq_num, i = frame.id
-    status = record.status if written is None else "written"
-    dtype = None if record.dtype is None else dtype_name(record.dtype)
-    shape = None if record.shape is None else [*record.shape]
-    number = frame.number
-    time, _ = frame.taken()
-    ending = "" if frame.kind is None else f',"image":"{frame.kind}"'
+    line: dict[str, Any] = {
+        "kind": "file",
+        "settings": settings,
+        "status": record.status if written is None else "written",
+        "path": name,
+        "stream": stream,
+        "field": field,
+        "frames": [(seq_num, i, page)],
+        "frame": frame.number,
+        "event": record.event,
+        "time": frame.taken()[0] or None,
+        "shape": record.shape,
+        "dtype": None if record.dtype is None else dtype_name(record.dtype),
+    }
+    if frame.kind is not None:
+        line["image"] = frame.kind
     if notes is not None and notes.clipped:
-        ending += f',"clipped":{notes.clipped}'
+        line["clipped"] = notes.clipped
     if notes is not None and notes.used:
-        ending += f',"used":{json.dumps(notes.used, ensure_ascii=False)}'
+        line["used"] = notes.used
     if written is not None:
-        ending += f",{_size(written)}"
-        if sidecar is not None:
-            beside, wrote = sidecar
-            ending += f',"sidecar":{{"path":{_quoted(beside)},{_size(wrote)}}}'
+        line["bytes"], line["checksum"] = written
     elif record.error is not None:
-        if status == "skipped" and isinstance(record.error, SupersededError):
-            ending += ',"superseded":true'
-        ending += f',"error":{_quoted(str(record.error))}'
-    return (
-        f'{{"kind":"file","settings":"{settings}","status":"{status}",'
-        f'"path":{_quoted(name)},'
-        f'"stream":{NULL if stream is None else _quoted(stream)},'
-        f'"field":{NULL if field is None else _quoted(field)},'
-        f'"frames":[[{NULL if seq_num is None else seq_num},{NULL if i is None else i},'
-        f'{page}]],"frame":{NULL if number is None else number},'
-        f'"event":{NULL if record.event is None else _quoted(record.event)},'
-        f'"time":{time or NULL},"shape":{shape or NULL},'
-        f'"dtype":{NULL if dtype is None else _quoted(dtype)}{ending}}}\n'
-    )
+        if record.status == "skipped" and isinstance(record.error, SupersededError):
+            line["superseded"] = True
+        line["error"] = str(record.error)
+    if written is not None and sidecar is not None:
+        beside, (nbytes, checksum) = sidecar
+        line["sidecar"] = {"path": beside, "bytes": nbytes, "checksum": checksum}
+    return _line(line)
 
 
-def _size(written: Written) -> str:
-    return f'"bytes":{written.nbytes},"checksum":"{written.checksum}"'
-
-
-NULL = "null"
-
-_quoted = json.encoder.encode_basestring
+def _line(values: dict[str, Any]) -> str:
+    return json_text(values).decode() + "\n"
 
 
 def _version() -> str:

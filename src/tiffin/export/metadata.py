@@ -97,21 +97,19 @@ class Metadata:
             return provenance_of(notes)
         shared = self._shared_with(frame)
         _, _, _, seq_num, i = frame.id
+        own: list[tuple[str, Any]] = [
+            ("seq_num", seq_num),
+            ("i", i),
+            ("frame", frame.number),
+        ]
+        if frame.kind != "light":
+            own.append(("kind", frame.kind))
         time, is_own = frame.taken()
-        time = time if is_own else 0.0  # the descriptor's is that of all frames
-        own = {
-            "seq_num": seq_num,
-            "i": i,
-            "frame": frame.number,
-            "kind": None if frame.kind == "light" else frame.kind,
-            "time": iso_time(self._time, time) if time else None,
-            "timestamp": time or None,
-        }
-        metadata = {
-            **shared.identity,
-            **{key: value for key, value in own.items() if value is not None},
-            **shared.about,
-        }
+        if time and is_own:  # the descriptor's is that of all frames
+            own += [("time", iso_time(self._time, time)), ("timestamp", time)]
+        metadata = shared.identity.copy()
+        metadata.update(pair for pair in own if pair[1] is not None)
+        metadata |= shared.about
         if shared.units:
             metadata |= self._motors(frame, shared.units)
         metadata |= shared.exposure

@@ -6,7 +6,6 @@ import itertools
 import os
 import stat
 from collections import Counter
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.engine import Claims
@@ -61,12 +60,11 @@ class Namer:
         self._not_chosen: Counter[str] = Counter()
         sidecar = settings.sidecar
         self._suffixes = ("",) if sidecar is None else ("", sidecar.suffix)
-        self._is_folder = lru_cache(256)(os.path.isdir)
         self.checks = NameChecks(settings, ledger)
         self.stacks = Stacks(settings)
         self.retakes = Retakes(ledger, settings.repeats)
         self.planning = False
-        """Whether no files are written now, so that missing folders stay missing."""
+        """Whether names are made without writing files."""
 
     def begin_run(self, run: str) -> None:
         """Forget a run, and look at the folders again."""
@@ -178,6 +176,7 @@ class Namer:
         """Give a frame another name, because its name is taken now."""
         if page.file is None or self._settings.existing != "unique":
             return None
+        self._conflicts.forget()  # its file came after its folder was listed
         free = self._free(page.file.name, page.frame, page.place)
         if free == page.file.name or isinstance(free, TiffinError):
             return None
@@ -368,8 +367,8 @@ class Namer:
                 f"Windows and macOS: tell them apart in the template"
             )
             return CollisionError(message)
-        if self.planning and not self._is_folder(path.rpartition("/")[0]):
-            return None
+        if not self._conflicts.is_listed(name):
+            return None  # if it comes later, writing it will raise the error
         try:
             mode = os.lstat(path).st_mode
         except (OSError, ValueError):

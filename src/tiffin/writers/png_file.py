@@ -7,7 +7,6 @@ it is made here, and needs no other library.
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from dataclasses import KW_ONLY, dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from tiffin.array_images import too_large
 from tiffin.errors import DtypeError
+from tiffin.json_text import json_text
 from tiffin.writers.codecs import check_compression
 from tiffin.writers.png_notes import SIGNATURE, chunk, note_chunk
 from tiffin.writers.stretch import Stretch, stretched
@@ -122,7 +122,7 @@ class PngWriter:
         rows, columns = pixels.shape[:2]
         size = struct.pack(">II", columns, rows)
         head = size + bytes([bits, COLOURS[samples], 0, 0, 0])
-        note = json.dumps(metadata).encode() if metadata else b""
+        note = json_text(metadata, ascii_only=True) if metadata else b""
         data = _compressed(pixels, 1 if self.level is None else self.level)
         strips = range(0, len(data), LARGEST_CHUNK)
         return [

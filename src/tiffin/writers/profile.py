@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiffin.json_text import json_text
 from tiffin.writers.tiff_layout import PIXELS_AT, Tag, TiffPage
 
 if TYPE_CHECKING:
@@ -159,8 +159,9 @@ class Profile:
 
 def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPage:
     """Return the content of the directory of a page, without note and date."""
-    info = info._replace(compression=compression)
-    tags = () if profile.tags is None else tuple(profile.tags(info))
+    tags: tuple[Tag, ...] = ()
+    if profile.tags is not None:
+        tags = tuple(profile.tags(PageInfo(*info[:-1], compression)))
     return TiffPage(
         info.shape,
         info.dtype.str,
@@ -173,6 +174,6 @@ def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPa
 
 def note_and_date(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """Return metadata as JSON, and their time in the format of TIFF."""
-    note = json.dumps(metadata).encode() if metadata else b""
+    note = json_text(metadata, ascii_only=True) if metadata else b""
     date = str(metadata.get("time") or "")[:19]
     return note, date.replace("-", ":").replace("T", " ").encode()
