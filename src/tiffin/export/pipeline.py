@@ -259,7 +259,6 @@ class Pipeline:
         self.namer.stacks.close()
         self.namer.account()
         plan.settle()
-        self._sidecars.plan()
         return plan
 
     def _plan_document(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
+from tiffin.export.dry_run import DryRun
 from tiffin.export.observers import FsyncAtEnd, RunSummary, SayEmpty
 from tiffin.frames import FrameId
 from tiffin.records import Record
@@ -66,6 +67,8 @@ class RunEnds:
         self._stopped: set[str] = set()
         self._observed: set[str] = set()
         self._observers: list[RunObserver] = [SayEmpty(), sidecars]
+        if settings.dry_run:
+            self._observers.insert(0, DryRun(settings, ledger))
         if settings.fsync == "run":
             self._observers.append(FsyncAtEnd(self.record_failure))
 

@@ -102,12 +102,6 @@ class Sidecars:
                 else:
                     names[which] = found
 
-    def plan(self) -> None:
-        """In a dry run, claim the names of all runs, after those of their frames."""
-        if self._settings.dry_run:
-            for run in [*self._names]:
-                self._claims(run)
-
     def _claims(self, run: str) -> list[Claim]:
         names = self._names.pop(run, {})
         return [self._claim(which, name) for which, name in names.items()]
@@ -159,11 +153,9 @@ class Sidecars:
         run = summary.run
         if not self._templates:
             return
-        if self._settings.dry_run:
-            self._claims(run)
-        elif self._is_whole(summary):
+        if self._is_whole(summary):
             for frame, place, name in self._claims(run):
-                if isinstance(name, str):
+                if isinstance(name, str) and not self._settings.dry_run:
                     self._finish(frame, place, name, summary)
         self._names.pop(run, None)
         for table in self._tables.pop(run, {}).values():
@@ -173,6 +165,8 @@ class Sidecars:
     def _is_whole(self, summary: RunSummary) -> bool:
         """Return whether no frame is unfinished, and at least one image is there."""
         left = self._ledger.left(summary.run)
+        if self._settings.dry_run and left:
+            return True
         return not left and any(map(_is_there, summary.report.records))
 
     def _finish(

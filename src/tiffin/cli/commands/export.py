@@ -17,7 +17,6 @@ from tiffin.options import CHAIN, CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import option_of, setting_names
 from tiffin.template import Template
-from tiffin.writers import find_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,8 +63,7 @@ def export(
             progress=progress,
             **settings,
         )
-    sidecar = find_profile(settings.get("profile") or "plain").sidecar
-    _print(report, "" if sidecar is None else sidecar.suffix)
+    _print(report)
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -82,12 +80,10 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print(report: Report, suffix: str) -> None:
-    """Print the names of a dry run, those of sidecars too, and the counts."""
+def _print(report: Report) -> None:
+    """Print the names of a dry run, and the counts."""
     for record in report.planned:
         sys.stdout.write(f"{escape(record.path)}\n")
-        if suffix:
-            sys.stdout.write(f"{escape(record.path)}{suffix}\n")
     folders = {record.path.parent for record in report.written if record.path}
     where = f" in {escape(next(iter(folders)))}" if len(folders) == 1 else ""
     if report.waits:

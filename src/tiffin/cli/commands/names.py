@@ -8,6 +8,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import typer
 
 from tiffin.cli.command import Source, command
@@ -27,7 +28,7 @@ __all__ = ["names"]
 @command(
     *("template", "directory", "fields", "streams", "frames", "first"),
     *("colour", "axes", "timezone", "name_policy", "replacements", "sidecars"),
-    *("format", "profile", "stack", "bigtiff"),
+    *("format", "profile", "stack", "bigtiff", "dtype", "stretch"),
 )
 def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     """Print the names that an export would give."""
@@ -43,19 +44,19 @@ def names(source: Source, runs: RunOptions, **settings: Any) -> None:
         on_error="report",
         **settings,
     )
-    _print(report, settings.get("format", "tiff"))
+    _print(report, settings.get("format", "tiff"), settings.get("dtype"))
     gc.freeze()
     raise typer.Exit(0 if report.records and not report.failed else 1)
 
 
-def _print(report: Report, form: str) -> None:
+def _print(report: Report, form: str, dtype: str | None) -> None:
     """Print a line for each frame, and the counts."""
     lines, total, existing = [], 0, 0
     size_of = lru_cache(64)(make_writer(form, WriterOptions()).size)
     for record in report.records:
         size = None
         if record.shape is not None and record.dtype is not None:
-            size = size_of(record.shape, record.dtype)
+            size = size_of(record.shape, np.dtype(dtype or record.dtype))
             total += size or 0
         existing += isinstance(record.error, ExistsError)
         lines.append(f"{'?' if size is None else size:>12}  {_describe(record)}\n")
