@@ -60,7 +60,7 @@ class _Lazy(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__version__":
-            return _version()
+            return _read_version()
         if name in _ROOMS:
             return import_module(f"tiffin.{name}")
         if name not in _MODULES:
@@ -76,10 +76,10 @@ class _Lazy(ModuleType):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
+        return sorted([*__all__, *_ROOMS])
 
 
-def _version() -> str:
+def _read_version() -> str:
     try:
         from tiffin._version import __version__
     except ImportError:  # a checkout without a build

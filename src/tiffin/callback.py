@@ -15,10 +15,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tiffin.assemble import copy_document, estimate_nbytes, replace_images
+from tiffin.display import exporter_html
 from tiffin.engine import Patience, Pool
-from tiffin.errors import SourceError, TiffinError
+from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.export import Pipeline, raise_first
-from tiffin.settings import LIVE_DEFAULTS, LiveKeywords, Settings, document_settings
+from tiffin.settings import (
+    LIVE_DEFAULTS,
+    AllKeywords,
+    LiveKeywords,
+    Settings,
+    document_settings,
+)
 from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
@@ -50,6 +57,8 @@ class ImageExporter:
     ----------
     template : str or Template
         The file names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
+    directory
+        See `tiffin.settings`.
     **settings
         See `tiffin.settings`.
 
@@ -73,9 +82,15 @@ class ImageExporter:
     """
 
     def __init__(
-        self, template: str | Template, **settings: Unpack[LiveKeywords]
+        self,
+        template: str | Template,
+        directory: str | os.PathLike[str] | None = None,
+        **settings: Unpack[LiveKeywords],
     ) -> None:
-        self.settings = Settings.of(template, **(LIVE_DEFAULTS | settings))
+        if isinstance(directory, Mapping):
+            raise class_error(type(self), "'{start.scan_id}_{event.seq_num}.tif'")
+        keywords = LIVE_DEFAULTS | settings
+        self.settings = Settings.of(template, directory=directory, **keywords)
         self.settings.refuse_later_roots()
         self._begin()
 
@@ -85,7 +100,7 @@ class ImageExporter:
         path: str | os.PathLike[str] | None = None,
         *,
         export: str | None = None,
-        **settings: Unpack[LiveKeywords],
+        **settings: Unpack[AllKeywords],
     ) -> Self:
         """Return an exporter with the settings of a configuration file.
 
@@ -117,6 +132,14 @@ class ImageExporter:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only, not the runs."""
         return _made_anew, (type(self), self.settings)
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        where = f"{settings.template.text!r} in {settings.directory}"
+        return f"<{type(self).__name__}: {where}, {self.reports!r}>"
+
+    def _repr_html_(self) -> str:
+        return exporter_html(repr(self), self.reports)
 
     def _begin(self) -> None:
         """Create the pipeline and the thread that feeds it."""
@@ -343,6 +366,14 @@ class ImageExporter:
         for run in sorted(self._untold):
             if not (ended_only and self._pipeline.is_open(run)):
                 self._raise_of(run)
+
+
+def class_error(kind: type, arguments: str) -> SettingsError:
+    """Return the error of a class that is called with a document."""
+    return SettingsError(
+        f"{kind.__name__} is a class, and got a document: subscribe an exporter that "
+        f"it makes, as in RE.subscribe({kind.__name__}({arguments}))"
+    )
 
 
 def _made_anew(kind: type[ImageExporter], settings: Settings) -> ImageExporter:

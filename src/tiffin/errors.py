@@ -32,8 +32,10 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from tiffin.display import short_traceback
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tiffin.records import Report
 
@@ -81,7 +83,15 @@ class TiffinError(Exception):
     skip = False
 
 
-class SettingsError(TiffinError, ValueError):
+class _MistakeInCall(TiffinError):
+    """Is shown in IPython without the lines of tiffin: the user's line matters."""
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        return short_traceback(self)
+
+
+class SettingsError(_MistakeInCall, ValueError):
     """A setting is not valid.
 
     Parameters
@@ -111,7 +121,7 @@ class ResumeError(SettingsError):
     exit_status = 1
 
 
-class TemplateError(TiffinError, ValueError):
+class TemplateError(_MistakeInCall, ValueError):
     """A template is not valid, or gives no name for an image.
 
     Attributes

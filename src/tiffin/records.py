@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from tiffin.frames import Identified
+from tiffin.display import record_html, report_html, shortened
+from tiffin.errors import MissingLibraryError
+from tiffin.frames import FrameId, Identified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.array_images import Encoded
-    from tiffin.frames import Frame, FrameId
+    from tiffin.frames import Frame
 
 __all__ = ["Record", "Report", "Reports", "Status", "Totals"]
 
@@ -108,6 +110,20 @@ class Record(_Record, Identified):
             frame.kind,
             clipped,
         )
+
+    def __repr__(self) -> str:
+        parts: list[str] = [self.status]
+        parts.append(f"run {self.run[:8]}" if self.seq_num is None else str(self.id))
+        if self.shape is not None:
+            parts.append(f"{self.dtype} {list(self.shape)}")
+        if self.file is not None:
+            parts.append(self.file)
+        text = ", ".join(map(shortened, parts))
+        error = "" if self.error is None else f": {shortened(str(self.error))}"
+        return f"<Record: {text}{error}>"
+
+    def _repr_html_(self) -> str:
+        return record_html(self)
 
     @property
     def path(self) -> Path | None:
@@ -212,6 +228,32 @@ class Report:
             counts.update({status: before[status] for status in get_args(Status)})
         return counts
 
+    def to_dataframe(self) -> Any:
+        """Return the records as a pandas DataFrame, one row for each frame.
+
+        Raises
+        ------
+        MissingLibraryError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            message = f"a DataFrame needs pandas: pip install pandas ({error})"
+            raise MissingLibraryError(message) from error
+        columns = (*FrameId._fields, *Record._fields[1:])
+        rows = [(*record.id, *record[1:]) for record in self.records]
+        return pd.DataFrame.from_records(rows, columns=columns)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __bool__(self) -> bool:
+        return True  # a report without records is a report: `ok` tells how it went
+
     def _with(self, status: Status) -> tuple[Record, ...]:
         if not self.counts().get(status):
             return ()
@@ -219,6 +261,9 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report: {self}>"
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
     def __str__(self) -> str:
         counts = self.counts()
@@ -270,4 +315,8 @@ class Reports(Mapping[str, Report]):
         return len(self._runs())
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        runs = list(self)
+        if not runs:
+            return "<Reports: no run>"
+        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        return f"<Reports: {count}, the last {runs[-1][:8]}: {self[runs[-1]]}>"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
+from tiffin.display import shown_progress
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError, SourceError
 from tiffin.export import replay
-from tiffin.settings import Keywords, Settings, document_settings
+from tiffin.settings import Keywords, Settings, document_settings, refuse_unknown
 from tiffin.sources import TIMEOUT, RunFinder, Via, open_source
 
 if TYPE_CHECKING:
+    import os
+
     from tiffin.records import Report
     from tiffin.template import Template
 
@@ -22,6 +25,7 @@ __all__ = ["export", "process"]
 def export(
     source: Any,
     template: str | Template,
+    directory: str | os.PathLike[str] | None = None,
     *,
     via: Via = "auto",
     timeout: float = TIMEOUT,
@@ -42,6 +46,8 @@ def export(
         generator are kept in memory.
     template : str or Template
         The file names, such as ``"{start.scan_id}_step{event.seq_num}.tif"``.
+    directory
+        See `tiffin.settings`.
     via : {"auto", "http", "files"}
         How to read the external images of a Tiled run: from their files if possible,
         always through the server, or always from the files.
@@ -73,10 +79,12 @@ def export(
     """
     if progress is not None:
         _check_callable("progress", progress, "(frames finished, frames known)")
-    chosen = Settings.of(template, **settings)
+    refuse_unknown(settings, "via", "timeout", "progress")
+    chosen = Settings.of(template, directory=directory, **settings)
     documents = open_source(source, via=via, roots=chosen.roots, timeout=timeout)
     find_run = RunFinder(chosen.catalog, fallback=documents, timeout=timeout)
-    return replay(chosen, documents, progress=progress, find_run=find_run)
+    with shown_progress(progress) as shown:
+        return replay(chosen, documents, progress=shown, find_run=find_run)
 
 
 def _check_callable(name: str, given: object, arguments: str) -> None:

@@ -254,7 +254,7 @@ def test_declared_counts_and_real_floats_are_not_spoken_of(store, tmp_path, capl
 
     tiffin.export([counts, floats], "{start.uid}/" + NAME, directory=tmp_path / "out")
 
-    assert "float64" not in caplog.text
+    assert "as float64" not in caplog.text
 
 
 def test_images_of_several_shapes_are_failed_with_their_reason(store, tmp_path):

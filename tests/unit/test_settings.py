@@ -38,7 +38,7 @@ def test_type_checkers_see_the_settings_of_the_schema(live, keywords):
     """`Keywords` names the settings of the schema, no more and no fewer."""
     named = keywords.__required_keys__ | keywords.__optional_keys__
 
-    assert set(setting_names(live=live)) == named
+    assert set(setting_names(live=live)) == named | {"directory"}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,8 @@ def test_signature_and_docstring_show_every_setting(function, live):
     parameters = inspect.signature(function).parameters
 
     for name in setting_names(live=live):
-        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        kind = parameters[name].kind
+        assert (kind is inspect.Parameter.KEYWORD_ONLY) == (name != "directory")
         assert f"\n{name} : " in function.__doc__
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from tiffin.array_images import images_in, read_all
 from tiffin.assemble import ArrayPixels, copy_document
 from tiffin.axes import Hints
+from tiffin.callback import class_error
 from tiffin.corrections import FrameCombiner
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import (
@@ -111,6 +112,10 @@ class LiveTiffExporter:
         follow_links: bool = False,
         handlers: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
+        document: object = template
+        if isinstance(document, Mapping):
+            arguments = "'pe1_image', '{start.scan_id}_{event.seq_num}.tif'"
+            raise class_error(type(self), arguments)
         given: object = field
         if not isinstance(given, str):
             message = f"field must be the name of one field, not {field!r}"
@@ -161,6 +166,10 @@ class LiveTiffExporter:
         self._metadata: Mapping[str, Any] = {}
         self._renamed: dict[str, str] = {}
         self._raised: BaseException | None = None
+
+    def __repr__(self) -> str:
+        what = f"{self.field!r} to {self.template!r}"
+        return f"<{type(self).__name__}: {what}, {self.reports!r}>"
 
     @property
     def reports(self) -> Mapping[str, Report]:

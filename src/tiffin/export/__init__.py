@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble import skip_repeated_runs
+from tiffin.display import draw_thumbnails_with
 from tiffin.engine import Interrupts
 from tiffin.errors import (
     CollisionError,
@@ -22,6 +23,7 @@ from tiffin.export.metadata import Metadata
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 from tiffin.export.stack_file import UnnamedFile
+from tiffin.export.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +43,8 @@ __all__ = [
     "UnnamedFile",
 ]
 
+
+draw_thumbnails_with(thumbnail)
 
 NAMING_ERRORS = (TemplateError, CollisionError, ExistsError, FieldError, ResumeError)
 """Errors that are found before any pixel is read. If they raise, nothing is written."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from tiffin.errors import NoImageError
 from tiffin.export.fsync import sync_files
@@ -15,7 +18,16 @@ if TYPE_CHECKING:
     from tiffin.records import Report
     from tiffin.settings import Settings
 
-__all__ = ["FsyncAtEnd", "RecordFailure", "RunObserver", "RunSummary", "SayEmpty"]
+__all__ = [
+    "FsyncAtEnd",
+    "RecordFailure",
+    "RunObserver",
+    "RunSummary",
+    "SayEmpty",
+    "SayFloat64",
+]
+
+logger = logging.getLogger("tiffin")
 
 RecordFailure = Callable[[Exception, str], None]
 """(error, run) → None: records a failure that belongs to no frame."""
@@ -64,6 +76,26 @@ class SayEmpty:
         if summary.ledger.is_empty(summary.run):
             message = "no image was exported: no event of the run has one"
             summary.ledger.say(summary.run, NoImageError(message))
+
+
+class SayFloat64:
+    """Warns of TIFF files that many programs can't open, unless they are asked for."""
+
+    def run_ended(self, summary: RunSummary) -> None:
+        """Warn once a field."""
+        settings = summary.settings
+        if (settings.format, settings.profile) != ("tiff", "plain") or settings.dtype:
+            return
+        report = summary.report
+        fields = {r.field for r in report.written if r.dtype == np.float64}
+        for field in sorted(map(str, fields)):
+            logger.warning(
+                "run %s: the files of field %r are float64, which ImageJ and Pillow "
+                "can't open: dtype='uint16', or whatever the detector has, gives "
+                "counts, and dtype='float32' others",
+                summary.run[:8],
+                field,
+            )
 
 
 class FsyncAtEnd:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
 from tiffin.export.dry_run import DryRun
-from tiffin.export.observers import FsyncAtEnd, RunSummary, SayEmpty
+from tiffin.export.observers import FsyncAtEnd, RunSummary, SayEmpty, SayFloat64
 from tiffin.frames import FrameId
 from tiffin.records import Record
 
@@ -66,7 +66,7 @@ class RunEnds:
         self._late: set[str] = set()
         self._stopped: set[str] = set()
         self._observed: set[str] = set()
-        self._observers: list[RunObserver] = [SayEmpty(), sidecars]
+        self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), sidecars]
         if settings.dry_run:
             self._observers.insert(0, DryRun(settings, ledger))
         if settings.fsync == "run":

@@ -7,6 +7,7 @@ reader of their mimetype (`registry`, `assets`).
 from tiffin.readers.assets import AssetPixels, Assets
 from tiffin.readers.event_index import event_shape
 from tiffin.readers.handlers import DatumPixels, Handlers
+from tiffin.readers.image_files import read_tiff
 from tiffin.readers.reference_file import read_images
 from tiffin.readers.registry import find_reader
 from tiffin.readers.root_map import RootMap
@@ -23,4 +24,5 @@ __all__ = [
     "event_shape",
     "find_reader",
     "read_images",
+    "read_tiff",
 ]

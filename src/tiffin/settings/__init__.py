@@ -7,11 +7,13 @@
 from tiffin.settings.frame_selection import format_frames
 from tiffin.settings.keywords import (
     LIVE_DEFAULTS,
+    AllKeywords,
     Keywords,
     LiveKeywords,
     description,
     document_settings,
     option_of,
+    refuse_unknown,
     resume_settings,
     setting_names,
     type_text,
@@ -21,6 +23,7 @@ from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import OnError, Option, Repeats
 
 __all__ = [
+    "AllKeywords",
     "LIVE_DEFAULTS",
     "Keywords",
     "LiveKeywords",
@@ -35,6 +38,7 @@ __all__ = [
     "document_settings",
     "format_frames",
     "option_of",
+    "refuse_unknown",
     "resume_settings",
     "setting_names",
     "table_model",

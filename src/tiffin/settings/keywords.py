@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
+from tiffin.errors import SettingsError, did_you_mean
 from tiffin.settings import setting_types
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import (
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from tiffin.corrections import Correction
 
 __all__ = [
+    "AllKeywords",
     "LIVE_DEFAULTS",
     "Keywords",
     "LiveKeywords",
     "description",
     "document_settings",
     "option_of",
+    "refuse_unknown",
     "resume_settings",
     "setting_names",
     "type_text",
@@ -52,10 +55,10 @@ __all__ = [
 class Keywords(TypedDict, total=False):
     """The keywords of `tiffin.export`, for type checkers.
 
-    A test compares them with the schema.
+    The template and the directory can also be given by position. A test compares the
+    keywords with the schema.
     """
 
-    directory: str | os.PathLike[str] | None
     fields: str | Iterable[str] | None
     streams: str | Iterable[str] | None
     existing: Existing
@@ -104,6 +107,12 @@ class LiveKeywords(Keywords, total=False):
     keep_reports: int | None
 
 
+class AllKeywords(LiveKeywords, total=False):
+    """With what can also be given by position."""
+
+    directory: str | os.PathLike[str] | None
+
+
 LIVE_DEFAULTS = {
     "on_error": "report",
     "asset_timeout": 20,
@@ -141,6 +150,21 @@ def resume_settings() -> list[str]:
     return [n for n, field in Settings.model_fields.items() if RESUME in field.metadata]
 
 
+def refuse_unknown(given: Iterable[str], *others: str) -> None:
+    """Raise if a keyword is neither a setting nor one of the others.
+
+    Raises
+    ------
+    SettingsError
+        The message names the most similar keywords.
+    """
+    names = [*setting_names(live=True), *others]
+    for name in given:
+        if name not in names:
+            message = f"there is no setting {name!r}{did_you_mean(name, names)}"
+            raise SettingsError(message)
+
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -158,14 +182,20 @@ def document_settings(*, live: bool) -> Callable[[Function], Function]:
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=_default(name, live=live),
-                annotation=LiveKeywords.__annotations__[name],
+                annotation=AllKeywords.__annotations__[name],
             )
             for name in names
+            if name not in own.parameters
         ]
         signed.__signature__ = own.replace(parameters=[*explicit, *added])
-        target.__doc__ = inspect.cleandoc(target.__doc__ or "").replace(
-            "**settings\n    See `tiffin.settings`.", "\n".join(map(_row, names))
+        texts = {name: _row(name) for name in names if name in own.parameters}
+        texts["**settings"] = "\n".join(
+            _row(name) for name in names if name not in texts
         )
+        doc = inspect.cleandoc(target.__doc__ or "")
+        for name, text in texts.items():
+            doc = doc.replace(f"{name}\n    See `tiffin.settings`.", text)
+        target.__doc__ = doc
         return function
 
     return decorate
@@ -183,7 +213,7 @@ def _row(name: str) -> str:
 
 def type_text(name: str) -> str:
     """Return the type of a setting as the manual writes it."""
-    hint: Any = LiveKeywords.__annotations__[name]
+    hint: Any = AllKeywords.__annotations__[name]
     text: str = hint.__forward_arg__
     for alias in re.findall(r"\w+", text):
         kind = getattr(setting_types, alias, None)

@@ -18,6 +18,7 @@ from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
 from tiffin.writers.new_file import NewFile
 from tiffin.writers.notes import find_notes
+from tiffin.writers.png_file import PngWriter
 from tiffin.writers.profile import PageInfo, Profile, Promise, Sidecar
 from tiffin.writers.protocol import StackingWriter, StackWriter, Writer
 from tiffin.writers.publishing import dated, publish, write_error
@@ -44,6 +45,7 @@ __all__ = [
     "StackingWriter",
     "NewFile",
     "PageInfo",
+    "PngWriter",
     "Profile",
     "Promise",
     "Sidecar",

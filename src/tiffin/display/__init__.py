@@ -1,0 +1,25 @@
+"""What IPython and notebooks show: tracebacks, reports and progress.
+
+IPython is never imported here: only a session that runs already is asked.
+"""
+
+from tiffin.display.html import (
+    draw_thumbnails_with,
+    exporter_html,
+    record_html,
+    report_html,
+)
+from tiffin.display.ipython import running_ipython, short_traceback
+from tiffin.display.progress import shown_progress
+from tiffin.display.text import shortened
+
+__all__ = [
+    "draw_thumbnails_with",
+    "exporter_html",
+    "record_html",
+    "report_html",
+    "running_ipython",
+    "short_traceback",
+    "shortened",
+    "shown_progress",
+]

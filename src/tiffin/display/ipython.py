@@ -1,0 +1,58 @@
+"""The IPython session that runs, and the tracebacks that it shows."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["running_ipython", "short_traceback"]
+
+PACKAGE = str(Path(__file__).parents[1])
+
+
+def running_ipython() -> Any:
+    """Return the IPython session that runs, or None."""
+    module = sys.modules.get("IPython")
+    return None if module is None else module.get_ipython()
+
+
+def short_traceback(error: BaseException) -> Callable[[], list[str]]:
+    """Return the function that IPython calls to show a mistake in a call.
+
+    It shows the lines of the user, without those of tiffin and IPython. `%debug` has
+    all of them, and so has ``%tb Verbose``.
+
+    Raises
+    ------
+    AttributeError
+        With ``%xmode Verbose``: IPython shows its own traceback.
+    """
+    session = running_ipython()
+    if getattr(getattr(session, "InteractiveTB", None), "mode", "") == "Verbose":
+        message = "_render_traceback_: the full traceback is asked for"
+        raise AttributeError(message)
+    return partial(_lines, error, session)
+
+
+def _lines(error: BaseException, session: Any) -> list[str]:
+    lines = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith(PACKAGE) or "IPython" in frame.filename:
+            continue
+        where = _name_of(frame.filename, session)
+        lines.append(f"{where}, line {frame.lineno}\n    {frame.line}")
+    notes = getattr(error, "__notes__", ())
+    return [*lines, f"{type(error).__name__}: {error}", *map(str, notes)]
+
+
+def _name_of(file: str, session: Any) -> str:
+    """Return the name of a cell, such as "Cell In[3]", or of a file."""
+    compiler = getattr(session, "compile", None)
+    name = getattr(compiler, "format_code_name", lambda _: None)(file)
+    return f"File {file}" if name is None else " ".join(name)

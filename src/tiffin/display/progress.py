@@ -1,0 +1,79 @@
+"""The progress of an export in a notebook."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tiffin.display.ipython import running_ipython
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Progress = Callable[[int, int], object]
+
+__all__ = ["shown_progress"]
+
+PAUSE = 0.2
+"""The shortest time between two updates [s]."""
+
+
+@contextmanager
+def shown_progress(progress: Progress | None) -> Iterator[Progress | None]:
+    """Show the progress in a notebook, unless the caller shows it.
+
+    Parameters
+    ----------
+    progress : callable or None
+        The caller's function of (frames finished, frames known).
+
+    Yields
+    ------
+    callable or None
+        The function to call.
+    """
+    if progress is not None or not hasattr(running_ipython(), "kernel"):
+        yield progress
+        return
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.clear()
+
+
+class _Bar:
+    """A line in the output of a cell. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due = time.monotonic() + PAUSE  # a short export shows nothing
+        self._handle: Any = None
+
+    def __call__(self, done: int, known: int) -> None:
+        if time.monotonic() < self._due or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._show(
+                f'<progress value="{done}" max="{known}"></progress> '
+                f"tiffin: {done} of {known} images"
+            )
+            self._due = time.monotonic() + PAUSE
+        finally:
+            self._lock.release()
+
+    def clear(self) -> None:
+        """Remove the line."""
+        with self._lock:
+            if self._handle is not None:
+                self._show("")
+
+    def _show(self, text: str) -> None:
+        shown: Any = import_module("IPython.display")
+        if self._handle is None:
+            self._handle = shown.display(shown.HTML(text), display_id=True)
+        else:
+            self._handle.update(shown.HTML(text))

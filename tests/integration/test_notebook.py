@@ -1,0 +1,126 @@
+"""A notebook, with a real Jupyter kernel."""
+
+import base64
+import json
+import textwrap
+
+import pytest
+
+pytest.importorskip("ipykernel")
+
+SETUP = """
+import time, numpy as np, tiffin
+from tiffin.testing import run_of
+run = run_of({"img": np.ones((6, 30, 40), "u2")}, scan_id=7)
+def slow(image, frame):
+    time.sleep(0.15)
+    return image
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """Return a function that runs a cell and returns its messages."""
+    from jupyter_client import KernelManager
+
+    folder = tmp_path_factory.mktemp("notebook")
+    manager = KernelManager(connection_file=str(folder / "kernel.json"))
+    manager.start_kernel(cwd=str(folder))
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+
+    def run(code):
+        messages = []
+        client.execute_interactive(
+            textwrap.dedent(code), timeout=60, output_hook=messages.append
+        )
+        return [(m["msg_type"], m["content"]) for m in messages]
+
+    assert not [of for of in run(SETUP) if of[0] == "error"]
+    yield run
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def shown(messages, kind):
+    return [content for name, content in messages if name == kind]
+
+
+def test_a_cell_shows_the_report(kernel):
+    """A bare `tiffin.export(...)`: a table with thumbnails, and a line of text."""
+    messages = kernel("tiffin.export(run, '{event.seq_num}.tif', 'a')")
+
+    (result,) = shown(messages, "execute_result")
+    assert result["data"]["text/plain"] == ("<Report: 6 written, 0 skipped, 0 failed>")
+    html = result["data"]["text/html"]
+    assert html.count("<img") == 6
+    png = html.split("base64,")[1].split('"')[0]
+    assert base64.b64decode(png).startswith(b"\x89PNG")
+    assert not shown(messages, "stream")
+
+
+def test_a_cell_shows_the_progress_of_an_export(kernel):
+    """It is updated in place, from the threads that write, and removed at the end."""
+    messages = kernel(
+        """
+        report = tiffin.export(
+            run, "{event.seq_num}.tif", "b", corrections=slow, workers=1
+        )
+        """
+    )
+
+    (first,) = shown(messages, "display_data")
+    updates = shown(messages, "update_display_data")
+    texts = [of["data"]["text/html"] for of in (first, *updates)]
+    assert "of 6 images" in texts[0]
+    assert len(texts) >= 3
+    assert texts[-1] == ""
+    assert {of["transient"]["display_id"] for of in (first, *updates)} == {
+        first["transient"]["display_id"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("tiffin.export(run, '{start.scan_id', 'c')", "template"),
+        ("tiffin.export(run, '{i}.tif', 'c', fieldz='img')", "did you mean 'fields'?"),
+        ("tiffin.ImageExporter('{i}.tif', workers='x')", "workers"),
+    ],
+)
+def test_a_mistake_in_a_call_has_a_short_traceback(kernel, code, says):
+    """The user's own line, and the error."""
+    (error,) = shown(kernel(f"x = 1\n{code}"), "error")
+
+    text = "\n".join(error["traceback"])
+    assert text.count("\n") <= 3
+    assert "Cell" in text
+    assert "line 2" in text
+    assert code in text
+    assert says in text
+    assert "callback.py" not in text
+
+
+def test_the_whole_traceback_can_still_be_had(kernel):
+    """With `%tb Verbose` and `%debug`."""
+    kernel("tiffin.ImageExporter('{')")
+
+    whole = json.dumps(kernel("%tb Verbose"))
+    depth = """
+    import sys, traceback
+    print(len([*traceback.walk_tb(sys.last_value.__traceback__)]))
+    """
+    (printed,) = shown(kernel(depth), "stream")
+
+    assert "callback.py" in whole
+    assert "parser.py" in whole
+    assert int(printed["text"]) > 3
+
+
+def test_other_errors_keep_their_traceback(kernel):
+    """A failure inside a plug-in is not shortened."""
+    (error,) = shown(kernel("tiffin.export(7, '{i}.tif', 'd')"), "error")
+
+    assert "SourceError" in error["ename"]
+    assert len(error["traceback"]) > 3
