@@ -10,13 +10,11 @@ from tiffin.export.stack_file import StackFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiffin.engine import Ledger, Pool
-    from tiffin.export.journal import Journal
+    from tiffin.engine import Pool
+    from tiffin.export.context import ExportContext
     from tiffin.export.output_file import PageGroup
     from tiffin.export.sidecars import Sidecars
     from tiffin.export.worker import Worker
-    from tiffin.settings import Settings
-
 __all__ = ["JobQueue"]
 
 MOST_GROUPS = 32
@@ -31,9 +29,7 @@ class JobQueue:
 
     Parameters
     ----------
-    settings : Settings
-    ledger : Ledger
-    journal : Journal
+    context : ExportContext
     pool : Pool
     worker : Worker
     sidecars : Sidecars
@@ -42,16 +38,12 @@ class JobQueue:
 
     def __init__(
         self,
-        settings: Settings,
-        ledger: Ledger,
-        journal: Journal,
+        context: ExportContext,
         pool: Pool,
         worker: Worker,
         sidecars: Sidecars,
     ) -> None:
-        self._settings = settings
-        self._ledger = ledger
-        self._journal = journal
+        self._settings, _, self._ledger, self._journal, _ = context
         self._pool = pool
         self._worker = worker
         self._sidecars = sidecars

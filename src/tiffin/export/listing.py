@@ -9,15 +9,10 @@ from tiffin.export.publisher import caused_by
 from tiffin.records import Record
 
 if TYPE_CHECKING:
-    from tiffin.engine import Ledger
-    from tiffin.export.journal import Journal
+    from tiffin.export.context import ExportContext
     from tiffin.export.output_file import Page, PageGroup
-    from tiffin.export.publisher import Publisher
-    from tiffin.export.retakes import Retakes
-    from tiffin.settings import Settings
 
     Lines = dict[int, str]  # of files that were written, by the index of the page
-
 __all__ = ["Listing"]
 
 
@@ -26,26 +21,13 @@ class Listing:
 
     Parameters
     ----------
-    settings : Settings
-    ledger : Ledger
-    journal : Journal
-    retakes : Retakes
-    publisher : Publisher
+    context : ExportContext
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        ledger: Ledger,
-        journal: Journal,
-        retakes: Retakes,
-        publisher: Publisher,
-    ) -> None:
+    def __init__(self, context: ExportContext) -> None:
+        settings, namer, self._ledger, self._journal, self._publisher = context
         self._waits = settings.on_full == "wait"
-        self._ledger = ledger
-        self._journal = journal
-        self._retakes = retakes
-        self._publisher = publisher
+        self._retakes = namer.retakes
 
     def add(self, run: str, lines: list[tuple[int, str]]) -> None:
         """Add the lines of groups to the manifest of a run."""

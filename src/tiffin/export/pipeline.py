@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.engine import Interrupts, Ledger, Patience, Pool, Retries
 from tiffin.errors import NoRoomError, SourceError, TiffinError
+from tiffin.export.context import ExportContext
 from tiffin.export.disk_space import check_room
 from tiffin.export.frame_source import FrameSource
 from tiffin.export.job_queue import JobQueue
@@ -87,32 +88,16 @@ class Pipeline:
         self.source = FrameSource(settings, self._corrections)
         self._on_event = on_event
         self.publisher = Publisher(settings, self.ledger, save)
-        self._worker = Worker(
-            settings,
-            self.namer,
-            self.ledger,
-            self._journal,
-            self._corrections,
-            self.publisher,
-            self._retries,
-        )
-        self.open_runs = OpenRuns()
-        self._documents = DocumentsOfRuns(on=bool(settings.sidecars))
-        self._sidecars = Sidecars(
+        context = ExportContext(
             settings, self.namer, self.ledger, self._journal, self.publisher
         )
-        self._jobs = JobQueue(
-            settings,
-            self.ledger,
-            self._journal,
-            self._pool,
-            self._worker,
-            self._sidecars,
-        )
+        self._worker = Worker(context, self._corrections, self._retries)
+        self.open_runs = OpenRuns()
+        self._documents = DocumentsOfRuns(on=bool(settings.sidecars))
+        self._sidecars = Sidecars(context)
+        self._jobs = JobQueue(context, self._pool, self._worker, self._sidecars)
         self.ends = RunEnds(
-            settings,
-            self.ledger,
-            self._journal,
+            context,
             self._pool,
             self._retries,
             self._close_files,

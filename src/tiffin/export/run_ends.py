@@ -13,13 +13,11 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.engine import Ledger, Patience, Pool, Retries
-    from tiffin.export.journal import Journal
+    from tiffin.engine import Patience, Pool, Retries
+    from tiffin.export.context import ExportContext
     from tiffin.export.observers import RunObserver
     from tiffin.export.run_documents import DocumentsOfRuns
     from tiffin.export.sidecars import Sidecars
-    from tiffin.settings import Settings
-
 __all__ = ["RunEnds"]
 
 
@@ -28,9 +26,7 @@ class RunEnds:
 
     Parameters
     ----------
-    settings : Settings
-    ledger : Ledger
-    journal : Journal
+    context : ExportContext
     pool : Pool
     retries : Retries or None
     close_files : callable
@@ -45,9 +41,7 @@ class RunEnds:
 
     def __init__(
         self,
-        settings: Settings,
-        ledger: Ledger,
-        journal: Journal,
+        context: ExportContext,
         pool: Pool,
         retries: Retries | None,
         close_files: Callable[[], None],
@@ -55,9 +49,7 @@ class RunEnds:
         documents: DocumentsOfRuns,
         sidecars: Sidecars,
     ) -> None:
-        self._settings = settings
-        self._ledger = ledger
-        self._journal = journal
+        self._settings, _, self._ledger, self._journal, _ = context
         self._pool = pool
         self._retries = retries
         self._close_files = close_files
@@ -67,9 +59,9 @@ class RunEnds:
         self._stopped: set[str] = set()
         self._observed: set[str] = set()
         self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), sidecars]
-        if settings.dry_run:
-            self._observers.insert(0, DryRun(settings, ledger))
-        if settings.fsync == "run":
+        if context.settings.dry_run:
+            self._observers.insert(0, DryRun(context.settings, context.ledger))
+        if context.settings.fsync == "run":
             self._observers.append(FsyncAtEnd(self.record_failure))
 
     def end(self, run: str, patience: Patience | None = None) -> None:

@@ -26,19 +26,15 @@ from tiffin.writers import Written, checksum_of, checksum_over, write_buffers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiffin.engine import Ledger, Place
+    from tiffin.engine import Place
+    from tiffin.export.context import ExportContext
     from tiffin.export.frame_table import Point
-    from tiffin.export.journal import Journal
-    from tiffin.export.naming import Namer
     from tiffin.export.observers import RunSummary
     from tiffin.export.output_file import PageGroup
-    from tiffin.export.publisher import Publisher
-    from tiffin.settings import Settings
 
     Chunks = Callable[[], Iterable[bytes]]
     Listed = Mapping[tuple[int, int], tuple[str, int]]
     Claim = tuple[Frame, Place, str | TiffinError]
-
 __all__ = ["Sidecars"]
 
 RUN, TABLE = "run.json", "frames.csv"
@@ -51,27 +47,13 @@ class Sidecars:
 
     Parameters
     ----------
-    settings : Settings
-    namer : Namer
-    ledger : Ledger
-    journal : Journal
-    publisher : Publisher
+    context : ExportContext
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        namer: Namer,
-        ledger: Ledger,
-        journal: Journal,
-        publisher: Publisher,
-    ) -> None:
+    def __init__(self, context: ExportContext) -> None:
+        settings, self._namer, self._ledger, self._journal, self._publisher = context
         self._settings = settings
-        self._namer = namer
-        self._ledger = ledger
-        self._journal = journal
-        self._publisher = publisher
-        self._listing = Listing(settings, ledger, journal, namer.retakes, publisher)
+        self._listing = Listing(context)
         wanted = () if settings.compare or settings.hooks else settings.sidecars
         self.on = bool(wanted)
         """Whether any are wanted."""

@@ -23,18 +23,13 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
-    from tiffin.engine import Ledger
+    from tiffin.export.context import ExportContext
     from tiffin.export.existing_files import ExistingFiles
-    from tiffin.export.journal import Journal
     from tiffin.export.listing import Listing
     from tiffin.export.output_file import Page
-    from tiffin.export.publisher import Publisher
-    from tiffin.export.retakes import Retakes
     from tiffin.frames import Frame
     from tiffin.records import Status
-    from tiffin.settings import Settings
     from tiffin.writers import StackingWriter, StackWriter
-
 __all__ = ["StackWorker"]
 
 MOST_WAITING = 64 * 2**20
@@ -49,32 +44,18 @@ class StackWorker:
 
     Parameters
     ----------
-    settings : Settings
-    ledger : Ledger
-    journal : Journal
+    context : ExportContext
     listing : Listing
-    publisher : Publisher
     existing : ExistingFiles
-    retakes : Retakes
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        ledger: Ledger,
-        journal: Journal,
-        listing: Listing,
-        publisher: Publisher,
-        existing: ExistingFiles,
-        retakes: Retakes,
+        self, context: ExportContext, listing: Listing, existing: ExistingFiles
     ) -> None:
-        self._settings = settings
-        self._ledger = ledger
-        self._journal = journal
+        self._settings, namer, self._ledger, self._journal, self._publisher = context
         self._listing = listing
-        self._publisher = publisher
         self._existing = existing
-        self._retakes = retakes
+        self._retakes = namer.retakes
 
     def add(self, page: Page, image: np.ndarray | Encoded, notes: Notes) -> None:
         """Write a page of a stack.

@@ -27,19 +27,14 @@ from tiffin.records import Record
 
 if TYPE_CHECKING:
     from tiffin.array_images import Encoded, Images
-    from tiffin.engine import Ledger, Retries
+    from tiffin.engine import Retries
     from tiffin.export.content import Content
-    from tiffin.export.journal import Journal
+    from tiffin.export.context import ExportContext
     from tiffin.export.listing import Lines
-    from tiffin.export.naming import Namer
     from tiffin.export.output_file import Page, PageGroup
-    from tiffin.export.publisher import Publisher
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
     from tiffin.records import Status
-    from tiffin.settings import Settings
-
-
 __all__ = ["Worker"]
 
 logger = logging.getLogger("tiffin")
@@ -56,46 +51,26 @@ class Worker:
 
     Parameters
     ----------
-    settings : Settings
-    namer : Namer
-        Names images that the descriptor does not declare.
-    ledger : Ledger
-    journal : Journal
+    context : ExportContext
     corrections : RunCorrections
-    publisher : Publisher
     retries : Retries, optional
         Tries late files again. Without it, their frames fail.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        namer: Namer,
-        ledger: Ledger,
-        journal: Journal,
+        context: ExportContext,
         corrections: RunCorrections,
-        publisher: Publisher,
         retries: Retries | None = None,
     ) -> None:
+        settings, self._namer, self._ledger, self._journal, self._publisher = context
         self._settings = settings
-        self._namer = namer
-        self._ledger = ledger
-        self._journal = journal
         self._corrections = corrections
-        self._publisher = publisher
         self._retries = retries
-        self._retakes = namer.retakes
-        self._existing = ExistingFiles(settings, journal)
-        self._listing = Listing(settings, ledger, journal, namer.retakes, publisher)
-        self._stacks = StackWorker(
-            settings,
-            ledger,
-            journal,
-            self._listing,
-            publisher,
-            self._existing,
-            namer.retakes,
-        )
+        self._retakes = context.namer.retakes
+        self._existing = ExistingFiles(settings, context.journal)
+        self._listing = Listing(context)
+        self._stacks = StackWorker(context, self._listing, self._existing)
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
         self._stacked = settings.stack is not None
