@@ -72,26 +72,12 @@ class Images(Protocol):
 
 
 def images_in(array: Any, hints: Hints | None = None) -> Images:
-    """Return the images in an array, without reading them.
+    """Return the images in an array, of shape (images, rows, columns), unread.
 
-    Parameters
-    ----------
-    array : array-like, shape (..., rows, columns)
-        A numpy array, or any object with a shape that can be sliced like one. It may
-        have an attribute ``colour``: whether its last axis has the samples.
-    hints : Hints, optional
-        What is known about its axes, which can be in another order.
-
-    Returns
-    -------
-    Images, shape (images, rows, columns)
-        With samples as the last axis if colour. The other axes count images, in C
-        order.
-
-    Raises
-    ------
-    ReadError
-        If the rows and columns are not known.
+    The array can be anything with a shape that can be sliced like a numpy array, with
+    its axes in any order that the hints explain. If it has an attribute ``colour``,
+    that says whether its last axis has samples, which are then the images' last axis.
+    The other axes count images, in C order.
 
     Examples
     --------
@@ -108,20 +94,10 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
 
 
 def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
-    """Read all images of an event into a new array.
+    """Read all images of an event into a new array, and return it with its hints.
 
-    Returns
-    -------
-    array : ndarray, shape (..., rows, columns) [counts]
-        With samples as the last axis if colour. An array with less than two axes stays
-        as it is.
-    hints : Hints
-        The hints for this array.
-
-    Raises
-    ------
-    ReadError
-        If its rows and columns are not known.
+    Its shape is (..., rows, columns), with samples as the last axis if colour. An array
+    with less than two axes stays as it is.
     """
     opened = pixels.open()
     colour = bool(getattr(opened, "colour", False))
@@ -135,14 +111,7 @@ def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
 
 
 class _SideBySide:
-    """An array with its leading axes as one; each image is sliced when asked for.
-
-    Parameters
-    ----------
-    array : array-like
-    layout : _Layout
-        The meaning of its axes.
-    """
+    """An array with its leading axes as one; each image is sliced when asked for."""
 
     def __init__(self, array: Any, layout: _Layout) -> None:
         self._array = array

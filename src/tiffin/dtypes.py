@@ -42,25 +42,10 @@ def dtype_name(dtype: np.dtype) -> str:
 
 
 def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Cast an array, or raise if values would be lost.
+    """Cast an array, or raise a `DtypeError` if values would be lost.
 
     Integers keep their value. Floats may be rounded to a smaller float dtype, but never
-    become infinite.
-
-    Parameters
-    ----------
-    array : ndarray, any shape [counts]
-    dtype : numpy.dtype
-
-    Returns
-    -------
-    ndarray, same shape
-        `array` itself if it has that dtype already.
-
-    Raises
-    ------
-    DtypeError
-        If the dtype can't hold a value; the message shows the value or the range.
+    become infinite. An array that has the dtype already is returned itself.
     """
     dtype = np.dtype(dtype)
     if array.dtype == dtype or not array.size:
@@ -173,24 +158,7 @@ def float_dtype_for(dtype: np.dtype) -> np.dtype:
 
 
 def refuse_masked(image: Any) -> None:
-    """Raise if an array has masked pixels, which a TIFF can't store.
-
-    Parameters
-    ----------
-    image : array-like
-
-    Raises
-    ------
-    DtypeError
-
-    Examples
-    --------
-    >>> refuse_masked(np.ma.masked_less([[1, 2]], 2))
-    Traceback (most recent call last):
-      ...
-    tiffin.errors.DtypeError: 1 pixels are masked, and a TIFF has no mask: choose \
-their values, as in image.filled(0)
-    """
+    """Raise a `DtypeError` if an array has masked pixels."""
     if isinstance(image, np.ma.MaskedArray):
         masked = int(np.count_nonzero(np.ma.getmaskarray(image)))
         if masked:

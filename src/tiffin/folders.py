@@ -87,11 +87,7 @@ class Folders:
     def make(self, folder: str = "", *, sync: bool = False) -> None:
         """Create the root, a folder below it, and all folders between, if missing.
 
-        Parameters
-        ----------
-        folder : str
-        sync : bool
-            Whether to force each folder that got a new one to the disk.
+        With `sync`, each folder that got a new one is forced to the disk.
         """
         self._make_root(self.root, sync)
         above = os.open(self.root, _FOLDER)
@@ -106,12 +102,9 @@ class Folders:
             os.close(above)
 
     def rename_link(self, path: str) -> str | None:
-        """Rename a link by adding ``.link``, to make its name free.
+        """Make the name of a link free by adding ``.link``, and return the new path.
 
-        Returns
-        -------
-        str or None
-            The new absolute path; None if the path is no link.
+        Return None if the path is no link.
         """
         folder, _, name = path.rpartition("/")
         new_name = f"{name}.link"
@@ -128,12 +121,7 @@ class Folders:
     def open_file(self, path: str) -> int:
         """Open a regular file for reading. The caller closes the descriptor.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        IrregularError
-            If it is not a regular file. A pipe is not waited for.
+        A pipe is not waited for: what is not a regular file is an `IrregularError`.
         """
         folder, _, name = path.rpartition("/")
         _parts(name)
@@ -196,12 +184,7 @@ def link_message(path: str) -> str:
 
 
 def require_regular_file(descriptor: int, path: str) -> int:
-    """Return the descriptor of a regular file. Close any other, and raise.
-
-    Raises
-    ------
-    IrregularError
-    """
+    """Return the descriptor of a regular file. Close any other, and raise."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)

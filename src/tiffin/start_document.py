@@ -13,13 +13,7 @@ __all__ = ["equal_values", "get_nested", "start_time"]
 
 
 def start_time(start: Mapping[str, Any]) -> float:
-    """Return when a run began [s since 1970].
-
-    Raises
-    ------
-    SourceError
-        If the time is not a number.
-    """
+    """Return when a run began [s since 1970]."""
     try:
         return float(start.get("time", 0))
     except (TypeError, ValueError):

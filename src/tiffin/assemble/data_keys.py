@@ -33,7 +33,6 @@ __all__ = [
     "declares_image",
     "image_fields",
     "is_streamed",
-    "may_be_image",
 ]
 
 MAX_IMAGES = 10**7
@@ -133,12 +132,6 @@ def image_fields(data_keys: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def may_be_image(data_key: Mapping[str, Any]) -> bool:
-    """Return whether nothing rules out that a field holds images."""
-    unknown = data_key.get("shape") is None or _is_external(data_key)
-    return unknown or declares_image(data_key)
-
-
 def _is_external(data_key: Mapping[str, Any]) -> bool:
     return str(data_key.get("external", "")) not in ("", "None", "False")
 
@@ -178,7 +171,9 @@ class FieldSelection:
         """Return whether a field of stream datums is selected, and may hold images."""
         if self.fields is None:
             return name in self._image_fields(data_keys)
-        return name in self.fields and may_be_image(data_keys.get(name, {}))
+        data_key = data_keys.get(name, {})
+        unknown = data_key.get("shape") is None or _is_external(data_key)
+        return name in self.fields and (unknown or declares_image(data_key))
 
     def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
         """Return what is known of the axes of a field's array."""

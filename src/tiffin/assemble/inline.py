@@ -30,15 +30,7 @@ def inline_pixels(
     key: FieldKey,
     hints: Hints,
 ) -> ArrayPixels | ListPixels:
-    """Return the pixels of an array or nested list of shape (..., rows, columns).
-
-    Raises
-    ------
-    DtypeError
-        If pixels are masked.
-    ReadError
-        If arrays in a list differ in shape or dtype, or axes can't be told.
-    """
+    """Return the pixels of an array or nested list of shape (..., rows, columns)."""
     if not isinstance(value, (list, tuple)):
         refuse_masked(value)
     elif value and isinstance(value[0], np.ndarray):

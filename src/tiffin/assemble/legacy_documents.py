@@ -38,13 +38,8 @@ DATASETS = {
 
 def unpack_bulk_datum(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the datums of a ``bulk_datum``, the predecessor of datum pages."""
-    pairs = [*zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)]
-    for datum_id, kwargs in pairs:
-        yield {
-            "datum_id": datum_id,
-            "resource": doc["resource"],
-            "datum_kwargs": kwargs,
-        }
+    for uid, kwargs in zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True):
+        yield {"datum_id": uid, "resource": doc["resource"], "datum_kwargs": kwargs}
 
 
 def upgrade_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:

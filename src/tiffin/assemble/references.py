@@ -5,7 +5,7 @@ A reference may come before the document that it names, or in a later run.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.documents import total_nbytes
@@ -41,66 +41,56 @@ class DocumentCache:
     ) -> None:
         self._max_documents = max_documents
         self._single_use = single_use
-        self._run_of: dict[str, str] = {}
-        self._open: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._ended: OrderedDict[str, tuple[Mapping[str, Any], int]] = OrderedDict()
+        self._open: dict[str, tuple[str, Mapping[str, Any]]] = {}  # with their runs
+        self._ended: OrderedDict[str, tuple[int, Mapping[str, Any]]] = OrderedDict()
         self._ended_nbytes = 0
 
     def __len__(self) -> int:
-        return len(self._run_of) + len(self._ended)
+        return len(self._open) + len(self._ended)
 
     def add(self, uid: str, document: Mapping[str, Any], run: str | None) -> None:
         """Add a document of an open run, or of no open run (None)."""
-        self._remove(uid)
+        self._open.pop(uid, None)
         if run is None:
             self._add_ended(uid, document)
         else:
-            self._open.setdefault(run, {})[uid] = document
-            self._run_of[uid] = run
+            self._drop_ended(uid)
+            self._open[uid] = run, document
 
     def get(self, uid: str) -> Mapping[str, Any] | None:
         """Return a document, or None."""
-        run = self._run_of.get(uid)
-        if run is not None:
-            return self._open[run][uid]
-        return self._ended[uid][0] if uid in self._ended else None
+        _, document = self._open.get(uid) or self._ended.get(uid) or (None, None)
+        return document
 
     def mark_used(self, uid: str) -> None:
         """Note that a document was used, and no other document is needed for that."""
         if uid in self._ended:
             self._ended.move_to_end(uid)
-        elif self._single_use:
-            document = self._remove(uid)
-            if document is not None:
-                self._add_ended(uid, document)
+        elif self._single_use and uid in self._open:
+            self._add_ended(uid, self._open.pop(uid)[1])
 
     def run_of(self, uid: str) -> str | None:
         """Return the open run that a document belongs to, or None."""
-        return self._run_of.get(uid)
+        return self._open[uid][0] if uid in self._open else None
 
     def end_run(self, run: str) -> None:
         """Keep only the newest documents of a run."""
-        for uid, document in self._open.pop(run, {}).items():
-            del self._run_of[uid]
-            self._add_ended(uid, document)
+        for uid in [uid for uid, (owner, _) in self._open.items() if owner == run]:
+            self._add_ended(uid, self._open.pop(uid)[1])
 
-    def _remove(self, uid: str) -> Mapping[str, Any] | None:
-        run = self._run_of.pop(uid, None)
-        if run is not None:
-            return self._open[run].pop(uid)
-        document, nbytes = self._ended.pop(uid, (None, 0))
+    def _drop_ended(self, uid: str) -> None:
+        nbytes, _ = self._ended.pop(uid, (0, None))
         self._ended_nbytes -= nbytes
-        return document
 
     def _add_ended(self, uid: str, document: Mapping[str, Any]) -> None:
+        self._drop_ended(uid)
         nbytes = total_nbytes(document)
-        self._ended[uid] = document, nbytes
+        self._ended[uid] = nbytes, document
         self._ended_nbytes += nbytes
         while len(self._ended) > self._max_documents or (
             self._ended_nbytes > MAX_NBYTES and len(self._ended) > 1
         ):  # the newest is kept whatever its size
-            _, (_, nbytes) = self._ended.popitem(last=False)
-            self._ended_nbytes -= nbytes
+            self._drop_ended(next(iter(self._ended)))
 
 
 class MissingDocument(ReadError):
@@ -115,30 +105,25 @@ class PendingFrames:
     """Frames that wait for a document until it arrives or their run ends."""
 
     def __init__(self) -> None:
-        self._makers: dict[Hashable, list[tuple[str, Maker, tuple[Any, ...]]]] = {}
+        # Run → document that its frames wait for → how to make them.
+        self._makers: dict[str, dict[Hashable, list[tuple[Maker, tuple[Any, ...]]]]]
+        self._makers = defaultdict(lambda: defaultdict(list))
 
     def add(self, run: str, document: Hashable, maker: Maker, *args: object) -> None:
         """Call `maker` when a document (any key for it) arrives, or its run ends.
 
         The keyword `final` tells `maker` that the document will not arrive any more.
         """
-        self._makers.setdefault(document, []).append((run, maker, args))
+        self._makers[run][document].append((maker, args))
 
     def arrived(self, document: Hashable) -> Iterator[Frame]:
         """Yield the frames that waited for this document."""
-        for _, maker, args in self._makers.pop(document, ()):
-            yield from maker(*args, final=False)
+        for makers in list(self._makers.values()):
+            for maker, args in makers.pop(document, ()):
+                yield from maker(*args, final=False)
 
     def end_run(self, run: str) -> Iterator[Frame]:
         """Yield the frames of a run that still wait, with what is known of them."""
-        for document, makers in list(self._makers.items()):
-            others = [entry for entry in makers if entry[0] != run]
-            if len(others) == len(makers):
-                continue
-            if others:
-                self._makers[document] = others
-            else:
-                del self._makers[document]
-            for owner, maker, args in makers:
-                if owner == run:
-                    yield from maker(*args, final=True)
+        for makers in self._makers.pop(run, {}).values():
+            for maker, args in makers:
+                yield from maker(*args, final=True)

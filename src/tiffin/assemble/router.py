@@ -145,12 +145,8 @@ class Assembler:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
         """Take one document, and yield the frames that it completes.
 
-        The frames of one event and field are consecutive and share their pixels.
-
-        Raises
-        ------
-        SourceError
-            If the document is malformed.
+        The frames of one event and field are consecutive and share their pixels. A
+        malformed document raises a SourceError.
         """
         method = self._methods.get(name)
         if method is None:

@@ -82,13 +82,7 @@ class StreamDatums:
     def frames(
         self, run: OpenRun, descriptor: Mapping[str, Any], doc: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """Yield the images of a stream datum.
-
-        Raises
-        ------
-        SourceError
-            If its ranges are malformed or differ in length.
-        """
+        """Yield the images of a stream datum."""
         indices, seq_nums = _parse_range(doc, "indices"), _parse_range(doc, "seq_nums")
         if len(indices) != len(seq_nums):
             message = (

@@ -98,27 +98,11 @@ class Hints:
 def place(
     shape: tuple[int, ...], hints: Hints, *, last_is_colour: bool = False
 ) -> tuple[int, ...]:
-    """Return which axes of an array are an image's.
+    """Return which axes of an array are rows and columns, and samples if there are any.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of the array.
-    hints : Hints
-    last_is_colour : bool
-        Whether the file says so, as a TIFF's photometric does.
-
-    Returns
-    -------
-    tuple of int
-        Rows and columns, and samples if there are any: positions in `shape`.
-
-    Raises
-    ------
-    NoImageError
-        If the array has fewer than two axes, and no image was announced.
-    ReadError
-        If one was announced, or if its axes can't be told apart.
+    `last_is_colour` tells that the file says so, as a TIFF's photometric does. An array
+    with fewer than two axes raises a NoImageError if no image was announced; a
+    ReadError is raised if one was, or if the axes can't be told apart.
 
     Examples
     --------

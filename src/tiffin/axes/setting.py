@@ -46,11 +46,6 @@ class Axes:
     def of(cls, colour: Iterable[str] = (), axes: AxesSetting = None) -> Axes:
         """Check the settings ``colour`` and ``axes``.
 
-        Raises
-        ------
-        SettingsError
-            If names do not say which axes are rows and columns.
-
         Examples
         --------
         >>> Axes.of(axes="yxc").named, Axes.of(axes={"img": ("t", "y", "x")}).named
@@ -82,15 +77,8 @@ class Axes:
     ) -> Hints:
         """Return what is known of a field.
 
-        Parameters
-        ----------
-        field : str
-        sizes : tuple of int
-            As announced; 0 if a size is unknown.
-        dims : object
-            The descriptor's names of the axes, if it has any.
-        external : bool
-            Whether the images are outside the event.
+        Its `sizes` are as announced, 0 if unknown; `dims` are the descriptor's names of
+        its axes, if any; `external` tells that the images are outside the event.
         """
         names = self.named.get(field, self.named.get("", ()))
         if names:

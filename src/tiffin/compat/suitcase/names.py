@@ -43,18 +43,7 @@ _formatter = _Formatter()
 
 
 def check_prefix(file_prefix: str, roots: tuple[str, ...]) -> None:
-    """Refuse a prefix that can't give a name.
-
-    Parameters
-    ----------
-    file_prefix : str
-    roots : tuple of str
-        What stands first in its curly brackets.
-
-    Raises
-    ------
-    SettingsError
-    """
+    """Refuse a prefix that can't give a name: in its curly brackets stand `roots`."""
     try:
         fields = [field for _, field, _, _ in _formatter.parse(file_prefix)]
     except (TypeError, ValueError) as error:
@@ -70,20 +59,6 @@ def check_prefix(file_prefix: str, roots: tuple[str, ...]) -> None:
 
 def file_name(file_prefix: str, ending: str, values: Mapping[str, Any]) -> str:
     """Return the name of a file, relative to the directory.
-
-    Parameters
-    ----------
-    file_prefix, ending : str
-        Format strings.
-    values : mapping
-        What they may use.
-
-    Raises
-    ------
-    MissingKeyError
-        If a document lacks a key.
-    TemplateError
-        If a value does not fit its format, or the name leaves the directory.
 
     Examples
     --------

@@ -30,18 +30,10 @@ BLOCK = 2**20
 
 
 def output_of(directory: Any) -> Output:
-    """Return where files go.
-
-    Raises
-    ------
-    SettingsError
-        If `directory` is neither a path nor a manager.
-    """
+    """Return where files go, for a path or a manager."""
     if isinstance(directory, (str, Path)):
         return Output(directory)
-    utils = sys.modules.get(
-        "suitcase.utils"
-    )  # imported, if the user has such a manager
+    utils = sys.modules.get("suitcase.utils")  # imported with such a manager
     if utils is not None and isinstance(directory, utils.MultiFileManager):
         return _ManagedFiles(directory)
     if not callable(getattr(directory, "open", None)):
@@ -51,14 +43,9 @@ def output_of(directory: Any) -> Output:
 
 
 class Output:
-    """A directory, in which no file is replaced.
+    """A directory, in which no file is replaced unless `replace` says so.
 
-    Parameters
-    ----------
-    directory : str or Path
-        It may begin with ``~``. Created with the first file.
-    replace : bool
-        Whether files may be replaced all the same.
+    It is created with the first file.
     """
 
     def __init__(self, directory: str | Path, *, replace: bool = False) -> None:
@@ -72,13 +59,7 @@ class Output:
         return {LABEL: [*self._paths]} if self._paths else {}
 
     def put(self, name: str, buffers: list[Buffer]) -> None:
-        """Write a file, completely or not at all.
-
-        Raises
-        ------
-        ExistsError
-        WriteError
-        """
+        """Write a file, completely or not at all."""
         write = partial(write_buffers, buffers=buffers, kind="none")
         self._name(
             name,
@@ -90,11 +71,7 @@ class Output:
     def begin(self, name: str) -> UnnamedFile:
         """Open a file that gets its name with `finish`.
 
-        Raises
-        ------
-        ExistsError
-            If there is a file of that name: at the beginning, not after hours.
-        WriteError
+        If there is a file of that name, it raises now, not after hours.
         """
         path = Path(self._folders.root, name)
         if os.path.lexists(path) and not self._replace:
