@@ -813,7 +813,7 @@ def test_a_dark_is_asked_for_by_what_its_run_holds(folder):
     )
     wrong = [
         configured(folder, text + f"run = {run}", source="both.jsonl").exception
-        for run in ("{ scan_id = 1, within = -1 }", "{ later = true }", "[1]")
+        for run in ("{ scan_id = 1, within = -1 }", "{ order = 'after' }", "[1]")
     ]
 
     assert told.exit_code == 0, told.exception or told.output

@@ -186,7 +186,7 @@ def test_ties(night, mark, kept, tmp_path, read, kind):
     light, darks = night((60, 1, 0.1), (-60, 2, 0.1), (-60, 3, 0.1))
     first = min(darks[1:], key=uid_of)
     catalog = kept(kind, [*darks, light])
-    query = Nearest(plan_name="dark", mark=mark, later=True)
+    query = Nearest(plan_name="dark", mark=mark, order="nearest")
 
     report = export(light, tmp_path / "out", DarkSubtract(run=query), catalog=catalog)
 

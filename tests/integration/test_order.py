@@ -277,7 +277,6 @@ def test_settings():
         lambda: FlatField(file="f.tif", order="after"),
         lambda: FlatField(stream="flat", order=None),
         lambda: Nearest(plan_name="dark", order="later"),
-        lambda: Nearest(plan_name="dark", later=True, order="after"),
     ):
         with pytest.raises(SettingsError, match="order"):
             make()
@@ -286,7 +285,6 @@ def test_settings():
     assert "order='after'" in str(FlatField(stream="flat", order="after"))
     query = DarkSubtract(run=Nearest(plan_name="dark"), order="after")
     assert str(query) == "DarkSubtract(run=Nearest(plan_name='dark', order='after'))"
-    assert Nearest(a=1, later=True) == Nearest(a=1, order="nearest")
 
 
 def test_from_the_shell(tmp_path, monkeypatch):

@@ -32,8 +32,6 @@ class Nearest:
         keys that are no Python names, or are arguments of this class.
     within : float, optional
         The largest distance in time from the light's run [s].
-    later : bool
-        The same as ``order="nearest"``.
     order : {"before", "nearest", "after"}
         Use runs that began before the light's run, on both sides, or after it.
     **more
@@ -57,8 +55,7 @@ class Nearest:
         /,
         *,
         within: float | None = None,
-        later: bool = False,
-        order: Order | None = None,
+        order: Order = "before",
         **more: Any,
     ) -> None:
         wanted: dict[Any, Any] = {**dict(metadata), **more}
@@ -68,11 +65,6 @@ class Nearest:
                 f"Nearest(plan_name='dark'), not {wanted!r}"
             )
             raise SettingsError(message)
-        if later and order not in (None, "nearest"):
-            message = f"later=True means order='nearest', but order={order!r} is given"
-            raise SettingsError(message)
-        if order is None:
-            order = "nearest" if later else "before"
         check_choice("order", order, Order)
         items = tuple(sorted(wanted.items(), key=lambda item: item[0]))
         if within is not None:
@@ -85,8 +77,8 @@ class Nearest:
         shown = [f"{others!r}"] if others else []
         shown += [f"{key}={value!r}" for key, value in keywords]
         shown += [f"within={self.within!r}"] if self.within is not None else []
-        order = {"nearest": ["later=True"], "after": ["order='after'"]}
-        return f"Nearest({', '.join([*shown, *order.get(self.order, [])])})"
+        shown += [f"order={self.order!r}"] if self.order != "before" else []
+        return f"Nearest({', '.join(shown)})"
 
     def with_order(self, order: Order) -> Nearest:
         """Return the same query with another order."""
@@ -107,4 +99,4 @@ class Nearest:
 
 
 def _is_keyword(key: str) -> bool:
-    return key.isidentifier() and key not in ("within", "later", "order")
+    return key.isidentifier() and key not in ("within", "order")

@@ -43,8 +43,7 @@ def _nearest(value: Any) -> Any:
     """Read a run: its uid, or a table of values of its start document."""
     if not isinstance(value, dict):
         return value
-    keywords = {k: value[k] for k in ("within", "later", "order") if k in value}
-    check_table({"later": keywords.get("later", False)}, {"later": bool})
+    keywords = {k: value[k] for k in ("within", "order") if k in value}
     metadata = {key: value[key] for key in value if key not in keywords}
     return corrections.Nearest(metadata, **keywords)
 

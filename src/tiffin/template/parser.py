@@ -67,11 +67,6 @@ class Parsed(NamedTuple):
 def parse(text: str) -> Parsed:
     """Split a template into literal text, fields and segments.
 
-    Raises
-    ------
-    TemplateError
-        With the column of the mistake.
-
     Examples
     --------
     >>> lead, parts, *_ = parse("raw/a{{{start[scan_id]:04d|none}.")
@@ -225,10 +220,7 @@ def _parse_field(inside: str, column: int) -> list[str | Field]:
 def parse_reference(text: str) -> Reference:
     """Return what a reference such as ``event.data.T`` asks for.
 
-    Raises
-    ------
-    TemplateError
-        If it is not the inside of a template's field, without format and default.
+    It is the inside of a template's field, without format and default.
     """
     return _reference(text, 0, 1)
 

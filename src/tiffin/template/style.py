@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timezone, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -63,13 +63,6 @@ class Style:
     policy: Policy = "portable"
     replacements: tuple[tuple[str, str], ...] = ()
     timezone: str | None = None
-    _cleaned: Callable[[str], str] = field(init=False, repr=False, compare=False)
-    _zone: tzinfo | None = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        cleaned = _cleaner(self.policy, dict(self.replacements))
-        object.__setattr__(self, "_cleaned", cleaned)
-        object.__setattr__(self, "_zone", _zone(self.timezone))
 
     @classmethod
     def of(
@@ -78,12 +71,7 @@ class Style:
         replacements: Mapping[str, str] | None = None,
         timezone: str | None = None,
     ) -> Style:
-        """Return a style after checking the settings of a user.
-
-        Raises
-        ------
-        SettingsError
-        """
+        """Return a style after checking the settings of a user."""
         if policy not in POLICIES:
             choices = ", ".join(map(repr, POLICIES))
             message = f"must be one of {choices}, not {policy!r}"
@@ -101,10 +89,9 @@ class Style:
                 message = f"must map text to text, not {shown(old)} to {shown(new)}"
                 raise SettingsError(message, setting="replacements")
         longest_first = sorted(pairs, key=lambda pair: -len(pair[0]))
+        timezone = None if timezone is None else str(timezone)
+        _zone(timezone)  # raises if there is no such zone
         return cls(policy, tuple(longest_first), timezone)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Style, (self.policy, self.replacements, self.timezone)
 
     @property
     def zone_name(self) -> str:
@@ -116,27 +103,26 @@ class Style:
         """Whether a formatted number can be part of a name as it is."""
         return self.policy == "portable" and not self.replacements
 
-    def clean(self, text: str) -> str:
-        """Return the text of a value as part of a name; ``""`` if it is blank."""
-        return self._cleaned(text if len(text) <= LONGEST_VALUE else _cut(text))
+    @property
+    def clean(self) -> Callable[[str], str]:
+        """Returns the text of a value as part of a name; ``""`` if it is blank."""
+        return _cleaner(self.policy, self.replacements)
 
     def time(self, value: Any) -> datetime:
         """Return seconds since 1970, or text in ISO 8601, as a time in the zone.
 
-        Raises
-        ------
-        ValueError, OverflowError, OSError
-            If the value is no time.
+        A value that is no time raises a ValueError, OverflowError or OSError.
         """
+        own_zone = _zone(self.timezone)
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         elif not isinstance(value, datetime):
-            zone = self._zone or _local_offset(value // QUARTER, time.tzname)
+            zone = own_zone or _local_offset(value // QUARTER, time.tzname)
             return datetime.fromtimestamp(value, zone)
-        if value.tzinfo is None and self._zone is not None:
-            in_zone: datetime = value.replace(tzinfo=self._zone)
+        if value.tzinfo is None and own_zone is not None:
+            in_zone: datetime = value.replace(tzinfo=own_zone)
         else:
-            in_zone = value.astimezone(self._zone)
+            in_zone = value.astimezone(own_zone)
         return in_zone
 
 
@@ -149,7 +135,11 @@ def _local_offset(quarter: float, _: tuple[str, str]) -> tzinfo | None:
     return datetime.fromtimestamp(quarter * QUARTER, UTC).astimezone().tzinfo
 
 
-def _cleaner(policy: Policy, table: Mapping[str, str]) -> Callable[[str], str]:
+@lru_cache
+def _cleaner(
+    policy: Policy, replacements: tuple[tuple[str, str], ...]
+) -> Callable[[str], str]:
+    table = dict(replacements)
     pattern = re.compile("|".join(map(re.escape, table)))
     fit = strict_text if policy == "strict" else portable_text
 
@@ -159,7 +149,7 @@ def _cleaner(policy: Policy, table: Mapping[str, str]) -> Callable[[str], str]:
             return ""
         return fit(pattern.sub(lambda old: table[old[0]], text) if table else text)
 
-    return clean
+    return lambda text: clean(text if len(text) <= LONGEST_VALUE else _cut(text))
 
 
 def _cut(text: str) -> str:
@@ -181,6 +171,7 @@ def _local_zone() -> str:
     return name if found else time.tzname[0]
 
 
+@lru_cache
 def _zone(name: str | None) -> tzinfo | None:
     if name is None:
         return None

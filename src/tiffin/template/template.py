@@ -179,11 +179,7 @@ class Template:
 
         It lies in the folders that the start document names, as far as they go. If
         neither the run's number nor its uid is in these, the file name begins with it.
-
-        Parameters
-        ----------
-        name : str
-            Of the file, as a template.
+        `name` is that of the file, as a template.
 
         Examples
         --------
