@@ -17,7 +17,7 @@ from tests.helpers import NAME, check
 from tiffin.array_images import images_in
 from tiffin.axes import Hints
 from tiffin.errors import NotYetError
-from tiffin.readers import Assets, RootMap
+from tiffin.readers import Asset, Assets, RootMap, find_reader
 from tiffin.readers.hdf5_chunks import Chunk
 from tiffin.readers.stream_sizes import inflate, plain_zlib
 
@@ -497,9 +497,10 @@ def test_live_and_later_give_the_same_bytes(tmp_path, path):
 def test_an_image_that_was_found_can_be_read_after_its_file_was_closed(path):
     """Another thread may close the file after a failure."""
     hdf5(path, chunks=ONE, compression="gzip")
-    assets = Assets()
-    found = assets._stored(resource(path), Hints(sizes=(6, 9)), (3,), only("zlib"))
-    assets.close()
+    asset = Asset(mimetype=HDF5, uri=str(path), path=path, parameters=WHERE)
+    rows = find_reader(HDF5)(asset)
+    found = rows.stored((3,), only("zlib"))
+    rows.close()
     path.unlink()
 
     np.testing.assert_array_equal(found.read(), FRAMES[3])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tiffin.axes import Hints
     from tiffin.readers.rows import HasRawImages, RawImage, Rows
 
+    Resource = Mapping[str, Any]
+
 __all__ = ["AssetPixels", "Assets"]
 
 logger = logging.getLogger("tiffin")
@@ -41,149 +43,60 @@ MOST_ROWS = 10**7
 
 
 class Assets:
-    """Read stream resources, and keep the last few open.
+    """Reads stream resources, and keeps the last few open.
 
-    Only one thread at a time calls a reader; raw images are decoded outside the lock.
-
-    Parameters
-    ----------
-    roots : RootMap, optional
-        For files recorded on another mount.
+    One thread at a time calls a reader, with the `lock`; raw images are decoded outside
+    it. `roots` are for files recorded on another mount.
     """
 
     def __init__(self, roots: RootMap | None = None) -> None:
+        self.lock = threading.RLock()
         self._roots = roots or RootMap()
         self._open: OpenFileCache[_OpenAsset] = OpenFileCache()
-        self._lock = threading.RLock()
         self._warned: set[str] = set()
 
     def event(
         self,
-        resource: Mapping[str, Any],
+        resource: Resource,
         index: int,
         hints: Hints,
         events: Callable[[], int] = int,
     ) -> EventImages:
         """Return the images of one event; they are read later.
 
-        `events` returns how many events of the resource are known.
-
-        Raises
-        ------
-        NotYetError
-            If none is there (yet).
-        ReadError
-            If they can't be read.
+        `events` returns how many events of the resource are known. `NotYetError` is
+        raised if no image is there (yet), `ReadError` if they can't be read.
         """
         if index < 0:
             message = f"{resource.get('uri')}: no event has the index {index}"
             raise ReadError(message)
-        return self._attempt(resource, self._event, hints, index, events)
 
-    def read(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        where: tuple[int, ...],
-        shape: tuple[int, ...],
-    ) -> np.ndarray:
-        """Read a row, or a part of one, for which its reader announced a shape."""
-        return self._attempt(resource, self._read, hints, where, shape)
+        def find() -> EventImages:
+            with self.lock:
+                asset = self.opened(resource, hints)
+                rows, row_shape = asset.event_rows(hints, index, events)
+                return EventImages(self, resource, hints, rows, row_shape, asset.colour)
 
-    def encoded(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        where: tuple[int, ...],
-        takes: Callable[[str | None], bool],
-    ) -> Encoded | None:
-        """Return a row, or a part of one, as it is stored; None if it must be read."""
-        return self._attempt(resource, self._encoded, hints, where, takes)
+        return self.attempt(resource, find)
 
-    def forget(self, resource: Mapping[str, Any]) -> bool:
-        """Close a resource, and return whether opening it again may find more."""
-        with self._lock:
-            asset = self._open.discard(resource["uid"])
-            return asset is not None and asset.uses > 1
+    def opened(self, resource: Resource, hints: Hints) -> _OpenAsset:
+        """Return the reader of a resource."""
+        asset = self._open.get(resource["uid"], lambda: self._new(resource, hints))
+        asset.uses += 1
+        return asset
 
-    def close(self) -> None:
-        """Close all files."""
-        with self._lock:
-            self._open.close()
-            self._warned.clear()
-
-    def _event(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        index: int,
-        events: Callable[[], int],
-    ) -> EventImages:
-        with self._lock:
-            asset = self._opened(resource, hints)
-            rows, row_shape = asset.event_rows(hints, index, events)
-            colour = asset.colour  # some readers know it only after a look into a file
-        if rows.count > MOST_ROWS:
-            message = (
-                f"{resource['uri']}: its parameters give an event {rows.count} rows, "
-                f"which is impossible"
-            )
-            raise ReadError(message)
-        return EventImages(self, resource, hints, rows, row_shape, colour=colour)
-
-    def _read(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        where: tuple[int, ...],
-        shape: tuple[int, ...],
-    ) -> np.ndarray:
-        stored = self._stored(resource, hints, where)
-        image = stored.read() if stored is not None else None
-        if image is None:
-            with self._lock:
-                row = self._opened(resource, hints).rows.read(where[0])
-                image = np.asarray(row)[where[1:]]
-        image = np.asarray(image)
-        if image.shape != shape:
-            self._check_shape(resource, image.shape, shape)
-        return image
-
-    def _encoded(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        where: tuple[int, ...],
-        takes: Callable[[str | None], bool],
-    ) -> Encoded | None:
-        stored = self._stored(resource, hints, where, takes)
-        return stored.encoded() if stored is not None else None
-
-    def _stored(
-        self,
-        resource: Mapping[str, Any],
-        hints: Hints,
-        where: tuple[int, ...],
-        takes: Callable[[str | None], bool] | None = None,
-    ) -> RawImage | None:
-        with self._lock:
-            raw = self._opened(resource, hints).raw_images
-            return raw.stored(where, takes) if raw is not None else None
-
-    def _attempt(
-        self, resource: Mapping[str, Any], action: Callable[..., T], *args: Any
-    ) -> T:
+    def attempt(self, resource: Resource, action: Callable[[], T]) -> T:
         """Run an action; if something is missing, reopen the file and try once more.
 
         After any error the file is closed.
         """
         try:
             try:
-                return action(resource, *args)
+                return action()
             except NotYetError:
                 if not self.forget(resource):
                     raise
-                return action(resource, *args)
+                return action()
         except TiffinError:
             self.forget(resource)
             raise
@@ -194,20 +107,23 @@ class Assets:
             message = f"{resource.get('uri')}: {type(error).__name__}: {error}"
             raise ReadError(message) from error
 
-    def _check_shape(
-        self,
-        resource: Mapping[str, Any],
-        shape: tuple[int, ...],
-        announced: tuple[int, ...],
+    def forget(self, resource: Resource) -> bool:
+        """Close a resource, and return whether opening it again may find more."""
+        with self.lock:
+            asset = self._open.discard(resource["uid"])
+            return asset is not None and asset.uses > 1
+
+    def close(self) -> None:
+        """Close all files."""
+        with self.lock:
+            self._open.close()
+            self._warned.clear()
+
+    def warn_of_shape(
+        self, resource: Resource, shape: tuple[int, ...], announced: tuple[int, ...]
     ) -> None:
-        """Raise if an image has other axes than announced; warn once of other sizes."""
-        if len(shape) != len(announced):
-            message = (
-                f"{resource['uri']}: its reader returned an array of shape {[*shape]} "
-                f"where it had announced an image of shape {[*announced]}"
-            )
-            raise ReadError(message)
-        with self._lock:
+        """Warn once that images of a resource have other sizes than announced."""
+        with self.lock:
             is_new = resource["uid"] not in self._warned
             self._warned.add(resource["uid"])
         if is_new:
@@ -219,19 +135,11 @@ class Assets:
                 [*announced],
             )
 
-    def _opened(self, resource: Mapping[str, Any], hints: Hints) -> _OpenAsset:
-        def open_asset() -> _OpenAsset:
-            reader = find_reader(resource["mimetype"])
-            return _OpenAsset(reader(self._asset(resource, hints)))
-
-        asset = self._open.get(resource["uid"], open_asset)
-        asset.uses += 1
-        return asset
-
-    def _asset(self, resource: Mapping[str, Any], hints: Hints) -> Asset:
+    def _new(self, resource: Resource, hints: Hints) -> _OpenAsset:
+        reader = find_reader(resource["mimetype"])
         parameters: Mapping[str, Any] = resource.get("parameters") or {}
         parameters.keys()  # raises if it is not a mapping
-        return Asset(
+        asset = Asset(
             mimetype=resource["mimetype"],
             uri=resource["uri"],
             path=self._roots.locate(resource["uri"]),
@@ -241,6 +149,7 @@ class Assets:
             locate=self._roots.locate,
             allow_external=self._roots.allow_external,
         )
+        return _OpenAsset(reader(asset))
 
 
 class _OpenAsset:
@@ -291,13 +200,18 @@ class EventImages:
     def __init__(
         self,
         assets: Assets,
-        resource: Mapping[str, Any],
+        resource: Resource,
         hints: Hints,
         rows: EventRows,
         row_shape: tuple[int, ...],
-        *,
         colour: bool,
     ) -> None:
+        if rows.count > MOST_ROWS:
+            message = (
+                f"{resource['uri']}: its parameters give an event {rows.count} rows, "
+                f"which is impossible"
+            )
+            raise ReadError(message)
         self._assets, self._resource, self._hints = assets, resource, hints
         self.colour = colour
         self._first = rows.first
@@ -315,8 +229,8 @@ class EventImages:
         if not where:
             part: np.ndarray = np.asarray(self)[key]
             return part
-        rest = self.shape[len(where) :]
-        image = self._assets.read(self._resource, self._hints, self._place(where), rest)
+        place, shape = self._place(where), self.shape[len(where) :]
+        image = self._assets.attempt(self._resource, lambda: self._read(place, shape))
         return image[keys[len(where) :]]
 
     def encoded(
@@ -324,12 +238,45 @@ class EventImages:
     ) -> Encoded | None:
         """Return an image as it is stored, if `takes` accepts its codec."""
         place = self._place(where)
-        return self._assets.encoded(self._resource, self._hints, place, takes)
+
+        def find() -> Encoded | None:
+            stored = self._stored(place, takes)
+            return stored.encoded() if stored is not None else None
+
+        return self._assets.attempt(self._resource, find)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all of it."""
         array = stack_images([self[k] for k in range(self.shape[0])])
         return np.array(array, dtype=dtype or array.dtype, copy=copy)
+
+    def _stored(
+        self,
+        place: tuple[int, ...],
+        takes: Callable[[str | None], bool] | None = None,
+    ) -> RawImage | None:
+        with self._assets.lock:
+            raw = self._assets.opened(self._resource, self._hints).raw_images
+            return raw.stored(place, takes) if raw is not None else None
+
+    def _read(self, place: tuple[int, ...], announced: tuple[int, ...]) -> np.ndarray:
+        stored = self._stored(place)
+        image = stored.read() if stored is not None else None
+        if image is None:
+            with self._assets.lock:
+                asset = self._assets.opened(self._resource, self._hints)
+                image = np.asarray(asset.rows.read(place[0]))[place[1:]]
+        image = np.asarray(image)
+        if image.ndim != len(announced):
+            message = (
+                f"{self._resource['uri']}: its reader returned an array of shape "
+                f"{[*image.shape]} where it had announced an image of shape "
+                f"{[*announced]}"
+            )
+            raise ReadError(message)
+        if image.shape != announced:
+            self._assets.warn_of_shape(self._resource, image.shape, announced)
+        return image
 
     def _place(self, where: tuple[int, ...]) -> tuple[int, ...]:
         """Return the row that an image is in, and its index there."""
@@ -352,7 +299,7 @@ class AssetPixels:
     """The images that one index of a stream datum refers to."""
 
     assets: Assets
-    resource: Mapping[str, Any]
+    resource: Resource
     index: int
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
