@@ -30,12 +30,13 @@ Each error is also of the built-in type in brackets.
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tiffin.display import short_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from tiffin.records import Report
 
@@ -225,6 +226,16 @@ class MissingDarkError(CorrectionError):
 
 class MissingLibraryError(TiffinError, ImportError):
     """An optional library is not installed. The message names the extra to install."""
+
+
+@contextmanager
+def optional_import(why: str, *, extra: str) -> Iterator[None]:
+    """Raise `MissingLibraryError` if an import fails; `why` says what needs it."""
+    try:
+        yield
+    except ImportError as error:
+        message = f"{why}: pip install 'tiffin[{extra}]' ({error})"
+        raise MissingLibraryError(message) from error
 
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:

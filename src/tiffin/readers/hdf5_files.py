@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import NotYetError, ReadError, optional_import
 from tiffin.readers.file_checks import check_regular
 
 if TYPE_CHECKING:
@@ -93,14 +93,10 @@ class Hdf5File:
 
 def _open(path: Path) -> Any:
     """Open a file for reading, even while another process writes to it."""
-    try:
+    with optional_import("HDF5 needs h5py", extra="hdf5"):
         import h5py
-
-        with suppress(ImportError):
-            import hdf5plugin  # noqa: F401 (registers the filters of detectors)
-    except ImportError as error:
-        message = f"HDF5 needs h5py: pip install 'tiffin[hdf5]' ({error})"
-        raise MissingLibraryError(message) from error
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401 (registers the filters of detectors)
     check_regular(path)
     # Without SWMR first, because only this refuses a truncated file. A file that
     # another process writes to opens with SWMR only.

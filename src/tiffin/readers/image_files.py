@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from tiffin.axes import Hints, place
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError, TiffinError
+from tiffin.errors import NotYetError, ReadError, TiffinError, optional_import
 from tiffin.readers.file_checks import check_image_size, open_regular
 from tiffin.readers.rows import FixedRows
 from tiffin.readers.tiff_checks import JPEG, check_page, check_page_chain
@@ -124,11 +124,8 @@ def tiff_samples(path: Path) -> str | None:
 
 def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
     """Read a JPEG, grey or RGB."""
-    try:
+    with optional_import("JPEG needs Pillow", extra="all"):
         from PIL import Image
-    except ImportError as error:
-        message = f"JPEG needs Pillow: pip install 'tiffin[all]' ({error})"
-        raise MissingLibraryError(message) from error
     with (
         _opened("JPEG", path) as file,
         file,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import NotYetError, ReadError, optional_import
 from tiffin.readers.file_checks import check_image_size, check_regular
 from tiffin.readers.root_map import missing_file_error
 from tiffin.readers.rows import FixedRows
@@ -28,11 +28,8 @@ class ZarrRows(FixedRows):
     """The rows of one Zarr array."""
 
     def __init__(self, asset: Asset) -> None:
-        try:
+        with optional_import("Zarr needs its library", extra="all"):
             import zarr
-        except ImportError as error:
-            message = f"Zarr needs its library: pip install 'tiffin[all]' ({error})"
-            raise MissingLibraryError(message) from error
         if not asset.path.exists():
             raise missing_file_error(asset.path)
         name = str(

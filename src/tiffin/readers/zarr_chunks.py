@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, NotYetError, ReadError
+from tiffin.errors import NotYetError, ReadError, optional_import
 from tiffin.readers.stream_sizes import blosc_size, zstd_size
 
 if TYPE_CHECKING:
@@ -131,14 +131,9 @@ def _zstd_size(data: bytes, most: int) -> int:
     size = zstd_size(data)
     if size is not None:
         return size
-    try:
+    why = "a stream of Zstandard that does not tell its size needs imagecodecs"
+    with optional_import(why, extra="all"):
         from imagecodecs import ZstdError, zstd_decode
-    except ImportError as error:
-        message = (
-            f"a stream of Zstandard that does not tell its size needs imagecodecs: "
-            f"pip install 'tiffin[all]' ({error})"
-        )
-        raise MissingLibraryError(message) from error
     try:
         return len(zstd_decode(data, out=most))
     except ZstdError:  # larger, or damaged

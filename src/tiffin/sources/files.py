@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import MissingLibraryError, ReadError, SourceError
+from tiffin.errors import ReadError, SourceError, optional_import
 from tiffin.readers import RootMap
 from tiffin.sources.document_file import (
     ACCEPTED,
@@ -127,11 +127,8 @@ def _document(item: Any, path: Path, where: str) -> Document:
 
 def _catalogue(folder: Path) -> list[tuple[list[Path], RootMap]]:
     """Return a pack's files of documents, and where their external files are."""
-    try:
+    with optional_import("a pack needs PyYAML", extra="files"):
         import yaml
-    except ImportError as error:
-        message = f"a pack needs PyYAML ({error}): pip install 'tiffin[files]'"
-        raise MissingLibraryError(message) from error
     try:
         catalogue = yaml.safe_load((folder / CATALOGUE).read_text(encoding="utf-8"))
         return [_packed(folder, source) for source in catalogue["sources"].values()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import MissingLibraryError, SourceError
+from tiffin.errors import SourceError, optional_import
 from tiffin.sources.document_file import TruncatedError
 from tiffin.sources.prefetch import UnreadableImages
 
@@ -43,11 +43,8 @@ def msgpack_documents(file: DocumentFile) -> Iterator[tuple[Any, str]]:
 
     An array that can't be decoded is `UnreadableImages`: only its own frame fails.
     """
-    try:
+    with optional_import("msgpack needs its library", extra="files"):
         import msgpack
-    except ImportError as error:
-        message = f"msgpack needs its library ({error}): pip install 'tiffin[files]'"
-        raise MissingLibraryError(message) from error
     unpacker = msgpack.Unpacker(
         file,
         object_hook=decoded,

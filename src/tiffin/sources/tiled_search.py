@@ -8,7 +8,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from tiffin.errors import MissingLibraryError, SettingsError, SourceError, TiffinError
+from tiffin.errors import SettingsError, SourceError, TiffinError, optional_import
 from tiffin.sources.selection import (
     MAX_NUMBER,
     Typed,
@@ -38,12 +38,9 @@ def connect(
 
     A key in the address, as ``?api_key=…``, is preferred to `api_key`.
     """
-    try:
+    with optional_import("Tiled needs its client", extra="tiled"):
         from httpx import Client, HTTPError
         from tiled.client import from_uri
-    except ImportError as error:
-        message = f"Tiled needs its client ({error}): pip install 'tiffin[tiled]'"
-        raise MissingLibraryError(message) from error
     try:
         url = urlsplit(address)
     except ValueError as error:
