@@ -238,8 +238,10 @@ def optional_import(why: str, *, extra: str) -> Iterator[None]:
         raise MissingLibraryError(message) from error
 
 
-def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
+def did_you_mean(wrong: str, choices: Iterable[str], *, list_all: bool = True) -> str:
     """Return the end of an error message that suggests the most similar choices.
+
+    If none is similar, it lists them, unless `list_all` is false.
 
     Examples
     --------
@@ -254,7 +256,7 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     similar = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
     if similar:
         return ": did you mean " + " or ".join(map(repr, similar)) + "?"
-    if not names:
+    if not names or not list_all:
         return ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"; there are: {shown}"

@@ -26,10 +26,9 @@ __all__ = [
     "sync_folder",
 ]
 
-_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
-_FOLDER = os.O_DIRECTORY | _CLOEXEC | getattr(os, "O_PATH", 0)
-_LISTED = os.O_RDONLY | os.O_DIRECTORY | _CLOEXEC  # O_PATH allows no listing or fsync
-_READ = os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC
+_FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)
+_LISTED = os.O_RDONLY | os.O_DIRECTORY  # O_PATH allows no listing or fsync
+_READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 class IrregularError(OSError):

@@ -280,14 +280,7 @@ class Report:
 class Reports(Mapping[str, Report]):
     """Reports by run uid, each created when it is accessed.
 
-    Parameters
-    ----------
-    runs : callable
-        Returns the uids.
-    report : callable
-        Returns the report of a uid.
-    knows : callable
-        Returns whether there is a report of a uid.
+    `runs` returns the uids, `report` the report of one, `knows` whether there is one.
     """
 
     def __init__(

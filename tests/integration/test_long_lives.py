@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiffin import ImageExporter, process
-from tiffin.assemble.references import DocumentCache
+from tiffin.assemble.pending import DocumentCache
 from tiffin.compat import LiveTiffExporter
 from tiffin.export import open_runs
 from tiffin.testing import run_of

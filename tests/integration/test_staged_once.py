@@ -9,7 +9,7 @@ from tests.documents import FRAMES, hdf5, stream_run
 from tests.helpers import check, feed
 from tiffin import ImageExporter
 from tiffin.assemble import Assembler
-from tiffin.assemble.references import MAX_DOCUMENTS, DocumentCache
+from tiffin.assemble.pending import MAX_DOCUMENTS, DocumentCache
 
 NAMED = "{start.scan_id}_{event.seq_num}_{i}.tif"
 

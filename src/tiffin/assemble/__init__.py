@@ -5,7 +5,11 @@ files that datums (`events`) or stream datums (`stream_datums`) refer to.
 """
 
 from tiffin.assemble.data_keys import DeclaredImages, axis_hints
-from tiffin.assemble.documents import copy_document, estimate_nbytes, replace_images
+from tiffin.assemble.document_copies import (
+    copy_document,
+    estimate_nbytes,
+    replace_images,
+)
 from tiffin.assemble.inline import ArrayPixels
 from tiffin.assemble.list_images import ListDtypes
 from tiffin.assemble.lookahead import BASELINE, LateDocuments, skip_repeated_runs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.array_images import too_large
-from tiffin.assemble.documents import is_image_value
+from tiffin.assemble.document_copies import is_image_value
 from tiffin.assemble.malformed import MALFORMED, parse_int
 from tiffin.dtypes import COMPLEX_ADVICE
 from tiffin.errors import DtypeError

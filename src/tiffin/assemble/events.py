@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.data_keys import declared_dtype, declares_image, is_streamed
-from tiffin.assemble.documents import array_shape
+from tiffin.assemble.document_copies import array_shape
 from tiffin.assemble.inline import inline_pixels
 from tiffin.assemble.malformed import MALFORMED_OR_OURS, malformed_error, parse_int
-from tiffin.assemble.references import DocumentCache, MissingDocument
+from tiffin.assemble.pending import DocumentCache, MissingDocument
 from tiffin.errors import FieldError, NoImageError
 from tiffin.readers import DatumPixels, Handlers, RootMap
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.data_keys import FieldSelection
     from tiffin.assemble.list_images import ListDtypes
-    from tiffin.assemble.references import PendingFrames
+    from tiffin.assemble.pending import PendingFrames
     from tiffin.assemble.runs import OpenRun
     from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.assemble.data_keys import declared_dtype
-from tiffin.assemble.documents import MissingArray, array_shape, estimate_nbytes
+from tiffin.assemble.document_copies import MissingArray, array_shape, estimate_nbytes
 from tiffin.assemble.list_images import ListPixels
 from tiffin.axes import Hints, place
 from tiffin.dtypes import refuse_masked

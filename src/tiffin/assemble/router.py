@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from event_model import unpack_datum_page
 
 from tiffin.assemble.data_keys import DeclaredImages, FieldSelection
-from tiffin.assemble.documents import without_images
+from tiffin.assemble.document_copies import without_images
 from tiffin.assemble.events import Events
 from tiffin.assemble.legacy_documents import unpack_bulk_datum
 from tiffin.assemble.list_images import ListDtypes
 from tiffin.assemble.lookahead import BASELINE, LateDocuments, unpack_events
 from tiffin.assemble.malformed import MALFORMED, malformed_error, parse_int
 from tiffin.assemble.missing_fields import missing_fields
-from tiffin.assemble.references import PendingFrames
+from tiffin.assemble.pending import PendingFrames
 from tiffin.assemble.runs import OpenRun, Runs
 from tiffin.assemble.stream_datums import StreamDatums
 from tiffin.axes import Axes

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.assemble.data_keys import declared_dtype
-from tiffin.assemble.documents import without_images
+from tiffin.assemble.document_copies import without_images
 from tiffin.assemble.legacy_documents import upgrade_stream_resource
 from tiffin.assemble.malformed import (
     MALFORMED,
@@ -14,7 +14,7 @@ from tiffin.assemble.malformed import (
     malformed_error,
     parse_int,
 )
-from tiffin.assemble.references import DocumentCache, MissingDocument
+from tiffin.assemble.pending import DocumentCache, MissingDocument
 from tiffin.errors import SourceError, TiffinError
 from tiffin.readers import AssetPixels, Assets, RootMap, event_shape, find_reader
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.assemble.data_keys import FieldSelection
-    from tiffin.assemble.references import PendingFrames
+    from tiffin.assemble.pending import PendingFrames
     from tiffin.assemble.runs import OpenRun
     from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels

@@ -36,8 +36,7 @@ def check_choice(name: str, value: Any, choices: Any) -> str:
     """Return a setting that is one of some texts, or of a ``Literal``'s."""
     choices = get_args(choices) or choices
     if not isinstance(value, str) or value not in choices:
-        hint = did_you_mean(str(value), choices)
-        hint = hint if hint.startswith(":") else ""
+        hint = did_you_mean(str(value), choices, list_all=False)
         shown = ", ".join(map(repr, choices))
         raise SettingsError(f"{name} must be one of {shown}, not {value!r}{hint}")
     return value

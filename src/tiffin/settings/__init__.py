@@ -18,9 +18,9 @@ from tiffin.settings.keywords import (
     setting_names,
     type_text,
 )
-from tiffin.settings.messages import check_model, check_table, choices_of, table_model
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import OnError, Option, Repeats
+from tiffin.settings.validation import check_model, check_table, choices_of, table_model
 
 __all__ = [
     "AllKeywords",

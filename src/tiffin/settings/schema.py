@@ -19,9 +19,9 @@ from tiffin.folders import Folders
 from tiffin.readers import RootMap
 from tiffin.settings import setting_types as types
 from tiffin.settings.format_checks import check_format
-from tiffin.settings.messages import check_model
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
+from tiffin.settings.validation import check_model
 from tiffin.template import Template
 from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 

@@ -110,10 +110,9 @@ def _dtype(value: Any) -> np.dtype | None:
     except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
         wanted = None
     if wanted is None or wanted.name not in WRITABLE:
-        is_misspelt = wanted is None and isinstance(value, str)
-        near = did_you_mean(value, WRITABLE) if is_misspelt else ""
-        hint = near if near.startswith(":") else ""
-        message = f"must be one of {', '.join(WRITABLE)}, not {value!r}{hint}"
+        message = f"must be one of {', '.join(WRITABLE)}, not {value!r}"
+        if wanted is None and isinstance(value, str):
+            message += did_you_mean(value, WRITABLE, list_all=False)
         raise ValueError(message)
     return wanted
 
@@ -225,9 +224,9 @@ def _sidecars(value: Any) -> tuple[str, ...]:
     names = _some_names(value)
     for name in names:
         if name not in SIDECARS:
-            near = did_you_mean(name, SIDECARS)
+            near = did_you_mean(name, SIDECARS, list_all=False)
             message = f"must be among {', '.join(map(repr, SIDECARS))}, not {name!r}"
-            raise ValueError(message + (near if near.startswith(":") else ""))
+            raise ValueError(message + near)
     return names
 
 

@@ -5,7 +5,7 @@ them, and does nothing else: it reads no attribute and runs no code of a documen
 value can add a folder or leave the root.
 """
 
-from tiffin.template.checks import field_to_add
+from tiffin.template.document_checks import field_to_add
 from tiffin.template.grammar import Reference
 from tiffin.template.items import (
     MISSING,

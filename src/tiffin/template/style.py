@@ -183,7 +183,5 @@ def _zone(name: str | None) -> tzinfo | None:
         from zoneinfo import available_timezones
 
         message = f"must be a name such as 'Europe/Zurich', not {name!r}"
-        suggestion = did_you_mean(str(name), available_timezones())
-        if not suggestion.startswith(":"):  # all names there are
-            suggestion = ""
-        raise SettingsError(message + suggestion, setting="timezone") from None
+        near = did_you_mean(str(name), available_timezones(), list_all=False)
+        raise SettingsError(message + near, setting="timezone") from None

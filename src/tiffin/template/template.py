@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from tiffin.errors import TemplateError
-from tiffin.template.checks import check_descriptor, check_start
+from tiffin.template.document_checks import check_descriptor, check_start
 from tiffin.template.explain import explain
 from tiffin.template.grammar import Field, Part, fields_of
 from tiffin.template.lookup import missing_key_error

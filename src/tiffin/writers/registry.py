@@ -157,5 +157,5 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
             raise SettingsError(message, setting=what) from error
     names = [*own, *plug_ins]
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
-    near = did_you_mean(str(name), names)
-    raise SettingsError(message + (near if near.startswith(":") else ""), setting=what)
+    near = did_you_mean(str(name), names, list_all=False)
+    raise SettingsError(message + near, setting=what)

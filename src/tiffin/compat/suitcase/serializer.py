@@ -12,7 +12,7 @@ import numpy as np
 
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.axes import Axes
-from tiffin.compat.suitcase.names import check_prefix
+from tiffin.compat.suitcase.file_names import check_prefix
 from tiffin.compat.suitcase.outputs import output_of
 from tiffin.corrections import Notes
 from tiffin.dtypes import cast_exactly, refuse_masked

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from tiffin.compat.suitcase.names import file_name
+from tiffin.compat.suitcase.file_names import file_name
 from tiffin.compat.suitcase.serializer import ImageSerializer
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiffin.compat.suitcase.names import file_name
+from tiffin.compat.suitcase.file_names import file_name
 from tiffin.compat.suitcase.serializer import ImageSerializer
 from tiffin.errors import CollisionError, DtypeError
 

@@ -78,8 +78,9 @@ def settings_error(
         return SettingsError(str(original), setting=name)
     limit = LIMITS.get(problem["type"], "").format(**context)
     message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
-    near = did_you_mean(got, choices_of(hints[name])) if isinstance(got, str) else ""
-    return SettingsError(message + (near if near.startswith(":") else ""), setting=name)
+    if isinstance(got, str):
+        message += did_you_mean(got, choices_of(hints[name]), list_all=False)
+    return SettingsError(message, setting=name)
 
 
 def describe_type(hint: Any) -> str:

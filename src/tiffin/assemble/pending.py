@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.documents import total_nbytes
+from tiffin.assemble.document_copies import total_nbytes
 from tiffin.errors import ReadError
 
 if TYPE_CHECKING:
