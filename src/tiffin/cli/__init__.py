@@ -30,6 +30,8 @@ COMMANDS = {
     "show": "Print the metadata in files.",
     "verify": "Check that exported files are there and intact.",
     "checksums": "Print the SHA-256 of files, for sha256sum -c.",
+    "init": "Write a configuration file for a beamline, after a few questions.",
+    "demo": "Make a simulated experiment, export it, and say what to type next.",
 }
 """Command → its line in the help, which is shown without importing the command."""
 

@@ -11,6 +11,7 @@ from tiffin.options.config_file import (
     find_config,
     load_config,
     read_config,
+    refuse_secrets,
 )
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
 from tiffin.options.correction_tables import KINDS, CorrectionTable
@@ -40,5 +41,6 @@ __all__ = [
     "load_config",
     "option_type",
     "read_config",
+    "refuse_secrets",
     "without_empty",
 ]

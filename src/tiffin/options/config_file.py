@@ -34,6 +34,7 @@ __all__ = [
     "find_config",
     "load_config",
     "read_config",
+    "refuse_secrets",
 ]
 
 FILE_NAME = "tiffin.toml"
@@ -174,7 +175,7 @@ def _chosen(
     content: dict[str, Any], export: str | None, path: Path, folder: Path
 ) -> ConfigFile:
     """Check all that is in a file; return an export with what is common to all."""
-    _refuse_secrets(content)
+    refuse_secrets(content)
     exports = content.pop(EXPORTS, {})
     if not isinstance(exports, dict) or not all(
         isinstance(table, dict) for table in exports.values()
@@ -209,7 +210,7 @@ def _name_of(export: str | None, exports: Mapping[str, Any]) -> str:
     return export or next(iter(exports), "")
 
 
-def _refuse_secrets(content: Any) -> None:
+def refuse_secrets(content: Any) -> None:
     """Refuse a key or a password in a file, which others may read."""
     message = (
         "a file is no place for a key, because others may read it: put it into the "
@@ -221,7 +222,7 @@ def _refuse_secrets(content: Any) -> None:
         content = list(content.values())
     if isinstance(content, list):
         for value in content:
-            _refuse_secrets(value)
+            refuse_secrets(value)
     if isinstance(content, str) and KEY_IN_ADDRESS.match(content):
         raise SettingsError(message)
 

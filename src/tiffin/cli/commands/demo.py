@@ -1,0 +1,123 @@
+"""``tiffin demo``: an experiment to try things on, without a beamline or a server."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from tiffin.cli.command import command
+from tiffin.cli.new_config import Answers, config_text
+from tiffin.cli.program import program
+from tiffin.cli.terminal import as_json, escape
+from tiffin.errors import ExistsError
+from tiffin.options import FILE_NAME, read_config
+from tiffin.replay import export
+from tiffin.testing import heating_scan
+from tiffin.verify import verify
+
+if TYPE_CHECKING:
+    from tiffin.records import Report
+
+__all__ = ["demo"]
+
+DOCUMENTS = "documents.jsonl"
+ANSWERS = Answers(
+    source=DOCUMENTS,
+    templates={
+        "pe1_image": "{start.sample_name}/{start.scan_id:04d}_{event.seq_num:03d}_"
+        "{event.data.temperature:.0f}K.tif"
+    },
+    dark="stream:dark",
+)
+
+NEXT = """
+Type next:
+
+  cd {folder}
+  {tiffin} runs {documents}
+  {tiffin} export --directory again --dtype int32
+  {tiffin} verify {images}
+  {tiffin} show "{first}"
+
+{config} has the options of the export. For your beamline, one is written by
+
+  {tiffin} init
+"""
+
+
+@command()
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="A new or empty folder.", show_default=True)
+    ] = Path("tiffin-demo"),
+    as_lines: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON with what was made.")
+    ] = False,
+) -> None:
+    """Make a simulated experiment, export it, and say what to type next.
+
+    It is a heating scan with dark frames. Example: tiffin demo /tmp/demo
+    """
+    _make(folder)
+    config = folder / FILE_NAME
+    settings = read_config(config).keywords()
+    images = folder / settings.pop("directory")
+    source = folder / DOCUMENTS
+    report = export(source, on_error="report", directory=images, **settings)
+    checked = verify(images)
+    ok = report.ok and checked.ok
+    if as_lines:
+        made = {"folder": folder, "documents": source, "config": config}
+        paths = {name: str(path.absolute()) for name, path in made.items()}
+        files = [str(record.path) for record in report.written]
+        sys.stdout.write(f"{as_json(paths | {'ok': ok, 'files': files})}\n")
+    else:
+        _print(folder, report, str(checked))
+    raise typer.Exit(0 if ok else 1)
+
+
+def _make(folder: Path) -> None:
+    """Write the documents of the experiment, and the options of its export."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        message = (
+            f"{str(folder)!r} is not empty: name a new folder, as in tiffin demo "
+            f"{shlex.quote(f'{folder}-2')}"
+        )
+        raise ExistsError(message)
+    with (folder / DOCUMENTS).open("w", encoding="utf-8") as file:
+        for name, doc in heating_scan():
+            line: dict[str, Any] = {"name": name, "doc": doc}
+            file.write(json.dumps(line, default=np.ndarray.tolist) + "\n")
+    (folder / FILE_NAME).write_text(config_text(ANSWERS), encoding="utf-8")
+
+
+def _print(folder: Path, report: Report, checked: str) -> None:
+    """Print what was made, and what to type next."""
+    images = folder / ANSWERS.directory
+    size = (folder / DOCUMENTS).stat().st_size / 1e6
+    sys.stdout.write(
+        "A simulated experiment: a heating scan of 6 points, with 2 dark frames\n\n"
+        f"  documents  {escape(folder / DOCUMENTS)} ({size:.1f} MB)\n"
+        f"  options    {escape(folder / FILE_NAME)}\n"
+        f"  images     {report} in {escape(images)}\n"
+        f"  verified   {checked}\n"
+    )
+    if report.written and report.written[0].path:
+        first = report.written[0].path.relative_to(folder.absolute())
+        sys.stdout.write(
+            NEXT.format(
+                folder=escape(shlex.quote(str(folder))),
+                tiffin=escape(program()),
+                documents=DOCUMENTS,
+                images=ANSWERS.directory,
+                first=escape(first),
+                config=FILE_NAME,
+            )
+        )
