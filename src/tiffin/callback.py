@@ -91,6 +91,7 @@ class ImageExporter:
             raise class_error(type(self), "'{start.scan_id}_{event.seq_num}.tif'")
         keywords = LIVE_DEFAULTS | settings
         self.settings = Settings.of(template, directory=directory, **keywords)
+        self.settings.warn_of_names()
         self.settings.refuse_later_roots()
         self._begin()
 

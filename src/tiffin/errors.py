@@ -129,9 +129,12 @@ class TemplateError(_MistakeInCall, ValueError):
     ----------
     column : int
         The place in the template, counted from 1.
+    word : str
+        What stands there without saying in which document it is.
     """
 
     exit_status = 2
+    word = ""
 
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)

@@ -81,6 +81,7 @@ def export(
         _check_callable("progress", progress, "(frames finished, frames known)")
     refuse_unknown(settings, "via", "timeout", "progress")
     chosen = Settings.of(template, directory=directory, **settings)
+    chosen.warn_of_names()
     documents = open_source(source, via=via, roots=chosen.roots, timeout=timeout)
     find_run = RunFinder(chosen.catalog, fallback=documents, timeout=timeout)
     with shown_progress(progress) as shown:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.text import Text
 
 from tiffin.settings import option_of, setting_names
@@ -137,10 +136,19 @@ def print_error(error: Exception) -> None:
 
 def configure_logging() -> None:
     """Print warnings and errors, in the words of the shell."""
-    console = Console(stderr=True)
-    handler = RichHandler(console=console, show_time=False, show_path=False)
+    handler = _Handler()
     handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Handler(logging.Handler):
+    """Prints a line for each message, coloured by its level on a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        is_error = record.levelno >= logging.ERROR
+        level = ("error: ", "bold red") if is_error else ("warning: ", "bold yellow")
+        text = Text.assemble(level, self.format(record))
+        Console(stderr=True).print(text, soft_wrap=True)
 
 
 class _Formatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Check that template and dtype are those of the format."""
+"""Check that template and dtype are those of the format, and warn of odd names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ from tiffin.errors import SettingsError, TemplateError
 from tiffin.writers import format_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
+    from tiffin.template import Template
     from tiffin.writers import Writer
 
-__all__ = ["check_format"]
+__all__ = ["check_format", "odd_names"]
 
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
+
+OTHERS = re.compile(
+    r"\.(jpe?g|gif|bmp|webp|h5|hdf5?|nxs|nc|zarr|npz|edf|cbf|csv|txt|jsonl?|pdf|svg|zip)",
+    re.IGNORECASE,
+)
+"""Endings of files that are nothing like a TIFF file."""
+
+BLANKS = re.compile(r"(?:[ ]?[<>=^])?[-+ ]?z?#?(?P<width>[1-9][0-9]*)(?P<rest>.*)")
+"""A format that fills a value up with blanks."""
 
 
 def check_format(
@@ -38,7 +50,8 @@ def check_format(
         return
     ending, usual = found.group(), writer.suffixes[0]
     other = format_of(ending)
-    if other is None and writer.format == "tiff":
+    is_tiff = writer.format == "tiff"
+    if other is None and is_tiff and not OTHERS.fullmatch(ending):
         return  # some programs want another ending
     message = (
         f"template {template!r} ends in {ending!r}, but files of format="
@@ -46,3 +59,30 @@ def check_format(
         f"{template.removesuffix(ending) + usual!r}"
     )
     raise TemplateError(message + (f", or format={other!r}" if other else ""))
+
+
+def odd_names(template: Template, suffix: str) -> Iterator[str]:
+    """Yield what is odd about the names of a template, and what to write instead.
+
+    Examples
+    --------
+    >>> from tiffin.template import Template
+    >>> template = Template("{start.scan_id}_{event.seq_num:3d}.tif")
+    >>> print(*odd_names(template, ".tif"))  # doctest: +ELLIPSIS
+    template field '{event.seq_num:3d}' makes names with blanks: ...
+    """
+    for field in template.fields:
+        blank = BLANKS.fullmatch(field.specification)
+        if blank is not None and field.type != "s" and not field.is_time:
+            text = str(field)
+            filled = f":0{blank['width']}{blank['rest']}"
+            better = text.replace(f":{field.specification}", filled)
+            yield f"template field {text!r} makes names with blanks: write {better!r}"
+    text = template.text
+    by_value = re.search(r"\.\{[^{}]*\}$", text)
+    if ENDING.search(text) is None and not by_value:
+        shape = re.sub(r"\{[^{}]*\}", "…", text.rpartition("/")[2])
+        yield (
+            f"names such as {shape!r} have no extension, and programs may not open the "
+            f"files: write {text + suffix!r}"
+        )

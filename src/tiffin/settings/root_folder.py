@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.engine import FOLDER
 from tiffin.errors import SettingsError, TemplateError
-from tiffin.template import Style, Template
+from tiffin.template import Style, Template, foreign_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,9 @@ def split_root(
 ) -> tuple[Path, Template]:
     """Return the absolute root folder, and the template relative to it."""
     lead, relative = template.split_root()
+    problem = foreign_path(lead)
+    if problem:
+        raise TemplateError(f"template {template.text!r}: {problem}")
     if directory is None:
         return _absolute(lead), relative
     if template.is_absolute:
@@ -62,6 +65,9 @@ def split_root(
 
 def _absolute(directory: str | os.PathLike[str]) -> Path:
     try:
+        problem = foreign_path(os.fspath(directory))
+        if problem:
+            raise SettingsError(f": {problem}", setting="directory")
         path = Path(directory).expanduser().absolute()
         if b"\0" not in os.fsencode(path):
             return path

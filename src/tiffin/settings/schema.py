@@ -5,6 +5,7 @@ option of the shell, a key of the configuration file and a row of the manual. Th
 under a field describes it in all of these places.
 """
 
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from tiffin.errors import SettingsError, TemplateError
 from tiffin.folders import Folders
 from tiffin.readers import RootMap
 from tiffin.settings import setting_types as types
-from tiffin.settings.format_checks import check_format
+from tiffin.settings.format_checks import check_format, odd_names
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.settings.validation import check_model
@@ -26,6 +27,8 @@ from tiffin.template import Template
 from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 
 __all__ = ["Settings"]
+
+logger = logging.getLogger("tiffin")
 
 
 class Settings(BaseModel):
@@ -301,6 +304,11 @@ class Settings(BaseModel):
             self.stretch,
         )
         return make_writer(self.format, options)
+
+    def warn_of_names(self) -> None:
+        """Log what is odd about the names, such as that they have no extension."""
+        for text in odd_names(self.template, self.writer.suffixes[0]):
+            logger.warning(text)
 
     @property
     def sidecar(self) -> Sidecar | None:

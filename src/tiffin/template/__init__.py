@@ -26,7 +26,7 @@ from tiffin.template.lookup import (
 )
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
-from tiffin.template.portable import portable_text
+from tiffin.template.portable import foreign_path, portable_text
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 
@@ -40,6 +40,7 @@ __all__ = [
     "fields_with_values",
     "find",
     "follow",
+    "foreign_path",
     "is_container",
     "is_missing",
     "motor_names",

@@ -162,6 +162,8 @@ def _not_announced(field: Field, descriptor: Any, stream: str) -> MissingKeyErro
     keys = field.references[-1].keys
     if keys[0] in EVENT_KEYS and len(keys) > 1:
         suggestion = nearest(keys[1], item(descriptor, "data_keys"))
+    elif keys[0] in texts_in(item(descriptor, "data_keys")):
+        suggestion = f": did you mean {{event.data.{shortened(keys[0])}}}?"
     else:
         suggestion = nearest(keys[0], EVENT_KEYS)
     message = f"{_shown(field)} is not in the events of {stream}{suggestion}"

@@ -145,7 +145,12 @@ def missing_key_error(
             parent: Any = configuration_keys(names)
         else:
             parent = find(Reference(root, keys[:depth]), names)
+        elsewhere = [] if depth else places_of(keys[0], names, but=root)
         suggestion = nearest(keys[depth], parent)
+        if elsewhere:
+            suggestion = f": did you mean {_either(elsewhere)}?"
+        elif root == "start" and not depth and not suggestion.startswith(":"):
+            suggestion += f"; a reading of the events is {{event.data.{keys[0]:.60}}}"
         if depth and not suggestion and not is_container(parent):
             suggestion = (
                 f": {shortened(keys[depth - 1], quoted=True)} is {kind_of(parent)}, "
@@ -174,9 +179,15 @@ def places_of(key: str, names: Any, *, but: str = "") -> list[str]:
         Reference("stop", (key,)),
     ]
     found = [r for r in candidates if r.root != but and find(r, names) is not MISSING]
+    if key == "uid":  # all documents have one
+        found = found[:1]
     if any(r.root == "event" for r in found):  # a motor's value is in the event too
         found = [r for r in found if r.root != "motors"]
     return [str(reference) for reference in found]
+
+
+def _either(references: list[str]) -> str:
+    return " or ".join(f"{{{reference}}}" for reference in references)
 
 
 def _motors(names: Any) -> Any:

@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.errors import did_you_mean
 from tiffin.template.grammar import (
     DOCUMENTS,
     ROOTS,
@@ -21,12 +20,12 @@ from tiffin.template.grammar import (
     fields_of,
 )
 from tiffin.template.messages import parse_error, shortened
-from tiffin.template.portable import check_literal, joins_previous
+from tiffin.template.portable import check_literal, foreign_path, joins_previous
 from tiffin.template.specification import (
-    LARGEST_WIDTH,
     check_specification,
     is_strftime,
 )
+from tiffin.template.words import unclosed, unknown_word
 
 if TYPE_CHECKING:
     from tiffin.errors import TemplateError
@@ -92,6 +91,8 @@ class _Parser:
         self._columns: list[int] = []
 
     def parse(self) -> Parsed:
+        if "\\" in self._text and foreign_path(self._text):
+            raise parse_error(f"{foreign_path(self._text)} (directory=)", 1)
         matched = _LEAD.match(self._text)
         end = matched.end() if matched else 0
         for token in _TOKEN.finditer(self._text, 0, end):
@@ -173,9 +174,9 @@ class _Parser:
         self._parts.append(segment)
 
     def _unclosed(self, column: int) -> TemplateError:
-        if "{" in self._text[column:]:
-            message = "a field inside a field: write widths and keys out"
-            return parse_error(message, self._text.index("{", column) + 1)
+        inside, opens, following = self._text[column:].partition("{")
+        if opens:
+            return parse_error(unclosed(inside, following), column + len(inside) + 1)
         message = "a '{' without its '}' (write '{{' for a bracket in the name)"
         return parse_error(message, column)
 
@@ -228,7 +229,7 @@ def parse_reference(text: str) -> Reference:
 def _reference(expression: str, at: int, column: int) -> Reference:
     matched = _ROOT.match(expression)
     root = matched.group() if matched else ""
-    _check_root(root, column)
+    _check_root(root, expression, column)
     keys = _keys(expression, len(root), at)
     if root in DOCUMENTS and not keys:
         message = (
@@ -240,14 +241,14 @@ def _reference(expression: str, at: int, column: int) -> Reference:
     return Reference(root, keys)
 
 
-def _check_root(root: str, column: int) -> None:
+def _check_root(root: str, expression: str, column: int) -> None:
     if root in ROOTS:
         return
     if not root or root.isdigit():
         message = "an empty or numbered field: name what goes here; there are: "
         raise parse_error(message + ", ".join(ROOTS), column)
-    message = f"there is no root {shortened(root, quoted=True)}"
-    raise parse_error(message + did_you_mean(root[:LARGEST_WIDTH], ROOTS), column)
+    keys = re.findall(r"\.(\w+)", expression[len(root) :])
+    raise unknown_word(root, keys, column)
 
 
 def _keys(expression: str, at: int, start: int) -> tuple[str, ...]:

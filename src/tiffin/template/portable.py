@@ -6,6 +6,7 @@ The rules of Windows are those of "Naming Files, Paths, and Namespaces"
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from typing import Literal, get_args
@@ -16,6 +17,7 @@ __all__ = [
     "REPLACEMENT",
     "Policy",
     "check_literal",
+    "foreign_path",
     "is_blank",
     "joins_previous",
     "portable_text",
@@ -31,6 +33,9 @@ LEADING_DOTS = re.compile(r"^\.+")
 
 _NOT_PORTABLE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]')
 """Separators, control characters, what Windows refuses, and lone surrogates."""
+
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
+"""The beginning of a path with a drive, or of a server's."""
 
 _NOT_STRICT = re.compile(r"[^A-Za-z0-9\-_.=+]")
 
@@ -110,6 +115,26 @@ def check_literal(character: str) -> str:
     if unicodedata.category(character) in _UNPRINTABLE:
         return f"the character {character!r} can't be part of a name"
     return ""
+
+
+def foreign_path(path: str) -> str:
+    """Return why a path is not one of this system, or ``""``.
+
+    Examples
+    --------
+    >>> foreign_path("/data/out"), foreign_path("a/b")
+    ('', '')
+    """
+    matched = _WINDOWS_PATH.match(path)
+    if matched is None or (os.name == "nt" and matched[0][1:] == ":/"):
+        return ""
+    shown = path.partition("{")[0]
+    if os.name == "nt":
+        return f"folders are separated by '/': write {shown.replace(chr(92), '/')!r}"
+    return (
+        f"{shown} is a path of Windows, and this system has none: write where the "
+        f"folder is here, with '/', such as /data/out"
+    )
 
 
 def _readable(character: str) -> str:

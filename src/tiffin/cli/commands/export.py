@@ -12,11 +12,11 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from tiffin.cli.command import Source, command, is_typed
 from tiffin.cli.config_option import ConfigOption, ExportOption, tables_of
+from tiffin.cli.templates import check_template
 from tiffin.cli.terminal import escape, print_summary
 from tiffin.options import CHAIN, CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import option_of, setting_names
-from tiffin.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +41,7 @@ def export(
     **settings: Any,
 ) -> None:
     """Export the images of runs as TIFF files."""
-    # Report what is wrong with settings before any server is asked.
-    Template(settings["template"])
+    check_template(settings["template"], runs, source)
     catalog = settings.pop("catalog", source)
     tables = tables_of(context)
     if not tables or is_typed(context, *CHAIN):

@@ -12,11 +12,11 @@ import numpy as np
 import typer
 
 from tiffin.cli.command import Source, command
+from tiffin.cli.templates import check_template
 from tiffin.cli.terminal import escape, print_summary, with_options
 from tiffin.errors import ExistsError
 from tiffin.options import RunOptions
 from tiffin.replay import export as export_images
-from tiffin.template import Template
 from tiffin.writers import WriterOptions, make_writer
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     # Names only: many small objects that stay, and no garbage worth collecting, now or
     # when the process ends.
     gc.disable()
-    Template(settings["template"])  # report a wrong one before any server is asked
+    check_template(settings["template"], runs, source)
     report = export_images(
         runs.open(source),
         existing="skip",  # a file that exists is no error here

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli.command import command
+from tiffin.cli.templates import check_template
 from tiffin.cli.terminal import escape
 from tiffin.errors import TemplateError
 from tiffin.options import RunOptions
@@ -33,6 +34,7 @@ def template(
     **style: Any,
 ) -> None:
     """Check a template and explain its parts."""
+    check_template(text, runs, example)
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
     values = None if example is None else first_image(runs.open(example))
     console = Console(soft_wrap=True)
