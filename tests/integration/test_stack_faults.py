@@ -27,7 +27,7 @@ WAYS = {
     "unlinked": ([UNNAMED, LINKED], {}, ("open", "write", "rename")),
     "copied": ([LINKED], {}, ("open", "write", "rename", "chmod")),
     "replace": ([], {"existing": "replace"}, ("write", "link", "rename")),
-    "ome": ([], {"profile": "ome"}, ("write", "read")),
+    "ome": ([], {"profile": "ome", "checksum": "sha256"}, ("write", "read")),
     "safe": (
         [],
         {"fsync": "file", "mode": "640", "file_time": "event"},

@@ -9,7 +9,7 @@ import tifffile
 
 from tiffin.errors import DtypeError, ExistsError
 from tiffin.folders import Folders
-from tiffin.writers import new_file, publishing, tiff_stack
+from tiffin.writers import checksums, new_file, publishing, tiff_stack
 from tiffin.writers.tiff_series import TiffWriter
 
 
@@ -38,7 +38,9 @@ def test_pages_are_in_the_order_of_their_keys(
         stack = writer.stack(file.fileno(), big=big, checksum=checksum)
         for n, key in enumerate(order):
             image = image_of(key, n)
-            stack.add(key, stack.encode(image), image, metadata_of(key))
+            stack.add(key, stack.encode(image), metadata_of(key))
+            if n % 2:
+                stack.flush()
         written, keys = stack.finish()
 
     content = path.read_bytes()
@@ -61,31 +63,33 @@ def test_a_classic_tiff_does_not_grow_beyond_its_offsets(tmp_path, monkeypatch):
     path, image = tmp_path / "x.tif", np.ones((128, 128), "u2")
     with path.open("w+b", buffering=0) as file:
         stack = TiffWriter().stack(file.fileno())
-        stack.add(0, stack.encode(image), image, {})
+        stack.add(0, stack.encode(image), {})
         with pytest.raises(DtypeError, match="bigtiff=True"):
-            stack.add(1, stack.encode(image), image, {})
+            stack.add(1, stack.encode(image), {})
         stack.finish()
 
     np.testing.assert_array_equal(tifffile.imread(path), image)
 
 
 def test_a_page_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
-    """The file is as it was before, and the next page may be tried."""
+    """The file is as it was before, and the page may be tried again."""
     path, image = tmp_path / "x.tif", np.ones((4, 4), "u2")
     with path.open("w+b", buffering=0) as file:
         stack = TiffWriter().stack(file.fileno())
-        stack.add(0, stack.encode(image), image, {})
+        stack.add(0, stack.encode(image), {})
         write = os.writev
 
         def full(descriptor, buffers):
             write(descriptor, buffers[:1])
             raise OSError(28, "No space left on device")
 
+        stack.flush()
+        stack.add(1, stack.encode(image * 2), {})
         with monkeypatch.context() as context:
             context.setattr(os, "writev", full)
             with pytest.raises(OSError, match="No space"):
-                stack.add(1, stack.encode(image), image, {})
-        stack.add(1, stack.encode(image * 2), image, {})
+                stack.flush()
+        stack.flush()
         written, _ = stack.finish()
 
     content = path.read_bytes()
@@ -131,3 +135,26 @@ def test_a_new_file_never_replaces_another(tmp_path, names_in, monkeypatch, lack
 
     assert names_in(tmp_path) == ["x.tif"]
     assert (tmp_path / "x.tif").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("first", [b"", b"a", b"header" * 9])
+@pytest.mark.parametrize("size", [0, 1, 131_072, 131_073, 2**20 + 7])
+def test_the_checksum_of_parts_is_that_of_the_whole(first, size):
+    """With the library that is fast, and without it."""
+    second = os.urandom(size)
+    parts = zlib.crc32(first), zlib.crc32(second), size
+
+    assert checksums.combine(*parts) == zlib.crc32(first + second)
+    assert checksums.crc32_combine(*parts) == zlib.crc32(first + second)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 70_001])
+def test_a_checksum_after_bytes_were_replaced(behind):
+    """Without reading the others again."""
+    parts = [os.urandom(n) for n in (100, 8, behind)]
+    running = checksums.RunningChecksum("crc32")
+    running.update(parts)
+    running.replace(parts[1], b"\0new\xff...", behind)
+    parts[1] = b"\0new\xff..."
+
+    assert str(running) == f"crc32:{zlib.crc32(b''.join(parts)):08x}"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import heapq
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tiffin.export.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from tiffin.corrections import Notes
     from tiffin.engine import Place
     from tiffin.frames import Frame
     from tiffin.records import Record
-    from tiffin.writers import StackWriter
+    from tiffin.writers import StackWriter, Strip
 
     PageKey = tuple[int, int]  # sorts pages as their frames were taken
+    Ready = tuple[PageKey, Strip, Mapping[str, Any]]
 
 __all__ = ["StackFile", "StackPage", "UnnamedFile"]
 
@@ -76,6 +77,10 @@ class StackFile(OutputFile):
         Whether all of its frames were named before any is written.
     frames, submitted, settled : int
         How many pages were named, given to the workers, and are done.
+    lock, writing : Lock
+        Held while its attributes change, and while pages are written.
+    waiting : int
+        What the pages take that are ready, and not written [bytes].
     pages : dict
         Key → `StackPage` of what is in the file.
     axes : dict
@@ -96,10 +101,12 @@ class StackFile(OutputFile):
         self.is_intact: bool | None = None
         self.announced: tuple[object, ...] = ()
         self.lock = threading.Lock()
+        self.writing = threading.Lock()
+        self.waiting = 0
         self.pages: dict[PageKey, StackPage] = {}
         self._expected: set[PageKey] = set()
         self._order: list[PageKey] = []  # a heap, with keys that are expected no more
-        self._ready: dict[PageKey, tuple[int, Callable[[], None]]] = {}
+        self._ready: dict[PageKey, Ready] = {}
         self.axes: dict[str, int] = {}
         self.group: tuple[str, int] | None = None
         self.error: BaseException | None = None
@@ -117,36 +124,41 @@ class StackFile(OutputFile):
         if key not in self._ready:
             self._expected.discard(key)
 
-    def make_ready(self, key: PageKey, nbytes: int, write: Callable[[], None]) -> None:
+    def make_ready(self, ready: Ready) -> None:
         """Keep a page until it is its turn. The lock is held."""
-        self._ready[key] = nbytes, write
+        key, strip, _ = ready
+        if key in self._ready:  # the point was taken again
+            self.waiting -= self._ready[key][1].nbytes
+        self._ready[key] = ready
+        self.waiting += strip.nbytes
 
-    def next_ready(self, most: float) -> tuple[PageKey, Callable[[], None]] | None:
-        """Return the page whose turn it is, if it is ready. The lock is held.
+    def take_ready(self, most: float) -> list[Ready]:
+        """Return the pages whose turn it is, if they are ready. The lock is held.
 
         So the same pages always give the same bytes. Where those that wait have more
         than `most` bytes, because one before them is late, they go ahead.
         """
-        if not self._ready:
-            return None
-        while self._order and self._order[0] not in self._expected:
-            heapq.heappop(self._order)
-        key = min(self._ready)
-        waits = self._order and key > self._order[0]
-        if waits and sum(nbytes for nbytes, _ in self._ready.values()) <= most:
-            return None
-        self._expected.discard(key)
-        return key, self._ready.pop(key)[1]
+        taken = []
+        for key in sorted(self._ready):
+            while self._order and self._order[0] not in self._expected:
+                heapq.heappop(self._order)
+            if self._order and key > self._order[0] and self.waiting <= most:
+                break
+            self._expected.discard(key)
+            ready = self._ready.pop(key)
+            self.waiting -= ready[1].nbytes
+            taken.append(ready)
+        return taken
 
     def submit(self) -> None:
         """Count a page that is given to the workers."""
         with self.lock:
             self.submitted += 1
 
-    def settle(self) -> None:
-        """Count a page that is done, whatever became of it."""
+    def settle(self, pages: int = 1) -> None:
+        """Count pages that are done, whatever became of them."""
         with self.lock:
-            self.settled += 1
+            self.settled += pages
 
     def takes_turn(self) -> bool:
         """Return True, once, when all pages are done and the file can be finished."""
@@ -160,5 +172,6 @@ class StackFile(OutputFile):
     def discard(self) -> None:
         """Close the file; one that has no name is gone."""
         file, self.file, self.writer = self.file, None, None
+        self._ready.clear()
         if file is not None:
             file.close()

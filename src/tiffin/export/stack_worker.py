@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +13,7 @@ from tiffin.export.content import Published
 from tiffin.export.publisher import caused_by
 from tiffin.export.scan_axes import axes_of_pages
 from tiffin.export.stack_file import StackFile, StackPage, UnnamedFile
+from tiffin.frames import Frame
 from tiffin.records import Record
 from tiffin.writers import same_content, write_error
 
@@ -26,14 +25,21 @@ if TYPE_CHECKING:
     from tiffin.export.context import ExportContext
     from tiffin.export.existing_files import ExistingFiles
     from tiffin.export.listing import Listing
-    from tiffin.export.output_file import Page
-    from tiffin.frames import Frame
+    from tiffin.export.output_file import Page, PageGroup
+    from tiffin.export.stack_file import PageKey
     from tiffin.records import Status
     from tiffin.writers import StackingWriter, StackWriter
+
 __all__ = ["StackWorker"]
 
 MOST_WAITING = 64 * 2**20
 """Encoded pages of a stack that may wait for one before them [bytes]."""
+
+MOST_LEFT = 16 * 2**20
+"""Encoded pages that are left to a thread that is writing others [bytes]."""
+
+ENOUGH = 2**20
+"""Pages that are written without waiting for more [bytes]."""
 
 
 class StackWorker:
@@ -77,12 +83,11 @@ class StackWorker:
             if not self._ledger.is_planned(page.place):
                 return  # the point was taken again
             self._check_same(stack, record)
-            if stack.writer is None:
-                self._writer_of(stack)  # raises what has failed it
+            self._writer_of(stack)  # raises what has failed it meanwhile
             stack.pages[page.key] = StackPage(page.place, record, _light(frame), notes)
-            write = partial(writer.add, page.key, strip, image, metadata)
-            stack.make_ready(page.key, memoryview(strip).nbytes, write)
-            self._write_ready(stack, MOST_WAITING)
+            stack.make_ready((page.key, strip, metadata))
+        if stack.waiting >= ENOUGH:
+            self._write(stack)
 
     def stop(self, page: Page, error: TiffinError) -> None:
         """Fail the whole stack of a page that is not written because of a full disk."""
@@ -90,28 +95,49 @@ class StackWorker:
             with page.file.lock:
                 page.file.error = page.file.error or error
 
-    def settle(self, page: Page) -> None:
-        """Count a page as done, and write those that waited for it."""
-        stack = page.file
-        assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)
-        with stack.lock:
-            stack.give_up(page.key)
-            if stack.error is None:
-                with suppress(TiffinError):  # the stack fails when it is finished
-                    self._write_ready(stack, MOST_WAITING)
-        stack.settle()
+    def settle(self, pages: PageGroup) -> None:
+        """Count pages as done, and write those that waited; finish complete stacks."""
+        keys: dict[StackFile, list[PageKey]] = {}
+        for page in pages:
+            if isinstance(page.file, StackFile):
+                keys.setdefault(page.file, []).append(page.key)
+        for stack, done in keys.items():
+            with stack.lock:
+                for key in done:
+                    stack.give_up(key)
+            self._write(stack)
+            stack.settle(len(done))
+            self.finish(stack)
 
-    def _write_ready(self, stack: StackFile, most: float) -> None:
-        """Write the pages whose turn it is."""
-        while (found := stack.next_ready(most)) is not None:
-            key, write = found
+    def _write(self, stack: StackFile) -> None:
+        """Write the pages whose turn it is.
+
+        While another thread is writing, they are left to it, unless too many wait.
+        """
+        wrote = True
+        while wrote and stack.writing.acquire(blocking=stack.waiting > MOST_LEFT):
             try:
-                self._append(stack, write)
-            except TiffinError as error:
-                if stack.error is not None:
-                    raise
-                page = stack.pages.pop(key)  # it alone can't be written
-                self._ledger.settle(page.place, "failed", error, if_planned=True)
+                wrote = self._write_ready(stack, MOST_WAITING)
+            finally:
+                stack.writing.release()
+
+    def _write_ready(self, stack: StackFile, most: float) -> bool:
+        """Write the pages whose turn it is; return whether there were any."""
+        with stack.lock:
+            ready, writer = stack.take_ready(most), stack.writer
+        if writer is None or stack.error is not None:
+            return False
+        try:
+            for key, strip, metadata in ready:
+                try:
+                    writer.add(key, strip, metadata)
+                except DtypeError as error:  # it alone can't be written
+                    page = stack.pages.pop(key)
+                    self._ledger.settle(page.place, "failed", error, if_planned=True)
+            self._append(stack, writer.flush)
+        except BaseException as error:  # noqa: BLE001 (the stack fails when it ends)
+            stack.error = error
+        return bool(ready)
 
     def is_intact(self, page: Page) -> bool:
         """Return whether the manifest lists a stack with all pages, and it is intact.
@@ -143,7 +169,7 @@ class StackWorker:
             return
         lines: list[str] = []
         try:
-            with stack.lock:
+            with stack.writing:
                 self._finish(stack, lines)
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self._fail(stack, error)
@@ -162,9 +188,9 @@ class StackWorker:
             self._listing.add(run, [(number, "".join(lines))])
 
     def _finish(self, stack: StackFile, lines: list[str]) -> None:
+        self._write_ready(stack, 0)
         if stack.error is not None:
             raise stack.error
-        self._write_ready(stack, 0)
         planned = self._ledger.is_planned
         writer = stack.writer
         for key in [k for k, p in stack.pages.items() if not planned(p.place)]:
@@ -292,5 +318,11 @@ class _Scratch:
 
 def _light(frame: Frame) -> Frame:
     """Return a frame with what its line in the manifest needs of its event."""
-    event = {k: frame.event[k] for k in ("uid", "time") if k in frame.event}
-    return replace(frame, event=event, baseline={}, stop={}, pixels=None)
+    return Frame(
+        id=frame.id,
+        number=frame.number,
+        start=frame.start,
+        descriptor=frame.descriptor,
+        event={k: frame.event[k] for k in ("uid", "time") if k in frame.event},
+        kind=frame.kind,
+    )

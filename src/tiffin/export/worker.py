@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from tiffin.export.content import Content
     from tiffin.export.context import ExportContext
     from tiffin.export.listing import Lines
-    from tiffin.export.output_file import Page, PageGroup
+    from tiffin.export.output_file import OutputFile, Page, PageGroup
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
     from tiffin.records import Status
 __all__ = ["Worker"]
 
 logger = logging.getLogger("tiffin")
+
+MOST_STACKS = 2
+"""Of how many stacks a job writes pages together."""
 
 LONGEST = 10_000
 """The longest message of an error; some contain an array [characters]."""
@@ -79,13 +82,20 @@ class Worker:
     def export(self, groups: list[PageGroup]) -> None:
         """Write the images of events, and add their files to the manifests."""
         lines_of: dict[str, list[tuple[int, str]]] = {}
+        done: PageGroup = []
+        stacks: set[OutputFile | None] = set()
         for pages in groups:
             lines = self._export(pages)
             if lines is not None:
                 if self._stacked:
-                    self._settle(pages)
+                    stacks.add(pages[0].file)
+                    done += pages
+                if len(stacks) > MOST_STACKS:
+                    self._stacks.settle(done)
+                    done, stacks = [], set()
                 run, number, _ = pages[0].place
                 lines_of.setdefault(run, []).append((number, lines))
+        self._stacks.settle(done)
         for run, lines_of_run in lines_of.items():
             self._listing.add(run, lines_of_run)
 
@@ -98,14 +108,6 @@ class Worker:
     def finish(self, stack: StackFile) -> None:
         """Publish a stack, if all of its pages are done."""
         self._stacks.finish(stack)
-
-    def _settle(self, pages: PageGroup) -> None:
-        """Count the pages of stacks as done; publish stacks that are complete."""
-        of_stacks = [page for page in pages if isinstance(page.file, StackFile)]
-        for page in of_stacks:
-            self._stacks.settle(page)
-        for stack in dict.fromkeys(page.file for page in of_stacks):
-            self._stacks.finish(stack)  # type: ignore[arg-type]
 
     def end_run(self, run: str) -> None:
         """Forget the warnings of a run."""
@@ -147,7 +149,7 @@ class Worker:
                 self.fail(pages, error)
                 done = True
             if done:
-                self._settle(pages)
+                self._stacks.settle(pages)
                 run, number, _ = pages[0].place
                 self._listing.add(run, [(number, self._listing.lines_of(pages, lines))])
             return done

@@ -6,6 +6,7 @@ A `Writer` turns an image into bytes; `make_writer` makes one by the name of its
 
 from tiffin.writers.checksums import (
     Buffer,
+    Strip,
     Written,
     checksum_of,
     checksum_over,
@@ -57,6 +58,7 @@ __all__ = [
     "WRITABLE",
     "Buffer",
     "Compression",
+    "Strip",
     "TiffStack",
     "TiffWriter",
     "TifffilePages",

@@ -10,6 +10,7 @@ import hashlib
 import os
 import reprlib
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -23,10 +24,13 @@ __all__ = [
     "CHECKSUMS",
     "Buffer",
     "Checksum",
+    "RunningChecksum",
+    "Strip",
     "Written",
     "check_kind",
     "checksum_of",
     "checksum_over",
+    "crc32_of",
     "difference",
     "same_bytes",
     "write_buffers",
@@ -67,6 +71,31 @@ def check_kind(kind: str) -> None:
         raise SettingsError(message)
 
 
+class Strip(NamedTuple):
+    """The encoded pixels of an image, and what a file says of them.
+
+    Attributes
+    ----------
+    data : buffer
+    shape : tuple of int
+        (rows, columns), or (rows, columns, samples).
+    dtype : numpy.dtype
+        Little-endian.
+    crc32 : int or None
+        Of the data, if that is the checksum of the file.
+    """
+
+    data: Buffer
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    crc32: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the data [bytes]."""
+        return memoryview(self.data).nbytes
+
+
 class RunningChecksum:
     """The checksum of the bytes so far.
 
@@ -76,22 +105,35 @@ class RunningChecksum:
     """
 
     def __init__(self, kind: str) -> None:
-        self._kind = kind
         self._value = 0
         self._digest = hashlib.sha256() if kind == "sha256" else None
+        self.is_crc32 = kind == "crc32"
 
     def update(self, buffers: Iterable[Buffer]) -> None:
         """Add buffers in their order."""
         if self._digest is not None:
             for buffer in buffers:
                 self._digest.update(buffer)
-        elif self._kind == "crc32":
+        elif self.is_crc32:
             self._value = _crc32_of(buffers, self._value)
+
+    def add(self, strip: Strip) -> None:
+        """Add a strip; its CRC-32 is not calculated again."""
+        if strip.crc32 is None:
+            self.update([strip.data])
+        else:
+            self._value = crc32_combine(self._value, strip.crc32, strip.nbytes)
+
+    def replace(self, old: bytes, new: bytes, behind: int) -> None:
+        """Replace bytes that are followed by some others; only for a CRC-32."""
+        # But for a constant a CRC-32 is linear, so what differs has one of its own.
+        differs = crc32_of(old) ^ crc32_of(new)
+        self._value ^= crc32_combine(differs, 0, behind)
 
     def __str__(self) -> str:
         if self._digest is not None:
             return f"sha256:{self._digest.hexdigest()}"
-        return f"crc32:{self._value:08x}" if self._kind == "crc32" else ""
+        return f"crc32:{self._value:08x}" if self.is_crc32 else ""
 
 
 def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
@@ -105,7 +147,7 @@ def checksum_over(buffers: Iterable[Buffer], kind: str) -> str:
 
 def _crc32_of(buffers: Iterable[Buffer], value: int = 0) -> int:
     for buffer in buffers:
-        value = _crc32(buffer, value) if buffer else value
+        value = crc32_of(buffer, value) if buffer else value
     return value
 
 
@@ -289,12 +331,37 @@ def _comes_next(
     return True
 
 
-def _find_crc32() -> Callable[[Buffer, int], int]:
-    try:
-        from isal.isal_zlib import crc32
-    except ImportError:
-        return zlib.crc32
-    return crc32
+def combine(first: int, second: int, nbytes: int) -> int:
+    """Return the CRC-32 of two parts from those of each; `nbytes` has the second.
+
+    A CRC-32 is a polynomial over GF(2), the lowest power in the highest bit. Bytes that
+    follow multiply it by a power of x (Mark Adler, ``crc32_combine`` of zlib).
+    """
+    return _product(_power(nbytes), first) ^ second
 
 
-_crc32 = _find_crc32()
+@lru_cache(maxsize=64)
+def _power(nbytes: int) -> int:
+    """Return x to the power of a number of bits, modulo that of CRC-32."""
+    power, square = 1 << 31, 1 << 23  # x^0 and x^8
+    while nbytes:
+        power = _product(square, power) if nbytes & 1 else power
+        square = _product(square, square)
+        nbytes >>= 1
+    return power
+
+
+def _product(a: int, b: int) -> int:
+    product = 0
+    for bit in range(31, -1, -1):
+        product ^= b if a >> bit & 1 else 0
+        b = b >> 1 ^ (0xEDB88320 if b & 1 else 0)
+    return product
+
+
+try:
+    from isal.isal_zlib import crc32 as crc32_of
+    from isal.isal_zlib import crc32_combine
+except ImportError:
+    crc32_of = zlib.crc32
+    crc32_combine = getattr(zlib, "crc32_combine", combine)  # from Python 3.15 on

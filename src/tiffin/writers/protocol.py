@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.array_images import Encoded
-    from tiffin.writers.checksums import Buffer, Written
+    from tiffin.writers.checksums import Buffer, Strip, Written
 
 __all__ = ["StackWriter", "StackingWriter", "Writer"]
 
@@ -18,21 +18,19 @@ __all__ = ["StackWriter", "StackingWriter", "Writer"]
 class StackWriter(Protocol):
     """Writes several images to one file."""
 
-    def encode(self, image: np.ndarray | Encoded) -> Buffer:
+    def encode(self, image: np.ndarray | Encoded) -> Strip:
         """Return the encoded pixels of an image; may be called from several threads."""
         ...
 
-    def add(
-        self,
-        key: Any,
-        strip: Buffer,
-        image: np.ndarray | Encoded,
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Write an image, or write it anew in place of the one with the same key.
+    def add(self, key: Any, strip: Strip, metadata: Mapping[str, Any]) -> None:
+        """Add an image, or one in place of the one with the same key.
 
         Images are in the order of their keys.
         """
+        ...
+
+    def flush(self) -> None:
+        """Write what was added; after an error it may be called again."""
         ...
 
     def drop(self, key: Any) -> None:

@@ -26,11 +26,11 @@ __all__ = [
     "RATIONAL",
     "SHORT",
     "TAG_OF",
+    "Directory",
     "TiffPage",
     "Tag",
     "around",
     "directory",
-    "following_at",
     "header",
     "size_around",
 ]
@@ -93,18 +93,68 @@ class TiffPage(NamedTuple):
     big: bool = False
 
 
-class _Directory(NamedTuple):
-    """A directory for byte 0 of a file, without note and date."""
+class Directory(NamedTuple):
+    """A directory of pages that differ in their places, sizes, notes and dates only.
+
+    Attributes
+    ----------
+    data : bytes
+        As it is at byte 0 of a file, without note and date.
+    strip_at, count_at, following_at, note_at, date_at : int
+        Where in the data the place of the strip goes, the number of its bytes, the
+        place of the next directory, the number of bytes of the note, and the date.
+    offsets : tuple of (int, int)
+        Where in the data the place of a longer value goes, and where the value is.
+    offset : Struct
+        The format of places in the file.
+    """
 
     data: bytes
-    strip_at: int  # where the place of the strip goes
-    count_at: int  # where the number of its bytes goes
-    following_at: int  # where the place of the next directory goes
-    offsets_at: tuple[
-        int, ...
-    ]  # places of offsets, which are relative to the directory
-    note_at: int  # where the number of bytes of the note goes
-    date_at: int  # where the date goes
+    strip_at: int
+    count_at: int
+    following_at: int
+    offsets: tuple[tuple[int, int], ...]
+    note_at: int
+    date_at: int
+    offset: struct.Struct
+
+    def size(self, note: bytes) -> int:
+        """Return the size of the directory with a note [bytes]."""
+        return len(self.data) + (len(note) + 1 if note else 0)
+
+    def filled(
+        self,
+        strip_at: int,
+        strip_bytes: int,
+        at: int,
+        note: bytes = b"",
+        date: bytes = b"",
+        following: int = 0,
+    ) -> bytes:
+        """Return the directory of a page for byte `at` of a file.
+
+        Parameters
+        ----------
+        strip_at, strip_bytes : int
+            Where the encoded strip is, and its size [bytes].
+        at : int
+        note, date : bytes, optional
+            As for `around`.
+        following : int
+            Where the directory of the next page is; 0 for none.
+        """
+        data, put = bytearray(self.data), self.offset.pack_into
+        put(data, self.count_at, strip_bytes)
+        put(data, self.strip_at, strip_at)
+        put(data, self.following_at, following)
+        for place, behind in self.offsets:
+            put(data, place, at + behind)
+        if date:
+            data[self.date_at : self.date_at + len(date)] = date
+        if note:  # it is the last of the longer values
+            put(data, self.note_at, len(note) + 1)
+            data += note + b"\0"
+        return bytes(data)
 
 
 def around(
@@ -129,10 +179,11 @@ def around(
     if page.directory_at is not None:
         return _directory_first(page, strip_bytes, gap, note, date)
     at = page.pixels_at + strip_bytes + len(gap)
+    prepared = directory(page, bool(note), bool(date))
     return (
         header(page, at),
         gap,
-        directory(page, page.pixels_at, strip_bytes, at, note, date),
+        prepared.filled(page.pixels_at, strip_bytes, at, note, date),
     )
 
 
@@ -149,10 +200,11 @@ def _directory_first(
 ) -> tuple[bytes, bytes, bytes]:
     """Put the directory before the pixels, and the note, which may be long, last."""
     at = page.directory_at or PIXELS_AT
-    data = directory(page, page.pixels_at, strip_bytes, at, note, date)
+    prepared = directory(page, bool(note), bool(date))
+    data = prepared.filled(page.pixels_at, strip_bytes, at, note, date)
     end = b""
     if note:
-        place = _prepared(page, has_note=True, has_date=bool(date)).note_at + 4
+        place = prepared.note_at + 4
         where = struct.pack("<I", page.pixels_at + strip_bytes + len(gap))
         end = data[-len(note) - 1 :]
         data = data[:place] + where + data[place + 4 : -len(end)]
@@ -163,59 +215,16 @@ def _directory_first(
     return header.ljust(page.pixels_at, b"\0"), gap, end
 
 
-def directory(
-    page: TiffPage,
-    strip_at: int,
-    strip_bytes: int,
-    at: int,
-    note: bytes = b"",
-    date: bytes = b"",
-    following: int = 0,
-) -> bytes:
-    """Return the directory of a page for byte `at` of a file.
-
-    Parameters
-    ----------
-    page : TiffPage
-    strip_at, strip_bytes : int
-        Where the encoded strip is, and its size [bytes].
-    at : int
-    note, date : bytes, optional
-        As for `around`.
-    following : int
-        Where the directory of the next page is; 0 for none.
-    """
-    prepared = _prepared(page, bool(note), bool(date))
-    offset = "<Q" if page.big else "<I"
-    data = bytearray(prepared.data)
-    struct.pack_into(offset, data, prepared.count_at, strip_bytes)
-    struct.pack_into(offset, data, prepared.strip_at, strip_at)
-    struct.pack_into(offset, data, prepared.following_at, following)
-    for place in prepared.offsets_at:
-        (behind,) = struct.unpack_from(offset, data, place)
-        struct.pack_into(offset, data, place, at + behind)
-    if date:
-        data[prepared.date_at : prepared.date_at + len(date)] = date
-    if note:  # it is the last of the longer values
-        struct.pack_into(offset, data, prepared.note_at, len(note) + 1)
-        data += note + b"\0"
-    return bytes(data)
-
-
-def following_at(page: TiffPage, note: bytes, date: bytes) -> int:
-    """Return where in such a directory the place of the next one stands."""
-    return _prepared(page, bool(note), bool(date)).following_at
-
-
 def size_around(page: TiffPage) -> int:
     """Return the size of header and directory together [bytes]."""
-    return page.pixels_at + len(_prepared(page).data)
+    return page.pixels_at + len(directory(page).data)
 
 
 @lru_cache(maxsize=64)
-def _prepared(
+def directory(
     page: TiffPage, has_note: bool = False, has_date: bool = False
-) -> _Directory:
+) -> Directory:
+    """Return the directory of a page, which pages of the same kind share."""
     tags = {tag[0]: tag for tag in (*_tags(page), *page.tags)}
     if has_date:
         tags[DATE_TIME] = (DATE_TIME, ASCII, b"\0" * 20)
@@ -246,7 +255,7 @@ def _tags(page: TiffPage) -> list[Tag]:
     return tags
 
 
-def _packed(tags: list[Tag], *, big: bool = False) -> _Directory:
+def _packed(tags: list[Tag], *, big: bool = False) -> Directory:
     """Lay the tags out as a directory: count, entries, the next one, longer values.
 
     The note is the tag with the largest number, and so its value comes last.
@@ -261,27 +270,28 @@ def _packed(tags: list[Tag], *, big: bool = False) -> _Directory:
     entries, beyond = b"", b""
     places: dict[int, int] = {}
     date_at = 0
-    offsets_at = []
+    offsets = []
     for number, kind, value in tags:
         data, count = _data(kind, value)
         places[number] = value_at = begin + len(entries) + entry_size - size
         if number == DATE_TIME:
             date_at = behind + len(beyond)
         if len(data) > size or number == NOTE_TAG:
-            offsets_at.append(value_at)
+            offsets.append((value_at, behind + len(beyond)))
             where = struct.pack(offset, behind + len(beyond))
             beyond += data + b"\0" * (len(data) % 2)
         else:
             where = data.ljust(size, b"\0")
         entries += struct.pack(entry_form, number, kind, count) + where
-    return _Directory(
+    return Directory(
         struct.pack(count_form, len(tags)) + entries + bytes(size) + beyond,
         places[STRIP_OFFSETS],
         places[STRIP_BYTE_COUNTS],
         behind - size,
-        tuple(offsets_at),
+        tuple(offsets),
         places.get(NOTE_TAG, size) - size,
         date_at,
+        struct.Struct(offset),
     )
 
 

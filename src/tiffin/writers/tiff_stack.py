@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import DtypeError
 from tiffin.writers.checksums import (
     RunningChecksum,
+    Strip,
     Written,
     checksum_of,
+    crc32_of,
     write_all,
 )
 from tiffin.writers.profile import PageInfo, note_and_date, page_of
-from tiffin.writers.tiff_layout import LARGEST, directory, following_at, header
+from tiffin.writers.tiff_layout import LARGEST, directory, header
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
-    from tiffin.writers.tiff_layout import TiffPage
+    from tiffin.writers.tiff_layout import Directory, TiffPage
     from tiffin.writers.tiff_series import TiffWriter
 
 __all__ = ["TiffStack"]
@@ -39,12 +41,14 @@ ROOM = 2**16
 """What must stay free after the pixels of a page, for directories [bytes]."""
 
 
-class _Stored(NamedTuple):
+@dataclass(slots=True)
+class _Stored:
     """A page whose pixels are in the file, and whose directory may be.
 
     The metadata are kept until the directory is written; then they are in the file.
     """
 
+    key: Any
     strip_at: int
     strip_bytes: int
     shape: tuple[int, ...]
@@ -53,6 +57,7 @@ class _Stored(NamedTuple):
     metadata: Mapping[str, Any] | None
     directory_at: int = 0
     following_at: int = 0
+    following: int = 0
     note_at: int = 0
     note_bytes: int = 0
 
@@ -82,13 +87,17 @@ class TiffStack:
         self._descriptor = descriptor
         self._kind = checksum
         self._big = big
-        self._size = 0
+        self._waiting: list[Buffer] = []  # what `flush` will write
+        self._size = self._written = 0  # with what waits, and without it
         self._sum = RunningChecksum(checksum)
         self._pages: dict[Any, _Stored] = {}
-        self._held: Any = None  # the key of the page whose directory is not written
-        self._is_changed = writer.profile.needs_page_count
+        self._held: _Stored | None = None  # whose directory is not written
+        self._counts = writer.profile.needs_page_count
+        self._is_changed = self._counts
+        self._first = 0  # the place of the first directory, as the header has it
+        self._is_finished = False
 
-    def encode(self, image: np.ndarray | Encoded) -> Buffer:
+    def encode(self, image: np.ndarray | Encoded) -> Strip:
         """Return the strip of a page; may be called from several threads.
 
         Raises
@@ -96,71 +105,84 @@ class TiffStack:
         DtypeError
             If the file can't hold the image.
         """
-        return self._writer.strip(image)
+        data = self._writer.strip(image)
+        dtype = image.dtype.newbyteorder("<")
+        return Strip(
+            data, image.shape, dtype, crc32_of(data) if self._sum.is_crc32 else None
+        )
 
-    def add(
-        self,
-        key: Hashable,
-        strip: Buffer,
-        image: np.ndarray | Encoded,
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Write a page, or write one anew in place of the one with the same key.
+    def add(self, key: Hashable, strip: Strip, metadata: Mapping[str, Any]) -> None:
+        """Add a page, or one in place of the one with the same key.
+
+        It is written by `flush`, with others.
 
         Parameters
         ----------
         key : sortable
             Pages are in the order of their keys.
-        strip : buffer
+        strip : Strip
             As `encode` returned it.
-        image : ndarray or Encoded
-            Whose shape and dtype count.
         metadata : mapping
 
         Raises
         ------
         DtypeError
             If the file would be larger than a classic TIFF can be.
-        OSError
-            If the page can't be written; then the file is as it was.
         """
-        dtype = image.dtype.newbyteorder("<")
-        size = memoryview(strip).nbytes
-        held = None if self._held is None else self._pages[self._held]
-        before: list[Buffer] = []
-        if not self._size:
-            page = self._page(PageInfo(image.shape, dtype, metadata))
+        held, begin, size = self._held, self._size, strip.nbytes
+        before = b""
+        if held is not None:
+            described = self._described(held)
+            begin += described[0].size(described[1])
+            begin += begin % 2
+        elif not begin:
+            page = self._page(PageInfo(strip.shape, strip.dtype, metadata))
             begin = len(header(page, 0))
-            first = 0 if self._is_changed else begin + size + size % 2
-            before = [header(page, first)]
-        elif held is not None:
-            data, held = self._directory_of(held, self._size)
-            pad = len(data) % 2
-            following = self._size + len(data) + pad + size + size % 2
-            self._is_changed |= key < self._held
-            data = _with_next(data, held, following, big=self._big)
-            before = [data, bytes(pad)]
-        at = self._size + sum(map(len, before))
-        if at + size + ROOM > LARGEST and not self._big:
+        if begin + size + ROOM > LARGEST and not self._big:
             message = (
                 f"the page does not fit: a classic TIFF holds less than 4 GiB, and the "
                 f"file has {self._size / 2**30:.2f} already; bigtiff=True has no limit"
             )
             raise DtypeError(message)
-        self._append([*before, strip, bytes(size % 2)])
+        following = begin + size + size % 2
         if held is not None:
-            self._pages[self._held] = held
+            before = self._filled(held, described, self._size, following)
+            self._is_changed |= key < held.key
+        elif not self._size:
+            self._first = 0 if self._is_changed else following
+            before = header(page, self._first)
+        self._put(before.ljust(begin - self._size, b"\0"))
+        self._put_strip(strip)
         self._is_changed |= key in self._pages
-        waits = self._writer.profile.needs_page_count and not self._pages
         time = metadata.get("timestamp")
-        self._pages[key] = _Stored(at, size, image.shape, dtype, time, metadata)
-        self._held = None if waits else key
+        stored = _Stored(key, begin, size, strip.shape, strip.dtype, time, metadata)
+        waits = self._counts and not self._pages
+        self._pages[key] = stored
+        self._held = None if waits else stored
+
+    def flush(self) -> None:
+        """Write the pages that were added.
+
+        Raises
+        ------
+        OSError
+            If they can't be written; then the file is as it was. Try again, or give up.
+        """
+        if not self._waiting:
+            return
+        try:
+            write_all(self._descriptor, self._waiting)
+        except OSError:
+            os.ftruncate(self._descriptor, self._written)
+            os.lseek(self._descriptor, self._written, os.SEEK_SET)
+            raise
+        self._waiting, self._written = [], self._size
 
     def drop(self, key: Hashable) -> None:
-        """Leave a page out, whose pixels are in the file already."""
-        del self._pages[key]
+        """Leave a page out, which was added."""
+        dropped = self._pages.pop(key)
         self._is_changed = True
-        self._held = None if self._held == key else self._held
+        self._held = None if self._held is dropped else self._held
 
     def finish(
         self, axes: Mapping[str, int] | None = None
@@ -184,33 +206,38 @@ class TiffStack:
         OSError
             If the file can't be written.
         """
-        keys = sorted(self._pages)
-        counts = self._writer.profile.needs_page_count
-        for n, key in enumerate(keys):
-            if n == 0 and counts:
-                self._append_directory(key, self._about_all(keys, axes or {}))
-            elif not self._pages[key].directory_at:
-                self._append_directory(key)
-        if not self._is_changed:
-            return Written(self._size, str(self._sum)), keys
-        self._link(keys)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        return checksum_of(os.dup(self._descriptor), self._kind), keys
+        self.flush()
+        pages = [self._pages[key] for key in sorted(self._pages)]
+        if not self._is_finished:
+            for n, page in enumerate(pages):
+                if n == 0 and self._counts:
+                    self._put_directory(page, self._about_all(pages, axes or {}))
+                elif not page.directory_at:
+                    self._put_directory(page)
+            self._is_finished = True
+            self.flush()
+        keys = [page.key for page in pages]
+        if self._is_changed:
+            self._link(pages)
+            if self._kind == "sha256":
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                return checksum_of(os.dup(self._descriptor), self._kind), keys
+        return Written(self._size, str(self._sum)), keys
 
-    def _about_all(self, keys: list[Any], axes: Mapping[str, int]) -> PageInfo:
+    def _about_all(self, pages: list[_Stored], axes: Mapping[str, int]) -> PageInfo:
         """Return the information about the first page, which describes the file."""
-        first = self._pages[keys[0]]
+        first = pages[0]
         metadata = first.metadata
         if metadata is None:  # another page was the first one when it was written
             note = os.pread(self._descriptor, first.note_bytes, first.note_at)
             metadata = json.loads(note or "{}")
-        times = [self._pages[key].timestamp for key in keys]
+        times = [page.timestamp for page in pages]
         known = tuple(time for time in times if isinstance(time, (int, float)))
         return PageInfo(
             first.shape,
             first.dtype,
             metadata,
-            pages=len(keys),
+            pages=len(pages),
             axes=dict(axes),
             timestamps=known if len(known) == len(times) else (),
         )
@@ -219,10 +246,10 @@ class TiffStack:
         page = page_of(info, self._writer.compression, self._writer.profile)
         return page._replace(big=self._big) if self._big else page
 
-    def _directory_of(
-        self, stored: _Stored, at: int, about_all: PageInfo | None = None
-    ) -> tuple[bytes, _Stored]:
-        """Return a directory to stand at a byte, and its page with where it stands.
+    def _described(
+        self, stored: _Stored, about_all: PageInfo | None = None
+    ) -> tuple[Directory, bytes, bytes]:
+        """Return the directory of a page with its note and date.
 
         `about_all` is given for the first page, when all are known.
         """
@@ -230,53 +257,60 @@ class TiffStack:
             stored.shape, stored.dtype, stored.metadata or {}, page=1, pages=0
         )
         note, date = note_and_date(info.metadata)
-        page = self._page(info)
-        data = directory(page, stored.strip_at, stored.strip_bytes, at, note, date)
-        return data, stored._replace(
-            metadata=None,
-            directory_at=at,
-            following_at=at + following_at(page, note, date),
-            note_at=at + len(data) - len(note) - 1,
-            note_bytes=len(note),
-        )
+        return directory(self._page(info), bool(note), bool(date)), note, date
 
-    def _append_directory(self, key: Any, about_all: PageInfo | None = None) -> None:
-        if self._size % 2:
-            self._append([b"\0"])
-        data, stored = self._directory_of(self._pages[key], self._size, about_all)
-        self._append([data])
-        self._pages[key] = stored
+    @staticmethod
+    def _filled(
+        stored: _Stored,
+        described: tuple[Directory, bytes, bytes],
+        at: int,
+        following: int = 0,
+    ) -> bytes:
+        """Return the directory of a page for a byte of the file, and note the place."""
+        form, note, date = described
+        stored.metadata = None
+        stored.directory_at = at
+        stored.following_at, stored.following = at + form.following_at, following
+        stored.note_at, stored.note_bytes = at + len(form.data), len(note)
+        place = stored.strip_at, stored.strip_bytes
+        return form.filled(*place, at, note, date, following)
 
-    def _append(self, buffers: list[Buffer]) -> None:
-        before = self._size
-        try:
-            write_all(self._descriptor, [b for b in buffers if len(b)])
-        except OSError:
-            os.ftruncate(self._descriptor, before)
-            os.lseek(self._descriptor, before, os.SEEK_SET)
-            raise
-        self._size += sum(memoryview(buffer).nbytes for buffer in buffers)
-        if not self._is_changed:
-            self._sum.update(buffers)
+    def _put_directory(self, page: _Stored, about_all: PageInfo | None = None) -> None:
+        self._put(bytes(self._size % 2))
+        described = self._described(page, about_all)
+        self._put(self._filled(page, described, self._size))
 
-    def _link(self, keys: list[Any]) -> None:
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._waiting.append(data)
+            self._size += len(data)
+            self._sum.update([data])
+
+    def _put_strip(self, strip: Strip) -> None:
+        self._waiting.append(strip.data)
+        self._size += strip.nbytes
+        self._sum.add(strip)
+        self._put(bytes(strip.nbytes % 2))
+
+    def _link(self, pages: list[_Stored]) -> None:
         """Set the place of the next directory in each page, and of the first one."""
-        form, first_at = ("<Q", 8) if self._big else ("<I", 4)
-        pages = [self._pages[key] for key in keys]
-        places = [first_at, *(page.following_at for page in pages)]
-        targets = [*(page.directory_at for page in pages), 0]
-        for place, target in zip(places, targets, strict=True):
-            _write_at(self._descriptor, struct.pack(form, target), place)
+        first, *others = [*(page.directory_at for page in pages), 0]
+        self._set(8 if self._big else 4, self._first, first)
+        self._first = first
+        for page, following in zip(pages, others, strict=True):
+            self._set(page.following_at, page.following, following)
+            page.following = following
 
-
-def _with_next(data: bytes, page: _Stored, following: int, *, big: bool) -> bytes:
-    """Return a directory with the place of the next one."""
-    place = page.following_at - page.directory_at
-    return (
-        data[:place]
-        + struct.pack("<Q" if big else "<I", following)
-        + (data[place + (8 if big else 4) :])
-    )
+    def _set(self, at: int, old: int, new: int) -> None:
+        """Replace a place in the file by another one."""
+        if new == old:
+            return
+        size = 8 if self._big else 4
+        data = new.to_bytes(size, "little")
+        _write_at(self._descriptor, data, at)
+        if self._sum.is_crc32:
+            behind = self._size - at - size
+            self._sum.replace(old.to_bytes(size, "little"), data, behind)
 
 
 def _write_at(descriptor: int, data: bytes, at: int) -> None:

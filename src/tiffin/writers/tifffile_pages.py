@@ -70,13 +70,7 @@ class TifffilePages:
         """Return what `add` takes: tifffile encodes by itself."""
         return image
 
-    def add(
-        self,
-        _key: int,
-        strip: Any,
-        image: np.ndarray,
-        metadata: Mapping[str, Any],
-    ) -> None:
+    def add(self, _key: int, image: Any, metadata: Mapping[str, Any]) -> None:
         """Write a page.
 
         Raises
@@ -94,10 +88,13 @@ class TifffilePages:
         if date:
             options.setdefault("datetime", date.decode())
         try:
-            self._writer.write(strip, **options)
+            self._writer.write(image, **options)
         except (ValueError, TypeError, struct.error) as error:
             message = f"tifffile can't write {image.dtype}{[*image.shape]}: {error}"
             raise DtypeError(message) from error
+
+    def flush(self) -> None:
+        """Do nothing: `add` has written the page."""
 
     def finish(self) -> None:
         """Complete the file. It stays open."""

@@ -100,7 +100,8 @@ class Serializer(ImageSerializer):
             )
             raise DtypeError(message)
         strip, metadata = stack.pages.encode(image), self._metadata_of(frame)
-        stack.pages.add(stack.count, strip, image, metadata)
+        stack.pages.add(stack.count, strip, metadata)
+        stack.pages.flush()
         stack.count += 1
 
     def _begin(self, start: Mapping[str, Any], stream: str, field: str) -> _Stack:
