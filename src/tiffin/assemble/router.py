@@ -51,8 +51,10 @@ class Assembler:
     join_events : bool
         Whether a stream datum waits for its event, whose data somebody needs.
     join_readings : bool
-        Whether it waits where the descriptor announces readings beside the images, so
-        that there will be an event with them.
+        Whether it waits where there is an event, as far as that can be known.
+    patience : int
+        After how many points more a stream of nothing but images counts as one without
+        events.
     axes : Axes, optional
         What the user says of arrays' axes.
     roots : RootMap, optional
@@ -87,6 +89,7 @@ class Assembler:
         dtypes: ListDtypes | None = None,
         join_events: bool = False,
         join_readings: bool = False,
+        patience: int = 0,
         axes: Axes | None = None,
         roots: RootMap | None = None,
         late_documents: LateDocuments | None = None,
@@ -112,6 +115,7 @@ class Assembler:
             pending,
             join_events=join_events,
             join_readings=join_readings,
+            patience=patience,
             roots=roots,
             counts=counts,
         )

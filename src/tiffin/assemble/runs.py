@@ -43,6 +43,9 @@ class OpenRun:
     )
     # (stream, seq_num) → its events; a retake adds one.
     events: dict[tuple[str, int], list[Mapping[str, Any]]] = field(default_factory=dict)
+    # Stream of nothing but images → whether it has events, and its first seq_nums.
+    has_events: dict[str, bool] = field(default_factory=dict)
+    first_points: dict[str, range] = field(default_factory=dict)
     # (stream, field, seq_num, stream resource) → number of stream datums.
     takes: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.assemble.data_keys import declared_dtype
+from tiffin.assemble.data_keys import declared_dtype, is_streamed
 from tiffin.assemble.document_copies import without_images
 from tiffin.assemble.legacy_documents import upgrade_stream_resource
 from tiffin.assemble.malformed import (
@@ -50,6 +50,7 @@ class StreamDatums:
         *,
         join_events: bool,
         join_readings: bool = False,
+        patience: int = 0,
         roots: RootMap | None = None,
         counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
@@ -57,6 +58,7 @@ class StreamDatums:
         self._pending = pending
         self._join_events = join_events
         self._join_readings = join_readings
+        self._patience = patience
         self._assets = Assets(roots)
         self._cache: dict[str, _Declared] = {}  # by the uid of the stream resource
         self._owns_counts = counts is None
@@ -72,11 +74,15 @@ class StreamDatums:
         self, run: OpenRun, descriptor: Mapping[str, Any], event: Mapping[str, Any]
     ) -> Iterator[Frame]:
         """Add an event that frames may wait for; yield these frames."""
-        if not self._joins(descriptor):
+        stream, joins = descriptor["name"], self._joins(run, descriptor)
+        if joins is False:
             return
-        point = (descriptor["name"], parse_int(event["seq_num"]))
+        point = (stream, parse_int(event["seq_num"]))
         events = run.events.setdefault(point, [])
         events.append(without_images(event))
+        if joins is None:
+            run.has_events[stream] = True
+            yield from self._pending.arrived((run.uid, stream))
         yield from self._pending.arrived((run.uid, *point, len(events)))
 
     def frames(
@@ -96,10 +102,15 @@ class StreamDatums:
         self._counts[key] = max(self._counts.get(key, 0), indices.stop)
         if self._owns_counts and len(self._counts) > MAX_CACHED:
             del self._counts[next(iter(self._counts))]
-        joins = self._joins(descriptor)
-        for index, seq_num in zip(indices, seq_nums, strict=True):
-            point = _Point(run, descriptor, uid, index, seq_num, joins)
-            yield from self._frames(point, final=False)
+        stream, part = descriptor["name"], (run, descriptor, uid, indices, seq_nums)
+        if self._joins(run, descriptor) is None:
+            first = run.first_points.setdefault(stream, seq_nums)
+            if seq_nums.start < first.stop + self._patience:
+                self._pending.add(run.uid, (run.uid, stream), self._part, *part)
+                return
+            run.has_events[stream] = False
+            yield from self._pending.arrived((run.uid, stream))
+        yield from self._part(*part, final=False)
 
     def end_run(self, run: str) -> None:
         """Drop what only an ended run refers to."""
@@ -109,6 +120,22 @@ class StreamDatums:
         """Close all files; they are opened again when needed."""
         self._assets.close()
         self._cache.clear()
+
+    def _part(
+        self,
+        run: OpenRun,
+        descriptor: Mapping[str, Any],
+        uid: str,
+        indices: range,
+        seq_nums: range,
+        *,
+        final: bool,
+    ) -> Iterator[Frame]:
+        """Yield the images of a stream datum, when it is known if it has events."""
+        joins = bool(self._joins(run, descriptor))
+        for index, seq_num in zip(indices, seq_nums, strict=True):
+            point = _Point(run, descriptor, uid, index, seq_num, joins)
+            yield from self._frames(point, final=final)
 
     def _frames(self, point: _Point, *, final: bool) -> Iterator[Frame]:
         """Yield the images of one index, once its stream resource is known."""
@@ -147,15 +174,22 @@ class StreamDatums:
         take = run.takes[stream, name, seq_num, uid]
         yield from self._join(point, name, take, pixels, numbers, final=final)
 
-    def _joins(self, descriptor: Mapping[str, Any]) -> bool:
+    def _joins(self, run: OpenRun, descriptor: Mapping[str, Any]) -> bool | None:
         """Return whether the frames of a stream wait for their events.
 
-        For readings alone they wait only if there are some beside images in files.
+        If readings stand beside the images, there will be events with them. A stream of
+        nothing but images has events in a step scan, and none in a fly scan. The plan
+        makes the event of a point before the stream datums of the next one, so these
+        tell. Until then, this is not known: None.
         """
         if self._join_events or not self._join_readings:
             return self._join_events
-        keys = descriptor.get("data_keys") or {}
-        return len({"external" in key for key in keys.values()}) == 2
+        keys = (descriptor.get("data_keys") or {}).values()
+        if len({"external" in key for key in keys}) == 2:
+            return True
+        if not all(map(is_streamed, keys)):
+            return False
+        return run.has_events.get(descriptor["name"])
 
     def _join(
         self,

@@ -29,6 +29,10 @@ __all__ = ["FrameSource"]
 LATE = frozenset({"stop", "baseline"})
 """Roots of template fields whose documents can come after the frames."""
 
+PATIENCE = 100_000
+"""How many points a replay waits for the first event of a stream. Stores may have all
+stream datums before all events."""
+
 
 class FrameSource:
     """Assembles frames, and groups them by event and field.
@@ -56,6 +60,7 @@ class FrameSource:
         self._dtypes = ListDtypes(settings.dtype, cast_later=corrected)
         self._counts: dict[tuple[str, str], int] = {}
         self._late_documents: LateDocuments | None = None
+        self._patience = 0
         self._assembler = self._new_assembler()
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> Iterator[list[Frame]]:
@@ -107,7 +112,8 @@ class FrameSource:
         """
         if self._settings.roots_in_use & LATE:
             self._late_documents = LateDocuments.scan(_unbroken(parts))
-            self._assembler = self._new_assembler()
+        self._patience = PATIENCE
+        self._assembler = self._new_assembler()
         if self._corrections.looks_ahead:
             self._find_references(parts)
         if self._images.counts_retakes:
@@ -162,6 +168,7 @@ class FrameSource:
             join_events=self._settings.needs_events,
             join_readings=self._settings.metadata is not None
             or "frames.csv" in self._settings.sidecars,
+            patience=self._patience,
             axes=self._settings.image_axes,
             roots=self._settings.roots,
             late_documents=self._late_documents,

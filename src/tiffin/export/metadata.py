@@ -104,8 +104,8 @@ class Metadata:
         ]
         if frame.kind != "light":
             own.append(("kind", frame.kind))
-        time, is_own = frame.taken()
-        if time and is_own:  # the descriptor's is that of all frames
+        time, _ = frame.taken()
+        if time:
             own += [("time", iso_time(self._time, time)), ("timestamp", time)]
         metadata = shared.identity.copy()
         metadata.update(pair for pair in own if pair[1] is not None)

@@ -116,6 +116,8 @@ def _planes(page: PageInfo, axes: dict[str, int]) -> Iterator[str]:
     is_known = isinstance(exposure, (int, float)) and not isinstance(exposure, bool)
     about_all = f' ExposureTime="{exposure}"' if is_known else ""
     times = page.timestamps
+    if len(times) > 1 and len({*times}) == 1:
+        times = ()  # that of the event, or of a fly scan, as a whole
     if not (about_all or times):
         return
     for n in range(page.pages):
