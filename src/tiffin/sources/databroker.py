@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.sources.prefetch import PrefetchedArray, PrefetchedImages
+from tiffin.sources.prefetch import PrefetchedArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ class _Stream:
         if len(node.shape) > 2:
             rows = PrefetchedArray(node)
             if data_key.get("dtype_numpy") or data_key.get("external"):
-                return lambda k: PrefetchedImages(rows, k)
+                return rows.event
             return lambda k: _as_json(rows.row(k))
         values = np.asarray(node[first:])
         if key in self._integers or data_key.get("dtype") == "integer":

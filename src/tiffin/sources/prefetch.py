@@ -37,11 +37,12 @@ class PrefetchedArray:
     """Rows of a remote array, fetched in blocks of whole chunks.
 
     The array has ``shape``, ``dtype`` and perhaps ``chunks``; several threads slice its
-    first axis.
+    first axis. An event has several rows, or one row if `rows_per_event` is None.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, rows_per_event: int | None = None) -> None:
         self._node = node
+        self._rows_per_event = rows_per_event
         self.shape = tuple(int(n) for n in node.shape)
         self.dtype = np.dtype(node.dtype)
         self._block_rows = _rows_in_a_block(node)
@@ -50,6 +51,11 @@ class PrefetchedArray:
         self._timeouts = 0
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+
+    def event(self, k: int) -> PrefetchedImages:
+        """Return the images of event k, from 0."""
+        count = self._rows_per_event
+        return PrefetchedImages(self, k * (count or 1), count)
 
     def row(self, k: int) -> np.ndarray:
         """Return one row, shape `shape[1:]`; fetch its block and the next ones.

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 
-from tiffin.sources.prefetch import PrefetchedArray, PrefetchedImages
 from tiffin.sources.tiled_server import ServerError
 
 if TYPE_CHECKING:
@@ -18,34 +17,13 @@ if TYPE_CHECKING:
 
     from tiffin.sources.tiled_server import TiledServer
 
-__all__ = ["ServedField"]
+__all__ = ["UncompressedSlices"]
 
 RETRY_DELAYS = (0.5, 2.0, 0.0)
 """Waits after a busy server's answers; the last answer counts [s]."""
 
 BUSY = (429, 502, 503, 504)
 """Statuses that may be better soon."""
-
-
-class ServedField:
-    """One field of a stream, fetched from the server.
-
-    An event is `rows_an_event` rows of a Tiled array, or one row if that is None.
-    """
-
-    def __init__(
-        self, node: Any, rows_an_event: int | None, server: TiledServer
-    ) -> None:
-        self.node = node
-        self.events = int(node.shape[0]) // (rows_an_event or 1)
-        self.slices = UncompressedSlices(node, server)
-        self._array = PrefetchedArray(self.slices)
-        self._rows_an_event = rows_an_event
-
-    def images(self, k: int) -> PrefetchedImages:
-        """Return the images of event k, from 0."""
-        rows = self._rows_an_event
-        return PrefetchedImages(self._array, k * (rows or 1), rows)
 
 
 class UncompressedSlices:

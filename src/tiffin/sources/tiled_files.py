@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from tiffin.axes import COLOURS
 from tiffin.errors import ReadError, TiffinError
 from tiffin.readers import Asset, RootMap, Rows, find_reader
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["ExternalFiles", "FileField", "external_files"]
-
-SAMPLES = (3, 4)
-"""How many values a colour pixel has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +81,14 @@ class ExternalFiles:
             return self.seen.colour
         planes = math.prod(self.shape[:-2]) * self.events
         several = planes > len(self.uris)
-        return self.shape[-1] in SAMPLES or (several and self.shape[-3] in SAMPLES)
+        return self.shape[-1] in COLOURS or (several and self.shape[-3] in COLOURS)
 
     @property
     def data_key(self) -> dict[str, Any]:
         """What the files show of an event, in the terms of a descriptor's data key."""
         shape, dims = [*self.shape], {}
         if self.seen is not None and self.seen.colour and len(shape) > 2:
-            if shape[-1] not in SAMPLES:  # declared first, but stored last
+            if shape[-1] not in COLOURS:  # declared first, but stored last
                 shape = [*shape[:-3], *shape[-2:], shape[-3]]
             leading = [f"axis_{n}" for n in range(len(shape) - 3)]
             dims = {"dims": [*leading, "y", "x", "rgb"]}

@@ -18,8 +18,8 @@ from tiffin.assemble import axis_hints
 from tiffin.axes import Axes
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
-from tiffin.sources.prefetch import UnreadableImages
-from tiffin.sources.tiled_arrays import ServedField
+from tiffin.sources.prefetch import PrefetchedArray, UnreadableImages
+from tiffin.sources.tiled_arrays import UncompressedSlices
 from tiffin.sources.tiled_files import FileField, external_files
 from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer
 
@@ -154,8 +154,8 @@ class Stream:
                         yield time, "stream_datum", datum
                 elif isinstance(field, UnreadableImages):
                     data[key] = field
-                elif k < field.events:
-                    data[key] = field.images(k)
+                elif k < self._counts[key]:
+                    data[key] = field.event(k)
             event = {
                 "uid": f"{descriptor['uid']}/{k + 1}",  # seq_nums may repeat
                 "descriptor": descriptor["uid"],
@@ -186,7 +186,7 @@ class Stream:
 
     # ---- fields of images
 
-    def _field(self, key: str) -> FileField | ServedField | UnreadableImages:
+    def _field(self, key: str) -> FileField | PrefetchedArray | UnreadableImages:
         """Choose where a field's images are read."""
         declared = tuple(int(n or 1) for n in self._data_keys[key]["shape"])
         node = self._server.call(lambda: self._node[key])
@@ -209,21 +209,22 @@ class Stream:
                 f"stream, and does not keep which: only the run's documents tell",
                 declared,
             )
-        served = ServedField(node, rows, self._server)
+        slices = UncompressedSlices(node, self._server)
+        served = PrefetchedArray(slices, rows)
         if external:
+            sources = self._server.call(node.data_sources)
             event_shape = declared if rows else tuple(int(n) for n in shape[1:])
-            return self._external(key, event_shape, served)
+            return self._external(key, sources, event_shape, served)
         if node.dtype == np.float64:
-            served.slices.on_first_block = partial(self._warn_of_floats, key)
+            slices.on_first_block = partial(self._warn_of_floats, key)
         return served
 
     def _external(
-        self, key: str, shape: tuple[int, ...], served: ServedField
-    ) -> FileField | ServedField | UnreadableImages:
+        self, key: str, sources: Any, shape: tuple[int, ...], served: PrefetchedArray
+    ) -> FileField | PrefetchedArray | UnreadableImages:
         """Choose between an array's files and the server."""
-        data_key = self._data_keys[key]
-        sources = self._server.call(served.node.data_sources)
-        files = external_files(sources, shape, served.events, self._roots)
+        data_key, events = self._data_keys[key], self._counts[key]
+        files = external_files(sources, shape, events, self._roots)
         if files is None:
             return served
         if self._via == "files" or (self._via == "auto" and files.seen is not None):
@@ -236,7 +237,7 @@ class Stream:
             else:
                 if files.seen is not None and files.seen.has_more:
                     self._warn(
-                        f"the file of {key!r} holds more than the {served.events} "
+                        f"the file of {key!r} holds more than the {events} "
                         f"event(s) that Tiled knows of: if some were skipped, Tiled "
                         f"does not keep which"
                     )
