@@ -52,12 +52,9 @@ TOO_WIDE = re.compile(r"(?:%|\{\w*:)[-+#0-9 .<>=^]*\d{4}")
 
 
 class Handlers:
-    """Read datums, and keep the handlers of the last few resources open.
+    """Reads datums, and keeps the handlers of the last few resources open.
 
-    Parameters
-    ----------
-    roots : RootMap, optional
-        For files recorded on another mount, and handlers given by the user.
+    `roots` are for files recorded on another mount, and have the user's handlers.
     """
 
     def __init__(self, roots: RootMap | None = None) -> None:
@@ -68,19 +65,9 @@ class Handlers:
     def read(
         self, resource: Mapping[str, Any], datum_kwargs: Mapping[str, Any]
     ) -> tuple[np.ndarray | EigerSeries, dict[int, str]]:
-        """Read what a datum refers to.
+        """Return what a datum refers to, and which rows the file lacks, and why.
 
-        Returns
-        -------
-        array : ndarray or EigerSeries [counts]
-            In the shape that the handler returns.
-        missing : dict of int to str
-            Row of it that the file lacks → why.
-
-        Raises
-        ------
-        ReadError
-            If no handler is registered, or the handler fails.
+        `ReadError` is raised if no handler is registered, or if the handler fails.
         """
         # One at a time: neither HDF5 nor handlers are safe in threads.
         with self._lock:

@@ -18,22 +18,9 @@ HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
 
 
 def read_images(path: str) -> np.ndarray:
-    """Read all images of a file.
+    """Read all images of a TIFF or NPY file, or ``file.h5:/path/of/dataset``.
 
-    Parameters
-    ----------
-    path : str
-        A TIFF or NPY file, or ``file.h5:/path/of/dataset``.
-
-    Returns
-    -------
-    ndarray, shape (images, rows, columns) [counts]
-        In its own dtype.
-
-    Raises
-    ------
-    ReadError
-        If it can't be read, or holds no images.
+    The shape is (images, rows, columns). `ReadError` is raised if there are none.
     """
     file, _, dataset = path.partition(":")
     suffix = Path(file).suffix.lower()

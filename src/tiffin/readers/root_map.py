@@ -75,11 +75,6 @@ class RootMap:
 
         The raw path is tried first, its percent-decoded form only if the raw one does
         not exist: some writers encode it, and some don't.
-
-        Raises
-        ------
-        ReadError
-            If the URI does not name a file.
         """
         match = _FILE_URI.fullmatch(uri)
         if match is None and _ABSOLUTE.match(uri):

@@ -60,16 +60,8 @@ class TruncatedError(SourceError):
 class DocumentFile:
     """A file, or a pipe, that is read once from front to back.
 
-    Attributes
-    ----------
-    path : pathlib.Path
-    head : bytes
-        The first bytes, which are still to be read.
-    max_document : int
-        Size limit of a document [bytes].
-    bytes_read : int
-    truncated : bool
-        Whether the compressed data ended too early.
+    `head` are the first bytes, which are still to be read; `max_document` is the size
+    limit of a document; `truncated` tells whether compressed data ended too early.
     """
 
     def __init__(self, path: Path) -> None:

@@ -80,21 +80,10 @@ def open_source(
 ) -> Documents:
     """Return the documents of a user's source.
 
-    What a store's own code raises during iteration becomes a SourceError.
-
-    Parameters
-    ----------
-    source : object
-        See `WANTED`.
-    twice : bool
-        Whether the documents are needed more than once. Those of an iterator or a
-        pipe are then kept in memory.
-    via : {"auto", "http", "files"}
-        How Tiled's external images are read.
-    roots : RootMap, optional
-        For files recorded on another mount.
-    timeout : float
-        How long each reply of a Tiled server may take [s].
+    `WANTED` says what a source can be. What a store's own code raises during iteration
+    becomes a SourceError. If the documents are needed `twice`, those of an iterator or
+    a pipe are kept in memory. `via`, `roots` and `timeout` are the settings of an
+    export.
     """
     if via not in get_args(tiled_run.Via):
         choices = ", ".join(map(repr, get_args(tiled_run.Via)))
