@@ -1,10 +1,12 @@
 """Generate parts of the manual from the schema of settings: ``make generated``.
 
 These are the tables ``docs/reference/settings.md`` and ``_export_options.md``, and the
-JSON Schema of the configuration file, ``docs/_static/tiffin.schema.json``.
+JSON Schema of the configuration file, ``docs/_static/tiffin.schema.json``, and the
+colour maps of the page of images.
 """
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,6 +21,7 @@ from tiffin.settings import (
 )
 
 DOCS = Path(__file__).parent
+PAGE = DOCS.parent / "src" / "tiffin" / "report" / "assets"
 HEAD = """# Settings
 
 <!-- Written by docs/generate.py from the schema in tiffin.settings. -->
@@ -124,10 +127,28 @@ def as_in_toml(value: dict[str, Any], name: str) -> dict[str, Any]:
     return value if len(kinds) == 1 else {"anyOf": kinds}
 
 
+def colour_maps() -> str:
+    """Return the colour maps of the page of images, as its script has them."""
+    import numpy as np
+    from cmap import Colormap
+
+    lines = [
+        "// Written by docs/generate.py from the colour maps of cmap: 256 colours,",
+        "// red, green and blue, as base64.",
+        "const COLOUR_MAPS = {",
+    ]
+    for name in ("viridis", "inferno", "magma"):
+        colours = np.array(Colormap(name).lut(256))[:, :3]
+        text = b64encode(np.rint(colours * 255).astype("u1").tobytes()).decode()
+        lines.append(f'  {name}: "{text}",')
+    return "\n".join([*lines, "};"]) + "\n"
+
+
 FILES = {
     DOCS / "reference" / "settings.md": table,
     DOCS / "reference" / "_export_options.md": options,
     DOCS / "_static" / "tiffin.schema.json": schema,
+    PAGE / "colormaps.js": colour_maps,
 }
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ _MODULES = {
 }
 
 
-_ROOMS = ("compat", "corrections", "errors", "records", "template", "testing")
+_ROOMS = ("compat", "corrections", "errors", "records", "report", "template", "testing")
 """Public modules that are available after ``import tiffin``."""
 
 

@@ -19,6 +19,7 @@ from tiffin.display import exporter_html
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.export import Pipeline, raise_first
+from tiffin.report import PageOfRun
 from tiffin.settings import (
     LIVE_DEFAULTS,
     AllKeywords,
@@ -145,7 +146,11 @@ class ImageExporter:
     def _begin(self) -> None:
         """Create the pipeline and the thread that feeds it."""
         find_run = RunFinder(self.settings.catalog)
-        self._pipeline = Pipeline(self.settings, find_run=find_run)
+        self._pipeline = Pipeline(
+            self.settings,
+            find_run=find_run,
+            observers=[PageOfRun()] if self.settings.report else (),
+        )
         self._mailbox = Pool(
             workers=1, budget=self.settings.memory, name="tiffin-exporter"
         )

@@ -15,8 +15,9 @@ from tiffin.writers import find_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
-__all__ = ["read_metadata"]
+__all__ = ["metadata_in", "read_metadata"]
 
 
 def read_metadata(
@@ -76,6 +77,17 @@ def read_metadata(
         message = f"must be 0 to {n}, as {place} has {n + 1} page(s), not {page}"
         raise SettingsError(message, setting="page")
     return found if len(found) > 1 else found[0]
+
+
+def metadata_in(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield the metadata of each image of an open file.
+
+    Raises
+    ------
+    ReadError
+        If the file is of another kind, or is damaged.
+    """
+    return map(_parsed, find_notes(file))
 
 
 def _index(page: Any) -> int | None:

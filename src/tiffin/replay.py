@@ -9,6 +9,7 @@ from tiffin.display import shown_progress
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError, SourceError
 from tiffin.export import replay
+from tiffin.report import PageOfRun
 from tiffin.settings import Keywords, Settings, document_settings, refuse_unknown
 from tiffin.sources import TIMEOUT, RunFinder, Via, open_source
 
@@ -85,7 +86,13 @@ def export(
     documents = open_source(source, via=via, roots=chosen.roots, timeout=timeout)
     find_run = RunFinder(chosen.catalog, fallback=documents, timeout=timeout)
     with shown_progress(progress) as shown:
-        return replay(chosen, documents, progress=shown, find_run=find_run)
+        return replay(
+            chosen,
+            documents,
+            progress=shown,
+            find_run=find_run,
+            observers=[PageOfRun()] if chosen.report else (),
+        )
 
 
 def _check_callable(name: str, given: object, arguments: str) -> None:

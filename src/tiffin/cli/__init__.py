@@ -28,6 +28,7 @@ COMMANDS = {
     "runs": "List runs, their images, and what names may use.",
     "template": "Check a template and explain its parts.",
     "show": "Print the metadata in files.",
+    "report": "Write a page to look at the images of a folder.",
     "verify": "Check that exported files are there and intact.",
     "checksums": "Print the SHA-256 of files, for sha256sum -c.",
     "init": "Write a configuration file for a beamline, after a few questions.",

@@ -20,6 +20,7 @@ from tiffin.errors import (
 )
 from tiffin.export.journal import settings_of
 from tiffin.export.metadata import Metadata
+from tiffin.export.observers import RunObserver, RunSummary
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 from tiffin.export.stack_file import UnnamedFile
@@ -37,6 +38,8 @@ __all__ = [
     "Metadata",
     "Pipeline",
     "RunCorrections",
+    "RunObserver",
+    "RunSummary",
     "raise_first",
     "replay",
     "settings_of",
@@ -59,6 +62,7 @@ def replay(
     *,
     progress: Callable[[int, int], object] | None = None,
     find_run: FindRun | None = None,
+    observers: Iterable[RunObserver] = (),
 ) -> Report:
     """Export documents that can be iterated over twice.
 
@@ -71,6 +75,8 @@ def replay(
         Called with (frames finished, frames known), from any thread.
     find_run : callable, optional
         Finds the documents of other runs, for corrections.
+    observers : iterable of RunObserver
+        Called at the end of each run.
 
     Returns
     -------
@@ -83,7 +89,9 @@ def replay(
         is written, other errors after all other files are written. The ``report`` of
         the exception has every frame.
     """
-    pipeline = Pipeline(settings, progress=progress, find_run=find_run)
+    pipeline = Pipeline(
+        settings, progress=progress, find_run=find_run, observers=observers
+    )
     try:
         # Ctrl-C: finish the files in progress and drop the rest; no file is incomplete.
         with Interrupts(pipeline.cancel) as interrupts, _few_collections():

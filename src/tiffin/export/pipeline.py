@@ -29,6 +29,7 @@ from tiffin.export.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tiffin.export.observers import RunObserver
     from tiffin.export.output_file import PageGroup
     from tiffin.export.publisher import Save
     from tiffin.frames import Frame
@@ -55,6 +56,8 @@ class Pipeline:
         to `name` and `export`.
     save : callable, optional
         With ``hooks``: writes the files, see `Publisher`.
+    observers : iterable of RunObserver
+        Called at the end of each run.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Pipeline:
         find_run: FindRun | None = None,
         on_event: Callable[[list[Frame]], object] | None = None,
         save: Save | None = None,
+        observers: Iterable[RunObserver] = (),
     ) -> None:
         self._settings = settings
         self.ledger = Ledger(
@@ -103,7 +107,7 @@ class Pipeline:
             self._close_files,
             self._forget,
             self._documents,
-            self._sidecars,
+            [self._sidecars, *observers],
         )
 
     # ---- the steps of a document

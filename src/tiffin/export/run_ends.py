@@ -11,13 +11,13 @@ from tiffin.frames import FrameId
 from tiffin.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tiffin.engine import Patience, Pool, Retries
     from tiffin.export.context import ExportContext
     from tiffin.export.observers import RunObserver
     from tiffin.export.run_documents import DocumentsOfRuns
-    from tiffin.export.sidecars import Sidecars
+
 __all__ = ["RunEnds"]
 
 
@@ -35,8 +35,8 @@ class RunEnds:
         Called with a run that is over, to free its memory.
     documents : DocumentsOfRuns
         What observers get of a run's documents.
-    sidecars : Sidecars
-        The observer that writes files.
+    observers : iterable of RunObserver
+        Called in this order.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RunEnds:
         close_files: Callable[[], None],
         forget: Callable[[str], None],
         documents: DocumentsOfRuns,
-        sidecars: Sidecars,
+        observers: Iterable[RunObserver],
     ) -> None:
         self._settings, _, self._ledger, self._journal, _ = context
         self._pool = pool
@@ -58,7 +58,7 @@ class RunEnds:
         self._late: set[str] = set()
         self._stopped: set[str] = set()
         self._observed: set[str] = set()
-        self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), sidecars]
+        self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), *observers]
         if context.settings.dry_run:
             self._observers.insert(0, DryRun(context.settings, context.ledger))
         if context.settings.fsync == "run":

@@ -6,6 +6,7 @@ reader of their mimetype (`registry`, `assets`).
 
 from tiffin.readers.assets import AssetPixels, Assets
 from tiffin.readers.event_index import event_shape
+from tiffin.readers.exported_file import read_exported
 from tiffin.readers.handlers import DatumPixels, Handlers
 from tiffin.readers.image_files import read_tiff
 from tiffin.readers.reference_file import read_images
@@ -23,6 +24,7 @@ __all__ = [
     "Rows",
     "event_shape",
     "find_reader",
+    "read_exported",
     "read_images",
     "read_tiff",
 ]

@@ -107,9 +107,14 @@ class NpyPages(FixedRows):
         self._file.close()
 
 
-def read_tiff(path: Path, announced: int = 0) -> FixedRows:
-    """Open a TIFF; `announced` numbers an image has, or 0 if unknown."""
-    with _opened("TIFF", path) as file:
+def read_tiff(
+    path: Path, announced: int = 0, opened: BinaryIO | None = None
+) -> FixedRows:
+    """Open a TIFF; `announced` numbers an image has, or 0 if unknown.
+
+    The file may be `opened` already.
+    """
+    with _opened("TIFF", path, opened) as file:
         return TiffPages(file, path, announced)
 
 
@@ -141,13 +146,19 @@ def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
 
 
 def read_npy(
-    path: Path, announced: int = 0, hints: Hints | None = None, *, rows: bool = False
+    path: Path,
+    announced: int = 0,
+    hints: Hints | None = None,
+    *,
+    rows: bool = False,
+    opened: BinaryIO | None = None,
 ) -> FixedRows:
     """Open an NPY file, all leading axes as one; `hints` tell which these are.
 
-    With `rows`, a page is an entry along the first axis.
+    With `rows`, a page is an entry along the first axis. The file may be `opened`
+    already.
     """
-    with _opened("NPY", path) as file:
+    with _opened("NPY", path, opened) as file:
         shape, fortran_order, dtype = _npy_header(file)
         if len(shape) < 2 or dtype.hasobject or not dtype.itemsize:
             message = f"{path} holds no image: its shape is {[*shape]} of {dtype}"
@@ -187,9 +198,11 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 @contextmanager
-def _opened(kind: str, path: Path) -> Iterator[BinaryIO]:
+def _opened(
+    kind: str, path: Path, opened: BinaryIO | None = None
+) -> Iterator[BinaryIO]:
     """Open a file, and close it only if the block raises."""
-    file = open_regular(path)
+    file = open_regular(path) if opened is None else opened
     try:
         with _reported_errors(kind, path):
             yield file

@@ -87,6 +87,7 @@ class Keywords(TypedDict, total=False):
     profile: str
     metadata: Mapping[str, str | None] | None
     sidecars: str | Iterable[str]
+    report: bool
     compression: Compression | None
     level: int | None
     stretch: Stretch | None

@@ -179,6 +179,10 @@ class Settings(BaseModel):
     and stop documents; ``frames.csv``, a table of the frames of each stream and field,
     with all numbers of their events."""
 
+    report: Annotated[types.Flag, Option()] = False
+    """Write a page to look at the images of each run, at its end: one HTML file in the
+    directory, ``report_<scan_id>_<uid>.html``."""
+
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 

@@ -1,0 +1,45 @@
+"""``tiffin report``: a page to look at the images of a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tiffin.cli.command import command
+from tiffin.cli.terminal import escape, print_summary
+from tiffin.report import make_page
+
+__all__ = ["report"]
+
+
+@command("follow_links")
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Keep all pixels: a folder instead of a file."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as a line of JSON.")
+    ] = False,
+    **settings: Any,
+) -> None:
+    """Write a page to look at the images of a folder.
+
+    Example: tiffin report out, then open out/report.html in a browser.
+    """
+    page = make_page(folder, full=full, **settings)
+    if as_json:
+        found = page._asdict() | {"path": str(page.path)}
+        sys.stdout.write(f"{json.dumps(found)}\n")
+        return
+    sys.stdout.write(f"{escape(page.path)}\n")
+    problems = f", {page.problems} problems" if page.problems else ""
+    print_summary(
+        f"{page.images} images{problems}: open the page in a browser",
+        ok=not page.problems,
+    )

@@ -1,0 +1,64 @@
+// Figures against number, time or a motor. Drawn by uPlot.
+
+const HEIGHT = 230;
+const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
+let plot = null;
+let plotted = [];
+
+const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Return how the images of a series are called. */
+function seriesOf(image) {
+  const several = new Set(images.map((i) => i.field)).size > 1;
+  return [several ? image.field : "", image.kind ?? ""].filter(Boolean).join(", ");
+}
+
+function showPlot() {
+  const x = columnOf(at("plot-x").value);
+  const y = columnOf(at("plot-y").value);
+  plot?.destroy();
+  plot = null;
+  if (!x || !y) return;
+  plotted = shown.list.filter((i) => typeof x.get(i) === "number" && typeof y.get(i) === "number");
+  plotted.sort((a, b) => x.get(a) - x.get(b) || a.n - b.n);
+  const names = [...new Set(plotted.map(seriesOf))].slice(0, COLOURS.length);
+  const lines = names.map((name) => plotted.map((i) => (seriesOf(i) === name ? y.get(i) : null)));
+  const isTime = x.key === "timestamp";
+  const axis = (label) => ({
+    label,
+    stroke: () => styleOf("--text"),
+    grid: { stroke: () => styleOf("--line"), width: 1 },
+    ticks: { stroke: () => styleOf("--line"), width: 1 },
+    font: "12px system-ui, sans-serif",
+    labelFont: "12px system-ui, sans-serif",
+    labelSize: 20,
+  });
+  const options = {
+    width: at("plot").clientWidth || 600,
+    height: HEIGHT,
+    cursor: { drag: { x: false, y: false }, points: { size: 9 } },
+    legend: { show: names.length > 1, live: false },
+    scales: { x: { time: isTime } },
+    tzDate: (seconds) => uPlot.tzDate(new Date((seconds + zone * 60) * 1000), "Etc/UTC"),
+    axes: [axis(x.label), { ...axis(y.label), size: 70 }],
+    series: [{ label: x.label }, ...names.map((name, n) => ({
+      label: name || y.label,
+      stroke: () => styleOf(COLOURS[n]),
+      width: 1.5,
+      spanGaps: true,
+      points: { show: plotted.length <= 400, size: 6, fill: () => styleOf(COLOURS[n]) },
+    }))],
+  };
+  plot = new uPlot(options, [plotted.map(x.get), ...lines], at("plot"));
+  plot.over.addEventListener("click", () => {
+    const found = plotted[plot.cursor.idx];
+    if (found) openViewer(found.n);
+  });
+  const canvas = at("plot").querySelector("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${y.label} against ${x.label} of ${plotted.length} images`);
+}
+
+function resizePlot() {
+  plot?.setSize({ width: at("plot").clientWidth, height: HEIGHT });
+}

@@ -1,0 +1,128 @@
+// The contact sheet: filter, sort, draw.
+
+const THUMBNAIL = 256; // pixels of the screen
+const AT_ONCE = 12; // ms of drawing before the page may do something else
+
+const shown = { list: images, map: "viridis", log: false, same: false };
+
+/** What the search looks into. */
+const searched = images.map((image) => [
+  image.name, image.sample, image.plan, image.field, image.stream, image.kind, image.time,
+  image.seq_num, runName(image), image.run,
+  ...Object.entries(image.motors ?? {}).flatMap(([name, [value]]) => [`${name}=${format(value)}`]),
+  ...Object.entries(image.others ?? {}).flatMap(([name, value]) => [`${name}=${format(value)}`]),
+].join(" ").toLowerCase());
+
+const kindOf = (image) => image.kind ?? "light";
+const cards = new Map();
+
+/** Return what a card says under its picture. */
+function captionOf(image) {
+  const parts = [];
+  if (image.frame !== undefined) parts.push(`№ ${image.frame}`);
+  if (image.kind) parts.push(image.kind);
+  for (const [name, [value, unit]] of Object.entries(image.motors ?? {}).slice(0, 2)) {
+    parts.push(`${name} ${format(value)}${unit ? ` ${unit}` : ""}`);
+  }
+  return parts.join(" · ");
+}
+
+function cardOf(image) {
+  if (!cards.has(image.n)) {
+    const canvas = make("canvas", { "aria-hidden": "true", width: 8, height: 8 });
+    const marks = image.saturated ? make("span", { class: "mark" }, `${image.saturated} saturated`) : "";
+    const button = make("button", { type: "button", onclick: () => openViewer(image.n), "data-image": image.n },
+      canvas,
+      make("span", { class: "name" }, fileName(image)),
+      make("span", { class: "about" }, captionOf(image)),
+      make("span", { class: "about" }, `mean ${format(image.mean)} · max ${format(image.max)}`),
+      marks);
+    cards.set(image.n, { item: make("li", {}, button), canvas, drawn: "" });
+  }
+  return cards.get(image.n);
+}
+
+/** Choose and sort the images that are shown. */
+function choose() {
+  const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = { run: at("run").value, field: at("of-field").value, kind: at("kind").value };
+  const list = images.filter((image) =>
+    words.every((word) => searched[image.n].includes(word))
+    && (!wanted.run || image.run === wanted.run)
+    && (!wanted.field || `${image.stream}/${image.field}` === wanted.field)
+    && (!wanted.kind || kindOf(image) === wanted.kind));
+  const key = at("sort").value;
+  const value = key === "name" ? (i) => i.name : columnOf(key)?.get;
+  const turned = at("direction").getAttribute("aria-pressed") === "true" ? -1 : 1;
+  if (value) list.sort((a, b) => turned * compare(value(a), value(b)) || a.n - b.n);
+  else if (turned < 0) list.reverse();
+  shown.list = list;
+}
+
+/** Compare numbers as numbers, texts as texts; what is missing comes last. */
+function compare(a, b) {
+  const missing = (v) => v === undefined || v === null;
+  if (missing(a) || missing(b)) return missing(a) - missing(b);
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+function showSheet() {
+  at("images").replaceChildren(...shown.list.map((image) => cardOf(image).item));
+  const all = images.length;
+  const some = shown.list.length;
+  at("count").textContent = some === all ? `${all} of ${all} shown` : `${some} of ${all} shown`;
+  at("nothing").hidden = some > 0 || !all;
+  drawSheet();
+}
+
+/** Return the limits of an image's thumbnail, or of all images. */
+function limitsInSheet(image) {
+  if (!shown.same) return [image.low, image.high];
+  const known = shown.list.filter((i) => typeof i.low === "number");
+  return [Math.min(...known.map((i) => i.low)), Math.max(...known.map((i) => i.high))];
+}
+
+let drawing = 0;
+
+/** Draw the thumbnails, the first ones first; stop when something else is wanted. */
+async function drawSheet() {
+  const turn = ++drawing;
+  document.body.dataset.drawn = "no";
+  const common = shown.same ? limitsInSheet() : null;
+  let began = performance.now();
+  for (const image of shown.list) {
+    const card = cards.get(image.n);
+    const [low, high] = common ?? limitsInSheet(image);
+    const style = { low: Number(low ?? 0), high: Number(high ?? 1), log: shown.log, map: shown.map };
+    const wanted = JSON.stringify(style);
+    if (card.drawn === wanted) continue;
+    const pixels = await pixelsOf(image);
+    if (turn !== drawing) return;
+    const aspect = pixels.rows / pixels.columns;
+    card.canvas.width = Math.round(THUMBNAIL * Math.min(1, 1 / aspect));
+    card.canvas.height = Math.round(THUMBNAIL * Math.min(1, aspect)) || 1;
+    drawInside(paint(pixels, style), card.canvas);
+    card.drawn = wanted;
+    if (performance.now() - began > AT_ONCE) {
+      await new Promise((resolve) => setTimeout(resolve));
+      if (turn !== drawing) return;
+      began = performance.now();
+    }
+  }
+  document.body.dataset.drawn = "yes";
+}
+
+/** Arrow keys go from card to card. */
+function moveFocus(event) {
+  const buttons = [...at("images").querySelectorAll("button")];
+  const now = buttons.indexOf(document.activeElement);
+  if (now < 0) return;
+  const top = buttons[0].offsetTop;
+  const across = Math.max(1, buttons.findIndex((button) => button.offsetTop > top)) || 1;
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
+  const next = event.key === "Home" ? 0 : event.key === "End" ? buttons.length - 1 : now + steps[event.key];
+  if (!buttons[next]) return;
+  event.preventDefault();
+  buttons[next].focus();
+}

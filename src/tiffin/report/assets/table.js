@@ -1,0 +1,30 @@
+// The table: the same images as the sheet, in numbers.
+
+const MOST_ROWS = 2000;
+const tableColumns = columns.filter((column) => column.key !== "exposure");
+
+function showTable() {
+  const sort = at("sort").value;
+  const turned = at("direction").getAttribute("aria-pressed") === "true";
+  const head = [{ key: "name", label: "name" }, ...tableColumns].map((column) => {
+    const chosen = column.key === sort;
+    const order = chosen ? (turned ? "descending" : "ascending") : "none";
+    const button = make("button", { type: "button", onclick: () => sortBy(column.key) },
+      column.label, chosen ? (turned ? " ↓" : " ↑") : "");
+    return make("th", { scope: "col", "aria-sort": order }, button);
+  });
+  const rows = shown.list.slice(0, MOST_ROWS).map((image) => make("tr", {},
+    make("th", { scope: "row" },
+      make("button", { type: "button", onclick: () => openViewer(image.n) }, image.name + (image.page ? `, page ${image.page}` : ""))),
+    ...tableColumns.map((column) => make("td", {}, write(column, image)))));
+  const table = at("table");
+  table.tHead.replaceChildren(make("tr", {}, ...head));
+  table.tBodies[0].replaceChildren(...rows);
+}
+
+function sortBy(key) {
+  const again = at("sort").value === key && at("direction").getAttribute("aria-pressed") !== "true";
+  at("sort").value = key;
+  at("direction").setAttribute("aria-pressed", again);
+  update();
+}

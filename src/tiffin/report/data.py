@@ -1,0 +1,124 @@
+"""Collect what the page shows: rows, figures and pixels of all images."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tiffin.errors import ReadError
+from tiffin.report.image_files import read_images
+from tiffin.report.listed_images import Problem
+from tiffin.report.page import as_script
+from tiffin.report.rows import link_companions, row_of
+from tiffin.report.sizes import SMALLEST, fitting_side
+from tiffin.report.statistics import statistics_of
+from tiffin.report.views import encode_view, reduction_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiffin.folders import Folders
+    from tiffin.report.listed_images import Listed, ListedImage
+
+    Row = dict[str, Any]
+
+__all__ = ["Collected", "collect"]
+
+WORKERS = 4
+
+MOST_EXAMPLES = 16
+MOST_MEMORY = 2**27
+"""Of the examples that sizes are guessed from [bytes]."""
+
+SPARE = 200
+"""What a row has beside its texts: figures, and the keys of the view [bytes]."""
+
+
+class Collected(NamedTuple):
+    """Rows of images, and problems."""
+
+    images: list[Row]
+    problems: list[Problem]
+
+
+def collect(folders: Folders, listed: Listed, room: int) -> Collected:
+    """Read all images, and reduce them so that they fit.
+
+    Parameters
+    ----------
+    folders : Folders
+        Of the root.
+    listed : Listed
+    room : int
+        For all images [bytes].
+    """
+    side = _guessed_side(folders, listed, room)
+    while True:
+        found = _read_all(folders, listed, side)
+        size = len(as_script(found.images).encode("utf-8", "backslashreplace"))
+        if size <= room or side <= SMALLEST:
+            return found
+        side = max(SMALLEST, min(side - 1, int(side * (room / size) ** 0.5)))
+
+
+def _guessed_side(folders: Folders, listed: Listed, room: int) -> int:
+    """Return the side of images that will fit, guessed from some of them."""
+    images = listed.images
+    examples: list[np.ndarray] = []
+    texts = memory = 0
+    count = min(len(images), MOST_EXAMPLES)
+    for n in np.linspace(0, len(images) - 1, count).astype(int):
+        for image, metadata, pixels in read_images(folders, [images[n]]):
+            if isinstance(pixels, np.ndarray) and memory < MOST_MEMORY:
+                examples.append(pixels)
+                memory += pixels.nbytes
+                texts += len(as_script(row_of(image, metadata)))
+    if not examples:
+        return SMALLEST
+    return fitting_side(examples, room / len(images) - texts / len(examples) - SPARE)
+
+
+def _read_all(folders: Folders, listed: Listed, side: int) -> Collected:
+    """Read all files, several at the same time."""
+    read = partial(_rows_of_file, folders, side)
+    workers = min(WORKERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="tiffin-report") as pool:
+        try:
+            found = [*chain.from_iterable(pool.map(read, listed.files.values()))]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    problems = [*listed.problems]
+    problems += [row for row in found if isinstance(row, Problem)]
+    rows = [pair for pair in found if not isinstance(pair, Problem)]
+    starts: dict[str, float] = {}
+    for _, row in rows:
+        time = float(row.get("timestamp") or "inf")
+        starts[row["run"]] = min(time, starts.get(row["run"], time))
+    rows.sort(key=lambda pair: starts[pair[1]["run"]])  # runs in order of time
+    images = [row for _, row in rows]
+    link_companions(images, [image.line for image, _ in rows])
+    return Collected(images, problems)
+
+
+def _rows_of_file(
+    folders: Folders, side: int, images: Sequence[ListedImage]
+) -> Iterable[tuple[ListedImage, Row] | Problem]:
+    rows: list[tuple[ListedImage, Row] | Problem] = []
+    for image, metadata, pixels in read_images(folders, images):
+        if isinstance(pixels, ReadError):
+            page = f", page {image.page}" if image.page else ""
+            name = f"{image.name}{page}"
+            rows.append(Problem(image.run, name, "unreadable", str(pixels)))
+            continue
+        row = row_of(image, metadata)
+        row |= {"shape": [*pixels.shape], "dtype": pixels.dtype.name}
+        row |= statistics_of(pixels)
+        row["view"] = encode_view(pixels, reduction_of(pixels.shape, side))
+        rows.append((image, row))
+    return rows

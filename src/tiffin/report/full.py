@@ -1,0 +1,81 @@
+"""Write reduced images in full beside the page: a script for each, read when needed."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiffin.folders import list_folder
+from tiffin.report.image_files import read_images
+from tiffin.report.page import as_script
+from tiffin.report.views import encode_view
+from tiffin.writers import publish, write_buffers
+
+if TYPE_CHECKING:
+    from tiffin.folders import Folders
+    from tiffin.report.listed_images import Listed
+
+__all__ = ["write_full_images"]
+
+IMAGES = "images"
+NUMBERED = re.compile(r"\d+\.js")
+
+
+def write_full_images(
+    folders: Folders,
+    name: str,
+    listed: Listed,
+    rows: list[dict[str, Any]],
+    mode: int | None,
+) -> None:
+    """Write the images that are reduced on the page, and note their files in the rows.
+
+    Parameters
+    ----------
+    folders : Folders
+        Of the root.
+    name : str
+        The folder of the page.
+    listed : Listed
+    rows : list of dict
+    mode : int or None
+    """
+    reduced = {
+        (row["name"], row["page"]): n
+        for n, row in enumerate(rows)
+        if row["view"]["reduction"] > 1
+    }
+    for images in listed.files.values():
+        wanted = [i for i in images if (i.name, i.page) in reduced]
+        for image, _, pixels in read_images(folders, wanted) if wanted else ():
+            if isinstance(pixels, np.ndarray):
+                n = reduced[image.name, image.page]
+                text = f"tiffinImage({n},{as_script(encode_view(pixels))});\n"
+                file = f"{name}/{IMAGES}/{n}.js"
+                publish(
+                    Path(folders.root, file),
+                    partial(_write, text=text),
+                    replace=True,
+                    mode=mode,
+                    folders=folders,
+                )
+                rows[n]["full"] = f"{IMAGES}/{n}.js"
+    _remove_others(folders, f"{name}/{IMAGES}", {f"{n}.js" for n in reduced.values()})
+
+
+def _write(descriptor: int, text: str) -> None:
+    write_buffers(descriptor, [text.encode()], "none")
+
+
+def _remove_others(folders: Folders, folder: str, wanted: set[str]) -> None:
+    """Remove images of an earlier page that had more."""
+    with suppress(FileNotFoundError), folders.open(folder) as opened:
+        for name in list_folder(opened):
+            if NUMBERED.fullmatch(name) and name not in wanted:
+                os.unlink(name, dir_fd=opened)

@@ -1,0 +1,146 @@
+"""Read which images and which failures the manifests of a folder list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiffin.engine import FOLDER, manifests_in, read_manifest
+from tiffin.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from tiffin.engine import ManifestFile
+
+__all__ = ["Listed", "ListedImage", "Problem", "read_listed"]
+
+LONGEST = 2000
+"""How many characters of a text are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """An image in a file that a manifest lists.
+
+    Attributes
+    ----------
+    run : str
+        The uid of its run.
+    name : str
+        The path of its file, relative to the root.
+    page : int
+        Its index in the file.
+    seq_num, index : int or None
+        Its event, and its index there.
+    line : mapping
+        The line of the manifest. Anybody may have written it.
+    """
+
+    run: str
+    name: str
+    page: int
+    seq_num: int | None
+    index: int | None
+    line: Mapping[str, Any]
+
+
+class Problem(NamedTuple):
+    """An image that is not there, and why."""
+
+    run: str
+    name: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What manifests list: images by file, and problems."""
+
+    files: Mapping[str, tuple[ListedImage, ...]]
+    problems: tuple[Problem, ...]
+
+    @property
+    def images(self) -> list[ListedImage]:
+        """All images, in the order of the manifests."""
+        return [image for images in self.files.values() for image in images]
+
+
+def read_listed(root: Path, runs: Collection[str] | None = None) -> Listed:
+    """Read the manifests of a folder.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The root folder of an export.
+    runs : collection of str, optional
+        The uids of the runs that are wanted; by default all.
+
+    Raises
+    ------
+    SourceError
+        If there is no manifest.
+    """
+    files: dict[str, tuple[ListedImage, ...]] = {}
+    problems: dict[tuple[str, str], Problem] = {}
+    is_empty = True
+    for path in _manifests(root):
+        try:
+            manifest = read_manifest(path)
+        except OSError as error:
+            reason = str(error.strerror or error)
+            found = Problem(path.stem, f"{FOLDER}/{path.name}", "unreadable", reason)
+            problems[found.run, found.name] = found
+            continue
+        if runs is not None and manifest.run not in runs:
+            continue
+        is_empty = False
+        files |= {
+            name: _images_of(manifest.run, name, line)
+            for name, line in manifest.files.items()
+            if line["frames"]
+        }
+        for problem in _problems_of(manifest, path.name):
+            problems[problem.run, problem.name] = problem
+    if is_empty and not problems:
+        message = (
+            f"{root} has no manifest ({FOLDER}/*.jsonl) of a run that is wanted: no "
+            f"export has listed a file here"
+        )
+        raise SourceError(message)
+    return Listed(files, tuple(p for p in problems.values() if p.name not in files))
+
+
+def _manifests(root: Path) -> list[Path]:
+    if not root.is_dir():
+        message = f"there is no folder {root}"
+        raise SourceError(message)
+    try:
+        return manifests_in(root)
+    except OSError as error:
+        message = f"{root / FOLDER} can't be read: {error.strerror or error}"
+        raise SourceError(message) from error
+
+
+def _images_of(run: str, name: str, line: Mapping[str, Any]) -> tuple[ListedImage, ...]:
+    return tuple(
+        ListedImage(run, name, page or 0, seq_num, index, line)
+        for seq_num, index, page in line["frames"]
+    )
+
+
+def _problems_of(manifest: ManifestFile, file: str) -> list[Problem]:
+    problems = [
+        Problem(manifest.run, f"{FOLDER}/{file}, line {line.number}", "refused", why)
+        for line in manifest.refused
+        if (why := line.reason)
+    ]
+    for line in manifest.failed:
+        (seq_num, index, _), *_ = line["frames"]
+        name = line["path"] or f"event {seq_num}, image {index}"
+        status = "skipped" if line["status"] == "skipped" else "failed"
+        reason = line.get("error") or "the manifest has no reason"
+        problems.append(Problem(manifest.run, name[:LONGEST], status, reason[:LONGEST]))
+    return problems

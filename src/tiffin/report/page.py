@@ -1,0 +1,88 @@
+"""Put the page together: one HTML file with its data, styles and scripts.
+
+All text is data: it is in a block of JSON, and the script writes it as text. A Content
+Security Policy allows the page's own scripts by their hashes, and no connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GENERATOR", "as_script", "page_of"]
+
+GENERATOR = '<meta name="generator" content="tiffin">'
+"""Tells a page of ours from other files."""
+
+STYLES = ("vendor/uPlot.min.css", "style.css", "print.css")
+SCRIPTS = (
+    *("colormaps.js", "data.js", "pixels.js", "draw.js", "pane.js"),
+    *("sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
+)
+"""The page's own script, in this order, as one block."""
+
+PLOTS, LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.LICENSE"
+
+
+def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
+    """Return the page.
+
+    Parameters
+    ----------
+    data : mapping
+        What the script shows.
+    beside : bool
+        Whether the page may load scripts with pixels that are beside it.
+    """
+    style = "\n".join(map(_asset, STYLES))
+    plots = f"/*!\nuPlot:\n{_asset(LICENCE)}*/\n{_asset(PLOTS)}"
+    own = "\n".join(map(_asset, SCRIPTS))
+    script = f'"use strict";\n(() => {{\n{own}\n}})();\n'
+    sources = " ".join([_hash(plots), _hash(script)])
+    if beside:  # scripts that a script with a known hash adds
+        sources += " 'strict-dynamic'"
+    policy = (
+        f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; "
+        f"img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    page = Template(_asset("page.html")).substitute(
+        policy=policy,
+        generator=GENERATOR,
+        title=html.escape(f"Images of {data['folder']}"),
+        style=style,
+        plots=plots,
+        script=script,
+        data=as_script(data),
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def as_script(data: Any) -> str:
+    r"""Return JSON that is safe inside a script block.
+
+    Examples
+    --------
+    >>> as_script("</script>")
+    '"\\u003c/script>"'
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _asset(name: str) -> str:
+    return (files("tiffin.report") / "assets" / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,182 @@
+"""Write the page of a folder, or of a run that has ended."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiffin.errors import ExistsError, SourceError, TiffinError, WriteError
+from tiffin.folders import Folders
+from tiffin.report.data import collect
+from tiffin.report.full import write_full_images
+from tiffin.report.listed_images import read_listed
+from tiffin.report.page import GENERATOR, page_of
+from tiffin.report.sizes import limit_of
+from tiffin.writers import publish, write_buffers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tiffin.export import RunSummary
+
+__all__ = ["Page", "PageOfRun", "make_page", "write_page"]
+
+
+class Page(NamedTuple):
+    """A page that was written.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    images : int
+        How many images it shows.
+    problems : int
+        How many images and lines of manifests it can't show.
+    nbytes : int
+        Its size, without what is beside it [bytes].
+    """
+
+    path: Path
+    images: int
+    problems: int
+    nbytes: int
+
+
+def write_page(
+    folder: str | os.PathLike[str],
+    *,
+    full: bool = False,
+    runs: Collection[str] | None = None,
+    follow_links: bool = False,
+    mode: int | None = None,
+) -> Path:
+    """Write a page to look at the images of a folder.
+
+    The page is made from the manifests of the folder and the files that they list. It
+    is one HTML file of less than 5 MB for 1,000 images: larger images are reduced.
+
+    Parameters
+    ----------
+    folder : path
+        The root folder of an export, which contains ``.tiffin``.
+    full : bool
+        Write a folder, in which the page has all images in full beside it.
+    runs : collection of str, optional
+        The uids of the runs to show; by default all.
+    follow_links : bool
+        Whether files and subfolders may be links.
+    mode : int, optional
+        The permissions of the page, such as ``0o640``; by default those of the umask.
+
+    Returns
+    -------
+    pathlib.Path
+        The page: ``report.html``, or ``report/index.html`` if `full`, in the folder.
+        That of one run has its scan_id and the beginning of its uid in its name.
+
+    Raises
+    ------
+    SourceError
+        If the folder has no manifest.
+    ExistsError
+        If there is a file with that name that is no such page.
+    WriteError
+        If the page can't be written.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, tiffin
+    >>> from tiffin.testing import run_of
+    >>> out = tempfile.mkdtemp()
+    >>> run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7)
+    >>> report = tiffin.export(run, "{event.seq_num}.tif", directory=out)
+    >>> write_page(out).name
+    'report.html'
+    """
+    return make_page(
+        folder, full=full, runs=runs, follow_links=follow_links, mode=mode
+    ).path
+
+
+def make_page(
+    folder: str | os.PathLike[str],
+    *,
+    full: bool = False,
+    runs: Collection[str] | None = None,
+    follow_links: bool = False,
+    mode: int | None = None,
+) -> Page:
+    """Do the same as `write_page`; return also how many images there are."""
+    root = Path(folder).absolute()
+    folders = Folders(os.fspath(root), follow_links)
+    listed = read_listed(root, runs)
+    problems = [problem._asdict() for problem in listed.problems]
+    data: dict[str, Any] = {
+        "folder": root.name or str(root),
+        "full": full,
+        "problems": problems,
+        "images": [],
+    }
+    limit = limit_of(len(listed.images))
+    found = collect(folders, listed, limit - len(page_of(data, beside=full)))
+    data["problems"] = [problem._asdict() for problem in found.problems]
+    data["images"] = found.images
+    name = "report" if runs is None else _name_of_run(found.images, runs)
+    if full:
+        write_full_images(folders, name, listed, found.images, mode)
+        name += "/index"
+    path = root / f"{name}.html"
+    _refuse_other(folders, f"{name}.html", path)
+    page = page_of(data, beside=full)
+    publish(
+        path,
+        lambda descriptor: write_buffers(descriptor, [page], "none"),
+        replace=True,
+        mode=mode,
+        folders=folders,
+    )
+    return Page(path, len(found.images), len(found.problems), len(page))
+
+
+class PageOfRun:
+    """Writes the page of each run at its end, if ``report=True``."""
+
+    def run_ended(self, summary: RunSummary) -> None:
+        """Write the page of a run; log if that fails."""
+        settings = summary.settings
+        if not settings.report or settings.dry_run:
+            return
+        try:
+            write_page(
+                settings.directory,
+                runs=[summary.run],
+                follow_links=settings.follow_links,
+                mode=settings.mode,
+            )
+        except SourceError:  # the run has no image, which the log says
+            return
+        except (TiffinError, OSError) as error:
+            message = f"the page of images can't be written: {error}"
+            summary.ledger.say(summary.run, WriteError(message))
+
+
+def _name_of_run(images: list[dict[str, Any]], runs: Collection[str]) -> str:
+    scans = {str(image["scan_id"]) for image in images if "scan_id" in image}
+    parts = ["report", *sorted(scans)[:1], *(run[:8] for run in sorted(runs)[:1])]
+    return re.sub(r"[^\w-]", "_", "_".join(parts), flags=re.ASCII)[:100]
+
+
+def _refuse_other(folders: Folders, name: str, path: Path) -> None:
+    """Refuse to replace a file that is no page of ours."""
+    try:
+        with os.fdopen(folders.open_file(name), "rb") as file:
+            is_ours = GENERATOR.encode() in file.read(4096)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WriteError(f"{path} can't be replaced: {error.strerror}") from error
+    if not is_ours:
+        message = f"{path} is not a page of tiffin: move it away, then try again"
+        raise ExistsError(message)
