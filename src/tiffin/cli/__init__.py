@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Check that exported files are there and intact.",
     "checksums": "Print the SHA-256 of files, for sha256sum -c.",
     "init": "Write a configuration file for a beamline, after a few questions.",
+    "doctor": "Say what is installed, what a source has, and what a folder allows.",
     "demo": "Make a simulated experiment, export it, and say what to type next.",
 }
 """Command → its line in the help, which is shown without importing the command."""

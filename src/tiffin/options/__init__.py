@@ -11,6 +11,7 @@ from tiffin.options.config_file import (
     find_config,
     load_config,
     read_config,
+    read_exports,
     refuse_secrets,
 )
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
@@ -41,6 +42,7 @@ __all__ = [
     "load_config",
     "option_type",
     "read_config",
+    "read_exports",
     "refuse_secrets",
     "without_empty",
 ]

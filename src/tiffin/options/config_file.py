@@ -34,6 +34,7 @@ __all__ = [
     "find_config",
     "load_config",
     "read_config",
+    "read_exports",
     "refuse_secrets",
 ]
 
@@ -141,13 +142,32 @@ def read_config(path: Path, export: str | None = None) -> ConfigFile:
     SettingsError
         If anything in the file is wrong, in other exports too.
     """
-    content = _content(path)
-    folder = path.parent if path.is_file() else Path()  # a pipe has no folder
+    exports = read_exports(path)
     try:
-        return _chosen(content, export, path, folder)
+        return exports[_name_of(export, exports)]
     except SettingsError as error:
         message = f"{path}: {error}"
         raise SettingsError(message) from error
+
+
+def read_exports(path: Path) -> dict[str, ConfigFile]:
+    """Return all exports of a file, by name; "" is that of a file that names none.
+
+    Raises
+    ------
+    SettingsError
+    """
+    content = _content(path)
+    folder = path.parent if path.is_file() else Path()  # a pipe has no folder
+    try:
+        sections = _sections(content, path, folder)
+    except SettingsError as error:
+        message = f"{path}: {error}"
+        raise SettingsError(message) from error
+    return {
+        name: ConfigFile(path, name, section.values(), tuple(section.tables or ()))
+        for name, section in sections.items()
+    }
 
 
 def load_config(
@@ -171,10 +191,8 @@ def _content(path: Path) -> dict[str, Any]:
         raise SettingsError(message) from error
 
 
-def _chosen(
-    content: dict[str, Any], export: str | None, path: Path, folder: Path
-) -> ConfigFile:
-    """Check all that is in a file; return an export with what is common to all."""
+def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, _Section]:
+    """Check all that is in a file; return each export with what is common to all."""
     refuse_secrets(content)
     exports = content.pop(EXPORTS, {})
     if not isinstance(exports, dict) or not all(
@@ -192,22 +210,20 @@ def _chosen(
         except SettingsError as error:
             message = f"{EXPORTS}.{name}: {error}"
             raise SettingsError(message) from error
-    name = _name_of(export, sections)
-    section = sections.get(name, common)
-    return ConfigFile(path, name, section.values(), tuple(section.tables or ()))
+    return sections or {"": common}
 
 
 def _name_of(export: str | None, exports: Mapping[str, Any]) -> str:
-    """Return the name of the export that is asked for; "" if the file names none."""
+    """Return the name of the export that is asked for, or the only one."""
     if export is not None and export not in exports:
-        there = did_you_mean(export, exports) or ", nor any other"
+        there = did_you_mean(export, filter(None, exports)) or ", nor any other"
         message = f"there is no export {export!r}{there}"
         raise SettingsError(message)
     if export is None and len(exports) > 1:
         choices = " or ".join(f"export={name!r}" for name in exports)
         message = f"there are several exports: choose {choices}"
         raise SettingsError(message)
-    return export or next(iter(exports), "")
+    return next(iter(exports)) if export is None else export
 
 
 def refuse_secrets(content: Any) -> None:

@@ -1,0 +1,102 @@
+"""``tiffin doctor``: what works here, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tiffin.cli.command import command
+from tiffin.cli.terminal import as_json, escape, print_line, with_options
+from tiffin.doctor import Finding, check_folder, check_installation, check_source
+from tiffin.errors import SettingsError
+from tiffin.options import ConfigFile, RunOptions, find_config, read_exports
+
+__all__ = ["doctor"]
+
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+@command()
+def doctor(
+    runs: RunOptions,
+    source: Annotated[
+        str | None, typer.Argument(help="A Tiled server, or a file of documents.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where images are to go.")
+    ] = None,
+    as_line: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each finding.")
+    ] = False,
+) -> None:
+    """Say what is installed, what a source has, and what a folder allows.
+
+    Each line says what to do. Example: tiffin doctor http://localhost:8000 /data/images
+    """
+    if folder is None and source is not None and Path(source).is_dir():
+        folder = Path(source)
+        source = None
+    exports, findings = _configured()
+    findings = check_installation() + findings
+    sources = _those_of(exports, "source") if source is None else [source]
+    for each in sources:
+        findings += check_source(each, runs)
+    findings += [] if sources else _without_source()
+    folders = _those_of(exports, "directory") if folder is None else [folder]
+    for each in folders or ["."]:
+        findings += check_folder(Path(each))
+    for about in dict.fromkeys(each.about for each in findings):
+        part = [each for each in findings if each.about == about]
+        _print_lines(part) if as_line else _print(about, part)
+    states = [each.state for each in findings]
+    if not as_line:
+        counts = f"problems: {states.count('problem')}, notes: {states.count('note')}"
+        print_line(counts, "red" if "problem" in states else "green")
+    raise typer.Exit(1 if "problem" in states else 0)
+
+
+def _configured() -> tuple[list[ConfigFile], list[Finding]]:
+    """Return the exports of the configuration file, if there is one."""
+    path = find_config()
+    if path is None:
+        return [], []
+    try:
+        exports = read_exports(path)
+    except SettingsError as error:
+        return [], [Finding("configuration", "problem", str(error), "mend the file")]
+    names = ", ".join(filter(None, exports)) or "one, without a name"
+    text = f"{path} can be read; its exports: {names}"
+    return [*exports.values()], [Finding("configuration", "ok", text)]
+
+
+def _those_of(exports: list[ConfigFile], option: str) -> list[Any]:
+    """Return the values of an option, each once."""
+    found = (each.values.get(option) for each in exports)
+    return [*dict.fromkeys(value for value in found if value is not None)]
+
+
+def _without_source() -> list[Finding]:
+    todo = "tiffin doctor http://localhost:8000 tells whether a server answers"
+    return [Finding("source", "note", "no source is given", todo)]
+
+
+def _print_lines(findings: list[Finding]) -> None:
+    for finding in findings:
+        sys.stdout.write(f"{as_json(asdict(finding))}\n")
+
+
+def _print(about: str, findings: list[Finding]) -> None:
+    """Print a part; what to do stands below what was found."""
+    console = Console(soft_wrap=True)
+    console.print(Text(about, "bold"))
+    for finding in findings:
+        state = Text(f"  {finding.state:8}", STYLES[finding.state])
+        console.print(state + Text(escape(with_options(finding.text))))
+        if finding.todo:
+            console.print(Text(f"{'':10}→ {escape(with_options(finding.todo))}"))
