@@ -19,6 +19,7 @@ from tests.helpers import export_live, feed
 from tests.shell import tiffin as shell
 from tests.stores import LIBRARIES_WARN, insert
 from tiffin import ImageExporter
+from tiffin.corrections import Average, DarkSubtract
 from tiffin.errors import CollisionError, ExistsError, SettingsError, WriteError
 from tiffin.testing import run_of
 
@@ -221,8 +222,8 @@ def test_an_image_keeps_its_name(tmp_path):
     """A sidecar that has the name of an image fails, and the image is written."""
     images = np.ones((1, 6, 9), "u2")
     report = tiffin.export(
-        run_of({"img": images}, scan_id=7),
-        "{start.scan_id}/run.json",
+        run_of({"img": images}, scan_id=7, end="json"),
+        "{start.scan_id}/run.{start.end}",
         directory=tmp_path,
         sidecars="run.json",
         on_error="report",
@@ -373,6 +374,34 @@ def test_a_table_keeps_the_rows_of_earlier_exports(tmp_path):
         (f"img_{n}.tif", "written") for n in (1, 2, 3)
     ]
     assert all(row["T [µK]"] for row in found)
+
+
+def test_a_table_tells_light_from_subtracted_images(tmp_path):
+    """A row for each; those of an earlier export have their own files too."""
+    name = "{start.scan_id}/{kind}_{event.seq_num}.tif"
+    settings = {
+        "directory": tmp_path, "sidecars": "frames.csv", "existing": "resume",
+        "corrections": DarkSubtract(constant=1), "save": ["sub", "light"],
+    }  # fmt: skip
+    documents = run()
+    for frames in ("0:2", "2:"):
+        tiffin.export(documents, name, frames=frames, **settings)
+
+    found = [(r["file"], r["kind"], r["seq_num"]) for r in rows(tmp_path / TABLE)]
+    assert sorted(found) == [
+        (f"{kind}_{n}.tif", kind, str(n))
+        for kind in ("light", "sub")
+        for n in (1, 2, 3)
+    ]
+
+
+def test_an_image_of_several_frames_has_the_row_of_its_first(tmp_path):
+    """The metadata of its file tell which frames these are."""
+    settings = {"corrections": Average(2), "sidecars": "frames.csv"}
+    tiffin.export(run(4), NAME, directory=tmp_path, **settings)
+
+    found = [(r["file"], r["seq_num"], r["kind"]) for r in rows(tmp_path / TABLE)]
+    assert found == [("img_1.tif", "1", ""), ("img_3.tif", "3", "")]
 
 
 def test_frames_of_a_stack_have_their_pages(tmp_path):

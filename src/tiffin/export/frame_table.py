@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameTable", "Point", "Row"]
 
 COLUMNS = (
-    *("file", "page", "seq_num", "i", "frame"),
+    *("file", "page", "seq_num", "i", "frame", "kind"),
     *("time", "timestamp [s]", "status"),
 )
 
@@ -46,6 +46,8 @@ class Point(NamedTuple):
     images : int
         How many images are declared.
     seq_num : int
+    kind : str or None
+        Which image of the event, if a dark is subtracted.
     time : float
         When it was taken [s since 1970]; 0 if that is not known.
     values : mapping
@@ -56,6 +58,7 @@ class Point(NamedTuple):
     number: int | None
     images: int
     seq_num: int
+    kind: str | None
     time: float
     values: Mapping[str, Any]
 
@@ -91,7 +94,8 @@ class FrameTable:
         """
         values = self._values(frame)
         time, _ = frame.taken()
-        point = (group, frame.number, images, plain(frame.seq_num), time, values)
+        which = (frame.number, images, plain(frame.seq_num), frame.kind)
+        point = (group, *which, time, values)
         start = self._file.seek(0, io.SEEK_END)
         self._file.write(json.dumps(point).encode() + b"\n")
         self._starts.append(start)
@@ -124,7 +128,7 @@ class FrameTable:
             time = (iso_time(point.time), point.time) if point.time else (None, None)
             values = [_cell(point.values.get(column)) for column in self._columns]
             for row in rows_of(point):
-                which = (row.page, point.seq_num, row.i, row.number)
+                which = (row.page, point.seq_num, row.i, row.number, point.kind)
                 writer.writerow([_cell(row.file), *which, *time, row.status, *values])
             if text.tell() > AT_ONCE:
                 yield text.getvalue().encode("utf-8", "backslashreplace")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import PageGroup
 
     Chunks = Callable[[], Iterable[bytes]]
-    Listed = Mapping[tuple[int, int], tuple[str, int]]
+    Listed = Mapping[tuple[int, int, str | None], tuple[str, int]]
     Claim = tuple[Frame, Place, str | TiffinError]
 __all__ = ["Sidecars"]
 
@@ -242,13 +242,14 @@ class Sidecars:
             if self._ledger.has(place):
                 record = self._ledger.at(place)
                 if not isinstance(record.error, SupersededError):
-                    _, page = listed.get((point.seq_num, i), ("", record.page))
+                    which = (point.seq_num, i, point.kind)
+                    _, page = listed.get(which, ("", record.page))
                     page = record.page if record.status == "written" else page
                     yield self._row(record, folder, page)
             elif i >= point.images:
                 return
             else:
-                path, page = listed.get((point.seq_num, i), ("", 0))
+                path, page = listed.get((point.seq_num, i, point.kind), ("", 0))
                 number = None if point.number is None else point.number + i
                 if path:
                     yield Row(_relative(path, folder), page, i, number, "written")
@@ -268,7 +269,7 @@ class Sidecars:
             return {}
         earlier = self._journal.earlier(which.run)
         return {
-            (seq_num, i): (str(line["path"]), page)
+            (seq_num, i, line.get("image")): (str(line["path"]), page)
             for line in (earlier.files.values() if earlier else ())
             if (line.get("stream"), line.get("field")) == which[1:3]
             for seq_num, i, page in line["frames"]
