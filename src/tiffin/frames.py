@@ -52,12 +52,7 @@ class Pixels(Protocol):
     hints: Hints
 
     def open(self) -> Any:
-        """Return the whole array, or something that can be sliced like it.
-
-        Returns
-        -------
-        array-like, shape (..., rows, columns) [counts]
-        """
+        """Return the whole array, or something that can be sliced like it [counts]."""
         ...
 
 
@@ -233,25 +228,13 @@ class Frame(Identified):
         return replace(self, id=self.id._replace(i=i), number=number)
 
     def read(self) -> np.ndarray:
-        """Read the image.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns) [counts]
-            In its own dtype. It must not be changed.
-        """
+        """Return the image [counts], which must not be changed."""
         if self.i is None:
             raise self.problem or ValueError("this frame has no pixels")
         return np.asarray(self.images()[self.i])
 
     def images(self) -> Images:
-        """Open all images of the event and field, without reading them.
-
-        Raises
-        ------
-        ReadError
-            If the rows and columns of the array are not known.
-        """
+        """Open all images of the event and field, without reading them."""
         if self.pixels is None:
             raise self.problem or ValueError("this frame has no pixels")
         return images_in(self.pixels.open(), self.pixels.hints)

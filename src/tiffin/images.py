@@ -114,7 +114,7 @@ def get_images(
     with dtypes.survey():
         _events(source, _assembler(settings, dtypes), repeats)
     assembler = _assembler(settings, dtypes)
-    return ImageSequence(_events(source, assembler, repeats), close=assembler.close)
+    return ImageSequence(_events(source, assembler, repeats), assembler.close)
 
 
 def _assembler(settings: Settings, dtypes: ListDtypes) -> Assembler:
@@ -156,30 +156,18 @@ class ImageSequence(Sequence[np.ndarray]):
 
     `close`, the end of a ``with`` block, or garbage collection closes the files. A
     later access opens them again.
-
-    Parameters
-    ----------
-    events : list
-        For each event, its `Pixels` or an exception.
-    close : callable, optional
-        Closes the files.
     """
 
     def __init__(
-        self, events: list[Pixels | Exception], close: Callable[[], None] | None = None
+        self, events: list[Pixels | Exception], close: Callable[[], None]
     ) -> None:
         self._events = events
-        self._parent: ImageSequence | None = None
         self._close = close
-        if close is not None:
-            weakref.finalize(self, close)
+        weakref.finalize(self, close)
 
     def close(self) -> None:
         """Close the open files."""
-        if self._parent is not None:
-            self._parent.close()
-        elif self._close is not None:
-            self._close()
+        self._close()
 
     def __enter__(self) -> ImageSequence:
         return self
@@ -204,9 +192,7 @@ class ImageSequence(Sequence[np.ndarray]):
             If the images can't be read.
         """
         if isinstance(key, slice):
-            chosen = ImageSequence(self._events[key])
-            chosen._parent = self  # keeps the files open
-            return chosen
+            return ImageSequence(self._events[key], self._close)
         event = self._events[key]
         if isinstance(event, Exception):
             raise event

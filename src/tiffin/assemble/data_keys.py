@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from tiffin.axes import Axes, Hints
     from tiffin.frames import Pixels
 
-__all__ = [
-    "MAX_IMAGES",
-    "DeclaredImages",
-    "FieldSelection",
-    "axis_hints",
-    "declared_dtype",
-    "declared_sizes",
-    "declares_image",
-    "image_fields",
-    "is_streamed",
-]
-
 MAX_IMAGES = 10**7
 """The most images of an event that are believed: a quarter of an hour at 10 kHz."""
 

@@ -10,17 +10,6 @@ import numpy as np
 
 from tiffin.errors import ReadError
 
-__all__ = [
-    "MissingArray",
-    "array_shape",
-    "copy_document",
-    "estimate_nbytes",
-    "is_image_value",
-    "replace_images",
-    "total_nbytes",
-    "without_images",
-]
-
 IMMUTABLE = frozenset({int, float, str, bool, type(None)})
 
 LIST_ITEM_NBYTES = 40

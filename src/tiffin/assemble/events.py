@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiffin.errors import TiffinError
     from tiffin.frames import Frame, Pixels
 
-__all__ = ["Events"]
-
 
 class Events:
     """Makes the frames of events, and owns the handlers that have files open.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiffin.assemble.list_images import FieldKey, ListDtypes
 
-__all__ = ["ArrayPixels", "inline_pixels"]
-
 
 def inline_pixels(
     value: Any,

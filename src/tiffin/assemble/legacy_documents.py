@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MIMETYPES", "unpack_bulk_datum", "upgrade_stream_resource"]
 
 HDF5 = "application/x-hdf5"
 

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiffin.axes import Hints
-
-__all__ = ["FieldKey", "ListDtypes", "ListPixels"]
 
 logger = logging.getLogger("tiffin")
 
@@ -173,7 +172,7 @@ def _dtype_of_list(values: Any) -> np.dtype | None:
     if array.dtype.kind in "bc":
         return array.dtype
     large = array.dtype.kind == "f" and (np.abs(array) >= 2.0**63).any()
-    if large and all(isinstance(value, int) for value in _flatten(values)):
+    if large and all(isinstance(value, Integral) for value in _numbers_in(values)):
         return INTEGERS  # of more than 64 bits
     return FLOATS
 
@@ -196,21 +195,15 @@ def _check_no_rounding(values: Any, array: np.ndarray, dtype: np.dtype) -> None:
     """Refuse integers, among fractions, that a float dtype would round."""
     if not (np.abs(array) >= 2.0 ** (np.finfo(dtype).nmant + 1)).any():
         return
-    for value in _flatten(values):
-        if isinstance(value, int) and float(dtype.type(value)) != value:
+    for value in _numbers_in(values):
+        if isinstance(value, Integral) and float(dtype.type(value)) != int(value):
             other = "no dtype= of a TIFF can hold all of them"
-            if float(value) == value:
+            if float(value) == int(value):
                 other = "dtype='float64' can hold all of them"
             message = f"{dtype} would round {value}, one of the numbers listed: {other}"
             raise DtypeError(message)
 
 
-def _flatten(values: Any) -> Iterator[Any]:
-    """Yield the numbers in nested lists as Python numbers."""
-    if isinstance(values, (np.ndarray, np.number)):
-        values = values.tolist()
-    if isinstance(values, (list, tuple)):
-        for value in values:
-            yield from _flatten(value)
-    else:
-        yield values
+def _numbers_in(values: Any) -> Iterator[Any]:
+    """Return the numbers in nested lists, one by one."""
+    return np.asarray(values, dtype=object).flat

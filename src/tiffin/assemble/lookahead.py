@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
-__all__ = ["BASELINE", "LateDocuments", "skip_repeated_runs", "unpack_events"]
-
 BASELINE = "baseline"
 """The stream that bluesky's SupplementalData reads before and after a plan."""
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from tiffin.errors import SourceError, TiffinError
 
-__all__ = ["MALFORMED", "MALFORMED_OR_OURS", "malformed_error", "parse_int"]
-
 MALFORMED = (
     LookupError,
     TypeError,

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     Names = tuple[str, ...] | None
 
-__all__ = ["missing_fields"]
-
 
 def missing_fields(
     run: OpenRun, fields: Names, streams: Names

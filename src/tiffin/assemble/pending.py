@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Maker = Callable[..., Iterator[Frame]]
 
-__all__ = ["MAX_DOCUMENTS", "DocumentCache", "MissingDocument", "PendingFrames"]
-
 MAX_DOCUMENTS = 10_000
 MAX_NBYTES = 10 * 2**20
 """Limits for the documents of ended runs, by number and memory [bytes].

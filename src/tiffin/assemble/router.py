@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers import RootMap
 
-__all__ = ["Assembler"]
-
 logger = logging.getLogger("tiffin")
 
 MAX_WARNINGS = 10_000

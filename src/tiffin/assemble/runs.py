@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiffin.axes import Hints
 
-__all__ = ["OpenRun", "Runs"]
-
 UNNAMED = "primary"
 """The stream of a descriptor without a name: early runs had only one stream."""
 

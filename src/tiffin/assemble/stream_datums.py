@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiffin.axes import Hints
     from tiffin.frames import Frame, Pixels
 
-__all__ = ["StreamDatums"]
-
 MAX_EVENTS = 10**7
 """A stream datum of more events is damaged: a run of weeks has fewer."""
 

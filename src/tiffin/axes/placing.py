@@ -12,15 +12,6 @@ from dataclasses import dataclass
 
 from tiffin.errors import NoImageError, ReadError
 
-__all__ = [
-    "COLOURS",
-    "Hints",
-    "axes_by_name",
-    "guess_colour",
-    "lead_names",
-    "place",
-]
-
 ROWS = {"y", "row", "rows"}
 COLUMNS = {"x", "col", "cols", "column", "columns"}
 SAMPLES = {"c", "color", "colour", "rgb", "rgba", "channel", "channels", "sample"}

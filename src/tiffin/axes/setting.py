@@ -21,8 +21,6 @@ from tiffin.axes.placing import (
 )
 from tiffin.errors import SettingsError
 
-__all__ = ["Axes", "AxesSetting"]
-
 AxisNames = str | Sequence[str]
 AxesSetting = AxisNames | Mapping[str, AxisNames] | None
 

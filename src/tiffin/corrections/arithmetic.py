@@ -23,19 +23,6 @@ from tiffin.errors import CorrectionError, DtypeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = [
-    "RunningSum",
-    "average",
-    "check_exact_in_float64",
-    "check_real",
-    "divide",
-    "overflow_refused",
-    "prepare_dark",
-    "row_blocks",
-    "subtract",
-    "sum_dtype",
-]
-
 BLOCK = 2**18
 """Pixels that are processed together: they stay in a core's cache."""
 

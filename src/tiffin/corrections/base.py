@@ -17,19 +17,6 @@ if TYPE_CHECKING:
     from tiffin.corrections.nearest_run import Nearest
     from tiffin.frames import Frame
 
-__all__ = [
-    "BoundCorrection",
-    "Correction",
-    "Notes",
-    "PixelCorrection",
-    "ReferenceImages",
-    "RunView",
-    "SupportsBind",
-    "bind",
-    "correct",
-    "describe",
-]
-
 
 @dataclass(slots=True)
 class Notes:
@@ -133,15 +120,7 @@ class PixelCorrection:
         notes: Notes | None = None,
         /,
     ) -> np.ndarray:
-        """Return the corrected image.
-
-        Raises
-        ------
-        CorrectionError
-            If the image does not have the shape that the settings need.
-        DtypeError
-            If its dtype, or that of the result, can't hold the values.
-        """
+        """Return the corrected image."""
         return self._apply(image, Notes() if notes is None else notes)
 
     def _apply(self, image: np.ndarray, notes: Notes) -> np.ndarray:
@@ -194,13 +173,7 @@ def correct(
     corrections: Iterable[BoundCorrection],
     notes: Notes,
 ) -> np.ndarray:
-    """Apply corrections in order, and fill the notes.
-
-    Raises
-    ------
-    CorrectionError
-        If a correction raises, or does not return an image.
-    """
+    """Apply corrections in order, and fill the notes."""
     for correction in corrections:
         # Read-only: one that works in place fails, and changes no pixels of others.
         guarded = image.view()

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tiffin.corrections.base import Notes
 
-__all__ = ["Cast", "Overflow", "Rounding"]
-
 Overflow = Literal["error", "clip", "scale"]
 Rounding = Literal["half-even", "half-up", "down", "up", "toward-zero", "none"]
 
@@ -169,12 +167,9 @@ def _scale(image: np.ndarray, dtype: np.dtype, rounding: str) -> np.ndarray:
 
 def _above_lowest(image: np.ndarray, lowest: int) -> np.ndarray:
     """Return how far each pixel is above the lowest value of its dtype, as uint64."""
-    if image.dtype.kind != "i":
-        return image.astype(np.uint64)
-    if image.dtype.itemsize < 8:
-        return (image.astype(np.int64) - lowest).astype(np.uint64)
-    # Flipping the sign bit adds 2**63, which int64 has no room for.
-    return image.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)
+    if image.dtype.kind == "i":
+        image = image.astype(np.int64).view(np.uint64)  # modulo 2**64
+    return image.astype(np.uint64) - np.uint64(lowest % 2**64)
 
 
 def _divide(

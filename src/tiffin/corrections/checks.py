@@ -12,17 +12,6 @@ import numpy as np
 
 from tiffin.errors import SettingsError, did_you_mean
 
-__all__ = [
-    "Number",
-    "check_choice",
-    "check_dtype",
-    "check_integer",
-    "check_number",
-    "check_text",
-    "float64_number",
-    "set_fields",
-]
-
 Number = int | float
 
 

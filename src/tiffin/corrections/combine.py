@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiffin.corrections.base import Notes
 
-__all__ = ["Average", "FrameCombiner", "Sum", "check_same_kind"]
-
 MAX_FRAMES = 2**21
 """So many integers of 32 bits have a sum that float64 holds."""
 
@@ -47,14 +45,9 @@ class FrameCombiner(PixelCorrection):
         raise CorrectionError(message)
 
     def join(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """Combine images of shape (rows, columns), whatever their number.
+        """Combine images of one shape (rows, columns) and dtype, whatever their number.
 
-        Raises
-        ------
-        CorrectionError
-            If there are none, or their shapes or dtypes differ.
-        DtypeError
-            If no dtype holds the result.
+        A DtypeError says that no dtype holds the result.
         """
         total: RunningSum | None = None
         for number, image in enumerate(images, 1):
@@ -67,13 +60,7 @@ class FrameCombiner(PixelCorrection):
         return self.result(total)
 
     def result_dtype(self, dtype: np.dtype, count: int) -> np.dtype:
-        """Return the dtype of the result of `count` images of a dtype.
-
-        Raises
-        ------
-        DtypeError
-            If no dtype of a TIFF holds every possible result.
-        """
+        """Return a dtype that holds every possible result of `count` images."""
         raise NotImplementedError
 
     def result(self, total: RunningSum) -> np.ndarray:

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tiffin.corrections.base import Notes, ReferenceImages, RunView
     from tiffin.frames import Frame
 
-__all__ = ["BoundDark", "DarkSubtract", "ImageKind", "Missing"]
-
 ImageKind = Literal["light", "dark", "sub"]
 Missing = Literal["error", "raw", "skip"]
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiffin.corrections.base import Notes, ReferenceImages, RunView
     from tiffin.frames import Frame
 
-__all__ = ["FlatField"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlatField(ReferenceCorrection):

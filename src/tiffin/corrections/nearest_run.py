@@ -12,8 +12,6 @@ from tiffin.start_document import equal_values, get_nested, start_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Nearest", "Order"]
-
 Order = Literal["before", "nearest", "after"]
 
 

@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from tiffin.corrections.base import ReferenceImages, RunView
     from tiffin.frames import Frame
 
-__all__ = [
-    "BadPixels",
-    "BoundReferences",
-    "Prepared",
-    "ReferenceCorrection",
-    "acquisition_mismatch",
-    "checksum",
-    "configuration_of",
-    "count_bad_pixels",
-    "find_reference_run",
-    "mean_of",
-]
-
 BadPixels = Literal["error", "keep"]
 
 MAX_RUNS = 100

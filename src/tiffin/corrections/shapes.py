@@ -24,8 +24,6 @@ from tiffin.errors import CorrectionError, SettingsError
 if TYPE_CHECKING:
     from tiffin.corrections.base import Notes
 
-__all__ = ["Bin", "Crop", "Flip", "Rotate"]
-
 STRIP = 16
 """Columns that are copied together when an image is rotated; the fastest measured."""
 

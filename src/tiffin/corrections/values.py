@@ -31,8 +31,6 @@ from tiffin.errors import CorrectionError, DtypeError, SettingsError
 if TYPE_CHECKING:
     from tiffin.corrections.base import Notes, RunView
 
-__all__ = ["Mask", "Scale", "Threshold"]
-
 
 @dataclass(frozen=True, slots=True)
 class Scale(PixelCorrection):

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiffin.template import Template
     from tiffin.writers import Writer
 
-__all__ = ["check_format", "odd_names"]
-
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
 
 OTHERS = re.compile(
@@ -33,12 +31,7 @@ BLANKS = re.compile(r"(?:[ ]?[<>=^])?[-+ ]?z?#?(?P<width>[1-9][0-9]*)(?P<rest>.*
 def check_format(
     writer: Writer, template: str, dtype: np.dtype | None, profile: str
 ) -> None:
-    """Refuse a template or a dtype that is not the format's.
-
-    Raises
-    ------
-    SettingsError, TemplateError
-    """
+    """Refuse a template or a dtype that is not the format's."""
     if dtype is not None and dtype.name not in writer.dtypes:
         message = (
             f"{dtype.name!r} can't be stored with format={writer.format!r} and "

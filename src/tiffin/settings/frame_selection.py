@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["FrameSelection", "format_frames", "parse_first", "parse_frames"]
-
 FrameSelection = range | frozenset[int]
 
 

@@ -37,20 +37,6 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Correction
 
-__all__ = [
-    "AllKeywords",
-    "LIVE_DEFAULTS",
-    "Keywords",
-    "LiveKeywords",
-    "description",
-    "document_settings",
-    "option_of",
-    "refuse_unknown",
-    "resume_settings",
-    "setting_names",
-    "type_text",
-]
-
 
 class Keywords(TypedDict, total=False):
     """The keywords of `tiffin.export`, for type checkers.

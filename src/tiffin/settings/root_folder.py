@@ -13,8 +13,6 @@ from tiffin.template import Style, Template, foreign_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["split_root", "with_style"]
-
 
 def with_style(
     template: str | Template,

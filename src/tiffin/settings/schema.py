@@ -26,8 +26,6 @@ from tiffin.settings.validation import check_model
 from tiffin.template import Template
 from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 
-__all__ = ["Settings"]
-
 logger = logging.getLogger("tiffin")
 
 

@@ -27,15 +27,6 @@ from tiffin.settings.setting_types import INTERNAL
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = [
-    "check_model",
-    "check_table",
-    "choices_of",
-    "describe_type",
-    "settings_error",
-    "table_model",
-]
-
 LIMITS = {
     "greater_than_equal": " of at least {ge:.0f}",
     "less_than_equal": " of at most {le:.0f}",
@@ -133,15 +124,8 @@ def check_table(
 ) -> dict[str, Any]:
     """Return the values of a table, or raise a SettingsError.
 
-    Parameters
-    ----------
-    table : mapping
-    hints : mapping
-        The keys that the table may have → their types.
-    required : collection of str
-        The keys that it must have.
-    what : str
-        The user's word for a key, such as ``"option"``.
+    `hints` are the keys that it may have with their types; `what` is the user's word
+    for a key, such as "option".
     """
     model = table_model("Table", hints, required)
     try:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiffin.template.grammar import Reference
     from tiffin.template.style import Style
 
-__all__ = ["check_descriptor", "check_start", "field_to_add"]
-
 OF_START = frozenset({"start", "run"})
 OF_DESCRIPTOR = frozenset({"start", "run", "descriptor", "config"})
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiffin.template.grammar import Reference
     from tiffin.template.style import Style
 
-__all__ = ["explain"]
-
 _VALUES = {
     "stream": "the stream's name",
     "field": "the image field's name",

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from tiffin.template.specification import fill_and_type, is_strftime
 
-__all__ = ["AXES", "ROOTS", "Field", "Part", "Reference", "Segment", "fields_of"]
-
 DOCUMENTS = ("start", "descriptor", "event", "stop", "config", "baseline")
 """Roots that are mappings: a field must name a key."""
 

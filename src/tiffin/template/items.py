@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING", "elements", "follow", "is_container", "item", "plain", "texts_in"]
-
 MISSING: Any = object()
 """Returned in place of a value that is not there; exceptions would be slower."""
 

@@ -22,7 +22,6 @@ from tiffin.template.text import renderer_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fields_with_values"]
 
 DEEPEST, MOST_ITEMS, MOST_FIELDS = 4, 8, 1000
 """How deep documents are listed, how much of each list, and how many fields at all."""

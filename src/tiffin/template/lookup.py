@@ -23,19 +23,6 @@ from tiffin.template.portable import is_blank
 if TYPE_CHECKING:
     from tiffin.template.grammar import Field
 
-__all__ = [
-    "AmbiguousKey",
-    "configuration_keys",
-    "find",
-    "is_missing",
-    "missing_key_error",
-    "motor_names",
-    "places_of",
-    "run_label",
-    "sample_of",
-    "units_of",
-]
-
 SHORT_UID = 8
 """The number of characters in ``{run}``."""
 

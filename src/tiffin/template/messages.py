@@ -7,8 +7,6 @@ from typing import Any
 from tiffin.errors import TemplateError, did_you_mean
 from tiffin.template.items import plain, texts_in
 
-__all__ = ["kind_of", "label", "nearest", "parse_error", "shortened", "shown"]
-
 LONGEST_SHOWN = 60
 """The most characters of a value or a key in a message."""
 

@@ -30,8 +30,6 @@ from tiffin.template.words import unclosed, unknown_word
 if TYPE_CHECKING:
     from tiffin.errors import TemplateError
 
-__all__ = ["Parsed", "parse"]
-
 LONGEST_TEMPLATE = 10_000
 """Characters. Parsing time may grow with the square of the length."""
 

@@ -18,16 +18,6 @@ from tiffin.template.portable import LEADING_DOTS, REPLACEMENT
 if TYPE_CHECKING:
     from tiffin.template.parser import Parsed
 
-__all__ = [
-    "CUT_MARK",
-    "Piece",
-    "check_outline",
-    "check_path_length",
-    "is_safe",
-    "safe_path",
-    "with_number",
-]
-
 Piece = tuple[str, bool]
 """A part of a name: its text, and whether that is a value and so may be changed."""
 

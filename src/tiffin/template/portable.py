@@ -11,19 +11,6 @@ import re
 import unicodedata
 from typing import Literal, get_args
 
-__all__ = [
-    "LEADING_DOTS",
-    "POLICIES",
-    "REPLACEMENT",
-    "Policy",
-    "check_literal",
-    "foreign_path",
-    "is_blank",
-    "joins_previous",
-    "portable_text",
-    "strict_text",
-]
-
 Policy = Literal["portable", "strict"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 

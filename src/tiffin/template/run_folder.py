@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tiffin.template.grammar import Field, Part, Reference, Segment, fields_of
 
-__all__ = ["RUN", "folders_of_run", "run_number"]
-
 RUN = Field((Reference("run"),))
 """The field ``{run}``."""
 

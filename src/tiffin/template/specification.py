@@ -9,8 +9,6 @@ from functools import lru_cache
 from tiffin.template.messages import parse_error, shortened
 from tiffin.template.times import DIRECTIVES
 
-__all__ = ["LARGEST_WIDTH", "check_specification", "fill_and_type", "is_strftime"]
-
 LARGEST_WIDTH = 64
 """The largest width or precision, and the longest strftime specification."""
 

@@ -27,8 +27,6 @@ from tiffin.template.portable import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Style"]
-
 CACHED_VALUES = 4096
 """How many cleaned values are cached."""
 

@@ -21,8 +21,6 @@ from tiffin.template.text import pieces_of, renderer_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Template"]
-
 _OPTIONAL_FOLDERS = "\0"
 """Stands in a pattern for a segment with folders in it."""
 

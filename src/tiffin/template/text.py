@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiffin.template.paths import Piece
     from tiffin.template.style import Style
 
-__all__ = ["Renderer", "pieces_of", "renderer_of"]
-
 Renderer = Callable[[Any], str | None]
 """Takes the values of all roots, and returns text, or None if there is no value."""
 

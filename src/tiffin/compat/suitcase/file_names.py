@@ -17,8 +17,6 @@ from tiffin.template import Style
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_prefix", "file_name"]
-
 _TIME = re.compile("%[a-zA-Z]")
 """A strftime directive. In ``.1%``, a percent sign stands alone."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,10 @@ from tiffin.folders import Folders
 from tiffin.writers import NewFile, publish, write_buffers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from tiffin.export import UnnamedFile
     from tiffin.writers import Buffer
-
-__all__ = ["Output", "output_of"]
 
 LABEL = "stream_data"
 """What suitcase-tiff calls its files in the artifacts."""
@@ -61,12 +60,8 @@ class Output:
     def put(self, name: str, buffers: list[Buffer]) -> None:
         """Write a file, completely or not at all."""
         write = partial(write_buffers, buffers=buffers, kind="none")
-        self._name(
-            name,
-            lambda path: publish(
-                path, write, replace=self._replace, folders=self._folders
-            ),
-        )
+        with self._named(name) as path:
+            publish(path, write, replace=self._replace, folders=self._folders)
 
     def begin(self, name: str) -> UnnamedFile:
         """Open a file that gets its name with `finish`.
@@ -81,17 +76,19 @@ class Output:
     def finish(self, name: str, file: UnnamedFile) -> None:
         """Give a complete file its name, see `put`."""
         try:
-            self._name(name, lambda _: file.publish(replace=self._replace))
+            with self._named(name):
+                file.publish(replace=self._replace)
         finally:
             file.close()
 
     def close(self) -> None:
         """Files are closed already, each when it was written."""
 
-    def _name(self, name: str, publish_at: Callable[[Path], object]) -> None:
+    @contextmanager
+    def _named(self, name: str) -> Iterator[Path]:
         path = self._path(name)
         try:
-            publish_at(path)
+            yield path
         except ExistsError:
             raise _exists(path) from None
         self._paths.append(path)

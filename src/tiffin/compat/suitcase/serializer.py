@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.writers import TiffStack
 
-__all__ = ["ImageSerializer"]
-
 
 class ImageSerializer:
     """Calls `image` for each image of one run.
