@@ -4,6 +4,7 @@ python examples/demo.py FOLDER
 """
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from simulated import furnace, make_detector, shctl1
 
 import tiffin
 from tiffin.corrections import DarkSubtract
+from tiffin.report import make_page
 
 SAMPLE = {"sample_name": "UO2 pellet 23/8", "proposal": "gup-31415"}
 
@@ -36,24 +38,32 @@ class Recorder:
             file.write(line + "\n")
 
 
-HINT = """
-To use a Tiled server instead of the file of documents:
+NEXT = """
+Type next:
 
-    pip install 'tiled[all]' bluesky-tiled-plugins
-    tiled serve catalog --temp --api-key secret
+  {tiffin} runs {folder}/documents.jsonl --run -1
+  {tiffin} export {folder}/documents.jsonl --run -1 \\
+      --template "{{start.scan_id}}_{{event.seq_num:03d}}.tif" --directory {folder}/mine
+  {tiffin} verify {folder}/mine
+  {tiffin} report {folder}/mine
 
-Then, in Python, before you run a scan:
+A Tiled server instead of the file of documents:
 
-    from bluesky_tiled_plugins import TiledWriter
-    from tiled.client import from_uri
-    RE.subscribe(TiledWriter(from_uri("http://localhost:8000?api_key=secret")))
+  {bin}/pip install 'tiled[all]' bluesky-tiled-plugins
+  {bin}/tiled serve catalog --temp --api-key secret
 
-And in the shell, afterwards:
+  in Python, before a scan, with from_uri of tiled.client and TiledWriter of
+  bluesky_tiled_plugins:
+      RE.subscribe(TiledWriter(from_uri("http://localhost:8000?api_key=secret")))
 
-    tiffin export "http://localhost:8000?api_key=secret" --run -1 \\
-        --template "{start.scan_id}_{event.seq_num}.tif" --directory out
+  afterwards:
+      export TILED_API_KEY=secret
+      {tiffin} export http://localhost:8000 --run -1 \\
+          --template "{{start.scan_id}}_{{event.seq_num}}.tif" --directory out
 
-For more, see 'Export from a catalogue' in the manual."""
+The same without a RunEngine, from an installed package: {tiffin} demo
+Options for your beamline, in a file: {tiffin} init
+"""
 
 
 def heating_scan(folder):
@@ -132,6 +142,18 @@ def show_tree(folder, indent="   "):
             show_tree(path, indent + "   ")
 
 
+def installed():
+    """Return where this Python's programs are, as one types it here."""
+    folder = from_here(Path(sys.executable).parent)
+    return {"tiffin": f"{folder}/tiffin", "bin": folder}
+
+
+def from_here(path):
+    """Return a path relative to this folder if it is in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-out").absolute()
     if folder.exists() and any(folder.iterdir()):
@@ -143,7 +165,9 @@ def main():
     print(f"3. The files in {folder}")
     show_tree(folder)
     print("   and .tiffin, the manifests, which `tiffin verify` reads")
-    print(HINT)
+    print("4. A page to look at them: open it in a browser")
+    print(f"   {make_page(folder).path.as_uri()}")
+    print(NEXT.format(**installed(), folder=shlex.quote(from_here(folder))))
     return 0 if same else 1
 
 

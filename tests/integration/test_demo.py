@@ -6,6 +6,8 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -73,6 +75,17 @@ def program_of(said):
     return line.strip().partition(" runs ")[0]
 
 
+def test_its_page_opens_in_a_browser(made):
+    """Its address is printed, and is that of a file that is there."""
+    folder, said = made
+
+    (address,) = (line.strip() for line in said.splitlines() if "file://" in line)
+
+    page = Path(url2pathname(urlsplit(address).path))
+    assert page == folder / "images" / "report.html"
+    assert page.stat().st_size < 5_000_000
+
+
 def test_a_folder_with_files_is_left_alone(tmp_path):
     """Nothing is overwritten; the error says what to type."""
     (tmp_path / "mine").write_text("x")
@@ -91,6 +104,7 @@ def test_machines_are_told_in_json(tmp_path):
     made = json.loads(told.stdout)
     assert made["ok"]
     assert made["documents"] == str(tmp_path / "d" / "documents.jsonl")
+    assert made["page"] == str(tmp_path / "d" / "images" / "report.html")
     assert all(Path(file).exists() for file in made["files"])
     assert len(made["files"]) == 6
 

@@ -1,9 +1,11 @@
 """From the shell, as a user types it."""
 
 import hashlib
+import itertools
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -396,11 +398,12 @@ ones: those of its subclass and of the usage example behind it."""
 def test_the_demo_runs(tmp_path, read):
     """Light, dark and subtracted, in a tree of well-named files."""
     told = subprocess.run(
-        [sys.executable, EXAMPLES / "demo.py", tmp_path / "demo"],
+        [sys.executable, EXAMPLES / "demo.py", "demo"],
         check=True,
         timeout=110,
         capture_output=True,
         text=True,
+        cwd=tmp_path,
     )
 
     sample = tmp_path / "demo/gup-31415/UO2 pellet 23_8"
@@ -416,3 +419,13 @@ def test_the_demo_runs(tmp_path, read):
     assert light[0].name == "0042_001_T300K.tif"
     difference = read(light[0]).astype("i8") - read(dark)
     np.testing.assert_array_equal(read(subtracted[0]), difference)
+    page = tmp_path / "demo" / "report.html"
+    assert f"   {page.as_uri()}\n" in told.stdout
+    assert page.exists()
+    next_steps = told.stdout.partition("Type next:")[2].partition("A Tiled server")[0]
+    commands = [*shlex.split(next_steps.replace("\\\n", " "), posix=True)]
+    starts = [n for n, word in enumerate(commands) if word.endswith("/tiffin")]
+    for start, end in itertools.pairwise([*starts, len(commands)]):
+        then = tiffin(*commands[start + 1 : end], cwd=tmp_path)
+        assert then.returncode == 0, then.stderr
+    assert len(starts) == 4

@@ -18,6 +18,7 @@ from tiffin.cli.terminal import as_json, escape
 from tiffin.errors import ExistsError
 from tiffin.options import FILE_NAME, read_config
 from tiffin.replay import export
+from tiffin.report import make_page
 from tiffin.testing import heating_scan
 from tiffin.verify import verify
 
@@ -43,7 +44,8 @@ Type next:
   {tiffin} runs {documents}
   {tiffin} export --directory again --dtype int32
   {tiffin} verify {images}
-  {tiffin} show "{first}"
+  {tiffin} show {first}
+  {tiffin} report again
 
 {config} has the options of the export. For your beamline, one is written by
 
@@ -72,13 +74,14 @@ def demo(
     report = export(source, on_error="report", directory=images, **settings)
     checked = verify(images)
     ok = report.ok and checked.ok
+    page = make_page(images).path
     if as_lines:
-        made = {"folder": folder, "documents": source, "config": config}
+        made = {"folder": folder, "documents": source, "config": config, "page": page}
         paths = {name: str(path.absolute()) for name, path in made.items()}
         files = [str(record.path) for record in report.written]
         sys.stdout.write(f"{as_json(paths | {'ok': ok, 'files': files})}\n")
     else:
-        _print(folder, report, str(checked))
+        _print(folder, report, str(checked), page)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -98,7 +101,7 @@ def _make(folder: Path) -> None:
     (folder / FILE_NAME).write_text(config_text(ANSWERS), encoding="utf-8")
 
 
-def _print(folder: Path, report: Report, checked: str) -> None:
+def _print(folder: Path, report: Report, checked: str, page: Path) -> None:
     """Print what was made, and what to type next."""
     images = folder / ANSWERS.directory
     size = (folder / DOCUMENTS).stat().st_size / 1e6
@@ -108,6 +111,9 @@ def _print(folder: Path, report: Report, checked: str) -> None:
         f"  options    {escape(folder / FILE_NAME)}\n"
         f"  images     {report} in {escape(images)}\n"
         f"  verified   {checked}\n"
+        f"  page       {escape(images / page.name)}\n\n"
+        f"Look at the images: open this page in a browser\n\n"
+        f"  {page.as_uri()}\n"
     )
     if report.written and report.written[0].path:
         first = report.written[0].path.relative_to(folder.absolute())
@@ -117,7 +123,7 @@ def _print(folder: Path, report: Report, checked: str) -> None:
                 tiffin=escape(program()),
                 documents=DOCUMENTS,
                 images=ANSWERS.directory,
-                first=escape(first),
+                first=escape(shlex.quote(str(first))),
                 config=FILE_NAME,
             )
         )
