@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiffin._version import __version__
+    from tiffin.bulk import bulk
     from tiffin.callback import ImageExporter
     from tiffin.compat import LiveTiffExporter
     from tiffin.errors import TiffinError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tiffin.verify import verify
 
 __all__ = [
+    "bulk",
     "export",
     "process",
     "get_images",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "bulk": "tiffin.bulk",
     "export": "tiffin.replay",
     "process": "tiffin.replay",
     "get_images": "tiffin.images",

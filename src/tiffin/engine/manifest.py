@@ -50,6 +50,8 @@ class Manifest:
         Whether to force each line to the disk.
     mode : int, optional
         The permissions of the file. Its owner can always append.
+    folder : str
+        The folder of the file, below the root.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Manifest:
         *,
         sync: bool = False,
         mode: int | None = None,
+        folder: str = FOLDER,
     ) -> None:
         self._folders = Folders(folders.root, mode=folders.mode)
+        self._folder = folder
         self._name = name
         self._mode = None if mode is None else mode | 0o600
         self._head = head
@@ -159,7 +163,7 @@ class Manifest:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            for name in (FOLDER, f"{FOLDER}/{self._name}"):
+            for name in (self._folder, f"{self._folder}/{self._name}"):
                 aside = self._folders.rename_link(name)
                 if aside is not None:
                     message = (
@@ -171,12 +175,14 @@ class Manifest:
 
     def _open_regular(self) -> int:
         try:
-            self._folders.make(FOLDER)
-            with self._folders.open(FOLDER) as folder:
+            self._folders.make(self._folder)
+            with self._folders.open(self._folder) as folder:
                 descriptor = self._open_in(folder)
         except ValueError as error:  # a name that no system call takes
             raise OSError(errno.EINVAL, str(error), repr(self._name)) from error
-        require_regular_file(descriptor, f"{self._folders.root}/{FOLDER}/{self._name}")
+        require_regular_file(
+            descriptor, f"{self._folders.root}/{self._folder}/{self._name}"
+        )
         try:
             _refuse_hard_link(descriptor, self._name)
             with _locked(descriptor):

@@ -48,15 +48,20 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     api_key: Annotated[str | None, Option(envvar="TILED_API_KEY")] = None
     """The key of the Tiled server; a key in its address takes precedence."""
 
-    def open(self, source: str) -> Any:
-        """Open a source; return the chosen runs."""
-        selection = Selection.of(
+    @property
+    def selection(self) -> Selection:
+        """The runs as the sources take them."""
+        return Selection.of(
             runs=self.run or (),
             query=self.query or (),
             since=self.since,
             until=self.until,
             limit=self.limit,
         )
+
+    def open(self, source: str) -> Any:
+        """Open a source; return the chosen runs."""
+        selection = self.selection
         opened = self.catalog(source)
         if is_address(source):
             return find_runs(opened, selection, timeout=self.timeout)

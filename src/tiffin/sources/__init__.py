@@ -5,6 +5,12 @@ them, documents) and returns an iterable of ``(name, document)`` that can be rea
 Nothing outside this package depends on the types and versions of stores.
 """
 
+from tiffin.sources.run_address import (
+    address_of,
+    document_files,
+    open_catalogue,
+    open_run,
+)
 from tiffin.sources.run_finder import RunFinder
 from tiffin.sources.run_list import RunSummary, first_image, summaries
 from tiffin.sources.selection import Selection, select_runs
@@ -21,9 +27,13 @@ __all__ = [
     "RunSummary",
     "Selection",
     "Via",
+    "address_of",
     "connect",
+    "document_files",
     "find_runs",
     "first_image",
+    "open_catalogue",
+    "open_run",
     "open_source",
     "select_runs",
     "summaries",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Document = tuple[str, Mapping[str, Any]]
 
-__all__ = ["documents", "parts"]
+__all__ = ["CATALOGUE", "documents", "files_in", "parts"]
 
 logger = logging.getLogger("tiffin")
 
@@ -68,7 +68,7 @@ def parts(path: Path) -> list[Callable[[], Iterator[Document]]]:
     if not path.is_dir():
         return [partial(documents, path, warn=warn)]
     if not (path / CATALOGUE).is_file():
-        return [partial(documents, file, warn=warn) for file in _files_in(path)]
+        return [partial(documents, file, warn=warn) for file in files_in(path)]
     folder = path.absolute()  # a file URI needs one
     packed = [(file, roots) for files, roots in _catalogue(folder) for file in files]
     if not packed:
@@ -77,7 +77,8 @@ def parts(path: Path) -> list[Callable[[], Iterator[Document]]]:
     return [partial(_relocated, file, roots, warn) for file, roots in packed]
 
 
-def _files_in(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of documents in a folder, or raise SourceError if none is."""
     files = [
         path
         for path in sorted(folder.iterdir())

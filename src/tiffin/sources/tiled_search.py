@@ -71,16 +71,21 @@ def connect(
 
 
 def find_runs(
-    client: Any, selection: Selection, *, timeout: float = TIMEOUT
+    client: Any,
+    selection: Selection,
+    *,
+    timeout: float = TIMEOUT,
+    every: bool = False,
 ) -> list[Any]:
-    """Return the selected runs of a Tiled catalogue; by default the last run.
+    """Return the selected runs of a Tiled catalogue.
 
-    They come oldest first, or in the order asked for. A SourceError is raised if there
-    is none, or if a name is not that of one run.
+    An empty selection means the last run, or with `every` all of them. Runs come oldest
+    first, or in the order asked for. A SourceError is raised if there is none, or if a
+    name is not that of one run.
     """
     try:
         server = TiledServer(client.context.http_client, check_timeout(timeout))
-        return server.call(lambda: _find(client, selection))
+        return server.call(lambda: _find(client, selection, every=every))
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like
@@ -88,7 +93,7 @@ def find_runs(
         raise SourceError(message) from error
 
 
-def _find(client: Any, selection: Selection) -> list[Any]:
+def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
     found = with_metadata(client, selection.query)
     if selection.since is not None:
         found = _compared(found, "ge", selection.since)
@@ -101,7 +106,7 @@ def _find(client: Any, selection: Selection) -> list[Any]:
         by_time = sorted(runs, key=lambda uid: -start_time(runs[uid].metadata["start"]))
         latest = by_time[: selection.limit]
         return [run for uid, run in runs.items() if uid in latest]
-    limit = selection.limit if selection else 1
+    limit = selection.limit if selection or every else 1
     found_runs = list(newest.values()[:limit])[::-1]
     if not found_runs:
         raise selection.none_found()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from tiffin.template.grammar import Field, Part, Reference, Segment, fields_of
 
 RUN = Field((Reference("run"),))
 """The field ``{run}``."""
 
 UIDS = frozenset({Reference("start", ("uid",)), Reference("run")})
+COUNTS = frozenset({"i", "frame", "field", "stream", "kind"})
+"""Roots that tell the frames of a run apart, and no runs."""
+
 NUMBERS = UIDS | {Reference("start", ("scan_id",))}
 """What tells one run from another; a scan_id may come again."""
 
@@ -25,7 +30,7 @@ def folders_of_run(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     folders: list[Part] = []
     begun: list[Part] = []  # a folder whose slash has not come yet
     for part in parts:
-        if not _is_of_run(part):
+        if not is_of_run(part):
             break
         if isinstance(part, str) and "/" in part:
             above, slash, rest = part.rpartition("/")
@@ -39,9 +44,22 @@ def folders_of_run(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(folders)
 
 
-def _is_of_run(part: Part) -> bool:
+def is_of_run(part: Part) -> bool:
+    """Return whether the start document decides the text of a part."""
     references = (r for field in fields_of((part,)) for r in field.references)
     return all(reference.root in ("start", "run") for reference in references)
+
+
+def only_counts(parts: tuple[Part, ...]) -> bool:
+    """Return whether all other fields have the same values in every run."""
+    others = [f for part in parts if not is_of_run(part) for f in fields_of((part,))]
+    return all(
+        reference.root in COUNTS
+        or re.fullmatch(r"i\d+", reference.root) is not None
+        or reference == Reference("event", ("seq_num",))
+        for field in others
+        for reference in field.references
+    )
 
 
 def _ends_folder(segment: Segment) -> bool:

@@ -14,7 +14,13 @@ from tiffin.template.grammar import Field, Part, fields_of
 from tiffin.template.lookup import missing_key_error
 from tiffin.template.parser import parse
 from tiffin.template.paths import check_outline, check_path_length, is_safe, safe_path
-from tiffin.template.run_folder import RUN, folders_of_run, run_number
+from tiffin.template.run_folder import (
+    RUN,
+    folders_of_run,
+    is_of_run,
+    only_counts,
+    run_number,
+)
 from tiffin.template.style import Style
 from tiffin.template.text import pieces_of, renderer_of
 
@@ -195,6 +201,36 @@ class Template:
         parts = (*folders, *number, *parse(name).parts)
         text = self._lead + "".join(map(str, parts))
         return _template_of(text, self._lead, parts, self.style)
+
+    def of_start(self, start: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return the names of a run as far as its start document tells.
+
+        Returns
+        -------
+        name : str
+            Other fields stay as they are written.
+        is_certain : bool
+            Whether another run with the same text has the same names: the other fields
+            only tell the frames of a run apart.
+
+        Raises
+        ------
+        TemplateError
+            If the start document has no value for a field.
+
+        Examples
+        --------
+        >>> Template("{start.sample}_{event.seq_num}.tif").of_start({"sample": "Ni"})
+        ('Ni_{event.seq_num}.tif', True)
+        """
+        names = {"start": start}
+        texts = []
+        for part in self._parts:
+            if is_of_run(part):
+                texts += [text for text, _ in pieces_of(part, self.style, names)]
+            else:
+                texts.append(str(part))
+        return self._folders + "".join(texts), only_counts(self._parts)
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Raise the error that all names of a run would raise, by its start document.

@@ -1,0 +1,13 @@
+"""Export many runs: plan them, divide them into tasks, and run these on an engine.
+
+`make_plan` lists the runs without reading a pixel. `Task` is a run, or a part of a long
+one, and holds only addresses and settings, so that it can go to another process or
+machine. An engine runs tasks; `BulkManifest` remembers what is done.
+"""
+
+from tiffin.bulk.bulk_export import bulk
+from tiffin.bulk.engines import ENGINES
+from tiffin.bulk.plan import BulkPlan
+from tiffin.bulk.report import BulkReport, RunOutcome
+
+__all__ = ["ENGINES", "BulkPlan", "BulkReport", "RunOutcome", "bulk"]

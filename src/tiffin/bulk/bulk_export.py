@@ -1,0 +1,218 @@
+"""Export many runs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, Unpack
+
+from tiffin.bulk.engines import ENGINES, Engine, ProcessEngine, SerialEngine
+from tiffin.bulk.manifest import BulkManifest
+from tiffin.bulk.plan import BulkPlan, estimated, make_plan
+from tiffin.bulk.runs import FoundRun, list_runs, require_addresses
+from tiffin.bulk.sample import take_sample
+from tiffin.bulk.task import Task
+from tiffin.bulk.work import Parts, Progress, Work
+from tiffin.errors import SettingsError, did_you_mean
+from tiffin.settings import Keywords, Settings, document_settings, refuse_unknown
+from tiffin.sources import TIMEOUT, Selection, Via, address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiffin.bulk.report import BulkReport
+    from tiffin.template import Template
+
+__all__ = ["bulk"]
+
+MOST_PROCESSES = 8
+"""More processes are started only if they are asked for."""
+
+
+@document_settings(live=False)
+def bulk(
+    source: Any,
+    template: str | Template,
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    engine: str | None = None,
+    processes: int | None = None,
+    dask: str | os.PathLike[str] | None = None,
+    shard: str | None = None,
+    frames_per_task: int | None = None,
+    selection: Selection | None = None,
+    confirm: Callable[[BulkPlan], bool] | None = None,
+    progress: Progress | None = None,
+    via: Via = "auto",
+    timeout: float = TIMEOUT,
+    **settings: Unpack[Keywords],
+) -> BulkReport:
+    """Export many runs, on several processes or on a Dask cluster.
+
+    The same call again goes on with what is missing. By default, ``existing`` is
+    ``"resume"``, so that nothing is written twice.
+
+    Parameters
+    ----------
+    source : object
+        The address of a Tiled catalogue, its client, the path of a file or folder of
+        documents; or with ``engine="serial"`` any source of `tiffin.export`.
+    template : str or Template
+        The file names. They must tell the runs apart, as with ``{start.scan_id}``.
+    directory
+        See `tiffin.settings`.
+    engine : {"serial", "processes", "dask"}, optional
+        What runs the tasks: this process, several processes of this machine, or Dask.
+        By default, processes if there are several runs.
+    processes : int, optional
+        How many processes there are on this machine; by default one for each core, at
+        most 8. They share `workers` and `memory`.
+    dask : str or path-like, optional
+        ``"local"``, the address of a scheduler (``tcp://…``), or its scheduler file.
+        The workers need tiffin, the same paths, and TILED_API_KEY in their environment.
+    shard : str, optional
+        ``"2/8"`` exports the second of eight shares of the runs. All shares together
+        are all runs, each once.
+    frames_per_task : int, optional
+        A longer run is divided into several tasks; by default, one of about 4 GiB.
+    selection : Selection, optional
+        Which runs of the source; by default all.
+    confirm : callable, optional
+        Called with the `BulkPlan`; returns whether to begin.
+    progress : callable, optional
+        Called with a `BulkReport` after each task.
+    via, timeout
+        As for `tiffin.export`.
+    **settings
+        See `tiffin.settings`. With ``dry_run=True`` nothing is exported: the report has
+        the plan.
+
+    Returns
+    -------
+    BulkReport
+
+    Raises
+    ------
+    TiffinError
+        If a setting is wrong, or the source can't be read. Failures of single runs are
+        in the report.
+
+    Notes
+    -----
+    A script that uses processes needs ``if __name__ == "__main__":``, because each
+    process imports it.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from tiffin.testing import run_of
+    >>> runs = [run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=n) for n in (7, 8)]
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     name = "{start.scan_id}_{event.seq_num:03d}.tif"
+    ...     print(bulk(runs, name, directory=out, engine="serial"))
+    2 runs done, 0 failed, 0 pending: 4 images written, 0 skipped
+    """
+    refuse_unknown(settings, "engine", "processes", "dask", "shard", "frames_per_task")
+    given: dict[str, Any] = {"existing": "resume", **settings}
+    checked = Settings.of(template, directory=directory, **given)
+    given["directory"] = str(checked.directory)
+    manifest = BulkManifest(checked)
+    try:
+        runs = list_runs(
+            source,
+            selection or Selection(),
+            known=manifest.sources,
+            found=manifest.add_source,
+            timeout=timeout,
+        )
+        plan = make_plan(_share(runs, shard), checked, manifest)
+        name = _engine_name(engine, dask, plan)
+        if name != "serial":
+            require_addresses(plan.pending)
+        many = 1 if name == "serial" else _count(processes)
+        if name != "dask":
+            given["workers"] = max(1, checked.workers // many)
+            given["memory"] = max(1, checked.memory // many)
+        catalog = address_of(checked.catalog) or checked.catalog
+        if catalog is None:
+            catalog = address_of(source) or source
+        given.pop("catalog", None)
+        task = Task(
+            *("", "", template, given), catalog=catalog, via=via, timeout=timeout
+        )
+        if name != "serial":
+            _check_pickles(task)
+        sample = take_sample(plan, task, measure=confirm is not None)
+        plan = estimated(plan, sample, checked, many)
+        work = Work(plan, manifest, progress)
+        if checked.dry_run or (confirm is not None and not confirm(plan)):
+            return work.report()
+        parts = Parts.of(checked, sample, frames_per_task)
+        with _engine(name, many, dask) as chosen:
+            work.run(
+                chosen, [each for run in plan.pending for each in parts(task, run)]
+            )
+        return work.report()
+    finally:
+        manifest.close()
+
+
+def _share(runs: list[FoundRun], shard: str | None) -> list[FoundRun]:
+    """Return the runs of a share. It depends on their uids alone."""
+    if shard is None:
+        return runs
+    found = re.fullmatch(r"(\d+)/(\d+)", str(shard).strip())
+    number, shares = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= shares:
+        message = f"must be a share such as '2/8', the second of eight, not {shard!r}"
+        raise SettingsError(message, setting="shard")
+    return [run for run in runs if zlib.crc32(run.uid.encode()) % shares == number - 1]
+
+
+def _engine_name(
+    engine: str | None, dask: str | os.PathLike[str] | None, plan: BulkPlan
+) -> str:
+    if engine not in (None, *ENGINES):
+        names = ", ".join(ENGINES)
+        hint = did_you_mean(str(engine), ENGINES)
+        message = f"must be one of {names}, not {engine!r}{hint}"
+        raise SettingsError(message, setting="engine")
+    if dask is not None and engine not in (None, "dask"):
+        message = f"is for engine='dask', not for engine={engine!r}"
+        raise SettingsError(message, setting="dask")
+    if engine is not None or dask is not None:
+        return engine or "dask"
+    can_leave = all(isinstance(run.address, str) for run in plan.pending)
+    return "processes" if len(plan.pending) > 1 and can_leave else "serial"
+
+
+def _engine(name: str, processes: int, dask: str | os.PathLike[str] | None) -> Engine:
+    if name == "serial":
+        return SerialEngine()
+    if name == "processes":
+        return ProcessEngine(processes)
+    from tiffin.bulk.dask_engine import LOCAL, DaskEngine
+
+    return DaskEngine(LOCAL if dask is None else dask, processes)
+
+
+def _count(processes: int | None) -> int:
+    if processes is None:
+        return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    if type(processes) is not int or processes < 1:
+        message = f"must be a number from 1, not {processes!r}"
+        raise SettingsError(message, setting="processes")
+    return processes
+
+
+def _check_pickles(task: Task) -> None:
+    try:
+        pickle.dumps(task)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        message = (
+            f"must be 'serial', because a setting can't go to another process "
+            f"({error}): a correction that is a function must be one of a module"
+        )
+        raise SettingsError(message, setting="engine") from error

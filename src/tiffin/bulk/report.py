@@ -1,0 +1,132 @@
+"""What has become of the runs of a bulk export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tiffin.bulk.task import TaskResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiffin.bulk.plan import BulkPlan
+
+__all__ = ["BulkReport", "RunOutcome", "size_text"]
+
+State = Literal["done", "failed", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """A run of a bulk export.
+
+    Attributes
+    ----------
+    uid : str
+    scan_id : int or None
+    state : {"done", "failed", "pending"}
+    result : TaskResult
+        Counts of frames and bytes; ``result.why`` is why it failed.
+    earlier : bool
+        Whether an earlier bulk export has done it.
+    """
+
+    uid: str
+    scan_id: int | None
+    state: State
+    result: TaskResult = field(default_factory=TaskResult)
+    earlier: bool = False
+
+    def __str__(self) -> str:
+        name = self.uid[:8] if self.scan_id is None else f"{self.scan_id}"
+        why = f": {self.result.why}" if self.result.why else ""
+        return f"run {name} ({self.uid[:8]}) {self.state}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkReport:
+    """All runs of a bulk export, oldest first.
+
+    Attributes
+    ----------
+    runs : tuple of RunOutcome
+    manifest : Path
+        The bulk manifest, in which the outcomes are recorded.
+    seconds : float
+        How long it took so far [s].
+    plan : BulkPlan
+    dashboard : str
+        The address of a page of the engine that shows the work; ``""`` if there is
+        none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> runs = (RunOutcome("7f3a", 7, "done", TaskResult(written=5)),)
+    >>> print(BulkReport(runs, Path("x"), 1.0, plan=None))
+    1 run done, 0 failed, 0 pending: 5 images written, 0 skipped
+    """
+
+    runs: tuple[RunOutcome, ...]
+    manifest: Path
+    seconds: float
+    plan: BulkPlan
+    dashboard: str = ""
+
+    @property
+    def done(self) -> tuple[RunOutcome, ...]:
+        """The runs whose images are all on the disk."""
+        return self._with("done")
+
+    @property
+    def failed(self) -> tuple[RunOutcome, ...]:
+        """The runs of which something failed, each with its reason."""
+        return self._with("failed")
+
+    @property
+    def pending(self) -> tuple[RunOutcome, ...]:
+        """The runs that were not finished: the same call goes on with them."""
+        return self._with("pending")
+
+    @property
+    def ok(self) -> bool:
+        """Whether all runs are done."""
+        return len(self.done) == len(self.runs)
+
+    @property
+    def total(self) -> TaskResult:
+        """The sum of what this call has done."""
+        total = TaskResult()
+        for run in self.runs:
+            if not run.earlier:
+                total = total.plus(run.result)
+        return total
+
+    def __str__(self) -> str:
+        done, total = len(self.done), self.total
+        earlier = sum(run.earlier for run in self.runs)
+        before = f" ({earlier} of them before)" if earlier else ""
+        return (
+            f"{done} run{'' if done == 1 else 's'} done{before}, "
+            f"{len(self.failed)} failed, {len(self.pending)} pending: "
+            f"{total.written} images written, {total.skipped} skipped"
+        )
+
+    def _with(self, state: State) -> tuple[RunOutcome, ...]:
+        return tuple(run for run in self.runs if run.state == state)
+
+
+def size_text(nbytes: float) -> str:
+    """Return a size in a unit that people read.
+
+    Examples
+    --------
+    >>> size_text(1_500), size_text(2.5e9)
+    ('1.5 kB', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"

@@ -1,0 +1,95 @@
+"""Estimate sizes and times from a short sample of runs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tiffin.bulk.task import Task, read_report, run_task
+from tiffin.errors import TiffinError
+
+if TYPE_CHECKING:
+    from tiffin.bulk.plan import BulkPlan
+    from tiffin.bulk.runs import FoundRun
+
+__all__ = ["Sample", "take_sample"]
+
+MOST_FRAMES = 8
+"""How many frames of a run are written to measure the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a run of the plan tells of the others.
+
+    Attributes
+    ----------
+    frames_per_event : float
+    bytes_per_frame : float
+        The size of an image, uncompressed [bytes].
+    seconds_per_run, seconds_per_frame : float or None
+        How long it takes to open a run, and to export a frame [s].
+    """
+
+    frames_per_event: float = 1.0
+    bytes_per_frame: float = 0.0
+    seconds_per_run: float | None = None
+    seconds_per_frame: float | None = None
+
+
+def take_sample(plan: BulkPlan, task: Task, *, measure: bool) -> Sample | None:
+    """Look at the last pending run; None if it tells nothing.
+
+    Parameters
+    ----------
+    plan : BulkPlan
+    task : Task
+        With the settings of the export.
+    measure : bool
+        Whether to export some frames to a temporary folder.
+    """
+    if not plan.pending:
+        return None
+    run = plan.pending[-1]
+    task = replace(task, uid=run.uid, address=run.address)
+    logger = logging.getLogger("tiffin")
+    before, logger.disabled = logger.disabled, True  # the export logs it again
+    try:
+        return _sample_of(run, task, measure=measure)
+    except (TiffinError, OSError):
+        return None  # the export of the run reports it
+    finally:
+        logger.disabled = before
+
+
+def _sample_of(run: FoundRun, task: Task, *, measure: bool) -> Sample | None:
+    dry = {**task.settings, "dry_run": True, "sidecars": ()}
+    records = read_report(replace(task, settings=dry)).planned
+    sizes = [
+        math.prod(record.shape) * record.dtype.itemsize
+        for record in records
+        if record.dtype is not None and record.shape is not None
+    ]
+    sample = Sample(
+        frames_per_event=len(records) / run.events if run.events else 1.0,
+        bytes_per_frame=sum(sizes) / len(sizes) if sizes else 0.0,
+    )
+    if not measure or not records:
+        return sample
+    with tempfile.TemporaryDirectory(prefix="tiffin-sample-") as folder:
+        short = {**dry, "dry_run": False, "directory": folder, "stack": None}
+        with suppress(TiffinError):
+            first = run_task(replace(task, settings=short, frames="0:1"))
+            more = run_task(replace(task, settings=short, frames=f"0:{MOST_FRAMES}"))
+            count = max(more.written - 1, 1)
+            each = max(more.seconds - first.seconds, 0.0) / count
+            return replace(
+                sample,
+                seconds_per_run=max(first.seconds - each, 0.0),
+                seconds_per_frame=each,
+            )
+    return sample

@@ -1,0 +1,160 @@
+"""``tiffin bulk``: images of many runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from tiffin.bulk import ENGINES
+from tiffin.bulk import bulk as bulk_export
+from tiffin.cli.command import Source, command, is_typed
+from tiffin.cli.config_option import ConfigOption, ExportOption, tables_of
+from tiffin.cli.terminal import as_json, escape, print_line, print_summary
+from tiffin.errors import SettingsError
+from tiffin.options import CHAIN, CorrectionOptions, RunOptions, is_address
+from tiffin.settings import option_of, setting_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tiffin.bulk import BulkPlan, BulkReport
+
+__all__ = ["bulk"]
+
+SETTINGS = [name for name in setting_names(live=False) if option_of(name)]
+
+
+@command("template", *SETTINGS)
+def bulk(
+    context: typer.Context,
+    source: Source,
+    runs: RunOptions,
+    corrections: CorrectionOptions,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin at once.")] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(ENGINES), help="What runs the tasks; see the manual."
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="How many processes, by default one a core.")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ADDRESS|FILE",
+            help="A Dask cluster: a new one, a scheduler's address, or its file.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only this share of the runs, such as 2/8."),
+    ] = None,
+    frames_per_task: Annotated[
+        int | None, typer.Option(help="Divide longer runs into several tasks.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the outcome of each run as JSON.")
+    ] = False,
+    config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
+    export_name: ExportOption = None,  # noqa: ARG001 (likewise)
+    **settings: Any,
+) -> None:
+    """Export many runs, on several processes or a Dask cluster.
+
+    The same command again goes on with what is missing.
+
+    Example: tiffin bulk http://localhost:8000 --query proposal=301 --yes -d out
+    -t '{start.scan_id}/{field}_{event.seq_num:04d}.tif'
+    """
+    if runs.api_key:  # worker processes inherit it; no task holds it
+        os.environ["TILED_API_KEY"] = runs.api_key
+    tables = tables_of(context)
+    if not tables or is_typed(context, *CHAIN):
+        tables = corrections.tables()
+    cast = corrections.cast(settings.get("dtype"))
+    if cast:
+        del settings["dtype"]
+    steps = [table.make(runs.catalog) for table in tables + cast]
+    dry_run = settings.get("dry_run", False)
+    asks = not (yes or dry_run)
+    if asks and not sys.stdin.isatty():
+        message = "nobody can answer whether to begin: give --yes, or --dry-run to see"
+        raise SettingsError(message)
+    if not is_address(source) and not Path(source).exists():
+        runs.catalog(source)  # which says what is wrong
+
+    def confirm(plan: BulkPlan) -> bool:
+        _print_plan(plan)
+        return not asks or not plan.pending or typer.confirm("export them?", err=True)
+
+    with _progress_bar() as progress:
+        report = bulk_export(
+            source,
+            engine=engine,
+            processes=processes,
+            dask=dask,
+            shard=shard,
+            frames_per_task=frames_per_task,
+            selection=runs.selection,
+            corrections=steps,
+            timeout=runs.timeout,
+            confirm=None if dry_run else confirm,
+            progress=progress,
+            **settings,
+        )
+    if dry_run:
+        _print_plan(report.plan)
+    if json_output:
+        for run in report.runs:
+            sys.stdout.write(f"{as_json(asdict(run))}\n")
+    _print(report)
+    raise typer.Exit(0 if report.ok or dry_run else 1)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[BulkReport], None] | None]:
+    """Show a bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("runs", total=None)
+
+        def show(report: BulkReport) -> None:
+            finished = len(report.done) + len(report.failed)
+            rate = report.total.nbytes / max(report.seconds, 1e-9) / 1e6
+            text = f"{report.total.written} images, {rate:.0f} MB/s"
+            if report.failed:
+                text += f", {len(report.failed)} failed"
+            if report.dashboard:
+                text += f", {report.dashboard}"
+            bar.update(
+                task, completed=finished, total=len(report.runs), description=text
+            )
+
+        yield show
+
+
+def _print_plan(plan: BulkPlan) -> None:
+    for line in str(plan).splitlines():
+        print_line(escape(line), "")
+
+
+def _print(report: BulkReport) -> None:
+    for run in report.failed:
+        print_line(escape(str(run)), "red")
+    if report.pending:
+        print_line("the same command again goes on with the pending runs", "yellow")
+    print_summary(f"{report}; see {escape(report.manifest)}", ok=report.ok)
