@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.errors import NotYetError, ReadError
+from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.file_sequences import FileSequence
 from tiffin.readers.hdf5_chunks import LARGEST_CHUNK, find_chunks
 from tiffin.readers.hdf5_completeness import WrittenRows
@@ -66,7 +66,7 @@ class Hdf5Rows:
     ) -> None:
         self._path = path
         self._name = name
-        self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._blocks: OpenFileCache[np.ndarray] = OpenFileCache(CACHED_BLOCKS)
         with ExitStack() as files:
             file = Hdf5File(path)
             files.callback(file.close)
@@ -126,18 +126,17 @@ class Hdf5Rows:
 
     def close(self) -> None:
         """Close the file."""
-        self._blocks.clear()
+        self._blocks.close()
         with suppress(Exception):  # nothing more is read from it
             self._files.close()
 
     def _read_by_hdf5(self, row: int) -> np.ndarray:
         row = self._range[row]
         first = row - row % self._rows_per_block
-        block = self._blocks.get(first)
-        if block is None or row - first >= len(block):  # written since it was read
-            block = self._blocks[first] = self._read_block(first)
-            while len(self._blocks) > CACHED_BLOCKS:
-                self._blocks.popitem(last=False)
+        block = self._blocks.get(first, lambda: self._read_block(first))
+        if row - first >= len(block):  # written since it was read
+            self._blocks.discard(first)
+            block = self._blocks.get(first, lambda: self._read_block(first))
         return self._cut(block[row - first])
 
     def _cut(self, row: np.ndarray) -> np.ndarray:
@@ -182,22 +181,12 @@ class Hdf5Rows:
             )
             raise NotYetError(message)
         self._written.check(*self._dataset_rows(first, stop))
+        rows = () if self._is_one_image else np.s_[first:stop]
         try:
-            return self._read_rows(first, stop)
+            block = np.asarray(self._dataset[rows])
         except OSError as error:
             message = f"{self._path} can't be read (yet): {error}"
             raise NotYetError(message) from error
-
-    def _read_rows(self, first: int, stop: int) -> np.ndarray:
-        dataset = self._dataset
-        rows = () if self._is_one_image else np.s_[first:stop]
-        if dataset.dtype.kind not in "uif":
-            block = np.asarray(dataset[rows])
-        else:  # into memory that was not filled before: faster
-            shape = self.shape if self._is_one_image else (stop - first, *self.shape)
-            block = np.empty(shape, dataset.dtype)
-            if block.size:
-                dataset.read_direct(block, rows)
         return block[np.newaxis] if self._is_one_image else block
 
     def _why_missing(self, first: int, stop: int) -> str | None:

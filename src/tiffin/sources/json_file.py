@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonReader"]
 
-CHUNK = 2**20
+CHUNK = 2**21
 """How much is read at once [bytes]."""
 
 GAP = re.compile(r"[\s,\x1e]*")
@@ -54,15 +54,11 @@ class JsonReader:
         self._line = 1
         self._counted = 0
         self._in_array = False
-        self._one_a_line = False
 
     def __iter__(self) -> Iterator[tuple[Any, str]]:
         while self._find():
             where = self._where()
-            value, stop = self._value(where)
-            inside = self._text.find("\n", self._at, stop) >= 0
-            self._one_a_line = not inside and "\n" in self._text[stop : stop + 3]
-            self._at = stop
+            value, self._at = self._value(where)
             yield value, where
         if self._not_text is not None:
             raise self._error(self._where(), self._not_text)
@@ -92,8 +88,7 @@ class JsonReader:
         """Decode one document; return it and its end."""
         while True:
             try:
-                if self._may_be_complete():
-                    return self._decode(self._text, self._at)
+                return self._decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 self._check_incomplete(error, where)
             except RecursionError:
@@ -104,13 +99,6 @@ class JsonReader:
                 message = f"a document of more than {self._file.max_document >> 20} MiB"
                 raise self._error(where, f"{message}; decompress the file first")
             self._read_more()
-
-    def _may_be_complete(self) -> bool:
-        """Whether to try: if each document has a line, its end must be there."""
-        rest = len(self._text) - self._at
-        if self._ended or not self._one_a_line or rest > 16 * CHUNK:
-            return True
-        return self._text.find("\n", self._at) >= 0
 
     def _check_incomplete(self, error: json.JSONDecodeError, where: str) -> None:
         """Raise unless what is wrong with a document may be that its end is missing."""
