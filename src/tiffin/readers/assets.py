@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Resource = Mapping[str, Any]
 
-__all__ = ["AssetPixels", "Assets"]
-
 logger = logging.getLogger("tiffin")
 
 T = TypeVar("T")

@@ -19,8 +19,6 @@ from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.hdf5 import Hdf5Rows
 from tiffin.readers.hdf5_files import Hdf5File
 
-__all__ = ["SPECS", "EigerHandler", "EigerSeries"]
-
 SPECS = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE", "AD_EIGER_MX")
 
 GROUPS = ("entry/data", "entry")

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
     from tiffin.axes import Hints
 
-__all__ = [
-    "EventRows",
-    "event_shape",
-    "files_per_event",
-    "images_per_event",
-    "rows_of_event",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRows:

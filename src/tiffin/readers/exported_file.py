@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers.rows import FixedRows
 
-__all__ = ["read_exported"]
-
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG = b"\x89PNG\r\n\x1a\n"
 NPY = b"\x93NUMPY"

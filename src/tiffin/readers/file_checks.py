@@ -17,8 +17,6 @@ from tiffin.readers.root_map import missing_file_error
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LARGEST_IMAGE", "check_image_size", "check_regular", "open_regular"]
-
 # Without O_NONBLOCK, opening a pipe waits for its other end.
 FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 

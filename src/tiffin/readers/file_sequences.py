@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from tiffin.readers.hdf5 import Hdf5Rows
     from tiffin.readers.rows import Asset, FixedRows, RawImage, Rows
 
-__all__ = [
-    "FileSequence",
-    "file_name",
-    "jpeg_rows",
-    "npy_rows",
-    "tiff_rows",
-]
-
 NPY_TEMPLATE = "%s_%d.npy"
 """NPY files have always been numbered like this; many documents leave it out."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from tiffin.axes import Hints
 
-__all__ = ["DatumPixels", "Handlers"]
-
 GROUP = "databroker.handlers"
 
 REPLACED = "area_detector_handlers."

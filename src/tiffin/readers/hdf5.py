@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     SliceItem = int | slice | EllipsisType
 
-__all__ = ["Hdf5Rows", "hdf5_rows", "parse_slice"]
-
 CACHED_BLOCKS = 2
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers.hdf5_filters import Filters
 
-__all__ = ["LARGEST_CHUNK", "Chunk", "Chunks", "find_chunks"]
-
 LARGEST_CHUNK = 64 * 2**20
 """A chunk of several images is decoded once, unless it is larger [bytes]."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers.hdf5_virtual import SourcePlace, VirtualMapping
 
-__all__ = ["WrittenRows"]
-
 FIRST_LOOKUPS = 32
 """How many chunks are looked up one by one before all are counted again: each lookup
 may search a list. The number doubles whenever chunks are counted."""

@@ -20,8 +20,6 @@ from tiffin.readers.file_checks import check_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Hdf5File", "check_references", "find_linked", "is_hdf5", "raw_files"]
-
 MOST_LINKS = 16
 """HDF5 itself follows no more, one after another."""
 

@@ -19,8 +19,6 @@ from tiffin.readers.stream_sizes import blosc_size, inflate, zstd_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["DEFLATE", "SHUFFLE", "Filters"]
-
 DEFLATE, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALE_OFFSET = range(1, 7)
 
 NAMES = {

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SourcePlace", "VirtualMapping", "virtual_mappings"]
-
 
 def virtual_mappings(dataset: Any) -> list[VirtualMapping]:
     """Return the mappings of a virtual dataset."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_jpeg", "read_npy", "read_tiff", "tiff_samples"]
-
 LIBRARY_ERRORS = (
     OSError,
     ValueError,  # includes tifffile's own

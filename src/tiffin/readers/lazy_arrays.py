@@ -20,8 +20,6 @@ from tiffin.readers.hdf5_completeness import WrittenRows
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LazyReader"]
-
 TASK_PARTS = ("args", "kwargs", "value")
 """Where the tasks of newer versions of dask hold their arguments."""
 

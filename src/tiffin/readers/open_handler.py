@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers.eiger import EigerSeries
 
-__all__ = ["ColourArray", "OpenHandler"]
-
 MOST_SAMPLES = 5
 """A last axis up to this long may hold the samples of a pixel: CMYK with alpha."""
 

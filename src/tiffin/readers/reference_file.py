@@ -12,8 +12,6 @@ from tiffin.readers.hdf5 import Hdf5Rows
 from tiffin.readers.image_files import read_npy, read_tiff
 from tiffin.readers.rows import stack_images
 
-__all__ = ["read_images"]
-
 HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Opener: TypeAlias = Callable[[Asset], Rows]
 
-__all__ = ["find_reader", "load_entry_point"]
-
 GROUP = "tiffin.readers"
 
 BUILT_IN = {

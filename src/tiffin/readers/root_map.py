@@ -11,8 +11,6 @@ from urllib.parse import unquote
 
 from tiffin.errors import NotYetError, ReadError, SettingsError
 
-__all__ = ["RootMap", "missing_file_error"]
-
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.I | re.DOTALL)
 _ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
 _DRIVE = re.compile(r"^/?[A-Za-z]:")

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
 
-__all__ = [
-    "Asset",
-    "FixedRows",
-    "HasRawImages",
-    "RawImage",
-    "Rows",
-    "refuse_negative",
-    "stack_images",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     Inflate: TypeAlias = Callable[[Any, int], bytes | None]
 
-__all__ = ["blosc_size", "inflate", "zstd_size"]
-
 
 def inflate(data: Any, size: int) -> bytes | None:
     """Decode a zlib stream; None if it is damaged, or does not give `size` bytes."""

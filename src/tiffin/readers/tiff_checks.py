@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["JPEG", "check_page", "check_page_chain"]
-
 MOST_PAGES = 10**6
 
 JPEG = (6, 7, 34892)

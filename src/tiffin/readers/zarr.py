@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers.rows import Asset
 
-__all__ = ["ZarrRows"]
-
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 

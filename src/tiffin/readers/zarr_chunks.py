@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["check_chunks", "check_codecs"]
-
 WIDEST_FILTER = 8
 """A filter before the compressor makes numbers at most this many times wider."""
 

@@ -17,8 +17,6 @@ from tiffin.sources.prefetch import PrefetchedArray
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["documents"]
-
 Document = tuple[str, Mapping[str, Any]]
 
 

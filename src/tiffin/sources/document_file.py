@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-__all__ = ["ACCEPTED", "SUFFIXES", "DocumentFile", "TruncatedError"]
-
 SUFFIXES = (".jsonl", ".json", ".msgpack", ".ndjson")
 """How the names of files of documents end; ``.gz`` may follow."""
 

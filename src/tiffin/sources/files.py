@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Document = tuple[str, Mapping[str, Any]]
 
-__all__ = ["CATALOGUE", "documents", "files_in", "parts"]
-
 logger = logging.getLogger("tiffin")
 
 CATALOGUE = "catalog.yml"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiffin.sources.document_file import DocumentFile
 
-__all__ = ["JsonReader"]
-
 CHUNK = 2**21
 """How much is read at once [bytes]."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tiffin.sources.document_file import DocumentFile
 
-__all__ = ["decoded", "is_msgpack", "msgpack_documents"]
-
 READ_SIZE = 2**20
 """How much is read at once [bytes]."""
 

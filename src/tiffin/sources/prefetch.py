@@ -13,8 +13,6 @@ import numpy as np
 from tiffin.errors import ReadError
 from tiffin.sources.tiled_server import SlowServerError
 
-__all__ = ["PrefetchedImages", "PrefetchedArray", "UnreadableImages"]
-
 BLOCK = 32 * 2**20
 """About how much one request asks for [bytes].
 

@@ -19,8 +19,6 @@ from tiffin.start_document import start_time
 if TYPE_CHECKING:
     from tiffin.corrections import Nearest
 
-__all__ = ["RunFinder"]
-
 Start = Mapping[str, Any]
 Document = tuple[str, Mapping[str, Any]]
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Frame
 
-__all__ = ["ImageField", "RunSummary", "first_image", "summaries"]
-
 
 @dataclass(slots=True)
 class ImageField:

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 
     Document = tuple[str, Mapping[str, Any]]
 
-__all__ = [
-    "Selection",
-    "Typed",
-    "documents_of_runs",
-    "is_number",
-    "is_uid_prefix",
-    "not_one_run",
-    "place_from_last",
-    "select_runs",
-]
-
 MAX_NUMBER = 2**63 - 1
 """The largest number that catalogues can search for."""
 

@@ -19,8 +19,6 @@ from tiffin.sources.tiled_server import TIMEOUT, check_timeout
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
 
-__all__ = ["ADDRESSES", "Documents", "as_source_errors", "open_source"]
-
 logger = logging.getLogger("tiffin")
 
 Document = tuple[str, Mapping[str, Any]]

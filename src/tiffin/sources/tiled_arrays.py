@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tiffin.sources.tiled_server import TiledServer
 
-__all__ = ["UncompressedSlices"]
-
 RETRY_DELAYS = (0.5, 2.0, 0.0)
 """Waits after a busy server's answers; the last answer counts [s]."""
 

@@ -21,8 +21,6 @@ from tiffin.readers import Asset, RootMap, Rows, find_reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ExternalFiles", "FileField", "external_files"]
-
 
 @dataclass(frozen=True, slots=True)
 class FirstFile:

@@ -26,8 +26,6 @@ from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Via", "documents", "is_run"]
-
 logger = logging.getLogger("tiffin")
 
 Via = Literal["auto", "http", "files"]

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Start = Mapping[str, Any]
 
-__all__ = ["connect", "distance_from", "find_runs", "starts_near", "with_metadata"]
-
 
 def connect(
     address: str, *, api_key: str | None = None, timeout: float = TIMEOUT

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["TIMEOUT", "ServerError", "SlowServerError", "TiledServer", "check_timeout"]
-
 T = TypeVar("T")
 
 TIMEOUT = 120.0
