@@ -1,14 +1,16 @@
 """An exporter that lives for months: what it keeps is bounded, nothing gets slower."""
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tiffin import ImageExporter, process
+from tiffin import ImageExporter, export, process, verify
 from tiffin.assemble.pending import DocumentCache
 from tiffin.compat import LiveTiffExporter
-from tiffin.export import open_runs
+from tiffin.export import journal, open_runs
 from tiffin.testing import run_of
 
 IMAGES = np.ones((2, 6, 9), "u2")
@@ -57,6 +59,50 @@ def test_a_replay_of_many_runs_has_all_of_its_records(tmp_path, door):
 
     assert len(reports) == 120
     assert all(len(report.written) == 2 for report in reports.values())
+
+
+def manifests_in(folder):
+    return (folder / ".tiffin").glob("*.jsonl")
+
+
+class Counted:
+    """Runs that are read anew each time, and how many manifests are open meanwhile."""
+
+    def __init__(self, runs):
+        self.runs = runs
+        self.most = 0
+
+    def __iter__(self):
+        for run in self.runs:
+            for pair in run:
+                names = [
+                    os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()
+                ]
+                here = sum(name.endswith(".jsonl") for name in names)
+                self.most = max(self.most, here)
+                yield pair
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_replay_of_more_runs_than_files_may_be_open(tmp_path, monkeypatch, in_memory):
+    """Few manifests are open at a time, and a resume reads each when it needs it."""
+    monkeypatch.setattr(journal, "MOST_OPEN", 3)
+    runs = Counted([[*run_of({"img": IMAGES}, scan_id=n)] for n in range(40)])
+    settings = {"directory": tmp_path, "workers": 1, "sidecars": "run.json"}
+    template = "{start.scan_id}_{event.seq_num}.tif"
+
+    source = [pair for run in runs.runs for pair in run] if in_memory else runs
+    report = export(source, template, **settings)
+    for n in range(0, 40, 3):
+        (tmp_path / f"{n}_1.tif").unlink()
+    again = export(source, template, existing="resume", **settings)
+
+    assert len(report.written) == 120
+    assert (len(again.written), len(again.skipped)) == (14, 106)
+    assert runs.most <= 3 + 1
+    assert verify(tmp_path).ok
+    lines = [len(path.read_text().splitlines()) for path in manifests_in(tmp_path)]
+    assert sorted(lines) == [4] * 26 + [5] * 14
 
 
 @pytest.mark.parametrize("on_error", ["report", "raise"])

@@ -107,6 +107,11 @@ class Manifest:
             if self._wanted:
                 self._append(self._ready())
 
+    def release(self) -> None:
+        """Close the file; the next line opens it again."""
+        with self._lock:
+            self._close_file()
+
     def close(self) -> None:
         """Append all remaining lines, and close the file."""
         with self._lock:

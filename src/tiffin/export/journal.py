@@ -9,9 +9,9 @@ import hashlib
 import json
 import reprlib
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.corrections import describe
 from tiffin.dtypes import dtype_name
@@ -31,10 +31,17 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
     from tiffin.writers import Written
 
+T = TypeVar("T")
+
 __all__ = ["Journal", "file_line", "settings_of"]
 
 COMPARED = ("template", *resume_settings())
 """The settings that must be the same for an export to be resumed."""
+
+
+MOST_OPEN = 100
+"""How many manifests have their file open, and how many of earlier exports are kept. A
+replay may have more runs than a process may have files."""
 
 
 class Journal:
@@ -51,6 +58,7 @@ class Journal:
         text = json.dumps(self._values, sort_keys=True)
         self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self._open: dict[str, Manifest] = {}
+        self._recent: dict[str, Manifest] = {}  # those whose file is open
         # JSON has no tuples: compare what both would say in a file.
         self._ours = json.loads(text)
         self._earlier: dict[str, ManifestFile | None] = {}
@@ -66,8 +74,16 @@ class Journal:
 
     def add(self, run: str, lines: list[tuple[int, str]]) -> None:
         """Add the lines of groups of a run."""
-        if self.on:
-            self._manifest(run).add(lines)
+        if not self.on:
+            return
+        manifest = self._manifest(run)
+        manifest.add(lines)
+        with self._lock:
+            self._recent.pop(run, None)
+            self._recent[run] = manifest
+            idle = _oldest(self._recent)
+        if idle is not None:
+            idle.release()
 
     def line(
         self,
@@ -100,14 +116,17 @@ class Journal:
         return _line(line)
 
     def earlier(self, run: str) -> ManifestFile | None:
-        """Return the manifest of earlier exports of a run, which is read once."""
-        if run not in self._earlier:
-            path = self._settings.directory / FOLDER / self._name(run)
-            try:
-                self._earlier[run] = read_manifest(path)
-            except FileNotFoundError:
-                self._earlier[run] = None
-        return self._earlier[run]
+        """Return the manifest of earlier exports of a run; the newest are kept."""
+        with suppress(KeyError):
+            return self._earlier[run]
+        path = self._settings.directory / FOLDER / self._name(run)
+        found = None
+        with suppress(FileNotFoundError):
+            found = read_manifest(path)
+        with self._lock:
+            self._earlier[run] = found
+            _oldest(self._earlier)
+        return found
 
     def listed(self, run: str, name: str) -> Mapping[str, Any] | None:
         """Return the line of a file, if it was exported with the same settings."""
@@ -164,6 +183,8 @@ class Journal:
         with self._lock:
             runs = list(self._open) if run is None else [run]
             closing = [self._open.pop(r) for r in runs if r in self._open]
+            for ended in runs:
+                self._recent.pop(ended, None)
         for ended in runs:
             self.forget(ended)
         with ExitStack() as stack:  # closes all, even if one raises
@@ -192,6 +213,11 @@ class Journal:
 
     def _name(self, run: str) -> str:
         return f"{portable_text(run) or '_'}.jsonl"
+
+
+def _oldest(kept: dict[str, T]) -> T | None:
+    """Remove and return the oldest value, if there are too many."""
+    return kept.pop(next(iter(kept))) if len(kept) > MOST_OPEN else None
 
 
 _repr = reprlib.Repr()

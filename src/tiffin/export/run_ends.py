@@ -56,7 +56,7 @@ class RunEnds:
         self._forget = forget
         self._documents = documents
         self._late: set[str] = set()
-        self._stopped: set[str] = set()
+        self._stopped: dict[str, None] = {}
         self._observed: set[str] = set()
         self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), *observers]
         if context.settings.dry_run:
@@ -89,14 +89,16 @@ class RunEnds:
 
     def stopped(self, run: str) -> None:
         """Note that a replay has passed the stop document of a run."""
-        self._stopped.add(run)
+        self._stopped[run] = None
 
     def observe_stopped(self) -> None:
         """Call the observers of runs that a replay has finished."""
-        for run in list(self._stopped):
-            if not self._is_under_way(run):
-                self._stopped.discard(run)
-                self._observe(run)
+        while self._stopped:
+            run = next(iter(self._stopped))
+            if self._is_under_way(run):
+                return  # as later ones are, as a rule
+            del self._stopped[run]
+            self._observe(run)
 
     def is_late(self, run: str) -> bool:
         """Return whether a run has ended, but has unfinished frames."""
