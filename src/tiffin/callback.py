@@ -15,10 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tiffin.assemble import copy_document, estimate_nbytes, replace_images
-from tiffin.display import exporter_html
 from tiffin.engine import Patience, Pool
-from tiffin.errors import SettingsError, SourceError, TiffinError
-from tiffin.export import Pipeline, raise_first
+from tiffin.errors import SourceError, TiffinError
+from tiffin.export import Exporter, Pipeline, ScanLines, class_error, raise_first
 from tiffin.report import PageOfRun
 from tiffin.settings import (
     LIVE_DEFAULTS,
@@ -31,9 +30,7 @@ from tiffin.sources import RunFinder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
-    from tiffin.records import Report
     from tiffin.template import Template
 
 __all__ = ["ImageExporter"]
@@ -51,7 +48,7 @@ LAST_WAIT = 60.0
 
 
 @document_settings(live=True)
-class ImageExporter:
+class ImageExporter(Exporter):
     """A callback that exports images, for a RunEngine or a replay.
 
     Parameters
@@ -94,7 +91,7 @@ class ImageExporter:
         self.settings = Settings.of(template, directory=directory, **keywords)
         self.settings.warn_of_names()
         self.settings.refuse_later_roots()
-        self._begin()
+        self._start()
 
     @classmethod
     def from_config(
@@ -140,25 +137,24 @@ class ImageExporter:
         where = f"{settings.template.text!r} in {settings.directory}"
         return f"<{type(self).__name__}: {where}, {self.reports!r}>"
 
-    def _repr_html_(self) -> str:
-        return exporter_html(repr(self), self.reports)
-
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Create the pipeline and the thread that feeds it."""
-        find_run = RunFinder(self.settings.catalog)
+        settings = self.settings
+        self._lines = ScanLines(settings)
+        pages = [PageOfRun()] if settings.report else []
         self._pipeline = Pipeline(
-            self.settings,
-            find_run=find_run,
-            observers=[PageOfRun()] if self.settings.report else (),
+            settings,
+            find_run=RunFinder(settings.catalog),
+            observers=[*pages, self._lines],
         )
-        self._mailbox = Pool(
-            workers=1, budget=self.settings.memory, name="tiffin-exporter"
-        )
+        self._mailbox = Pool(workers=1, budget=settings.memory, name="tiffin-exporter")
+        ends = self._pipeline.ends
+        ends.call_after_late(partial(self._mailbox.submit, 0, ends.close_late))
         self._progress = partial(_progress, self._mailbox, self._pipeline)
-        megabytes = self.settings.memory / 1e6
+        megabytes = settings.memory / 1e6
         self._crowded = f"{megabytes:.3g} MB of images (memory=) wait for the disk"
         self._crowd = Patience(
-            stalls=self.settings.stop_timeout,
+            stalls=settings.stop_timeout,
             progress=self._progress,
             say=partial(logger.warning, "an event waits: %s", self._crowded),
         )
@@ -185,18 +181,29 @@ class ImageExporter:
             self._fail(name, doc, SourceError(message))
             return
         raising = self.settings.on_error == "raise"
-        awaited = name == "stop" or (raising and name in ("start", "descriptor"))
+        checked = raising and name in ("start", "descriptor", "stop")
         try:
             copy = copy_document(doc)
-            if awaited:
+            if name == "stop":
+                self._stop(copy)
+            elif checked:
                 self._hand_over_and_wait(name, copy)
             else:
                 self._hand_over(name, copy)
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             self._fail(name, doc, error)
             return
-        if awaited and raising:
+        if checked:
             self._raise(name, copy)
+
+    def _stop(self, doc: Mapping[str, Any]) -> None:
+        """End a run, and say how it went in this thread, as other callbacks do."""
+        run = str(doc.get("run_start"))
+        self._lines.hold(run)
+        try:
+            self._hand_over_and_wait("stop", doc)
+        finally:
+            self._lines.release(run, partial(self._pipeline.report, run))
 
     def _hand_over(self, name: str, doc: Mapping[str, Any]) -> None:
         """Pass a document on; drop its images if the memory stays full."""
@@ -229,31 +236,6 @@ class ImageExporter:
         if run is not None and limit is not None:
             most = f" for {limit:g} s at most (stop_timeout=)"
         logger.warning("waiting%s: %s", most, self._pipeline.ledger.describe_left(run))
-
-    @property
-    def reports(self) -> Mapping[str, Report]:
-        """The reports of all runs by run uid, including runs in progress.
-
-        Only the newest `keep_reports` finished runs have records; older ones have
-        counts. Failures that belong to no known run, such as documents without a start
-        document, are under ``""``.
-        """
-        return self._pipeline.ledger.reports
-
-    def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Read the documents of a replay in advance.
-
-        Names can then use a baseline that comes late, and fields of lists without a
-        dtype get a dtype that fits all of their frames.
-
-        Parameters
-        ----------
-        parts : iterable of iterables of (name, document)
-            Read once.
-        """
-        self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
-        self._pipeline.source.look_ahead(parts)
-        self._pipeline.source.survey(parts)
 
     def finish(self) -> None:
         """End runs without a stop document, and stop waiting for late files.
@@ -326,6 +308,8 @@ class ImageExporter:
         self, name: str, doc: Mapping[str, Any], patience: Patience | None = None
     ) -> None:
         try:
+            if name == "start":
+                self._lines.begin(doc)
             error = self._pipeline.feed(name, doc)
             if error is not None and self.settings.on_error == "raise":
                 self._errors[str(doc["uid"])] = error
@@ -374,18 +358,10 @@ class ImageExporter:
                 self._raise_of(run)
 
 
-def class_error(kind: type, arguments: str) -> SettingsError:
-    """Return the error of a class that is called with a document."""
-    return SettingsError(
-        f"{kind.__name__} is a class, and got a document: subscribe an exporter that "
-        f"it makes, as in RE.subscribe({kind.__name__}({arguments}))"
-    )
-
-
 def _made_anew(kind: type[ImageExporter], settings: Settings) -> ImageExporter:
     exporter = kind.__new__(kind)
     exporter.settings = settings
-    exporter._begin()  # noqa: SLF001 (its own)
+    exporter._start()  # noqa: SLF001 (its own)
     return exporter
 
 

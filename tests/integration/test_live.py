@@ -238,7 +238,8 @@ def test_a_missing_key_does_not_end_the_plan(RE, img, tmp_path, caplog):
     report = exporter.reports[uid]
     assert len(report.failed) == 3
     assert "did you mean 'sample'" in str(report.failed[0].error)
-    assert [r.levelno for r in caplog.records].count(logging.ERROR) == 1
+    errors = [r.name for r in caplog.records if r.levelno == logging.ERROR]
+    assert errors == ["tiffin", "tiffin.scans"]
 
 
 def test_a_missing_key_raises_at_start_when_asked(RE, img, tmp_path):

@@ -20,7 +20,6 @@ import numpy as np
 from tiffin.array_images import images_in, read_all
 from tiffin.assemble import ArrayPixels, copy_document
 from tiffin.axes import Hints
-from tiffin.callback import class_error
 from tiffin.corrections import FrameCombiner
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import (
@@ -33,18 +32,18 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
-from tiffin.export import Pipeline
+from tiffin.export import Exporter, Pipeline, ScanLines, class_error
 from tiffin.settings import Settings
 from tiffin.sources import RunFinder
 from tiffin.writers import publish, write_buffers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tiffin.corrections import Correction
     from tiffin.engine import Place
     from tiffin.frames import Frame
-    from tiffin.records import Record, Report, Status
+    from tiffin.records import Record, Status
     from tiffin.settings import OnError
 
 __all__ = ["LiveTiffExporter"]
@@ -53,7 +52,7 @@ KEEP_REPORTS = 100
 """How many finished runs keep their records; older runs have only counts."""
 
 
-class LiveTiffExporter:
+class LiveTiffExporter(Exporter):
     """Save the images of one field as TIFF files, named by a template.
 
     Parameters
@@ -150,11 +149,13 @@ class LiveTiffExporter:
         hooks = [(c.event, c._save_image) for c in classes]  # noqa: SLF001 (its own)
         self._names_only = dryrun and hooks[0] == hooks[1]
         self._events: list[list[Frame]] = []
+        self._lines = ScanLines(settings)
         self._pipeline = Pipeline(
             settings,
             find_run=RunFinder(db),
             on_event=self._events.append,
             save=self._call_save_image,
+            observers=[self._lines],
         )
         # Run → uid → start document or descriptor, as the hooks pass them on.
         self._documents: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -170,14 +171,6 @@ class LiveTiffExporter:
     def __repr__(self) -> str:
         what = f"{self.field!r} to {self.template!r}"
         return f"<{type(self).__name__}: {what}, {self.reports!r}>"
-
-    @property
-    def reports(self) -> Mapping[str, Report]:
-        """The reports of all runs by run uid; ``""`` is for failures without a run.
-
-        Only the newest 100 finished runs have records; older ones have counts.
-        """
-        return self._pipeline.ledger.reports
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Process one document, and call its hook."""
@@ -195,6 +188,8 @@ class LiveTiffExporter:
                 if self._pipeline.is_open(run)
             }
         try:
+            if name == "start":
+                self._lines.begin(doc)
             self._pipeline.feed(name, dict(doc))
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             if not isinstance(error, TiffinError):
@@ -210,12 +205,6 @@ class LiveTiffExporter:
                 self.stop(copy_document(doc))
             finally:
                 self._pipeline.end_run(str(doc["run_start"]))
-
-    def prepare(self, parts: Iterable[Iterable[tuple[str, Mapping[str, Any]]]]) -> None:
-        """Read a replay in advance, for lists without a dtype and late documents."""
-        self._pipeline.ledger.keep = None  # `process` returns the reports of all runs
-        self._pipeline.source.look_ahead(parts)
-        self._pipeline.source.survey(parts)
 
     def finish(self) -> None:
         """End the runs that never stopped, at the end of a replay."""

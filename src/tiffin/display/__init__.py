@@ -1,4 +1,4 @@
-"""What IPython and notebooks show: tracebacks, reports and progress.
+"""What people see: lines on a terminal, and tracebacks and reports in notebooks.
 
 IPython is never imported here: only a session that runs already is asked.
 """
@@ -11,14 +11,17 @@ from tiffin.display.html import (
 )
 from tiffin.display.ipython import running_ipython, short_traceback
 from tiffin.display.progress import shown_progress
+from tiffin.display.terminal import print_log, say
 from tiffin.display.text import shortened
 
 __all__ = [
     "draw_thumbnails_with",
     "exporter_html",
+    "print_log",
     "record_html",
     "report_html",
     "running_ipython",
+    "say",
     "short_traceback",
     "shortened",
     "shown_progress",

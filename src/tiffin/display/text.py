@@ -8,7 +8,7 @@ LENGTH = 300
 """The most characters of a value."""
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = LENGTH) -> str:
     r"""Return a text on one line that can be printed, cut to a length.
 
     Examples
@@ -16,6 +16,11 @@ def shortened(text: str) -> str:
     >>> shortened("a\x1b[2Jb\nc")
     'a\\x1b[2Jb c'
     """
-    line = " ".join(text[: 2 * LENGTH].split())
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    return line if len(line) <= LENGTH else f"{line[:LENGTH]}…"
+    line = "".join(map(_printable, text[: most + 1]))
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else ascii(character)[1:-1]

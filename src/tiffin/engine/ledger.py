@@ -239,6 +239,16 @@ class Ledger:
             totals=reduce(Totals.plus, totals) if totals else None,
         )
 
+    def written_fields(self, run: str, dtype: str) -> set[str]:
+        """Return the fields of a run with written images of a dtype."""
+        with self._lock:
+            return {
+                str(record.field)
+                for of in self._chosen(run)
+                for record in of.records.values()
+                if record.status == "written" and record.dtype == dtype
+            }
+
     def waiting(self, run: str | None = None) -> list[tuple[Place, Record]]:
         """Return the planned frames of one run, or of all."""
         with self._lock:
@@ -260,8 +270,15 @@ class Ledger:
             ]
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
-    def say(self, run: str, error: Exception, field: str | None = None) -> None:
-        """Log an error, unless the same cause was logged for this run."""
+    def say(
+        self,
+        run: str,
+        error: Exception,
+        field: str | None = None,
+        *,
+        effect: str = "",
+    ) -> None:
+        """Log an error and its effect, unless the cause was logged for this run."""
         causes = {(field, type(error).__name__), (str(error),)}
         with self._lock:
             logged = (self._runs.get(run) or self._add(run)).logged
@@ -271,6 +288,8 @@ class Ledger:
         if is_new:
             message = str(error)
             of_run = f"run {run[:8]}" if run else ""
+            if effect:
+                message = f"{effect}: {message}"
             if of_run and not message.startswith(of_run):
                 message = f"{of_run}: {message}"
             logger.error("%s", message)

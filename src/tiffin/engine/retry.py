@@ -57,6 +57,8 @@ class Retries:
         release: Callable[[], object] | None = None,
     ) -> None:
         self._release = release
+        self.over: Callable[[], object] | None = None
+        """Called when no attempt of a run is left. It must not wait."""
         self._timeout = timeout
         self._submit = submit
         self._numbers = itertools.count()
@@ -188,6 +190,8 @@ class Retries:
         if not self._open[task.run]:
             del self._open[task.run]
             self._ends.pop(task.run, None)
+            if self.over is not None:
+                self.over()
         self._changed.notify_all()
 
     def _push(self, task: _Task) -> None:

@@ -18,11 +18,13 @@ from tiffin.errors import (
     TemplateError,
     TiffinError,
 )
+from tiffin.export.exporter import Exporter, class_error
 from tiffin.export.journal import settings_of
 from tiffin.export.metadata import Metadata
 from tiffin.export.observers import RunObserver, RunSummary
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
+from tiffin.export.scan_lines import ScanLines
 from tiffin.export.stack_file import UnnamedFile
 from tiffin.export.thumbnails import thumbnail
 
@@ -35,11 +37,14 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
 
 __all__ = [
+    "Exporter",
     "Metadata",
     "Pipeline",
     "RunCorrections",
     "RunObserver",
     "RunSummary",
+    "ScanLines",
+    "class_error",
     "raise_first",
     "replay",
     "settings_of",

@@ -59,7 +59,8 @@ class NameChecks:
         """Refuse the names of all frames of a run."""
         self._refused[run, None] = error
         self._first.setdefault((run, None), error)
-        self._ledger.say(run, error)
+        effect = "no image of this run can be exported"
+        self._ledger.say(run, error, effect=effect)
 
     def check_descriptor(
         self, announced: DeclaredImages, *, live: bool

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from tiffin.errors import NoImageError
 from tiffin.export.fsync import sync_files
 
@@ -86,9 +84,7 @@ class SayFloat64:
         settings = summary.settings
         if (settings.format, settings.profile) != ("tiff", "plain") or settings.dtype:
             return
-        report = summary.report
-        fields = {r.field for r in report.written if r.dtype == np.float64}
-        for field in sorted(map(str, fields)):
+        for field in sorted(summary.ledger.written_fields(summary.run, "float64")):
             logger.warning(
                 "run %s: the files of field %r are float64, which ImageJ and Pillow "
                 "can't open: dtype='uint16', or whatever the detector has, gives "

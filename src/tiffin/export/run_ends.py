@@ -64,6 +64,11 @@ class RunEnds:
         if context.settings.fsync == "run":
             self._observers.append(FsyncAtEnd(self.record_failure))
 
+    def call_after_late(self, call: Callable[[], object]) -> None:
+        """Call this when the last late file of a run is found or given up."""
+        if self._retries is not None:
+            self._retries.over = call
+
     def end(self, run: str, patience: Patience | None = None) -> None:
         """Wait for the frames of a run, and close its files.
 

@@ -27,11 +27,13 @@ from tiffin.template.lookup import (
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
 from tiffin.template.portable import foreign_path, portable_text
+from tiffin.template.preview import NameCheck
 from tiffin.template.style import Style
 from tiffin.template.template import Template
 
 __all__ = [
     "MISSING",
+    "NameCheck",
     "Reference",
     "Style",
     "Template",

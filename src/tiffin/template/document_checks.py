@@ -33,9 +33,14 @@ DATA_KEYS = ("data", "timestamps", "filled")
 """The keys of an event that have an item for each data key."""
 
 
-def check_start(parts: tuple[Part, ...], start: Any, style: Style) -> None:
-    """Raise the error that all names of a run would raise."""
-    where = run_label(start)
+def check_start(
+    parts: tuple[Part, ...], start: Any, style: Style, where: str | None = None
+) -> None:
+    """Raise the error that all names of a run would raise.
+
+    `where` is how messages refer to the start document.
+    """
+    where = where or run_label(start)
     for field, must_have_value in _fields_of(parts):
         _check_values(field, {"start": start}, OF_START, style, must_have_value, where)
         needs_motors = must_have_value and field.references[-1].root == "motors"

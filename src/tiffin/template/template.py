@@ -14,6 +14,7 @@ from tiffin.template.grammar import Field, Part, fields_of
 from tiffin.template.lookup import missing_key_error
 from tiffin.template.parser import parse
 from tiffin.template.paths import check_outline, check_path_length, is_safe, safe_path
+from tiffin.template.preview import NameCheck, preview
 from tiffin.template.run_folder import (
     RUN,
     folders_of_run,
@@ -240,6 +241,27 @@ class Template:
         TemplateError
         """
         check_start(self._parts, start, self.style)
+
+    def preview(self, metadata: Mapping[str, Any]) -> NameCheck:
+        """Return the names of a run, as far as the metadata of its plan give them.
+
+        Parameters
+        ----------
+        metadata : mapping
+            What the user adds to the start document.
+
+        Returns
+        -------
+        NameCheck
+            With the names and what is wrong with them.
+
+        Examples
+        --------
+        >>> Template("{start.sample}/{start.scan_id}_{i}.tif").preview({"sample": "Ni"})
+        <names: Ni/{start.scan_id}_{i}.tif>
+        """
+        check = preview(self._parts, metadata, self.style)
+        return check._replace(names=self._folders + check.names)
 
     def check_descriptor(
         self,
