@@ -13,8 +13,6 @@ from tiffin.template.messages import shortened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["unclosed", "unknown_word"]
-
 START = (
     *("scan_id", "uid", "sample", "sample_name", "plan_name", "plan_type", "user"),
     *("operator", "proposal", "proposal_id", "purpose", "num_points", "project"),
