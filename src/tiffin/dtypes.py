@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.errors import DtypeError
+from tiffin.errors import DtypeError, SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "COMPLEX_ADVICE",
@@ -18,6 +22,7 @@ __all__ = [
     "dtypes_that_hold",
     "float_dtype_for",
     "integer_limits",
+    "parse_dtype",
     "refuse_fractions",
     "refuse_masked",
 ]
@@ -39,6 +44,19 @@ NO_DTYPE = ", and no dtype that a TIFF holds has all values exactly"
 def dtype_name(dtype: np.dtype) -> str:
     """Return the name of a dtype, which numpy puts together each time it is asked."""
     return dtype.name
+
+
+def parse_dtype(value: Any, allowed: Sequence[str], setting: str) -> np.dtype:
+    """Return the dtype that a user asks for, which must be one of some."""
+    dtype: np.dtype | None = None
+    with suppress(TypeError, ValueError, SyntaxError):  # numpy parses some as Python
+        dtype = None if value is None else np.dtype(value)
+    if dtype is None or dtype.name not in allowed:
+        message = f"must be one of {', '.join(allowed)}, not {value!r}"
+        if dtype is None and isinstance(value, str):
+            message += did_you_mean(value, allowed, list_all=False)
+        raise SettingsError(message, setting=setting)
+    return dtype
 
 
 def cast_exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Convert documents of early event-model versions to the current layout."""
+"""Unpack pages, and convert documents of early event-model versions."""
 
 from __future__ import annotations
 
 import posixpath
 from typing import TYPE_CHECKING, Any
+
+from event_model import unpack_datum_page, unpack_event_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,10 +37,21 @@ DATASETS = {
 """Spec → the dataset to read if the document names none."""
 
 
-def unpack_bulk_datum(doc: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the datums of a ``bulk_datum``, the predecessor of datum pages."""
-    for uid, kwargs in zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True):
-        yield {"datum_id": uid, "resource": doc["resource"], "datum_kwargs": kwargs}
+def unpack(name: str, doc: Any) -> Iterator[Any]:
+    """Yield the datums or events of a page, and of what was used before pages."""
+    if name == "datum_page":
+        yield from unpack_datum_page(doc)
+    elif name == "event_page":
+        yield from unpack_event_page(doc)
+    elif name == "bulk_events":
+        for events in doc.values():
+            yield from events
+    elif name == "bulk_datum":
+        pairs = [*zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True)]
+        for uid, kwargs in pairs:
+            yield {"datum_id": uid, "resource": doc["resource"], "datum_kwargs": kwargs}
+    else:
+        yield doc
 
 
 def upgrade_stream_resource(doc: Mapping[str, Any]) -> Mapping[str, Any]:

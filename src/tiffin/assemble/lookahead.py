@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from event_model import unpack_event_page
-
+from tiffin.assemble.legacy_documents import unpack
 from tiffin.assemble.malformed import MALFORMED
 
 if TYPE_CHECKING:
@@ -42,22 +41,11 @@ class LateDocuments:
                 elif name == "descriptor" and doc.get("name") == BASELINE:
                     runs[str(doc.get("uid"))] = str(doc.get("run_start"))
                 elif name in ("event", "event_page", "bulk_events"):
-                    for event in unpack_events(name, doc):
+                    for event in unpack(name, doc):
                         run = runs.get(str(event.get("descriptor")))
                         if run is not None:
                             baselines.setdefault(run, event["data"])
         return cls(stops, baselines)
-
-
-def unpack_events(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of an ``event``, ``event_page`` or ``bulk_events`` document."""
-    if name == "event":
-        yield doc
-    elif name == "event_page":
-        yield from unpack_event_page(cast("Any", doc))
-    else:
-        for events in doc.values():
-            yield from events
 
 
 def skip_repeated_runs(parts: Iterable[Documents]) -> Iterator[Documents]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
-
-from event_model import unpack_datum_page
+from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.data_keys import DeclaredImages, FieldSelection
 from tiffin.assemble.document_copies import without_images
 from tiffin.assemble.events import Events
-from tiffin.assemble.legacy_documents import unpack_bulk_datum
+from tiffin.assemble.legacy_documents import unpack
 from tiffin.assemble.list_images import ListDtypes
-from tiffin.assemble.lookahead import BASELINE, LateDocuments, unpack_events
+from tiffin.assemble.lookahead import BASELINE, LateDocuments
 from tiffin.assemble.malformed import MALFORMED, malformed_error, parse_int
 from tiffin.assemble.missing_fields import missing_fields
 from tiffin.assemble.pending import PendingFrames
@@ -118,18 +116,19 @@ class Assembler:
             counts=counts,
         )
         self._warned: set[str] = set()
+        owner = self._runs.owner
         self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
             "start": self._start,
             "descriptor": self._descriptor,
-            "resource": partial(self._reference, self._events.add_resource),
-            "datum": partial(self._reference, self._events.add_datum),
+            "resource": lambda doc: self._events.add_resource(doc, owner(doc)),
+            "datum": lambda doc: self._events.add_datum(doc, owner(doc)),
             "datum_page": partial(self._page, "datum_page"),
             "bulk_datum": partial(self._page, "bulk_datum"),
             "event": self._event,
             "event_page": partial(self._page, "event_page"),
             "bulk_events": partial(self._page, "bulk_events"),
-            "stream_resource": partial(
-                self._reference, self._stream_datums.add_resource
+            "stream_resource": lambda doc: self._stream_datums.add_resource(
+                doc, owner(doc)
             ),
             "stream_datum": self._stream_datum,
             "stop": self._stop,
@@ -201,11 +200,6 @@ class Assembler:
             message = "a run whose start document is missing is ignored"
             self._warn_once(doc["run_start"], message)
 
-    def _reference(
-        self, add: Callable[..., Iterator[Frame]], doc: Mapping[str, Any]
-    ) -> Iterator[Frame]:
-        return add(doc, self._runs.owner(doc))
-
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         found = self._find_selected(doc["descriptor"])
         if found is None:
@@ -233,7 +227,7 @@ class Assembler:
     def _page(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
         """Take the parts of a page. A malformed one does not affect the others."""
         method = self._methods["datum" if "datum" in name else "event"]
-        for part in _unpack(name, doc):
+        for part in unpack(name, doc):
             try:
                 yield from method(part) or ()
             except MALFORMED as error:
@@ -282,11 +276,3 @@ class Assembler:
         self._runs.end(run)
         self._events.end_run(run.uid)
         self._stream_datums.end_run(run.uid)
-
-
-def _unpack(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the datums or events of a page."""
-    if name == "datum_page":
-        datums: Iterator[Any] = unpack_datum_page(cast("Any", doc))
-        return datums
-    return unpack_bulk_datum(doc) if name == "bulk_datum" else unpack_events(name, doc)

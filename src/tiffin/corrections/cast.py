@@ -9,12 +9,13 @@ import numpy as np
 
 from tiffin.corrections.arithmetic import row_blocks
 from tiffin.corrections.base import PixelCorrection
-from tiffin.corrections.checks import check_choice, check_dtype, set_fields
+from tiffin.corrections.checks import check_choice, set_fields
 from tiffin.dtypes import (
     FLOAT_DTYPES,
     INTEGER_DTYPES,
     cast_exactly,
     integer_limits,
+    parse_dtype,
     refuse_fractions,
 )
 from tiffin.errors import DtypeError, SettingsError
@@ -75,7 +76,7 @@ class Cast(PixelCorrection):
     rounding: Rounding = field(default="half-even", kw_only=True)
 
     def __post_init__(self) -> None:
-        name = check_dtype(self.dtype, (*INTEGER_DTYPES, *FLOAT_DTYPES))
+        name = parse_dtype(self.dtype, (*INTEGER_DTYPES, *FLOAT_DTYPES), "dtype").name
         set_fields(self, dtype=name)
         check_choice("overflow", self.overflow, Overflow)
         check_choice("rounding", self.rounding, Rounding)

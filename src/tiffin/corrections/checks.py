@@ -72,15 +72,6 @@ def check_integer(
     raise SettingsError(f"{name} must be a whole number{span}, not {value!r}")
 
 
-def check_dtype(value: Any, choices: tuple[str, ...]) -> str:
-    """Return the name of a dtype that is one of some."""
-    try:
-        name = "None" if value is None else np.dtype(value).name
-    except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
-        name = str(value)
-    return check_choice("dtype", name, choices)
-
-
 def check_text(name: str, value: Any) -> None:
     """Raise unless a setting is None, or a text or path that is not empty."""
     if value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value)):

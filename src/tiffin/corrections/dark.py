@@ -15,7 +15,6 @@ import numpy as np
 from tiffin.corrections.arithmetic import prepare_dark, subtract
 from tiffin.corrections.checks import (
     check_choice,
-    check_dtype,
     float64_number,
     set_fields,
 )
@@ -31,7 +30,7 @@ from tiffin.corrections.references import (
     find_reference_run,
     mean_of,
 )
-from tiffin.dtypes import FLOAT_DTYPES, INTEGER_DTYPES
+from tiffin.dtypes import FLOAT_DTYPES, INTEGER_DTYPES, parse_dtype
 from tiffin.errors import CorrectionError, MissingDarkError, SettingsError
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class DarkSubtract(ReferenceCorrection):
             raise SettingsError(message)
         set_fields(self, allow=tuple(allow))
         if self.dtype is not None:
-            set_fields(self, dtype=check_dtype(self.dtype, DTYPES))
+            set_fields(self, dtype=parse_dtype(self.dtype, DTYPES, "dtype").name)
 
     def _check_run(self) -> None:
         run: Any = self.run

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
+from tiffin.dtypes import parse_dtype
 from tiffin.errors import TemplateError, did_you_mean
 from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.template import Reference, parse_reference
@@ -103,18 +104,7 @@ def _flag(value: Any) -> bool:
 
 
 def _dtype(value: Any) -> np.dtype | None:
-    if value is None:
-        return None
-    try:
-        wanted: np.dtype | None = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):  # numpy parses some texts as Python
-        wanted = None
-    if wanted is None or wanted.name not in WRITABLE:
-        message = f"must be one of {', '.join(WRITABLE)}, not {value!r}"
-        if wanted is None and isinstance(value, str):
-            message += did_you_mean(value, WRITABLE, list_all=False)
-        raise ValueError(message)
-    return wanted
+    return None if value is None else parse_dtype(value, WRITABLE, "dtype")
 
 
 def _corrections(value: Any) -> tuple[Correction, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from tiffin.axes import Axes
 from tiffin.compat.suitcase.file_names import check_prefix
 from tiffin.compat.suitcase.outputs import output_of
 from tiffin.corrections import Notes
-from tiffin.dtypes import cast_exactly, refuse_masked
-from tiffin.errors import DtypeError, FieldError, SettingsError
+from tiffin.dtypes import cast_exactly, parse_dtype, refuse_masked
+from tiffin.errors import DtypeError, FieldError
 from tiffin.export import Metadata
 from tiffin.settings import Settings
 from tiffin.writers import TifffilePages, TiffWriter, find_profile
@@ -62,7 +61,9 @@ class ImageSerializer:
         is_own = not kwargs and byteorder in (None, "<") and not (imagej and bigtiff)
         profile = find_profile("imagej" if imagej else "plain")
         self._writer = TiffWriter(profile=profile) if is_own else None
-        self._dtype = _dtype(astype, profile.dtypes)
+        self._dtype: np.dtype | None = None  # keeps that of the images
+        if astype is not None:
+            self._dtype = parse_dtype(astype, profile.dtypes, "astype")
         self._output = output_of(directory)
         self._metadata = Metadata(Settings.of("{run}_{frame}.tif"))
         self._assembler = Assembler(
@@ -228,17 +229,3 @@ def _is_image(data_key: Mapping[str, Any]) -> bool:
     """Return whether a field holds images, as suitcase-tiff tells it."""
     shape = data_key.get("shape") or ()
     return data_key.get("dtype") == "array" and 1 < len(shape) < 4
-
-
-def _dtype(astype: Any, allowed: tuple[str, ...]) -> np.dtype | None:
-    """Return a dtype; None keeps that of the images."""
-    if astype is None:
-        return None
-    dtype: np.dtype | None = None
-    with suppress(TypeError):
-        dtype = np.dtype(astype)
-    if dtype is None or dtype.name not in allowed:
-        names = ", ".join(allowed)
-        message = f"must be one of {names}, or None to keep the dtype, not {astype!r}"
-        raise SettingsError(message, setting="astype")
-    return dtype
