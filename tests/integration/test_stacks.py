@@ -15,7 +15,7 @@ from tests.helpers import export_live
 from tests.shell import tiffin as shell
 from tiffin import ImageExporter
 from tiffin.corrections import Average, Scale
-from tiffin.errors import CollisionError, ExistsError, SettingsError
+from tiffin.errors import ExistsError, SettingsError
 from tiffin.export import stack_worker, stacks
 from tiffin.testing import run_of
 from tiffin.verify import compare
@@ -267,11 +267,28 @@ def test_a_stack_goes_on_in_a_new_file_before_4_GiB(run, tmp_path, monkeypatch, 
     assert list(pages_in(big)) == ["7.tif"]
 
 
-def test_two_stacks_of_one_name_collide(run, tmp_path):
-    """The template tells stacks apart, as it does frames without stacks."""
-    with pytest.raises(CollisionError):
-        tiffin.export(run, "{start.scan_id}.tif", directory=tmp_path, stack="event")
-    assert not pages_in(tmp_path)
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize(
+    ("stack", "fields", "added"),
+    [
+        ("event", "{start.scan_id}, {event.seq_num}, {stream} or {field}",
+         "{event.seq_num}"),
+        ("run", "{start.scan_id}, {stream} or {field}", "{field}"),
+        (4, "{start.scan_id}, {stream}, {field} or {frame}", "{frame}"),
+    ],
+)  # fmt: skip
+def test_two_stacks_of_one_name_collide(tmp_path, stack, fields, added, live):
+    """The message says what tells stacks apart."""
+    run = run_of({"a": IMAGES, "b": IMAGES}, scan_id=7)
+    export = export_live if live else tiffin.export
+    report = export(
+        run, "{start.scan_id}.tif", directory=tmp_path, stack=stack, on_error="report"
+    )
+
+    ends = f"as with {fields}", f"add {added}"
+    assert report.failed
+    assert all(str(record.error).endswith(ends) for record in report.failed)
+    assert live or not pages_in(tmp_path)
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -334,6 +351,19 @@ def test_no_file_has_the_name_before_the_run_has_ended(run, tmp_path):
         save(*run[-1])
     assert before == {}
     assert list(pages_in(tmp_path)) == ["7.tif"]
+
+
+def test_a_stack_of_a_number_is_there_when_its_last_frame_is(run, tmp_path):
+    """Live, it does not wait for the next one to begin."""
+    name = "{frame:03d}.tif"
+    with ImageExporter(name, directory=tmp_path, stack=EACH * 2) as save:
+        events = 0
+        for doc_name, doc in run[:-1]:
+            save(doc_name, doc)
+            save.wait(20)
+            events += doc_name == "event"
+            assert len(pages_in(tmp_path)) == events // 2
+        assert events == EVENTS
 
 
 def test_a_run_that_never_stops_has_its_stack_when_the_exporter_is_closed(

@@ -6,6 +6,7 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiffin
@@ -98,6 +99,21 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(wrong, message):
     """What was got, what is allowed, and the nearest name; the error knows which."""
     with pytest.raises(SettingsError, match=message):
         Settings.of("{i}.tif", **wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["stack", "workers", "memory", "mode", "first", "level", "keep_reports"]
+)
+def test_any_integer_is_a_whole_number(name):
+    """Such as those that numpy returns; True and False are none."""
+    more = {"compression": "zlib"} if name == "level" else {}
+    settings = Settings.of("{frame}.tif", **{name: np.int64(3)}, **more)
+
+    assert getattr(settings, name) == 3
+    assert type(getattr(settings, name)) is int
+    for wrong in (True, np.True_, 3.0):
+        with pytest.raises(SettingsError, match=f"{name} must be"):
+            Settings.of("{frame}.tif", **{name: wrong}, **more)
 
 
 def test_settings_go_to_another_process():

@@ -22,9 +22,14 @@ class Claims(Generic[Owner]):
     Names that differ only in case, or in how an accented letter is composed, are the
     same, as on Windows and macOS. The name of a file can't also be that of a folder.
 
+    Parameters
+    ----------
+    fields : str
+        The fields of a template that tell owners apart, for messages.
+
     Examples
     --------
-    >>> claims = Claims()
+    >>> claims = Claims("{event.seq_num} or {i}")
     >>> claims.take("a_1.tif", "frame 1")
     >>> claims.take("A_1.tif", "frame 2")
     Traceback (most recent call last):
@@ -34,7 +39,8 @@ class Claims(Generic[Owner]):
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fields: str) -> None:
+        self._fields = fields
         self._owners: dict[str, Owner] = {}
         self._folders: dict[str, Owner] = {}
         self._contested: set[str] = set()
@@ -64,7 +70,7 @@ class Claims(Generic[Owner]):
         if holder != owner:
             message = (
                 f"{name!r} is also the name of {holder}: tell them apart in the "
-                f"template, as with {{event.seq_num}}, {{stream}}, {{field}} or {{i}}"
+                f"template, as with {self._fields}"
             )
             raise CollisionError(message)
 

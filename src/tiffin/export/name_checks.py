@@ -106,12 +106,13 @@ class NameChecks:
         template, start = self._template, announced.start
         streams = self._streams[str(start["uid"])]
         events = start.get("num_points")
-        if self._stack is not None:
-            images = 1
+        most = self._stack if isinstance(self._stack, int) else None
         if self._stack == "run":
             events = 1
-        elif isinstance(self._stack, int) and isinstance(events, int):
-            events = -(-events // self._stack)
+        elif most is not None and isinstance(events, int):
+            events = -(-events * images // most)
+        if self._stack is not None:
+            images = 1
         mend = field_to_add(
             template.fields,
             num_points=events,
@@ -120,7 +121,9 @@ class NameChecks:
             streams=len(streams),
         )
         if mend is not None:
+            mend = "{frame}" if most and "event" in mend else mend
             many = {
+                "{frame}": f"all stacks of {most} frames",
                 "{i}": f"the {images} images of an event",
                 "{field}": f"the images of {len(announced.images)} fields",
                 "{stream}": f"the images of streams {' and '.join(sorted(streams))}",

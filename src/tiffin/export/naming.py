@@ -54,14 +54,14 @@ class Namer:
         self._settings = settings
         self._ledger = ledger
         self._root = os.fspath(settings.directory)
-        self._claims: Claims[_Owner] = Claims()
+        self.stacks = Stacks(settings)
+        self._claims: Claims[_Owner] = Claims(self.stacks.fields)
         self._conflicts = CaseConflicts(self._root, follow_links=settings.follow_links)
         self._order = NameOrder(settings.template, settings.first)
         self._not_chosen: Counter[str] = Counter()
         sidecar = settings.sidecar
         self._suffixes = ("",) if sidecar is None else ("", sidecar.suffix)
         self.checks = NameChecks(settings, ledger)
-        self.stacks = Stacks(settings)
         self.retakes = Retakes(ledger, settings.repeats)
         self.planning = False
         """Whether names are made without writing files."""
@@ -135,21 +135,18 @@ class Namer:
         stack = self.stacks.earlier(frame, owner) if owner != place else None
         if own is not None:
             stack = own  # that of the other images of its event
-        elif stack is not None and self._settings.stack == "event":
-            stack = self.stacks.current(frame)
-        elif stack is not None and stack.is_finished:
-            message = (
-                f"event {frame.seq_num} was taken again, when the stack of its earlier "
-                f"take was complete: export the run again, with existing='replace'"
-            )
-            return self._failed(frame, place, stack.name, SupersededError(message))
-        elif stack is None:
+        elif stack is None or self._settings.stack == "event":
             stack = self.stacks.current(frame)
         if stack is None:
             stack = self._new_stack(frame, place)
         if stack.refusal is not None:
             return self._failed(frame, place, stack.name, stack.refusal)
-        self.stacks.add(stack, frame, place, owner)
+        if not self.stacks.add(stack, frame, place, owner):
+            message = (
+                f"event {frame.seq_num} was taken again, when the stack of its earlier "
+                f"take was complete: export the run again, with existing='replace'"
+            )
+            return self._failed(frame, place, stack.name, SupersededError(message))
         file = f"{self._root}/{stack.name}"
         self._ledger.put(place, Record.of(frame, "planned", file=file))
         return Page(frame, place, stack, owner[1:])
@@ -230,8 +227,8 @@ class Namer:
         if not any(self._claims.is_contested(name + end) for end in self._suffixes):
             return None
         return CollisionError(
-            f"{name!r} is the name of several frames: tell them apart in the template, "
-            f"as with {{event.seq_num}}, {{stream}}, {{field}} or {{i}}"
+            f"{name!r} is the name of several {self.stacks.each}s: tell them apart in "
+            f"the template, as with {self.stacks.fields}"
         )
 
     def _name_of(self, frame: Frame) -> str | TiffinError | None:

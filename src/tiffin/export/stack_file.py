@@ -113,11 +113,15 @@ class StackFile(OutputFile):
         self.file: UnnamedFile | None = None
         self.writer: StackWriter | None = None
 
-    def expect(self, key: PageKey) -> None:
-        """Reserve the place of a page among the others."""
+    def expect(self, key: PageKey) -> bool:
+        """Reserve the place of a page among the others, unless the file is finished."""
         with self.lock:
+            if self.is_finished:
+                return False
+            self.frames += 1
             self._expected.add(key)
             heapq.heappush(self._order, key)
+            return True
 
     def give_up(self, key: PageKey) -> None:
         """Expect a page no more, unless it is ready. The lock is held."""

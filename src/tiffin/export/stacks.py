@@ -23,6 +23,17 @@ PER_PAGE = 4096
 """What the directory and the metadata of a page take, at most, as a rule [bytes]."""
 
 
+FIELDS: dict[object, str] = {
+    None: "{event.seq_num}, {stream}, {field} or {i}",
+    "event": "{start.scan_id}, {event.seq_num}, {stream} or {field}",
+    "run": "{start.scan_id}, {stream} or {field}",
+}
+"""The fields of a template that tell files apart, by ``stack=``."""
+
+FIELDS_OF_PARTS = "{start.scan_id}, {stream}, {field} or {frame}"
+"""Those for stacks of a number of frames."""
+
+
 class Stacks:
     """The stacks of an export, as ``stack=`` groups frames.
 
@@ -36,6 +47,10 @@ class Stacks:
         self.is_on = settings.stack is not None
         """Whether frames go into stacks."""
         self._most = settings.stack if isinstance(settings.stack, int) else None
+        self.each = "stack" if self.is_on else "frame"
+        """What has a file of its own."""
+        self.fields = FIELDS.get(settings.stack, FIELDS_OF_PARTS)
+        """The fields of a template that tell files apart."""
         self._open: dict[Lane, StackFile] = {}
         self._parts: dict[Lane, tuple[str, int]] = {}
         self._of_group: dict[tuple[str, int, str | None], StackFile] = {}
@@ -51,10 +66,6 @@ class Stacks:
         stack = self._open.get(lane)
         if stack is None:
             return None
-        if stack.counted == self._most:
-            self._close(lane)
-            self._parts.pop(lane, None)
-            return None
         if self._fits(stack, frame):
             return stack
         self._close(lane)  # the next one has the same name with a number
@@ -64,8 +75,7 @@ class Stacks:
         """Close the stack of an event, all of whose frames have been named."""
         lane = _lane(frame)
         if self._settings.stack == "event" and lane in self._open:
-            self._close(lane)
-            self._parts.pop(lane, None)
+            self._end(lane)
 
     def earlier(self, frame: Frame, owner: Place) -> StackFile | None:
         """Return the stack that an earlier take of a frame went into."""
@@ -85,21 +95,23 @@ class Stacks:
         self._open[_lane(frame)] = stack
         return stack
 
-    def add(self, stack: StackFile, frame: Frame, place: Place, owner: Place) -> None:
-        """Count a frame that goes into a stack."""
-        stack.frames += 1
-        stack.expect((owner[1], owner[2]))
+    def add(self, stack: StackFile, frame: Frame, place: Place, owner: Place) -> bool:
+        """Count a frame that goes into a stack; return False if it is complete."""
+        if not stack.expect((owner[1], owner[2])):
+            return False
         if owner == place:
             stack.counted += 1
             stack.nbytes += self._nbytes(frame)
+            if stack.counted == self._most:
+                self._end(_lane(frame))
         self._of_group[place[0], owner[1], frame.kind] = stack
+        return True
 
     def end(self, run: str | None = None) -> list[StackFile]:
         """End the stacks of a run, or of all; return those that may be complete."""
         with self.lock:
             for lane in [lane for lane in self._open if run in (None, lane[0])]:
-                self._close(lane)
-                self._parts.pop(lane, None)
+                self._end(lane)
             ended = {
                 stack for (of, *_), stack in self._of_group.items() if run in (None, of)
             }
@@ -126,8 +138,7 @@ class Stacks:
         """Close all stacks: no more frames will be named, but those of surprises."""
         with self.lock:
             for lane in [*self._open]:
-                self._close(lane)
-            self._parts.clear()
+                self._end(lane)
 
     def closed(self) -> list[StackFile]:
         """Return the stacks that were closed since the last time."""
@@ -136,6 +147,11 @@ class Stacks:
         with self.lock:
             closed, self._closed = self._closed, []
             return closed
+
+    def _end(self, lane: Lane) -> None:
+        """Close a stack that does not go on in another file."""
+        self._close(lane)
+        self._parts.pop(lane, None)
 
     def _close(self, lane: Lane) -> None:
         stack = self._open.pop(lane)

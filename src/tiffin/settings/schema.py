@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tiffin.axes import Axes
 from tiffin.corrections import Cast, Correction, DarkSubtract
@@ -184,7 +184,7 @@ class Settings(BaseModel):
     compression: Annotated[types.Compression | None, RESUME, Option()] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 
-    level: Annotated[int | None, Field(strict=True), Option()] = None
+    level: Annotated[types.Whole | None, Option()] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
 
     stretch: Annotated[types.Stretch | None, RESUME, Option()] = None

@@ -6,6 +6,7 @@ follows the setting's name, as in "must be True or False, not 1".
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -127,6 +128,16 @@ def _corrections(value: Any) -> tuple[Correction, ...]:
     return tuple(steps)
 
 
+def _whole(value: Any) -> Any:
+    """Return any integer, such as one of numpy, as one of Python."""
+    if isinstance(value, (bool, np.bool_)):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return value
+
+
 def _workers(value: Any) -> Any:
     return max(1, min(4, os.cpu_count() or 1)) if value is None else value
 
@@ -138,7 +149,7 @@ def _memory(value: Any) -> Any:
 
 
 def _mode(value: Any) -> int | None:
-    mode: int | None = value
+    mode: int | None = _whole(value)
     if isinstance(value, str):
         try:
             mode = int(value, 8)
@@ -165,7 +176,7 @@ def _available_memory() -> int:
 def _stack(value: Any) -> str | int | None:
     if value in (None, "event", "run"):
         return None if value is None else str(value)
-    text = value.strip() if isinstance(value, str) else value
+    text = value.strip() if isinstance(value, str) else _whole(value)
     if isinstance(text, str) and text.isdecimal():
         text = int(text)
     if not isinstance(text, int) or isinstance(text, bool) or text < 1:
@@ -231,7 +242,8 @@ Kinds = Annotated[
 ]
 Frames = Annotated[Any, BeforeValidator(parse_frames)]
 First = Annotated[int, BeforeValidator(parse_first)]
-Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+Count = Annotated[Whole, Field(ge=1)]
 Workers = Annotated[Count, BeforeValidator(_workers)]
 Memory = Annotated[Count, BeforeValidator(_memory)]
 Mode = Annotated[int | None, BeforeValidator(_mode)]
