@@ -36,7 +36,8 @@ def decoded(view):
     values = np.ascontiguousarray(apart.reshape(dtype.itemsize, -1).T).view(dtype)[:, 0]
     if kind[0] in "ui" and dtype.itemsize < 8:
         unsigned = values.view(f"<u{dtype.itemsize}")
-        values = np.cumsum(unsigned, dtype=unsigned.dtype).view(dtype)
+        steps = (unsigned >> 1) ^ (-(unsigned & 1).astype(dtype)).view(unsigned.dtype)
+        values = np.cumsum(steps, dtype=unsigned.dtype).view(dtype)
     planes = values.reshape(view["samples"], view["rows"], view["columns"])
     image = planes[0] if view["samples"] == 1 else np.moveaxis(planes, 0, -1)
     if view["type"] == "q":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tiffin.errors import ReadError
-from tiffin.report.image_files import read_images
+from tiffin.report.image_files import each_file, read_images
 from tiffin.report.listed_images import Problem
 from tiffin.report.page import as_script
 from tiffin.report.rows import link_companions, row_of
@@ -20,7 +17,7 @@ from tiffin.report.statistics import statistics_of
 from tiffin.report.views import encode_view, reduction_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tiffin.folders import Folders
     from tiffin.report.listed_images import Listed, ListedImage
@@ -29,14 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Collected", "collect"]
 
-WORKERS = 4
-
 MOST_EXAMPLES = 16
 MOST_MEMORY = 2**27
 """Of the examples that sizes are guessed from [bytes]."""
-
-SPARE = 200
-"""What a row has beside its texts: figures, and the keys of the view [bytes]."""
 
 
 class Collected(NamedTuple):
@@ -60,7 +52,7 @@ def collect(folders: Folders, listed: Listed, room: int) -> Collected:
     side = _guessed_side(folders, listed, room)
     while True:
         found = _read_all(folders, listed, side)
-        size = len(as_script(found.images).encode("utf-8", "backslashreplace"))
+        size = len(as_script(found.images).encode())
         if size <= room or side <= SMALLEST:
             return found
         side = max(SMALLEST, min(side - 1, int(side * (room / size) ** 0.5)))
@@ -77,22 +69,16 @@ def _guessed_side(folders: Folders, listed: Listed, room: int) -> int:
             if isinstance(pixels, np.ndarray) and memory < MOST_MEMORY:
                 examples.append(pixels)
                 memory += pixels.nbytes
-                texts += len(as_script(row_of(image, metadata)))
+                row = _row(image, metadata, pixels, SMALLEST)
+                texts += len(as_script(row).encode()) - len(row["view"]["data"])
     if not examples:
         return SMALLEST
-    return fitting_side(examples, room / len(images) - texts / len(examples) - SPARE)
+    return fitting_side(examples, room / len(images) - texts / len(examples))
 
 
 def _read_all(folders: Folders, listed: Listed, side: int) -> Collected:
     """Read all files, several at the same time."""
-    read = partial(_rows_of_file, folders, side)
-    workers = min(WORKERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="tiffin-report") as pool:
-        try:
-            found = [*chain.from_iterable(pool.map(read, listed.files.values()))]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    found = [*each_file(partial(_rows_of_file, folders, side), listed)]
     problems = [*listed.problems]
     problems += [row for row in found if isinstance(row, Problem)]
     rows = [pair for pair in found if not isinstance(pair, Problem)]
@@ -116,9 +102,18 @@ def _rows_of_file(
             name = f"{image.name}{page}"
             rows.append(Problem(image.run, name, "unreadable", str(pixels)))
             continue
-        row = row_of(image, metadata)
-        row |= {"shape": [*pixels.shape], "dtype": pixels.dtype.name}
-        row |= statistics_of(pixels)
-        row["view"] = encode_view(pixels, reduction_of(pixels.shape, side))
-        rows.append((image, row))
+        rows.append((image, _row(image, metadata, pixels, side)))
     return rows
+
+
+def _row(
+    image: ListedImage, metadata: Mapping[str, Any], pixels: np.ndarray, side: int
+) -> Row:
+    """Return what the page shows of an image."""
+    return {
+        **row_of(image, metadata),
+        "shape": [*pixels.shape],
+        "dtype": pixels.dtype.name,
+        **statistics_of(pixels),
+        "view": encode_view(pixels, reduction_of(pixels.shape, side)),
+    }

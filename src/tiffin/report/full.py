@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.folders import list_folder
-from tiffin.report.image_files import read_images
+from tiffin.report.image_files import each_file, read_images
 from tiffin.report.page import as_script
 from tiffin.report.views import encode_view
 from tiffin.writers import publish, write_buffers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from tiffin.folders import Folders
-    from tiffin.report.listed_images import Listed
+    from tiffin.report.listed_images import Listed, ListedImage
 
 __all__ = ["write_full_images"]
 
@@ -51,22 +53,36 @@ def write_full_images(
         for n, row in enumerate(rows)
         if row["view"]["reduction"] > 1
     }
-    for images in listed.files.values():
-        wanted = [i for i in images if (i.name, i.page) in reduced]
-        for image, _, pixels in read_images(folders, wanted) if wanted else ():
-            if isinstance(pixels, np.ndarray):
-                n = reduced[image.name, image.page]
-                text = f"tiffinImage({n},{as_script(encode_view(pixels))});\n"
-                file = f"{name}/{IMAGES}/{n}.js"
-                publish(
-                    Path(folders.root, file),
-                    partial(_write, text=text),
-                    replace=True,
-                    mode=mode,
-                    folders=folders,
-                )
-                rows[n]["full"] = f"{IMAGES}/{n}.js"
-    _remove_others(folders, f"{name}/{IMAGES}", {f"{n}.js" for n in reduced.values()})
+    beside = f"{name}/{IMAGES}"
+    write = partial(_write_images, folders, beside, reduced, mode)
+    for n in each_file(write, listed):
+        rows[n]["full"] = f"{IMAGES}/{n}.js"
+    _remove_others(folders, beside, {f"{n}.js" for n in reduced.values()})
+
+
+def _write_images(
+    folders: Folders,
+    beside: str,
+    reduced: Mapping[tuple[str, int], int],
+    mode: int | None,
+    images: Sequence[ListedImage],
+) -> Iterable[int]:
+    """Write the reduced images of a file; return their numbers."""
+    written = []
+    wanted = [image for image in images if (image.name, image.page) in reduced]
+    for image, _, pixels in read_images(folders, wanted) if wanted else ():
+        if isinstance(pixels, np.ndarray):
+            n = reduced[image.name, image.page]
+            text = f"tiffinImage({n},{as_script(encode_view(pixels, level=1))});\n"
+            publish(
+                Path(folders.root, f"{beside}/{n}.js"),
+                partial(_write, text=text),
+                replace=True,
+                mode=mode,
+                folders=folders,
+            )
+            written.append(n)
+    return written
 
 
 def _write(descriptor: int, text: str) -> None:

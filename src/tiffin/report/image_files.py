@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import ReadError
 from tiffin.file_metadata import metadata_in
 from tiffin.readers import read_exported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
 
     from tiffin.folders import Folders
-    from tiffin.report.listed_images import ListedImage
+    from tiffin.report.listed_images import Listed, ListedImage
 
-__all__ = ["read_images"]
+__all__ = ["each_file", "read_images"]
+
+WORKERS = 4
+T = TypeVar("T")
 
 Read = tuple["ListedImage", dict[str, Any], "np.ndarray | ReadError"]
 
@@ -51,6 +55,26 @@ def read_images(folders: Folders, images: Sequence[ListedImage]) -> Iterator[Rea
     except OSError as error:  # a ReadError too
         why = error if isinstance(error, ReadError) else ReadError(_reason(error))
         yield from ((image, {}, why) for image in images)
+
+
+def each_file(
+    act: Callable[[Sequence[ListedImage]], Iterable[T]], listed: Listed
+) -> Iterator[T]:
+    """Call a function with the images of each file, several at the same time.
+
+    Returns
+    -------
+    iterator
+        What the calls return, one after the other, in the order of the files.
+    """
+    workers = min(WORKERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="tiffin-report") as pool:
+        try:
+            for found in pool.map(act, listed.files.values()):
+                yield from found
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _read(rows: Any, page: int) -> np.ndarray | ReadError:

@@ -62,7 +62,7 @@ def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
         script=script,
         data=as_script(data),
     )
-    return page.encode("utf-8", "backslashreplace")
+    return page.encode("utf-8", "backslashreplace")  # the title
 
 
 def as_script(data: Any) -> str:
@@ -76,7 +76,7 @@ def as_script(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _asset(name: str) -> str:

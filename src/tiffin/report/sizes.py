@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from tiffin.report.views import encode_view, reduction_of
@@ -17,9 +18,6 @@ LIMIT = 4_900_000
 """The size of a page with up to `MANY` images [bytes]."""
 
 MANY = 1000
-
-STEP = 2**0.25
-"""By what factor the sides that are tried differ."""
 
 SMALLEST = 8
 """Images are never reduced to less than this [pixels]."""
@@ -41,9 +39,7 @@ def fitting_side(images: Sequence[np.ndarray], room: float) -> int:
         For each image [bytes].
     """
     largest = max((max(image.shape[:2]) for image in images), default=SMALLEST)
-    sides = [largest]
-    while sides[-1] > SMALLEST:
-        sides.append(max(SMALLEST, min(int(sides[-1] / STEP), sides[-1] - 1)))
+    sides = [math.ceil(largest / n) for n in range(1, 1 + max(1, largest // SMALLEST))]
     too_large, fits = -1, len(sides) - 1
     while fits - too_large > 1:  # sizes grow with sides
         middle = (too_large + fits) // 2

@@ -1,7 +1,8 @@
 """Encode pixels for the page: in full, or reduced by the mean of blocks.
 
-Integers are stored as differences from pixel to pixel; all first bytes, then all second
-bytes and so on; deflated; as base64. `pixels.js` reads this.
+Integers are stored as differences from pixel to pixel, in which the sign is the last
+bit; all first bytes, then all second bytes and so on; deflated; as base64. `pixels.js`
+reads this.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def reduction_of(shape: tuple[int, ...], side: int) -> int:
     return max(1, math.ceil(max(shape[:2]) / side))
 
 
-def encode_view(pixels: np.ndarray, reduction: int = 1) -> dict[str, Any]:
+def encode_view(
+    pixels: np.ndarray, reduction: int = 1, level: int = 6
+) -> dict[str, Any]:
     """Return an image for the page.
 
     Parameters
@@ -48,6 +51,8 @@ def encode_view(pixels: np.ndarray, reduction: int = 1) -> dict[str, Any]:
     reduction : int
         Pixels are replaced by the means of squares with this side. Means are rounded
         to the dtype of integers; others to a 4096th of the range of the image.
+    level : int
+        1 (fast) to 9 (small).
 
     Returns
     -------
@@ -78,7 +83,7 @@ def encode_view(pixels: np.ndarray, reduction: int = 1) -> dict[str, Any]:
         "samples": image.shape[2] if image.ndim == 3 else 1,
         "reduction": reduction,
         "type": kind,
-        "data": _packed(planes.reshape(-1), kind),
+        "data": _packed(planes.reshape(-1), kind, level),
     }
     return view if step is None else view | {"step": step}
 
@@ -110,12 +115,14 @@ def _quantized(means: np.ndarray) -> tuple[np.ndarray, float]:
     return steps, step
 
 
-def _packed(values: np.ndarray, kind: str) -> str:
+def _packed(values: np.ndarray, kind: str, level: int) -> str:
     """Return pixels as text, see the top of this module."""
     size = 4 if kind == "q" else int(kind[1])
     if kind[0] in "uiq" and size < 8:
         unsigned = values.astype(values.dtype.newbyteorder("=")).view(f"u{size}")
-        values = np.diff(unsigned, prepend=unsigned.dtype.type(0))
+        steps = np.diff(unsigned, prepend=unsigned.dtype.type(0))
+        signed = steps.view(f"i{size}")
+        values = (steps << 1) ^ (signed >> (8 * size - 1)).view(steps.dtype)
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     bytes_apart = np.ascontiguousarray(little.view(np.uint8).reshape(-1, size).T)
-    return base64.b64encode(zlib.compress(bytes_apart.data, 9)).decode()
+    return base64.b64encode(zlib.compress(bytes_apart.data, level)).decode()

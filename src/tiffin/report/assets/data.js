@@ -25,15 +25,18 @@ function fill(select, pairs, chosen) {
 }
 
 /** Write a number: whole numbers exactly, others with six digits. */
-function format(value) {
+function format(value, digits = 6) {
   if (typeof value !== "number") return value === undefined || value === null ? "" : String(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
-  return String(Number(value.toPrecision(6)));
+  return String(Number(value.toPrecision(digits)));
 }
 
 /** Return the last part of a path. */
 const fileName = (image) =>
   image.name.split("/").pop() + (image.page ? `, page ${image.page}` : "");
+
+/** Return a text with places where a line may break. */
+const breakable = (text) => String(text).split(/(?<=[_./-])/).flatMap((part) => [part, make("wbr")]);
 
 /** Return how an image is called in a heading, with its run where there are several. */
 function runName(image) {

@@ -64,8 +64,8 @@ function fillControls() {
   const figures = numeric.filter((c) => ["mean", "max", "min", "saturated", "invalid"].includes(c.key));
   const against = numeric.filter((c) => c.isMotor || ["frame", "timestamp"].includes(c.key));
   fill(at("plot-y"), figures.map((c) => [c.key, c.label]));
-  const varied = against.find((c) => c.isMotor && new Set(images.map(c.get)).size > 1);
-  fill(at("plot-x"), against.map((c) => [c.key, c.label]), varied && new Set(images.map((i) => i.run)).size === 1 ? varied.key : undefined);
+  const varied = against.find((c) => c.isMotor && new Set(images.map(c.get)).size > 2);
+  fill(at("plot-x"), against.map((c) => [c.key, c.label]), varied?.key);
   at("figures").hidden = !figures.length || images.length < 2;
 }
 
@@ -123,6 +123,7 @@ function listen() {
 
 showHead();
 showProblems();
+shapeCards();
 fillControls();
 startViewer();
 listen();

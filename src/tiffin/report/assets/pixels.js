@@ -26,7 +26,11 @@ function joined(apart, kind) {
   }
   if (kind[0] !== "f" && size < 8) {
     const values = new UNSIGNED[size](bytes.buffer);
-    for (let k = 1; k < count; k++) values[k] += values[k - 1];
+    for (let k = 0; k < count; k++) { // the last bit is the sign of a difference
+      const difference = values[k];
+      values[k] = (difference >>> 1) ^ -(difference & 1);
+      if (k) values[k] += values[k - 1];
+    }
   }
   return new TYPES[kind](bytes.buffer);
 }

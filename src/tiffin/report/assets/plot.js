@@ -2,15 +2,19 @@
 
 const HEIGHT = 230;
 const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
+const WHOLE = [1, 2, 5].flatMap((n) => [1, 10, 100, 1e3, 1e4, 1e5].map((m) => n * m)).sort((a, b) => a - b);
 let plot = null;
 let plotted = [];
 
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Return how the images of a series are called. */
-function seriesOf(image) {
-  const several = new Set(images.map((i) => i.field)).size > 1;
-  return [several ? image.field : "", image.kind ?? ""].filter(Boolean).join(", ");
+/** Return a function that names the series of an image: by what tells images apart. */
+function namesOfSeries() {
+  const parts = [runName, (i) => i.field ?? "", kindOf].filter((of) => {
+    const found = new Set(plotted.map(of)).size;
+    return found > 1 && found <= COLOURS.length;
+  });
+  return (image) => parts.map((of) => of(image)).join(", ");
 }
 
 function showPlot() {
@@ -21,7 +25,8 @@ function showPlot() {
   if (!x || !y) return;
   plotted = shown.list.filter((i) => typeof x.get(i) === "number" && typeof y.get(i) === "number");
   plotted.sort((a, b) => x.get(a) - x.get(b) || a.n - b.n);
-  const names = [...new Set(plotted.map(seriesOf))].slice(0, COLOURS.length);
+  const seriesOf = namesOfSeries();
+  const names = [...new Set(plotted.map(seriesOf))];
   const lines = names.map((name) => plotted.map((i) => (seriesOf(i) === name ? y.get(i) : null)));
   const isTime = x.key === "timestamp";
   const axis = (label) => ({
@@ -40,13 +45,13 @@ function showPlot() {
     legend: { show: names.length > 1, live: false },
     scales: { x: { time: isTime } },
     tzDate: (seconds) => uPlot.tzDate(new Date((seconds + zone * 60) * 1000), "Etc/UTC"),
-    axes: [axis(x.label), { ...axis(y.label), size: 70 }],
+    axes: [{ ...axis(x.label), ...(x.key === "frame" ? { incrs: WHOLE } : {}) }, { ...axis(y.label), size: 70 }],
     series: [{ label: x.label }, ...names.map((name, n) => ({
       label: name || y.label,
-      stroke: () => styleOf(COLOURS[n]),
+      stroke: () => styleOf(COLOURS[n % COLOURS.length]),
       width: 1.5,
       spanGaps: true,
-      points: { show: plotted.length <= 400, size: 6, fill: () => styleOf(COLOURS[n]) },
+      points: { show: plotted.length <= 400, size: 7, fill: () => styleOf(COLOURS[n % COLOURS.length]) },
     }))],
   };
   plot = new uPlot(options, [plotted.map(x.get), ...lines], at("plot"));

@@ -33,9 +33,9 @@ function cardOf(image) {
     const marks = image.saturated ? make("span", { class: "mark" }, `${image.saturated} saturated`) : "";
     const button = make("button", { type: "button", onclick: () => openViewer(image.n), "data-image": image.n },
       canvas,
-      make("span", { class: "name" }, fileName(image)),
+      make("span", { class: "name" }, ...breakable(fileName(image))),
       make("span", { class: "about" }, captionOf(image)),
-      make("span", { class: "about" }, `mean ${format(image.mean)} · max ${format(image.max)}`),
+      make("span", { class: "about" }, `mean ${format(image.mean, 4)} · max ${format(image.max, 4)}`),
       marks);
     cards.set(image.n, { item: make("li", {}, button), canvas, drawn: "" });
   }
@@ -65,6 +65,13 @@ function compare(a, b) {
   if (missing(a) || missing(b)) return missing(a) - missing(b);
   if (typeof a === "number" && typeof b === "number") return a - b;
   return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+/** Give all pictures the shape that most images have. */
+function shapeCards() {
+  const shapes = images.map((i) => i.shape[0] / i.shape[1]).sort((a, b) => a - b);
+  const middle = shapes[Math.floor(shapes.length / 2)] ?? 1;
+  at("images").style.setProperty("--aspect", 1 / Math.min(1.5, Math.max(0.5, middle)));
 }
 
 function showSheet() {
