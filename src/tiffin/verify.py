@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import reprlib
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -231,6 +233,15 @@ def checksums(
         raise VerifyError(message)
 
 
+def _nearest(root: Path) -> str:
+    """Return the end of a message that names folders with a manifest near by."""
+    near = [each for each in root.parents if (each / FOLDER).is_dir()][:1]
+    with suppress(OSError):
+        below = (path.parent for n in (1, 2) for path in root.glob("*/" * n + FOLDER))
+        near += islice(below, 3)
+    return f": did you mean {' or '.join(map(str, near))}?" if near else ""
+
+
 def _manifests(root: Path) -> list[Path]:
     try:
         found = manifests_in(root)
@@ -243,7 +254,7 @@ def _manifests(root: Path) -> list[Path]:
     if not found:
         message = (
             f"{root} has no manifest ({FOLDER}/*.jsonl): no export has listed a file "
-            f"here"
+            f"here{_nearest(root)}"
         )
         raise SourceError(message)
     return found

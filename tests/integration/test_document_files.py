@@ -188,7 +188,7 @@ def test_a_file_of_another_kind_is_named(tmp_path, kind, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
 
-    with pytest.raises(SourceError, match=rf"is .*{kind}.*; expected JSON \(\.jsonl"):
+    with pytest.raises(SourceError, match=rf"is .*{kind}.*.*documents: JSON \(\.jsonl"):
         tiffin.export(path, NAME, directory=tmp_path / "out")
 
 

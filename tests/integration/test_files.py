@@ -350,7 +350,7 @@ def test_runs_of_a_file_are_chosen(tmp_path):
     assert scans(limit=2) == [2, 3]
     assert scans(runs=("1", "2", "3"), limit=2) == [2, 3]
     assert scans(since=101, until=102) == [2]
-    with pytest.raises(SourceError, match="0 runs match 'nosuch'"):
+    with pytest.raises(SourceError, match="no run matches 'nosuch'"):
         scans(runs=("nosuch",))
     with pytest.raises(SourceError, match="no run fits --query even=5 --since 19"):
         scans(query={"even": 5}, since=101)
@@ -410,7 +410,7 @@ def test_a_mistyped_scan_id_is_no_uid():
     assert named("ab", starts) == uids[2:]  # a whole one is no beginning
     for name in ("0", "01234", "b", "bee", "10"):
         with pytest.raises(
-            SourceError, match=r"0 runs match .* 4 characters .*6 where"
+            SourceError, match=r"no run matches .* 4 characters .*6 where"
         ):
             named(name, starts)
 
@@ -420,7 +420,7 @@ def test_what_names_no_run_of_a_file_is_refused(name):
     """As on a server."""
     starts = [run_of({"img": IMAGES}, scan_id=1)[0][1]]
 
-    with pytest.raises(SourceError, match="0 runs match"):
+    with pytest.raises(SourceError, match="no run matches"):
         Selection.of(runs=[name]).choose(starts)
 
 

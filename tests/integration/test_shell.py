@@ -275,8 +275,8 @@ def test_a_key_in_the_address_counts(tiled_server, monkeypatch, tmp_path):
     also = tiffin("export", tiled_server.uri, "-r", "no", "-t", NAME, "--api-key", "x")
     dead = tiffin("export", "http://127.0.0.1:9/?api_key=secret", "-t", NAME)
 
-    assert "0 runs match 'nosuch'" in told.stderr
-    assert "0 runs match 'no'" in also.stderr
+    assert "no run matches 'nosuch'" in told.stderr
+    assert "no run matches 'no'" in also.stderr
     assert "secret" not in dead.stderr
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiffin.assemble.data_keys import declares_image, is_streamed
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tiffin.assemble.runs import OpenRun
 
     Names = tuple[str, ...] | None
@@ -72,18 +74,28 @@ def _reason(run: OpenRun, name: str, streams: Names) -> str:
 
 
 def _choices(run: OpenRun) -> str:
-    fields = _image_fields(run)
+    fields, what = _image_fields(run), "its image fields are: "
     if not fields:
-        return "it announces no image field at all"
-    choices = (f"{', '.join(names)} (stream {s!r})" for s, names in fields.items())
-    return "its image fields are: " + "; ".join(choices)
+        fields = _fields(run)
+        if not fields:
+            return "it has no fields at all"
+        what = "it announces no image field; its fields are: "
+    choices = (f"{', '.join(f[:20])} (stream {s!r})" for s, f in fields.items())
+    return what + "; ".join(choices)
 
 
 def _image_fields(run: OpenRun) -> dict[str, list[str]]:
     """Return the declared image fields by stream."""
+    return _fields(run, declares_image)
+
+
+def _fields(
+    run: OpenRun, is_wanted: Callable[[Mapping[str, Any]], bool] = bool
+) -> dict[str, list[str]]:
+    """Return the fields of each stream whose data key is wanted."""
     found: dict[str, dict[str, None]] = {}
     for descriptor in run.descriptors.values():
         for name, data_key in descriptor["data_keys"].items():
-            if declares_image(data_key):
+            if is_wanted(data_key):
                 found.setdefault(descriptor["name"], {})[name] = None
     return {stream: [*names] for stream, names in found.items()}

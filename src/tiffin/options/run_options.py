@@ -1,18 +1,21 @@
 """The options that choose runs, and how these are opened."""
 
+import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from tiffin.errors import SettingsError
+from tiffin.errors import SettingsError, did_you_mean
 from tiffin.settings import Option
 from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
     Documents,
     Selection,
+    TiledAddress,
     connect,
     find_runs,
     open_source,
@@ -34,10 +37,11 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     repeated."""
 
     since: Annotated[str | None, Option()] = None
-    """Runs that began then or later: 2026-11-22, 2026-11-22T08:30."""
+    """Runs that began then or later: 2026-11-22, 2026-11-22T08:30, today, yesterday, or
+    how long ago, such as 2d or 6h."""
 
     until: Annotated[str | None, Option()] = None
-    """Runs that began earlier."""
+    """Runs that began earlier than this."""
 
     limit: Annotated[int | None, Option()] = None
     """At most this many runs: the newest."""
@@ -62,6 +66,9 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     def open(self, source: str) -> Any:
         """Open a source; return the chosen runs."""
         selection = self.selection
+        page = TiledAddress.of(source).run if is_address(source) else ""
+        if page and not selection.runs:
+            selection = replace(selection, runs=(page,))
         opened = self.catalog(source)
         if is_address(source):
             return find_runs(opened, selection, timeout=self.timeout)
@@ -73,16 +80,38 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
             return _client(source, self.api_key, self.timeout)
         if Path(source).exists():
             return _documents(source)
-        message = (
-            f"{source!r} is neither a file nor an address that begins with http:// "
-            f"or https://"
-        )
-        raise SettingsError(message)
+        raise SettingsError(_no_source(source))
 
 
 def is_address(source: str) -> bool:
     """Whether a source is the address of a server."""
     return source.startswith(ADDRESSES)
+
+
+def _no_source(source: str) -> str:
+    """Return why a source can't be opened, and what may be meant."""
+    message = f"{source!r} is neither a file nor an address"
+    meant = _meant_address(source)
+    if meant:
+        return f"{message}: did you mean {meant} ?"
+    path = Path(source).expanduser()
+    if path.parent.is_dir():
+        files = [each.name for each in path.parent.iterdir()]
+        near = did_you_mean(path.name, files, list_all=False)
+        message += near or f" (in {path.parent.absolute()})"
+    else:
+        message += f": there is no folder {path.parent}"
+    return f"{message}; an address begins with http:// or https://"
+
+
+def _meant_address(source: str) -> str:
+    """Return the address that a text is likely to mean, or ``""``."""
+    scheme = re.match(r"(?:(https?):/?|\w+://)(?=[^/])", source)
+    if scheme:
+        return f"{scheme[1] or 'http'}://{source[scheme.end() :]}"
+    host = re.fullmatch(r"[\w.-]+(?P<port>:\d+)?(?:/.*)?", source)
+    is_local = source.partition("/")[0] in ("localhost", "127.0.0.1")
+    return f"http://{source}" if host and (host["port"] or is_local) else ""
 
 
 @lru_cache(maxsize=4)

@@ -32,6 +32,16 @@ LIMITS = {
     "less_than_equal": " of at most {le:.0f}",
 }
 
+SYNONYMS = {
+    **dict.fromkeys(("overwrite", "force", "clobber", "yes"), "replace"),
+    **dict.fromkeys(("keep", "ignore"), "skip"),
+    **dict.fromkeys(("continue", "restart"), "resume"),
+    **dict.fromkeys(("rename", "number"), "unique"),
+    **dict.fromkeys(("fail", "stop", "abort"), "error"),
+    **dict.fromkeys(("gzip", "gz", "deflate", "zip"), "zlib"),
+}
+"""Words that people write for a choice."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 WORDS: dict[Any, str] = {
@@ -69,9 +79,18 @@ def settings_error(
         return SettingsError(str(original), setting=name)
     limit = LIMITS.get(problem["type"], "").format(**context)
     message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
-    if isinstance(got, str):
-        message += did_you_mean(got, choices_of(hints[name]), list_all=False)
-    return SettingsError(message, setting=name)
+    near = _near(got, choices_of(hints[name])) if isinstance(got, str) else ""
+    return SettingsError(message + near, setting=name)
+
+
+def _near(got: str, choices: tuple[str, ...]) -> str:
+    """Return the end of a message with the choice that is likely meant."""
+    word = SYNONYMS.get(got.lower())
+    if word in choices:
+        return f": did you mean {word!r}?"
+    if got.lower() in ("none", "no", "off") and choices:
+        return ": leave it out for none"
+    return did_you_mean(got, choices, list_all=False)
 
 
 def describe_type(hint: Any) -> str:

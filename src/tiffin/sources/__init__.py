@@ -15,6 +15,7 @@ from tiffin.sources.run_finder import RunFinder
 from tiffin.sources.run_list import RunSummary, first_image, summaries
 from tiffin.sources.selection import Selection, select_runs
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
+from tiffin.sources.tiled_address import TiledAddress
 from tiffin.sources.tiled_run import Via
 from tiffin.sources.tiled_search import connect, find_runs
 from tiffin.sources.tiled_server import TIMEOUT
@@ -26,6 +27,7 @@ __all__ = [
     "RunFinder",
     "RunSummary",
     "Selection",
+    "TiledAddress",
     "Via",
     "address_of",
     "connect",

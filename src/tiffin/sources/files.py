@@ -98,7 +98,10 @@ def _items(path: Path) -> Iterator[tuple[Any, str]]:
     try:
         with DocumentFile(path) as file:
             if file.other_format is not None:
-                message = f"{path} is {file.other_format}; expected {ACCEPTED}"
+                message = (
+                    f"{path} is {file.other_format}, which holds no run: give the "
+                    f"address of a Tiled server, or a file of documents: {ACCEPTED}"
+                )
                 raise SourceError(message)
             yield from (msgpack_documents if is_msgpack(file) else JsonReader)(file)
             if file.truncated:
@@ -117,8 +120,9 @@ def _document(item: Any, path: Path, where: str) -> Document:
         name, doc = item
     if not isinstance(name, str) or not isinstance(doc, dict):
         message = (
-            f'{path}, {where}: not a document; expected {{"name": …, "doc": {{…}}}} or '
-            f'["name", {{…}}]'
+            f'{path}, {where}: not a document of Bluesky, which is {{"name": …, "doc": '
+            f'{{…}}}} or ["name", {{…}}]. Is this the file of a run, as suitcase or '
+            f"databroker-pack write it?"
         )
         raise SourceError(message)
     return name, doc

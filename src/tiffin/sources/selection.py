@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import SettingsError, SourceError
+from tiffin.errors import SettingsError, SourceError, did_you_mean
 from tiffin.sources.source_types import Documents
 from tiffin.start_document import equal_values, get_nested, start_time
 
@@ -22,6 +23,15 @@ MAX_NUMBER = 2**63 - 1
 
 MIN_PREFIX, MIN_DIGITS = 4, 6
 """The shortest beginning of a uid; and if it could be a scan_id as well."""
+
+LAST = ("last", "latest", "newest")
+"""Words that people write for -1."""
+
+SHOWN = 8
+"""How many of the newest runs a message tells of."""
+
+AGO = re.compile(r"-?(?P<n>\d+(?:\.\d+)?)(?P<unit>[wdhm])")
+UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 
 
 class Typed(str):
@@ -89,7 +99,9 @@ class Selection:
         options += [f"--query {key}={value}" for key, value in self.query.items()]
         for option, time in (("--since", self.since), ("--until", self.until)):
             if time is not None:
-                text = datetime.fromtimestamp(time, UTC).isoformat()
+                text = (
+                    datetime.fromtimestamp(time).astimezone().isoformat(" ", "minutes")
+                )
                 options.append(f"{option} {text}")
         return " ".join(options)
 
@@ -106,7 +118,8 @@ class Selection:
             uids = [_uid_of_named(newest, name) for name in self.runs]
             newest = [start for start in newest if str(start["uid"]) in uids]
         if not newest:
-            raise self.none_found()
+            others = sorted(starts, key=lambda start: -start_time(start))
+            raise self.none_found(others)
         chosen = {str(start["uid"]) for start in newest[: self.limit]}
         return list(dict.fromkeys(uid for uid in uids if uid in chosen))
 
@@ -122,11 +135,23 @@ class Selection:
                 return False
         return True
 
-    def none_found(self) -> SourceError:
-        """Return the error for a selection that no run fits."""
-        return SourceError(
-            f"no run fits {self!s:.300}" if str(self) else "there is no run"
-        )
+    def none_found(self, newest: Iterable[Mapping[str, Any]]) -> SourceError:
+        """Return the error for a selection that no run fits; `newest` are others."""
+        if not str(self):
+            return SourceError("there is no run")
+        message, starts = f"no run fits {self!s:.300}", list(newest)[:SHOWN]
+        for key in self.query if starts else ():
+            values = [get_nested(start, key) for start in starts]
+            texts = dict.fromkeys(str(value) for value in values if value is not None)
+            if texts:
+                message += f"; {key} of the newest runs is {', '.join(texts):.200}"
+            else:
+                keys = dict.fromkeys(key for start in starts for key in start)
+                message += f"; the newest runs have no {key!r}{did_you_mean(key, keys)}"
+        if starts and (self.since is not None or self.until is not None):
+            began = datetime.fromtimestamp(start_time(starts[0])).astimezone()
+            message += f"; the newest run began at {began:%Y-%m-%d %H:%M}"
+        return SourceError(message)
 
 
 def select_runs(source: Documents, selection: Selection) -> Documents:
@@ -206,12 +231,19 @@ def is_uid_prefix(name: str) -> bool:
     return len(name) >= (MIN_DIGITS if name.isdigit() else MIN_PREFIX)
 
 
-def not_one_run(name: str, found: int | str) -> SourceError:
+def not_one_run(
+    name: str, found: int, newest: Iterable[Mapping[str, Any]]
+) -> SourceError:
     """Return the error for a name that none or several runs have."""
+    if name.lower() in LAST:
+        return SourceError(f"no run matches {name!r}: did you mean -1, the last?")
+    runs = [str(start.get("scan_id", str(start.get("uid"))[:8])) for start in newest]
+    what = f"{'several runs match' if found else 'no run matches'} {name!r}"
+    if runs:
+        what += f": the newest are {', '.join(runs[:SHOWN])} ('tiffin runs' lists them)"
     return SourceError(
-        f"{found} runs match {name!r}; give -1 (the last), a scan_id, or the "
-        f"beginning of one uid: {MIN_PREFIX} characters or more, {MIN_DIGITS} where "
-        f"all are digits"
+        f"{what}; give -1 (the last), a scan_id, or the beginning of one uid: "
+        f"{MIN_PREFIX} characters or more, {MIN_DIGITS} where all are digits"
     )
 
 
@@ -226,7 +258,7 @@ def _uid_of_named(newest: list[Mapping[str, Any]], name: str) -> str:
         if not found and is_uid_prefix(name):
             found = [start for start in newest if str(start["uid"]).startswith(name)]
     if len(found) != 1:
-        raise not_one_run(name, len(found))
+        raise not_one_run(name, len(found), newest)
     return str(found[0]["uid"])
 
 
@@ -249,10 +281,21 @@ def _query(texts: Iterable[str]) -> dict[str, Any]:
 def _time(option: str, text: str | None) -> float | None:
     if text is None:
         return None
+    now = datetime.now().astimezone()
+    days = {"today": 0, "yesterday": 1}.get(text.strip().lower())
+    ago = AGO.fullmatch(text.strip())
+    if days is not None:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return (midnight - timedelta(days=days)).timestamp()
     try:
+        if ago is not None:
+            return (
+                now - timedelta(**{UNITS[ago["unit"]]: float(ago["n"])})
+            ).timestamp()
         return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         message = (
-            f"{option} {text!r} must be a time such as 2026-11-22 or 2026-11-22T08:30"
+            f"{option} {text!r} must be a time such as 2026-11-22 or 2026-11-22T08:30, "
+            f"today, yesterday, or how long ago: 2d, 6h, 30m, 1w"
         )
         raise SettingsError(message) from None

@@ -6,17 +6,20 @@ import heapq
 import re
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tiffin.errors import SettingsError, SourceError, TiffinError, optional_import
 from tiffin.sources.selection import (
     MAX_NUMBER,
+    SHOWN,
     Typed,
     is_number,
     is_uid_prefix,
     not_one_run,
     place_from_last,
 )
+from tiffin.sources.tiled_address import TiledAddress
+from tiffin.sources.tiled_run import is_run
 from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer, check_timeout
 from tiffin.start_document import start_time
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
     Start = Mapping[str, Any]
 
+LONGEST_CONNECT = 20.0
+"""How long a server may take to accept a connection [s]."""
+
 
 def connect(
     address: str, *, api_key: str | None = None, timeout: float = TIMEOUT
@@ -37,35 +43,51 @@ def connect(
     A key in the address, as ``?api_key=…``, is preferred to `api_key`.
     """
     with optional_import("Tiled needs its client", extra="tiled"):
-        from httpx import Client, HTTPError
+        from httpx import Client, HTTPError, HTTPStatusError, Timeout
         from tiled.client import from_uri
-    try:
-        url = urlsplit(address)
-    except ValueError as error:
-        message = f"{address!r} is not a valid address: {error}"
-        raise SourceError(message) from error
-    if "api_key" in parse_qs(url.query):
-        api_key = None  # the client does not take two
-    shown = urlunsplit(url._replace(query=""))  # without the key
-    base = re.split(r"/api(?=/|$)", url.path, maxsplit=1)[0].rstrip("/")
-    api = urlunsplit((url.scheme, url.netloc, f"{base}/api/v1/", "", ""))
+    known = TiledAddress.of(address)
+    key = None if known.has_key else api_key  # the client does not take two
     seconds = check_timeout(timeout)
+    limits = Timeout(seconds + 1, connect=min(seconds, LONGEST_CONNECT))
     try:
-        with Client(timeout=seconds + 1, follow_redirects=True) as client:
+        with Client(timeout=limits, follow_redirects=True) as client:
             server = TiledServer(client, seconds)
             # The first requests of `from_uri` have no limits: try the same one with.
-            server.call(lambda: client.get(api))
-            return server.call(lambda: from_uri(address, api_key=api_key))
+            server.call(lambda: client.get(known.api))
+            return server.call(lambda: from_uri(known.catalogue, api_key=key))
     except ServerError as error:
-        message = f"{shown}: {error}"
+        message = f"{known.shown}: {error}"
         raise SourceError(message) from error
     except RuntimeError as error:  # raised by the client if a key is missing
         reason = str(error).splitlines()[0]
-        message = f"{shown}: {reason} (--api-key, or TILED_API_KEY)"
+        message = f"{known.shown}: {reason} (--api-key, or TILED_API_KEY)"
         raise SourceError(message) from error
     except (HTTPError, OSError, ValueError) as error:
-        message = f"no Tiled server answers at {shown}: {error}"
+        status = error.response.status_code if isinstance(error, HTTPStatusError) else 0
+        if status in (401, 403):
+            message = f"{known.shown}: {known.why_refused(status, api_key)}"
+        else:
+            why = _why_silent(error, known)
+            message = f"no Tiled server answers at {known.shown}: {why}"
         raise SourceError(message) from error
+
+
+def _why_silent(error: Exception, known: TiledAddress) -> str:
+    """Return why there was no answer, and what to look at."""
+    place, text = urlsplit(known.api).netloc.rpartition("@")[2], str(error)
+    if "Errno 111" in text or "Errno 61" in text or "refused" in text:
+        return (
+            f"nothing listens at {place} ({text}). Is the server running, and is this "
+            f"its address?"
+        )
+    if "Errno -" in text or "Errno 8]" in text:
+        return f"the name of {place} is not known here ({text}). Is it spelt so?"
+    if type(error).__name__ == "ConnectTimeout":
+        return (
+            f"{place} does not take a connection within {LONGEST_CONNECT:g} s. Can "
+            f"this machine reach it (network, firewall, VPN)?"
+        )
+    return text or type(error).__name__
 
 
 def find_runs(
@@ -92,6 +114,8 @@ def find_runs(
 
 
 def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
+    if is_run(client):
+        return [client]
     found = with_metadata(client, selection.query)
     if selection.since is not None:
         found = _compared(found, "ge", selection.since)
@@ -107,7 +131,7 @@ def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
     limit = selection.limit if selection or every else 1
     found_runs = list(newest.values()[:limit])[::-1]
     if not found_runs:
-        raise selection.none_found()
+        raise selection.none_found(_newest_starts(_sorted_by_time(client, -1)))
     return found_runs
 
 
@@ -204,5 +228,9 @@ def _run_named(newest: Any, name: str) -> Any:
     )
     found = list(islice(matches, 2)) if name else []
     if len(found) != 1:
-        raise not_one_run(name, "several" if found else 0)
+        raise not_one_run(name, len(found), _newest_starts(newest))
     return found[0]
+
+
+def _newest_starts(newest: Any) -> list[Start]:
+    return [run.metadata["start"] for run in newest.values()[:SHOWN]]
