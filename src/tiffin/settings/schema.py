@@ -23,7 +23,7 @@ from tiffin.settings.format_checks import check_format, odd_names
 from tiffin.settings.root_folder import split_root, with_style
 from tiffin.settings.setting_types import INTERNAL, LIVE, RESUME, Option
 from tiffin.settings.validation import check_model
-from tiffin.template import Template
+from tiffin.template import Reference, Template
 from tiffin.writers import Sidecar, Writer, WriterOptions, make_writer
 
 logger = logging.getLogger("tiffin")
@@ -266,7 +266,8 @@ class Settings(BaseModel):
     def _check_together(self) -> Self:
         _ = self.writer, self.image_axes, self.roots  # which check what they take
         check_format(self.writer, self.template.text, self.dtype, self.profile)
-        takes_differ = "frame" in self.template.roots or "uid" in self._event_keys
+        by_uid = Reference("event", ("uid",)) in self.template.references
+        takes_differ = by_uid or "frame" in self.template.roots
         if self.repeats == "all" and not takes_differ:
             message = (
                 f"can't be 'all', because template {self.template.text!r} gives all "
@@ -342,53 +343,31 @@ class Settings(BaseModel):
         return (*self.corrections, *cast)
 
     def refuse_later_roots(self) -> None:
-        """Refuse a template with values that are not known before a run has ended.
-
-        Raises
-        ------
-        TemplateError
-        """
-        entries = self.metadata or {}
-        for name, entry in entries.items():
+        """Refuse names and metadata that are not known before a run has ended."""
+        later = "the stop document comes after the images, so only a replay can use it"
+        for name, entry in (self.metadata or {}).items():
             if entry is not None and entry.root == "stop":
-                message = (
-                    f"metadata[{name!r}]: the stop document comes after the images, so "
-                    f"only a replay can use it"
-                )
-                raise TemplateError(message)
+                raise TemplateError(f"metadata[{name!r}]: {later}")
         for field in self.template.fields:
             if any(reference.root == "stop" for reference in field.references):
-                message = (
-                    f"template field '{field}': the stop document comes after the "
-                    f"images, so only a replay can use it in names"
-                )
+                message = f"template field '{field}': {later} in names"
                 raise TemplateError(message, column=field.column)
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What the template and the metadata look up."""
+        entries = (self.metadata or {}).values()
+        return (*self.template.references, *(entry for entry in entries if entry))
+
+    @property
+    def roots_in_use(self) -> frozenset[str]:
+        """The roots that the template and the metadata look up."""
+        return frozenset(reference.root for reference in self.references)
 
     @property
     def needs_events(self) -> bool:
         """Whether a name, metadata, a correction or a time needs the event's data."""
-        roots = self.roots_in_use & {"time", "motors"}
-        keys = (self._event_keys | self._event_keys_of_metadata) - {"seq_num"}
-        uses = roots or keys or self.corrections or self.hooks
-        return bool(uses) or self.file_time == "event"
-
-    @property
-    def roots_in_use(self) -> frozenset[str]:
-        """The roots that the template and the metadata ask for."""
-        entries = (self.metadata or {}).values()
-        return self.template.roots | {entry.root for entry in entries if entry}
-
-    @property
-    def _event_keys(self) -> set[str]:
-        """The keys of events that the template names."""
-        return {
-            reference.keys[0]
-            for field in self.template.fields
-            for reference in field.references
-            if reference.root == "event"
-        }
-
-    @property
-    def _event_keys_of_metadata(self) -> set[str]:
-        entries = (self.metadata or {}).values()
-        return {entry.keys[0] for entry in entries if entry and entry.root == "event"}
+        keys = {r.keys[0] for r in self.references if r.root == "event"} - {"seq_num"}
+        in_names = keys or self.roots_in_use & {"time", "motors"}
+        uses = bool(in_names) or bool(self.corrections) or self.hooks
+        return uses or self.file_time == "event"

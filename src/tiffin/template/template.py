@@ -28,6 +28,8 @@ from tiffin.template.text import pieces_of, renderer_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tiffin.template.grammar import Reference
+
 _OPTIONAL_FOLDERS = "\0"
 """Stands in a pattern for a segment with folders in it."""
 
@@ -132,9 +134,14 @@ class Template:
         return fields_of(self._parts)
 
     @property
+    def references(self) -> tuple[Reference, ...]:
+        """What all fields look up, in order."""
+        return tuple(each for field in self.fields for each in field.references)
+
+    @property
     def roots(self) -> frozenset[str]:
         """The roots of all fields, such as ``"start"`` or ``"i"``."""
-        return frozenset(r.root for field in self.fields for r in field.references)
+        return frozenset(reference.root for reference in self.references)
 
     def with_style(self, style: Style) -> Template:
         """Return the same template with another style."""
