@@ -43,6 +43,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell src tests docs examples README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/repo-review --show err .
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
