@@ -32,23 +32,15 @@ def too_large(shape: tuple[int, ...], nbytes: int) -> str | None:
 
 
 class Encoded(NamedTuple):
-    """An encoded image, which can be written without decoding it.
-
-    Attributes
-    ----------
-    data : bytes-like
-    codec : str or None
-        None: plain little-endian pixels; ``"zlib"``: a zlib stream of them.
-    shape : tuple of int
-        (rows, columns), with samples last if colour.
-    dtype : numpy.dtype
-        Little-endian.
-    """
+    """An encoded image, which can be written without decoding it."""
 
     data: bytes | bytearray | memoryview
     codec: str | None
+    """None: plain little-endian pixels; ``"zlib"``: a zlib stream of them."""
     shape: tuple[int, ...]
+    """(rows, columns), with samples last if colour."""
     dtype: np.dtype
+    """Little-endian."""
 
 
 class Images(Protocol):

@@ -41,21 +41,14 @@ class Folders:
 
     All paths are relative to the root, with ``/`` between their parts. All methods
     raise `OSError` for what the system refuses, and for a link below the root.
-
-    Attributes
-    ----------
-    root : str
-        An absolute path. It may be a link.
-    follow_links : bool
-        Whether folders and files below the root may be links.
-    mode : int or None
-        The permissions of new folders; None leaves them to the umask. New folders
-        inherit the setgid bit in any case.
     """
 
     root: str
+    """An absolute path. It may be a link."""
     follow_links: bool = False
+    """Whether folders and files below the root may be links."""
     mode: int | None = None
+    """The permissions of new folders, which inherit the setgid bit in any case."""
 
     @contextmanager
     def open(self, folder: str = "") -> Iterator[int]:

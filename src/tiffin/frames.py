@@ -31,25 +31,16 @@ __all__ = [
 
 
 class Pixels(Protocol):
-    """The source of the images of one event and field.
-
-    Attributes
-    ----------
-    shape : tuple of int or None
-        The declared shape of the whole array, with the axes that count images first:
-        (..., rows, columns), followed by samples if declared.
-    dtype : numpy.dtype or None
-        The declared dtype.
-    held : int
-        Memory that the pixels take while they wait [bytes].
-    hints : Hints
-        What is known about the axes of the array.
-    """
+    """The source of the images of one event and field."""
 
     shape: tuple[int, ...] | None
+    """The declared shape (..., rows, columns), followed by samples if declared."""
     dtype: np.dtype | None
+    """The declared dtype."""
     held: int
+    """Memory that the pixels take while they wait [bytes]."""
     hints: Hints
+    """What is known about the axes of the array."""
 
     def open(self) -> Any:
         """Return the whole array, or something that can be sliced like it [counts]."""

@@ -29,33 +29,21 @@ ORDERS = ((-3, -2, -1), (-2, -1, -3), (-3, -1, -2))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What is known of an event's array before it is opened.
-
-    Attributes
-    ----------
-    field : str
-    sizes : tuple of int
-        As announced; 0 if a size is unknown.
-    at : tuple of int
-        Where in `sizes` rows and columns are, and samples if they are announced;
-        counted from the end.
-    colour : bool
-        Whether images are said to have samples.
-    asked : bool
-        Whether the user says so.
-    names : tuple of str
-        The user's names of the array's last axes.
-    scan : tuple of int
-        The shape of the scan, or its number of points, from the start document.
-    """
+    """What is known of an event's array before it is opened."""
 
     field: str = ""
     sizes: tuple[int, ...] = ()
+    """As announced; 0 if a size is unknown."""
     at: tuple[int, ...] = LAST
+    """Where in `sizes` rows, columns and announced samples are, from the end."""
     colour: bool = False
+    """Whether images are said to have samples."""
     asked: bool = False
+    """Whether the user says so."""
     names: tuple[str, ...] = ()
+    """The user's names of the array's last axes."""
     scan: tuple[int, ...] = ()
+    """The shape of the scan, or its number of points, from the start document."""
 
     @classmethod
     def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:

@@ -27,18 +27,12 @@ AxesSetting = AxisNames | Mapping[str, AxisNames] | None
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The settings ``colour`` and ``axes``.
-
-    Attributes
-    ----------
-    colour : tuple of str
-        Fields whose images have samples.
-    named : mapping
-        Field, or "" for all others → names of its array's last axes.
-    """
+    """The settings ``colour`` and ``axes``."""
 
     colour: tuple[str, ...] = ()
+    """Fields whose images have samples."""
     named: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Field, or "" for all others → names of its array's last axes."""
 
     @classmethod
     def of(cls, colour: Iterable[str] = (), axes: AxesSetting = None) -> Axes:

@@ -32,27 +32,18 @@ A_YEAR = 366 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a setting is written in the shell and in the configuration file.
-
-    Attributes
-    ----------
-    name : str
-        The long option without its dashes; by default the setting's name.
-    short : str
-        A short option, such as ``"-f"``.
-    metavar : str
-        The placeholder in the help text.
-    kind : type
-        The type of the option's value; by default the setting's, or text.
-    envvar : str
-        An environment variable that holds the value.
-    """
+    """How a setting is written in the shell and in the configuration file."""
 
     name: str = ""
+    """The long option without its dashes; by default the setting's name."""
     short: str = ""
+    """A short option, such as ``"-f"``."""
     metavar: str = ""
+    """The placeholder in the help text."""
     kind: Any = None
+    """The type of the option's value; by default the setting's, or text."""
     envvar: str = ""
+    """An environment variable that holds the value."""
 
 
 LIVE = "live"

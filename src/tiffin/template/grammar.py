@@ -22,18 +22,12 @@ ROOTS = (*DOCUMENTS, "motors", *VALUES)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One alternative of a field: where a value is looked up.
-
-    Attributes
-    ----------
-    root : str
-        One of `ROOTS`.
-    keys : tuple of str
-        The keys to look up, one inside the other.
-    """
+    """One alternative of a field: where a value is looked up."""
 
     root: str
+    """One of `ROOTS`."""
     keys: tuple[str, ...] = ()
+    """The keys to look up, one inside the other."""
 
     def __str__(self) -> str:
         keys = (f".{key}" if key.isidentifier() else f"[{key}]" for key in self.keys)
@@ -42,24 +36,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A pair of curly brackets and what is in it.
-
-    Attributes
-    ----------
-    references : tuple of Reference
-        The alternatives. The first that has a value is used.
-    specification : str
-        How to format the value: as Python does, or with strftime directives.
-    default : str or None
-        The text to use if no alternative has a value; None if there must be one.
-    column : int
-        Where the field begins in the template, counted from 1.
-    """
+    """A pair of curly brackets and what is in it."""
 
     references: tuple[Reference, ...]
+    """The alternatives. The first that has a value is used."""
     specification: str = ""
+    """How to format the value: as Python does, or with strftime directives."""
     default: str | None = None
+    """The text to use if no alternative has a value; None if there must be one."""
     column: int = 1
+    """Where the field begins in the template, counted from 1."""
 
     @property
     def is_time(self) -> bool:

@@ -41,17 +41,6 @@ LONGEST_VALUE = 1024
 class Style:
     """How values become part of a name.
 
-    Attributes
-    ----------
-    policy : {"portable", "strict"}
-        The characters that a name may have: all that Linux, macOS and Windows take, or
-        ASCII letters, digits and ``-_.=+`` only.
-    replacements : tuple of (str, str)
-        Pairs of texts. In each value the first is replaced by the second, before the
-        policy is applied.
-    timezone : str or None
-        The IANA name of the time zone; None for the zone of this machine.
-
     Examples
     --------
     >>> Style.of("strict", {" ": "-", "µ": "u"}).clean("10 µm/s")
@@ -59,8 +48,13 @@ class Style:
     """
 
     policy: Policy = "portable"
+    """The characters that a name may have: all that Linux, macOS and Windows take, or
+    ASCII letters, digits and ``-_.=+`` only."""
     replacements: tuple[tuple[str, str], ...] = ()
+    """In each value, the first text of each pair is replaced by the second, before the
+    policy is applied."""
     timezone: str | None = None
+    """The IANA name of the time zone; None for the zone of this machine."""
 
     @classmethod
     def of(
