@@ -16,10 +16,14 @@ from tiffin import cli
 ENVIRONMENT = {"COLUMNS": "200", "NO_COLOR": "1", "TILED_RETRY_ATTEMPTS": "1"}
 
 
-def tiffin(*arguments, cwd=".", env=None):
-    """Run a command as the shell does; return its status, output and errors."""
+def tiffin(*arguments, cwd=".", env=None, together=False):
+    """Run a command as the shell does; return its status, output and errors.
+
+    With `together`, errors are in the output, in the order of printing.
+    """
     command = ["tiffin", *map(str, arguments)]
-    out, err, status = io.StringIO(), io.StringIO(), 0
+    out, status = io.StringIO(), 0
+    err = out if together else io.StringIO()
     log, threshold = logging.getLogger(), gc.get_threshold()
     handlers, log.handlers = log.handlers, []
     try:

@@ -3,6 +3,7 @@
 import gc
 import warnings
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -117,6 +118,31 @@ def tiled(tiled_server):
         client = from_uri(tiled_server.uri)
         yield client
         client.context.close()
+
+
+class NewServer(NamedTuple):
+    """A server, its key, and a client of it."""
+
+    address: str
+    key: str
+    client: Any
+
+
+@pytest.fixture
+def new_server(tmp_path_factory):
+    """A Tiled server of this test alone: it has no runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.client import from_uri
+        from tiled.server import SimpleTiledServer
+        from tiled.server.settings import get_settings
+
+        key = get_settings().single_user_api_key  # that of all servers of a process
+        server = SimpleTiledServer(tmp_path_factory.mktemp("server"), api_key=key)
+        client = from_uri(server.uri)
+        yield NewServer(server.uri.partition("?")[0], key, client)
+        client.context.close()
+        server.close()
 
 
 @pytest.fixture

@@ -98,12 +98,14 @@ def test_requirements_are_read_as_packages_write_them(line, parts):
     assert (found and found.group("name", "least", "extra")) == parts
 
 
-def test_a_server_that_answers(folder, tiled, tiled_server, monkeypatch):
+def test_a_server_that_answers(folder, new_server, monkeypatch):
     """Its newest runs with their images; a run without images is a note."""
-    store_in_tiled(tiled, run_of({"img": np.ones((2, 6, 8), "u2")}, scan_id=7))
-    store_in_tiled(tiled, run_of({"x": [1, 2]}, scan_id=8))
+    address, key, client = new_server
+    monkeypatch.setenv("TILED_API_KEY", key)
+    store_in_tiled(client, run_of({"img": np.ones((2, 6, 8), "u2")}, scan_id=7))
+    store_in_tiled(client, run_of({"x": [1, 2]}, scan_id=8))
 
-    told = tiffin("doctor", tiled_server.uri, folder, "--limit", 2, "--json")
+    told = tiffin("doctor", address, folder, "--json")
 
     server, first, second = about(told, "source")
     assert told.returncode == 0, told.stdout

@@ -114,15 +114,16 @@ def test_events_with_several_images_get_names_that_differ(folder):
     assert len([*folder.glob("images/7/*")]) == 6
 
 
-def test_a_server_is_asked_for_its_fields(folder, tiled, tiled_server, monkeypatch):
+def test_a_server_is_asked_for_its_fields(folder, new_server, monkeypatch):
     """Its key comes from the environment and stays out of the file."""
-    store_in_tiled(tiled, run_of({"img": np.ones((2, 6, 8), "u2")}, scan_id=7))
-    address, _, key = tiled_server.uri.partition("?api_key=")
+    run = run_of({"img": np.ones((2, 6, 8), "u2")}, scan_id=7)
+    store_in_tiled(new_server.client, run)
+    address, key, _ = new_server
     monkeypatch.setenv("TILED_API_KEY", key)
 
     made = tiffin("init", "--source", address, "--yes")
     told = tiffin("export", "--limit", "1")
-    refused = tiffin("init", "--source", tiled_server.uri, "--yes", "--overwrite")
+    refused = tiffin("init", "new", "--source", f"{address}?api_key={key}", "--yes")
 
     assert made.returncode == 0, made.stderr
     assert "run 7 has img in primary ((6, 8), uint16)" in made.stderr

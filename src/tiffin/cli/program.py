@@ -13,6 +13,8 @@ __all__ = ["program"]
 def program() -> str:
     """Return the name or the path by which the shell finds this program."""
     started = Path(sys.argv[0])
+    if sys.argv[0] == "tiffin":
+        return "tiffin"
     if started.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m tiffin"
     found = shutil.which("tiffin")

@@ -17,6 +17,7 @@ EXTRAS = {
     "hdf5": "images in HDF5 files",
     "files": "msgpack files of documents, and folders of databroker-pack",
     "compression": "faster zlib; zstd, LZW, JPEG and others in TIFF files",
+    "dask": "bulk exports on a Dask cluster",
     "demo": "a RunEngine with simulated devices",
     "all": "all of these, and Zarr and JPEG files",
 }

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
 
 
+PRIMARY = "primary"
+"""The stream that is exported by default."""
+
+
 @dataclass(slots=True)
 class ImageField:
     """The images of one stream and field.
@@ -59,8 +63,8 @@ class RunSummary:
     ----------
     start : mapping
     names : dict
-        The values that a template may name, for the first image; for the run if it has
-        no image.
+        The values that a template may name, for the first image, of the stream
+        ``primary`` if it has one; for the run if it has no image.
     fields : dict
         Stream → its fields, images or not.
     images : dict
@@ -84,7 +88,8 @@ class RunSummary:
             return
         key = str(frame.stream), str(frame.field)
         images = self.images.setdefault(key, ImageField(*key))
-        if not any(each.frames for each in self.images.values()):
+        is_better = frame.stream == PRIMARY and self.names.get("stream") != PRIMARY
+        if is_better or not any(each.frames for each in self.images.values()):
             self.names = frame.names()
         images.add(frame)
 
