@@ -62,13 +62,9 @@ function paint(pixels, { low, high, log, map }) {
   return canvas;
 }
 
-/** Draw a canvas on another, as large as fits. */
+/** Draw a canvas on a smaller one. */
 function drawInside(source, target) {
   const context = target.getContext("2d");
-  const scale = Math.min(target.width / source.width, target.height / source.height);
-  const [width, height] = [source.width * scale, source.height * scale];
-  context.clearRect(0, 0, target.width, target.height);
-  context.imageSmoothingEnabled = scale < 1;
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, (target.width - width) / 2, (target.height - height) / 2, width, height);
+  context.drawImage(source, 0, 0, target.width, target.height);
 }

@@ -17,6 +17,12 @@ function namesOfSeries() {
   return (image) => parts.map((of) => of(image)).join(", ");
 }
 
+/** Leave a margin, so that no point is on the edge. */
+function padded(least, most) {
+  const margin = (most - least) * 0.02 || 0.5;
+  return [least - margin, most + margin];
+}
+
 function showPlot() {
   const x = columnOf(at("plot-x").value);
   const y = columnOf(at("plot-y").value);
@@ -37,15 +43,16 @@ function showPlot() {
     font: "12px system-ui, sans-serif",
     labelFont: "12px system-ui, sans-serif",
     labelSize: 20,
+    size: 32,
   });
   const options = {
     width: at("plot").clientWidth || 600,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false }, points: { size: 9 } },
     legend: { show: names.length > 1, live: false },
-    scales: { x: { time: isTime } },
+    scales: { x: { time: isTime, range: (_, least, most) => padded(least, most) } },
     tzDate: (seconds) => uPlot.tzDate(new Date((seconds + zone * 60) * 1000), "Etc/UTC"),
-    axes: [{ ...axis(x.label), ...(x.key === "frame" ? { incrs: WHOLE } : {}) }, { ...axis(y.label), size: 70 }],
+    axes: [{ ...axis(x.label), ...(x.key === "frame" ? { incrs: WHOLE } : {}) }, { ...axis(y.label), size: 64 }],
     series: [{ label: x.label }, ...names.map((name, n) => ({
       label: name || y.label,
       stroke: () => styleOf(COLOURS[n % COLOURS.length]),

@@ -1,7 +1,7 @@
 // The contact sheet: filter, sort, draw.
 
 const THUMBNAIL = 256; // pixels of the screen
-const AT_ONCE = 12; // ms of drawing before the page may do something else
+const AT_ONCE = 16; // images
 
 const shown = { list: images, map: "viridis", log: false, same: false };
 
@@ -97,27 +97,36 @@ async function drawSheet() {
   const turn = ++drawing;
   document.body.dataset.drawn = "no";
   const common = shown.same ? limitsInSheet() : null;
-  let began = performance.now();
-  for (const image of shown.list) {
-    const card = cards.get(image.n);
+  const waiting = shown.list.map((image) => {
     const [low, high] = common ?? limitsInSheet(image);
-    const style = { low: Number(low ?? 0), high: Number(high ?? 1), log: shown.log, map: shown.map };
-    const wanted = JSON.stringify(style);
-    if (card.drawn === wanted) continue;
-    const pixels = await pixelsOf(image);
+    return [image, { low: Number(low ?? 0), high: Number(high ?? 1), log: shown.log, map: shown.map }];
+  }).filter(([image, style]) => cards.get(image.n).drawn !== JSON.stringify(style));
+  for (let k = 0; k < waiting.length; k += AT_ONCE) {
+    const some = waiting.slice(k, k + AT_ONCE);
+    const unpacked = await Promise.all(some.map(([image]) => pixelsOf(image)));
     if (turn !== drawing) return;
-    const aspect = pixels.rows / pixels.columns;
-    card.canvas.width = Math.round(THUMBNAIL * Math.min(1, 1 / aspect));
-    card.canvas.height = Math.round(THUMBNAIL * Math.min(1, aspect)) || 1;
-    drawInside(paint(pixels, style), card.canvas);
-    card.drawn = wanted;
-    if (performance.now() - began > AT_ONCE) {
-      await new Promise((resolve) => setTimeout(resolve));
-      if (turn !== drawing) return;
-      began = performance.now();
-    }
+    some.forEach(([image, style], n) => drawCard(cards.get(image.n), unpacked[n], style));
+    await new Promise((resolve) => setTimeout(resolve)); // let the page do something else
+    if (turn !== drawing) return;
   }
   document.body.dataset.drawn = "yes";
+}
+
+function drawCard(card, pixels, style) {
+  let picture = paint(pixels, style);
+  const reduced = THUMBNAIL / Math.max(pixels.rows, pixels.columns);
+  if (reduced < 1) {
+    const small = make("canvas", {
+      width: Math.max(1, Math.round(pixels.columns * reduced)),
+      height: Math.max(1, Math.round(pixels.rows * reduced)),
+    });
+    drawInside(picture, small);
+    picture = small;
+  }
+  picture.setAttribute("aria-hidden", "true");
+  card.canvas.replaceWith(picture);
+  card.canvas = picture;
+  card.drawn = JSON.stringify(style);
 }
 
 /** Arrow keys go from card to card. */

@@ -18,6 +18,9 @@ function openViewer(n) {
   now.opener = document.activeElement;
   if (!viewer.open) viewer.showModal();
   camera.fitted = true;
+  now.point = null;
+  panes.forEach((pane) => { pane.cursor = null; });
+  at("readout").textContent = "Point at the image to read a value.";
   showImage(images[n]);
   at("pane").focus();
 }
@@ -85,6 +88,7 @@ function redraw() {
   }
   showReduction(pixels);
   showHistogram(limits);
+  if (now.point) tell(...now.point);
 }
 
 /** Say that not all pixels are there. */
@@ -108,7 +112,8 @@ function valueAt(pixels, row, column) {
 /** Tell position and value of a pixel. */
 function tell(row, column) {
   const { pixels, beside } = now;
-  if (!pixels) return;
+  now.point = [row, column];
+  if (!pixels || row >= pixels.rows || column >= pixels.columns) return;
   const n = pixels.reduction;
   const range = (k, most) => (n === 1 ? k : `${k * n}–${Math.min(k * n + n, most) - 1}`);
   const [rows, width] = now.image.shape;
