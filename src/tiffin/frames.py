@@ -155,7 +155,7 @@ class Frame(Identified):
         """The declared (rows, columns), with samples last if colour; or None."""
         if self.pixels is None or self.pixels.shape is None:
             return None
-        return self.pixels.shape[-len(self.pixels.hints.at) :]
+        return self.pixels.shape[-len(self.pixels.hints.image_axes) :]
 
     @property
     def dtype(self) -> np.dtype | None:
@@ -202,7 +202,7 @@ class Frame(Identified):
         pixels, i = self.pixels, self.i or 0
         if pixels is None or pixels.shape is None:
             return {"i0": i + first}
-        lead = pixels.shape[: -len(pixels.hints.at)]
+        lead = pixels.shape[: -len(pixels.hints.image_axes)]
         if len(lead) <= 1 or i >= math.prod(lead):
             return {"i0": i + first}
         where, rest = {}, i

@@ -185,7 +185,7 @@ class FieldSelection:
         if self.corrected:
             return pixels
         dtype = pixels.dtype
-        shape = (pixels.shape or ())[-len(pixels.hints.at) :]
+        shape = (pixels.shape or ())[-len(pixels.hints.image_axes) :]
         itemsize = getattr(self.cast or dtype, "itemsize", 1)
         large = too_large(shape, math.prod(shape) * itemsize) if shape else None
         if large is not None:

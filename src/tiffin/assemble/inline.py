@@ -80,5 +80,5 @@ def _image_axes_last(
     at = place(shape, hints)
     lead = (n for k, n in enumerate(shape) if k not in at)
     from_end = tuple(k - len(shape) for k in at)
-    hints = replace(hints, sizes=shape, at=from_end, colour=len(at) > 2)
+    hints = replace(hints, sizes=shape, image_axes=from_end, colour=len(at) > 2)
     return (*lead, *(shape[k] for k in at)), hints

@@ -123,7 +123,7 @@ class OpenRun:
         if shape is None:
             count = hints.images
         elif math.prod(shape):
-            count = math.prod(shape[: -len(hints.at)])
+            count = math.prod(shape[: -len(hints.image_axes)])
         else:
             return range(0)
         if count > MAX_IMAGES:

@@ -34,7 +34,7 @@ class Hints:
     field: str = ""
     sizes: tuple[int, ...] = ()
     """As announced; 0 if a size is unknown."""
-    at: tuple[int, ...] = LAST
+    image_axes: tuple[int, ...] = LAST
     """Where in `sizes` rows, columns and announced samples are, from the end."""
     colour: bool = False
     """Whether images are said to have samples."""
@@ -49,13 +49,15 @@ class Hints:
     def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:
         """Return the hints of an array whose last 2 or 3 axes are those of an image."""
         at = ORDERS[0] if axes > 2 else LAST
-        return cls(sizes=shape, at=at, colour=axes > 2)
+        return cls(sizes=shape, image_axes=at, colour=axes > 2)
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The sizes that count images."""
         n = len(self.sizes)
-        return tuple(s for k, s in enumerate(self.sizes) if k - n not in self.at)
+        return tuple(
+            s for k, s in enumerate(self.sizes) if k - n not in self.image_axes
+        )
 
     @property
     def images(self) -> int:
@@ -65,7 +67,9 @@ class Hints:
     @property
     def image(self) -> tuple[int, ...]:
         """(rows, columns), and samples if announced; () if nothing is."""
-        return tuple(self.sizes[k] for k in self.at) if len(self.sizes) > 1 else ()
+        if len(self.sizes) < 2:
+            return ()
+        return tuple(self.sizes[k] for k in self.image_axes)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -131,8 +135,9 @@ def _by_name(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
 def _by_size(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
     sizes = hints.sizes
     as_announced = len(sizes) > 2 and _agree(sizes, shape[-len(sizes) :])
-    if as_announced and all(hints.image) and (len(hints.at) > 2 or not hints.asked):
-        return hints.at
+    has_samples = len(hints.image_axes) > 2
+    if as_announced and all(hints.image) and (has_samples or not hints.asked):
+        return hints.image_axes
     if hints.colour:
         at = _coloured(shape, hints)
         if at is not None:
@@ -149,7 +154,7 @@ def _coloured(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...] | None:
     def fit(at: tuple[int, ...]) -> tuple[int, ...]:
         sizes = (shape[at[0]], shape[at[1]])
         same = sizes == image, sorted(sizes) == sorted(image)
-        return (*same, shape[at[2]] in COLOURS, at == hints.at)
+        return (*same, shape[at[2]] in COLOURS, at == hints.image_axes)
 
     candidates = [at for at in ORDERS if shape[at[2]] in (1, *COLOURS)]
     several = [at for at in candidates if shape[at[2]] in COLOURS]

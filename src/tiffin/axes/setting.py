@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiffin.axes.placing import (
@@ -72,21 +72,22 @@ class Axes:
         Its `sizes` are as announced, 0 if unknown; `dims` are the descriptor's names of
         its axes, if any; `external` tells that the images are outside the event.
         """
+        known = Hints(field=field, sizes=sizes)
         names = self.named.get(field, self.named.get("", ()))
         if names:
             at = axes_by_name(names, len(sizes))
             colour = any(name in SAMPLES for name in names)
             if colour and (len(at) < 3 or sizes[at[2]] not in COLOURS):
                 at = guess_colour(sizes)
-            return Hints(field=field, sizes=sizes, at=at, colour=colour, names=names)
+            return replace(known, image_axes=at, colour=colour, names=names)
         if field in self.colour:
             at = _in_dims(dims, sizes)
             at = at if len(at) > 2 else guess_colour(sizes)
-            return Hints(field=field, sizes=sizes, at=at, colour=True, asked=True)
+            return replace(known, image_axes=at, colour=True, asked=True)
         at = _in_dims(dims, sizes)
         if at == LAST and external and _is_colour_event(sizes):
             at = guess_colour(sizes)
-        return Hints(field=field, sizes=sizes, at=at, colour=len(at) > 2)
+        return replace(known, image_axes=at, colour=len(at) > 2)
 
 
 def _is_colour_event(sizes: tuple[int, ...]) -> bool:

@@ -293,5 +293,5 @@ def _is_single(frame: Frame) -> bool:
     """Return whether an event has one image of the frame's field."""
     if frame.pixels is None or frame.pixels.shape is None:
         return False
-    axes = len(frame.pixels.hints.at)
+    axes = len(frame.pixels.hints.image_axes)
     return int(np.prod(frame.pixels.shape[:-axes])) == 1

@@ -63,7 +63,7 @@ class CombinedPixels:
         pixels = first.pixels
         self.shape = None if pixels is None else pixels.shape
         self.dtype = None if pixels is None else pixels.dtype
-        axes = 2 if pixels is None else len(pixels.hints.at)
+        axes = 2 if pixels is None else len(pixels.hints.image_axes)
         self.hints = Hints.of_images(self.shape or (), axes=axes)
         self.count = 0
         # A sum is carried as two numbers of 8 bytes a pixel.

@@ -34,7 +34,7 @@ def axes_in_event(frame: Frame) -> dict[str, int]:
     if pixels is None or pixels.shape is None:
         return {}
     names = lead_names(pixels.hints.names)
-    lead = pixels.shape[: -len(pixels.hints.at)]
+    lead = pixels.shape[: -len(pixels.hints.image_axes)]
     return dict(zip(names, lead, strict=True)) if len(names) == len(lead) else {}
 
 

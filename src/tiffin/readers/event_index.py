@@ -167,7 +167,8 @@ def _image_counts(
     image = tuple(row[k] for k in at)
     per_row = math.prod(row) // (math.prod(image) or 1)
     same = sorted(sizes[-3:]) == sorted(image)
-    if len(at) > len(hints.at) and (same or _includes_samples(sizes[-3:], image)):
+    has_more = len(at) > len(hints.image_axes)
+    if has_more and (same or _includes_samples(sizes[-3:], image)):
         return math.prod(sizes[:-3]), per_row, len(at)
     if len(at) > 2 or _agree(hints.image[:2], image):
         return math.prod(hints.lead), per_row, len(at)

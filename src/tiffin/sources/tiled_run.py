@@ -243,7 +243,7 @@ class Stream:
                 return field
         # The server gives the declared shape: samples last, if dims say so.
         hints = axis_hints(Axes(), key, {**data_key, "external": ""})
-        if files.may_be_colour and hints.at[2:] != (-1,):
+        if files.may_be_colour and hints.image_axes[2:] != (-1,):
             return self._unreadable(
                 f"{key!r} is, or may be, in colour, which Tiled gives scrambled: read "
                 f"it from its files ({files.uris[0]}, …; via='files', root_map=)",
