@@ -69,11 +69,9 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
         path = Path(directory).expanduser().absolute()
         if b"\0" not in os.fsencode(path):
             return path
-        message = f"must be a path without NUL, not {os.fspath(directory)!r}"
-    except TypeError:
-        message = f"must be a path, not {type(directory).__name__}"
-    except UnicodeEncodeError:  # half of a surrogate pair
-        message = f"must be a path, not {os.fspath(directory)!r}"
+        message = f"must be a path, not {directory!r}"
+    except (TypeError, UnicodeEncodeError):  # or half of a surrogate pair
+        message = f"must be a path, not {directory!r}"
     except RuntimeError:
         message = f"{os.fspath(directory)!r} is in an unknown user's home"
     except OSError as error:  # the working directory is gone

@@ -18,7 +18,6 @@ from tiffin.template.items import (
 from tiffin.template.keys import fields_with_values
 from tiffin.template.lookup import (
     find,
-    is_missing,
     motor_names,
     places_of,
     sample_of,
@@ -44,7 +43,6 @@ __all__ = [
     "follow",
     "foreign_path",
     "is_container",
-    "is_missing",
     "motor_names",
     "parse_reference",
     "places_of",
