@@ -177,7 +177,7 @@ def test_an_event_without_the_field_is_skipped_and_counted(tmp_path):
         "skipped",
         "written",
     ]
-    assert "event 2 holds no 'img'" in str(report.skipped[0].error)
+    assert "event 2 has no 'img'" in str(report.skipped[0].error)
 
 
 def test_a_field_that_the_run_lacks_is_an_error_that_lists_the_images(run, tmp_path):
@@ -222,7 +222,7 @@ def test_reporting_nothing_exported_is_a_failed_record(tmp_path):
     )
 
     assert not report.ok
-    assert "gave no image in 'primary'" in str(report.failed[0].error)
+    assert "has no image in 'primary'" in str(report.failed[0].error)
 
 
 def test_a_missing_start_key_stops_before_the_first_write(run, tmp_path, names_in):

@@ -69,7 +69,7 @@ class Events:
                 if pixels is not None:
                     yield from run.frames(descriptor, event, name, pixels)
             elif not is_streamed(data_key):
-                problem = NoImageError(f"event {event['seq_num']} holds no {name!r}")
+                problem = NoImageError(f"event {event['seq_num']} has no {name!r}")
                 yield from run.frames(descriptor, event, name, problem)
 
     def end_run(self, run: str) -> None:

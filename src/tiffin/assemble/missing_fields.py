@@ -25,7 +25,7 @@ def missing_fields(
     if fields is None:
         if not run.found:
             where = "any stream" if streams is None else " or ".join(map(repr, streams))
-            message = f"run {run.uid[:8]} gave no image in {where}; {_choices(run)}"
+            message = f"run {run.uid[:8]} has no image in {where}; {_choices(run)}"
             return [(None, FieldError(message))]
         fields = (*sorted(run.absent), *_never_streamed(run, streams))
     names = [name for name in dict.fromkeys(fields) if name not in run.found]
@@ -79,7 +79,7 @@ def _choices(run: OpenRun) -> str:
         fields = _fields(run)
         if not fields:
             return "it has no fields at all"
-        what = "it announces no image field; its fields are: "
+        what = "it declares no image field; its fields are: "
     choices = (f"{', '.join(f[:20])} (stream {s!r})" for s, f in fields.items())
     return what + "; ".join(choices)
 

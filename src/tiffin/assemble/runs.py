@@ -100,7 +100,7 @@ class OpenRun:
             )
         if not numbers:
             shape = list(pixels.shape or ())
-            message = f"event {seq_num} holds no image of {name!r}: shape {shape}"
+            message = f"event {seq_num} has no image of {name!r}: shape {shape}"
             yield Frame(id=event_id, problem=NoImageError(message), **context)
         for i, number in enumerate(numbers):
             frame_id = FrameId(*event_id[:4], i)

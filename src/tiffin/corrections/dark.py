@@ -277,7 +277,7 @@ class BoundDark(BoundReferences):
         settings = self._settings
         if settings.stream is not None:
             side = "" if settings.order == "nearest" else f" {settings.order} it"
-            why = f"stream {settings.stream!r} has given none{side}"
+            why = f"stream {settings.stream!r} has none{side}"
         elif settings.key is not None:
             why = f"the start document has no {settings.key!r}"
         else:
