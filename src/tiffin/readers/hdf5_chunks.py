@@ -64,7 +64,7 @@ class Chunk:
                 self._decoded = self._decode()
             return self._decoded
 
-    def _decode(self) -> bytes:
+    def _decode(self) -> bytes | np.ndarray:
         decoded = inflate(self.data, self.nbytes)
         if decoded is None:
             message = (
@@ -72,10 +72,13 @@ class Chunk:
                 f"{self.nbytes} bytes of its shape"
             )
             raise NotYetError(message)
-        if self.shuffled:
-            planes = np.frombuffer(decoded, "u1").reshape(self.dtype.itemsize, -1)
-            decoded = planes.T.tobytes()
-        return decoded
+        if not self.shuffled:
+            return decoded
+        planes = np.frombuffer(decoded, "u1").reshape(self.dtype.itemsize, -1)
+        numbers = np.empty(planes.shape[::-1], "u1")
+        for k, plane in enumerate(planes):  # five times as fast as transposing
+            numbers[:, k] = plane
+        return numbers
 
 
 @dataclass(frozen=True, slots=True)
