@@ -8,7 +8,8 @@ import java.util.zip.CRC32;
  * Reads TIFF files with ImageJ ("ij") or Bio-Formats ("bf"): Pix ij|bf LIST OUT.
  *
  * LIST has a path in each line. OUT gets a line for each: path, sizes "c z t", and the
- * CRC-32 of all pixels as little-endian doubles; or path, FAIL and the error.
+ * CRC-32 of all pixels as little-endian doubles, and of ImageJ the labels of the slices;
+ * or path, FAIL and the error.
  */
 public class Pix {
     public static void main(String[] args) throws Exception {
@@ -51,7 +52,10 @@ public class Pix {
                     }
                 crc.update(row.array());
             }
-        return sizes[2] + " " + sizes[3] + " " + sizes[4] + "\t" + Long.toHexString(crc.getValue());
+        StringBuilder line = new StringBuilder(sizes[2] + " " + sizes[3] + " " + sizes[4]);
+        line.append("\t" + Long.toHexString(crc.getValue()));
+        for (int k = 1; pages > 1 && k <= pages; k++) line.append("\t" + stack.getSliceLabel(k));
+        return line.toString();
     }
 
     static String bf(String path) throws Exception {

@@ -21,7 +21,7 @@ def bioformats():
 
 
 def read(paths):
-    """Return reader → path → (sizes "c z t", CRC-32), or an error as text."""
+    """Return reader → path → (sizes "c z t", CRC-32, labels), or an error as text."""
     with tempfile.TemporaryDirectory() as folder:
         return _read(paths, Path(folder))
 
@@ -37,9 +37,9 @@ def _read(paths, folder):
         out = folder / f"{key}.tsv"
         command = ["java", *FLAGS, "-cp", f"{folder}:{jars}", "Pix", key, listed, out]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        rows = (line.split("\t", 2) for line in out.read_text().splitlines())
+        rows = (line.split("\t") for line in out.read_text("utf-8").splitlines())
         results[reader] = {
-            Path(path): rest if told == "FAIL" else (told, rest)
-            for path, told, rest in rows
+            Path(path): rest if told == "FAIL" else (told, rest, labels)
+            for path, told, rest, *labels in rows
         }
     return results

@@ -9,7 +9,9 @@ import numpy as np
 import ome_types
 import tifffile
 
+import tiffin
 from readers import EXACT, READERS, REFUSED, ROUNDED, WRONG, files, java, programs
+from tiffin.writers.description import label
 
 PROFILES = {"ImageJ": "imagej", "Bio-Formats": "ome"}
 """Programs that must also see how many channels, slices and frames there are."""
@@ -52,7 +54,10 @@ def compare_checksum(reader, told, file):
     """Return the outcome of a reader in Java."""
     if isinstance(told, str):
         return REFUSED
-    sizes, checksum = told
+    sizes, checksum, labels = told
+    labelled = file.case.profile == "imagej" and file.case.compression == "none"
+    if labels and labelled and labels != labels_of(file):
+        return WRONG
     if PROFILES.get(reader) == file.case.profile and sizes not in sizes_of(file):
         return WRONG
     if checksum == crc32(file.pages):
@@ -73,6 +78,11 @@ def invalid_ome(written):
 def crc32(pages):
     """Return the checksum of pixels as little-endian doubles."""
     return f"{zlib.crc32(pages.astype('<f8').tobytes()):x}"
+
+
+def labels_of(file):
+    """Return what ImageJ shows of each slice."""
+    return [label(of_page) for of_page in tiffin.read_metadata(file.path)]
 
 
 def sizes_of(file):

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from bluesky.plans import count, grid_scan
 from ophyd.sim import SynAxis
+from PIL import Image
 
 import tiffin
 from tiffin import ImageExporter
@@ -115,6 +116,46 @@ def test_a_scan_that_was_stopped_is_a_sequence(tmp_path, profile):
     axes, found = as_read(tmp_path / "a.tif")
     assert axes == "TYX"
     np.testing.assert_array_equal(found, IMAGES[:7])
+
+
+def test_each_slice_has_a_label_in_imagej(tmp_path):
+    """Which frame it is, with its motors and its time."""
+    run = run_of(
+        {"img": IMAGES.reshape(6, 2, 4, 6), "θ": np.arange(6) / 2},
+        motors=["θ"],
+        sample_name="Ni",
+    )
+    settings = {"profile": "imagej", "stack": "run", "fields": "img"}
+    added = {"power": "event.data.θ"}
+    tiffin.export(run, "a.tif", directory=tmp_path, metadata=added, **settings)
+    times = [metadata["time"] for metadata in tiffin.read_metadata(tmp_path / "a.tif")]
+
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        told = tiff.imagej_metadata
+        np.testing.assert_array_equal(tiff.asarray(), IMAGES)
+    assert told["Labels"] == [
+        f"seq_num {n // 2 + 1}, i {n % 2}, frame {n}, θ {n // 2 / 2}, "
+        f"power {n // 2 / 2}, {times[n]}"
+        for n in range(12)
+    ]
+    assert "sample: Ni" in told["Info"].splitlines()
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.n_frames == 12
+        text = image.tag_v2[50839]
+    assert text[:20] == b"JIJIofni\1\0\0\0lbal\x0c\0\0\0"
+    assert (
+        told["Labels"][-1].encode("utf-16-le") == text[-2 * len(told["Labels"][-1]) :]
+    )
+
+
+def test_without_metadata_slices_have_no_labels(tmp_path):
+    """Nothing is known of them."""
+    run = run_of({"img": IMAGES})
+    settings = {"profile": "imagej", "stack": "run", "metadata": None}
+    tiffin.export(run, "a.tif", directory=tmp_path, **settings)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert not {"Labels", "Info"} & set(tiff.imagej_metadata)
+        np.testing.assert_array_equal(tiff.asarray(), IMAGES)
 
 
 def test_bigtiff_for_imagej_is_refused_in_the_constructor():

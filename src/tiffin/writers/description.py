@@ -7,9 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiffin.writers.profile import PageInfo
 
-__all__ = ["dimensions", "facts"]
+__all__ = ["dimensions", "facts", "label"]
 
 OF_ALL_PAGES = ("run", "scan_id", "stream", "field", "sample", "plan_name", "exposure")
 """What the metadata of one page says of the others as well."""
@@ -59,6 +61,31 @@ def facts(page: PageInfo) -> dict[str, str]:
     metadata = page.metadata
     if page.pages > 1:
         metadata = {key: metadata[key] for key in OF_ALL_PAGES if key in metadata}
+    return _texts(metadata)
+
+
+def label(metadata: Mapping[str, Any]) -> str:
+    """Return a line that tells the image of a page from the others of its file.
+
+    Examples
+    --------
+    >>> th = {"value": 1.5, "unit": "deg"}
+    >>> label({"scan_id": 7, "seq_num": 3, "time": "2026-11-29", "motors": {"th": th}})
+    'seq_num 3, th 1.5 deg, 2026-11-29'
+    """
+    known = {
+        key: metadata[key]
+        for key in metadata
+        if key == "motors" or isinstance(metadata[key], (str, int, float))
+    }
+    for key in (*OF_ALL_PAGES, "timestamp"):
+        known.pop(key, None)
+    time = [str(known.pop("time"))] if "time" in known else []
+    found = [f"{key} {value}" for key, value in _texts(known).items()]
+    return " ".join(", ".join(found + time).split())
+
+
+def _texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in metadata.items():
         if key == "motors" and isinstance(value, dict):

@@ -50,6 +50,11 @@ class PageInfo(NamedTuple):
     timestamps : tuple of float
         When each page of the file was taken [s since 1970]. Empty if that is not known
         of all of them; only the first page needs it.
+    labels : tuple of str
+        A line for each page of the file, which tells it from the others; only the first
+        page needs them.
+    is_contiguous : bool
+        Whether the pixels of all pages follow each other in the file.
     compression : str or None
         Of the pixels; known to `tags` only.
     """
@@ -61,6 +66,8 @@ class PageInfo(NamedTuple):
     pages: int = 1
     axes: Mapping[str, int] = {}
     timestamps: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+    is_contiguous: bool = False
     compression: str | None = None
 
 
@@ -121,6 +128,9 @@ class Profile:
     needs_page_count : bool
         Whether the tags of page 0 depend on how many pages there are. That is known
         when the file is complete.
+    pixels_first : bool
+        Whether the pixels of all pages come before all directories, if they are not
+        compressed.
     colours : tuple of str
         The dtypes of colour images, with several samples a pixel, that it reads.
     least : int, optional
@@ -147,6 +157,7 @@ class Profile:
     holds_stacks: bool = True
     holds_bigtiff: bool = True
     needs_page_count: bool = False
+    pixels_first: bool = False
     colours: tuple[str, ...] = TIFF_DTYPES
     least: int | None = None
     pixels_at: int = PIXELS_AT

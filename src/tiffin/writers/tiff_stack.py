@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import DtypeError
@@ -22,6 +23,7 @@ from tiffin.writers.checksums import (
     crc32_of,
     write_all,
 )
+from tiffin.writers.description import label
 from tiffin.writers.profile import PageInfo, note_and_date, page_of
 from tiffin.writers.tiff_layout import LARGEST, directory, header
 
@@ -38,7 +40,13 @@ if TYPE_CHECKING:
 __all__ = ["TiffStack"]
 
 ROOM = 2**16
-"""What must stay free after the pixels of a page, for directories [bytes]."""
+"""What stays free after the pixels of a page, but for labels [bytes]."""
+
+PER_PAGE = 512
+"""What a directory takes at most, but for its note and label [bytes]."""
+
+MOST_WAITING = 1000
+"""How many pieces of directories are written together."""
 
 
 @dataclass(slots=True)
@@ -55,6 +63,8 @@ class _Stored:
     dtype: np.dtype
     timestamp: float | None
     metadata: Mapping[str, Any] | None
+    note: bytes = b""
+    label: str = ""
     directory_at: int = 0
     following_at: int = 0
     following: int = 0
@@ -95,7 +105,9 @@ class TiffStack:
         self._counts = writer.profile.needs_page_count
         self._is_changed = self._counts
         self._first = 0  # the place of the first directory, as the header has it
-        self._is_finished = False
+        self._pixels_first = writer.profile.pixels_first and not writer.compression
+        self._room = ROOM
+        self._describes_all = False
 
     def encode(self, image: np.ndarray | Encoded) -> Strip:
         """Return the strip of a page; may be called from several threads.
@@ -138,13 +150,13 @@ class TiffStack:
         elif not begin:
             page = self._page(PageInfo(strip.shape, strip.dtype, metadata))
             begin = len(header(page, 0))
-        if begin + size + ROOM > LARGEST and not self._big:
+        if begin + size + self._room > LARGEST and not self._big:
             message = (
                 f"the page does not fit: a classic TIFF holds less than 4 GiB, and the "
                 f"file has {self._size / 2**30:.2f} already; bigtiff=True has no limit"
             )
             raise DtypeError(message)
-        following = begin + size + size % 2
+        following = begin + size + (0 if self._pixels_first else size % 2)
         if held is not None:
             before = self._filled(held, described, self._size, following)
             self._is_changed |= key < held.key
@@ -152,13 +164,22 @@ class TiffStack:
             self._first = 0 if self._is_changed else following
             before = header(page, self._first)
         self._put(before.ljust(begin - self._size, b"\0"))
-        self._put_strip(strip)
+        self._waiting.append(strip.data)
+        self._size += size
+        self._sum.add(strip)
+        self._put(bytes(following - self._size))
         self._is_changed |= key in self._pages
         time = metadata.get("timestamp")
         stored = _Stored(key, begin, size, strip.shape, strip.dtype, time, metadata)
+        if self._counts:
+            stored.label = label(metadata)
+            self._room += 2 * len(stored.label) + 4
         waits = self._counts and not self._pages
+        if self._pixels_first:
+            stored.metadata, stored.note = None, note_and_date(metadata)[0]
+            self._room += len(stored.note) + PER_PAGE
         self._pages[key] = stored
-        self._held = None if waits else stored
+        self._held = None if waits or self._pixels_first else stored
 
     def flush(self) -> None:
         """Write the pages that were added.
@@ -208,14 +229,16 @@ class TiffStack:
         """
         self.flush()
         pages = [self._pages[key] for key in sorted(self._pages)]
-        if not self._is_finished:
-            for n, page in enumerate(pages):
-                if n == 0 and self._counts:
-                    self._put_directory(page, self._about_all(pages, axes or {}))
-                elif not page.directory_at:
-                    self._put_directory(page)
-            self._is_finished = True
-            self.flush()
+        for page, following in zip_longest(pages, pages[1:]):
+            if page is pages[0] and self._counts and not self._describes_all:
+                about_all = self._about_all(pages, axes or {})
+                self._put_directory(page, following, about_all)
+                self._describes_all = True
+            elif not page.directory_at:
+                self._put_directory(page, following)
+            if len(self._waiting) > MOST_WAITING:
+                self.flush()
+        self.flush()
         keys = [page.key for page in pages]
         if self._is_changed:
             self._link(pages)
@@ -228,9 +251,10 @@ class TiffStack:
         """Return the information about the first page, which describes the file."""
         first = pages[0]
         metadata = first.metadata
-        if metadata is None:  # another page was the first one when it was written
-            note = os.pread(self._descriptor, first.note_bytes, first.note_at)
-            metadata = json.loads(note or "{}")
+        if metadata is None and first.directory_at:  # another page was the first one
+            first.note = os.pread(self._descriptor, first.note_bytes, first.note_at)
+        if metadata is None:
+            metadata = json.loads(first.note or "{}")
         times = [page.timestamp for page in pages]
         known = tuple(time for time in times if isinstance(time, (int, float)))
         return PageInfo(
@@ -240,6 +264,12 @@ class TiffStack:
             pages=len(pages),
             axes=dict(axes),
             timestamps=known if len(known) == len(times) else (),
+            labels=tuple(page.label for page in pages),
+            is_contiguous=self._pixels_first
+            and all(
+                page.strip_at + page.strip_bytes == following.strip_at
+                for page, following in pairwise(pages)
+            ),
         )
 
     def _page(self, info: PageInfo) -> TiffPage:
@@ -253,11 +283,13 @@ class TiffStack:
 
         `about_all` is given for the first page, when all are known.
         """
+        metadata = stored.metadata or json.loads(stored.note or "{}")
         info = about_all or PageInfo(
-            stored.shape, stored.dtype, stored.metadata or {}, page=1, pages=0
+            stored.shape, stored.dtype, metadata, page=1, pages=0
         )
         note, date = note_and_date(info.metadata)
-        return directory(self._page(info), bool(note), bool(date)), note, date
+        form = directory.__wrapped__ if about_all else directory  # it may be large
+        return form(self._page(info), bool(note), bool(date)), note, date
 
     @staticmethod
     def _filled(
@@ -268,29 +300,28 @@ class TiffStack:
     ) -> bytes:
         """Return the directory of a page for a byte of the file, and note the place."""
         form, note, date = described
-        stored.metadata = None
+        stored.metadata, stored.note = None, b""
         stored.directory_at = at
         stored.following_at, stored.following = at + form.following_at, following
         stored.note_at, stored.note_bytes = at + len(form.data), len(note)
         place = stored.strip_at, stored.strip_bytes
         return form.filled(*place, at, note, date, following)
 
-    def _put_directory(self, page: _Stored, about_all: PageInfo | None = None) -> None:
+    def _put_directory(
+        self, page: _Stored, then: _Stored | None, about_all: PageInfo | None = None
+    ) -> None:
+        """Write a directory; that of the page `then` is written already, or next."""
         self._put(bytes(self._size % 2))
-        described = self._described(page, about_all)
-        self._put(self._filled(page, described, self._size))
+        form, note, date = self._described(page, about_all)
+        end = self._size + form.size(note)
+        following = 0 if then is None else then.directory_at or end + end % 2
+        self._put(self._filled(page, (form, note, date), self._size, following))
 
     def _put(self, data: bytes) -> None:
         if data:
             self._waiting.append(data)
             self._size += len(data)
             self._sum.update([data])
-
-    def _put_strip(self, strip: Strip) -> None:
-        self._waiting.append(strip.data)
-        self._size += strip.nbytes
-        self._sum.add(strip)
-        self._put(bytes(strip.nbytes % 2))
 
     def _link(self, pages: list[_Stored]) -> None:
         """Set the place of the next directory in each page, and of the first one."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["PROFILE"]
 
 IMAGE_DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 270, 282, 283, 296
-BYTE_COUNTS, INFO = 50838, 50839
-"""ImageJ's own tags: the text that *Image > Show Info* shows, and its sizes."""
+BYTE_COUNTS, TEXTS = 50838, 50839
+"""ImageJ's own tags: the text that *Image > Show Info* shows and the labels of slices,
+and their sizes."""
 
 COUNTS = {"C": "channels", "Z": "slices", "T": "frames"}
 
@@ -32,9 +33,10 @@ def _tags(page: PageInfo) -> list[Tag]:
     """Describe the file in its first page: ImageJ reads no other description."""
     if page.page:
         return []
-    # Without images=, which would say that pixels of all pages follow each other.
     lines = ["ImageJ=1.53t"]
     if page.pages > 1:
+        # With images= it reads no other directory, and so shows the labels of slices.
+        lines += [f"images={page.pages}"] if page.is_contiguous else []
         axes = dimensions(page, any_order=False)
         lines += [f"{COUNTS[axis]}={axes[axis]}" for axis in COUNTS if axis in axes]
         lines += ["hyperstack=true", "mode=grayscale", "loop=false"]
@@ -44,7 +46,7 @@ def _tags(page: PageInfo) -> list[Tag]:
     return [
         (IMAGE_DESCRIPTION, ASCII, ("\n".join(lines) + "\n\0").encode()),
         *size,
-        *_info(facts(page)),
+        *_texts(facts(page), page.labels if page.pages > 1 else ()),
     ]
 
 
@@ -66,17 +68,21 @@ def _resolution(page: PageInfo) -> list[Tag]:
     ]
 
 
-def _info(known: dict[str, str]) -> list[Tag]:
-    """Return metadata as lines of "name: value", for eyes and for macros."""
-    if not known:
-        return []
-    lines = (f"{name}: {' '.join(value.split())}\n" for name, value in known.items())
-    text = "".join(lines).encode("utf-16-le", "replace")
+def _texts(known: dict[str, str], labels: tuple[str, ...]) -> list[Tag]:
+    """Return metadata as lines of "name: value", and a label for each slice."""
+    lines = [f"{name}: {' '.join(value.split())}\n" for name, value in known.items()]
+    info = ["".join(lines)] if lines else []
     # Numbers and letters in the byte order of the file, so that "IJIJ" is "JIJI".
-    header = b"JIJI" + b"ofni" + struct.pack("<I", 1)
+    header, texts = b"JIJI", []
+    for kind, values in ((b"ofni", info), (b"lbal", labels)):
+        if any(values):
+            header += kind + struct.pack("<I", len(values))
+            texts += [value.encode("utf-16-le", "replace") for value in values]
+    if not texts:
+        return []
     return [
-        (BYTE_COUNTS, LONG, (len(header), len(text))),
-        (INFO, BYTE, header + text),
+        (BYTE_COUNTS, LONG, (len(header), *map(len, texts))),
+        (TEXTS, BYTE, header + b"".join(texts)),
     ]
 
 
@@ -88,6 +94,7 @@ PROFILE = Profile(
     compressions=(None, "zlib", "lzw"),
     holds_bigtiff=False,
     needs_page_count=True,
+    pixels_first=True,
     tags=_tags,
     promises=(
         Promise("ImageJ"),
