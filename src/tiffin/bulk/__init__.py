@@ -9,5 +9,18 @@ from tiffin.bulk.bulk_export import bulk
 from tiffin.bulk.engines import ENGINES
 from tiffin.bulk.plan import BulkPlan
 from tiffin.bulk.report import BulkReport, RunOutcome
+from tiffin.bulk.runs import FoundRun, read_source
+from tiffin.bulk.task import Task, TaskResult, run_task
 
-__all__ = ["ENGINES", "BulkPlan", "BulkReport", "RunOutcome", "bulk"]
+__all__ = [
+    "ENGINES",
+    "BulkPlan",
+    "BulkReport",
+    "FoundRun",
+    "RunOutcome",
+    "Task",
+    "TaskResult",
+    "bulk",
+    "read_source",
+    "run_task",
+]

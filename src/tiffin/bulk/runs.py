@@ -17,12 +17,13 @@ from tiffin.sources import (
     document_files,
     find_runs,
     open_source,
+    run_documents_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["FoundRun", "FoundSource", "list_runs"]
+__all__ = ["FoundRun", "FoundSource", "list_runs", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +135,7 @@ def _of_server(
     where = address or address_of(client)
     runs = []
     for run in found:
-        metadata = run.metadata
-        start = dict(metadata["start"])
-        stop = dict(metadata.get("stop") or {})
+        start, stop = run_documents_of(run)
         runs.append(FoundRun(str(start["uid"]), where, start, stop))
     return runs
 
@@ -152,7 +151,7 @@ def _of_files(
     for file in document_files(path):
         listed = known.get(str(file))
         if listed is None or not listed.is_current():
-            listed = _read(file)
+            listed = read_source(file)
             found(listed)
         runs += listed.runs
         if listed.problem:
@@ -162,7 +161,8 @@ def _of_files(
     return runs
 
 
-def _read(file: Path) -> FoundSource:
+def read_source(file: Path) -> FoundSource:
+    """Read the start and stop documents of a file."""
     status = file.stat()
     starts: dict[str, Mapping[str, Any]] = {}
     stops: dict[str, Mapping[str, Any]] = {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import ReadError, SourceError, TiffinError, WriteError
+from tiffin.errors import NoRoomError, ReadError, SourceError, TiffinError, WriteError
 from tiffin.export import replay
 from tiffin.settings import Settings
 from tiffin.sources import TIMEOUT, Documents, RunFinder, Via, open_catalogue, open_run
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tiffin.records import Report
 
 __all__ = ["Task", "TaskResult", "read_report", "run_task"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 PASSING = (ReadError, WriteError, SourceError)
 """Errors that may not come again: of disks, servers and networks."""
@@ -72,6 +75,8 @@ class TaskResult:
         The first failure; ``""`` if there is none.
     may_pass : bool
         Whether another try may succeed.
+    no_room : bool
+        Whether the disk is full.
     """
 
     written: int = 0
@@ -81,6 +86,7 @@ class TaskResult:
     seconds: float = 0.0
     why: str = ""
     may_pass: bool = False
+    no_room: bool = False
 
     @property
     def ok(self) -> bool:
@@ -97,7 +103,12 @@ class TaskResult:
             self.seconds + other.seconds,
             self.why or other.why,
             self.may_pass or other.may_pass,
+            self.no_room or other.no_room,
         )
+
+    def with_why(self, why: str) -> TaskResult:
+        """Return the same with another reason."""
+        return replace(self, why=why)
 
 
 def run_task(task: Task) -> TaskResult:
@@ -107,7 +118,11 @@ def run_task(task: Task) -> TaskResult:
         result = _result_of(read_report(task))
     except (TiffinError, OSError) as error:
         why = str(error) or type(error).__name__
-        result = TaskResult(why=why, may_pass=isinstance(error, PASSING))
+        result = TaskResult(
+            why=why,
+            may_pass=isinstance(error, PASSING),
+            no_room=isinstance(error, NoRoomError),
+        )
     return replace(result, seconds=time.monotonic() - began)
 
 
@@ -148,4 +163,6 @@ def _result_of(report: Report) -> TaskResult:
         nbytes,
         why=str(errors[0]) if errors else "",
         may_pass=any(isinstance(error, PASSING) for error in errors),
+        no_room=any(getattr(error, "errno", None) in FULL for error in errors)
+        or any(isinstance(error, NoRoomError) for error in errors),
     )

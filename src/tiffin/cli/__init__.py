@@ -25,6 +25,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "export": "Export the images of runs as TIFF files.",
     "bulk": "Export many runs, on several processes or a Dask cluster.",
+    "serve": "Export every run by itself, as a configuration file says.",
     "names": "Print the names that an export would give.",
     "runs": "List runs, their images, and what names may use.",
     "template": "Check a template and explain its parts.",

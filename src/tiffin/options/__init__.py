@@ -12,6 +12,7 @@ from tiffin.options.config_file import (
     load_config,
     read_config,
     read_exports,
+    read_table,
     refuse_secrets,
 )
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
@@ -43,6 +44,7 @@ __all__ = [
     "option_type",
     "read_config",
     "read_exports",
+    "read_table",
     "refuse_secrets",
     "without_empty",
 ]

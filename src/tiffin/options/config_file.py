@@ -35,6 +35,7 @@ __all__ = [
     "load_config",
     "read_config",
     "read_exports",
+    "read_table",
     "refuse_secrets",
 ]
 
@@ -45,6 +46,9 @@ FILE_VARIABLE = "TIFFIN_CONFIG"
 """The environment variable that names another one."""
 
 TABLES, EXPORTS = "corrections", "exports"
+
+OTHER_TABLES = ("service",)
+"""Tables that are no options of an export."""
 
 OTHER_TYPES: dict[str, tuple[type, ...]] = {
     "run": (int,),
@@ -158,6 +162,8 @@ def read_exports(path: Path) -> dict[str, ConfigFile]:
     SettingsError
     """
     content = _content(path)
+    for name in OTHER_TABLES:
+        content.pop(name, None)
     folder = path.parent if path.is_file() else Path()  # a pipe has no folder
     try:
         sections = _sections(content, path, folder)
@@ -168,6 +174,15 @@ def read_exports(path: Path) -> dict[str, ConfigFile]:
         name: ConfigFile(path, name, section.values(), tuple(section.tables or ()))
         for name, section in sections.items()
     }
+
+
+def read_table(path: Path, name: str) -> dict[str, Any] | None:
+    """Return a table of a file that is no export; None if there is none."""
+    table = _content(path).get(name)
+    if table is None or isinstance(table, dict):
+        return table
+    message = f"{path}: {name!r} must be a table, under a line [{name}]"
+    raise SettingsError(message)
 
 
 def load_config(

@@ -10,10 +10,11 @@ from tiffin.sources.run_address import (
     document_files,
     open_catalogue,
     open_run,
+    run_documents_of,
 )
 from tiffin.sources.run_finder import RunFinder
 from tiffin.sources.run_list import RunSummary, first_image, summaries
-from tiffin.sources.selection import Selection, select_runs
+from tiffin.sources.selection import NoRunError, Selection, select_runs
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_address import TiledAddress
 from tiffin.sources.tiled_run import Via
@@ -24,6 +25,7 @@ __all__ = [
     "ADDRESSES",
     "TIMEOUT",
     "Documents",
+    "NoRunError",
     "RunFinder",
     "RunSummary",
     "Selection",
@@ -37,6 +39,7 @@ __all__ = [
     "open_catalogue",
     "open_run",
     "open_source",
+    "run_documents_of",
     "select_runs",
     "summaries",
 ]

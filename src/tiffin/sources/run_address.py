@@ -28,6 +28,12 @@ def address_of(client: Any) -> str | None:
     return urlunsplit(urlsplit(str(client.uri))._replace(query=""))
 
 
+def run_documents_of(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return start and stop document of a Tiled run; stop is empty if it is open."""
+    metadata = run.metadata
+    return dict(metadata["start"]), dict(metadata.get("stop") or {})
+
+
 def document_files(path: Path) -> list[Path]:
     """Return the files of documents in a folder; a pack of databroker is one."""
     if not path.exists():

@@ -34,6 +34,10 @@ AGO = re.compile(r"-?(?P<n>\d+(?:\.\d+)?)(?P<unit>[wdhm])")
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 
 
+class NoRunError(SourceError):
+    """No run fits a selection."""
+
+
 class Typed(str):
     """A value as a user typed it: it may mean a number or text."""
 
@@ -135,10 +139,10 @@ class Selection:
                 return False
         return True
 
-    def none_found(self, newest: Iterable[Mapping[str, Any]]) -> SourceError:
+    def none_found(self, newest: Iterable[Mapping[str, Any]]) -> NoRunError:
         """Return the error for a selection that no run fits; `newest` are others."""
         if not str(self):
-            return SourceError("there is no run")
+            return NoRunError("there is no run")
         message, starts = f"no run fits {self!s:.300}", list(newest)[:SHOWN]
         for key in self.query if starts else ():
             values = [get_nested(start, key) for start in starts]
@@ -151,7 +155,7 @@ class Selection:
         if starts and (self.since is not None or self.until is not None):
             began = datetime.fromtimestamp(start_time(starts[0])).astimezone()
             message += f"; the newest run began at {began:%Y-%m-%d %H:%M}"
-        return SourceError(message)
+        return NoRunError(message)
 
 
 def select_runs(source: Documents, selection: Selection) -> Documents:

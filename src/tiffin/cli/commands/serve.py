@@ -1,0 +1,64 @@
+"""``tiffin serve``: export every run by itself."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiffin.cli.command import command
+from tiffin.cli.terminal import as_json, escape, print_line
+from tiffin.options import FILE_NAME
+from tiffin.service import Journal, Service, read_service
+
+__all__ = ["serve"]
+
+
+@command()
+def serve(
+    config: Annotated[
+        Path, typer.Argument(help="The configuration file, with a table [service].")
+    ] = Path(FILE_NAME),
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try all runs again that were given up.")
+    ] = False,
+    as_lines: Annotated[
+        bool, typer.Option("--json", help="Print the state of each run, and end.")
+    ] = False,
+) -> None:
+    """Export every run by itself, as a configuration file says.
+
+    Example: tiffin serve tiffin.toml
+    """
+    found, exports = read_service(config)
+    if retry or as_lines:
+        _tell(found.journal, retry=retry, as_lines=as_lines)
+        return
+    service = Service(found, exports)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    service.start()
+    names = ", ".join(filter(None, exports)) or "one export"
+    print_line(f"tiffin serves {escape(found.source)}: {escape(names)}", "dim")
+    ended.wait()
+    finished = service.stop()
+    if finished:
+        service.close()
+    raise typer.Exit(0 if finished else 1)
+
+
+def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:
+    """Print what is in the journal, or change it; a running service sees it."""
+    journal = Journal(path)
+    try:
+        if retry:
+            print_line(f"{journal.retry()} runs are tried again", "dim")
+        for run in journal.newest(1_000_000) if as_lines else ():
+            sys.stdout.write(f"{as_json(run._asdict())}\n")
+    finally:
+        journal.close()

@@ -1,0 +1,12 @@
+"""Export every run by itself: ``tiffin serve``.
+
+The truth is a durable source, a Tiled catalogue or a folder of documents, which is
+looked at again and again. `journal` remembers each run; a message from a listener only
+says that it is worth to look sooner.
+"""
+
+from tiffin.service.config import ServiceConfig, read_service
+from tiffin.service.journal import Journal, RunState
+from tiffin.service.service import Service
+
+__all__ = ["Journal", "RunState", "Service", "ServiceConfig", "read_service"]

@@ -1,0 +1,107 @@
+"""The table ``[service]`` of a configuration file, and the exports beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tiffin.errors import SettingsError
+from tiffin.options import (
+    ConfigFile,
+    is_address,
+    read_exports,
+    read_table,
+    refuse_secrets,
+)
+from tiffin.settings import check_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Listen", "ServiceConfig", "read_service"]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Listen(BaseModel):
+    """A listener; what else it takes depends on its type."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    """Such as ``zmq``, ``tiled``, ``kafka`` or ``folder``."""
+
+
+class ServiceConfig(BaseModel):
+    """What the service exports, from where, and how it tells about itself."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    source: str
+    """A folder of files of documents, or the address of a Tiled catalogue."""
+
+    journal: Path = Path("state/journal.sqlite")
+    """The file in which the service remembers what it has done."""
+
+    interval: Seconds = 2.0
+    """How long to wait between two looks at the source [s]."""
+
+    http: str | None = "127.0.0.1:8090"
+    """The address of the page, of /health and of /metrics."""
+
+    drain_timeout: Seconds = 30.0
+    """How long SIGTERM waits for the run that is being exported [s]."""
+
+    spool: Path = Path("spool")
+    """The folder for documents that come without a catalogue."""
+
+    on_done: str | None = None
+    """A command of the shell for each run that is done. It finds the run in the
+    environment: TIFFIN_RUN, TIFFIN_SCAN_ID and TIFFIN_STATUS."""
+
+    listen: tuple[Listen, ...] = ()
+    """Listeners, which say that it is worth to look sooner."""
+
+
+def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
+    """Return the service of a configuration file, and its exports by name.
+
+    Paths are relative to the folder of the file.
+
+    Raises
+    ------
+    SettingsError
+        If anything is wrong in the file, or it has no service.
+    """
+    table = read_table(path, "service")
+    if table is None:
+        message = f"{path} has no table [service]: see the manual, 'Run a service'"
+        raise SettingsError(message)
+    refuse_secrets(table)
+    try:
+        config = check_model(ServiceConfig, _listed(table))
+    except SettingsError as error:
+        message = f"{path}: [service] {error}"
+        raise SettingsError(message) from error
+    folder = path.parent
+    source = config.source
+    if not is_address(source):
+        source = str(folder / source)
+    places = {"journal": folder / config.journal, "spool": folder / config.spool}
+    exports = read_exports(path)
+    for export in exports.values():
+        export.keywords()  # raises what is wrong
+    return config.model_copy(update={"source": source, **places}), exports
+
+
+def _listed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table with its listeners checked, so that errors name their keys."""
+    listen = table.get("listen", [])
+    if not isinstance(listen, list):
+        message = "must be tables [[service.listen]]"
+        raise SettingsError(message, setting="listen")
+    return {**table, "listen": tuple(check_model(Listen, each) for each in listen)}

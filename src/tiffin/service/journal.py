@@ -1,0 +1,355 @@
+"""Remember each run of the service, in SQLite: whatever happens, none is forgotten."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from tiffin.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from tiffin.bulk import FoundRun, TaskResult
+
+__all__ = ["Journal", "RunState", "State", "owner_here"]
+
+State = Literal["open", "waiting", "working", "done", "failed"]
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    uid TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    scan_id INTEGER,
+    started REAL NOT NULL,
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    why TEXT NOT NULL DEFAULT '',
+    written INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    nbytes INTEGER NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    found REAL NOT NULL,
+    finished REAL
+);
+CREATE INDEX IF NOT EXISTS by_state ON runs (state, not_before, started);
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lease (
+    one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, until REAL NOT NULL
+);
+"""
+
+
+class RunState(NamedTuple):
+    """A run, and what has become of it.
+
+    Attributes
+    ----------
+    uid, address, scan_id
+    started : float
+        When the run began [s since 1970].
+    state : {"open", "waiting", "working", "done", "failed"}
+        Without a stop document; to be exported; being exported; exported; given up.
+    tries : int
+        How often an export has begun.
+    why : str
+        The last failure.
+    written, skipped, failed : int
+        Images.
+    nbytes : int
+    seconds : float
+    found, finished : float or None
+        When the service has found the run, and finished it [s since 1970].
+    """
+
+    uid: str
+    address: str
+    scan_id: int | None
+    started: float
+    state: State
+    tries: int
+    why: str
+    written: int
+    skipped: int
+    failed: int
+    nbytes: int
+    seconds: float
+    found: float
+    finished: float | None
+
+
+COLUMNS = ", ".join(RunState._fields)
+
+
+class Journal:
+    """The journal of a service. Thread-safe.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is created with its folder.
+
+    Raises
+    ------
+    SettingsError
+        If the file can't be used as a journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Each statement is a transaction, unless one was begun by `_changes`.
+            self._base = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=30
+            )
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.executescript(TABLES)
+        except (OSError, sqlite3.Error) as error:
+            message = f"{path} can't be the journal: {error}"
+            raise SettingsError(message) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._base.close()
+
+    # ---- runs
+
+    def add(self, runs: Iterable[FoundRun]) -> int:
+        """Add runs that are not known yet; return how many there were.
+
+        A run without a stop document is ``"open"``; it is ``"waiting"`` when that has
+        come.
+        """
+        now, before = time.time(), self._base.total_changes
+        with self._changes():
+            for run in runs:
+                scan_id = run.start.get("scan_id")
+                state = "waiting" if run.stop else "open"
+                self._base.execute(
+                    "INSERT INTO runs (uid, address, scan_id, started, state, found) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET "
+                    "state = excluded.state, address = excluded.address "
+                    "WHERE runs.state = 'open' AND excluded.state = 'waiting'",
+                    (
+                        run.uid,
+                        run.address,
+                        scan_id if isinstance(scan_id, int) else None,
+                        _number(run.start.get("time")),
+                        state,
+                        now,
+                    ),
+                )
+        return self._base.total_changes - before
+
+    def take(self) -> RunState | None:
+        """Return the oldest run that is to be exported now, and note that it begins."""
+        with self._changes():
+            found = self._base.execute(
+                f"SELECT {COLUMNS} FROM runs WHERE state = 'waiting' "
+                "AND not_before <= ? ORDER BY started LIMIT 1",
+                (time.time(),),
+            ).fetchone()
+            if found is None:
+                return None
+            run = RunState(*found)
+            self._base.execute(
+                "UPDATE runs SET state = 'working', tries = tries + 1 WHERE uid = ?",
+                (run.uid,),
+            )
+        return run._replace(state="working", tries=run.tries + 1)
+
+    def finish(self, uid: str, state: State, result: TaskResult) -> None:
+        """Note what has become of a run: done, or failed for good."""
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET state = ?, why = ?, written = ?, skipped = ?, "
+                "failed = ?, nbytes = ?, seconds = ?, finished = ? WHERE uid = ?",
+                (
+                    state,
+                    result.why,
+                    result.written,
+                    result.skipped,
+                    result.failed,
+                    result.nbytes,
+                    result.seconds,
+                    time.time(),
+                    uid,
+                ),
+            )
+
+    def postpone(self, uid: str, why: str, seconds: float, *, counts: bool) -> None:
+        """Try a run again later; `counts` tells whether this was a try."""
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET state = 'waiting', why = ?, not_before = ?, "
+                "tries = tries - ? WHERE uid = ?",
+                (why, time.time() + seconds, 0 if counts else 1, uid),
+            )
+
+    def retry(self, uid: str | None = None) -> int:
+        """Export a run again that was given up, or all of these; return how many."""
+        with self._changes():
+            changed = self._base.execute(
+                "UPDATE runs SET state = 'waiting', tries = 0, not_before = 0 "
+                "WHERE state = 'failed' AND (? IS NULL OR uid = ?)",
+                (uid, uid),
+            )
+        return changed.rowcount
+
+    def recover(self) -> int:
+        """Export runs again whose export was interrupted; return how many there are."""
+        with self._changes():
+            changed = self._base.execute(
+                "UPDATE runs SET state = 'waiting' WHERE state = 'working'"
+            )
+        return changed.rowcount
+
+    def open_runs(self) -> list[RunState]:
+        """Return the runs without a stop document."""
+        return self._select("WHERE state = 'open' ORDER BY started")
+
+    def newest(self, count: int = 50, state: State | None = None) -> list[RunState]:
+        """Return the newest runs, the newest first."""
+        where, values = ("", ()) if state is None else ("WHERE state = ? ", (state,))
+        return self._select(f"{where}ORDER BY started DESC LIMIT ?", *values, count)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of runs in each state."""
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT state, COUNT(*) FROM runs GROUP BY state"
+            ).fetchall()
+        return dict(rows)
+
+    def totals(self) -> Mapping[str, float]:
+        """Return the sums over all runs: written, skipped, failed, nbytes, seconds."""
+        names = ("written", "skipped", "failed", "nbytes", "seconds")
+        sums = ", ".join(f"COALESCE(SUM({name}), 0)" for name in names)
+        with self._lock:
+            row = self._base.execute(f"SELECT {sums} FROM runs").fetchone()
+        return dict(zip(names, row, strict=True))
+
+    def oldest_waiting(self) -> float | None:
+        """Return when the oldest waiting run was found [s since 1970]."""
+        with self._lock:
+            row = self._base.execute(
+                "SELECT MIN(found) FROM runs WHERE state IN ('waiting', 'working')"
+            ).fetchone()
+        found: float | None = row[0]
+        return found
+
+    # ---- what the source had
+
+    def has_file(self, path: str, size: int, mtime_ns: int) -> bool:
+        """Return whether all runs of a file are known, and it has not changed."""
+        with self._lock:
+            row = self._base.execute(
+                "SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
+                (path, size, mtime_ns),
+            ).fetchone()
+        return row is not None
+
+    def add_file(self, path: str, size: int, mtime_ns: int) -> None:
+        """Note that all runs of a file are known."""
+        with self._changes():
+            self._base.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (path, size, mtime_ns)
+            )
+
+    def note(self, name: str, default: str = "") -> str:
+        """Return a note, such as the cursor."""
+        with self._lock:
+            row = self._base.execute(
+                "SELECT value FROM notes WHERE name = ?", (name,)
+            ).fetchone()
+        return default if row is None else str(row[0])
+
+    def set_note(self, name: str, value: str) -> None:
+        """Set a note."""
+        with self._changes():
+            self._base.execute(
+                "INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value)
+            )
+
+    # ---- which of several services works
+
+    def lease(self, owner: str, seconds: float) -> bool:
+        """Take or renew the lease; return False if another service has it.
+
+        A lease ends if it is not renewed, or if its process on this machine has ended.
+        """
+        now = time.time()
+        with self._changes():
+            row = self._base.execute("SELECT owner FROM lease").fetchone()
+            if row is not None and has_ended(row[0]):
+                self._base.execute("DELETE FROM lease")
+            changed = self._base.execute(
+                "INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+                "owner = excluded.owner, until = excluded.until "
+                "WHERE lease.owner = excluded.owner OR lease.until < ?",
+                (owner, now + seconds, now),
+            )
+        return changed.rowcount > 0
+
+    def release(self, owner: str) -> None:
+        """Give the lease back."""
+        with self._changes():
+            self._base.execute("DELETE FROM lease WHERE owner = ?", (owner,))
+
+    @contextmanager
+    def _changes(self) -> Iterator[None]:
+        """Make all changes of a block, or none."""
+        with self._lock:
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+
+    def _select(self, rest: str, *values: Any) -> list[RunState]:
+        with self._lock:
+            rows = self._base.execute(
+                f"SELECT {COLUMNS} FROM runs {rest}",
+                values,
+            ).fetchall()
+        return [RunState(*row) for row in rows]
+
+
+def owner_here() -> str:
+    """Return a name for this service: its machine, its process, and a number."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def has_ended(owner: str) -> bool:
+    """Return whether the owner was a process of this machine that has ended."""
+    machine, process, _ = owner.rsplit(":", 2)
+    if machine != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -1,0 +1,253 @@
+"""The service: every run is exported, whatever happens."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.shell import tiffin as shell
+from tiffin.bulk import FoundRun, TaskResult
+from tiffin.errors import SettingsError
+from tiffin.service import Journal, Service, read_service
+from tiffin.service.journal import owner_here
+from tiffin.testing import run_of
+
+CONFIG = """
+[service]
+source = "documents"
+interval = 0.05
+{more}
+
+[exports.tiff]
+template = "{{start.scan_id}}/{{event.seq_num:03d}}.tif"
+directory = "{out}"
+"""
+
+
+def write_config(folder, more="", exports=""):
+    """Write a configuration file; return its path."""
+    path = folder / "tiffin.toml"
+    path.write_text(CONFIG.format(out=folder / "out", more=more) + exports)
+    return path
+
+
+def write_run(folder, scan_id, frames=3, *, stop=True):
+    """Write a run as a file of documents; return its documents."""
+    folder.mkdir(exist_ok=True)
+    run = run_of({"img": np.full((frames, 8, 6), scan_id, "u2")}, scan_id=scan_id)
+    lines = [json.dumps(item, default=np.ndarray.tolist) for item in run]
+    text = "\n".join(lines if stop else lines[:-1]) + "\n"
+    (folder / f"{scan_id}.jsonl").write_text(text)
+    return lines
+
+
+def until(condition, limit=20.0):
+    """Wait until something is true."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Start services; stop them at the end."""
+    services = []
+
+    def start(config=None):
+        started = Service(*read_service(config or write_config(tmp_path)))
+        started.start()
+        services.append(started)
+        return started
+
+    yield start
+    for each in services:
+        each.stop()
+        each.close()
+
+
+class TestRuns:
+    def test_every_run_of_a_folder_is_exported(self, tmp_path, service):
+        """Those that are there, and those that come later."""
+        write_run(tmp_path / "documents", 1)
+        started = service()
+        until(lambda: started.journal.counts().get("done") == 1)
+        write_run(tmp_path / "documents", 2)
+        until(lambda: started.journal.counts().get("done") == 2)
+        assert len(list((tmp_path / "out").rglob("*.tif"))) == 6
+        assert started.journal.totals()["written"] == 6
+
+    def test_a_run_without_its_stop_waits_for_it(self, tmp_path, service):
+        """It is exported when its file is complete."""
+        lines = write_run(tmp_path / "documents", 1, stop=False)
+        started = service()
+        until(lambda: started.journal.counts() == {"open": 1})
+        with (tmp_path / "documents/1.jsonl").open("a") as file:
+            file.write(lines[-1] + "\n")
+        until(lambda: started.journal.counts() == {"done": 1})
+
+    def test_every_export_of_the_file_is_done(self, tmp_path, service):
+        """A run has several exports."""
+        more = (
+            '[exports.npy]\ntemplate = "{start.scan_id}/{event.seq_num:03d}.npy"\n'
+            f'directory = "{tmp_path / "npy"}"\nformat = "npy"\n'
+        )
+        write_run(tmp_path / "documents", 1)
+        started = service(write_config(tmp_path, exports=more))
+        until(lambda: started.journal.counts().get("done") == 1)
+        assert len(list((tmp_path / "npy").rglob("*.npy"))) == 3
+
+    def test_a_poison_run_is_given_up_and_the_others_go_on(self, tmp_path, service):
+        """It has its reason in the journal, and a person can retry it."""
+        write_run(tmp_path / "documents", 1)
+        write_run(tmp_path / "documents", 2)
+        text = (tmp_path / "documents/1.jsonl").read_text().replace('"scan_id"', '"x"')
+        (tmp_path / "documents/1.jsonl").write_text(text)
+        started = service()
+        until(lambda: started.journal.counts() == {"done": 1, "failed": 1})
+        (failed,) = started.journal.newest(state="failed")
+        assert "scan_id" in failed.why
+        assert started.journal.retry(failed.uid) == 1
+        until(lambda: started.journal.counts() == {"done": 1, "failed": 1})
+
+    def test_a_restart_exports_nothing_twice(self, tmp_path, service):
+        """What is done is in the journal."""
+        write_run(tmp_path / "documents", 1)
+        first = service()
+        until(lambda: first.journal.counts().get("done") == 1)
+        first.stop()
+        before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.tif")}
+        second = service()
+        write_run(tmp_path / "documents", 2)
+        until(lambda: second.journal.counts().get("done") == 2)
+        for path, written in before.items():
+            assert path.stat().st_mtime_ns == written
+
+    def test_a_command_runs_after_each_run(self, tmp_path, service):
+        """It finds the run in its environment."""
+        done = tmp_path / "done.txt"
+        more = f"on_done = 'echo $TIFFIN_SCAN_ID $TIFFIN_STATUS >> {done}'"
+        write_run(tmp_path / "documents", 7)
+        started = service(write_config(tmp_path, more))
+        until(done.exists)
+        until(lambda: done.read_text() == "7 done\n")
+        assert started.journal.counts() == {"done": 1}
+
+
+class TestTwoServices:
+    def test_only_one_of_two_services_works(self, tmp_path, service):
+        """The other one takes over when the first one stops."""
+        first = service()
+        until(lambda: first.status.works)
+        second = service()
+        write_run(tmp_path / "documents", 1)
+        until(lambda: first.journal.counts().get("done") == 1)
+        assert not second.status.works
+        first.stop()
+        write_run(tmp_path / "documents", 2)
+        until(lambda: second.journal.counts().get("done") == 2)
+
+
+class TestJournal:
+    @pytest.fixture
+    def journal(self, tmp_path):
+        """Return a journal with one waiting run."""
+        journal = Journal(tmp_path / "state/journal.sqlite")
+        journal.add([FoundRun("a", "x", {"scan_id": 1, "time": 5.0}, {"uid": "s"})])
+        yield journal
+        journal.close()
+
+    def test_a_run_is_added_once(self, journal):
+        """Messages come twice."""
+        again = FoundRun("a", "x", {"scan_id": 1, "time": 5.0}, {"uid": "s"})
+        assert journal.add([again]) == 0
+        assert journal.counts() == {"waiting": 1}
+
+    def test_an_interrupted_run_waits_again_and_keeps_its_tries(self, journal):
+        """A run that kills the service each time is found out."""
+        for tries in (1, 2, 3):
+            assert journal.take().tries == tries
+            assert journal.take() is None
+            assert journal.recover() == 1
+
+    def test_a_postponed_run_is_not_taken_before_its_time(self, journal):
+        """And a wait for the disk is no try."""
+        journal.take()
+        journal.postpone("a", "full", 60, counts=False)
+        assert journal.take() is None
+        journal.postpone("a", "full", 0, counts=True)
+        assert journal.take().tries == 1
+
+    def test_a_lease_ends(self, journal):
+        """A service that was killed does not keep it."""
+        assert journal.lease("far:1:one", 0.05)
+        assert not journal.lease("far:1:two", 10)
+        time.sleep(0.1)
+        assert journal.lease("far:1:two", 10)
+        journal.release("far:1:two")
+        assert journal.lease("far:1:one", 10)
+
+    def test_a_process_of_this_machine_that_has_ended_has_no_lease(self, journal):
+        """A service that is started again need not wait."""
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        assert journal.lease(f"{socket.gethostname()}:{ended.pid}:x", 60)
+        assert journal.lease(owner_here(), 60)
+        assert not journal.lease(owner_here(), 60)
+
+    def test_the_outcome_is_kept(self, journal, tmp_path):
+        """Also by another process."""
+        journal.take()
+        journal.finish("a", "done", TaskResult(written=3, nbytes=10))
+        other = Journal(tmp_path / "state/journal.sqlite")
+        assert other.newest()[0].written == 3
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no table \\[service\\]"),
+        ("service = 3", "table"),
+        ('[service]\nsource = "x"\nintervall = 2', "interval"),
+        ('[service]\nsource = "x"\ninterval = 0', "interval"),
+        ("[service]\ninterval = 2", "source"),
+        ('[service]\nsource = "http://h:1?api_key=x"', "TILED_API_KEY"),
+        ('[service]\nsource = "x"\nlisten = 3', "service.listen"),
+        ('[service]\nsource = "x"\n[exports.a]\nfield = "i"', "template"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, text, message):
+    """The message names the key."""
+    path = tmp_path / "tiffin.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        read_service(path)
+
+
+@pytest.mark.slow
+def test_sigkill_loses_nothing(tmp_path):
+    """A killed service goes on where it was; every file is there once, and right."""
+    for n in range(12):
+        write_run(tmp_path / "documents", n, frames=20)
+    config = write_config(tmp_path)
+    command = [sys.executable, "-m", "tiffin", "serve", config]
+    out = tmp_path / "out"
+    for least in (20, 80, 150):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as work:
+            until(lambda n=least: len(list(out.rglob("*.tif"))) >= n, limit=60)
+            work.kill()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as work:
+        until(lambda: len(list(out.rglob("*.tif"))) == 240, limit=60)
+        journal = Journal(tmp_path / "state/journal.sqlite")
+        until(lambda: journal.counts() == {"done": 12})
+        journal.close()
+        work.send_signal(signal.SIGTERM)
+        assert work.wait(timeout=30) == 0
+    checked = shell("verify", out, "--against", tmp_path / "documents")
+    assert checked.returncode == 0, checked.stderr
