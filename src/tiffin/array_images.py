@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Pixels
 
-__all__ = ["LARGEST_IMAGE", "Encoded", "Images", "images_in", "read_all", "too_large"]
-
 LARGEST_IMAGE = 2**32 - 1 - 1024
 """A classic TIFF has 32-bit offsets, and its tags need space too [bytes]."""
 

@@ -13,20 +13,6 @@ from tiffin.errors import DtypeError, SettingsError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "COMPLEX_ADVICE",
-    "FLOAT_DTYPES",
-    "INTEGER_DTYPES",
-    "cast_exactly",
-    "dtype_name",
-    "dtypes_that_hold",
-    "float_dtype_for",
-    "integer_limits",
-    "parse_dtype",
-    "refuse_fractions",
-    "refuse_masked",
-]
-
 INTEGER_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
 FLOAT_DTYPES = ("float32", "float64")
 """With `INTEGER_DTYPES`: what TIFF readers agree on."""

@@ -17,15 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "Folders",
-    "IrregularError",
-    "link_message",
-    "list_folder",
-    "require_regular_file",
-    "sync_folder",
-]
-
 _FOLDER = os.O_DIRECTORY | getattr(os, "O_PATH", 0)
 _LISTED = os.O_RDONLY | os.O_DIRECTORY  # O_PATH allows no listing or fsync
 _READ = os.O_RDONLY | os.O_NONBLOCK

@@ -8,8 +8,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["json_text"]
-
 
 def json_text(value: Any, *, ascii_only: bool = False) -> bytes:
     r"""Return a value as JSON on one line, in UTF-8.

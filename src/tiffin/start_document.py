@@ -9,8 +9,6 @@ from tiffin.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["equal_values", "get_nested", "start_time"]
-
 
 def start_time(start: Mapping[str, Any]) -> float:
     """Return when a run began [s since 1970]."""

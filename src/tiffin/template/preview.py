@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiffin.template.paths import Piece
     from tiffin.template.style import Style
 
-__all__ = ["NameCheck", "preview"]
-
 OF_ENGINE = ("scan_id", "uid", "time", "plan_type", "plan_name", "versions")
 OF_PLANS = (
     *("detectors", "motors", "hints", "num_points", "num_intervals", "shape"),
