@@ -24,7 +24,9 @@ def kernel(tmp_path_factory):
     from jupyter_client import KernelManager
 
     folder = tmp_path_factory.mktemp("notebook")
-    manager = KernelManager(connection_file=str(folder / "kernel.json"))
+    address = str(tmp_path_factory.mktemp("k") / "s")  # a socket's name is short
+    manager = KernelManager(transport="ipc", ip=address)
+    manager.connection_file = str(folder / "kernel.json")
     manager.start_kernel(cwd=str(folder))
     client = manager.client()
     client.start_channels()
@@ -41,6 +43,26 @@ def kernel(tmp_path_factory):
     yield run
     client.stop_channels()
     manager.shutdown_kernel(now=True)
+
+
+def test_the_line_of_a_scan_is_in_the_cell_that_ran_it(kernel):
+    """Not in the cell that made the exporter, whose threads write."""
+    before = kernel(
+        """
+        from bluesky import RunEngine
+        from bluesky.plans import count
+        from ophyd.sim import SynSignal
+        RE = RunEngine({})
+        img = SynSignal(name="img", func=lambda: np.ones((3, 4), "u2"))
+        exporter = tiffin.ImageExporter("{start.scan_id}_{event.seq_num}.tif", "live")
+        RE.subscribe(exporter);
+        """
+    )
+    after = kernel("RE(count([img], 2));")
+
+    assert not shown(before, "stream")
+    said = "".join(of["text"] for of in shown(after, "stream"))
+    assert said.startswith("tiffin: scan 1 → 2 images in ")
 
 
 def shown(messages, kind):
