@@ -33,8 +33,6 @@ import difflib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tiffin.display import short_traceback
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -89,6 +87,8 @@ class _MistakeInCall(TiffinError):
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
+        from tiffin.display import short_traceback
+
         return short_traceback(self)
 
 

@@ -124,6 +124,18 @@ def test_a_mistake_in_a_call_has_a_short_traceback(kernel, code, says):
     assert "callback.py" not in text
 
 
+def test_the_traceback_of_a_subscribed_class_is_short(kernel):
+    """Without the lines of bluesky, which are many."""
+    kernel("from bluesky import RunEngine; from bluesky.plans import count")
+    code = "engine.subscribe(tiffin.ImageExporter); engine(count([], 1))"
+    (error,) = shown(kernel(f"engine = RunEngine({{}})\n{code}"), "error")
+
+    text = "\n".join(error["traceback"])
+    assert text.count("\n") <= 3
+    assert code in text
+    assert "ImageExporter is a class" in text
+
+
 def test_the_whole_traceback_can_still_be_had(kernel):
     """With `%tb Verbose` and `%debug`."""
     kernel("tiffin.ImageExporter('{')")

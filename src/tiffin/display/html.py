@@ -5,8 +5,6 @@ The values may come from anywhere, so all of them are escaped and cut to a lengt
 
 from __future__ import annotations
 
-import base64
-import html
 from typing import TYPE_CHECKING
 
 from tiffin.display.text import shortened
@@ -99,11 +97,13 @@ def _images(report: Report) -> str:
 
 
 def _thumbnail(record: Record) -> str:
+    from base64 import b64encode
+
     png = None if _draw is None or record.status != "written" else _draw(record)
     if png is None or record.path is None:
         return ""
     name = _text(record.path.name)
-    data = base64.b64encode(png).decode()
+    data = b64encode(png).decode()
     return (
         f'<figure style="margin: 0; width: 96px">'
         f'<img src="data:image/png;base64,{data}" alt="{name}">'
@@ -120,4 +120,6 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else html.escape(shortened(str(value)))
+    from html import escape
+
+    return "" if value is None else escape(shortened(str(value)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["running_ipython", "short_traceback"]
 
-PACKAGE = str(Path(__file__).parents[1])
+NOT_THE_USERS = (
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+)
+"""Folders whose lines are left out of a short traceback."""
 
 
 def running_ipython() -> Any:
@@ -25,8 +30,8 @@ def running_ipython() -> Any:
 def short_traceback(error: BaseException) -> Callable[[], list[str]]:
     """Return the function that IPython calls to show a mistake in a call.
 
-    It shows the lines of the user, without those of tiffin and IPython. `%debug` has
-    all of them, and so has ``%tb Verbose``.
+    It shows the lines of the user, without those of tiffin and other libraries.
+    `%debug` has all of them, and so has ``%tb Verbose``.
 
     Raises
     ------
@@ -43,7 +48,7 @@ def short_traceback(error: BaseException) -> Callable[[], list[str]]:
 def _lines(error: BaseException, session: Any) -> list[str]:
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.startswith(PACKAGE) or "IPython" in frame.filename:
+        if frame.filename.startswith(NOT_THE_USERS):
             continue
         where = _name_of(frame.filename, session)
         lines.append(f"{where}, line {frame.lineno}\n    {frame.line}")
