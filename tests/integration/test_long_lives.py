@@ -10,7 +10,8 @@ import pytest
 from tiffin import ImageExporter, export, process, verify
 from tiffin.assemble.pending import DocumentCache
 from tiffin.compat import LiveTiffExporter
-from tiffin.export import journal, open_runs
+from tiffin.errors import CollisionError
+from tiffin.export import case_conflicts, journal, open_runs
 from tiffin.testing import run_of
 
 IMAGES = np.ones((2, 6, 9), "u2")
@@ -103,6 +104,34 @@ def test_a_replay_of_more_runs_than_files_may_be_open(tmp_path, monkeypatch, in_
     assert verify(tmp_path).ok
     lines = [len(path.read_text().splitlines()) for path in manifests_in(tmp_path)]
     assert sorted(lines) == [4] * 26 + [5] * 14
+
+
+def test_a_run_costs_the_same_in_a_folder_of_many_files(tmp_path, monkeypatch):
+    """Only new names are looked at; what others do there is seen all the same."""
+    folds = []
+
+    def folded(name):
+        folds.append(name)
+        return name.lower()
+
+    monkeypatch.setattr(case_conflicts, "folded", folded)
+    for n in range(500):
+        (tmp_path / f"x{n}.txt").touch()
+    (tmp_path / "9_1.TIF").touch()
+    exporter = ImageExporter("{start.scan_id}_{event.seq_num}.tif", directory=tmp_path)
+    (first,) = feed(exporter, 1, first=1)
+    before = len(folds)
+    (tmp_path / "7_1.TIF").touch()
+    (tmp_path / "9_1.TIF").unlink()
+
+    (taken,) = feed(exporter, 1, first=7)
+    (free,) = feed(exporter, 1, first=9)
+
+    assert before > 500
+    assert len(folds) - before < 50
+    assert exporter.reports[first].ok
+    assert isinstance(exporter.reports[taken].failed[0].error, CollisionError)
+    assert exporter.reports[free].ok
 
 
 @pytest.mark.parametrize("on_error", ["report", "raise"])

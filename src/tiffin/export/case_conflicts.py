@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.engine import folded
 
@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["CaseConflicts"]
 
 
+class _Listed(NamedTuple):
+    """The names in a folder, and those that are the same on some systems."""
+
+    names: set[str]
+    folded: Mapping[str, set[str]]
+
+
 class CaseConflicts:
     """Finds existing files and folders whose names are the same on some systems.
 
-    Each folder is listed once, and again after `forget`.
+    Each folder is listed once, and again after `forget`. Then only new names are folded,
+    because that takes most of the time.
 
     Parameters
     ----------
@@ -31,7 +39,8 @@ class CaseConflicts:
         self._root = root
         self._links: dict[str, str | None] = {}
         self._follow_links = follow_links
-        self._listed: dict[str, Mapping[str, set[str]]] = {}
+        self._listed: dict[str, _Listed] = {}
+        self._before: dict[str, _Listed] = {}
 
     def twin(self, name: str) -> str | None:
         """Return an existing path that differs from a name only in case or composition.
@@ -50,7 +59,7 @@ class CaseConflicts:
         folder = ""
         for part in name.split("/"):
             there = self._there(folder).get(folded(part))
-            if there is None:
+            if not there:
                 return None
             if part not in there:
                 return folder + min(there)
@@ -82,16 +91,22 @@ class CaseConflicts:
     def forget(self) -> None:
         """List the folders again, because others may have written there."""
         self._links.clear()
-        self._listed.clear()
+        self._before, self._listed = self._listed, {}
 
     def _there(self, folder: str) -> Mapping[str, set[str]]:
         listed = self._listed.get(folder)
         if listed is None:  # another thread may call `forget`
-            names = defaultdict(set)
-            try:
-                for name in os.listdir(f"{self._root}/{folder}"):  # noqa: PTH208 (names are all that is wanted)
-                    names[folded(name)].add(name)
-            except OSError:
-                pass  # missing, or not a folder: writing will raise the error
-            listed = self._listed[folder] = dict(names)
-        return listed
+            listed = self._listed[folder] = self._list(folder)
+        return listed.folded
+
+    def _list(self, folder: str) -> _Listed:
+        before = self._before.get(folder) or _Listed(set(), {})
+        names: set[str] = set()
+        with suppress(OSError):  # missing, or not a folder: writing raises the error
+            names.update(os.listdir(f"{self._root}/{folder}"))  # noqa: PTH208 (names are all that is wanted)
+        there = dict(before.folded)  # another thread may use the old one
+        for name in before.names - names:
+            there[folded(name)] = there[folded(name)] - {name}
+        for name in names - before.names:
+            there[folded(name)] = there.get(folded(name), set()) | {name}
+        return _Listed(names, there)
