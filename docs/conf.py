@@ -5,6 +5,8 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 sys.path.insert(0, str(Path(__file__).parent))
 from pictures import make_for_manual
 
@@ -33,6 +35,14 @@ html_static_path = ["_static"]
 html_css_files = ["manual.css"]
 
 
+def without_last_line(_: Any, page: nodes.document) -> None:
+    """Doctest needs a blank line after the last output; who reads it does not."""
+    for block in page.findall(nodes.literal_block):
+        block.rawsource = block.astext().rstrip()
+        block.children = [nodes.Text(block.rawsource)]
+
+
 def setup(app: Any) -> None:
     """Make the pictures before the pages are read."""
     app.connect("builder-inited", make_for_manual)
+    app.connect("doctree-read", without_last_line)

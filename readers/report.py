@@ -18,7 +18,7 @@ reads it with each of these programs, and compares every pixel with what was exp
 It fails if a program reads anything else than its profile promises (✓), and if this
 page is not what it found.
 
-| | |
+| result | what the program reads |
 |---|---|
 | exact | Each pixel has its value; ImageJ and Bio-Formats see the axes of a scan. |
 | rounded | Integers are read as float32, which is exact up to 16,777,216. |
@@ -166,7 +166,10 @@ def _text(kinds, every_kind, compressions, forms):
         for name, is_colour in (("all grey", False), ("colours", True)):
             every = [kind for kind in every_kind if ("colour" in kind) == is_colour]
             some = [kind for kind in kinds if kind in every]
-            texts += [name] if some == every and len(every) > 2 else some
+            if some and is_colour:
+                some[0] = f"colours of {some[0]}"
+            some = [kind.removesuffix(" colour") for kind in some]
+            texts += [name] if len(some) == len(every) > 2 else some
         texts = [", ".join(texts)]
     some, every = compressions
     if set(some) == set(every) - {"none"}:

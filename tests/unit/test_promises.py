@@ -56,7 +56,7 @@ def test_cases_are_told_by_what_they_have_in_common():
     every = {case for case in cases() if case.profile == "plain"}
     some = {case for case in every if case.compression == "zstd" or "8" in case.kind}
     assert describe(every, every) == "all"
-    assert describe(some, every) == "zstd; uint8, int8, uint8 colour, int8 colour"
+    assert describe(some, every) == "zstd; uint8, int8, colours of uint8, int8"
     left = every - some
     assert describe(left, every, some) == "all others"
     assert describe({case for case in left if case.form == ONE}, every, some) == ONE

@@ -24,8 +24,8 @@ class _Listed(NamedTuple):
 class CaseConflicts:
     """Finds existing files and folders whose names are the same on some systems.
 
-    Each folder is listed once, and again after `forget`. Then only new names are folded,
-    because that takes most of the time.
+    Each folder is listed once, and again after `forget`, when only new
+    names are folded: that takes most of the time.
 
     Parameters
     ----------
