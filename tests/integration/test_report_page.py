@@ -442,12 +442,14 @@ def test_paper_is_white_and_has_no_buttons(visit, scan, tmp_path):
     """A printed page has problems, figures, images and the table."""
     tab = visit(scan, color_scheme="dark")
     tab.emulate_media(media="print", color_scheme="dark")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
 
     assert not tab.is_visible("#controls")
     for part in ("#problems", "#plot canvas", "#images canvas >> nth=0", "#table"):
         assert tab.is_visible(part), part
     body = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert body == "rgb(255, 255, 255)"
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
     pdf = tmp_path / "page.pdf"
     tab.pdf(path=pdf)
     assert pdf.stat().st_size > 20_000

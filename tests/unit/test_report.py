@@ -103,6 +103,17 @@ def test_figures_of_an_image():
     assert (figures["saturated"], figures["invalid"]) == (2, 0)
 
 
+def test_saturated_pixels_do_not_make_the_others_black():
+    """Gaps of a detector have the largest value, too."""
+    image = np.full((10, 10), 2**32 - 1, "u4")
+    image[:5] = np.arange(10)
+
+    figures = statistics_of(image)
+
+    assert figures["high"] < 10
+    assert figures["max"] == 2**32 - 1
+
+
 def test_figures_leave_out_what_is_no_number():
     figures = statistics_of(np.array([[np.nan, 1], [np.inf, 4]], "f4"))
 
@@ -246,7 +257,7 @@ def test_failures_are_told_with_their_reason(tmp_path):
     reasons = {p["name"]: p["reason"] for p in found["problems"]}
     assert [row["name"] for row in found["images"]] == ["003.tif"]
     assert "complex" in reasons["004.tif"]
-    assert reasons["001.tif"] == "the file is missing"
+    assert reasons["001.tif"] == "the file is gone"
     assert "4 bytes" in reasons["002.tif"]
     assert "not JSON" in reasons[f".tiffin/{manifest.name}, line 6"]
 
@@ -405,3 +416,18 @@ def test_the_shell_exports_with_a_page(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").glob("report_*.html"))) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"II*\0", b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"])
+@pytest.mark.parametrize("size", [8, 64])
+def test_a_damaged_file_is_a_problem(tmp_path, data, size):
+    """Also if its size is as listed."""
+    export(tmp_path, np.ones((2, 6, 9), "u2"))
+    length = size if size == 8 else (tmp_path / "002.tif").stat().st_size
+    (tmp_path / "002.tif").write_bytes(data.ljust(length, b"\xff"))
+
+    found = data_in(write_page(tmp_path))
+
+    assert [row["name"] for row in found["images"]] == ["001.tif"]
+    (problem,) = found["problems"]
+    assert problem["state"] == ("damaged" if size == 8 else "unreadable")

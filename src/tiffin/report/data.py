@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tiffin.errors import ReadError
 from tiffin.report.image_files import each_file, read_images
 from tiffin.report.listed_images import Problem
 from tiffin.report.page import as_script
@@ -97,10 +96,8 @@ def _rows_of_file(
 ) -> Iterable[tuple[ListedImage, Row] | Problem]:
     rows: list[tuple[ListedImage, Row] | Problem] = []
     for image, metadata, pixels in read_images(folders, images):
-        if isinstance(pixels, ReadError):
-            page = f", page {image.page}" if image.page else ""
-            name = f"{image.name}{page}"
-            rows.append(Problem(image.run, name, "unreadable", str(pixels)))
+        if isinstance(pixels, Problem):
+            rows.append(pixels)
             continue
         rows.append((image, _row(image, metadata, pixels, side)))
     return rows

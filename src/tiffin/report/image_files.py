@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tiffin.errors import ReadError
 from tiffin.file_metadata import metadata_in
 from tiffin.readers import read_exported
+from tiffin.report.listed_images import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["each_file", "read_images"]
 
 WORKERS = 4
+
+
+class DamagedError(ReadError):
+    """A file is not what was exported."""
+
+
 T = TypeVar("T")
 
-Read = tuple["ListedImage", dict[str, Any], "np.ndarray | ReadError"]
+Read = tuple["ListedImage", dict[str, Any], "np.ndarray | Problem"]
 
 
 def read_images(folders: Folders, images: Sequence[ListedImage]) -> Iterator[Read]:
@@ -37,24 +44,16 @@ def read_images(folders: Folders, images: Sequence[ListedImage]) -> Iterator[Rea
         Of the root. Only regular files below it are read.
     images : sequence of ListedImage
     """
-    name = images[0].name
-    path = Path(folders.root, name)
     try:
-        # tifffile wants a file that has a name.
-        with open(path, "rb", opener=lambda *_: folders.open_file(name)) as file:
-            _check_size(file.fileno(), images[0])
-            notes = list(metadata_in(file))
-            file.seek(0)
-            rows = read_exported(path, file)
-            with closing(rows):
-                for image in images:
-                    note = notes[image.page] if image.page < len(notes) else {}
-                    yield image, note, _read(rows, image.page)
-    except FileNotFoundError:
-        yield from ((image, {}, ReadError("the file is missing")) for image in images)
-    except OSError as error:  # a ReadError too
-        why = error if isinstance(error, ReadError) else ReadError(_reason(error))
-        yield from ((image, {}, why) for image in images)
+        notes, rows = _open(folders, images[0])
+    except (OSError, ValueError) as error:  # a ReadError is an OSError
+        for image in images:
+            yield image, {}, _problem(image, error)
+        return
+    with closing(rows):
+        for image in images:
+            note = notes[image.page] if image.page < len(notes) else {}
+            yield image, note, _read(rows, image)
 
 
 def each_file(
@@ -77,22 +76,44 @@ def each_file(
             raise
 
 
-def _read(rows: Any, page: int) -> np.ndarray | ReadError:
+def _open(folders: Folders, image: ListedImage) -> tuple[Sequence[dict[str, Any]], Any]:
+    """Open a file; return the metadata of its images, and the images."""
+    path = Path(folders.root, image.name)
+    # tifffile wants a file that has a name.
+    file = open(path, "rb", opener=lambda *_: folders.open_file(image.name))  # noqa: SIM115 (opener=)
     try:
-        pixels: np.ndarray = rows.read(page)
-    except ReadError as error:
-        return error
-    if pixels.dtype.kind not in "biuf":
-        return ReadError(f"pixels of dtype {pixels.dtype} can't be shown")
-    return pixels if pixels.size else ReadError("the image has no pixels")
+        _check_size(os.fstat(file.fileno()).st_size, image.line["bytes"])
+        notes = list(metadata_in(file))
+        file.seek(0)
+        return notes, read_exported(path, file)
+    except BaseException:
+        file.close()
+        raise
 
 
-def _check_size(descriptor: int, image: ListedImage) -> None:
-    found, listed = os.fstat(descriptor).st_size, image.line["bytes"]
+def _check_size(found: int, listed: int) -> None:
     if found != listed:
         message = f"the file has {found} bytes, and the manifest lists {listed}"
-        raise ReadError(message)
+        raise DamagedError(message)
 
 
-def _reason(error: OSError) -> str:
-    return str(error.strerror or error)
+def _read(rows: Any, image: ListedImage) -> np.ndarray | Problem:
+    try:
+        pixels: np.ndarray = rows.read(image.page)
+    except OSError as error:
+        return _problem(image, error)
+    if pixels.dtype.kind in "biuf" and pixels.size:
+        return pixels
+    reason = f"{[*pixels.shape]} pixels of dtype {pixels.dtype} can't be shown"
+    return _problem(image, ReadError(reason))
+
+
+def _problem(image: ListedImage, error: Exception) -> Problem:
+    page = f", page {image.page}" if image.page else ""
+    reason = str(getattr(error, "strerror", None) or error)
+    state = "unreadable"
+    if isinstance(error, FileNotFoundError):
+        state, reason = "missing", "the file is gone"
+    elif isinstance(error, DamagedError):
+        state = "damaged"
+    return Problem(image.run, f"{image.name}{page}", state, reason)

@@ -30,9 +30,10 @@ def statistics_of(pixels: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``mean``, ``min``, ``max``; ``low`` and ``high``, two percentiles;
-        ``saturated``, the number of pixels with the largest value of an integer dtype,
-        None for others; ``invalid``, the number of pixels that are NaN or infinite.
+        ``mean``, ``min``, ``max``; ``low`` and ``high``, two percentiles, without
+        saturated pixels; ``saturated``, the number of pixels with the largest value of
+        an integer dtype, None for others; ``invalid``, the number of pixels that are
+        NaN or infinite.
 
     Examples
     --------
@@ -40,7 +41,7 @@ def statistics_of(pixels: np.ndarray) -> dict[str, Any]:
     >>> figures["mean"], figures["max"], figures["saturated"]
     (21846.0, 65535, 1)
     """
-    finite, invalid, saturated = pixels, 0, None
+    finite, invalid, saturated, largest = pixels, 0, None, None
     if pixels.dtype.kind == "f":
         is_finite = np.isfinite(pixels)
         invalid = pixels.size - int(np.count_nonzero(is_finite))
@@ -50,8 +51,10 @@ def statistics_of(pixels: np.ndarray) -> dict[str, Any]:
         saturated = int(np.count_nonzero(pixels == largest))
     if not finite.size:
         return {"invalid": invalid, "saturated": saturated}
-    some = finite.reshape(-1)[:: max(1, finite.size // MOST)].astype(np.float64)
-    low, high = np.percentile(some, PERCENTILES)
+    some = finite.reshape(-1)[:: max(1, finite.size // MOST)]
+    if saturated and (below := some[some != largest]).size:
+        some = below  # masked and saturated pixels would make all others black
+    low, high = np.percentile(some.astype(np.float64), PERCENTILES)
     return {
         "mean": exact(finite.mean(dtype=np.float64).item()),
         "min": exact(finite.min().item()),

@@ -38,7 +38,21 @@ const fileName = (image) =>
 /** Return a text with places where a line may break. */
 const breakable = (text) => String(text).split(/(?<=[_./-])/).flatMap((part) => [part, make("wbr")]);
 
-/** Return how an image is called in a heading, with its run where there are several. */
+/** Return the path of an image without the folders that all have. */
+const shortName = (() => {
+  const folders = images.map((image) => image.name.split("/").slice(0, -1));
+  const first = folders[0] ?? [];
+  let same = 0;
+  while (same < first.length && folders.every((folder) => folder[same] === first[same])) same++;
+  return (image) => image.name.split("/").slice(same).join("/") + (image.page ? `, page ${image.page}` : "");
+})();
+
+const KINDS = { sub: "subtracted" };
+
+/** Light, dark or subtracted. */
+const kindOf = (image) => KINDS[image.kind] ?? image.kind ?? "light";
+
+/** Return how a run is called. */
 function runName(image) {
   return image.scan_id === undefined ? image.run.slice(0, 8) : `scan ${image.scan_id}`;
 }

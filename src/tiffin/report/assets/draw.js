@@ -17,12 +17,14 @@ const palettes = (() => {
   ]));
 })();
 
-/** Return finite values, sorted; not all of many. */
-function sortedValues(values) {
+/** Return finite values, sorted; not all of many, and no saturated ones if there are others. */
+function sortedValues(values, saturated = NaN) {
   const step = Math.max(1, Math.floor(values.length / MOST_SORTED));
   const some = [];
-  for (let k = 0; k < values.length; k += step) if (Number.isFinite(values[k])) some.push(values[k]);
-  return Float64Array.from(some).sort();
+  for (let k = 0; k < values.length; k += step) {
+    if (Number.isFinite(values[k]) && values[k] !== saturated) some.push(values[k]);
+  }
+  return some.length || Number.isNaN(saturated) ? Float64Array.from(some).sort() : sortedValues(values);
 }
 
 /** Return the values that become black and white: two percentiles. */

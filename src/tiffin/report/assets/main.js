@@ -1,6 +1,7 @@
 // Start the page.
 
 const MOST_PROBLEMS = 20;
+const PAPER = 640; // the width of a plot on paper [CSS pixels]
 const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
 /** Show what has changed: which images, in which order. */
@@ -31,7 +32,7 @@ function showHead() {
 }
 
 function showProblems(most = MOST_PROBLEMS) {
-  const order = ["failed", "unreadable", "refused", "skipped"];
+  const order = ["failed", "missing", "damaged", "unreadable", "refused", "skipped"];
   const problems = [...data.problems].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
   const bad = problems.filter((problem) => problem.state !== "skipped");
   const skipped = problems.length - bad.length;
@@ -59,7 +60,7 @@ function fillControls() {
   fillFilter("run", images.map((i) => [i.run, runName(i)]));
   fillFilter("of-field", images.map((i) => [`${i.stream}/${i.field}`, [i.stream === "primary" ? "" : i.stream, i.field].filter(Boolean).join(", ")]));
   fillFilter("kind", images.map((i) => [kindOf(i), kindOf(i)]));
-  fill(at("sort"), [["", "order of export"], ["name", "name"], ...columns.map((c) => [c.key, c.label])]);
+  fill(at("sort"), [["", "as exported"], ["name", "name"], ...columns.map((c) => [c.key, c.label])]);
   fill(at("map"), Object.keys(palettes).map((name) => [name, name]), shown.map);
   const figures = numeric.filter((c) => ["mean", "max", "min", "saturated", "invalid"].includes(c.key));
   const against = numeric.filter((c) => c.isMotor || ["frame", "timestamp"].includes(c.key));
@@ -77,7 +78,7 @@ const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: 
 function showTheme() {
   at("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
   at("theme").setAttribute("aria-label", `Use the ${isDark() ? "light" : "dark"} theme`);
-  plot?.redraw(false);
+  showPlot();
   if (viewer.open) redraw();
 }
 
@@ -87,7 +88,7 @@ function listen() {
     at("direction").setAttribute("aria-pressed", at("direction").getAttribute("aria-pressed") !== "true");
     update();
   });
-  for (const id of ["plot-x", "plot-y"]) at(id).addEventListener("change", showPlot);
+  for (const id of ["plot-x", "plot-y"]) at(id).addEventListener("change", () => showPlot());
   for (const id of ["map", "brightness", "log"]) {
     at(id).addEventListener("change", () => {
       Object.assign(shown, { map: at("map").value, log: at("log").checked, same: at("brightness").value === "same" });
@@ -107,17 +108,17 @@ function listen() {
     showTheme();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
-  addEventListener("resize", resizePlot);
+  addEventListener("resize", () => plot?.setSize({ width: at("plot").clientWidth, height: HEIGHT }));
   // Paper is white: canvases are drawn for it, and the table of problems is whole.
   addEventListener("beforeprint", () => {
     root.dataset.print = "yes";
     showProblems(Infinity);
-    plot?.redraw(false);
+    showPlot(PAPER);
   });
   addEventListener("afterprint", () => {
     delete root.dataset.print;
     showProblems();
-    plot?.redraw(false);
+    showPlot();
   });
 }
 
@@ -127,5 +128,7 @@ shapeCards();
 fillControls();
 startViewer();
 listen();
-update();
+choose();
+showSheet();
+showTable();
 showTheme();

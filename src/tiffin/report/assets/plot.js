@@ -23,7 +23,7 @@ function padded(least, most) {
   return [least - margin, most + margin];
 }
 
-function showPlot() {
+function showPlot(width = at("plot").clientWidth || 600) {
   const x = columnOf(at("plot-x").value);
   const y = columnOf(at("plot-y").value);
   plot?.destroy();
@@ -46,7 +46,7 @@ function showPlot() {
     size: 32,
   });
   const options = {
-    width: at("plot").clientWidth || 600,
+    width,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false }, points: { size: 9 } },
     legend: { show: names.length > 1, live: false },
@@ -69,8 +69,4 @@ function showPlot() {
   const canvas = at("plot").querySelector("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${y.label} against ${x.label} of ${plotted.length} images`);
-}
-
-function resizePlot() {
-  plot?.setSize({ width: at("plot").clientWidth, height: HEIGHT });
 }

@@ -7,24 +7,23 @@ const shown = { list: images, map: "viridis", log: false, same: false };
 
 /** What the search looks into. */
 const searched = images.map((image) => [
-  image.name, image.sample, image.plan, image.field, image.stream, image.kind, image.time,
+  image.name, image.sample, image.plan, image.field, image.stream, kindOf(image), image.time,
   image.seq_num, runName(image), image.run,
   ...Object.entries(image.motors ?? {}).flatMap(([name, [value]]) => [`${name}=${format(value)}`]),
   ...Object.entries(image.others ?? {}).flatMap(([name, value]) => [`${name}=${format(value)}`]),
 ].join(" ").toLowerCase());
 
-const kindOf = (image) => image.kind ?? "light";
 const cards = new Map();
 
 /** Return what a card says under its picture. */
 function captionOf(image) {
   const parts = [];
-  if (image.frame !== undefined) parts.push(`№ ${image.frame}`);
-  if (image.kind) parts.push(image.kind);
+  if (image.frame !== undefined) parts.push(`#${image.frame}`);
+  if (image.kind) parts.push(kindOf(image));
   for (const [name, [value, unit]] of Object.entries(image.motors ?? {}).slice(0, 2)) {
     parts.push(`${name} ${format(value)}${unit ? ` ${unit}` : ""}`);
   }
-  return parts.join(" · ");
+  return [...parts, `mean ${format(image.mean, 4)}`, `max ${format(image.max, 4)}`];
 }
 
 function cardOf(image) {
@@ -34,8 +33,7 @@ function cardOf(image) {
     const button = make("button", { type: "button", onclick: () => openViewer(image.n), "data-image": image.n },
       canvas,
       make("span", { class: "name" }, ...breakable(fileName(image))),
-      make("span", { class: "about" }, captionOf(image)),
-      make("span", { class: "about" }, `mean ${format(image.mean, 4)} · max ${format(image.max, 4)}`),
+      make("span", { class: "about" }, ...captionOf(image).flatMap((part) => [make("span", { class: "part" }, part), " "])),
       marks);
     cards.set(image.n, { item: make("li", {}, button), canvas, drawn: "" });
   }

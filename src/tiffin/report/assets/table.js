@@ -15,11 +15,13 @@ function showTable() {
   });
   const rows = shown.list.slice(0, MOST_ROWS).map((image) => make("tr", {},
     make("th", { scope: "row" },
-      make("button", { type: "button", onclick: () => openViewer(image.n) }, image.name + (image.page ? `, page ${image.page}` : ""))),
+      make("button", { type: "button", onclick: () => openViewer(image.n) }, shortName(image))),
     ...tableColumns.map((column) => make("td", {}, write(column, image)))));
   const table = at("table");
   table.tHead.replaceChildren(make("tr", {}, ...head));
   table.tBodies[0].replaceChildren(...rows);
+  at("rows-left-out").hidden = shown.list.length <= MOST_ROWS;
+  at("rows-left-out").textContent = `The table has the first ${MOST_ROWS} of ${shown.list.length} images: search to choose some.`;
 }
 
 function sortBy(key) {

@@ -55,7 +55,7 @@ async function showImage(image) {
   try {
     const [pixels, beside] = await Promise.all([allPixelsOf(image), besideOf(image)]);
     if (turn !== now.turn) return;
-    Object.assign(now, { pixels, beside, sorted: sortedValues(pixels.values) });
+    Object.assign(now, { pixels, beside, sorted: sortedOf(image, pixels) });
     redraw();
     viewer.dataset.shown = "yes";
   } catch (error) {
@@ -69,19 +69,29 @@ async function besideOf(image) {
   return { text: found[1], image: found[2], pixels: await allPixelsOf(found[2]) };
 }
 
+/** Values without those of saturated pixels. */
+const sortedOf = (image, pixels) => sortedValues(pixels.values, image.saturated ? Number(image.max) : NaN);
+
+/** Return what is black and white: in the first stretch the same as in the sheet. */
+function chosenLimits(image, sorted) {
+  const chosen = at("stretch").value;
+  if (chosen === STRETCHES[0][0]) return [Number(image.low ?? 0), Number(image.high ?? 1)];
+  const [low, high] = chosen.split(" ").map(Number);
+  return high === 100 ? [Number(image.min ?? 0), Number(image.max ?? 1)] : limitsOf(sorted, low, high);
+}
+
 /** Draw the image with the chosen stretch, and the histogram. */
 function redraw() {
   const { pixels, beside, image } = now;
   if (!pixels) return;
-  const [low, high] = at("stretch").value.split(" ").map(Number);
   const style = { log: at("viewer-log").checked, map: at("viewer-map").value };
-  const limits = limitsOf(now.sorted, low, high);
+  const limits = chosenLimits(image, now.sorted);
   at("pane-beside").parentElement.hidden = !beside;
   panes[0].show(paint(pixels, { ...style, low: limits[0], high: limits[1] }), pixels.reduction);
   at("pane").setAttribute("aria-label", `Image ${fileName(image)}`);
-  at("caption").textContent = beside ? image.kind ?? fileName(image) : "";
+  at("caption").textContent = beside ? `${kindOf(image)}: ${fileName(image)}` : "";
   if (beside) {
-    const own = limitsOf(sortedValues(beside.pixels.values), low, high);
+    const own = chosenLimits(beside.image, sortedOf(beside.image, beside.pixels));
     panes[1].show(paint(beside.pixels, { ...style, low: own[0], high: own[1] }), beside.pixels.reduction);
     at("caption-beside").textContent = `${beside.text}: ${fileName(beside.image)}`;
     at("pane-beside").setAttribute("aria-label", `Image ${fileName(beside.image)}`);
@@ -123,7 +133,7 @@ function tell(row, column) {
 }
 
 function showHistogram([low, high]) {
-  const { sorted, pixels } = now;
+  const { sorted, pixels, image } = now;
   const canvas = at("histogram");
   const ratio = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth || 260, canvas.clientHeight || 90];
@@ -146,7 +156,7 @@ function showHistogram([low, high]) {
   for (const value of [low, high]) {
     context.fillRect(Math.min(width - 1, (value - least) / span * width), 0, 1, height);
   }
-  const some = pixels.values.length > MOST_SORTED ? ", of some pixels" : "";
+  const some = (pixels.values.length > MOST_SORTED ? ", of some pixels" : "") + (image.saturated ? ", without saturated pixels" : "");
   at("histogram-caption").textContent =
     `${format(least)} to ${format(most)}; black ${format(low)}, white ${format(high)}. Counts are logarithmic${some}.`;
 }
@@ -159,16 +169,16 @@ function showFacts(image) {
     ["Sample", image.sample], ["Plan", image.plan],
     ["Stream, field", [image.stream, image.field].filter(Boolean).join(", ")],
     ["Number", [image.frame, image.seq_num === null ? "" : `event ${image.seq_num}`, image.i ? `image ${image.i} of it` : ""].filter((v) => v !== "" && v !== undefined).join(", ")],
-    ["Time", image.time ? image.time.replace("T", " ") : image.timestamp === undefined ? "" : formatTime(image.timestamp)],
+    ["Time", image.time ? image.time.replace("T", " ").replace(/(\.\d{3})\d+/, "$1") : image.timestamp === undefined ? "" : formatTime(image.timestamp)],
     ...Object.entries(image.motors ?? {}).map(([name, [value, unit]]) => [name, `${format(value)}${unit ? ` ${unit}` : ""}`]),
     ...Object.entries(image.others ?? {}).map(([name, value]) => [name, format(value)]),
     ["Exposure", image.exposure === undefined ? "" : `${format(image.exposure)} s`],
     ["Pixels", `${image.shape.join(" × ")}, ${image.dtype}`],
     ["Mean", format(image.mean)], ["Smallest, largest", `${format(image.min)}, ${format(image.max)}`],
-    ["Saturated pixels", image.saturated === null ? "unknown: the pixels are no integers" : format(image.saturated)],
+    ["Saturated pixels", image.saturated === null ? `unknown for ${image.dtype}` : format(image.saturated)],
     ["Invalid pixels", image.invalid ? format(image.invalid) : ""],
     ["Clipped pixels", format(image.clipped)],
-    ["Kind", image.kind],
+    ["Kind", image.kind ? kindOf(image) : ""],
     ...(image.corrections ?? []).map((text, k) => [k ? "" : "Corrections", text]),
     ...(image.used ?? []).map((text, k) => [k ? "" : "Used", text]),
     ["Dark", image.kind === "sub" && image.dark === undefined ? "its image is not in this folder" : ""],
