@@ -17,12 +17,12 @@ from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.hdf5_files import Hdf5File, find_linked, raw_files
 from tiffin.readers.hdf5_filters import Filters
-from tiffin.readers.hdf5_virtual import virtual_mappings
+from tiffin.readers.hdf5_virtual import VirtualMapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiffin.readers.hdf5_virtual import SourcePlace, VirtualMapping
+    from tiffin.readers.hdf5_virtual import SourcePlace
 
 FIRST_LOOKUPS = 32
 """How many chunks are looked up one by one before all are counted again: each lookup
@@ -188,7 +188,7 @@ class VirtualSources:
         self._open: OpenFileCache[_Source] = OpenFileCache()
         self._mappings: list[VirtualMapping] = []
         self._by_row: dict[int, list[VirtualMapping]] = defaultdict(list)
-        for mapping in virtual_mappings(dataset):
+        for mapping in map(VirtualMapping, dataset.virtual_sources()):
             if mapping.here.size == 1:  # there may be thousands
                 self._by_row[mapping.here.start].append(mapping)
             else:

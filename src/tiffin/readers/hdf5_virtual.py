@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def virtual_mappings(dataset: Any) -> list[VirtualMapping]:
-    """Return the mappings of a virtual dataset."""
-    return [
-        VirtualMapping(
-            source.file_name,
-            source.dset_name,
-            _selection(source.vspace),
-            _selection(source.src_space),
-        )
-        for source in dataset.virtual_sources()
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePlace:
+class SourcePlace(NamedTuple):
     """A row of a source; without `row`, any of `span`, or else of all rows."""
 
     file: str
@@ -33,21 +18,20 @@ class SourcePlace:
     span: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """Selected rows: `count` blocks of `block` rows, `stride` apart.
+class _Selection(NamedTuple):
+    """Selected rows: so many `blocks`, of `block` rows each, `stride` apart.
 
-    `count` is None if there is no end.
+    `blocks` is None if there is no end.
     """
 
     start: int
     stride: int
-    count: int | None
+    blocks: int | None
     block: int
 
     @property
     def size(self) -> int | None:
-        return None if self.count is None else self.count * self.block
+        return None if self.blocks is None else self.blocks * self.block
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -58,7 +42,7 @@ class _Selection:
         number, inside = divmod(row - self.start, self.stride)
         if row < self.start or inside >= self.block:
             return None
-        if self.count is not None and number >= self.count:
+        if self.blocks is not None and number >= self.blocks:
             return None
         return number * self.block + inside
 
@@ -67,19 +51,14 @@ class _Selection:
         return self.start + number * self.stride + inside
 
 
-@dataclass(frozen=True, slots=True)
 class VirtualMapping:
-    """Where some rows of a virtual dataset lie."""
+    """Where some rows of a virtual dataset lie, as h5py gives it."""
 
-    file: str
-    dataset: str
-    here: _Selection
-    there: _Selection
-
-    @property
-    def _is_numbered(self) -> bool:
-        """Whether each block lies in a file of its own."""
-        return "%b" in self.file + self.dataset
+    def __init__(self, source: Any) -> None:
+        self._file, self._dataset = source.file_name, source.dset_name
+        self.here, self.there = _selection(source.vspace), _selection(source.src_space)
+        # Whether each block lies in a file of its own.
+        self._is_numbered = "%b" in self._file + self._dataset
 
     def find(self, row: int) -> SourcePlace | None:
         """Return where a row lies; None if this mapping does not have it."""
@@ -100,7 +79,7 @@ class VirtualMapping:
 
     def place(self, row: int | None, number: int | None = None) -> SourcePlace:
         """Return the place of a row, in the numbered file of a block."""
-        file, dataset = self.file, self.dataset
+        file, dataset = self._file, self._dataset
         if number is not None:
             file = file.replace("%b", str(number))
             dataset = dataset.replace("%b", str(number))
