@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 INTEGER_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
 FLOAT_DTYPES = ("float32", "float64")
-"""With `INTEGER_DTYPES`: what TIFF readers agree on."""
+TIFF_DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES)
+"""The dtypes that programs read in the same way from a TIFF."""
 
 COMPLEX_ADVICE = (
     "make them real with a correction, such as "

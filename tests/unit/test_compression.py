@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tiffin.array_images import Encoded
+from tiffin.dtypes import TIFF_DTYPES
 from tiffin.errors import DtypeError, MissingLibraryError, ReadError, SettingsError
 from tiffin.writers import (
-    WRITABLE,
     TiffWriter,
     Written,
     checksum_of,
@@ -47,7 +47,7 @@ def write(path, image, **settings):
 
 @given(
     data=st.data(),
-    dtype=st.sampled_from(WRITABLE),
+    dtype=st.sampled_from(TIFF_DTYPES),
     order=st.sampled_from("<>"),
     shape=shapes,
     compression=st.sampled_from(COMPRESSIONS),

@@ -12,7 +12,7 @@ from tiffin.corrections.base import PixelCorrection
 from tiffin.corrections.checks import check_choice, set_fields
 from tiffin.dtypes import (
     FLOAT_DTYPES,
-    INTEGER_DTYPES,
+    TIFF_DTYPES,
     cast_exactly,
     integer_limits,
     parse_dtype,
@@ -76,7 +76,7 @@ class Cast(PixelCorrection):
     rounding: Rounding = field(default="half-even", kw_only=True)
 
     def __post_init__(self) -> None:
-        name = parse_dtype(self.dtype, (*INTEGER_DTYPES, *FLOAT_DTYPES), "dtype").name
+        name = parse_dtype(self.dtype, TIFF_DTYPES, "dtype").name
         set_fields(self, dtype=name)
         check_choice("overflow", self.overflow, Overflow)
         check_choice("rounding", self.rounding, Rounding)

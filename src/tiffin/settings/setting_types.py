@@ -17,11 +17,10 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
-from tiffin.dtypes import parse_dtype
+from tiffin.dtypes import TIFF_DTYPES, parse_dtype
 from tiffin.errors import TemplateError, did_you_mean
 from tiffin.settings.frame_selection import parse_first, parse_frames
 from tiffin.template import Reference, parse_reference
-from tiffin.writers import WRITABLE
 
 LARGEST_BUDGET = 2**30
 """Default limit for the memory of waiting images [bytes]."""
@@ -96,7 +95,7 @@ def _flag(value: Any) -> bool:
 
 
 def _dtype(value: Any) -> np.dtype | None:
-    return None if value is None else parse_dtype(value, WRITABLE, "dtype")
+    return None if value is None else parse_dtype(value, TIFF_DTYPES, "dtype")
 
 
 def _corrections(value: Any) -> tuple[Correction, ...]:

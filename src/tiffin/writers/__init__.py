@@ -31,7 +31,6 @@ from tiffin.writers.registry import (
 )
 from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
 from tiffin.writers.tiff_series import (
-    WRITABLE,
     TiffWriter,
     file_size,
 )
@@ -55,7 +54,6 @@ __all__ = [
     "find_profile",
     "format_of",
     "make_writer",
-    "WRITABLE",
     "Buffer",
     "Compression",
     "Strip",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiffin.dtypes import TIFF_DTYPES
 from tiffin.json_text import json_text
 from tiffin.writers.tiff_layout import PIXELS_AT, Tag, TiffPage
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "TIFF_DTYPES",
     "PageInfo",
     "Profile",
     "Promise",
@@ -22,12 +22,6 @@ __all__ = [
     "note_and_date",
     "page_of",
 ]
-
-TIFF_DTYPES = (
-    *("uint8", "uint16", "uint32", "int8", "int16", "int32"),
-    *("float32", "float64"),
-)
-"""The dtypes that programs read in the same way from a TIFF."""
 
 
 class PageInfo(NamedTuple):

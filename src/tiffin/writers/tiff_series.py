@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiffin.array_images import too_large
-from tiffin.dtypes import COMPLEX_ADVICE, dtype_name, float_dtype_for
+from tiffin.dtypes import COMPLEX_ADVICE, TIFF_DTYPES, dtype_name, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
 from tiffin.writers.profile import (
-    TIFF_DTYPES,
     PageInfo,
     Profile,
     Sidecar,
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["WRITABLE", "TiffWriter", "file_size"]
+__all__ = ["TiffWriter", "file_size"]
 
-WRITABLE = TIFF_DTYPES
 
 NO_METADATA: Mapping[str, Any] = {}
 
@@ -144,7 +142,7 @@ class TiffWriter:
         Parameters
         ----------
         image : ndarray or Encoded, shape (rows, columns[, samples]) [counts]
-            An array of a `WRITABLE` dtype, in any byte order and memory layout; or
+            An array of a TIFF dtype, in any byte order and memory layout; or
             encoded pixels in a codec that the writer `takes`. Three samples are RGB,
             four are RGB and alpha.
         metadata : mapping
@@ -253,7 +251,7 @@ def file_size(
         With compression, the size depends on the pixels, and this is that of noise.
     """
     pixel_bytes = math.prod(shape) * dtype.itemsize
-    if dtype.name not in WRITABLE or not pixel_bytes:
+    if dtype.name not in TIFF_DTYPES or not pixel_bytes:
         return pixel_bytes
     strip_bytes = worst_size(pixel_bytes, compression)
     info = PageInfo(shape, dtype.newbyteorder("<"), NO_METADATA)
@@ -264,7 +262,7 @@ def file_size(
 @lru_cache(maxsize=64)
 def _little_endian(shape: tuple[int, ...], dtype: np.dtype) -> np.dtype:
     """Check that a TIFF can store an image; return its dtype in the file."""
-    if dtype.name not in WRITABLE:
+    if dtype.name not in TIFF_DTYPES:
         raise DtypeError(_refusal(dtype))
     nbytes = math.prod(shape) * dtype.itemsize
     if not nbytes:
@@ -303,5 +301,5 @@ def _refusal(dtype: np.dtype) -> str:
     name = "uint32" if dtype.kind == "u" else "int32"
     return (
         f"{problem}: choose one that holds all values, such as dtype={name!r}; it "
-        f"must be one of {', '.join(WRITABLE)}"
+        f"must be one of {', '.join(TIFF_DTYPES)}"
     )

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tiffin.dtypes import dtype_name
-from tiffin.writers.profile import TIFF_DTYPES, Profile, Promise
+from tiffin.dtypes import TIFF_DTYPES, dtype_name
+from tiffin.writers.profile import Profile, Promise
 from tiffin.writers.tiff_layout import ASCII, DOUBLE, LONG, MODEL, NOTE_TAG, SHORT
 
 if TYPE_CHECKING:
