@@ -248,6 +248,9 @@ class Report:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 

@@ -38,6 +38,40 @@ def test_a_keyword_with_a_typo_is_answered_with_the_right_one(tmp_path, wrong, r
         tiffin.export(RUN, NAME, tmp_path, **{wrong: None})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("folder", "'directory'"),
+        ("output_dir", "'directory'"),
+        ("overwrite", "existing='replace'"),
+        ("filename", "'template'"),
+    ],
+)
+def test_the_words_of_other_programs_are_known(tmp_path, wrong, right):
+    """They are answered with ours, not with a list."""
+    for call in (
+        lambda **given: tiffin.export(RUN, NAME, tmp_path, **given),
+        lambda **given: ImageExporter(NAME, tmp_path, **given),
+    ):
+        with pytest.raises(SettingsError, match=f"did you mean {right}"):
+            call(**{wrong: "x"})
+
+
+def test_a_directory_with_fields_is_refused(tmp_path, names_in):
+    """It would be a folder called "{start.sample}"."""
+    with pytest.raises(SettingsError) as caught:
+        ImageExporter("{event.seq_num}.tif", tmp_path / "{start.sample}" / "a")
+    said = "write it there, as in '{start.sample}/name.tif'"
+    assert said in str(caught.value)
+    with pytest.raises(SettingsError, match="only the template has fields"):
+        ImageExporter(
+            "img", "{start.scan_id}_{event.seq_num}.tif"
+        )  # a LiveTiffExporter's
+    tiffin.export(RUN, NAME, tmp_path / "{brackets}")
+
+    assert names_in(tmp_path) == ["{brackets}/7_1.tif", "{brackets}/7_2.tif"]
+
+
 @pytest.mark.parametrize("kind", [ImageExporter, LiveTiffExporter])
 def test_a_subscribed_class_says_so(RE, img, kind):
     """`RE.subscribe(ImageExporter)` without arguments is answered in a sentence."""

@@ -60,6 +60,7 @@ def test_a_report_is_one_short_line_and_a_sequence_of_records(tmp_path):
 
     assert repr(report) == "<Report: 3 written, 0 skipped, 0 failed>"
     assert len(report) == 3
+    assert report[-1].seq_num == 3
     assert [record.seq_num for record in report] == [1, 2, 3]
     assert report
     assert Report()  # without records it is a report all the same

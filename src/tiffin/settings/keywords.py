@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
-from tiffin.errors import SettingsError, did_you_mean
 from tiffin.settings import setting_types
 from tiffin.settings.schema import Settings
 from tiffin.settings.setting_types import (
@@ -28,6 +27,7 @@ from tiffin.settings.setting_types import (
     Repeats,
     Stretch,
 )
+from tiffin.settings.validation import no_setting
 
 if TYPE_CHECKING:
     import os
@@ -148,8 +148,7 @@ def refuse_unknown(given: Iterable[str], *others: str) -> None:
     names = [*setting_names(live=True), *others]
     for name in given:
         if name not in names:
-            message = f"there is no setting {name!r}{did_you_mean(name, names)}"
-            raise SettingsError(message)
+            raise no_setting(name, names, "setting")
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

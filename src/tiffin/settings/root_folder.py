@@ -58,7 +58,22 @@ def split_root(
     if ".." in lead.split("/"):
         message = f"template {template.text!r} leaves directory={str(directory)!r}"
         raise TemplateError(message, column=1)
+    _refuse_fields(directory)
     return _absolute(directory), template
+
+
+def _refuse_fields(directory: str | os.PathLike[str]) -> None:
+    """Refuse a directory that is written as a template."""
+    try:
+        fields = Template(f"{os.fspath(directory)}/name").fields
+    except (TypeError, TemplateError):  # no template: a name may have any characters
+        return
+    if fields:
+        message = (
+            f"{os.fspath(directory)!r} has the field '{fields[0]}', and only the "
+            f"template has fields: write it there, as in '{fields[0]}/name.tif'"
+        )
+        raise SettingsError(message, setting="directory")
 
 
 def _absolute(directory: str | os.PathLike[str]) -> Path:

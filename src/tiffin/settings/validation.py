@@ -25,7 +25,7 @@ from tiffin.errors import SettingsError, TiffinError, did_you_mean
 from tiffin.settings.setting_types import INTERNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 LIMITS = {
     "greater_than_equal": " of at least {ge:.0f}",
@@ -52,6 +52,14 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
 }
 
+FOLDERS = ("folder", "dir", "path", "out", "output", "outdir", "output_dir", "root")
+OTHER_WORDS = {
+    **dict.fromkeys(FOLDERS, "'directory'"),
+    **dict.fromkeys(("name", "names", "filename", "pattern"), "'template'"),
+    "overwrite": "existing='replace'",
+}
+"""What other programs call a setting → ours."""
+
 PLURALS = {"a path in quotes": "paths in quotes", "a whole number": "whole numbers"}
 
 
@@ -70,7 +78,7 @@ def settings_error(
     if isinstance(original, TiffinError):
         return original
     if problem["type"] == "extra_forbidden":
-        return SettingsError(f"there is no {what} {name!r}{did_you_mean(name, hints)}")
+        return no_setting(name, hints, what)
     if problem["type"] == "string_too_short":
         return SettingsError("is empty: give a value, or leave it out", setting=name)
     if problem["type"] == "missing":
@@ -91,6 +99,13 @@ def _near(got: str, choices: tuple[str, ...]) -> str:
     if got.lower() in ("none", "no", "off") and choices:
         return ": leave it out for none"
     return did_you_mean(got, choices, list_all=False)
+
+
+def no_setting(name: str, names: Iterable[str], what: str) -> SettingsError:
+    """Return the error of a setting that does not exist."""
+    usual = OTHER_WORDS.get(name.lower())
+    near = f": did you mean {usual}?" if usual else did_you_mean(name, names)
+    return SettingsError(f"there is no {what} {name!r}{near}")
 
 
 def describe_type(hint: Any) -> str:
