@@ -96,7 +96,7 @@ def test_json_is_for_machines(source):
 
 def test_runs_of_a_server(store, tiled_server):
     """Without reading an image; the key table has readings beside the images."""
-    uid = store(scan(4242, 2e9)).metadata["start"]["uid"]
+    uid = store(scan(4242, 1e9)).metadata["start"]["uid"]
 
     listed = tiffin("runs", tiled_server.uri, "--query", "scan_id=4242")
     keys = tiffin("runs", tiled_server.uri, "--run", uid[:8])
