@@ -38,7 +38,7 @@ def test_pages_are_in_the_order_of_their_keys(
         stack = writer.stack(file.fileno(), big=big, checksum=checksum)
         for n, key in enumerate(order):
             image = image_of(key, n)
-            stack.add(key, stack.encode(image), metadata_of(key))
+            stack.add(key, stack.encode(image, metadata_of(key)))
             if n % 2:
                 stack.flush()
         written, keys = stack.finish()
@@ -63,9 +63,9 @@ def test_a_classic_tiff_does_not_grow_beyond_its_offsets(tmp_path, monkeypatch):
     path, image = tmp_path / "x.tif", np.ones((128, 128), "u2")
     with path.open("w+b", buffering=0) as file:
         stack = TiffWriter().stack(file.fileno())
-        stack.add(0, stack.encode(image), {})
+        stack.add(0, stack.encode(image, {}))
         with pytest.raises(DtypeError, match="bigtiff=True"):
-            stack.add(1, stack.encode(image), {})
+            stack.add(1, stack.encode(image, {}))
         stack.finish()
 
     np.testing.assert_array_equal(tifffile.imread(path), image)
@@ -76,7 +76,7 @@ def test_a_page_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
     path, image = tmp_path / "x.tif", np.ones((4, 4), "u2")
     with path.open("w+b", buffering=0) as file:
         stack = TiffWriter().stack(file.fileno())
-        stack.add(0, stack.encode(image), {})
+        stack.add(0, stack.encode(image, {}))
         write = os.writev
 
         def full(descriptor, buffers):
@@ -84,7 +84,7 @@ def test_a_page_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
         stack.flush()
-        stack.add(1, stack.encode(image * 2), {})
+        stack.add(1, stack.encode(image * 2, {}))
         with monkeypatch.context() as context:
             context.setattr(os, "writev", full)
             with pytest.raises(OSError, match="No space"):

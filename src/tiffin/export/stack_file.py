@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import heapq
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tiffin.export.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiffin.corrections import Notes
     from tiffin.engine import Place
     from tiffin.frames import Frame
     from tiffin.records import Record
-    from tiffin.writers import StackWriter, Strip
+    from tiffin.writers import EncodedPage, StackWriter
 
     PageKey = tuple[int, int]  # sorts pages as their frames were taken
-    Ready = tuple[PageKey, Strip, Mapping[str, Any]]
 
 __all__ = ["StackFile", "StackPage", "UnnamedFile"]
 
@@ -106,7 +103,7 @@ class StackFile(OutputFile):
         self.pages: dict[PageKey, StackPage] = {}
         self._expected: set[PageKey] = set()
         self._order: list[PageKey] = []  # a heap, with keys that are expected no more
-        self._ready: dict[PageKey, Ready] = {}
+        self._ready: dict[PageKey, EncodedPage] = {}
         self.axes: dict[str, int] = {}
         self.group: tuple[str, int] | None = None
         self.error: BaseException | None = None
@@ -128,15 +125,14 @@ class StackFile(OutputFile):
         if key not in self._ready:
             self._expected.discard(key)
 
-    def make_ready(self, ready: Ready) -> None:
+    def make_ready(self, key: PageKey, page: EncodedPage) -> None:
         """Keep a page until it is its turn. The lock is held."""
-        key, strip, _ = ready
         if key in self._ready:  # the point was taken again
-            self.waiting -= self._ready[key][1].nbytes
-        self._ready[key] = ready
-        self.waiting += strip.nbytes
+            self.waiting -= self._ready[key].nbytes
+        self._ready[key] = page
+        self.waiting += page.nbytes
 
-    def take_ready(self, most: float) -> list[Ready]:
+    def take_ready(self, most: float) -> list[tuple[PageKey, EncodedPage]]:
         """Return the pages whose turn it is, if they are ready. The lock is held.
 
         So the same pages always give the same bytes. Where those that wait have more
@@ -149,9 +145,9 @@ class StackFile(OutputFile):
             if self._order and key > self._order[0] and self.waiting <= most:
                 break
             self._expected.discard(key)
-            ready = self._ready.pop(key)
-            self.waiting -= ready[1].nbytes
-            taken.append(ready)
+            page = self._ready.pop(key)
+            self.waiting -= page.nbytes
+            taken.append((key, page))
         return taken
 
     def submit(self) -> None:

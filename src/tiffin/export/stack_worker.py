@@ -76,7 +76,7 @@ class StackWorker:
         metadata = self._publisher.metadata.of(frame, notes)
         with stack.lock:
             writer = self._writer_of(stack)
-        strip = writer.encode(image)  # several threads at a time
+        encoded = writer.encode(image, metadata)  # several threads at a time
         path = self._publisher.path(stack.name)
         record = Record.of(frame, "written", path, image=image, clipped=notes.clipped)
         with stack.lock:
@@ -85,7 +85,7 @@ class StackWorker:
             self._check_same(stack, record)
             self._writer_of(stack)  # raises what has failed it meanwhile
             stack.pages[page.key] = StackPage(page.place, record, _light(frame), notes)
-            stack.make_ready((page.key, strip, metadata))
+            stack.make_ready(page.key, encoded)
         if stack.waiting >= ENOUGH:
             self._write(stack)
 
@@ -128,9 +128,9 @@ class StackWorker:
         if writer is None or stack.error is not None:
             return False
         try:
-            for key, strip, metadata in ready:
+            for key, encoded in ready:
                 try:
-                    writer.add(key, strip, metadata)
+                    writer.add(key, encoded)
                 except DtypeError as error:  # it alone can't be written
                     page = stack.pages.pop(key)
                     self._ledger.settle(page.place, "failed", error, if_planned=True)

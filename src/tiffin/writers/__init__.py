@@ -6,7 +6,6 @@ A `Writer` turns an image into bytes; `make_writer` makes one by the name of its
 
 from tiffin.writers.checksums import (
     Buffer,
-    Strip,
     Written,
     checksum_of,
     checksum_over,
@@ -21,7 +20,7 @@ from tiffin.writers.new_file import NewFile
 from tiffin.writers.notes import find_notes
 from tiffin.writers.png_file import PngWriter
 from tiffin.writers.profile import PageInfo, Profile, Promise, Sidecar
-from tiffin.writers.protocol import StackingWriter, StackWriter, Writer
+from tiffin.writers.protocol import EncodedPage, StackingWriter, StackWriter, Writer
 from tiffin.writers.publishing import dated, publish, write_error
 from tiffin.writers.registry import (
     WriterOptions,
@@ -56,7 +55,7 @@ __all__ = [
     "make_writer",
     "Buffer",
     "Compression",
-    "Strip",
+    "EncodedPage",
     "TiffStack",
     "TiffWriter",
     "TifffilePages",

@@ -25,7 +25,6 @@ __all__ = [
     "Buffer",
     "Checksum",
     "RunningChecksum",
-    "Strip",
     "Written",
     "check_kind",
     "checksum_of",
@@ -71,31 +70,6 @@ def check_kind(kind: str) -> None:
         raise SettingsError(message)
 
 
-class Strip(NamedTuple):
-    """The encoded pixels of an image, and what a file says of them.
-
-    Attributes
-    ----------
-    data : buffer
-    shape : tuple of int
-        (rows, columns), or (rows, columns, samples).
-    dtype : numpy.dtype
-        Little-endian.
-    crc32 : int or None
-        Of the data, if that is the checksum of the file.
-    """
-
-    data: Buffer
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    crc32: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the data [bytes]."""
-        return memoryview(self.data).nbytes
-
-
 class RunningChecksum:
     """The checksum of the bytes so far.
 
@@ -117,12 +91,13 @@ class RunningChecksum:
         elif self.is_crc32:
             self._value = _crc32_of(buffers, self._value)
 
-    def add(self, strip: Strip) -> None:
-        """Add a strip; its CRC-32 is not calculated again."""
-        if strip.crc32 is None:
-            self.update([strip.data])
+    def add(self, data: Buffer, crc32: int | None) -> None:
+        """Add a buffer, whose CRC-32 may be known already."""
+        if crc32 is None:
+            self.update([data])
         else:
-            self._value = crc32_combine(self._value, strip.crc32, strip.nbytes)
+            nbytes = memoryview(data).nbytes
+            self._value = crc32_combine(self._value, crc32, nbytes)
 
     def replace(self, old: bytes, new: bytes, behind: int) -> None:
         """Replace bytes that are followed by some others; only for a CRC-32."""

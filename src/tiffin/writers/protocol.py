@@ -10,19 +10,30 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tiffin.array_images import Encoded
-    from tiffin.writers.checksums import Buffer, Strip, Written
+    from tiffin.writers.checksums import Buffer, Written
 
-__all__ = ["StackWriter", "StackingWriter", "Writer"]
+__all__ = ["EncodedPage", "StackWriter", "StackingWriter", "Writer"]
+
+
+class EncodedPage(Protocol):
+    """An encoded image with its metadata, as the writer wants it."""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory [bytes]."""
+        ...
 
 
 class StackWriter(Protocol):
     """Writes several images to one file."""
 
-    def encode(self, image: np.ndarray | Encoded) -> Strip:
-        """Return the encoded pixels of an image; may be called from several threads."""
+    def encode(
+        self, image: np.ndarray | Encoded, metadata: Mapping[str, Any]
+    ) -> EncodedPage:
+        """Return an encoded image for `add`; may be called from several threads."""
         ...
 
-    def add(self, key: Any, strip: Strip, metadata: Mapping[str, Any]) -> None:
+    def add(self, key: Any, page: EncodedPage) -> None:
         """Add an image, or one in place of the one with the same key.
 
         Images are in the order of their keys.

@@ -12,12 +12,11 @@ import json
 import os
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.errors import DtypeError
 from tiffin.writers.checksums import (
     RunningChecksum,
-    Strip,
     Written,
     checksum_of,
     crc32_of,
@@ -25,7 +24,7 @@ from tiffin.writers.checksums import (
 )
 from tiffin.writers.description import label
 from tiffin.writers.profile import PageInfo, note_and_date, page_of
-from tiffin.writers.tiff_layout import LARGEST, directory, header
+from tiffin.writers.tiff_layout import LARGEST, TiffPage, directory, header
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
-    from tiffin.writers.tiff_layout import Directory, TiffPage
+    from tiffin.writers.tiff_layout import Directory
     from tiffin.writers.tiff_series import TiffWriter
 
-__all__ = ["TiffStack"]
+__all__ = ["EncodedTiffPage", "TiffStack"]
 
 ROOM = 2**16
 """What stays free after the pixels of a page, but for labels [bytes]."""
@@ -49,11 +48,40 @@ MOST_WAITING = 1000
 """How many pieces of directories are written together."""
 
 
+class EncodedTiffPage(NamedTuple):
+    """A page that has no place in the file yet.
+
+    Attributes
+    ----------
+    data : buffer
+        The strip.
+    nbytes : int
+        Its size [bytes].
+    crc32 : int or None
+        Of the strip, if that is the checksum of the file.
+    shape : tuple of int
+    dtype : numpy.dtype
+    timestamp : float or None
+    label : str
+    described : (Directory, bytes, bytes)
+        Its directory, note and date.
+    """
+
+    data: Buffer
+    nbytes: int
+    crc32: int | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    timestamp: float | None
+    label: str
+    described: tuple[Directory, bytes, bytes]
+
+
 @dataclass(slots=True)
 class _Stored:
     """A page whose pixels are in the file, and whose directory may be.
 
-    The metadata are kept until the directory is written; then they are in the file.
+    How it is described is kept until the directory is written.
     """
 
     key: Any
@@ -62,9 +90,8 @@ class _Stored:
     shape: tuple[int, ...]
     dtype: np.dtype
     timestamp: float | None
-    metadata: Mapping[str, Any] | None
-    note: bytes = b""
-    label: str = ""
+    label: str
+    described: tuple[Directory, bytes, bytes] | None
     directory_at: int = 0
     following_at: int = 0
     following: int = 0
@@ -109,8 +136,10 @@ class TiffStack:
         self._room = ROOM
         self._describes_all = False
 
-    def encode(self, image: np.ndarray | Encoded) -> Strip:
-        """Return the strip of a page; may be called from several threads.
+    def encode(
+        self, image: np.ndarray | Encoded, metadata: Mapping[str, Any]
+    ) -> EncodedTiffPage:
+        """Return a page for `add`; may be called from several threads.
 
         Raises
         ------
@@ -118,12 +147,21 @@ class TiffStack:
             If the file can't hold the image.
         """
         data = self._writer.strip(image)
+        # If it is the first one that describes all pages, it is described again.
         dtype = image.dtype.newbyteorder("<")
-        return Strip(
-            data, image.shape, dtype, crc32_of(data) if self._sum.is_crc32 else None
+        info = PageInfo(image.shape, dtype, metadata, page=1, pages=0)
+        return EncodedTiffPage(
+            data,
+            memoryview(data).nbytes,
+            crc32_of(data) if self._sum.is_crc32 else None,
+            image.shape,
+            dtype,
+            metadata.get("timestamp"),
+            label(metadata) if self._counts else "",
+            self._described(info, note_and_date(metadata)),
         )
 
-    def add(self, key: Hashable, strip: Strip, metadata: Mapping[str, Any]) -> None:
+    def add(self, key: Hashable, page: EncodedTiffPage) -> None:
         """Add a page, or one in place of the one with the same key.
 
         It is written by `flush`, with others.
@@ -132,24 +170,21 @@ class TiffStack:
         ----------
         key : sortable
             Pages are in the order of their keys.
-        strip : Strip
-            As `encode` returned it.
-        metadata : mapping
+        page : EncodedTiffPage
 
         Raises
         ------
         DtypeError
             If the file would be larger than a classic TIFF can be.
         """
-        held, begin, size = self._held, self._size, strip.nbytes
+        held, begin, size = self._held, self._size, page.nbytes
         before = b""
-        if held is not None:
-            described = self._described(held)
-            begin += described[0].size(described[1])
+        if held is not None and held.described is not None:
+            form, note, _ = held.described
+            begin += form.size(note)
             begin += begin % 2
         elif not begin:
-            page = self._page(PageInfo(strip.shape, strip.dtype, metadata))
-            begin = len(header(page, 0))
+            begin = len(self._header(0))
         if begin + size + self._room > LARGEST and not self._big:
             message = (
                 f"the page does not fit: a classic TIFF holds less than 4 GiB, and the "
@@ -158,28 +193,24 @@ class TiffStack:
             raise DtypeError(message)
         following = begin + size + (0 if self._pixels_first else size % 2)
         if held is not None:
-            before = self._filled(held, described, self._size, following)
+            before = self._filled(held, self._size, following)
             self._is_changed |= key < held.key
         elif not self._size:
             self._first = 0 if self._is_changed else following
-            before = header(page, self._first)
+            before = self._header(self._first)
         self._put(before.ljust(begin - self._size, b"\0"))
-        self._waiting.append(strip.data)
+        self._waiting.append(page.data)
         self._size += size
-        self._sum.add(strip)
+        self._sum.add(page.data, page.crc32)
         self._put(bytes(following - self._size))
         self._is_changed |= key in self._pages
-        time = metadata.get("timestamp")
-        stored = _Stored(key, begin, size, strip.shape, strip.dtype, time, metadata)
+        waits = self._pixels_first or (self._counts and not self._pages)
+        stored = self._pages[key] = _Stored(key, begin, size, *page[3:])
+        self._held = None if waits else stored
         if self._counts:
-            stored.label = label(metadata)
-            self._room += 2 * len(stored.label) + 4
-        waits = self._counts and not self._pages
+            self._room += 2 * len(page.label) + 4
         if self._pixels_first:
-            stored.metadata, stored.note = None, note_and_date(metadata)[0]
-            self._room += len(stored.note) + PER_PAGE
-        self._pages[key] = stored
-        self._held = None if waits or self._pixels_first else stored
+            self._room += len(page.described[1]) + PER_PAGE
 
     def flush(self) -> None:
         """Write the pages that were added.
@@ -232,9 +263,10 @@ class TiffStack:
         for page, following in zip_longest(pages, pages[1:]):
             if page is pages[0] and self._counts and not self._describes_all:
                 about_all = self._about_all(pages, axes or {})
-                self._put_directory(page, following, about_all)
+                of_it = note_and_date(about_all.metadata)
+                page.described = self._described(about_all, of_it)
                 self._describes_all = True
-            elif not page.directory_at:
+            if page.described is not None:
                 self._put_directory(page, following)
             if len(self._waiting) > MOST_WAITING:
                 self.flush()
@@ -250,17 +282,16 @@ class TiffStack:
     def _about_all(self, pages: list[_Stored], axes: Mapping[str, int]) -> PageInfo:
         """Return the information about the first page, which describes the file."""
         first = pages[0]
-        metadata = first.metadata
-        if metadata is None and first.directory_at:  # another page was the first one
-            first.note = os.pread(self._descriptor, first.note_bytes, first.note_at)
-        if metadata is None:
-            metadata = json.loads(first.note or "{}")
+        if first.described is None:  # another page was the first one when it came
+            note = os.pread(self._descriptor, first.note_bytes, first.note_at)
+        else:
+            note = first.described[1]
         times = [page.timestamp for page in pages]
         known = tuple(time for time in times if isinstance(time, (int, float)))
         return PageInfo(
             first.shape,
             first.dtype,
-            metadata,
+            json.loads(note or b"{}"),
             pages=len(pages),
             axes=dict(axes),
             timestamps=known if len(known) == len(times) else (),
@@ -272,50 +303,40 @@ class TiffStack:
             ),
         )
 
-    def _page(self, info: PageInfo) -> TiffPage:
-        page = page_of(info, self._writer.compression, self._writer.profile)
-        return page._replace(big=self._big) if self._big else page
+    def _header(self, first: int) -> bytes:
+        at = self._writer.profile.pixels_at
+        return header(TiffPage((), "", pixels_at=at, big=self._big), first)
 
     def _described(
-        self, stored: _Stored, about_all: PageInfo | None = None
+        self, info: PageInfo, note_and_date: tuple[bytes, bytes]
     ) -> tuple[Directory, bytes, bytes]:
-        """Return the directory of a page with its note and date.
-
-        `about_all` is given for the first page, when all are known.
-        """
-        metadata = stored.metadata or json.loads(stored.note or "{}")
-        info = about_all or PageInfo(
-            stored.shape, stored.dtype, metadata, page=1, pages=0
-        )
-        note, date = note_and_date(info.metadata)
-        form = directory.__wrapped__ if about_all else directory  # it may be large
-        return form(self._page(info), bool(note), bool(date)), note, date
+        """Return the directory of a page with its note and date."""
+        note, date = note_and_date
+        page = page_of(info, self._writer.compression, self._writer.profile)
+        page = page._replace(big=True) if self._big else page
+        form = directory.__wrapped__ if info.pages else directory  # it may be large
+        return form(page, bool(note), bool(date)), note, date
 
     @staticmethod
-    def _filled(
-        stored: _Stored,
-        described: tuple[Directory, bytes, bytes],
-        at: int,
-        following: int = 0,
-    ) -> bytes:
+    def _filled(stored: _Stored, at: int, following: int) -> bytes:
         """Return the directory of a page for a byte of the file, and note the place."""
-        form, note, date = described
-        stored.metadata, stored.note = None, b""
+        assert stored.described is not None  # noqa: S101 (it has no directory yet)
+        form, note, date = stored.described
+        stored.described = None
         stored.directory_at = at
         stored.following_at, stored.following = at + form.following_at, following
         stored.note_at, stored.note_bytes = at + len(form.data), len(note)
         place = stored.strip_at, stored.strip_bytes
         return form.filled(*place, at, note, date, following)
 
-    def _put_directory(
-        self, page: _Stored, then: _Stored | None, about_all: PageInfo | None = None
-    ) -> None:
+    def _put_directory(self, page: _Stored, then: _Stored | None) -> None:
         """Write a directory; that of the page `then` is written already, or next."""
+        assert page.described is not None  # noqa: S101 (it has no directory yet)
         self._put(bytes(self._size % 2))
-        form, note, date = self._described(page, about_all)
+        form, note, _ = page.described
         end = self._size + form.size(note)
         following = 0 if then is None else then.directory_at or end + end % 2
-        self._put(self._filled(page, (form, note, date), self._size, following))
+        self._put(self._filled(page, self._size, following))
 
     def _put(self, data: bytes) -> None:
         if data:

@@ -66,11 +66,11 @@ class TifffilePages:
         own = {name: options[name] for name in options if name not in OF_FILE}
         self._options = {**defaults, **own}
 
-    def encode(self, image: np.ndarray) -> Any:
+    def encode(self, image: np.ndarray, metadata: Mapping[str, Any]) -> Any:
         """Return what `add` takes: tifffile encodes by itself."""
-        return image
+        return image, metadata
 
-    def add(self, _key: int, image: Any, metadata: Mapping[str, Any]) -> None:
+    def add(self, _key: int, page: Any) -> None:
         """Write a page.
 
         Raises
@@ -80,6 +80,7 @@ class TifffilePages:
         OSError
             If the file can't be written.
         """
+        image, metadata = page
         note, date = note_and_date(metadata)
         extra = [*(self._options.get("extratags") or ())]
         if note:

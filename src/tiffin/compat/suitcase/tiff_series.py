@@ -121,7 +121,7 @@ class Serializer(ImageSerializer):
         """Write a file as a stack of one page."""
         with ExitStack() as closing:
             file, pages = self._open(name, closing)
-            pages.add(0, pages.encode(image), metadata)
+            pages.add(0, pages.encode(image, metadata))
             pages.finish()
             self._output.finish(name, file)
 

@@ -99,8 +99,8 @@ class Serializer(ImageSerializer):
                 f"shape and dtype; choose imagej=False, or tiff_series"
             )
             raise DtypeError(message)
-        strip, metadata = stack.pages.encode(image), self._metadata_of(frame)
-        stack.pages.add(stack.count, strip, metadata)
+        page = stack.pages.encode(image, self._metadata_of(frame))
+        stack.pages.add(stack.count, page)
         stack.pages.flush()
         stack.count += 1
 
