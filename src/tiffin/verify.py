@@ -15,6 +15,7 @@ from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
 from tiffin.errors import SourceError, TiffinError, VerifyError
 from tiffin.export import replay, settings_of
 from tiffin.folders import Folders
+from tiffin.report import is_page_name
 from tiffin.settings import Settings
 from tiffin.sources import open_source
 from tiffin.writers import checksum_of, difference, is_leftover
@@ -339,6 +340,7 @@ def _others(root: Path, listed: Any) -> Iterator[Finding]:
         folders[:] = sorted(f for f in folders if f != FOLDER)
         for file in sorted(files):
             path = Path(folder) / file
-            if path.relative_to(root).as_posix() in listed:
+            name = path.relative_to(root).as_posix()
+            if name in listed or is_page_name(name):
                 continue
             yield Finding(path, "leftover" if is_leftover(file) else "foreign")

@@ -360,7 +360,7 @@ def test_all_pixels_are_beside_a_full_page(tmp_path):
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_an_export_writes_the_page_of_each_run(tmp_path, live):
+def test_an_export_writes_the_page_of_each_run(tmp_path, live, caplog):
     """With report=True, at its end; not if nothing was exported."""
     run = run_of({"img": np.ones((2, 6, 9), "u2")}, scan_id=7)
     other = run_of({"x": [1]}, scan_id=8)
@@ -383,6 +383,7 @@ def test_an_export_writes_the_page_of_each_run(tmp_path, live):
     (page,) = tmp_path.glob("*.html")
     assert page.name == f"report_7_{run[0][1]['uid'][:8]}.html"
     assert len(data_in(page)["images"]) == 2
+    assert f"look at the images: {page}" in caplog.text
 
 
 def test_a_page_that_can_not_be_written_is_no_failed_image(tmp_path, caplog):
@@ -431,3 +432,38 @@ def test_a_damaged_file_is_a_problem(tmp_path, data, size):
     assert [row["name"] for row in found["images"]] == ["001.tif"]
     (problem,) = found["problems"]
     assert problem["state"] == ("damaged" if size == 8 else "unreadable")
+
+
+def test_a_page_is_no_foreign_file(tmp_path):
+    """`tiffin verify` knows it."""
+    images = np.random.default_rng(4).integers(0, 2**16, (4, 1100, 1000), "u2")
+    export(tmp_path, images, report=True)
+    write_page(tmp_path)
+    write_page(tmp_path, full=True)
+
+    assert str(tiffin.verify(tmp_path)) == "4 whole"
+
+
+@pytest.mark.parametrize("page", [-1, 99, 10**30])
+def test_hostile_lines_make_no_hostile_page(tmp_path, page):
+    """Values of any type and size: what is no image is a problem."""
+    export(tmp_path, np.ones((1, 6, 9), "u2"))
+    (manifest,) = (tmp_path / ".tiffin").iterdir()
+    head, line = manifest.read_text().splitlines()
+    deep = [[]]
+    for _ in range(500):
+        deep = [deep]
+    hostile = {
+        **json.loads(line),
+        **{"stream": 5, "field": {"a": 1}, "image": [], "time": "x" * 10**6},
+        **{"used": deep, "values": {"a": [1], "b": "c" * 10**6}, "frame": 10**400},
+        "frames": [[1, 0, 0], [2, 10**30, page]],
+    }
+    manifest.write_text(f"{head}\n{json.dumps(hostile)}\n")
+
+    written = write_page(tmp_path)
+
+    found = data_in(written)
+    assert len(found["images"]) == 1
+    assert found["problems"][0]["state"] == "unreadable"
+    assert written.stat().st_size < 300_000

@@ -123,7 +123,10 @@ def _dark_of(
 def _text(value: Any) -> str | None:
     if value is None or value == "":
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        return "…"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiffin.display import say
 from tiffin.errors import ExistsError, SourceError, TiffinError, WriteError
 from tiffin.folders import Folders
 from tiffin.report.data import collect
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
     from tiffin.export import RunSummary
 
-__all__ = ["Page", "PageOfRun", "make_page", "write_page"]
+__all__ = ["Page", "PageOfRun", "is_page_name", "make_page", "write_page"]
+
+PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.ASCII)
+"""The names of pages, and of what is beside a full one."""
 
 
 class Page(NamedTuple):
@@ -141,15 +146,15 @@ def make_page(
 
 
 class PageOfRun:
-    """Writes the page of each run at its end, if ``report=True``."""
+    """Writes the page of each run at its end, for ``report=True``."""
 
     def run_ended(self, summary: RunSummary) -> None:
-        """Write the page of a run; log if that fails."""
+        """Write the page of a run and say where it is; log if that fails."""
         settings = summary.settings
-        if not settings.report or settings.dry_run:
+        if settings.dry_run:
             return
         try:
-            write_page(
+            page = make_page(
                 settings.directory,
                 runs=[summary.run],
                 follow_links=settings.follow_links,
@@ -160,6 +165,24 @@ class PageOfRun:
         except (TiffinError, OSError) as error:
             message = f"the page of images can't be written: {error}"
             summary.ledger.say(summary.run, WriteError(message))
+        else:
+            say(logging.INFO, f"look at the images: {page.path}")
+
+
+def is_page_name(name: str) -> bool:
+    """Return whether a file has the name of a page, or of a part of a full one.
+
+    Parameters
+    ----------
+    name : str
+        The path of a file, relative to the root.
+
+    Examples
+    --------
+    >>> is_page_name("report/images/12.js"), is_page_name("a/report.html")
+    (True, False)
+    """
+    return PAGES.fullmatch(name) is not None
 
 
 def _name_of_run(images: list[dict[str, Any]], runs: Collection[str]) -> str:

@@ -18,12 +18,15 @@ function showHead() {
   const times = images.map((image) => image.timestamp).filter((time) => typeof time === "number");
   const scans = [...runs.values()].slice(0, 6).map(runName).join(", ");
   const parts = [
-    counted(images.length, "image", "images"),
-    runs.size === 1 ? scans : `${runs.size} runs (${scans}${runs.size > 6 ? " …" : ""})`,
-    samples.length ? `sample ${samples.slice(0, 3).join(", ")}${samples.length > 3 ? " …" : ""}` : "",
+    `${counted(images.length, "image", "images")} in ${data.folder}`,
+    runs.size === 1 ? (only.plan ?? "") : `${runs.size} runs (${scans}${runs.size > 6 ? " …" : ""})`,
+    runs.size > 1 && samples.length ? `sample ${samples.slice(0, 3).join(", ")}${samples.length > 3 ? " …" : ""}` : "",
     times.length ? `${formatTime(Math.min(...times))} to ${formatTime(Math.max(...times)).slice(11)}` : "",
   ];
-  at("title").textContent = `Images of ${data.folder}`;
+  const [only] = runs.values();
+  at("title").textContent = runs.size === 1 && only.scan_id !== undefined
+    ? [`Scan ${only.scan_id}`, only.sample].filter(Boolean).join(", ")
+    : `Images of ${data.folder}`;
   at("summary").textContent = parts.filter(Boolean).join(" · ");
   const reduced = images.filter((image) => image.view.reduction > 1).length;
   if (reduced && !data.full) {
