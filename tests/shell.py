@@ -24,8 +24,12 @@ def tiffin(*arguments, cwd=".", env=None, together=False):
     command = ["tiffin", *map(str, arguments)]
     out, status = io.StringIO(), 0
     err = out if together else io.StringIO()
-    log, threshold = logging.getLogger(), gc.get_threshold()
-    handlers, log.handlers = log.handlers, []
+    threshold = gc.get_threshold()
+    # A live exporter of another test, in this process, may have a handler of its own.
+    logs = [logging.getLogger(name) for name in (None, "tiffin")]
+    handlers = [log.handlers for log in logs]
+    for log in logs:
+        log.handlers = []
     try:
         with (
             mock.patch.dict(os.environ, ENVIRONMENT | (env or {})),
@@ -39,7 +43,8 @@ def tiffin(*arguments, cwd=".", env=None, together=False):
     except SystemExit as ended:
         status = ended.code or 0
     finally:
-        log.handlers = handlers
+        for log, given in zip(logs, handlers, strict=True):
+            log.handlers = given
         gc.set_threshold(*threshold)
         gc.enable()
         forget_sources()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.documents import write_jsonl
+from tests.documents import uid_of, write_jsonl
 from tests.integration.faults.mounts import in_memory, without_links
 from tests.shell import tiffin
 from tests.stores import LIBRARIES_WARN, store_in_tiled
@@ -98,14 +98,15 @@ def test_requirements_are_read_as_packages_write_them(line, parts):
     assert (found and found.group("name", "least", "extra")) == parts
 
 
-def test_a_server_that_answers(folder, new_server, monkeypatch):
+def test_a_server_that_answers(folder, tiled, tiled_server):
     """Its newest runs with their images; a run without images is a note."""
-    address, key, client = new_server
-    monkeypatch.setenv("TILED_API_KEY", key)
-    store_in_tiled(client, run_of({"img": np.ones((2, 6, 8), "u2")}, scan_id=7))
-    store_in_tiled(client, run_of({"x": [1, 2]}, scan_id=8))
+    data = ({"img": np.ones((2, 6, 8), "u2")}, {"x": [1, 2]})
+    runs = [run_of(each, scan_id=n) for n, each in enumerate(data, 7)]
+    for run in runs:
+        store_in_tiled(tiled, run)
+    named = [word for run in runs for word in ("--run", uid_of(run))]
 
-    told = tiffin("doctor", address, folder, "--json")
+    told = tiffin("doctor", tiled_server.uri, folder, *named, "--json")
 
     server, first, second = about(told, "source")
     assert told.returncode == 0, told.stdout

@@ -42,6 +42,9 @@ def walked(home, run, new_server):
         status, text = walk.type(step.command)
         assert status == (1 if "{start.sampel_name}" in step.command else 0), text
         printed.append(text)
+    written = (walk.folder / "beamline" / "tiffin.toml").read_text()
+    assert key not in written
+    assert address in written
     return printed, [step.shown for step in steps()]
 
 
