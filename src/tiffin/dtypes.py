@@ -75,7 +75,8 @@ def refuse_fractions(array: np.ndarray, dtype: np.dtype) -> None:
     if (np.rint(array) != array).any():
         message = (
             f"the image has fractions, which {dtype} can't hold: "
-            f"ask for {float_dtype_for(array.dtype)}"
+            f"dtype='{float_dtype_for(array.dtype)}' keeps them, rounding='half-even' "
+            f"rounds them"
         )
         raise DtypeError(message)
 
@@ -87,8 +88,18 @@ def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
     if low < lowest or high > highest:
         message = (
             f"{dtype} holds {lowest} to {highest}, the image goes from {low} to {high}"
+            f": {_wider(low, high)}overflow='clip' clips it"
         )
         raise DtypeError(message)
+
+
+def _wider(low: int, high: int) -> str:
+    """Return advice with the smallest dtype of a TIFF that holds a range, if any."""
+    for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"):
+        lowest, highest = integer_limits(np.dtype(name))
+        if lowest <= low and high <= highest:
+            return f"dtype={name!r} holds it, "
+    return ""
 
 
 def _to_float(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

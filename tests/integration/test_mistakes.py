@@ -7,12 +7,12 @@ import os
 import shlex
 import warnings
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copytree, rmtree
 
 import numpy as np
 import pytest
 
-from tests.documents import write_jsonl
+from tests.documents import DATASET, HDF5, hdf5, stream_run, write_jsonl
 from tests.shell import tiffin
 from tests.stores import LIBRARIES_WARN, store_in_tiled
 from tiffin.testing import run_of
@@ -28,9 +28,16 @@ def scan(scan_id, **metadata):
     return run_of(data, scan_id=scan_id, plan_name="count", **metadata)
 
 
+def in_file(path, scan_id):
+    """Return a run whose images are in an HDF5 file."""
+    inside = {"dataset": DATASET, "chunk_shape": [1, 6, 9]}
+    (name, start), *others = stream_run(hdf5(path), HDF5, inside, data=[1, 2, 3, 4])
+    return [(name, start | {"scan_id": scan_id}), *others]
+
+
 @pytest.fixture(scope="module")
-def server(tiled_server):
-    """A Tiled server with two scans, and a run without images."""
+def server(tiled_server, tmp_path_factory):
+    """A Tiled server with two scans, a run without images, and one without its file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tiled.client import from_uri
@@ -39,6 +46,9 @@ def server(tiled_server):
     store_in_tiled(client, scan(8802, sample_name="Ni"))
     run = store_in_tiled(client, scan(8803, sample_name="Au"))
     store_in_tiled(client, run_of({"x": [1.0, 2.0]}, scan_id=8804))
+    gone = tmp_path_factory.mktemp("detector") / "gone.h5"
+    store_in_tiled(client, in_file(gone, 8806))
+    gone.unlink()
     yield tiled_server.uri, run.metadata["start"]["uid"]
     client.context.close()
 
@@ -56,6 +66,10 @@ def places(server, tmp_path_factory):
     copy(folder / "done" / "2_1.tif", folder / "image.tif")
     (folder / "done" / "below").mkdir()
     (folder / "other.json").write_text('{"a": 1}')
+    write_jsonl(run_of({"img": IMAGES / 2}, scan_id=4), folder / "halves.jsonl")
+    write_jsonl(run_of({"img": IMAGES / 1}, scan_id=5), folder / "floats.jsonl")
+    (folder / "unquoted.toml").write_text("template = {start.scan_id}.tif")
+    (folder / "unended.toml").write_text('template = "{start.scan_id}.tif\n')
     return {
         "FILE": str(source),
         "SERVER": base,
@@ -92,8 +106,8 @@ def mistakes():
         elif dollar and status.isdigit():
             says = []
             rows.append(pytest.param(typed, says, int(status), id=f"{number}: {typed}"))
-        elif line.startswith("  "):
-            says.append(line.strip())
+        elif line.startswith(("  ", "! ")):
+            says.append(line.rstrip())
     return rows
 
 
@@ -105,5 +119,34 @@ def test_a_mistake_is_answered(typed, says, status, places, tmp_path):
     said, code = say(shlex.split(typed), places, tmp_path)
 
     for each in says:
-        assert each in said, said
+        assert (each[2:] in said) is (each[0] == " "), said
     assert code == status, said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("command", [["export", "-t", NAME, "-d", "out"], ["runs"]])
+def test_an_image_file_that_may_not_be_read(tmp_path, command):
+    """30: the file and the permission are named, and the field is there."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and str(folder).startswith("/tmp/"):
+            folder.chmod(0o777)
+    data = tmp_path / "data.h5"
+    source = write_jsonl(in_file(data, 7), tmp_path / "run.jsonl")
+    tiffin(command[0], source, *command[1:], cwd=tmp_path)
+    rmtree(tmp_path / "out", ignore_errors=True)
+    data.chmod(0)
+    answer = tmp_path / "answer.txt"
+    child = os.fork()
+    if not child:
+        os.setuid(65534)
+        told = tiffin(command[0], source, *command[1:], cwd=tmp_path)
+        answer.write_text(told.stdout + told.stderr, "utf-8")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    said = answer.read_text("utf-8")
+    if command == ["runs"]:
+        assert "img" in said
+    else:
+        assert f"{data} may not be read (permission denied)" in said
+    assert "no image field" not in said

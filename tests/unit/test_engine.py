@@ -94,7 +94,7 @@ def test_cancelling_drops_what_no_worker_has_begun():
 )
 def test_names_that_some_disks_hold_equal_collide(one, other):
     """S10: case and the composition of letters do not tell names apart."""
-    claims = Claims("{i}")
+    claims = Claims(lambda holder, owner: ["{i}"])
     claims.take(one, "frame 1")
 
     with pytest.raises(CollisionError, match="frame 1"):

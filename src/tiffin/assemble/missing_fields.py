@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tiffin.assemble.data_keys import declares_image, is_streamed
+from tiffin.assemble.data_keys import declares_image, image_fields, is_streamed
 from tiffin.errors import FieldError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tiffin.assemble.runs import OpenRun
 
@@ -85,17 +85,17 @@ def _choices(run: OpenRun) -> str:
 
 
 def _image_fields(run: OpenRun) -> dict[str, list[str]]:
-    """Return the declared image fields by stream."""
-    return _fields(run, declares_image)
+    """Return the image fields by stream, as declared or as far as they may be."""
+    return _fields(run, image_fields)
 
 
 def _fields(
-    run: OpenRun, is_wanted: Callable[[Mapping[str, Any]], bool] = bool
+    run: OpenRun, chosen: Callable[[Mapping[str, Any]], Iterable[str]] = list
 ) -> dict[str, list[str]]:
-    """Return the fields of each stream whose data key is wanted."""
+    """Return the fields that are chosen of the data keys of each stream."""
     found: dict[str, dict[str, None]] = {}
     for descriptor in run.descriptors.values():
-        for name, data_key in descriptor["data_keys"].items():
-            if is_wanted(data_key):
-                found.setdefault(descriptor["name"], {})[name] = None
+        names = dict.fromkeys(chosen(descriptor["data_keys"]))
+        if names:
+            found.setdefault(descriptor["name"], {}).update(names)
     return {stream: [*names] for stream, names in found.items()}

@@ -34,6 +34,8 @@ OTHER_OPTIONS = {
     "timeout": "--timeout",
     "missing": "--dark-missing",
     "allow": "--allow",
+    "overflow": "--overflow",
+    "rounding": "--rounding",
     "export": "--as",
 }
 """Options that are no settings of an export: arguments of replays and of darks."""

@@ -62,7 +62,7 @@ class Cast(PixelCorrection):
     >>> Cast("uint16")(image)
     Traceback (most recent call last):
       ...
-    tiffin.errors.DtypeError: uint16 holds 0 to 65535, the image goes from 0 to 70000
+    tiffin.errors.DtypeError: uint16 holds 0 to 65535, the image goes from 0 to 70...
     >>> Cast("uint16", overflow="clip")(image)
     array([[    0, 65535]], dtype=uint16)
     >>> Cast("uint16", overflow="scale")(image)

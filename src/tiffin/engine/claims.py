@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tiffin.errors import CollisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Claims", "folded"]
 
@@ -24,26 +24,27 @@ class Claims(Generic[Owner]):
 
     Parameters
     ----------
-    fields : str
-        The fields of a template that tell owners apart, for messages.
+    apart : callable
+        (holder, owner) → the fields of a template that tell them apart, for messages.
 
     Examples
     --------
-    >>> claims = Claims("{event.seq_num} or {i}")
+    >>> claims = Claims(lambda holder, owner: ["{i}"])
     >>> claims.take("a_1.tif", "frame 1")
     >>> claims.take("A_1.tif", "frame 2")
     Traceback (most recent call last):
       ...
     tiffin.errors.CollisionError: 'A_1.tif' is also the name of frame 1: ...
-    >>> claims.is_contested("a_1.tif")
-    True
+    >>> claims.contested("a_1.tif")
+    'add {i} to the template'
     """
 
-    def __init__(self, fields: str) -> None:
-        self._fields = fields
+    def __init__(self, apart: Callable[[Owner, Owner], list[str]]) -> None:
+        self._apart = apart
         self._owners: dict[str, Owner] = {}
         self._folders: dict[str, Owner] = {}
-        self._contested: set[str] = set()
+        self._contested: dict[str, dict[str, None]] = {}
+        """Name → the fields that tell its claimants apart."""
         self._stands_for: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -59,20 +60,18 @@ class Claims(Generic[Owner]):
         with self._lock:
             self._take_folders(name, key, owner)
             if key in self._folders:
-                self._contested.add(key)
+                self._contested.setdefault(key, {})
                 message = (
                     f"{name!r} is also the name of a folder for {self._folders[key]}"
                 )
                 raise CollisionError(message)
             holder = self._owners.setdefault(key, owner)
-            if holder != owner:
-                self._contested.add(key)
-        if holder != owner:
-            message = (
-                f"{name!r} is also the name of {holder}: tell them apart in the "
-                f"template, as with {self._fields}"
-            )
-            raise CollisionError(message)
+            if holder == owner:
+                return
+            fields = self._apart(holder, owner)
+            self._contested.setdefault(key, {}).update(dict.fromkeys(fields))
+        message = f"{name!r} is also the name of {holder}: {_advice(fields)}"
+        raise CollisionError(message)
 
     def take_instead(self, other: str, name: str, owner: Owner) -> bool:
         """Claim another name for an owner, because a file has its name.
@@ -103,7 +102,9 @@ class Claims(Generic[Owner]):
             self._folders = {
                 folder: who for key, who in left.items() for folder in _above(key)
             }
-            self._contested &= left.keys()
+            self._contested = {
+                key: fields for key, fields in self._contested.items() if key in left
+            }
             self._stands_for = {
                 key: name for key, name in self._stands_for.items() if key in left
             }
@@ -113,15 +114,16 @@ class Claims(Generic[Owner]):
         """Whether any name has several claimants."""
         return bool(self._contested)
 
-    def is_contested(self, name: str) -> bool:
-        """Return whether a name, or one of its folders, has several claimants."""
+    def contested(self, name: str) -> str | None:
+        """Return what to do if a name, or one of its folders, has several claimants."""
         if not self._contested:
-            return False
+            return None
         key = folded(name)
         key = self._stands_for.get(key, key)
-        return key in self._contested or any(
-            folder in self._contested for folder in _above(key)
-        )
+        for each in (key, *_above(key)):
+            if each in self._contested:
+                return _advice(self._contested[each])
+        return None
 
     def _take_folders(self, name: str, key: str, owner: Owner) -> None:
         parent = key.rpartition("/")[0]
@@ -129,13 +131,21 @@ class Claims(Generic[Owner]):
             return  # the usual case; its parent folders are there too
         for folder in _above(key):
             if folder in self._owners:
-                self._contested.add(folder)
+                self._contested.setdefault(folder, {})
                 message = (
                     f"{name!r} is in a folder with the same name as the file of "
                     f"{self._owners[folder]}"
                 )
                 raise CollisionError(message)
             self._folders.setdefault(folder, owner)
+
+
+def _advice(fields: Iterable[str]) -> str:
+    """Return how to give claimants names of their own."""
+    *most, last = [*fields] or [""]
+    if not last:
+        return "put text such as '_' between the fields of the template"
+    return f"add {', '.join(most)}{' and ' if most else ''}{last} to the template"
 
 
 def folded(name: str) -> str:

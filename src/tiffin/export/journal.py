@@ -167,6 +167,8 @@ class Journal:
         message = (
             f"run {run[:8]} can't be resumed in {self._settings.directory}: "
             + "; ".join(differences)
+            + ". Give the settings that were used, or another directory, or export "
+            "anew with existing='replace'"
         )
         return ResumeError(message)
 

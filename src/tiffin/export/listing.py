@@ -35,7 +35,10 @@ class Listing:
             try:
                 self._journal.add(run, lines)
             except OSError as error:  # the next call writes these lines too
-                message = f"the manifest of run {run[:8]} can't be written: {error}"
+                if self._ledger.failed_alike(run, error.errno):
+                    return  # the cause is said, and no file is missing from the list
+                why = error.strerror or error
+                message = f"the manifest of run {run[:8]} can't be written: {why}"
                 refused = caused_by(WriteError(message), error)
                 if self._waits and self._publisher.waits_for_room(refused):
                     lines = []

@@ -6,7 +6,8 @@ import itertools
 import os
 import stat
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tiffin.engine import Claims
 from tiffin.errors import (
@@ -20,6 +21,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export.case_conflicts import CaseConflicts
+from tiffin.export.claimants import Claimant, fields_apart
 from tiffin.export.name_checks import NameChecks
 from tiffin.export.name_order import NameOrder
 from tiffin.export.output_file import OutputFile, Page
@@ -55,7 +57,9 @@ class Namer:
         self._ledger = ledger
         self._root = os.fspath(settings.directory)
         self.stacks = Stacks(settings)
-        self._claims: Claims[_Owner] = Claims(self.stacks.fields)
+        self._claims: Claims[Claimant] = Claims(
+            partial(fields_apart, settings.template.text, self.stacks.next_field)
+        )
         self._conflicts = CaseConflicts(self._root, follow_links=settings.follow_links)
         self._order = NameOrder(settings.template, settings.first)
         self._not_chosen: Counter[str] = Counter()
@@ -188,7 +192,7 @@ class Namer:
             The name, which has a number with ``existing="unique"``; or why the sidecar
             can't have it. A frame that has the name keeps it.
         """
-        if not self._claims.take_instead(name, name, _Owner(frame.id, place)):
+        if not self._claims.take_instead(name, name, Claimant(frame.id, place)):
             message = f"{name!r} is also the name of another file of this export"
             return CollisionError(message)
         if self._settings.existing == "unique":
@@ -224,12 +228,14 @@ class Namer:
 
     def is_contested(self, name: str) -> CollisionError | None:
         """Return an error if a name has several claimants."""
-        if not any(self._claims.is_contested(name + end) for end in self._suffixes):
-            return None
-        return CollisionError(
-            f"{name!r} is the name of several {self.stacks.each}s: tell them apart in "
-            f"the template, as with {self.stacks.fields}"
-        )
+        for end in self._suffixes:
+            advice = self._claims.contested(name + end)
+            if advice is not None:
+                each = self.stacks.each
+                return CollisionError(
+                    f"{name!r} is the name of several {each}s: {advice}"
+                )
+        return None
 
     def _name_of(self, frame: Frame) -> str | TiffinError | None:
         """Return the name of a frame, or an error; None if `frames=` excludes it."""
@@ -304,7 +310,7 @@ class Namer:
                 f"named {name!r}: add {{i}} to the template"
             )
             return CollisionError(message)
-        owner = _Owner(frame.id, self.retakes.owner(place))
+        owner = Claimant(frame.id, self.retakes.owner(place))
         try:
             for suffix in self._suffixes:
                 self._claims.take(name + suffix, owner)
@@ -324,7 +330,7 @@ class Namer:
         folder = name.rpartition("/")[0]
         if self._conflicts.twin(folder) or self._conflicts.link(folder):
             return in_the_way
-        owner = _Owner(frame.id, self.retakes.owner(place))
+        owner = Claimant(frame.id, self.retakes.owner(place))
         for n in itertools.count(2):
             other = with_number(name, n)
             in_the_way = self._in_the_way(other, place)
@@ -381,16 +387,3 @@ def _unexpected(frame: Frame, error: BaseException) -> TiffinError:
     unexpected = TiffinError(f"{frame} has no name: {type(error).__name__}: {error}")
     unexpected.__cause__ = error
     return unexpected
-
-
-class _Owner(NamedTuple):
-    """The claimant of a name, as shown in messages."""
-
-    frame: FrameId
-    place: Place  # so that a run that is given twice collides with itself
-
-    def __str__(self) -> str:
-        run, stream, field, seq_num, _ = self.frame
-        if seq_num is None:
-            return f"a sidecar of run {run[:8]}"
-        return f"event {seq_num} of field {field!r}, stream {stream!r}, run {run[:8]}"

@@ -88,7 +88,8 @@ class SayFloat64:
             logger.warning(
                 "run %s: the files of field %r are float64, which ImageJ and Pillow "
                 "can't open: dtype='uint16', or whatever the detector has, gives "
-                "counts, and dtype='float32' others",
+                "counts, and dtype='float32' others (a source keeps the dtype of a "
+                "detector that declares dtype_numpy)",
                 summary.run[:8],
                 field,
             )

@@ -23,17 +23,6 @@ PER_PAGE = 4096
 """What the directory and the metadata of a page take, at most, as a rule [bytes]."""
 
 
-FIELDS: dict[object, str] = {
-    None: "{event.seq_num}, {stream}, {field} or {i}",
-    "event": "{start.scan_id}, {event.seq_num}, {stream} or {field}",
-    "run": "{start.scan_id}, {stream} or {field}",
-}
-"""The fields of a template that tell files apart, by ``stack=``."""
-
-FIELDS_OF_PARTS = "{start.scan_id}, {stream}, {field} or {frame}"
-"""Those for stacks of a number of frames."""
-
-
 class Stacks:
     """The stacks of an export, as ``stack=`` groups frames.
 
@@ -49,8 +38,8 @@ class Stacks:
         self._most = settings.stack if isinstance(settings.stack, int) else None
         self.each = "stack" if self.is_on else "frame"
         """What has a file of its own."""
-        self.fields = FIELDS.get(settings.stack, FIELDS_OF_PARTS)
-        """The fields of a template that tell files apart."""
+        self.next_field = "{event.seq_num}" if self._most is None else "{frame}"
+        """What tells a file apart from the next of its stream and field."""
         self._open: dict[Lane, StackFile] = {}
         self._parts: dict[Lane, tuple[str, int]] = {}
         self._of_group: dict[tuple[str, int, str | None], StackFile] = {}

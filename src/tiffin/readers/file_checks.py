@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
-from tiffin.errors import ReadError
+from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.root_map import missing_file_error
 
 if TYPE_CHECKING:
@@ -39,13 +39,16 @@ DEFLATE_RATIO = 1032
 def open_regular(path: Path, *, hint: str = "") -> BinaryIO:
     """Open a regular file for reading, without blocking; links are followed.
 
-    A file that does not exist raises `NotYetError`, anything else `ReadError`.
+    A file that does not exist, or may not be read, raises `NotYetError`; anything else
+    `ReadError`.
     """
     check_regular(path, hint=hint)
     try:
         file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 (opener=)
     except FileNotFoundError as error:
         raise missing_file_error(path, hint) from error
+    except PermissionError as error:
+        raise _refused(path) from error
     try:
         # Check what was opened as well: the path may lead elsewhere by now.
         _refuse_special(os.fstat(file.fileno()).st_mode, path)
@@ -61,7 +64,19 @@ def check_regular(path: Path, *, hint: str = "") -> None:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing_file_error(path, hint) from error
+    except PermissionError as error:
+        raise _refused(path) from error
     _refuse_special(mode, path)
+    if not os.access(path, os.R_OK):
+        raise _refused(path)
+
+
+def _refused(path: Path) -> NotYetError:
+    """Return the error for a file that is there, and may not be read."""
+    return NotYetError(
+        f"{path} may not be read (permission denied): ask its owner, or run tiffin as "
+        f"a user who may"
+    )
 
 
 def check_image_size(

@@ -51,9 +51,18 @@ class ExternalFiles:
         """Whether each file is an image, or a few pages of a series."""
         return "multipart" in self.mimetype.lower()
 
-    @cached_property
+    @property
     def seen(self) -> FirstFile | None:
         """What the first file shows; None if it can't be read here."""
+        return self._look if isinstance(self._look, FirstFile) else None
+
+    @property
+    def problem(self) -> str:
+        """Why the first file can't be read here, or ``""``."""
+        return "" if isinstance(self._look, FirstFile) else str(self._look)
+
+    @cached_property
+    def _look(self) -> FirstFile | BaseException:
         try:
             with self._open(self.uris[0]) as rows:
                 images = math.prod(rows.row_shape(0)[: -3 if rows.colour else -2])
@@ -62,8 +71,8 @@ class ExternalFiles:
                 more = count and not self.is_sequence
                 has_more = bool(more and _has(rows, self.events * count))
                 return FirstFile(bool(rows.colour), count, has_more)
-        except (Exception, SystemExit):  # noqa: BLE001 (a reader may be a plug-in)
-            return None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (perhaps of a plug-in)
+            return error
 
     @property
     def may_be_colour(self) -> bool:

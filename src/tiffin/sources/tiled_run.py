@@ -9,10 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 from bisect import bisect_right
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from tiffin.assemble import axis_hints
 from tiffin.axes import Axes
@@ -212,13 +209,16 @@ class Stream:
         if external:
             sources = self._server.call(node.data_sources)
             event_shape = declared if rows else tuple(int(n) for n in shape[1:])
-            return self._external(key, sources, event_shape, served)
-        if node.dtype == np.float64:
-            slices.on_first_block = partial(self._warn_of_floats, key)
+            return self._external(key, sources, event_shape, served, slices)
         return served
 
     def _external(
-        self, key: str, sources: Any, shape: tuple[int, ...], served: PrefetchedArray
+        self,
+        key: str,
+        sources: Any,
+        shape: tuple[int, ...],
+        served: PrefetchedArray,
+        slices: UncompressedSlices,
     ) -> FileField | PrefetchedArray | UnreadableImages:
         """Choose between an array's files and the server."""
         data_key, events = self._data_keys[key], self._counts[key]
@@ -249,20 +249,13 @@ class Stream:
                 f"it from its files ({files.uris[0]}, …; via='files', root_map=)",
                 shape,
             )
+        slices.files_problem = files.problem if self._via == "auto" else ""
         return served
 
     def _unreadable(self, why: str, shape: tuple[int, ...]) -> UnreadableImages:
         return UnreadableImages(
             f"run {self._run[:8]}, stream {self._name!r}: {why}", shape
         )
-
-    def _warn_of_floats(self, key: str, block: np.ndarray) -> None:
-        if np.array_equal(block[:1], np.rint(block[:1])):
-            self._warn(
-                f"Tiled gives {key!r} as float64, though its values are whole: it "
-                f"keeps the dtype only if the detector declares dtype_numpy; "
-                f"dtype='uint16', or whatever the detector has, restores counts"
-            )
 
     def _warn(self, what: str) -> None:
         self._log(f"run {self._run[:8]}, stream {self._name!r}: {what}")
