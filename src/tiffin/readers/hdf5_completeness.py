@@ -57,7 +57,7 @@ class WrittenRows:
             self._sources = VirtualSources(dataset, allowed, depth)
         self.filters = None if dataset.chunks is None else Filters(dataset)
         self._filtered = self.filters is not None and bool(self.filters.ids)
-        self._chunks: tuple[int, ...] | None = dataset.chunks  # asking h5py takes long
+        self._chunks: tuple[int, ...] = dataset.chunks or ()  # asking h5py takes long
         self._complete_rows = 0
         self._tiles: Counter[int] = Counter()
         self._counted = False
@@ -73,7 +73,7 @@ class WrittenRows:
         stop = min(stop, int(self._dataset.shape[0]))
         if self._sources is not None:
             return self._sources.why_missing(first, stop)
-        if self._chunks is None:
+        if not self._chunks:
             return self._why_contiguous_missing()
         if not self._counted:
             self._count()
@@ -98,7 +98,7 @@ class WrittenRows:
         if self._sources is not None:
             self._sources.check(first, stop)
         elif self.filters is not None and self._filtered:
-            step, stop = int(self._dataset.chunks[0]), min(stop, self._dataset.shape[0])
+            step, stop = self._chunks[0], min(stop, self._dataset.shape[0])
             for number in range(first // step, -(-stop // step)):
                 for corner in self._corners(number):
                     self.filters.check(corner)
@@ -124,7 +124,7 @@ class WrittenRows:
     def _count(self) -> None:
         """Count the chunks; if all are there, no row has to be looked up."""
         self._counted = True
-        step, rows = int(self._dataset.chunks[0]), int(self._dataset.shape[0])
+        step, rows = self._chunks[0], int(self._dataset.shape[0])
         total = -(-rows // step) * self._tiles_per_chunk_row()
         complete = not self._growing and self._dataset.id.get_num_chunks() == total
         if not complete or not self._filtered:  # unfiltered chunks may be cut off
@@ -134,7 +134,7 @@ class WrittenRows:
             self._complete_rows = rows
 
     def _count_tiles(self) -> None:
-        step, end = int(self._dataset.chunks[0]), self._file_end()
+        step, end = self._chunks[0], self._file_end()
         tiles: Counter[int] = Counter()
 
         def add(info: Any) -> None:
@@ -164,12 +164,12 @@ class WrittenRows:
         return (full or self._filtered) and info.byte_offset + info.size <= end
 
     def _corners(self, number: int) -> Iterator[tuple[int, ...]]:
-        shape, chunks = self._dataset.shape[1:], self._dataset.chunks
+        shape, chunks = self._dataset.shape[1:], self._chunks
         rest = (range(0, n, c) for n, c in zip(shape, chunks[1:], strict=True))
-        return itertools.product((number * int(chunks[0]),), *rest)
+        return itertools.product((number * chunks[0],), *rest)
 
     def _tiles_per_chunk_row(self) -> int:
-        shape, chunks = self._dataset.shape[1:], self._dataset.chunks[1:]
+        shape, chunks = self._dataset.shape[1:], self._chunks[1:]
         return math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
 
     def _file_end(self) -> float:
