@@ -308,9 +308,9 @@ class ImageExporter(Exporter):
         self, name: str, doc: Mapping[str, Any], patience: Patience | None = None
     ) -> None:
         try:
+            error = self._pipeline.feed(name, doc)
             if name == "start":
                 self._lines.begin(doc)
-            error = self._pipeline.feed(name, doc)
             if error is not None and self.settings.on_error == "raise":
                 self._errors[str(doc["uid"])] = error
             if name == "stop":

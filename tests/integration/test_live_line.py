@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tifffile
 from bluesky import plan_stubs as bps
@@ -341,6 +342,32 @@ def test_a_broken_stderr_ends_no_scan(tmp_path, monkeypatch, stderr):
         feed(exporter, run_of({"img": FRAMES[:2]}))
 
     assert exporter.last.ok
+
+
+@pytest.mark.parametrize(
+    ("scan_id", "label"),
+    [
+        (np.int64(4), "scan 4"),
+        (None, r"run \w{8}"),
+        ([1], r"run \w{8}"),
+        ("a", "scan a"),
+    ],
+)
+def test_a_run_without_a_number_is_named_by_its_uid(tmp_path, capsys, scan_id, label):
+    """Whatever a start document has as its number."""
+    with ImageExporter("{frame}.tif", tmp_path) as exporter:
+        feed(exporter, run_of({"img": FRAMES[:1]}, scan_id=scan_id))
+
+    assert re.match(rf"tiffin: {label} → 1 image in ", lines(capsys)[0])
+
+
+def test_documents_that_come_twice_have_one_line(tmp_path, capsys):
+    """An exporter that is subscribed twice says it once."""
+    with ImageExporter("{frame}.tif", tmp_path) as exporter:
+        for document in run_of({"img": FRAMES[:2]}, scan_id=3):
+            feed(exporter, [document, document])
+
+    assert len(lines(capsys)) == 1
 
 
 def test_colours_on_a_terminal_only(tmp_path, monkeypatch):

@@ -188,9 +188,9 @@ class LiveTiffExporter(Exporter):
                 if self._pipeline.is_open(run)
             }
         try:
+            self._pipeline.feed(name, dict(doc))
             if name == "start":
                 self._lines.begin(doc)
-            self._pipeline.feed(name, dict(doc))
         except Exception as error:  # noqa: BLE001 (the RunEngine's border; recorded)
             if not isinstance(error, TiffinError):
                 error = SourceError(f"this {name} document was not exported: {error!r}")

@@ -76,7 +76,7 @@ def _cells(record: Record) -> tuple[object, ...]:
         "" if record.path is None else record.path.name,
         record.status,
         *record.id[1:],
-        record.shape,
+        " x ".join(map(str, record.shape or ())),
         record.dtype,
         record.error,
     )
@@ -85,7 +85,7 @@ def _cells(record: Record) -> tuple[object, ...]:
 def _summary(report: Report) -> str:
     folders = {record.path.parent for record in report.written if record.path}
     where = f" in <code>{_text(folders.pop())}</code>" if len(folders) == 1 else ""
-    colour = "" if report.ok else ' style="color: #c62828"'
+    colour = "" if report.ok else ' style="color: #e03131"'
     return f"<b{colour}>{_text(report)}</b>{where}"
 
 
@@ -93,7 +93,11 @@ def _images(report: Report) -> str:
     written = report.written
     step = -(-len(written) // THUMBNAILS) or 1
     images = "".join(map(_thumbnail, written[::step]))
-    return f'<div style="display: flex; gap: 8px">{images}</div>' if images else ""
+    return (
+        f'<div style="display: flex; gap: 8px; margin-bottom: 8px">{images}</div>'
+        if images
+        else ""
+    )
 
 
 def _thumbnail(record: Record) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.display import print_log, say, shortened
 from tiffin.errors import FieldError
+from tiffin.template import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,8 +50,9 @@ class ScanLines:
 
     def begin(self, start: Mapping[str, Any]) -> None:
         """Note the number of a scan."""
-        run, number = str(start["uid"]), start.get("scan_id")
-        label = f"run {run[:8]}" if number is None else f"scan {number}"
+        run, number = str(start["uid"]), plain(start.get("scan_id"))
+        has_number = type(number) in (int, str)
+        label = f"scan {number}" if has_number else f"run {run[:8]}"
         with self._lock:
             self._labels[run] = shortened(label)
             self._late.discard(run)
