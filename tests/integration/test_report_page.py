@@ -53,6 +53,7 @@ def visit(browser):
         tab.on("dialog", lambda dialog: wrong.append(dialog.message))
         tab.on("request", lambda request: check(request.url))
         tab.goto(page.as_uri())
+        assert wrong == []
         drawn(tab)
         return tab
 

@@ -14,6 +14,7 @@ function update() {
 
 function showHead() {
   const runs = new Map(images.map((image) => [image.run, image]));
+  const [only] = runs.values();
   const samples = [...new Set(images.map((image) => image.sample).filter(Boolean))];
   const times = images.map((image) => image.timestamp).filter((time) => typeof time === "number");
   const scans = [...runs.values()].slice(0, 6).map(runName).join(", ");
@@ -23,7 +24,6 @@ function showHead() {
     runs.size > 1 && samples.length ? `sample ${samples.slice(0, 3).join(", ")}${samples.length > 3 ? " …" : ""}` : "",
     times.length ? `${formatTime(Math.min(...times))} to ${formatTime(Math.max(...times)).slice(11)}` : "",
   ];
-  const [only] = runs.values();
   at("title").textContent = runs.size === 1 && only.scan_id !== undefined
     ? [`Scan ${only.scan_id}`, only.sample].filter(Boolean).join(", ")
     : `Images of ${data.folder}`;
