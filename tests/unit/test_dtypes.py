@@ -99,7 +99,7 @@ def test_fractions_are_advised_a_dtype_that_keeps_them(dtype):
 
     with pytest.raises(DtypeError, match="fractions") as caught:
         cast_exactly(array, np.dtype("u2"))
-    (name,) = re.findall(r"ask for (\w+)", str(caught.value))
+    (name,) = re.findall(r"dtype='(\w+)' keeps", str(caught.value))
 
     assert cast_exactly(array, np.dtype(name)) == array
 
