@@ -15,6 +15,7 @@ from tiffin.options import (
     read_table,
     refuse_secrets,
 )
+from tiffin.service.listeners import check_listener
 from tiffin.settings import check_model
 
 if TYPE_CHECKING:
@@ -56,9 +57,6 @@ class ServiceConfig(BaseModel):
     drain_timeout: Seconds = 30.0
     """How long SIGTERM waits for the run that is being exported [s]."""
 
-    spool: Path = Path("spool")
-    """The folder for documents that come without a catalogue."""
-
     on_done: str | None = None
     """A command of the shell for each run that is done. It finds the run in the
     environment: TIFFIN_RUN, TIFFIN_SCAN_ID and TIFFIN_STATUS."""
@@ -91,11 +89,17 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     source = config.source
     if not is_address(source):
         source = str(folder / source)
-    places = {"journal": folder / config.journal, "spool": folder / config.spool}
+    for each in config.listen:
+        try:
+            check_listener(each.type, each.model_dump())
+        except SettingsError as error:
+            message = f"{path}: [[service.listen]] {error}"
+            raise SettingsError(message) from error
     exports = read_exports(path)
     for export in exports.values():
         export.keywords()  # raises what is wrong
-    return config.model_copy(update={"source": source, **places}), exports
+    places = {"source": source, "journal": folder / config.journal}
+    return config.model_copy(update=places), exports
 
 
 def _listed(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,16 @@ class Journal:
                 )
         return self._base.total_changes - before
 
+    def add_incomplete(self, run: FoundRun, why: str) -> None:
+        """Add a run of which documents were lost: it is not exported by itself."""
+        self.add([run])
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET state = 'failed', why = ?, finished = ? "
+                "WHERE uid = ? AND state IN ('open', 'waiting')",
+                (why, time.time(), run.uid),
+            )
+
     def take(self) -> RunState | None:
         """Return the oldest run that is to be exported now, and note that it begins."""
         with self._changes():
@@ -222,6 +232,11 @@ class Journal:
     def open_runs(self) -> list[RunState]:
         """Return the runs without a stop document."""
         return self._select("WHERE state = 'open' ORDER BY started")
+
+    def get(self, uid: str) -> RunState | None:
+        """Return a run; None if it is not known."""
+        found = self._select("WHERE uid = ?", uid)
+        return found[0] if found else None
 
     def newest(self, count: int = 50, state: State | None = None) -> list[RunState]:
         """Return the newest runs, the newest first."""

@@ -8,12 +8,16 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.bulk import Task, TaskResult, run_task
 from tiffin.errors import SourceError, TiffinError
+from tiffin.options import is_address
 from tiffin.service.journal import Journal, RunState, owner_here
+from tiffin.service.listeners import Hints, start_listener
 from tiffin.service.source import source_of
+from tiffin.service.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +34,9 @@ TRIES = 3
 
 PAUSES = (2.0, 10.0, 60.0, 300.0)
 """How long to wait after the first failure, the second, and so on [s]."""
+
+LONGEST_GOODBYE = 5.0
+"""How long to wait for a listener to end [s]."""
 
 LONGEST_COMMAND = 600.0
 """How long a command of ``on_done`` may take [s]."""
@@ -81,12 +88,29 @@ class Service:
         self._hint = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._spool: Spool | None = None
+        self._listeners: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._work, name="tiffin-service")
         self._thread.daemon = True
 
     def start(self) -> None:
-        """Begin to work, in a thread."""
+        """Begin to work and to listen, in threads."""
         self._thread.start()
+        if not self.config.listen:
+            return
+        folder = None if is_address(self.config.source) else self.config.source
+        if folder is not None:
+            self._spool = Spool(Path(folder), self.journal)
+        hints = Hints(
+            self.hint,
+            None if self._spool is None else self._spool.add,
+            folder,
+            self._stopping,
+        )
+        self._listeners = [
+            start_listener(each.type, each.model_dump(), hints)
+            for each in self.config.listen
+        ]
 
     def hint(self) -> None:
         """Look at the source now. From any thread, also from a signal handler."""
@@ -106,6 +130,11 @@ class Service:
             name = "a run" if run is None else f"run {run.uid[:8]}"
             logger.warning("%s is not finished: the next start goes on with it", name)
             return False
+        for listener in self._listeners:
+            listener.join(LONGEST_GOODBYE)
+        if self._spool is not None:
+            self._spool.close()
+        self._source.close()
         self.journal.release(self._owner)
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tiffin.bulk import FoundRun, read_source
 from tiffin.errors import SourceError
@@ -42,6 +42,10 @@ class Source(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Close connections."""
+        ...
+
 
 class DocumentFolder:
     """A folder in which each file of documents has one or several runs.
@@ -73,6 +77,9 @@ class DocumentFolder:
                 journal.add_file(found.path, found.size, found.mtime_ns)
         return new
 
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
 
 class Catalogue:
     """A Tiled catalogue, which is asked for runs since a cursor.
@@ -85,15 +92,21 @@ class Catalogue:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._client: object | None = None
+        self._client: Any = None
 
     def look(self, journal: Journal) -> int:
         """Ask for the runs since the last look, and for those that were open."""
         try:
             return self._look(journal)
         except SourceError:
-            self._client = None  # connect again
+            self.close()  # and connect again
             raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.context.close()
 
     def _look(self, journal: Journal) -> int:
         if self._client is None:

@@ -5,6 +5,7 @@ them, documents) and returns an iterable of ``(name, document)`` that can be rea
 Nothing outside this package depends on the types and versions of stores.
 """
 
+from tiffin.sources.msgpack_file import pack, unpack
 from tiffin.sources.run_address import (
     address_of,
     document_files,
@@ -39,7 +40,9 @@ __all__ = [
     "open_catalogue",
     "open_run",
     "open_source",
+    "pack",
     "run_documents_of",
     "select_runs",
     "summaries",
+    "unpack",
 ]

@@ -69,6 +69,39 @@ def msgpack_documents(file: DocumentFile) -> Iterator[tuple[Any, str]]:
         raise TruncatedError(message)
 
 
+def pack(value: Any) -> bytes:
+    """Return a document as msgpack, with arrays as msgpack-numpy writes them."""
+    with optional_import("msgpack needs its library", extra="files"):
+        import msgpack
+    packed: bytes = msgpack.packb(value, default=_encoded)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    """Return a document of msgpack; raise SourceError if it is none.
+
+    Arrays share the memory of `data`.
+    """
+    with optional_import("msgpack needs its library", extra="files"):
+        import msgpack
+    try:
+        return msgpack.unpackb(data, object_hook=decoded, ext_hook=_extension)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        message = f"not valid msgpack: {str(error) or type(error).__name__}"
+        raise SourceError(message) from error
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        is_array = isinstance(value, np.ndarray)
+        item = {b"nd": is_array, b"type": value.dtype.str, b"data": value.tobytes()}
+        return item | ({b"kind": b"", b"shape": value.shape} if is_array else {})
+    if isinstance(value, complex):
+        return {b"complex": True, b"data": repr(value)}
+    message = f"a document can't hold {type(value).__name__}"
+    raise TypeError(message)
+
+
 def decoded(item: Mapping[Any, Any]) -> Any:
     """Return the array or number that a map stands for, or the map itself."""
     if b"nd" in item:
