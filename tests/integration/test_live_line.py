@@ -298,6 +298,25 @@ def test_a_log_on_the_terminal_has_it_once(tmp_path, capsys):
     ]
 
 
+def test_a_log_by_rich_has_it_once(tmp_path, capsys):
+    """Its handler has no stream, but a console."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    root = logging.getLogger()
+    handler = RichHandler(console=Console(stderr=True, width=500), show_time=False)
+    root.addHandler(handler)
+    try:
+        with ImageExporter("{frame}.tif", tmp_path) as exporter:
+            feed(exporter, run_of({"img": FRAMES[:2]}, scan_id=3))
+    finally:
+        root.removeHandler(handler)
+
+    (line,) = lines(capsys)
+    assert line.startswith("INFO ")
+    assert "scan 3 → 2 images" in line
+
+
 def test_a_log_in_a_file_has_it_beside_the_terminal(tmp_path, capsys):
     """A file is looked at later; the terminal now."""
     root, file = logging.getLogger(), io.StringIO()
