@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -35,7 +38,22 @@ def option_type(option: Option, field: FieldInfo) -> Any:
     """Return the type of an option's value, as the shell and TOML write it."""
     kind: Any = field.annotation if option.kind is None else option.kind
     written: dict[Any, Any] = {Any: str, dict[str, str]: list[str]}
-    return written.get(kind, kind)
+    return written.get(kind, _bare(kind))
+
+
+def _bare(hint: Any) -> Any:
+    """Return a type without its checks, which the schema makes.
+
+    Examples
+    --------
+    >>> _bare(Annotated[int, "from 1"] | None)
+    int | None
+    """
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, map(_bare, get_args(hint)))
+    return hint
 
 
 def split_words(texts: Sequence[str]) -> list[str]:
