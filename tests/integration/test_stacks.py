@@ -16,7 +16,7 @@ from tests.shell import tiffin as shell
 from tiffin import ImageExporter
 from tiffin.corrections import Average, Scale
 from tiffin.errors import ExistsError, SettingsError
-from tiffin.export import stack_worker, stacks
+from tiffin.export import job_queue, stack_worker, stacks
 from tiffin.testing import run_of
 from tiffin.verify import compare
 
@@ -332,6 +332,32 @@ def test_pages_do_not_wait_in_memory_for_ever(run, tmp_path, monkeypatch):
         report = export(
             run, tmp_path, live=True, stack="run", corrections=[slow], workers=3
         )
+    assert report.ok
+    assert pages_in(tmp_path) == {"7.tif": list(range(EVENTS * EACH))}
+    assert tiffin.verify(tmp_path).ok
+
+
+def test_others_go_on_while_one_worker_writes(run, tmp_path, monkeypatch):
+    """It writes their pages afterwards, and they need not wait for the disk."""
+    monkeypatch.setattr(stack_worker, "ENOUGH", 1)
+    monkeypatch.setattr(job_queue, "MOST_GROUPS", 1)
+    write, corrected, others_done = os.writev, [], threading.Event()
+
+    def slow(descriptor, buffers):
+        assert others_done.wait(20)
+        return write(descriptor, buffers)
+
+    def correct(image, frame):
+        corrected.append(frame)
+        if len(corrected) > (EVENTS - 1) * EACH:  # and one of the event that waits
+            others_done.set()
+        return image
+
+    monkeypatch.setattr(os, "writev", slow)
+    report = export(
+        run, tmp_path, live=False, stack="run", workers=2, corrections=correct
+    )
+
     assert report.ok
     assert pages_in(tmp_path) == {"7.tif": list(range(EVENTS * EACH))}
     assert tiffin.verify(tmp_path).ok
