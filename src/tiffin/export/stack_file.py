@@ -64,8 +64,8 @@ class StackFile(OutputFile):
         Why no frame may go into it.
     counted : int
         How many frames it holds; a frame that is taken again counts once.
-    nbytes : int
-        What its pages take, at most, as announced [bytes].
+    nbytes, each : int
+        What its pages take, and one of them, at most, as announced [bytes].
     is_closed : bool
         Whether no more frames will be named for it.
     has_ended : bool
@@ -92,7 +92,7 @@ class StackFile(OutputFile):
     def __init__(self, name: str, *, is_planned: bool) -> None:
         super().__init__(name, 0)
         self.refusal: Exception | None = None
-        self.counted = self.nbytes = self.submitted = self.settled = 0
+        self.counted = self.nbytes = self.each = self.submitted = self.settled = 0
         self.is_closed = self.has_ended = self.is_finished = False
         self.is_planned = is_planned
         self.is_intact: bool | None = None

@@ -80,6 +80,7 @@ class Stacks:
         """Begin a stack."""
         stack = StackFile(name, is_planned=planned)
         stack.announced = (frame.shape, frame.dtype)
+        stack.each = self._nbytes(frame)
         stack.axes = axes_in_event(frame)
         self._open[_lane(frame)] = stack
         return stack
@@ -90,7 +91,7 @@ class Stacks:
             return False
         if owner == place:
             stack.counted += 1
-            stack.nbytes += self._nbytes(frame)
+            stack.nbytes += stack.each
             if stack.counted == self._most:
                 self._end(_lane(frame))
         self._of_group[place[0], owner[1], frame.kind] = stack
@@ -150,8 +151,8 @@ class Stacks:
     def _fits(self, stack: StackFile, frame: Frame) -> bool:
         if stack.announced != (frame.shape, frame.dtype):
             return False
-        nbytes = stack.nbytes + self._nbytes(frame)
-        return self._settings.bigtiff or nbytes < LARGEST_CLASSIC
+        fits = stack.nbytes + stack.each < LARGEST_CLASSIC
+        return fits or self._settings.bigtiff
 
     def _nbytes(self, frame: Frame) -> int:
         dtype = self._settings.dtype or frame.dtype
