@@ -267,7 +267,7 @@ def test_hostile_text_is_data(tmp_path):
     folder = tmp_path / "<script>alert(1)</script>"
     run = run_of(
         {"img": np.ones((1, 6, 9), "u2")},
-        sample_name="</script><script>alert(2)</script>\u2028\ud800",
+        sample_name="</script><script>alert(2)</script>\u2028\ud800\u202efdp",
     )
     tiffin.export(run, "a.tif", directory=folder)
 
@@ -276,7 +276,9 @@ def test_hostile_text_is_data(tmp_path):
     assert "alert(1)</script>" not in text
     assert "<script>alert" not in text
     assert text.count("</script>") == 3
-    assert "alert(2)" in data_in(page)["images"][0]["sample"]
+    sample = data_in(page)["images"][0]["sample"]
+    assert "alert(2)" in sample
+    assert sample.endswith("\\u202efdp")
 
 
 def test_only_the_scripts_of_the_page_may_run(tmp_path):

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ SCRIPTS = (
     *("sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
 )
 """The page's own script, in this order, as one block."""
+
+INVISIBLE = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters that JSON does not escape, and marks of text direction."""
 
 PLOTS, LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.LICENSE"
 
@@ -76,6 +80,8 @@ def as_script(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
+    # Shown as escapes: these could turn text around, or hide it.
+    text = INVISIBLE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -19,7 +19,8 @@ function showHead() {
   const times = images.map((image) => image.timestamp).filter((time) => typeof time === "number");
   const scans = [...runs.values()].slice(0, 6).map(runName).join(", ");
   const parts = [
-    `${counted(images.length, "image", "images")} in ${data.folder}`,
+    counted(images.length, "image", "images"),
+    runs.size === 1 ? `folder ${data.folder}` : "",
     runs.size === 1 ? (only.plan ?? "") : `${runs.size} runs (${scans}${runs.size > 6 ? " …" : ""})`,
     runs.size > 1 && samples.length ? `sample ${samples.slice(0, 3).join(", ")}${samples.length > 3 ? " …" : ""}` : "",
     times.length ? `${formatTime(Math.min(...times))} to ${formatTime(Math.max(...times)).slice(11)}` : "",

@@ -21,7 +21,7 @@ function captionOf(image) {
   if (image.frame !== undefined) parts.push(`#${image.frame}`);
   if (image.kind) parts.push(kindOf(image));
   for (const [name, [value, unit]] of Object.entries(image.motors ?? {}).slice(0, 2)) {
-    parts.push(`${name} ${format(value)}${unit ? ` ${unit}` : ""}`);
+    parts.push(`${name} ${format(value)}${unit ? `\u00a0${unit}` : ""}`);
   }
   return [...parts, `mean ${format(image.mean, 4)}`, `max ${format(image.max, 4)}`];
 }
