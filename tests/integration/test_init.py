@@ -87,6 +87,17 @@ def test_the_answers_are_asked_for_until_they_can_be_used(folder):
     assert len([*folder.glob("pictures/Ni powder_*.tif")]) == 2
 
 
+def test_what_is_proposed_can_be_declined(folder):
+    """All fields in one export, and no dark, though the run has one."""
+    told = answered("scan.jsonl", "", "all", "", "none", "", "")
+
+    written = tomllib.loads((folder / "tiffin.toml").read_text())
+    assert told.exit_code == 0, told.output
+    assert "corrections" not in written
+    assert [*written["exports"]] == ["images"]
+    assert "field" not in written["exports"]["images"]
+
+
 def test_each_detector_has_its_template(folder):
     """Two fields are two exports, each with a folder; --as chooses one of them."""
     data = {name: np.ones((2, 6, 8), "u2") for name in ("saxs", "waxs.image")}

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["init"]
 
+ALL, NONE = "all", "none"
+"""Answers in place of names of fields, and of a dark."""
+
 
 @command()
 def init(
@@ -131,16 +134,16 @@ def _questions(
 ) -> Answers:
     """Ask for what can't be found out; what is proposed is a default."""
     directory = ask("Folder for images", proposed.directory)
-    proposed_fields = ", ".join(proposed.templates)
-    fields = _words(ask("Fields, with commas; blank for all images", proposed_fields))
+    known = ", ".join(proposed.templates) or ALL
+    fields = _words(ask("Fields, with commas, or all", known))
     templates = {}
-    for name in fields:
+    for name in () if fields == [ALL] else fields:
         default = proposed.templates.get(name, TEMPLATE)
         asked = f"Template for the names of {name}"
         templates[name] = ask(asked, default, partial(_check_template, run))
     streams = _words(ask("Streams, with commas", ", ".join(proposed.streams)))
-    asked = "Dark to subtract: stream:NAME, start.KEY, file:PATH, or blank for none"
-    dark = ask(asked, proposed.dark, _check_dark)
+    asked = "Dark to subtract: stream:NAME, start.KEY, file:PATH, or none"
+    dark = ask(asked, proposed.dark or NONE, _check_dark)
     profile = ask("Program that reads the files", proposed.profile, _check("profile"))
     asked = "If a file exists: error, skip, replace, unique or resume"
     existing = ask(asked, proposed.existing, _check("existing"))
@@ -149,7 +152,7 @@ def _questions(
         directory=directory,
         templates=templates,
         streams=tuple(streams) or proposed.streams,
-        dark=dark,
+        dark="" if dark == NONE else dark,
         profile=profile,
         existing=existing,
     )
@@ -192,7 +195,7 @@ def _check(setting: str) -> Callable[[str], object]:
 
 
 def _check_dark(text: str) -> None:
-    if text:
+    if text != NONE:
         options = check_model(CorrectionOptions, {"dark": text})
         for table in options.tables():
             table.make(str)
