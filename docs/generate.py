@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from tiffin.cli import load
 from tiffin.options import KINDS, OTHER_TYPES, file_hints
+from tiffin.service.config import ServiceConfig
 from tiffin.settings import (
     description,
     option_of,
@@ -112,8 +113,11 @@ def schema() -> str:
         "type": "object",
         "additionalProperties": own,
     }
-    definitions = export.pop("$defs", {}) | {"export": export | {"title": "export"}}
-    top = export["properties"] | {"exports": exports}
+    service = ServiceConfig.model_json_schema()
+    service["description"] = "What tiffin serve does."
+    definitions = export.pop("$defs", {}) | service.pop("$defs", {})
+    definitions["export"] = export | {"title": "export"}
+    top = export["properties"] | {"exports": exports, "service": service}
     found = export | {"$defs": definitions, "properties": top}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 

@@ -282,6 +282,7 @@ def test_the_example_of_the_manual_has_two_exports(folder):
     [
         TWO,
         'field = "img"\nrun = -1\nmetadata = false\nmask-fill = 1.5\nbin = 2',
+        '[service]\nsource = "d"\n[[service.listen]]\ntype = "zmq"\nprefix = "b"',
         'field = ["a", "b"]\nmemory = 100\nmetadata = ["a=start.b"]',
     ],
 )
@@ -292,7 +293,12 @@ def test_the_schema_allows_what_the_reader_does(text):
 
 @pytest.mark.parametrize(
     "text",
-    ['api-key = "x"', "[exports.a]\nexistng = 1", "[exports.a.exports.b]", "exports=1"],
+    [
+        'api-key = "x"',
+        "[exports.a]\nexistng = 1",
+        "[exports.a.exports.b]",
+        "[service]\na = 1",
+    ],
 )
 def test_the_schema_refuses_what_the_reader_does(text):
     """Keys of no option, also inside of an export."""

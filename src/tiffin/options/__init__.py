@@ -6,15 +6,14 @@ reads a configuration file, for the shell and for `tiffin.ImageExporter.from_con
 
 from tiffin.options.config_file import (
     FILE_NAME,
-    OTHER_TYPES,
     ConfigFile,
     find_config,
     load_config,
     read_config,
     read_exports,
     read_table,
-    refuse_secrets,
 )
+from tiffin.options.config_sections import OTHER_TYPES, refuse_secrets
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
 from tiffin.options.correction_tables import KINDS, CorrectionTable
 from tiffin.options.file_options import file_hints

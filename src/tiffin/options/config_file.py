@@ -8,35 +8,32 @@ file with a wrong name or value is refused before anything is done.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.options.correction_options import CHAIN, CorrectionOptions
-from tiffin.options.correction_tables import KINDS, CorrectionTable, setting_types
-from tiffin.options.file_options import PAIRS, SECRET, file_hints, file_options
+from tiffin.options.config_sections import Section, refuse_secrets
+from tiffin.options.correction_options import CorrectionOptions
 from tiffin.options.option_values import as_keywords
 from tiffin.options.run_options import RunOptions, is_address
-from tiffin.settings import Settings, check_model, check_table
+from tiffin.settings import Settings, check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tiffin.options.correction_tables import CorrectionTable
 
 __all__ = [
     "FILE_NAME",
     "FILE_VARIABLE",
-    "OTHER_TYPES",
     "ConfigFile",
     "find_config",
     "load_config",
     "read_config",
     "read_exports",
     "read_table",
-    "refuse_secrets",
 ]
 
 FILE_NAME = "tiffin.toml"
@@ -45,23 +42,10 @@ FILE_NAME = "tiffin.toml"
 FILE_VARIABLE = "TIFFIN_CONFIG"
 """The environment variable that names another one."""
 
-TABLES, EXPORTS = "corrections", "exports"
+EXPORTS = "exports"
 
 OTHER_TABLES = ("service",)
 """Tables that are no options of an export."""
-
-OTHER_TYPES: dict[str, tuple[type, ...]] = {
-    "run": (int,),
-    "stack": (int,),
-    "bin": (int,),
-    "mask-fill": (int, float),
-    "since": (date,),
-    "until": (date,),
-}
-"""Options that are text in the shell, and may have another type in TOML."""
-
-KEY_IN_ADDRESS = re.compile(r"https?://([^/?#]*@|.*[?&]api_key=)")
-"""An address with a password or a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +190,7 @@ def _content(path: Path) -> dict[str, Any]:
         raise SettingsError(message) from error
 
 
-def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, _Section]:
+def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, Section]:
     """Check all that is in a file; return each export with what is common to all."""
     refuse_secrets(content)
     exports = content.pop(EXPORTS, {})
@@ -215,11 +199,11 @@ def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, _S
     ):
         message = f"exports are tables, each under a line [{EXPORTS}.NAME]"
         raise SettingsError(message)
-    common = _Section.read(content, str(path), folder)
+    common = Section.read(content, str(path), folder)
     sections = {}
     for name, table in exports.items():
         try:
-            own = _Section.read(table, f"{path}: {EXPORTS}.{name}", folder)
+            own = Section.read(table, f"{path}: {EXPORTS}.{name}", folder)
             sections[name] = common.with_own(own)
             sections[name].refuse_both()
         except SettingsError as error:
@@ -239,134 +223,3 @@ def _name_of(export: str | None, exports: Mapping[str, Any]) -> str:
         message = f"there are several exports: choose {choices}"
         raise SettingsError(message)
     return next(iter(exports)) if export is None else export
-
-
-def refuse_secrets(content: Any) -> None:
-    """Refuse a key or a password in a file, which others may read."""
-    message = (
-        "a file is no place for a key, because others may read it: put it into the "
-        "environment variable TILED_API_KEY"
-    )
-    if isinstance(content, dict):
-        if any(key.replace("_", "-").lower() == SECRET for key in content):
-            raise SettingsError(message)
-        content = list(content.values())
-    if isinstance(content, list):
-        for value in content:
-            refuse_secrets(value)
-    if isinstance(content, str) and KEY_IN_ADDRESS.match(content):
-        raise SettingsError(message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """Options by their long names, and corrections; None if it has no such table."""
-
-    options: Mapping[str, Any]
-    tables: list[CorrectionTable] | None
-
-    @classmethod
-    def read(cls, content: Mapping[str, Any], where: str, folder: Path) -> _Section:
-        """Check a table and its corrections."""
-        options = {name: content[name] for name in content if name != TABLES}
-        checked = dict(_checked(options, folder))
-        tables = None
-        if TABLES in content:
-            tables = list(_tables(content[TABLES], where, folder))
-        section = cls(checked, tables)
-        section.refuse_both()
-        return section
-
-    def with_own(self, own: _Section) -> _Section:
-        """Return this, overridden by what one export says."""
-        common = dict(self.options)
-        if "stream" in own.options:
-            common.pop("all-streams", None)
-        tables = self.tables if own.tables is None else own.tables
-        return _Section(common | dict(own.options), tables)
-
-    def refuse_both(self) -> None:
-        """Refuse tables beside options of the chain: which acts first is not known."""
-        places = file_options()
-        mixed = [name for name in self.options if places[name].parameter in CHAIN]
-        if mixed and self.tables:
-            message = (
-                f"corrections are tables here, and {mixed[0]!r} is given too: write it "
-                f"as a table, in its place among them"
-            )
-            raise SettingsError(message)
-
-    def values(self) -> dict[str, Any]:
-        """Return the values by parameter."""
-        places = file_options()
-        return {places[name].parameter: self.options[name] for name in self.options}
-
-
-def _checked(content: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    """Check options, and return them as the shell gives them."""
-    given = {
-        name: _as_text(value, OTHER_TYPES.get(name, ()))
-        for name, value in content.items()
-    }
-    for name in PAIRS.keys() & given.keys():
-        if isinstance(given[name], dict):
-            _check_pairs(name, given[name])
-    for name, value in check_table(given, file_hints(), what="option").items():
-        if name in ("dark", "flat") and value.startswith("file:"):
-            value = f"file:{_beside(folder, value.removeprefix('file:'))}"
-        elif name in ("mask", "catalog", "source"):
-            value = _beside(folder, value.removeprefix("file:"))
-        elif name == "metadata" and value is False:
-            value = ["none"]
-        elif name == "allow-external":
-            value = [_beside(folder, each) for each in value]
-        yield name, value
-
-
-def _check_pairs(name: str, table: Mapping[str, Any]) -> None:
-    """Check the types in a table, so that the error names the key."""
-    for key, value in table.items():
-        is_off = name == "metadata" and value is False
-        if not (isinstance(value, str) or is_off):
-            allowed = "text in quotes" + " or false" * (name == "metadata")
-            message = f"must be {allowed}, not {value!r}"
-            raise SettingsError(message, setting=f"{name}.{key}")
-
-
-def _as_text(value: Any, types: tuple[type, ...]) -> Any:
-    if isinstance(value, list):
-        return [_as_text(item, types) for item in value]
-    is_other = isinstance(value, types) and not isinstance(value, bool)
-    return str(value) if is_other else value
-
-
-def _tables(tables: Any, where: str, folder: Path) -> Iterator[CorrectionTable]:
-    """Check the kinds of tables, and that no option of the command is among them."""
-    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        message = f"corrections are tables, each under a line [[{TABLES}]]"
-        raise SettingsError(message)
-    for number, table in enumerate(tables, 1):
-        kind = table.get("kind")
-        settings = {name: table[name] for name in table if name != "kind"}
-        place = f"{TABLES[:-1]} {number} (kind = {kind!r})"
-        own = setting_types(kind) if kind in [*KINDS] else settings
-        options = file_options()
-        misplaced = [name for name in settings if name in options and name not in own]
-        if misplaced:
-            message = (
-                f"{place}: {misplaced[0]!r} is an option of the command: write it "
-                f"above the first [[{TABLES}]]"
-            )
-            raise SettingsError(message)
-        for name in ("file", "dark", "catalog"):
-            if isinstance(settings.get(name), str):
-                settings[name] = _beside(folder, settings[name])
-        yield CorrectionTable(f"{where}: {place}", kind, settings)
-
-
-def _beside(folder: Path, path: str) -> str:
-    """Return a path that is relative to the folder of the configuration file."""
-    if not path or is_address(path):
-        return path
-    expanded = os.path.expanduser(path)  # noqa: PTH111 (an unknown user is no error)
-    return os.fspath(folder / expanded)
