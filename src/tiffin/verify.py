@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import reprlib
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
-from tiffin.errors import SourceError, TiffinError, VerifyError
+from tiffin.errors import TiffinError, VerifyError
 from tiffin.export import replay, settings_of
 from tiffin.folders import Folders
 from tiffin.report import is_page_name
@@ -142,7 +140,7 @@ def verify(
     listed: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
     findings: list[Finding] = []
-    for path in _manifests(root):
+    for path in manifests_in(root):
         manifest = _read(path, findings)
         listed |= manifest.files
         for line in manifest.failed:
@@ -219,7 +217,7 @@ def checksums(
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
     wrong: list[Finding] = []
-    for path in _manifests(root):
+    for path in manifests_in(root):
         for name, line in _read(path, wrong).files.items():
             found = _checked(folders, name, line)
             if found.state != "whole":
@@ -232,33 +230,6 @@ def checksums(
         if len(wrong) > MOST:
             message += f"; and {len(wrong) - MOST} more, see tiffin verify"
         raise VerifyError(message)
-
-
-def _nearest(root: Path) -> str:
-    """Return the end of a message that names folders with a manifest near by."""
-    near = [each for each in root.parents if (each / FOLDER).is_dir()][:1]
-    with suppress(OSError):
-        below = (path.parent for n in (1, 2) for path in root.glob("*/" * n + FOLDER))
-        near += islice(below, 3)
-    return f": did you mean {' or '.join(map(str, near))}?" if near else ""
-
-
-def _manifests(root: Path) -> list[Path]:
-    try:
-        found = manifests_in(root)
-    except OSError as error:
-        message = f"{root / FOLDER} can't be read: {error.strerror or error}"
-        raise SourceError(message) from error
-    if not root.is_dir():
-        message = f"there is no folder {root}"
-        raise SourceError(message)
-    if not found:
-        message = (
-            f"{root} has no manifest ({FOLDER}/*.jsonl): no export has listed a file "
-            f"here{_nearest(root)}"
-        )
-        raise SourceError(message)
-    return found
 
 
 def _read(path: Path, findings: list[Finding]) -> ManifestFile:
@@ -279,7 +250,7 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
     """Return the settings in the manifests, which must all be the same."""
     recorded = [
         settings
-        for path in _manifests(root)
+        for path in manifests_in(root)
         for settings in list(_read(path, []).settings.values())[-1:]
     ]
     if not recorded:

@@ -14,7 +14,7 @@ import reprlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiffin.folders import Folders, list_folder
+from tiffin.folders import Folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,6 @@ __all__ = [
     "ManifestFile",
     "RefusedLine",
     "lines_of",
-    "manifests_in",
     "read_manifest",
 ]
 
@@ -121,23 +120,6 @@ def read_manifest(path: Path) -> ManifestFile:
         tuple(found.failed),
         tuple(found.refused),
     )
-
-
-def manifests_in(root: Path) -> list[Path]:
-    """Return the manifests of a root, sorted by name.
-
-    Raises
-    ------
-    OSError
-        If the folder of manifests can't be read, or is a link.
-    """
-    folders = Folders(os.fspath(root))
-    try:
-        with folders.open(FOLDER) as folder:
-            names = list_folder(folder)
-    except FileNotFoundError:
-        return []
-    return [root / FOLDER / name for name in sorted(names) if name.endswith(".jsonl")]
 
 
 def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.engine import FOLDER, manifests_in, read_manifest
 from tiffin.errors import SourceError
+from tiffin.template import portable_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -83,10 +84,13 @@ def read_listed(root: Path, runs: Collection[str] | None = None) -> Listed:
     SourceError
         If there is no manifest.
     """
+    names = None if runs is None else {portable_text(run) or "_" for run in runs}
     files: dict[str, tuple[ListedImage, ...]] = {}
     problems: dict[tuple[str, str], Problem] = {}
     is_empty = True
-    for path in _manifests(root):
+    for path in manifests_in(root):
+        if names is not None and path.stem not in names:
+            continue  # the manifest of another run
         try:
             manifest = read_manifest(path)
         except OSError as error:
@@ -105,23 +109,9 @@ def read_listed(root: Path, runs: Collection[str] | None = None) -> Listed:
         for problem in _problems_of(manifest, path.name):
             problems[problem.run, problem.name] = problem
     if is_empty and not problems:
-        message = (
-            f"{root} has no manifest ({FOLDER}/*.jsonl) of a run that is wanted: no "
-            f"export has listed a file here"
-        )
+        message = f"{root} has no manifest of a run that is wanted"
         raise SourceError(message)
     return Listed(files, tuple(p for p in problems.values() if p.name not in files))
-
-
-def _manifests(root: Path) -> list[Path]:
-    if not root.is_dir():
-        message = f"there is no folder {root}"
-        raise SourceError(message)
-    try:
-        return manifests_in(root)
-    except OSError as error:
-        message = f"{root / FOLDER} can't be read: {error.strerror or error}"
-        raise SourceError(message) from error
 
 
 def _images_of(run: str, name: str, line: Mapping[str, Any]) -> tuple[ListedImage, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import escape, print_summary
+from tiffin.cli.terminal import as_json, escape, print_summary
 from tiffin.report import make_page
 
 __all__ = ["report"]
@@ -23,7 +22,7 @@ def report(
         bool,
         typer.Option("--full", help="Keep all pixels: a folder instead of a file."),
     ] = False,
-    as_json: Annotated[
+    as_lines: Annotated[
         bool, typer.Option("--json", help="Print the result as a line of JSON.")
     ] = False,
     **settings: Any,
@@ -33,9 +32,9 @@ def report(
     Example: tiffin report out, then open out/report.html in a browser.
     """
     page = make_page(folder, full=full, **settings)
-    if as_json:
+    if as_lines:
         found = page._asdict() | {"path": str(page.path)}
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        sys.stdout.write(f"{as_json(found)}\n")
         return
     sys.stdout.write(f"{escape(page.path)}\n")
     problems = f", {page.problems} problems" if page.problems else ""

@@ -1,0 +1,56 @@
+"""Find the manifests of an exported folder."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tiffin.engine.manifest_reader import FOLDER
+from tiffin.errors import SourceError
+from tiffin.folders import Folders, list_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["manifests_in"]
+
+
+def manifests_in(root: Path) -> list[Path]:
+    """Return the manifests of a root, sorted by name.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or if their folder can't be read or is a link.
+    """
+    names: list[str] = []
+    try:
+        with Folders(os.fspath(root)).open(FOLDER) as folder:
+            names = list_folder(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        message = f"{root / FOLDER} can't be read: {error.strerror or error}"
+        raise SourceError(message) from error
+    if not root.is_dir():
+        message = f"there is no folder {root}"
+        raise SourceError(message)
+    found = [root / FOLDER / name for name in sorted(names) if name.endswith(".jsonl")]
+    if not found:
+        message = (
+            f"{root} has no manifest ({FOLDER}/*.jsonl): no export has listed a file "
+            f"here{_nearest(root)}"
+        )
+        raise SourceError(message)
+    return found
+
+
+def _nearest(root: Path) -> str:
+    """Return the end of a message that names folders with a manifest near by."""
+    near = [each for each in root.parents if (each / FOLDER).is_dir()][:1]
+    with suppress(OSError):
+        below = (path.parent for n in (1, 2) for path in root.glob("*/" * n + FOLDER))
+        near += islice(below, 3)
+    return f": did you mean {' or '.join(map(str, near))}?" if near else ""
