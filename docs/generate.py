@@ -1,16 +1,17 @@
 """Generate parts of the manual from the schema of settings: ``make generated``.
 
-These are the tables ``docs/reference/settings.md`` and ``_export_options.md``, and the
-JSON Schema of the configuration file, ``docs/_static/tiffin.schema.json``, and the
-colour maps of the page of images.
+These are the tables ``docs/reference/settings.md`` and those of the commands
+(``_tiffin_export.md`` and so on), the JSON Schema of the configuration file
+(``docs/_static/tiffin.schema.json``), and the colour maps of the page of images.
 """
 
 import json
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from tiffin.cli import load
+from tiffin.cli import COMMANDS, load
 from tiffin.options import KINDS, OTHER_TYPES, file_hints
 from tiffin.service.config import ServiceConfig
 from tiffin.settings import (
@@ -53,16 +54,34 @@ def row(name: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def options() -> str:
-    """Return the table of the options of ``tiffin export``."""
-    hints = file_hints()
-    rows = [
-        f"| {', '.join(f'`{text}`' for text in parameter.opts)} "
-        f"| {choices_of(hints.get(name))} | {parameter.help} |\n"
-        for name, parameter in parameters().items()
-        if name != "source"
-    ]
-    return "| option | one of | what it does |\n|---|---|---|\n" + "".join(rows)
+def command(name: str) -> str:
+    """Return how a command is typed, examples, and tables of its options."""
+    loaded, hints = load(name), file_hints() if name == "export" else {}
+    arguments = [p.name for p in loaded.params if p.param_type_name == "argument"]
+    shown = " ".join(word.upper() for word in arguments)
+    examples = "".join(f"$ {line}\n" for line in loaded.examples)
+    text = f"```console\n$ tiffin {name} {shown} [OPTIONS]\n{examples}```\n"
+    for heading, parameters in grouped(loaded.params).items():
+        text += f"\n| {heading.lower()} | one of | what it does |\n|---|---|---|\n"
+        text += "".join(option_row(p, hints) for p in parameters)
+    return text
+
+
+def grouped(parameters: Any) -> dict[str, list[Any]]:
+    """Return options by the heading that they have in the help."""
+    groups: dict[str, list[Any]] = {}
+    for parameter in parameters:
+        if parameter.param_type_name != "argument":
+            heading = getattr(parameter, "rich_help_panel", None) or "Options"
+            groups.setdefault(heading.partition(",")[0], []).append(parameter)
+    return groups
+
+
+def option_row(parameter: Any, hints: Any) -> str:
+    """Return the row of an option."""
+    names = ", ".join(f"`{text}`" for text in parameter.opts)
+    long = max(parameter.opts, key=len).removeprefix("--")
+    return f"| {names} | {choices_of(hints.get(long))} | {parameter.help} |\n"
 
 
 def parameters() -> dict[str, Any]:
@@ -150,7 +169,10 @@ def colour_maps() -> str:
 
 FILES = {
     DOCS / "reference" / "settings.md": table,
-    DOCS / "reference" / "_export_options.md": options,
+    **{
+        DOCS / "reference" / f"_tiffin_{name}.md": partial(command, name)
+        for name in COMMANDS
+    },
     DOCS / "_static" / "tiffin.schema.json": schema,
     PAGE / "colormaps.js": colour_maps,
 }

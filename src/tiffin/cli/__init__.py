@@ -15,12 +15,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tiffin.errors import TiffinError
+from tiffin.errors import TiffinError, did_you_mean
 
 __all__ = ["COMMANDS", "app", "load", "main"]
 
 INTERRUPTED = 130
 """The exit status of a command that Ctrl-C ends: 128 + SIGINT."""
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What the parser raises if something else is typed than a command takes."""
 
 COMMANDS = {
     "export": "Export the images of runs as TIFF files.",
@@ -49,9 +54,16 @@ class _Commands(TyperGroup):
     def get_command(self, _context: Any, name: str) -> Any:
         return TyperCommand(name, help=COMMANDS[name]) if name in COMMANDS else None
 
+    def format_commands(self, _context: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
     def resolve_command(
         self, context: Any, args: list[str]
     ) -> tuple[str | None, Any, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = did_you_mean(args[0], COMMANDS, list_all=False)
+            context.fail(f"there is no command {args[0]!r}{near}")
         name, _, rest = super().resolve_command(context, args)
         _terminal().configure_logging()
         return name, load(str(name)), rest
@@ -59,9 +71,18 @@ class _Commands(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command."""
+    from tiffin.cli.help import Command, Documentation
+
     function = getattr(import_module(f"tiffin.cli.commands.{name}"), name)
-    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    alone.command(name)(function)
+    documentation = Documentation.of(function)
+    alone = typer.Typer(add_completion=False)
+    alone.command(
+        name,
+        cls=Command,
+        help=documentation.help,
+        epilog="\n\n".join(["Examples:", *documentation.examples]),
+        context_settings=HELP,
+    )(function)
     return typer.main.get_command(alone)
 
 
@@ -69,7 +90,8 @@ app = typer.Typer(
     name="tiffin",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=HELP,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing rich takes longer than all else the help needs
     help="Export the images of Bluesky runs as numbered TIFF files.",
 )
@@ -91,6 +113,9 @@ def _options(
             "--version", callback=_version, is_eager=True, help="Show the version."
         ),
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in tiffin an error is raised.")
+    ] = False,
 ) -> None:
     pass
 
@@ -99,15 +124,35 @@ def main() -> None:
     """Run the command line, and exit with its status."""
     # A run has many small objects that stay: collecting garbage often finds none.
     gc.set_threshold(200_000, 20, 100)
+    debug = "--debug" in sys.argv
     try:
-        app()
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            _terminal().print_line("interrupted: no file is half written", "yellow")
-        raise
+        status = app(
+            [word for word in sys.argv[1:] if word != "--debug"],
+            "tiffin",
+            standalone_mode=False,
+        )
+    except USAGE_ERROR as error:
+        status = _terminal().print_usage_error(error)
     except TiffinError as error:
+        if debug:
+            raise
         _terminal().print_error(error)
-        sys.exit(error.exit_status)
+        status = error.exit_status
+    except Exception as error:
+        if debug:
+            raise
+        _terminal().print_defect(error)
+        status = 1
+    if status == INTERRUPTED:
+        _terminal().print_line("interrupted: no file is half written", "yellow")
+    sys.exit(status)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an exception came of Ctrl-C, which libraries may turn into others."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _terminal() -> Any:

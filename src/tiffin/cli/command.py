@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
+from typer.models import ArgumentInfo
 
 from tiffin.errors import SettingsError
 from tiffin.options import AllStreams, as_keywords, option_type, without_empty
-from tiffin.settings import Settings, check_model, choices_of, description, option_of
+from tiffin.settings import (
+    PANELS,
+    PIXELS,
+    Option,
+    Settings,
+    check_model,
+    choices_of,
+    description,
+    option_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -52,11 +62,12 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
             if parameter.kind is not parameter.VAR_KEYWORD
         }
         groups = {name: p.annotation for name, p in own.items() if _is_group(p)}
-        parameters = {"context": CONTEXT} | added
+        parameters = {"context": CONTEXT}
         models = dict.fromkeys(settings, Settings)
         for model in groups.values():
             parameters |= _parameters(model, model.model_fields)
             models |= dict.fromkeys(model.model_fields, model)
+        parameters |= added
         parameters |= {name: p for name, p in own.items() if name not in groups}
 
         def run(context: typer.Context, **given: Any) -> None:
@@ -76,8 +87,9 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
         changed: Any = run
         changed.__name__, changed.__doc__ = function.__name__, function.__doc__
-        changed.__signature__ = inspect.Signature([*parameters.values()])
-        changed.__annotations__ = {p.name: p.annotation for p in parameters.values()}
+        ordered = sorted(parameters.values(), key=_place_in_help)
+        changed.__signature__ = inspect.Signature(ordered)
+        changed.__annotations__ = {p.name: p.annotation for p in ordered}
         return run
 
     return decorate
@@ -111,13 +123,13 @@ def _parameters(
         shown = typer.Option(
             f"{long}/--no-{option.name}" if is_flag else long,
             *filter(None, [option.short]),
-            metavar=option.metavar or "|".join(choices) or None,
+            metavar=option.metavar or "|".join(choices) or _placeholder(option, kind),
             parser=str if choices else None,  # the schema checks it, with its message
             autocompletion=_completion(choices) if choices else None,
             envvar=option.envvar or None,
             help=description(name, model).replace("``", "").replace("[", "\\["),
             show_default=not is_flag,
-            rich_help_panel=getattr(model, "panel", None),
+            rich_help_panel=option.panel or getattr(model, "panel", None),
         )
         hint: Any = kind | None if default is None else kind
         parameters[name] = inspect.Parameter(
@@ -127,6 +139,24 @@ def _parameters(
             annotation=Annotated[hint, shown],
         )
     return parameters
+
+
+def _placeholder(option: Option, kind: Any) -> str | None:
+    if kind is bool:
+        return None
+    return "N" if kind in (int, float) else option.name.upper()
+
+
+def _place_in_help(parameter: inspect.Parameter) -> int:
+    """Return where an option stands: those of a heading together."""
+    marks = getattr(parameter.annotation, "__metadata__", ())
+    if any(isinstance(mark, ArgumentInfo) for mark in marks):
+        return -1
+    panel = next((mark.rich_help_panel for mark in marks), None)
+    if panel is None:
+        return len(PANELS)
+    # Corrections come with the pixels.
+    return PANELS.index(panel if panel in PANELS else PIXELS)
 
 
 def _completion(choices: tuple[str, ...]) -> Callable[[], Sequence[str]]:

@@ -128,12 +128,34 @@ def print_summary(text: str, *, ok: bool) -> None:
     print_line(text, "green" if ok else "red")
 
 
-def print_error(error: Exception) -> None:
+def print_error(error: Exception, text: str = "") -> None:
     """Print why a command can't go on, with the notes of the error."""
-    text = Text.assemble(("error: ", "bold red"), escape(with_options(str(error))))
-    Console(stderr=True).print(text, soft_wrap=True)
+    message = escape(with_options(text or str(error)))
+    line = Text.assemble(("error: ", "bold red"), message)
+    Console(stderr=True).print(line, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         print_line(escape(note), "dim")
+
+
+def print_usage_error(error: Any) -> int:
+    """Print what is wrong with what was typed, and an example; return the status."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    print_error(error, error.format_message())
+    command = getattr(error.ctx, "command", None)
+    path = getattr(error.ctx, "command_path", "tiffin")
+    for example in getattr(command, "examples", [])[:1]:
+        print_line(f"example: {example}", "")
+    print_line(f"'{path} --help' lists what there is", "dim")
+    return int(error.exit_code)
+
+
+def print_defect(error: Exception) -> None:
+    """Print an exception that tiffin should have turned into a message."""
+    what = f"{type(error).__name__}: {error}"
+    advice = "--debug shows where: please report it"
+    print_error(error, f"tiffin has a defect here ({what}). {advice}")
 
 
 def configure_logging() -> None:
@@ -160,4 +182,6 @@ class _Formatter(logging.Formatter):
         return escape(with_options(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
-        return escape(super().formatException(ei), keep="\n")
+        if "--debug" in sys.argv:
+            return escape(super().formatException(ei), keep="\n")
+        return escape(f"{ei[0].__name__}: {ei[1]} (--debug shows where)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError
-from tiffin.settings import Option, Settings, choices_of, option_of
+from tiffin.settings import WHAT, Option, Settings, choices_of, option_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ __all__ = [
 class AllStreams(BaseModel, use_attribute_docstrings=True):
     """An option that goes with ``--stream``."""
 
-    all_streams: Annotated[bool, Option()] = False
+    all_streams: Annotated[bool, Option(panel=WHAT)] = False
     """Export every stream."""
 
 

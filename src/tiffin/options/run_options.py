@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError, did_you_mean
-from tiffin.settings import Option
+from tiffin.settings import SERVER, WHAT, Option
 from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
@@ -28,28 +28,30 @@ __all__ = ["RunOptions", "is_address"]
 class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Which runs of a source, and how a server is asked for them."""
 
-    run: Annotated[list[str] | None, Option(short="-r")] = None
+    run: Annotated[list[str] | None, Option(short="-r", panel=WHAT)] = None
     """The run: -1 (the last), a scan_id, or (the beginning of) a uid; may be
     repeated."""
 
-    query: Annotated[list[str] | None, Option(metavar="KEY=VALUE")] = None
+    query: Annotated[list[str] | None, Option(metavar="KEY=VALUE", panel=WHAT)] = None
     """Runs with this value in their start document, such as plan_name=count; may be
     repeated."""
 
-    since: Annotated[str | None, Option()] = None
+    since: Annotated[str | None, Option(metavar="TIME", panel=WHAT)] = None
     """Runs that began then or later: 2026-11-22, 2026-11-22T08:30, today, yesterday, or
     how long ago, such as 2d or 6h."""
 
-    until: Annotated[str | None, Option()] = None
+    until: Annotated[str | None, Option(metavar="TIME", panel=WHAT)] = None
     """Runs that began earlier than this."""
 
-    limit: Annotated[int | None, Option()] = None
+    limit: Annotated[int | None, Option(panel=WHAT)] = None
     """At most this many runs: the newest."""
 
-    timeout: Annotated[float, Option(metavar="SECONDS")] = TIMEOUT
+    timeout: Annotated[float, Option(metavar="SECONDS", panel=SERVER)] = TIMEOUT
     """How long a server's whole reply may take."""
 
-    api_key: Annotated[str | None, Option(envvar="TILED_API_KEY")] = None
+    api_key: Annotated[
+        str | None, Option(metavar="KEY", envvar="TILED_API_KEY", panel=SERVER)
+    ] = None
     """The key of the Tiled server; a key in its address takes precedence."""
 
     @property

@@ -19,10 +19,22 @@ from tiffin.settings.keywords import (
     type_text,
 )
 from tiffin.settings.schema import Settings
-from tiffin.settings.setting_types import OnError, Option, Repeats
+from tiffin.settings.setting_types import (
+    PANELS,
+    PIXELS,
+    SERVER,
+    WHAT,
+    OnError,
+    Option,
+    Repeats,
+)
 from tiffin.settings.validation import check_model, check_table, choices_of, table_model
 
 __all__ = [
+    "PANELS",
+    "PIXELS",
+    "SERVER",
+    "WHAT",
     "AllKeywords",
     "LIVE_DEFAULTS",
     "Keywords",

@@ -44,26 +44,28 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    template: Annotated[Template, Option(short="-t", kind=str)]
+    template: Annotated[Template, Option(short="-t", kind=str, panel=types.NAMES)]
     """File names, such as ``'{start.scan_id}_{event.seq_num:03d}.tif'``."""
 
-    directory: Annotated[Path, Option(short="-d")] = None  # type: ignore[assignment]
+    directory: Annotated[Path, Option(short="-d", panel=types.WHERE)] = None  # type: ignore[assignment]
     """The root folder of the names; by default the leading folders of the template."""
 
-    fields: Annotated[types.Names, RESUME, Option("field", "-f", kind=list[str])] = None
+    fields: Annotated[
+        types.Names, RESUME, Option("field", "-f", kind=list[str], panel=types.WHAT)
+    ] = None
     """The fields to export; by default all images."""
 
-    streams: Annotated[types.Names, RESUME, Option("stream", "-s", kind=list[str])] = (
-        "primary",
-    )
+    streams: Annotated[
+        types.Names, RESUME, Option("stream", "-s", kind=list[str], panel=types.WHAT)
+    ] = ("primary",)
     """The streams to export; None (in the shell --all-streams) means all."""
 
-    existing: Annotated[types.Existing, Option()] = "error"
+    existing: Annotated[types.Existing, Option(panel=types.WHERE)] = "error"
     """What to do if a file already exists. ``unique`` adds a number to the new file's
     name, as in ``7_001-2.tif``. ``resume`` keeps the files that the manifest
     lists and that are intact, and writes those that are missing or damaged."""
 
-    dry_run: Annotated[types.Flag, Option(short="-n")] = False
+    dry_run: Annotated[types.Flag, Option(short="-n", panel=types.WHERE)] = False
     """Make names only: read no pixels and write no files."""
 
     on_error: types.OnError = "raise"
@@ -72,58 +74,66 @@ class Settings(BaseModel):
     arguments raise; failures are in the report and the log. The live default is
     ``report``, because an exception aborts the plan."""
 
-    dtype: Annotated[types.Dtype, RESUME, Option()] = None
+    dtype: Annotated[types.Dtype, RESUME, Option(panel=types.PIXELS)] = None
     """Convert to this dtype; a frame with a value that it can't hold fails."""
 
     corrections: Annotated[types.Corrections, RESUME] = ()
     """Corrections of `tiffin.corrections`, or functions ``(image, frame) -> image``, in
     the order in which they act."""
 
-    save: Annotated[types.Kinds, Option(metavar="KINDS", kind=list[str])] = ("sub",)
+    save: Annotated[
+        types.Kinds, Option(metavar="KINDS", kind=list[str], panel=types.WHAT)
+    ] = ("sub",)
     """Which images to write if a dark is subtracted: the difference (``sub``),
     ``light``, ``dark``. ``{kind}`` in the template gives them different names."""
 
-    catalog: Annotated[Any, Option(metavar="SOURCE")] = None
+    catalog: Annotated[Any, Option(metavar="SOURCE", panel=types.PIXELS)] = None
     """Where corrections look up other runs, such as dark runs: a catalogue
     (``catalog[uid]``), or a file or list of documents. By default the source."""
 
-    frames: Annotated[types.Frames, Option(metavar="SLICE")] = None
+    frames: Annotated[types.Frames, Option(metavar="SLICE", panel=types.WHAT)] = None
     """The frames of each run, stream and field to export, by the number in ``{frame}``
     from 0: ``::10`` is every tenth, ``100:200`` a hundred from number 100. Other
     frames are not read and not in the report."""
 
-    first: Annotated[types.First, RESUME, Option()] = 0
+    first: Annotated[types.First, RESUME, Option(panel=types.NAMES)] = 0
     """The first number of ``{frame}`` and ``{i}``."""
 
-    repeats: Annotated[types.Repeats, RESUME, Option()] = "last"
+    repeats: Annotated[types.Repeats, RESUME, Option(panel=types.WHAT)] = "last"
     """Which take of a point to export, if a paused plan took it again with the same
     ``seq_num``: the ``last``, the ``first``, or ``all``, for which the template needs
     ``{frame}`` or ``{event.uid}``."""
 
-    workers: Annotated[types.Workers, Option()] = None  # type: ignore[assignment]
+    workers: Annotated[types.Workers, Option(panel=types.SERVER)] = None  # type: ignore[assignment]
     """The number of threads that read, correct and write; by default one for each core,
     at most 4."""
 
-    memory: Annotated[types.Memory, Option(metavar="MB")] = None  # type: ignore[assignment]
+    memory: Annotated[types.Memory, Option(metavar="MB", panel=types.SERVER)] = None  # type: ignore[assignment]
     """The memory limit for images that wait to be written; by default 1 GiB or a
     quarter of the free memory, whichever is less [bytes; in the shell MB]."""
 
-    colour: Annotated[types.SomeNames, RESUME, Option(kind=list[str])] = ()
+    colour: Annotated[
+        types.SomeNames, RESUME, Option(kind=list[str], panel=types.PIXELS)
+    ] = ()
     """Fields with colour images, which have 3 or 4 samples per pixel."""
 
     axes: Annotated[
         Any,
         RESUME,
-        Option(metavar="[FIELD=]NAMES", kind=list[str]),
+        Option(metavar="[FIELD=]NAMES", kind=list[str], panel=types.PIXELS),
     ] = None
     """The names of an array's last axes, if its shape does not show which are rows and
     columns: ``yxc``, ``cyx``, ``tyx``, or a mapping of fields to such names. ``y`` is
     rows, ``x`` columns, ``c`` samples of a colour; any other axis counts images."""
 
-    root_map: Annotated[Any, Option(metavar="OLD=NEW", kind=dict[str, str])] = None
+    root_map: Annotated[
+        Any, Option(metavar="OLD=NEW", kind=dict[str, str], panel=types.SERVER)
+    ] = None
     """For files that have moved: recorded prefix of a path → prefix on this machine."""
 
-    allow_external: Annotated[Any, Option(metavar="FOLDER", kind=list[Path])] = ()
+    allow_external: Annotated[
+        Any, Option(metavar="FOLDER", kind=list[Path], panel=types.SERVER)
+    ] = ()
     """Folders of raw files that HDF5 files may refer to (external raw storage). By
     default none."""
 
@@ -131,48 +141,54 @@ class Settings(BaseModel):
     """Handlers for Resource documents, by spec, as in databroker. They override
     registered ones."""
 
-    timezone: Annotated[str | None, RESUME, Option()] = None
+    timezone: Annotated[str | None, RESUME, Option(panel=types.NAMES)] = None
     """The time zone of times in names, an IANA name such as ``Europe/Zurich``; by
     default the local zone."""
 
-    name_policy: Annotated[types.NamePolicy | None, RESUME, Option("names")] = None
+    name_policy: Annotated[
+        types.NamePolicy | None, RESUME, Option("names", panel=types.NAMES)
+    ] = None
     """Which characters of values may appear in names: ``portable``, those allowed on
     Linux, macOS and Windows (the default), or ``strict``, only ASCII letters, digits
     and ``-_.=+``."""
 
     replacements: Annotated[
-        Any, RESUME, Option("replace", metavar="OLD=NEW", kind=dict[str, str])
+        Any,
+        RESUME,
+        Option("replace", metavar="OLD=NEW", kind=dict[str, str], panel=types.NAMES),
     ] = None
     """Text to replace in values before they go into names, such as ``{'.': ','}``."""
 
-    stack: Annotated[types.Stack, RESUME, Option(metavar="event|run|N", kind=str)] = (
-        None
-    )
+    stack: Annotated[
+        types.Stack, RESUME, Option(metavar="event|run|N", kind=str, panel=types.FILES)
+    ] = None
     """Several images in one file, a page each: those of each ``event``, those of each
     ``run`` (and stream and field), or every so many. By default each image has a file
     of its own."""
 
-    bigtiff: Annotated[types.Flag, RESUME, Option()] = False
+    bigtiff: Annotated[types.Flag, RESUME, Option(panel=types.FILES)] = False
     """Write BigTIFF, which may be larger than 4 GiB and which few programs read.
     Otherwise a stack goes on in a new file before that."""
 
-    format: Annotated[str, RESUME, Option()] = "tiff"
+    format: Annotated[str, RESUME, Option(panel=types.FILES)] = "tiff"
     """The format of the files: ``tiff``, ``png``, ``npy``, or that of a plug-in."""
 
-    profile: Annotated[str, RESUME, Option()] = "plain"
+    profile: Annotated[str, RESUME, Option(panel=types.FILES)] = "plain"
     """The program that the TIFF files are for: ``plain`` is read by most; ``imagej``,
     ``ome``, ``gsas2``, ``pilatus`` (fabio) and ``areadetector`` are for one each."""
 
     metadata: Annotated[
         types.Metadata,
         RESUME,
-        Option(metavar="NAME=REFERENCE", kind=dict[str, str]),
+        Option(metavar="NAME=REFERENCE", kind=dict[str, str], panel=types.FILES),
     ] = {}
     """What to add to the metadata in each file, by references as in the template:
     ``{"temperature": "event.data.T"}``. None as a reference leaves an entry out. None
     (in the shell ``none``) writes only what was done to the pixels."""
 
-    sidecars: Annotated[types.Sidecars, Option("sidecar", kind=list[str])] = ()
+    sidecars: Annotated[
+        types.Sidecars, Option("sidecar", kind=list[str], panel=types.WHERE)
+    ] = ()
     """Files to write beside the images of each run: ``run.json``, its start, descriptor
     and stop documents; ``frames.csv``, a table of the frames of each stream and field,
     with all numbers of their events."""
@@ -181,40 +197,42 @@ class Settings(BaseModel):
     """Write a page to look at the images of each run, at its end: one HTML file in the
     directory, ``report_<scan_id>_<uid>.html``."""
 
-    compression: Annotated[types.Compression | None, RESUME, Option()] = None
+    compression: Annotated[
+        types.Compression | None, RESUME, Option(panel=types.FILES)
+    ] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 
-    level: Annotated[types.Whole | None, Option()] = None
+    level: Annotated[types.Whole | None, Option(panel=types.FILES)] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
 
-    stretch: Annotated[types.Stretch | None, RESUME, Option()] = None
+    stretch: Annotated[types.Stretch | None, RESUME, Option(panel=types.PIXELS)] = None
     """How to show any values in the 8 bits of a PNG: from the smallest to the largest
     (``linear``), without the outermost 0.1 % at either end (``percentile``), or
     logarithmically (``log``). The file says how."""
 
-    checksum: Annotated[types.Checksum, Option()] = "crc32"
+    checksum: Annotated[types.Checksum, Option(panel=types.FILES)] = "crc32"
     """The checksum of each file in the manifest."""
 
-    fsync: Annotated[types.Fsync, Option()] = "none"
+    fsync: Annotated[types.Fsync, Option(panel=types.FILES)] = "none"
     """When to force files to the disk: never, after each ``file``, or at the end of
     each ``run``."""
 
-    mode: Annotated[types.Mode, Option(kind=str)] = None
+    mode: Annotated[types.Mode, Option(kind=str, panel=types.FILES)] = None
     """The permissions of files and manifests, such as ``0o640``; by default those of
     the umask."""
 
-    directory_mode: Annotated[types.Mode, Option(kind=str)] = None
+    directory_mode: Annotated[types.Mode, Option(kind=str, panel=types.FILES)] = None
     """The permissions of new folders, such as ``0o2770``. By default they follow from
     ``mode``: whoever can read the files can enter their folder."""
 
-    follow_links: Annotated[types.Flag, Option()] = False
+    follow_links: Annotated[types.Flag, Option(panel=types.FILES)] = False
     """Allow folders below the directory that are links. By default they are refused.
     The directory itself may always be a link, a manifest never."""
 
-    file_time: Annotated[types.FileTime, Option()] = "written"
+    file_time: Annotated[types.FileTime, Option(panel=types.FILES)] = "written"
     """The modification time of files: the time of writing, or of the ``event``."""
 
-    on_full: Annotated[types.OnFull, Option()] = "stop"
+    on_full: Annotated[types.OnFull, Option(panel=types.WHERE)] = "stop"
     """If the disk is full: fail the remaining frames (``stop``), or ``wait`` for
     space."""
 

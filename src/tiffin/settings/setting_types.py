@@ -43,7 +43,14 @@ class Option:
     """The type of the option's value; by default the setting's, or text."""
     envvar: str = ""
     """An environment variable that holds the value."""
+    panel: str = ""
+    """The heading in the help under which the option is."""
 
+
+WHAT, WHERE, NAMES = "What to export", "Where to", "Names"
+PIXELS, FILES, SERVER = "Pixels", "Files", "Server and machine"
+PANELS = (WHAT, WHERE, NAMES, PIXELS, FILES, SERVER)
+"""The headings of options in the help, those that are used most first."""
 
 LIVE = "live"
 """Marks a setting of live exports only."""

@@ -73,8 +73,9 @@ def bulk(
 
     The same command again goes on with what is missing.
 
-    Example: tiffin bulk http://localhost:8000 --query proposal=301 --yes -d out
-    -t '{start.scan_id}/{field}_{event.seq_num:04d}.tif'
+    Examples
+    --------
+    tiffin bulk http://localhost:8000 --query cycle=7 -d out -t '{start.uid}/{i}.tif'
     """
     if runs.api_key:  # worker processes inherit it; no task holds it
         os.environ["TILED_API_KEY"] = runs.api_key

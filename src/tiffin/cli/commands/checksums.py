@@ -19,7 +19,12 @@ def checksums(
     folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
     **settings: Any,
 ) -> None:
-    """Print the SHA-256 of files, for sha256sum -c."""
+    """Print the SHA-256 of files, for sha256sum -c.
+
+    Examples
+    --------
+    tiffin checksums out > SHA256SUMS
+    """
     for digest, name in checksums_of(folder, **settings):
         escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
         mark = "" if escaped == name else "\\"  # says that the name is escaped

@@ -64,7 +64,12 @@ def demo(
 ) -> None:
     """Make a simulated experiment, export it, and say what to type next.
 
-    It is a heating scan with dark frames. Example: tiffin demo /tmp/demo
+    It is a heating scan with dark frames.
+
+    Examples
+    --------
+    tiffin demo
+    tiffin demo /tmp/demo
     """
     _make(folder)
     config = folder / FILE_NAME

@@ -37,7 +37,12 @@ def doctor(
 ) -> None:
     """Say what is installed, what a source has, and what a folder allows.
 
-    Each line says what to do. Example: tiffin doctor http://localhost:8000 /data/images
+    Each line says what to do.
+
+    Examples
+    --------
+    tiffin doctor
+    tiffin doctor http://localhost:8000 /data/images
     """
     if folder is None and source is not None and Path(source).is_dir():
         folder = Path(source)

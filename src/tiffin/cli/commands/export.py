@@ -16,7 +16,7 @@ from tiffin.cli.templates import check_template
 from tiffin.cli.terminal import escape, print_summary
 from tiffin.options import CHAIN, CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
-from tiffin.settings import option_of, setting_names
+from tiffin.settings import SERVER, option_of, setting_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +34,21 @@ def export(
     corrections: CorrectionOptions,
     via: Annotated[
         Literal["auto", "http", "files"],
-        typer.Option(help="How a server's external images are read."),
+        typer.Option(
+            help="How a server's external images are read.", rich_help_panel=SERVER
+        ),
     ] = "auto",
     config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
     export_name: ExportOption = None,  # noqa: ARG001 (likewise)
     **settings: Any,
 ) -> None:
-    """Export the images of runs as TIFF files."""
+    """Export the images of runs as TIFF files.
+
+    Examples
+    --------
+    tiffin export http://localhost:8000 --run -1 -d out
+    tiffin export run.jsonl -t '{start.scan_id}_{event.seq_num:03d}.tif' -d out
+    """
     check_template(settings["template"], runs, source)
     catalog = settings.pop("catalog", source)
     tables = tables_of(context)

@@ -54,7 +54,10 @@ def init(
 ) -> None:
     """Write a configuration file for a beamline, after a few questions.
 
-    Example: tiffin init --source http://localhost:8000
+    Examples
+    --------
+    tiffin init
+    tiffin init --source http://localhost:8000 --yes
     """
     path = folder / FILE_NAME
     may = overwrite or not path.exists() or (not yes and _may_replace(path))

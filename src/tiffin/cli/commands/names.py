@@ -31,7 +31,12 @@ __all__ = ["names"]
     *("format", "profile", "stack", "bigtiff", "dtype", "stretch"),
 )
 def names(source: Source, runs: RunOptions, **settings: Any) -> None:
-    """Print the names that an export would give."""
+    """Print the names that an export would give.
+
+    Examples
+    --------
+    tiffin names run.jsonl -t '{start.scan_id}_{event.seq_num:03d}.tif' -d out
+    """
     # Names only: many small objects that stay, and no garbage worth collecting, now or
     # when the process ends.
     gc.disable()

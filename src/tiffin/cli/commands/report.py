@@ -29,7 +29,12 @@ def report(
 ) -> None:
     """Write a page to look at the images of a folder.
 
-    Example: tiffin report out, then open out/report.html in a browser.
+    Open it in a browser; it needs no network.
+
+    Examples
+    --------
+    tiffin report out
+    tiffin report out --full
     """
     page = make_page(folder, full=full, **settings)
     if as_lines:

@@ -40,7 +40,12 @@ def runs(
 ) -> None:
     """List runs, their images, and what names may use.
 
-    Examples: tiffin runs http://localhost:8000, or tiffin runs run.jsonl --run -1.
+    With --run it also prints each field that a name may use, and its text.
+
+    Examples
+    --------
+    tiffin runs http://localhost:8000
+    tiffin runs run.jsonl --run -1
     """
     limit = chosen.limit or (None if chosen.run else NEWEST)
     opened = chosen.model_copy(update={"limit": limit}).open(source)

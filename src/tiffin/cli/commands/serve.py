@@ -32,7 +32,9 @@ def serve(
 ) -> None:
     """Export every run by itself, as a configuration file says.
 
-    Example: tiffin serve tiffin.toml
+    Examples
+    --------
+    tiffin serve tiffin.toml
     """
     found, exports = read_service(config)
     if retry or as_lines:

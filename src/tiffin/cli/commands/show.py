@@ -31,7 +31,10 @@ def show(
 ) -> None:
     """Print the metadata in files.
 
-    Examples: tiffin show out/7_001.tif, or tiffin show out/*.tif --json.
+    Examples
+    --------
+    tiffin show out/7_001.tif
+    tiffin show out/*.tif --json
     """
     failed = False
     for file in files:

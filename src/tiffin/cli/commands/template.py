@@ -33,7 +33,13 @@ def template(
     ] = None,
     **style: Any,
 ) -> None:
-    """Check a template and explain its parts."""
+    """Check a template and explain its parts.
+
+    Examples
+    --------
+    tiffin template '{start.scan_id}_{event.seq_num:03d}.tif' --explain
+    tiffin template '{start.scan_id}_{event.seq_num:03d}.tif' --example run.jsonl
+    """
     check_template(text, runs, example)
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
     values = None if example is None else first_image(runs.open(example))

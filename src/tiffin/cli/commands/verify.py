@@ -31,7 +31,13 @@ def verify(
     ] = None,
     **settings: Any,
 ) -> None:
-    """Check that exported files are there and intact."""
+    """Check that exported files are there and intact.
+
+    Examples
+    --------
+    tiffin verify out
+    tiffin verify out --against run.jsonl
+    """
     verification = verify_folder(folder, **settings)
     _print(verification)
     ok = verification.ok

@@ -1,0 +1,89 @@
+"""The help of a command: options under headings, and examples to copy.
+
+On a terminal that is wide enough it has boxes and colours, elsewhere it is plain text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Command", "Documentation"]
+
+NARROW = 80
+"""Boxes need this many columns."""
+
+HEADINGS = ("Examples", "Notes")
+
+
+class Documentation(NamedTuple):
+    """The parts of a command's docstring.
+
+    Attributes
+    ----------
+    help : str
+        What the command does.
+    examples : list of str
+        Lines to type.
+    notes : str
+        What only the manual says, in Markdown.
+    """
+
+    help: str
+    examples: list[str]
+    notes: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Documentation:
+        """Read the docstring of a command."""
+        text = inspect.cleandoc(function.__doc__ or "")
+        parts = dict.fromkeys(HEADINGS, "")
+        for heading in reversed(HEADINGS):
+            text, _, parts[heading] = text.partition(
+                f"\n{heading}\n{'-' * len(heading)}\n"
+            )
+        examples = [line.strip() for line in parts["Examples"].splitlines()]
+        return cls(text.strip(), [*filter(None, examples)], parts["Notes"].strip())
+
+
+class Command(TyperCommand):
+    """A command whose help has examples, and headings without boxes too."""
+
+    @property
+    def examples(self) -> list[str]:
+        """The lines to type, one after the other."""
+        return (self.epilog or "").split("\n\n")[1:]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with boxes where there is room for them."""
+        wide = shutil.get_terminal_size().columns >= NARROW
+        self.rich_markup_mode = "rich" if wide and sys.stdout.isatty() else None
+        super().format_help(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, and the options under their headings."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                default = "Arguments" if is_argument else "Options"
+                heading = getattr(parameter, "rich_help_panel", None) or default
+                text = (record[0], record[1].replace("\\[", "["))
+                groups.setdefault(heading, []).append(text)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's)
+        """Write the examples, each on a line."""
+        if self.examples:
+            formatter.write("\nExamples:\n")
+            formatter.write("".join(f"  {line}\n" for line in self.examples))

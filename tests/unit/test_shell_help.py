@@ -1,0 +1,134 @@
+"""The help of every command: examples, groups, and its place in the manual."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shell import tiffin
+from tiffin.cli import COMMANDS, load
+from tiffin.options import CorrectionOptions
+from tiffin.settings import PANELS
+
+MANUAL = Path(__file__).parents[2] / "docs" / "reference"
+BOXES = re.compile("[\u2500-\u257f\x1b]")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_an_example_that_can_be_typed(name):
+    """Its options exist, and the help shows it on one line."""
+    command = load(name)
+    options = {text for each in command.params for text in each.opts}
+
+    told = tiffin(name, "-h")
+
+    assert command.examples
+    for example in command.examples:
+        program, typed, *words = shlex.split(example.partition(" > ")[0])
+        assert (program, typed) == ("tiffin", name)
+        assert {word for word in words if re.match("--?[a-z]", word)} <= options
+        assert f"\n  {example}\n" in told.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_its_place_in_the_manual(name):
+    """Its section includes its table, which has all of its options."""
+    shell = (MANUAL / "shell.md").read_text("utf-8")
+    table = (MANUAL / f"_tiffin_{name}.md").read_text("utf-8")
+
+    assert f"## tiffin {name}\n\n```{{include}} _tiffin_{name}.md\n" in shell
+    for parameter in load(name).params:
+        if parameter.param_type_name != "argument":
+            assert f"`{parameter.opts[0]}`" in table
+            assert parameter.help in table
+
+
+def test_options_of_an_export_are_in_groups():
+    """Those that are used most come first; none is left over."""
+    told = tiffin("export", "--help")
+
+    headings = re.findall(r"^(\S.*):$", told.stdout, re.MULTILINE)
+    groups = [head for head in headings if head in PANELS]
+    assert groups == list(PANELS)
+    assert CorrectionOptions.panel in headings
+    assert headings[-2:] == ["Options", "Examples"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["export", "-h"], ["exprot"]])
+def test_no_boxes_and_colours_but_on_a_terminal(arguments):
+    """In a pipe and in a log all is plain text."""
+    told = tiffin(*arguments, env={"NO_COLOR": ""})
+
+    assert not BOXES.search(told.stdout + told.stderr)
+
+
+@pytest.mark.parametrize(("columns", "boxes"), [("100", True), ("60", False)])
+def test_boxes_are_on_a_wide_terminal(columns, boxes):
+    """A narrow one gets plain text, too."""
+    reader, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": columns, "TERM": "xterm", "LINES": "20"}
+    command = [sys.executable, "-m", "tiffin", "verify", "--help"]
+    with subprocess.Popen(command, stdout=terminal, env=environment) as told:
+        os.close(terminal)
+        shown = b""
+        try:
+            while part := os.read(reader, 10_000):
+                shown += part
+        except OSError:  # the end, on Linux
+            pass
+        assert told.wait() == 0
+    os.close(reader)
+
+    assert bool(BOXES.search(shown.decode())) is boxes
+
+
+def test_a_wrong_command_or_option_names_the_right_one():
+    """And a usage error shows an example."""
+    command, option = tiffin("exprot"), tiffin("verify", "x", "--agianst", "y")
+    missing = tiffin("export")
+
+    assert "did you mean 'export'?" in command.stderr
+    assert "--against" in option.stderr
+    assert "example: tiffin verify out" in option.stderr
+    assert "example: tiffin export http://" in missing.stderr
+    assert {told.returncode for told in (command, option, missing)} == {2}
+
+
+def test_completion_knows_commands_options_and_choices():
+    """What bash asks when a user presses Tab."""
+
+    def completed(line):
+        words = line.split(" ")
+        asked = {
+            "_TIFFIN_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        }
+        return tiffin(env=asked).stdout.split()
+
+    assert "verify" in completed("tiffin ver")
+    assert "--existing" in completed("tiffin export --exi")
+    assert "resume" in completed("tiffin export --existing re")
+
+
+def test_a_defect_shows_no_traceback_without_debug(monkeypatch, tmp_path):
+    """But it says what to do: --debug shows where it is."""
+    monkeypatch.setattr(
+        "tiffin.cli.commands.verify.verify_folder", lambda *_, **__: 1 / 0
+    )
+
+    told = tiffin("verify", tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        tiffin("verify", tmp_path, "--debug")
+
+    assert told.returncode == 1
+    assert (
+        "tiffin has a defect here (ZeroDivisionError: division by zero)" in told.stderr
+    )
+    assert "--debug" in told.stderr
+    assert "Traceback" not in told.stderr
