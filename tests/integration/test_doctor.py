@@ -72,8 +72,10 @@ def test_every_extra_is_explained():
         extras = tomllib.load(file)["project"]["optional-dependencies"]
 
     said = check_installation()
+    manual = (PROJECT.parent / "docs" / "install.md").read_text("utf-8")
 
     assert EXTRAS.keys() == extras.keys()
+    assert {*re.findall(r"^\| `(\w+)` ", manual, re.MULTILINE)} == extras.keys()
     assert [finding.text.partition(":")[0] for finding in said[1:]] == [*EXTRAS]
     assert all(
         "pip install 'tiffin[" in each.todo for each in said if each.state != "ok"

@@ -18,6 +18,8 @@ EXTRAS = {
     "files": "msgpack files of documents, and folders of databroker-pack",
     "compression": "faster zlib; zstd, LZW, JPEG and others in TIFF files",
     "dask": "bulk exports on a Dask cluster",
+    "service": "tiffin serve, with its page and listeners",
+    "kafka": "tiffin serve with messages of Kafka",
     "demo": "a RunEngine with simulated devices",
     "all": "all of these, and Zarr and JPEG files",
 }
@@ -61,7 +63,7 @@ def _of_extra(extra: str) -> Finding:
     if not missing:
         text = f"{extra}: {purpose} ({', '.join(installed)})"
         return Finding("installation", "ok", text)
-    text = f"{extra}: {purpose}: {', '.join(missing)} is missing"
+    text = f"{extra}: {purpose}; missing: {', '.join(missing)}"
     todo = f"if you need it: pip install 'tiffin[{extra}]'"
     return Finding("installation", "note", text, todo)
 

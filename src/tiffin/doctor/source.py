@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tiffin.doctor.finding import Finding
-from tiffin.errors import TiffinError
+from tiffin.errors import MissingLibraryError, TiffinError
 from tiffin.options import RunOptions, is_address
 from tiffin.sources import summaries
 
@@ -28,6 +28,8 @@ def check_source(source: str, options: RunOptions) -> list[Finding]:
     limited = options.model_copy(update={"limit": options.limit or NEWEST})
     try:
         found = summaries(limited.open(source), timeout=options.timeout)
+    except MissingLibraryError as error:
+        return [Finding("source", "problem", str(error), "install it, then try again")]
     except TiffinError as error:
         return [Finding("source", "problem", str(error), _advice(source))]
     seconds = time.monotonic() - began
