@@ -87,12 +87,22 @@ def test_a_reduced_view_of_floats_is_as_good_as_a_screen():
     np.testing.assert_allclose(means, expected, atol=np.nanmax(expected) / 4096)
 
 
-def test_reduced_extremes_of_floats_do_not_overflow():
-    image = np.full((4, 4), np.finfo("f8").max)
-    image[0, 0] = 1
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_the_largest_floats_have_a_view_and_figures(dtype):
+    largest = np.finfo(dtype).max
+    image = np.array([[largest, -largest] * 2, [largest, 1] * 2], dtype).repeat(2, 0)
 
-    assert np.isfinite(decoded(encode_view(image, 1))).all()
-    decoded(encode_view(image, 2))
+    assert decoded(encode_view(image, 2)).shape == (2, 2)
+    assert statistics_of(image)["max"] == largest
+
+
+def test_means_of_small_floats_keep_their_digits():
+    image = np.full((4, 4), 1e-300)
+    image[:2] = 3e-300
+
+    np.testing.assert_allclose(
+        decoded(encode_view(image, 2))[:, 0], [3e-300, 1e-300], rtol=1e-3
+    )
 
 
 def test_figures_of_an_image():

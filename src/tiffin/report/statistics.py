@@ -54,9 +54,11 @@ def statistics_of(pixels: np.ndarray) -> dict[str, Any]:
     some = finite.reshape(-1)[:: max(1, finite.size // MOST)]
     if saturated and (below := some[some != largest]).size:
         some = below  # masked and saturated pixels would make all others black
-    low, high = np.percentile(some.astype(np.float64), PERCENTILES)
+    with np.errstate(over="ignore", invalid="ignore"):  # of the largest floats
+        low, high = np.percentile(some.astype(np.float64), PERCENTILES)
+        mean = finite.mean(dtype=np.float64).item()
     return {
-        "mean": exact(finite.mean(dtype=np.float64).item()),
+        "mean": exact(mean),
         "min": exact(finite.min().item()),
         "max": exact(finite.max().item()),
         "low": exact(float(low)),

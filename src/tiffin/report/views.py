@@ -105,12 +105,13 @@ def _quantized(means: np.ndarray) -> tuple[np.ndarray, float]:
     """Return means as multiples of a step, which is a power of two."""
     is_finite = np.isfinite(means)
     finite = means[is_finite]
-    largest, span = 0.0, 0.0
+    step = 1.0
     if finite.size:
-        low, high = np.percentile(finite, PERCENTILES)
-        largest, span = float(np.abs(finite).max()), float(high / 2 - low / 2) * 2
-    wanted = max(min(span, largest * 2) / STEPS, largest / (MOST_STEPS // 2))
-    step = 2.0 ** math.floor(math.log2(wanted)) if wanted > 0 else 1.0
+        low, high = np.percentile(finite, PERCENTILES, method="nearest")
+        # Divided first: the difference of the largest floats is infinite.
+        least = np.abs(finite).max() / (MOST_STEPS // 2)
+        wanted = max(high / STEPS - low / STEPS, least)
+        step = 2.0 ** math.floor(math.log2(wanted)) if wanted > 0 else 1.0
     steps = np.full(means.shape, NOT_A_NUMBER, np.int32)
     steps[is_finite] = np.clip(np.rint(finite / step), -MOST_STEPS, MOST_STEPS)
     return steps, step

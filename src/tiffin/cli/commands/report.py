@@ -38,12 +38,15 @@ def report(
     """
     page = make_page(folder, full=full, **settings)
     if as_lines:
-        found = page._asdict() | {"path": str(page.path)}
-        sys.stdout.write(f"{as_json(found)}\n")
+        values = page._asdict() | {"path": str(page.path)}
+        sys.stdout.write(f"{as_json(values)}\n")
         return
     sys.stdout.write(f"{escape(page.path)}\n")
-    problems = f", {page.problems} problems" if page.problems else ""
-    print_summary(
-        f"{page.images} images{problems}: open the page in a browser",
-        ok=not page.problems,
-    )
+    found = _counted(page.images, "image")
+    if page.problems:
+        found += f", {_counted(page.problems, 'problem')}"
+    print_summary(f"{found}: open the page in a browser", ok=not page.problems)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
