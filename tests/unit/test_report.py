@@ -343,32 +343,44 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path, exists):
         write_page(folder)
 
 
-def test_images_that_are_too_large_are_reduced(tmp_path):
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Return a folder with images that do not fit into a page, and these."""
+    out = tmp_path_factory.mktemp("large")
+    images = np.random.default_rng(4).integers(0, 2**16, (3, 1100, 1000), "u2")
+    export(out, images, report=True)
+    return out, images
+
+
+def test_images_that_are_too_large_are_reduced(large):
     """So that the page has less than 5 MB, and says by how much."""
-    images = np.random.default_rng(4).integers(0, 2**16, (4, 1100, 1000), "u2")
-    export(tmp_path, images)
+    out, _ = large
 
-    page = write_page(tmp_path)
+    page = write_page(out)
 
-    assert 3_000_000 < page.stat().st_size < 5_000_000
+    assert 2_000_000 < page.stat().st_size < 5_000_000
     assert {row["view"]["reduction"] for row in data_in(page)["images"]} == {2}
 
 
-def test_all_pixels_are_beside_a_full_page(tmp_path):
+def test_all_pixels_are_beside_a_full_page(large):
     """In a script for each reduced image; those of an older page are removed."""
-    images = np.random.default_rng(4).integers(0, 2**16, (4, 1100, 1000), "u2")
-    export(tmp_path, images)
-    beside = tmp_path / "report" / "images"
+    out, images = large
+    beside = out / "report" / "images"
     beside.mkdir(parents=True)
     (beside / "99.js").write_text("old")
 
-    page = write_page(tmp_path, full=True)
+    page = write_page(out, full=True)
 
-    assert page == tmp_path / "report" / "index.html"
-    assert sorted(p.name for p in beside.iterdir()) == [f"{n}.js" for n in range(4)]
+    assert page == out / "report" / "index.html"
+    assert sorted(p.name for p in beside.iterdir()) == [f"{n}.js" for n in range(3)]
     call = re.fullmatch(r"tiffinImage\(2,(.*)\);\n", (beside / "2.js").read_text())
     np.testing.assert_array_equal(images[2], decoded(json.loads(call[1])))
     assert data_in(page)["images"][2]["full"] == "images/2.js"
+
+
+def test_a_page_is_no_foreign_file(large):
+    """`tiffin verify` knows that of a folder, that of a run, and the full one."""
+    assert str(tiffin.verify(large[0])) == "3 whole"
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -444,16 +456,6 @@ def test_a_damaged_file_is_a_problem(tmp_path, data, size):
     assert [row["name"] for row in found["images"]] == ["001.tif"]
     (problem,) = found["problems"]
     assert problem["state"] == ("damaged" if size == 8 else "unreadable")
-
-
-def test_a_page_is_no_foreign_file(tmp_path):
-    """`tiffin verify` knows it."""
-    images = np.random.default_rng(4).integers(0, 2**16, (4, 1100, 1000), "u2")
-    export(tmp_path, images, report=True)
-    write_page(tmp_path)
-    write_page(tmp_path, full=True)
-
-    assert str(tiffin.verify(tmp_path)) == "4 whole"
 
 
 @pytest.mark.parametrize("page", [-1, 99, 10**30])
