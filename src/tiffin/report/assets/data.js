@@ -31,10 +31,6 @@ function format(value, digits = 6) {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** Return the last part of a path. */
-const fileName = (image) =>
-  image.name.split("/").pop() + (image.page ? `, page ${image.page}` : "");
-
 /** Return a text with places where a line may break. */
 const breakable = (text) => String(text).split(/(?<=[_./-])/).flatMap((part) => [part, make("wbr")]);
 
@@ -45,6 +41,13 @@ const shortName = (() => {
   let same = 0;
   while (same < first.length && folders.every((folder) => folder[same] === first[same])) same++;
   return (image) => image.name.split("/").slice(same).join("/") + (image.page ? `, page ${image.page}` : "");
+})();
+
+/** Return how an image is called: the name of its file, with folders if several have it. */
+const nameOf = (() => {
+  const lastPart = (image) => image.name.split("/").pop() + (image.page ? `, page ${image.page}` : "");
+  const isUnique = new Set(images.map(lastPart)).size === images.length;
+  return isUnique ? lastPart : shortName;
 })();
 
 const KINDS = { sub: "subtracted" };

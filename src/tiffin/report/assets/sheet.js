@@ -32,7 +32,7 @@ function cardOf(image) {
     const marks = image.saturated ? make("span", { class: "mark" }, `${image.saturated} saturated`) : "";
     const button = make("button", { type: "button", onclick: () => openViewer(image.n), "data-image": image.n },
       canvas,
-      make("span", { class: "name" }, ...breakable(fileName(image))),
+      make("span", { class: "name" }, ...breakable(nameOf(image))),
       make("span", { class: "about" }, ...captionOf(image).flatMap((part) => [make("span", { class: "part" }, part), " "])),
       marks);
     cards.set(image.n, { item: make("li", {}, button), canvas, drawn: "" });

@@ -42,7 +42,7 @@ async function showImage(image) {
   const turn = ++now.turn;
   const place = shown.list.indexOf(image);
   now.image = image;
-  at("viewer-title").textContent = fileName(image);
+  at("viewer-title").textContent = nameOf(image);
   at("previous").disabled = place <= 0;
   at("next").disabled = place < 0 || place >= shown.list.length - 1;
   showFacts(image);
@@ -88,13 +88,13 @@ function redraw() {
   const limits = chosenLimits(image, now.sorted);
   at("pane-beside").parentElement.hidden = !beside;
   panes[0].show(paint(pixels, { ...style, low: limits[0], high: limits[1] }), pixels.reduction);
-  at("pane").setAttribute("aria-label", `Image ${fileName(image)}`);
-  at("caption").textContent = beside ? `${kindOf(image)}: ${fileName(image)}` : "";
+  at("pane").setAttribute("aria-label", `Image ${nameOf(image)}`);
+  at("caption").textContent = beside ? `${kindOf(image)}: ${nameOf(image)}` : "";
   if (beside) {
     const own = chosenLimits(beside.image, sortedOf(beside.image, beside.pixels));
     panes[1].show(paint(beside.pixels, { ...style, low: own[0], high: own[1] }), beside.pixels.reduction);
-    at("caption-beside").textContent = `${beside.text}: ${fileName(beside.image)}`;
-    at("pane-beside").setAttribute("aria-label", `Image ${fileName(beside.image)}`);
+    at("caption-beside").textContent = `${beside.text}: ${nameOf(beside.image)}`;
+    at("pane-beside").setAttribute("aria-label", `Image ${nameOf(beside.image)}`);
   }
   showReduction(pixels);
   showHistogram(limits);
@@ -116,7 +116,13 @@ function valueAt(pixels, row, column) {
   if (row >= rows || column >= width) return "–";
   const found = [];
   for (let s = 0; s < samples; s++) found.push(exact[s * rows * width + row * width + column]);
-  return found.map((value) => (typeof value === "bigint" || !Number.isInteger(value) ? String(value) : format(value))).join(", ");
+  return found.map((value) => (exact instanceof Float32Array ? shortest(value) : String(value))).join(", ");
+}
+
+/** Write a number of 32 bits with as few digits as tell it from others. */
+function shortest(value) {
+  const digits = [6, 7, 8, 9].find((n) => Math.fround(Number(value.toPrecision(n))) === value);
+  return digits ? String(Number(value.toPrecision(digits))) : String(value);
 }
 
 /** Tell position and value of a pixel. */
