@@ -77,9 +77,12 @@ function fillControls() {
 // ---- light and dark
 
 const root = document.documentElement;
-const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const system = matchMedia("(prefers-color-scheme: dark)");
+let chosenTheme = null;
+const isDark = () => (chosenTheme ?? (system.matches ? "dark" : "light")) === "dark";
 
 function showTheme() {
+  root.dataset.theme = isDark() ? "dark" : "light";
   at("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
   at("theme").setAttribute("aria-label", `Use the ${isDark() ? "light" : "dark"} theme`);
   showPlot();
@@ -108,10 +111,10 @@ function listen() {
   at("more-problems").addEventListener("click", () => showProblems(Infinity));
   at("images").addEventListener("keydown", moveFocus);
   at("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
+    chosenTheme = isDark() ? "light" : "dark";
     showTheme();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+  system.addEventListener("change", showTheme);
   addEventListener("resize", () => plot?.setSize({ width: at("plot").clientWidth, height: HEIGHT }));
   // Paper is white: canvases are drawn for it, and the table of problems is whole.
   addEventListener("beforeprint", () => {
