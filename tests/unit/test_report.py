@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import zlib
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.documents import write_jsonl
 from tiffin.corrections import DarkSubtract
 from tiffin.errors import ExistsError, SourceError
 from tiffin.report import write_page
+from tiffin.report.page import page_of
 from tiffin.report.rows import link_companions
 from tiffin.report.statistics import statistics_of
 from tiffin.report.views import encode_view
@@ -481,3 +483,16 @@ def test_hostile_lines_make_no_hostile_page(tmp_path, page):
     assert len(found["images"]) == 1
     assert found["problems"][0]["state"] == "unreadable"
     assert written.stat().st_size < 300_000
+
+
+def test_vendored_files_are_those_of_their_package():
+    """Their version is on the page, their licence in it."""
+    vendor = files("tiffin.report") / "assets" / "vendor"
+    listed = re.findall(r"`(uPlot.*?)` \| `(\w+)`", (vendor / "README.md").read_text())
+
+    for name, digest in listed:
+        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
+    assert len(listed) == 2
+    text = page_of({"folder": ""}).decode()
+    assert "uPlot 1.6.32 (MIT)" in text
+    assert "Copyright (c) 2022 Leon Sorokin" in text
