@@ -308,7 +308,7 @@ def test_only_the_scripts_of_the_page_may_run(tmp_path):
 
 
 def test_files_outside_of_the_folder_are_not_read(tmp_path):
-    """Nor through a link."""
+    """Nor through a link, unless it is allowed."""
     out = tmp_path / "out"
     export(out, np.ones((2, 6, 9), "u2"))
     secret = (out / "001.tif").rename(tmp_path / "secret.tif")
@@ -318,6 +318,8 @@ def test_files_outside_of_the_folder_are_not_read(tmp_path):
 
     assert [row["name"] for row in found["images"]] == ["002.tif"]
     assert "link" in found["problems"][0]["reason"]
+    followed = data_in(write_page(out, follow_links=True))
+    assert (len(followed["images"]), followed["problems"]) == (2, [])
 
 
 def test_a_page_is_the_same_each_time(tmp_path):
@@ -410,6 +412,13 @@ def test_an_export_writes_the_page_of_each_run(tmp_path, live, caplog):
     assert page.name == f"report_7_{run[0][1]['uid'][:8]}.html"
     assert len(data_in(page)["images"]) == 2
     assert f"look at the images: {page}" in caplog.text
+
+
+def test_a_page_has_the_permissions_of_the_files(tmp_path):
+    export(tmp_path, np.ones((1, 6, 9), "u2"), report=True, mode=0o640)
+
+    (page,) = tmp_path.glob("*.html")
+    assert page.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_page_that_can_not_be_written_is_no_failed_image(tmp_path, caplog):
