@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from itertools import count
@@ -12,7 +11,7 @@ from tiffin.bulk.report import RunOutcome
 from tiffin.bulk.runs import FoundRun, FoundSource
 from tiffin.bulk.task import TaskResult
 from tiffin.engine import FOLDER, Manifest, read_manifest
-from tiffin.export import settings_of
+from tiffin.export import settings_id, settings_of
 from tiffin.json_text import json_text
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class BulkManifest:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._values = settings_of(settings)
-        text = json.dumps(self._values, sort_keys=True)
-        self._id = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self._id = settings_id(self._values)
         head = {"kind": "settings", "schema": 1, "id": self._id}
         self._file = Manifest(
             settings.folders,

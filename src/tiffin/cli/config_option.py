@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from tiffin.cli.command import is_typed
 from tiffin.cli.terminal import escape, print_line
 from tiffin.errors import SettingsError
-from tiffin.options import CorrectionTable, find_config, read_config
+from tiffin.options import (
+    CHAIN,
+    CorrectionOptions,
+    CorrectionTable,
+    RunOptions,
+    find_config,
+    read_config,
+)
 
-__all__ = ["ConfigOption", "ExportOption", "tables_of"]
+__all__ = ["ConfigOption", "ExportOption", "steps_of"]
 
 
-def tables_of(context: typer.Context) -> list[CorrectionTable]:
-    """Return the corrections that the file has as tables."""
+def steps_of(
+    context: typer.Context,
+    corrections: CorrectionOptions,
+    runs: RunOptions,
+    settings: dict[str, Any],
+) -> list[Any]:
+    """Return the corrections: those of the file, unless the command line has some.
+
+    The dtype is the last of them, if it is more than a setting.
+    """
     tables: list[CorrectionTable] = context.obj or []
-    return tables
+    if not tables or is_typed(context, *CHAIN):
+        tables = corrections.tables()
+    cast = corrections.cast(settings.get("dtype"))
+    if cast:
+        del settings["dtype"]
+    return [table.make(runs.catalog) for table in tables + cast]
 
 
 def _find(context: typer.Context, named: Path | None) -> Path | None:

@@ -19,7 +19,7 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.export.exporter import Exporter, class_error
-from tiffin.export.journal import settings_of
+from tiffin.export.journal import settings_id, settings_of
 from tiffin.export.metadata import Metadata
 from tiffin.export.observers import RunObserver, RunSummary
 from tiffin.export.pipeline import Pipeline
@@ -47,6 +47,7 @@ __all__ = [
     "class_error",
     "raise_first",
     "replay",
+    "settings_id",
     "settings_of",
     "UnnamedFile",
 ]

@@ -55,12 +55,11 @@ class Journal:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._values = settings_of(settings)
-        text = json.dumps(self._values, sort_keys=True)
-        self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
+        self._id = settings_id(self._values)
         self._open: dict[str, Manifest] = {}
         self._recent: dict[str, Manifest] = {}  # those whose file is open
         # JSON has no tuples: compare what both would say in a file.
-        self._ours = json.loads(text)
+        self._ours = json.loads(json_text(self._values))
         self._earlier: dict[str, ManifestFile | None] = {}
         self._same_settings: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
@@ -226,6 +225,12 @@ _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 200
 _brief = _repr.repr
 """Shortens values of a manifest for messages."""
+
+
+def settings_id(values: Mapping[str, Any]) -> str:
+    """Return a short name of settings: the same values have the same one."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:

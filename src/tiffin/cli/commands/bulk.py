@@ -15,11 +15,11 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from tiffin.bulk import ENGINES
 from tiffin.bulk import bulk as bulk_export
-from tiffin.cli.command import Source, command, is_typed
-from tiffin.cli.config_option import ConfigOption, ExportOption, tables_of
+from tiffin.cli.command import Source, command
+from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.terminal import as_json, escape, print_line, print_summary
 from tiffin.errors import SettingsError
-from tiffin.options import CHAIN, CorrectionOptions, RunOptions, is_address
+from tiffin.options import CorrectionOptions, RunOptions, is_address
 from tiffin.settings import option_of, setting_names
 
 if TYPE_CHECKING:
@@ -79,13 +79,7 @@ def bulk(
     """
     if runs.api_key:  # worker processes inherit it; no task holds it
         os.environ["TILED_API_KEY"] = runs.api_key
-    tables = tables_of(context)
-    if not tables or is_typed(context, *CHAIN):
-        tables = corrections.tables()
-    cast = corrections.cast(settings.get("dtype"))
-    if cast:
-        del settings["dtype"]
-    steps = [table.make(runs.catalog) for table in tables + cast]
+    steps = steps_of(context, corrections, runs, settings)
     dry_run = settings.get("dry_run", False)
     asks = not (yes or dry_run)
     if asks and not sys.stdin.isatty():

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from tiffin.cli.command import Source, command, is_typed
-from tiffin.cli.config_option import ConfigOption, ExportOption, tables_of
+from tiffin.cli.command import Source, command
+from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.templates import check_template
 from tiffin.cli.terminal import escape, print_summary
-from tiffin.options import CHAIN, CorrectionOptions, RunOptions
+from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import SERVER, option_of, setting_names
 
@@ -51,13 +51,7 @@ def export(
     """
     check_template(settings["template"], runs, source)
     catalog = settings.pop("catalog", source)
-    tables = tables_of(context)
-    if not tables or is_typed(context, *CHAIN):
-        tables = corrections.tables()
-    cast = corrections.cast(settings.get("dtype"))
-    if cast:
-        del settings["dtype"]
-    steps = [table.make(runs.catalog) for table in tables + cast]
+    steps = steps_of(context, corrections, runs, settings)
     opened = runs.open(source)
     with _progress_bar() as progress:
         report = export_images(
