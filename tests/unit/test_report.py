@@ -17,10 +17,9 @@ from tiffin.corrections import DarkSubtract
 from tiffin.errors import ExistsError, SourceError
 from tiffin.report import write_page
 from tiffin.report.page import page_of
-from tiffin.report.rows import link_companions
 from tiffin.report.statistics import statistics_of
 from tiffin.report.views import encode_view
-from tiffin.testing import run_of
+from tiffin.testing import heating_scan, run_of
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "f2", "?"]
 
@@ -219,40 +218,23 @@ def test_a_subtracted_image_knows_its_light_and_its_dark(tmp_path):
 
 
 def test_darks_that_are_saved_are_found(tmp_path):
-    """By run, stream and seq_num."""
-    rows = [
-        {
-            "run": "a",
-            "stream": "dark",
-            "field": "img",
-            "seq_num": 1,
-            "name": "d",
-            "kind": "dark",
-        },
-        {
-            "run": "a",
-            "stream": "primary",
-            "field": "img",
-            "seq_num": 1,
-            "i": 0,
-            "name": "l",
-            "kind": "light",
-        },
-        {
-            "run": "a",
-            "stream": "primary",
-            "field": "img",
-            "seq_num": 1,
-            "i": 0,
-            "name": "s",
-            "kind": "sub",
-        },
-    ]
-    used = {"run": "a", "stream": "dark", "seq_num": 1, "name": "event 1"}
+    """Each light and difference knows the dark of its own."""
+    tiffin.export(
+        heating_scan(),
+        "{kind}_{event.seq_num}.tif",
+        directory=tmp_path,
+        corrections=DarkSubtract(stream="dark"),
+        save=["sub", "light", "dark"],
+    )
 
-    link_companions(rows, [{}, {}, {"used": [used]}])
+    found = data_in(write_page(tmp_path))["images"]
 
-    assert (rows[2]["light"], rows[2]["dark"]) == (1, 0)
+    rows = {row["name"]: row for row in found}
+    for n, dark in ((1, "dark_1.tif"), (4, "dark_2.tif")):
+        row = rows[f"sub_{n}.tif"]
+        assert found[row["light"]]["name"] == f"light_{n}.tif"
+        assert found[row["dark"]]["name"] == dark
+        assert found[rows[f"light_{n}.tif"]["dark"]]["name"] == dark
 
 
 def test_failures_are_told_with_their_reason(tmp_path):
