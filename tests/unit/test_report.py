@@ -234,6 +234,9 @@ def test_darks_that_are_saved_are_found(tmp_path):
         row = rows[f"sub_{n}.tif"]
         assert found[row["light"]]["name"] == f"light_{n}.tif"
         assert found[row["dark"]]["name"] == dark
+        assert re.match(
+            r"run \w{8}, stream 'dark', event \d, checksum ", row["used"][0]
+        )
         assert found[rows[f"light_{n}.tif"]["dark"]]["name"] == dark
 
 

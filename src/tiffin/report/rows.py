@@ -147,10 +147,15 @@ def _used(entry: Any) -> str:
     """Return what a correction used, in a line."""
     if not isinstance(entry, dict):
         return _text(entry) or ""
-    shown = ", ".join(
-        f"{key} {_text(value)}" for key, value in entry.items() if value is not None
-    )
-    return _text(shown) or ""
+    named = entry.get("name") is not None  # which tells run, stream and event
+    hidden = ("name", "run", "stream", "seq_num") if named else ()
+    parts = [entry["name"]] if named else []
+    parts += [
+        f"{key} {_text(value)}"
+        for key, value in entry.items()
+        if value is not None and key not in hidden
+    ]
+    return _text(", ".join(str(_text(part)) for part in parts)) or ""
 
 
 def _motors(value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 const THUMBNAIL = 256; // pixels of the screen
 const AT_ONCE = 16; // images
+const MANY = 200;
 
 const shown = { list: images, map: "viridis", log: false, same: false };
 
@@ -69,6 +70,7 @@ function compare(a, b) {
 function shapeCards() {
   const shapes = images.map((i) => i.shape[0] / i.shape[1]).sort((a, b) => a - b);
   const middle = shapes[Math.floor(shapes.length / 2)] ?? 1;
+  at("images").classList.toggle("many", images.length > MANY); // what is out of sight is not laid out
   at("images").style.setProperty("--aspect", 1 / Math.min(1.5, Math.max(0.5, middle)));
 }
 
