@@ -6,6 +6,7 @@ has the records of all frames, in frame order.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,6 +130,13 @@ class Record(_Record, Identified):
     def path(self) -> Path | None:
         """The absolute path; None if the frame has no name."""
         return None if self.file is None else Path(self.file)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the pixels, uncompressed; 0 if it is not known [bytes]."""
+        if self.shape is None or self.dtype is None:
+            return 0
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Totals(NamedTuple):

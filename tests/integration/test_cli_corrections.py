@@ -741,12 +741,12 @@ def test_an_empty_file_changes_nothing(folder):
     assert len(frames_in(folder / "out")) == 2
 
 
-def test_a_template_must_be_somewhere(folder):
-    """The template is required, in the file or on the command line."""
+def test_a_file_without_a_template_has_the_default_one(folder):
+    """As on the command line."""
     told = configured(folder, 'directory = "out"')
 
-    assert told.exit_code == 2
-    assert "Missing option '--template'" in told.output
+    assert told.exit_code == 0, told.output
+    assert len(frames_in(folder / "out")) == 2
 
 
 def test_the_shell_tells_what_is_wrong(folder):

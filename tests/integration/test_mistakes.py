@@ -68,6 +68,8 @@ def places(server, tmp_path_factory):
     (folder / "other.json").write_text('{"a": 1}')
     write_jsonl(run_of({"img": IMAGES / 2}, scan_id=4), folder / "halves.jsonl")
     write_jsonl(run_of({"img": IMAGES / 1}, scan_id=5), folder / "floats.jsonl")
+    stacks = np.zeros((2, 3, 6, 9), "u2")
+    write_jsonl(run_of({"img": stacks}, scan_id=6), folder / "stacks.jsonl")
     (folder / "unquoted.toml").write_text("template = {start.scan_id}.tif")
     (folder / "unended.toml").write_text('template = "{start.scan_id}.tif\n')
     return {

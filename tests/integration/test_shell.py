@@ -45,9 +45,7 @@ def test_a_file_of_documents_is_exported(documents, tmp_path, names_in):
 
     assert told.returncode == 0, told.stderr
     assert told.stdout == ""
-    assert (
-        told.stderr.strip() == f"3 written, 0 skipped, 0 failed in {tmp_path / 'out'}"
-    )
+    assert f"3 written, 0 skipped, 0 failed in {tmp_path / 'out'} (" in told.stderr
     assert names_in(tmp_path / "out") == ["7_1.tif", "7_2.tif", "7_3.tif"]
 
 

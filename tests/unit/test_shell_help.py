@@ -36,6 +36,12 @@ def test_a_command_has_an_example_that_can_be_typed(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_json_for_programs(name):
+    """With the same option everywhere."""
+    assert "--json" in {text for each in load(name).params for text in each.opts}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_its_place_in_the_manual(name):
     """Its section includes its table, which has all of its options."""
     shell = (MANUAL / "shell.md").read_text("utf-8")

@@ -25,10 +25,13 @@ from tiffin.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Source", "command", "is_typed"]
+__all__ = ["JsonOption", "Source", "command", "is_typed"]
 
 Source = Annotated[
     str, typer.Argument(help="A Tiled server's address, or a file of documents.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print lines of JSON, for programs.")
 ]
 CONTEXT = inspect.Parameter(
     "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
@@ -116,8 +119,6 @@ def _parameters(
         kind, default = option_type(option, field), None
         if option.kind is None:
             default = field.default
-        if field.is_required():
-            default = inspect.Parameter.empty
         choices = choices_of(kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(

@@ -1,18 +1,74 @@
-"""The template of a command: checked early, and explained with a run at hand."""
+"""The template of a command: checked early, explained with a run, or made for it."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tiffin.cli.terminal import print_line
 from tiffin.errors import TemplateError, TiffinError
-from tiffin.sources import first_image
+from tiffin.sources import first_image, summaries
 from tiffin.template import Template, fields_with_values, parse_reference, places_of
+from tiffin.writers import WriterOptions, make_writer
 
 if TYPE_CHECKING:
-    from tiffin.options import RunOptions
+    from collections.abc import Mapping
 
-__all__ = ["check_template"]
+    from tiffin.options import RunOptions
+    from tiffin.sources import ImageField, RunSummary
+
+__all__ = ["check_template", "with_template"]
+
+
+def with_template(settings: dict[str, Any], runs: RunOptions, source: str) -> None:
+    """Check the template of an export; without one, make it for the runs, and say so.
+
+    Raises
+    ------
+    TemplateError, SourceError
+    """
+    if "template" in settings:
+        check_template(settings["template"], runs, source)
+        return
+    found = summaries(runs.open(source), timeout=runs.timeout)
+    settings["template"] = default_template(found, settings)
+    print_line(f"names: {settings['template']} (--template gives others)", "dim")
+
+
+def default_template(found: list[RunSummary], settings: Mapping[str, Any]) -> str:
+    """Return a template that tells the images of these runs apart."""
+    fields, streams = settings.get("fields"), settings.get("streams", ("primary",))
+    images = [
+        each
+        for run in found
+        for each in run.images.values()
+        if (streams is None or each.stream in streams)
+        and (fields is None or each.name in fields)
+    ]
+    scans = {run.start.get("scan_id") for run in found}
+    parts = ["{run}"] if None in scans else ["{start.scan_id}"]
+    if None not in scans and len(scans) < len(found):
+        parts.append("{run}")
+    if len({each.stream for each in images}) > 1:
+        parts.append("{stream}")
+    parts.append("{field}")
+    if len(settings.get("save", ())) > 1:
+        parts.append("{kind}")
+    parts += _numbers(images, settings)
+    form = make_writer(settings.get("format", "tiff"), WriterOptions())
+    return "_".join(parts) + form.suffixes[0]
+
+
+def _numbers(images: list[ImageField], settings: Mapping[str, Any]) -> list[str]:
+    """Return the fields that number the files of a run, stream and field."""
+    stack = settings.get("stack")
+    if stack == "run":
+        return []
+    if stack not in (None, "event") or settings.get("repeats") == "all":
+        return ["{frame:05d}"]
+    if stack is None and any(each.per_event > 1 for each in images):
+        return ["{event.seq_num:04d}", "{i:03d}"]
+    return ["{event.seq_num:04d}"]
 
 
 def check_template(text: str, runs: RunOptions, source: str | None) -> None:

@@ -18,9 +18,12 @@ from tiffin.settings import option_of, setting_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tiffin.records import Record
+
 __all__ = [
     "as_json",
     "configure_logging",
+    "describe",
     "escape",
     "print_error",
     "print_line",
@@ -104,6 +107,24 @@ def as_json(value: Any) -> str:
     """Return a value as a line of JSON that can't change what a terminal shows."""
     text = json.dumps(value, ensure_ascii=False)
     return HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def describe(record: Record) -> dict[str, Any]:
+    """Return a record for JSON."""
+    return {
+        "path": record.file,
+        "status": record.status,
+        "run": record.run,
+        "stream": record.stream,
+        "field": record.field,
+        "seq_num": record.seq_num,
+        "i": record.i,
+        "page": record.page,
+        "kind": record.kind,
+        "shape": record.shape,
+        "dtype": None if record.dtype is None else record.dtype.name,
+        "error": None if record.error is None else with_options(str(record.error)),
+    }
 
 
 def print_line(text: str, style: str) -> None:

@@ -160,6 +160,8 @@ class Ledger:
         if error is not None and record.status == "failed":
             self.say(record.run, error, record.field)
         if self._progress is not None:
+            if record.status == "written" and hasattr(self._progress, "nbytes"):
+                self._progress.nbytes += record.nbytes
             self._call_progress(self._progress)
         return True
 

@@ -14,7 +14,7 @@ from tiffin.sources.run_address import (
     run_documents_of,
 )
 from tiffin.sources.run_finder import RunFinder
-from tiffin.sources.run_list import RunSummary, first_image, summaries
+from tiffin.sources.run_list import ImageField, RunSummary, first_image, summaries
 from tiffin.sources.selection import NoRunError, Selection, select_runs
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_address import TiledAddress
@@ -27,6 +27,7 @@ __all__ = [
     "TIMEOUT",
     "Documents",
     "NoRunError",
+    "ImageField",
     "RunFinder",
     "RunSummary",
     "Selection",

@@ -34,6 +34,8 @@ class ImageField:
         (rows, columns), with samples last if colour; None if not known.
     dtype : str or None
     frames : int
+    per_event : int
+        The most images of an event.
     """
 
     stream: str
@@ -41,6 +43,7 @@ class ImageField:
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     frames: int = 0
+    per_event: int = 0
 
     def add(self, frame: Frame) -> None:
         """Count a frame; look at the first one if the descriptor does not tell all."""
@@ -53,6 +56,7 @@ class ImageField:
         self.shape = self.shape or shape
         self.dtype = self.dtype or (None if dtype is None else dtype.name)
         self.frames += 1
+        self.per_event = max(self.per_event, (frame.i or 0) + 1)
 
 
 @dataclass(slots=True)

@@ -77,6 +77,9 @@ def bulk(
     --------
     tiffin bulk http://localhost:8000 --query cycle=7 -d out -t '{start.uid}/{i}.tif'
     """
+    if "template" not in settings:
+        message = "is missing: give one, such as '{start.uid}/{field}_{i}.tif'"
+        raise SettingsError(message, setting="template")
     if runs.api_key:  # worker processes inherit it; no task holds it
         os.environ["TILED_API_KEY"] = runs.api_key
     steps = steps_of(context, corrections, runs, settings)

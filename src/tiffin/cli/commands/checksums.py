@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tiffin.cli.command import command
+from tiffin.cli.command import JsonOption, command
+from tiffin.cli.terminal import as_json
 from tiffin.verify import checksums as checksums_of
 
 __all__ = ["checksums"]
@@ -17,6 +18,7 @@ __all__ = ["checksums"]
 @command("follow_links")
 def checksums(
     folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    json_lines: JsonOption = False,
     **settings: Any,
 ) -> None:
     """Print the SHA-256 of files, for sha256sum -c.
@@ -26,6 +28,9 @@ def checksums(
     tiffin checksums out > SHA256SUMS
     """
     for digest, name in checksums_of(folder, **settings):
+        if json_lines:
+            sys.stdout.write(f"{as_json({'path': name, 'sha256': digest})}\n")
+            continue
         escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
         mark = "" if escaped == name else "\\"  # says that the name is escaped
         sys.stdout.write(f"{mark}{digest}  {escaped}\n")

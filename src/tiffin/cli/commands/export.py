@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from contextlib import contextmanager
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
-from tiffin.cli.command import Source, command
+from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
-from tiffin.cli.templates import check_template
-from tiffin.cli.terminal import escape, print_summary
+from tiffin.cli.progress import progress_bar
+from tiffin.cli.templates import with_template
+from tiffin.cli.terminal import as_json, describe, escape, print_line, print_summary
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import SERVER, option_of, setting_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tiffin.records import Report
 
@@ -38,6 +38,7 @@ def export(
             help="How a server's external images are read.", rich_help_panel=SERVER
         ),
     ] = "auto",
+    json_lines: JsonOption = False,
     config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
     export_name: ExportOption = None,  # noqa: ARG001 (likewise)
     **settings: Any,
@@ -49,11 +50,12 @@ def export(
     tiffin export http://localhost:8000 --run -1 -d out
     tiffin export run.jsonl -t '{start.scan_id}_{event.seq_num:03d}.tif' -d out
     """
-    check_template(settings["template"], runs, source)
+    with_template(settings, runs, source)
     catalog = settings.pop("catalog", source)
     steps = steps_of(context, corrections, runs, settings)
     opened = runs.open(source)
-    with _progress_bar() as progress:
+    begun = time.monotonic()
+    with progress_bar() as progress:
         report = export_images(
             opened,
             on_error="report",
@@ -64,29 +66,42 @@ def export(
             progress=progress,
             **settings,
         )
-    _print(report)
+    _print(report, time.monotonic() - begun, as_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("exporting", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _print(report: Report) -> None:
-    """Print the names of a dry run, and the counts."""
-    for record in report.planned:
-        sys.stdout.write(f"{escape(record.path)}\n")
-    folders = {record.path.parent for record in report.written if record.path}
-    where = f" in {escape(next(iter(folders)))}" if len(folders) == 1 else ""
+def _print(report: Report, seconds: float, *, as_lines: bool) -> None:
+    """Print the names of a dry run, the counts, and what to type next."""
+    for record in report.records if as_lines else report.planned:
+        text = as_json(describe(record)) if as_lines else escape(record.path)
+        sys.stdout.write(f"{text}\n")
+    paths = list(dict.fromkeys(each.path for each in report.written if each.path))
+    text = str(report)
+    if paths:
+        nbytes = sum(record.nbytes for record in report.written)
+        text += f" in {_places(paths)}; {nbytes / 1e6:.1f} MB in {seconds:.1f} s"
     if report.waits:
-        where += f"; waited {report.waits} times for room in memory"
-    print_summary(f"{report}{where}", ok=report.ok)
+        text += f"; waited {report.waits} times for room in memory"
+    print_summary(text, ok=report.ok)
+    if paths:
+        root = shlex.quote(escape(_root(paths[0])))
+        again = "the same command with --existing resume tries again what failed, "
+        print_line(
+            f"next: {'' if report.ok else again}'tiffin report {root}' shows the "
+            f"images, 'tiffin verify {root}' checks the files",
+            "dim",
+        )
+
+
+def _places(paths: list[Path]) -> str:
+    """Return the folder of files, with the first and the last name."""
+    folders = {path.parent for path in paths}
+    if len(folders) > 1:
+        return f"{escape(_root(paths[0]))} ({len(folders)} folders)"
+    names = dict.fromkeys([escape(paths[0].name), escape(paths[-1].name)])
+    return f"{escape(paths[0].parent)} ({' … '.join(names)})"
+
+
+def _root(path: Path) -> Path:
+    """Return the folder of an export: the one with the manifests."""
+    return next((p for p in path.parents if (p / ".tiffin").is_dir()), path.parent)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiffin.cli.command import command
+from tiffin.cli.command import JsonOption, command
 from tiffin.cli.new_config import TEMPLATE, Answers, config_text, export_names
 from tiffin.cli.program import program
-from tiffin.cli.terminal import escape, print_error, print_line
+from tiffin.cli.terminal import as_json, escape, print_error, print_line
 from tiffin.errors import ExistsError, SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     FILE_NAME,
@@ -51,6 +51,7 @@ def init(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a tiffin.toml that exists.")
     ] = False,
+    json_lines: JsonOption = False,
 ) -> None:
     """Write a configuration file for a beamline, after a few questions.
 
@@ -75,11 +76,15 @@ def init(
     answers = answers if yes else _questions(answers, run, ask)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(config_text(answers), encoding="utf-8")
-    sys.stdout.write(f"{escape(path)} is written. Look at it, then type:\n\n")
     first = next(iter(export_names(answers.templates).values()), "")
     chosen = f" --as {first}" if len(answers.templates) > 1 else ""
     given = "" if answers.source else " SOURCE"
-    sys.stdout.write(f"  {escape(program())} export{given}{chosen} --dry-run\n")
+    following = f"{program()} export{given}{chosen} --dry-run"
+    if json_lines:
+        sys.stdout.write(f"{as_json({'path': str(path), 'next': following})}\n")
+        return
+    sys.stdout.write(f"{escape(path)} is written. Look at it, then type:\n\n")
+    sys.stdout.write(f"  {escape(following)}\n")
 
 
 def _may_replace(path: Path) -> bool:

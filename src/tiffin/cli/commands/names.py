@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from tiffin.cli.command import Source, command
-from tiffin.cli.templates import check_template
-from tiffin.cli.terminal import escape, print_summary, with_options
+from tiffin.cli.command import JsonOption, Source, command
+from tiffin.cli.templates import with_template
+from tiffin.cli.terminal import as_json, describe, escape, print_summary, with_options
 from tiffin.errors import ExistsError
 from tiffin.options import RunOptions
 from tiffin.replay import export as export_images
@@ -30,7 +30,9 @@ __all__ = ["names"]
     *("colour", "axes", "timezone", "name_policy", "replacements", "sidecars"),
     *("format", "profile", "stack", "bigtiff", "dtype", "stretch"),
 )
-def names(source: Source, runs: RunOptions, **settings: Any) -> None:
+def names(
+    source: Source, runs: RunOptions, json_lines: JsonOption = False, **settings: Any
+) -> None:
     """Print the names that an export would give.
 
     Examples
@@ -40,7 +42,7 @@ def names(source: Source, runs: RunOptions, **settings: Any) -> None:
     # Names only: many small objects that stay, and no garbage worth collecting, now or
     # when the process ends.
     gc.disable()
-    check_template(settings["template"], runs, source)
+    with_template(settings, runs, source)
     report = export_images(
         runs.open(source),
         existing="skip",  # a file that exists is no error here
@@ -49,7 +51,11 @@ def names(source: Source, runs: RunOptions, **settings: Any) -> None:
         on_error="report",
         **settings,
     )
-    _print(report, settings.get("format", "tiff"), settings.get("dtype"))
+    if json_lines:
+        lines = [f"{as_json(describe(record))}\n" for record in report.records]
+        sys.stdout.writelines(lines)
+    else:
+        _print(report, settings.get("format", "tiff"), settings.get("dtype"))
     gc.freeze()
     raise typer.Exit(0 if report.records and not report.failed else 1)
 

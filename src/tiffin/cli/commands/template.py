@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.cli.command import command
+from tiffin.cli.command import JsonOption, command
 from tiffin.cli.templates import check_template
-from tiffin.cli.terminal import escape
+from tiffin.cli.terminal import as_json, escape
 from tiffin.errors import TemplateError
 from tiffin.options import RunOptions
 from tiffin.sources import first_image
@@ -31,6 +32,7 @@ def template(
     example: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="A run to take values from.")
     ] = None,
+    json_lines: JsonOption = False,
     **style: Any,
 ) -> None:
     """Check a template and explain its parts.
@@ -43,6 +45,9 @@ def template(
     check_template(text, runs, example)
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
     values = None if example is None else first_image(runs.open(example))
+    if json_lines:
+        _print_json(made, values)
+        return
     console = Console(soft_wrap=True)
     if explain:
         console.print(_table(made, values))
@@ -54,6 +59,20 @@ def template(
     except TemplateError as error:
         console.print(Text(f"example   none: {escape(error)}"))
         raise typer.Exit(1) from None
+
+
+def _print_json(made: Template, values: Mapping[str, Any] | None) -> None:
+    described: dict[str, Any] = {
+        "template": made.text,
+        "pattern": made.glob(),
+        "parts": [
+            {"part": part, "meaning": meaning, "example": example}
+            for part, meaning, example in made.explain(values)
+        ],
+    }
+    if values is not None:
+        described["example"] = made.render(values)
+    sys.stdout.write(f"{as_json(described)}\n")
 
 
 def _table(made: Template, values: Mapping[str, Any] | None) -> Table:

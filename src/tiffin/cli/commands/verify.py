@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiffin.cli.command import command
-from tiffin.cli.terminal import escape, print_summary, with_options
+from tiffin.cli.command import JsonOption, command
+from tiffin.cli.terminal import as_json, describe, escape, print_summary, with_options
 from tiffin.options import RunOptions
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder
@@ -29,6 +29,7 @@ def verify(
         str | None,
         typer.Option(metavar="SOURCE", help="Compare with the runs themselves."),
     ] = None,
+    json_lines: JsonOption = False,
     **settings: Any,
 ) -> None:
     """Check that exported files are there and intact.
@@ -39,13 +40,28 @@ def verify(
     tiffin verify out --against run.jsonl
     """
     verification = verify_folder(folder, **settings)
-    _print(verification)
+    (_print_lines if json_lines else _print)(verification)
     ok = verification.ok
     if against is not None:
         comparison = compare(folder, runs.open(against), **settings)
-        _print_comparison(comparison)
+        _print_comparison(comparison, as_lines=json_lines)
         ok = ok and comparison.ok
     raise typer.Exit(0 if ok else 1)
+
+
+def _print_lines(verification: Verification) -> None:
+    for finding in verification.findings:
+        found = {
+            "path": str(finding.path),
+            "state": finding.state,
+            "reason": finding.reason,
+        }
+        sys.stdout.write(f"{as_json(found)}\n")
+    for text in verification.failed:
+        sys.stdout.write(
+            f"{as_json({'path': None, 'state': 'failed', 'reason': text})}\n"
+        )
+    print_summary(str(verification), ok=verification.ok)
 
 
 def _print(verification: Verification) -> None:
@@ -57,8 +73,11 @@ def _print(verification: Verification) -> None:
     print_summary(str(verification), ok=verification.ok)
 
 
-def _print_comparison(report: Report) -> None:
+def _print_comparison(report: Report, *, as_lines: bool) -> None:
     for record in report.failed:
+        if as_lines:
+            sys.stdout.write(f"{as_json(describe(record))}\n")
+            continue
         reason = escape(with_options(str(record.error)))
         sys.stdout.write(f"{'differs':10}  {reason}\n")
     counts = f"{len(report.skipped)} the same, {len(report.failed)} not"

@@ -1,0 +1,141 @@
+"""What the shell prints: progress, the summary, lines of JSON."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.documents import write_jsonl
+from tests.shell import tiffin
+from tiffin.cli.progress import ExportProgress, waits_for
+from tiffin.testing import run_of
+
+NAME = "{start.scan_id}_{event.seq_num:03d}.tif"
+IMAGES = np.arange(3 * 54, dtype="u2").reshape(3, 6, 9)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_jsonl(run_of({"img": IMAGES}, scan_id=7), tmp_path / "run.jsonl")
+
+
+def test_the_summary_says_where_how_many_how_much_how_long_and_what_next(
+    source, tmp_path
+):
+    """In two lines; the commands of the second can be typed."""
+    out = tmp_path / "the output"
+    told = tiffin("export", source, "-t", NAME, "-d", out)
+
+    summary, following = told.stderr.splitlines()
+    assert re.fullmatch(
+        rf"3 written, 0 skipped, 0 failed in {re.escape(str(out))} "
+        r"\(7_001.tif … 7_003.tif\); 0.0 MB in \d+.\d s",
+        summary,
+    )
+    for command in ("report", "verify"):
+        assert f"'tiffin {command} '{out}''" in following.replace('"', "'")
+
+
+def test_files_in_several_folders_are_counted(source, tmp_path):
+    """The folder that is named is the one of the export."""
+    template = "{start.scan_id}/{event.seq_num}/a.tif"
+
+    told = tiffin("export", source, "-t", template, "-d", tmp_path / "out")
+
+    assert f"in {tmp_path / 'out'} (3 folders)" in told.stderr
+
+
+def test_after_a_failure_the_next_command_is_a_resume(source, tmp_path):
+    """Some frames are there, others failed."""
+    (tmp_path / "7_002.tif").write_text("in the way")
+
+    told = tiffin("export", source, "-t", NAME, "-d", tmp_path)
+
+    assert told.returncode == 1
+    assert "--existing resume" in told.stderr.splitlines()[-1]
+
+
+def lines(told):
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+def test_lines_of_json(source, tmp_path):
+    """Every command that prints has them; standard output has nothing else."""
+    out = tmp_path / "out"
+    names = lines(tiffin("names", source, "-t", NAME, "-d", out, "--json"))
+    written = lines(tiffin("export", source, "-t", NAME, "-d", out, "--json"))
+    (out / "7_002.tif").unlink()
+    found = lines(tiffin("verify", out, "--json"))
+    template = lines(tiffin("template", NAME, "--example", source, "--json"))
+    made = lines(tiffin("init", tmp_path / "new", "--yes", "--json"))
+    (out / "7_003.tif").unlink()
+    sums = lines(tiffin("checksums", out, "--json"))
+
+    assert [each["status"] for each in names] == ["planned"] * 3
+    assert [each["path"] for each in names] == [each["path"] for each in written]
+    assert [each["status"] for each in written] == ["written"] * 3
+    assert written[0]["shape"] == [6, 9]
+    states = {Path(each["path"]).name: each["state"] for each in found}
+    assert states == {
+        "7_001.tif": "whole",
+        "7_002.tif": "missing",
+        "7_003.tif": "whole",
+    }
+    assert template[0]["example"] == "7_001.tif"
+    assert template[0]["parts"][0]["part"] == "{start.scan_id}"
+    assert Path(made[0]["path"]).exists()
+    assert [each["path"] for each in sums] == ["7_001.tif"]
+
+
+def test_a_terminal_shows_progress(source, tmp_path):
+    """Frames, MB/s and the time left; nothing of it stays."""
+    command = [sys.executable, "-m", "tiffin", "export", source, "-d", tmp_path]
+    reader, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
+    with subprocess.Popen(command, stderr=terminal, env=environment) as told:
+        os.close(terminal)
+        shown = b""
+        try:
+            while part := os.read(reader, 10_000):
+                shown += part
+        except OSError:  # the end, on Linux
+            pass
+        assert told.wait() == 0
+    os.close(reader)
+
+    assert "exporting" in shown.decode()
+    assert "MB in" in shown.decode()
+
+
+def test_progress_counts_bytes(source, tmp_path):
+    """Of the pixels that are written."""
+    import tiffin as library
+
+    state = ExportProgress()
+    library.export(str(source), NAME, directory=tmp_path / "out", progress=state)
+
+    assert (state.done, state.known, state.nbytes) == (3, 3, 3 * 54 * 2)
+
+
+def test_what_an_export_waits_for_is_seen(tmp_path):
+    """A thread that is in code that writes waits for the disk."""
+    begun, over = threading.Event(), threading.Event()
+
+    assert waits_for() == ""
+    inside = {"begun": begun, "over": over, "__name__": "tiffin.writers.new_file"}
+    exec("def writing():\n    begun.set()\n    over.wait(30)", inside)  # noqa: S102
+    thread = threading.Thread(target=inside["writing"])
+    thread.start()
+    begun.wait(30)
+    try:
+        assert waits_for() == "the disk"
+    finally:
+        over.set()
+        thread.join()
