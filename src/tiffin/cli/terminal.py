@@ -163,7 +163,12 @@ def print_usage_error(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return int(error.exit_code)
-    print_error(error, error.format_message())
+    text = error.format_message()
+    text = re.sub(r"Input should be a valid integer.*", "it is no whole number", text)
+    text = re.sub(r"Input should be a valid number.*", "it is no number", text)
+    if "unexpected extra argument" in text and "{" in text:
+        text += ": did you mean it as --template?"
+    print_error(error, text)
     command = getattr(error.ctx, "command", None)
     path = getattr(error.ctx, "command_path", "tiffin")
     for example in getattr(command, "examples", [])[:1]:

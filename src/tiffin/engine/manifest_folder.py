@@ -26,6 +26,9 @@ def manifests_in(root: Path) -> list[Path]:
         If there is none, or if their folder can't be read or is a link.
     """
     names: list[str] = []
+    if root.exists() and not root.is_dir():
+        message = f"{root} is a file: give the folder that an export wrote to"
+        raise SourceError(message)
     try:
         with Folders(os.fspath(root)).open(FOLDER) as folder:
             names = list_folder(folder)

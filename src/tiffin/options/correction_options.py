@@ -6,6 +6,7 @@ after them. Bins add up corrected pixels only, and numbers are rounded once, at 
 """
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar
@@ -60,6 +61,8 @@ def _bin(text: str) -> dict[str, Any]:
         n = [int(count) for count in counts.split(",")]
     except ValueError:
         message = f"must be N, ROWS,COLUMNS or N:mean, such as 2, not {text!r}"
+        if re.fullmatch(r"\d+[xX*]\d+", text):
+            message += f": did you mean {re.sub('[xX*]', ',', text)!r}?"
         raise ValueError(message) from None
     return {"n": n[0] if len(n) == 1 else n} | ({"how": how} if colon else {})
 

@@ -72,6 +72,11 @@ def odd_names(template: Template, suffix: str) -> Iterator[str]:
             better = text.replace(f":{field.specification}", filled)
             yield f"template field {text!r} makes names with blanks: write {better!r}"
     text = template.text
+    if not template.fields:
+        yield (
+            f"template {text!r} has no field in curly brackets, such as "
+            f"{{start.scan_id}} or {{event.seq_num}}: all images get one name"
+        )
     by_value = re.search(r"\.\{[^{}]*\}$", text)
     if ENDING.search(text) is None and not by_value:
         shape = re.sub(r"\{[^{}]*\}", "…", text.rpartition("/")[2])

@@ -96,8 +96,6 @@ def _near(got: str, choices: tuple[str, ...]) -> str:
     word = SYNONYMS.get(got.lower())
     if word in choices:
         return f": did you mean {word!r}?"
-    if got.lower() in ("none", "no", "off") and choices:
-        return ": leave it out for none"
     return did_you_mean(got, choices, list_all=False)
 
 

@@ -27,6 +27,9 @@ MIN_PREFIX, MIN_DIGITS = 4, 6
 LAST = ("last", "latest", "newest")
 """Words that people write for -1."""
 
+SEVERAL = re.compile(r"\d+\s*(?:-|,|:|\.\.)\s*\d.*")
+"""A range or a list of runs, which is no name of one."""
+
 SHOWN = 8
 """How many of the newest runs a message tells of."""
 
@@ -241,6 +244,15 @@ def not_one_run(
     """Return the error for a name that none or several runs have."""
     if name.lower() in LAST:
         return SourceError(f"no run matches {name!r}: did you mean -1, the last?")
+    if SEVERAL.fullmatch(name):
+        return SourceError(
+            f"no run matches {name!r}: for several runs, repeat the option, as in "
+            f"--run 5 --run 6, or give --since, --query or --limit"
+        )
+    if name.lower() in ("all", "*"):
+        return SourceError(
+            f"no run matches {name!r}: '--since 2000-01-01' instead takes all runs"
+        )
     runs = [str(start.get("scan_id", str(start.get("uid"))[:8])) for start in newest]
     what = f"{'several runs match' if found else 'no run matches'} {name!r}"
     if runs:

@@ -10,6 +10,9 @@ from tiffin.template.items import plain, texts_in
 LONGEST_SHOWN = 60
 """The most characters of a value or a key in a message."""
 
+ENOUGH = 3
+"""The shortest beginning of a key that is taken for it."""
+
 MOST_KEYS = 1000
 """The most keys that are compared to find the nearest one."""
 
@@ -69,7 +72,10 @@ def nearest(wrong: str, choices: Any) -> str:
     ": did you mean 'uid'?"
     """
     keys = [k for k in texts_in(choices)[:MOST_KEYS] if len(k) <= LONGEST_SHOWN]
-    same = [key for key in keys if _letters(key) == _letters(wrong)]
+    letters = _letters(wrong)
+    same = [key for key in keys if _letters(key) == letters]
+    if not same and len(letters) >= ENOUGH:
+        same = [key for key in keys if _letters(key).startswith(letters)][:1]
     return did_you_mean(same[0], same) if same else did_you_mean(shortened(wrong), keys)
 
 

@@ -243,8 +243,11 @@ def _check_root(root: str, expression: str, column: int) -> None:
     if root in ROOTS:
         return
     if not root or root.isdigit():
-        message = "an empty or numbered field: name what goes here; there are: "
-        raise parse_error(message + ", ".join(ROOTS), column)
+        message = (
+            "an empty or numbered field: name what goes here, as in {start.scan_id} or "
+            "{event.seq_num}; 'tiffin runs SOURCE --run -1' lists what a run has"
+        )
+        raise parse_error(message, column)
     keys = re.findall(r"\.(\w+)", expression[len(root) :])
     raise unknown_word(root, keys, column)
 

@@ -54,6 +54,9 @@ def check_specification(specification: str, column: int) -> None:
             f"a format must be like '04d', '.2f' or '%Y%m%d', not "
             f"{shortened(specification, quoted=True)}"
         )
+        plain = specification.removeprefix("%")
+        if plain != specification and _SPECIFICATION.fullmatch(plain):
+            message += f": did you mean {shortened(plain, quoted=True)}?"
         raise parse_error(message, column)
     for name in ("width", "precision"):
         digits = (matched[name] or "").lstrip("0")

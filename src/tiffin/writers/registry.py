@@ -40,6 +40,10 @@ class WriterOptions(NamedTuple):
     stretch: Stretch | None = None
 
 
+OTHER_WORDS = {"fiji": "imagej", "ome-tiff": "ome", "dectris": "pilatus", "jpg": ""}
+"""What people write for a profile or a format; "" if there is nothing like it."""
+
+
 def make_writer(name: str, options: WriterOptions) -> Writer:
     """Return the writer of a format.
 
@@ -157,5 +161,6 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
             raise SettingsError(message, setting=what) from error
     names = [*own, *plug_ins]
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
-    near = did_you_mean(str(name), names, list_all=False)
+    meant = OTHER_WORDS.get(str(name).lower(), str(name))
+    near = did_you_mean(meant, names, list_all=False)
     raise SettingsError(message + near, setting=what)
