@@ -77,6 +77,8 @@ class TaskResult:
         Whether another try may succeed.
     no_room : bool
         Whether the disk is full.
+    cause : str
+        The class of the first failure, such as ``"ReadError"``.
     """
 
     written: int = 0
@@ -87,6 +89,7 @@ class TaskResult:
     why: str = ""
     may_pass: bool = False
     no_room: bool = False
+    cause: str = ""
 
     @property
     def ok(self) -> bool:
@@ -104,6 +107,7 @@ class TaskResult:
             self.why or other.why,
             self.may_pass or other.may_pass,
             self.no_room or other.no_room,
+            self.cause or other.cause,
         )
 
     def with_why(self, why: str) -> TaskResult:
@@ -122,6 +126,7 @@ def run_task(task: Task) -> TaskResult:
             why=why,
             may_pass=isinstance(error, PASSING),
             no_room=isinstance(error, NoRoomError),
+            cause=type(error).__name__,
         )
     return replace(result, seconds=time.monotonic() - began)
 
@@ -165,4 +170,5 @@ def _result_of(report: Report) -> TaskResult:
         may_pass=any(isinstance(error, PASSING) for error in errors),
         no_room=any(getattr(error, "errno", None) in FULL for error in errors)
         or any(isinstance(error, NoRoomError) for error in errors),
+        cause=type(errors[0]).__name__ if errors else "",
     )

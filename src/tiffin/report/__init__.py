@@ -3,6 +3,24 @@
 `write_page` writes one HTML file that needs no network, no server and no library.
 """
 
-from tiffin.report.writing import Page, PageOfRun, is_page_name, make_page, write_page
+from tiffin.report.latest import last_images
+from tiffin.report.page import drawing_parts
+from tiffin.report.writing import (
+    Page,
+    PageOfRun,
+    is_page_name,
+    make_page,
+    page_of_run,
+    write_page,
+)
 
-__all__ = ["Page", "PageOfRun", "is_page_name", "make_page", "write_page"]
+__all__ = [
+    "Page",
+    "PageOfRun",
+    "drawing_parts",
+    "is_page_name",
+    "last_images",
+    "make_page",
+    "page_of_run",
+    "write_page",
+]

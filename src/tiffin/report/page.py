@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GENERATOR", "as_script", "page_of"]
+__all__ = ["GENERATOR", "as_script", "drawing_parts", "page_of"]
 
 GENERATOR = '<meta name="generator" content="tiffin">'
 """Tells a page of ours from other files."""
 
 STYLES = ("vendor/uPlot.min.css", "style.css", "print.css")
 SCRIPTS = (
-    *("colormaps.js", "data.js", "pixels.js", "draw.js", "pane.js"),
+    *("colormaps.js", "dom.js", "data.js", "pixels.js", "draw.js", "pane.js"),
     *("sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
 )
 """The page's own script, in this order, as one block."""
+
+DRAWING = ("colormaps.js", "dom.js", "pixels.js", "draw.js")
+"""Those that draw an image, for other pages too."""
 
 INVISIBLE = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters that JSON does not escape, and marks of text direction."""
@@ -67,6 +70,11 @@ def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
         data=as_script(data),
     )
     return page.encode("utf-8", "backslashreplace")  # the title
+
+
+def drawing_parts() -> tuple[str, str]:
+    """Return the styles of the page, and the scripts that draw an image."""
+    return _asset("style.css"), "\n".join(map(_asset, DRAWING))
 
 
 def as_script(data: Any) -> str:

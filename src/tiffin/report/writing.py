@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
     from tiffin.export import RunSummary
 
-__all__ = ["Page", "PageOfRun", "is_page_name", "make_page", "write_page"]
+__all__ = [
+    "Page",
+    "PageOfRun",
+    "is_page_name",
+    "make_page",
+    "page_of_run",
+    "write_page",
+]
 
 PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.ASCII)
 """The names of pages, and of what is beside a full one."""
@@ -187,7 +194,18 @@ def is_page_name(name: str) -> bool:
 
 def _name_of_run(images: list[dict[str, Any]], runs: Collection[str]) -> str:
     scans = {str(image["scan_id"]) for image in images if "scan_id" in image}
-    parts = ["report", *sorted(scans)[:1], *(run[:8] for run in sorted(runs)[:1])]
+    return _name_of(*sorted(runs)[:1], scan=next(iter(sorted(scans)), None))
+
+
+def page_of_run(folder: Path, run: str, scan_id: int | None) -> str | None:
+    """Return the name of the page of a run; None if its folder has none."""
+    scan = None if scan_id is None else str(scan_id)
+    names = (f"{_name_of(run, scan=each)}.html" for each in (scan, None))
+    return next((name for name in names if (folder / name).is_file()), None)
+
+
+def _name_of(*runs: str, scan: str | None) -> str:
+    parts = ["report", *([] if scan is None else [scan]), *(run[:8] for run in runs)]
     return re.sub(r"[^\w-]", "_", "_".join(parts), flags=re.ASCII)[:100]
 
 

@@ -5,8 +5,17 @@ looked at again and again. `journal` remembers each run; a message from a listen
 says that it is worth to look sooner.
 """
 
-from tiffin.service.config import ServiceConfig, read_service
+from tiffin.service.config import ServiceConfig, http_address, read_service
 from tiffin.service.journal import Journal, RunState
 from tiffin.service.service import Service
+from tiffin.service.web import WebPage
 
-__all__ = ["Journal", "RunState", "Service", "ServiceConfig", "read_service"]
+__all__ = [
+    "Journal",
+    "RunState",
+    "Service",
+    "ServiceConfig",
+    "WebPage",
+    "http_address",
+    "read_service",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +22,7 @@ from tiffin.settings import check_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Listen", "ServiceConfig", "read_service"]
+__all__ = ["Listen", "ServiceConfig", "http_address", "read_service"]
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -51,8 +52,8 @@ class ServiceConfig(BaseModel):
     interval: Seconds = 2.0
     """How long to wait between two looks at the source [s]."""
 
-    http: str | None = "127.0.0.1:8090"
-    """The address of the page, of /health and of /metrics."""
+    http: str = "127.0.0.1:8090"
+    """The address of the page, of /health and of /metrics; "" for none."""
 
     drain_timeout: Seconds = 30.0
     """How long SIGTERM waits for the run that is being exported [s]."""
@@ -85,6 +86,11 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     except SettingsError as error:
         message = f"{path}: [service] {error}"
         raise SettingsError(message) from error
+    try:
+        http_address(config.http)
+    except SettingsError as error:
+        message = f"{path}: [service] {error}"
+        raise SettingsError(message) from error
     folder = path.parent
     source = config.source
     if not is_address(source):
@@ -100,6 +106,26 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         export.keywords()  # raises what is wrong
     places = {"source": source, "journal": folder / config.journal}
     return config.model_copy(update=places), exports
+
+
+def http_address(text: str) -> tuple[str, int] | None:
+    """Return host and port of the page; None if there shall be none.
+
+    Examples
+    --------
+    >>> http_address("127.0.0.1:8090"), http_address("[::1]:80"), http_address("")
+    (('127.0.0.1', 8090), ('::1', 80), None)
+    """
+    if not text:
+        return None
+    try:
+        url = urlsplit(f"//{text}")
+        if url.netloc == text and url.hostname and url.port is not None:
+            return url.hostname, url.port
+    except ValueError:
+        pass
+    message = f'http: {text!r} is no address: write it as "127.0.0.1:8090"'
+    raise SettingsError(message)
 
 
 def _listed(table: Mapping[str, Any]) -> dict[str, Any]:

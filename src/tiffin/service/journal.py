@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS runs (
     finished REAL
 );
 CREATE INDEX IF NOT EXISTS by_state ON runs (state, not_before, started);
+CREATE INDEX IF NOT EXISTS by_start ON runs (started);
+CREATE INDEX IF NOT EXISTS by_finish ON runs (finished);
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
 );
@@ -242,6 +244,12 @@ class Journal:
         """Return the newest runs, the newest first."""
         where, values = ("", ()) if state is None else ("WHERE state = ? ", (state,))
         return self._select(f"{where}ORDER BY started DESC LIMIT ?", *values, count)
+
+    def finished_since(self, when: float, count: int = 1000) -> list[RunState]:
+        """Return the runs that were finished after a time, the newest first."""
+        return self._select(
+            "WHERE finished > ? ORDER BY finished DESC LIMIT ?", when, count
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the number of runs in each state."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import subprocess
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.bulk import Task, TaskResult, run_task
 from tiffin.errors import SourceError, TiffinError
 from tiffin.options import is_address
+from tiffin.report import make_page
 from tiffin.service.journal import Journal, RunState, owner_here
 from tiffin.service.listeners import Hints, start_listener
 from tiffin.service.source import source_of
@@ -58,6 +61,10 @@ class Status:
         What keeps it from working; ``""`` if nothing does.
     run : RunState or None
         The run that is being exported.
+    total : TaskResult
+        The sum of all exports since it began.
+    failures : Counter
+        How many exports have failed, by cause.
     """
 
     begun: float = field(default_factory=time.time)
@@ -65,6 +72,8 @@ class Status:
     looked: float = 0.0
     problem: str = ""
     run: RunState | None = None
+    total: TaskResult = field(default_factory=TaskResult)
+    failures: Counter[str] = field(default_factory=Counter)
 
 
 class Service:
@@ -82,7 +91,7 @@ class Service:
         self.config = config
         self.status = Status()
         self.journal = Journal(config.journal)
-        self._exports = exports
+        self.exports = exports
         self._source = source_of(config.source)
         self._owner = owner_here()
         self._hint = threading.Event()
@@ -111,6 +120,27 @@ class Service:
             start_listener(each.type, each.model_dump(), hints)
             for each in self.config.listen
         ]
+
+    def trouble(self) -> str:
+        """Return why runs are not exported now; ``""`` if they are."""
+        longest = max(60.0, 10 * self.config.interval)
+        if self._stopping.is_set():
+            return "the service is stopping"
+        if not self._thread.is_alive():
+            return "the service has ended"
+        try:
+            self.journal.counts()
+        except sqlite3.Error as error:
+            return f"the journal fails: {error}"
+        status = self.status
+        if status.problem or not status.works:
+            return status.problem or "another service has the lease"
+        if not status.looked:
+            return "the source has not answered yet"
+        silent = time.time() - status.looked
+        if silent > longest and status.run is None:
+            return f"the source has not answered for {silent:.0f} s"
+        return ""
 
     def hint(self) -> None:
         """Look at the source now. From any thread, also from a signal handler."""
@@ -219,6 +249,9 @@ class Service:
             result = self._result(run)
         finally:
             self.status.run = None
+        self.status.total = self.status.total.plus(result)
+        if not result.ok:
+            self.status.failures[result.cause or "other"] += 1
         if result.ok:
             self.journal.finish(run.uid, "done", result)
             logger.info("run %s: %d images", run.scan_id, result.written)
@@ -243,15 +276,19 @@ class Service:
     def _result(self, run: RunState) -> TaskResult:
         """Export a run by each export of the configuration file."""
         total = TaskResult()
-        for name, export in self._exports.items():
+        for name, export in self.exports.items():
             try:
                 given: dict[str, Any] = {"existing": "resume", **export.keywords()}
             except TiffinError as error:  # such as a server with darks that is down
-                return TaskResult(why=str(error), may_pass=True)
+                return TaskResult(
+                    why=str(error), may_pass=True, cause=type(error).__name__
+                )
             template = given.pop("template")
             catalog = given.pop("catalog", None) or self.config.source
             task = Task(run.uid, run.address, template, given, catalog=catalog)
             result = run_task(task)
+            if given.get("report"):
+                _write_page(run, given)
             if result.why and name:
                 result = result.with_why(f"{name}: {result.why}")
             total = total.plus(result)
@@ -288,3 +325,16 @@ class Service:
             )
         except (OSError, subprocess.SubprocessError) as error:
             logger.error("run %s: on_done: %s", run.scan_id, error)  # noqa: TRY400 (likewise)
+
+
+def _write_page(run: RunState, settings: Mapping[str, Any]) -> None:
+    """Write the page of images of a run."""
+    try:
+        make_page(
+            settings["directory"],
+            runs=[run.uid],
+            follow_links=settings.get("follow_links", False),
+            mode=settings.get("mode"),
+        )
+    except (TiffinError, OSError) as error:
+        logger.warning("run %s: no page of images: %s", run.scan_id, error)

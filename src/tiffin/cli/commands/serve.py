@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -12,10 +13,13 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.terminal import as_json, escape, print_line
+from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME
-from tiffin.service import Journal, Service, read_service
+from tiffin.service import Journal, Service, WebPage, http_address, read_service
 
 __all__ = ["serve"]
+
+logger = logging.getLogger("tiffin")
 
 
 @command()
@@ -41,6 +45,7 @@ def serve(
         _tell(found.journal, retry=retry, as_lines=as_lines)
         return
     service = Service(found, exports)
+    web = _web(service)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -49,9 +54,26 @@ def serve(
     print_line(f"tiffin serves {escape(found.source)}: {escape(names)}", "dim")
     ended.wait()
     finished = service.stop()
+    if web is not None:
+        web.close()
     if finished:
         service.close()
     raise typer.Exit(0 if finished else 1)
+
+
+def _web(service: Service) -> WebPage | None:
+    """Start the page. Runs are exported without one, if its address is in use."""
+    where = http_address(service.config.http)
+    if where is None:
+        return None
+    try:
+        web = WebPage(service, *where)
+    except SettingsError as error:
+        logger.error("there is no page: %s", error)  # noqa: TRY400 (it is no bug)
+        return None
+    web.start()
+    print_line(f"see {web.address}", "dim")
+    return web
 
 
 def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:

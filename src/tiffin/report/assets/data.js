@@ -4,33 +4,6 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const images = data.images;
 images.forEach((image, n) => { image.n = n; });
 
-/** Return the element with an id. */
-const at = (id) => document.getElementById(id);
-
-/** Make an element with attributes and children; text stays text. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") element.addEventListener("click", value);
-    else if (value !== undefined && value !== false) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== undefined && child !== ""));
-  return element;
-}
-
-/** Fill a select with [value, text] pairs. */
-function fill(select, pairs, chosen) {
-  select.replaceChildren(...pairs.map(([value, text]) => make("option", { value }, text)));
-  if (chosen !== undefined) select.value = chosen;
-}
-
-/** Write a number: whole numbers exactly, others with six digits. */
-function format(value, digits = 6) {
-  if (typeof value !== "number") return value === undefined || value === null ? "" : String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
-  return String(Number(value.toPrecision(digits)));
-}
-
 /** Return a text with places where a line may break. */
 const breakable = (text) => String(text).split(/(?<=[_./-])/).flatMap((part) => [part, make("wbr")]);
 

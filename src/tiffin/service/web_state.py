@@ -1,0 +1,154 @@
+"""What the page shows: runs, figures, failures, and the last image of each detector."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import TiffinError
+from tiffin.report import last_images, page_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiffin.options import ConfigFile
+    from tiffin.service.journal import Journal, RunState
+    from tiffin.service.service import Service
+
+__all__ = ["WebState", "folder_of", "lag_of"]
+
+SHOWN = 30
+"""How many runs and failures are shown."""
+
+MINUTE = 60.0
+"""Over how long frames per second are counted [s]."""
+
+PAUSE = 0.5
+"""The shortest time between two looks at the journal [s]."""
+
+IMAGE_PAUSE = 2.0
+"""The shortest time between two looks at images [s]."""
+
+LOOKED_AT = 5
+"""In how many runs images are looked for when the page is opened."""
+
+MOST_IMAGES = 24
+
+
+class WebState:
+    """The state of a service, read when a page asks for it. Thread-safe."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._state: dict[str, Any] = {}
+        self._read_at = 0.0
+        self._images = _LastImages(service)
+
+    def read(self) -> dict[str, Any]:
+        """Return the state, which all pages share, as JSON has it."""
+        with self._lock:
+            if time.monotonic() - self._read_at > PAUSE:
+                self._images.update()
+                self._state = self._new()
+                self._read_at = time.monotonic()
+            return dict(self._state)
+
+    def image(self, number: int) -> dict[str, Any] | None:
+        """Return an image with its pixels."""
+        rows = self._images.rows
+        return rows[number] if number < len(rows) else None
+
+    def _new(self) -> dict[str, Any]:
+        journal, now = self._service.journal, self._service.status.run
+        runs = journal.newest(SHOWN)
+        if now is not None and all(now.uid != run.uid for run in runs):
+            runs = [now, *runs]
+        return {
+            "source": self._service.config.source,
+            "trouble": self._service.trouble(),
+            "counts": journal.counts(),
+            "lag": round(lag_of(journal)),
+            "rate": round(self._rate(), 2),
+            "runs": [self._row(run) for run in runs],
+            "failures": [self._row(run) for run in journal.newest(SHOWN, "failed")],
+            "images": [
+                {key: value for key, value in row.items() if key != "view"}
+                for row in self._images.rows
+            ],
+        }
+
+    def _rate(self) -> float:
+        """Return frames per second."""
+        now, begun = time.time(), self._service.status.begun
+        over = max(1.0, min(MINUTE, now - begun))
+        done = self._service.journal.finished_since(now - over)
+        return sum(run.written for run in done) / over
+
+    def _row(self, run: RunState) -> dict[str, Any]:
+        """Return what the page tells of a run: no address."""
+        told = run._asdict()
+        del told["address"], told["found"]
+        pages = dict(self._pages(run)) if run.state == "done" else {}
+        return {**told, "pages": pages}
+
+    def _pages(self, run: RunState) -> Iterator[tuple[str, str]]:
+        """Yield export and address of each report page of a run."""
+        for name, export in self._service.exports.items():
+            if export.values.get("report"):
+                page = page_of_run(folder_of(export), run.uid, run.scan_id)
+                if page is not None:
+                    yield name, f"reports/-{name}/{page}"
+
+
+class _LastImages:
+    """The last image of each detector and export."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._last: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._seen = 0.0
+        self._next = 0.0
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The images, in the order in which their detectors came."""
+        return [*self._last.values()][:MOST_IMAGES]
+
+    def update(self) -> None:
+        """Look at the runs that were finished since, and at that under way."""
+        began = time.monotonic()
+        if began < self._next:
+            return
+        done = self._service.journal.finished_since(self._seen, LOOKED_AT)
+        if done and done[0].finished:
+            self._seen = done[0].finished
+        now = self._service.status.run
+        for run in [*reversed(done), *([] if now is None else [now])]:
+            for name, export in self._service.exports.items():
+                self._look(run, name, export)
+        took = time.monotonic() - began
+        self._next = began + max(IMAGE_PAUSE, 10 * took)  # whatever the folder is like
+
+    def _look(self, run: RunState, name: str, export: ConfigFile) -> None:
+        follow = bool(export.values.get("follow_links"))
+        try:
+            found = last_images(folder_of(export), run.uid, follow_links=follow)
+        except (TiffinError, OSError):  # it has no image so far
+            return
+        for row in found:
+            key = (name, *map(row.get, ("stream", "field", "kind")))
+            self._last[key] = {"export": name, **row}
+
+
+def folder_of(export: ConfigFile) -> Path:
+    """Return the folder that an export writes to, as an absolute path."""
+    return Path(export.values.get("directory", ".")).absolute()
+
+
+def lag_of(journal: Journal) -> float:
+    """Return for how long the oldest run has waited [s]."""
+    found = journal.oldest_waiting()
+    return 0.0 if found is None else max(0.0, time.time() - found)
