@@ -12,8 +12,8 @@ import pytest
 
 from tests.shell import tiffin
 from tiffin.cli import COMMANDS, load
-from tiffin.options import CorrectionOptions
-from tiffin.settings import PANELS
+from tiffin.options import CorrectionOptions, RunOptions
+from tiffin.settings import PANELS, Settings, option_of
 
 MANUAL = Path(__file__).parents[2] / "docs" / "reference"
 BOXES = re.compile("[\u2500-\u257f\x1b]")
@@ -56,6 +56,10 @@ def test_a_command_has_its_place_in_the_manual(name):
 
 def test_options_of_an_export_are_in_groups():
     """Those that are used most come first; none is left over."""
+    for model in (Settings, RunOptions):
+        for name in model.model_fields:
+            option = option_of(name, model)
+            assert option is None or option.panel in PANELS, name
     told = tiffin("export", "--help")
 
     headings = re.findall(r"^(\S.*):$", told.stdout, re.MULTILINE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from pydantic import BaseModel
@@ -145,7 +145,8 @@ def _parameters(
 def _placeholder(option: Option, kind: Any) -> str | None:
     if kind is bool:
         return None
-    return "N" if kind in (int, float) else option.name.upper()
+    is_number = not {int, float}.isdisjoint((kind, *get_args(kind)))
+    return "N" if is_number else option.name.upper()
 
 
 def _place_in_help(parameter: inspect.Parameter) -> int:

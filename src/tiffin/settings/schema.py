@@ -194,7 +194,7 @@ class Settings(BaseModel):
     and stop documents; ``frames.csv``, a table of the frames of each stream and field,
     with all numbers of their events."""
 
-    report: Annotated[types.Flag, Option()] = False
+    report: Annotated[types.Flag, Option(panel=types.WHERE)] = False
     """Write a page to look at the images of each run, at its end: one HTML file in the
     directory, ``report_<scan_id>_<uid>.html``."""
 
