@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tiffin
+from tests.documents import write_jsonl
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
 from tiffin.errors import CollisionError, SettingsError, SourceError
+from tiffin.sources import Selection
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}/{event.seq_num:03d}.tif"
@@ -124,7 +127,9 @@ def test_the_plan_can_be_refused(runs, tmp_path):
     report = tiffin.bulk(runs, NAME, tmp_path / "out", confirm=refuse)
     assert len(report.pending) == 6
     assert plans[0].frames == 18
-    assert plans[0].nbytes == 18 * 8 * 6 * 2
+    pixels = 18 * 8 * 6 * 2
+    assert pixels < plans[0].nbytes < pixels + 18 * 1000  # as files of the sample
+    assert plans[0].seconds > 0
     assert "6 runs: 6 to export" in str(plans[0])
     assert not list((tmp_path / "out").rglob("*.tif"))
 
@@ -186,6 +191,16 @@ def test_nobody_to_ask(runs, tmp_path):
     assert "--yes" in done.stderr
 
 
+def use_module(folder, monkeypatch, **texts):
+    """Make modules that this process and its worker processes import."""
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    path = [str(folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.syspath_prepend(folder)
+
+
 POISON = """
 import os, signal
 def correct(image, frame):
@@ -197,9 +212,7 @@ def correct(image, frame):
 
 def test_a_run_that_kills_its_workers_is_given_up(runs, tmp_path, monkeypatch):
     """The others go on, and the report says which it was."""
-    (tmp_path / "poison.py").write_text(POISON)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd() / 'src'}")
+    use_module(tmp_path, monkeypatch, poison=POISON)
     import poison
 
     report = tiffin.bulk(
@@ -211,25 +224,199 @@ def test_a_run_that_kills_its_workers_is_given_up(runs, tmp_path, monkeypatch):
     assert [run.scan_id for run in report.failed] == [2]
     assert "given up after 3 tries" in report.failed[0].result.why
     assert len(report.done) == 5
-    del sys.modules["poison"]
+
+
+def test_a_run_without_a_stop_document_is_looked_at_again(runs, tmp_path):
+    """It may go on: it is exported as far as it is, but not remembered as done."""
+    path = runs / "2.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-2]))  # without its last event and stop
+
+    first = tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial")
+    assert first.ok
+    assert "1 without a stop document" in str(first.plan)
+    path.write_text("".join(lines))
+    again = tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial")
+    assert [run.scan_id for run in again.runs if not run.earlier] == [2]
+    assert (again.total.written, again.total.skipped) == (1, 2)
+    assert tiffin.bulk(runs, NAME, tmp_path / "out").total.skipped == 0
+
+
+def test_a_file_that_holds_no_run_is_told(runs, tmp_path):
+    """Nothing is lost silently: the other runs are done, but not all is well."""
+    (runs / "7.jsonl").write_text('["start", {"uid": "broken')
+    report = tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial")
+    assert len(report.done) == 6
+    assert not report.ok
+    assert "7.jsonl" in report.plan.problems[0]
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    """It is not a success of no runs."""
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(SourceError, match="no"):
+        tiffin.bulk(tmp_path / "docs", NAME, tmp_path / "out")
+
+
+def test_a_run_that_is_named_twice_is_exported_once(runs, tmp_path):
+    """By --run, or because two files hold it."""
+    (runs / "copy.jsonl").write_text((runs / "2.jsonl").read_text())
+    selection = Selection.of(runs=["2", "-4", "2"])
+    report = tiffin.bulk(runs, NAME, tmp_path / "out", selection=selection)
+    assert [run.scan_id for run in report.runs] == [2]
+    assert report.total.written == 3
+
+
+def test_documents_of_several_runs_in_memory(tmp_path):
+    """Each run is exported once."""
+    one, two = (run_of({"img": np.ones((2, 4, 5), "u2")}, scan_id=n) for n in (1, 2))
+    report = tiffin.bulk([*one, *two], NAME, tmp_path)
+    assert [run.result.written for run in report.runs] == [2, 2]
+    assert report.plan.frames == 4
+
+
+def test_names_are_compared_with_runs_of_other_shares(runs, tmp_path):
+    """Else two machines would write the same files."""
+    reports = [
+        tiffin.bulk(runs, "{event.seq_num}.tif", tmp_path / "out", shard=f"{n}/3")
+        for n in (1, 2, 3)
+    ]
+    assert sum(len(report.plan.refused) for report in reports) == 6
+
+
+def test_a_long_run_without_images_is_no_failure(tmp_path):
+    """Its parts have no frames."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for n, data in enumerate([{"x": range(9)}, {"img": np.ones((9, 4, 5), "u2")}]):
+        write_jsonl(run_of(data, scan_id=n), docs / f"{n}.jsonl")
+    report = tiffin.bulk(docs, NAME, tmp_path / "out", frames_per_task=4)
+    assert report.ok
+    assert report.total.written == 9
+    assert "(1 runs without images)" in str(report)
+    again = tiffin.bulk(docs, NAME, tmp_path / "out")
+    assert len([run for run in again.runs if run.earlier]) == 2
+    nothing = tiffin.bulk(docs / "0.jsonl", NAME, tmp_path / "out")
+    assert not nothing.ok  # something must be wrong
+
+
+COUNTED = """
+import os, threading
+def correct(image, frame):
+    with open(f"{os.environ['COUNTS']}/{os.getpid()}", "a") as file:
+        file.write(f"{threading.get_ident()}\\n")
+    return image
+"""
+
+
+def test_processes_share_threads(tmp_path, monkeypatch):
+    """Two processes have two threads each, not four."""
+    docs = write_runs(tmp_path / "docs", count=2, frames=20)
+    use_module(tmp_path, monkeypatch, counted=COUNTED)
+    (tmp_path / "counts").mkdir()
+    monkeypatch.setenv("COUNTS", str(tmp_path / "counts"))
+    import counted
+
+    tiffin.bulk(
+        *(docs, NAME, tmp_path / "out"),
+        engine="processes", processes=2, workers=4, corrections=[counted.correct],
+    )  # fmt: skip
+    for file in (tmp_path / "counts").iterdir():
+        runs = len(file.read_text().split()) // 20
+        assert 1 <= len(set(file.read_text().split())) <= 2 * runs
+
+
+def command_of(docs, *options):
+    """Return the command in a process of its own."""
+    return [
+        *(sys.executable, "-m", "tiffin", "bulk", docs, "-t", NAME, "-d", "out"),
+        *("--yes", *options),
+    ]
+
+
+def wait_for_images(out, count, process):
+    """Wait until some images are there."""
+    while len(list(out.glob("*/*.tif"))) < count and process.poll() is None:
+        time.sleep(0.01)
+
+
+def test_two_at_once_do_no_harm(tmp_path):
+    """Both end with all runs done, and each file is whole."""
+    docs = write_runs(tmp_path / "docs", count=30)
+    tiffin.export(docs, NAME, tmp_path / "one")
+    options = ("--engine", "serial", "--existing", "resume")
+    both = [
+        subprocess.Popen(command_of(docs, *options), cwd=tmp_path, stderr=-1, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert tree(tmp_path / "out") == tree(tmp_path / "one")
+    assert tiffin.bulk(docs, NAME, tmp_path / "out").total.skipped == 0
+    assert not list((tmp_path / "out").rglob(".*.tmp"))
 
 
 @pytest.mark.slow
-def test_ctrl_c_finishes_what_is_under_way(tmp_path):
-    """The same command goes on afterwards."""
+@pytest.mark.parametrize("engine", ["serial", "processes", "dask"])
+def test_ctrl_c_finishes_what_is_under_way(tmp_path, engine):
+    """No run is left half exported, and the same command goes on."""
     docs = write_runs(tmp_path / "docs", count=60, frames=20)
-    command = [
-        *(sys.executable, "-m", "tiffin", "bulk", docs, "-t", NAME, "-d", "out"),
-        *("--yes", "--engine", "processes", "--processes", "2"),
-    ]
-    work = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    command = command_of(docs, "--engine", engine, "--processes", "2")
+    work = subprocess.Popen(
+        command, cwd=tmp_path, stderr=-1, text=True, start_new_session=True
+    )
     out = tmp_path / "out"
-    while not list(out.glob("*/*.tif")) and work.poll() is None:
-        pass
-    work.send_signal(signal.SIGINT)
+    wait_for_images(out, 45, work)
+    os.killpg(work.pid, signal.SIGINT)  # as a terminal does
     _, err = work.communicate(timeout=60)
-    assert work.returncode in (0, 1), err
+    assert work.returncode == 1, err
+    assert "finished first" in err
+    assert "the same command again goes on" in err
+    assert " 0 failed" in err
+    folders = [len(list(folder.glob("*.tif"))) for folder in out.glob("[0-9]*")]
+    assert set(folders) == {20}
+    assert len(folders) < 60
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0
     tiffin.export(docs, NAME, tmp_path / "one")
     assert tree(out) == tree(tmp_path / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_worker_processes_end_with_the_main_one(tmp_path, number):
+    """A second Ctrl-C ends at once; killed workers would wait forever."""
+    docs = write_runs(tmp_path / "docs", count=4, frames=2)
+    (tmp_path / "slow.py").write_text(SLOW)
+    work = subprocess.Popen(
+        [sys.executable, "slow.py", docs], cwd=tmp_path, stderr=-1, text=True
+    )
+    wait_for = tmp_path / "pids"
+    while not wait_for.exists() or len(wait_for.read_text().split()) < 2:
+        assert work.poll() is None, work.stderr.read()
+        time.sleep(0.05)
+    for _ in range(2):
+        work.send_signal(number)
+        time.sleep(0.5)
+    work.communicate(timeout=20)
+    deadline = time.monotonic() + 20
+    for pid in wait_for.read_text().split():
+        while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+
+
+SLOW = """
+import os, sys, time
+import tiffin
+
+def correct(image, frame):
+    with open("pids", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    tiffin.bulk(sys.argv[1], "{start.scan_id}/{event.seq_num}.tif", "out",
+                engine="processes", processes=2, workers=2, corrections=[correct])
+"""

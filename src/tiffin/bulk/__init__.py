@@ -8,6 +8,7 @@ machine. An engine runs tasks; `BulkManifest` remembers what is done.
 from tiffin.bulk.bulk_export import bulk
 from tiffin.bulk.engines import ENGINES
 from tiffin.bulk.plan import BulkPlan
+from tiffin.bulk.progress import progress_text
 from tiffin.bulk.report import BulkReport, RunOutcome
 from tiffin.bulk.runs import FoundRun, read_source
 from tiffin.bulk.task import Task, TaskResult, run_task
@@ -21,6 +22,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "bulk",
+    "progress_text",
     "read_source",
     "run_task",
 ]

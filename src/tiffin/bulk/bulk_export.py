@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
-import zlib
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from tiffin.bulk.engines import ENGINES, Engine, ProcessEngine, SerialEngine
+from tiffin.bulk.engines import (
+    ENGINES,
+    LOCAL,
+    Engine,
+    ProcessEngine,
+    SerialEngine,
+)
 from tiffin.bulk.manifest import BulkManifest
 from tiffin.bulk.plan import BulkPlan, estimated, make_plan
-from tiffin.bulk.runs import FoundRun, list_runs, require_addresses
+from tiffin.bulk.progress import shown_in_notebook
+from tiffin.bulk.runs import list_runs, require_addresses
 from tiffin.bulk.sample import take_sample
 from tiffin.bulk.task import Task
 from tiffin.bulk.work import Parts, Progress, Work
 from tiffin.errors import SettingsError, did_you_mean
 from tiffin.settings import Keywords, Settings, document_settings, refuse_unknown
-from tiffin.sources import TIMEOUT, Selection, Via, address_of
+from tiffin.sources import (
+    TIMEOUT,
+    Selection,
+    Via,
+    address_of,
+    key_in_environment,
+    key_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tiffin.bulk.report import BulkReport
     from tiffin.template import Template
@@ -68,7 +82,8 @@ def bulk(
         By default, processes if there are several runs.
     processes : int, optional
         How many processes there are on this machine; by default one for each core, at
-        most 8. They share `workers` and `memory`.
+        most 8. They share `workers` and `memory`. On a Dask cluster, `workers` is 1
+        by default.
     dask : str or path-like, optional
         ``"local"``, the address of a scheduler (``tcp://…``), or its scheduler file.
         The workers need tiffin, the same paths, and TILED_API_KEY in their environment.
@@ -80,9 +95,10 @@ def bulk(
     selection : Selection, optional
         Which runs of the source; by default all.
     confirm : callable, optional
-        Called with the `BulkPlan`; returns whether to begin.
+        Called with the `BulkPlan`; returns whether to begin. The plan has a time then,
+        for which a few frames are exported to a temporary folder.
     progress : callable, optional
-        Called with a `BulkReport` after each task.
+        Called with a `BulkReport` while tasks finish, at most ten times a second.
     via, timeout
         As for `tiffin.export`.
     **settings
@@ -101,6 +117,12 @@ def bulk(
 
     Notes
     -----
+    A task holds the address of its run and the settings, never a key: worker processes
+    find that of a client, or of ``?api_key=…``, in their environment (TILED_API_KEY).
+
+    Ctrl-C finishes what is under way; a second one ends at once. A run without a stop
+    document is exported as far as it is, and looked at again by the next call.
+
     A script that uses processes needs ``if __name__ == "__main__":``, because each
     process imports it.
 
@@ -118,27 +140,32 @@ def bulk(
     given: dict[str, Any] = {"existing": "resume", **settings}
     checked = Settings.of(template, directory=directory, **given)
     given["directory"] = str(checked.directory)
-    manifest = BulkManifest(checked)
-    try:
-        runs = list_runs(
+    manifest = BulkManifest(checked, shard)
+    with key_in_environment(key_of(source)), closing(manifest), ExitStack() as stack:
+        if progress is None:
+            progress = stack.enter_context(shown_in_notebook())
+        runs, problems = list_runs(
             source,
             selection or Selection(),
             known=manifest.sources,
             found=manifest.add_source,
             timeout=timeout,
         )
-        plan = make_plan(_share(runs, shard), checked, manifest)
+        plan = make_plan(runs, checked, manifest, shard=shard, problems=problems)
         name = _engine_name(engine, dask, plan)
         if name != "serial":
             require_addresses(plan.pending)
         many = 1 if name == "serial" else _count(processes)
-        if name != "dask":
+        if name != "dask" or dask in (None, LOCAL):
             given["workers"] = max(1, checked.workers // many)
             given["memory"] = max(1, checked.memory // many)
-        catalog = address_of(checked.catalog) or checked.catalog
-        if catalog is None:
-            catalog = address_of(source) or source
-        given.pop("catalog", None)
+        elif given.get("workers") is None:  # the cluster has threads of its own
+            given["workers"] = 1
+        catalog = given.pop("catalog", None)
+        catalog = source if catalog is None else catalog
+        catalog = address_of(catalog) or catalog
+        if name != "serial":
+            given["corrections"] = _without_clients(checked.corrections)
         task = Task(
             *("", "", template, given), catalog=catalog, via=via, timeout=timeout
         )
@@ -147,28 +174,24 @@ def bulk(
         sample = take_sample(plan, task, measure=confirm is not None)
         plan = estimated(plan, sample, checked, many)
         work = Work(plan, manifest, progress)
-        if checked.dry_run or (confirm is not None and not confirm(plan)):
+        begins = confirm is None or confirm(plan)
+        if checked.dry_run or not begins or not plan.pending:
             return work.report()
         parts = Parts.of(checked, sample, frames_per_task)
+        tasks = [each for run in plan.pending for each in parts(task, run)]
         with _engine(name, many, dask) as chosen:
-            work.run(
-                chosen, [each for run in plan.pending for each in parts(task, run)]
-            )
+            work.run(chosen, tasks)
         return work.report()
-    finally:
-        manifest.close()
 
 
-def _share(runs: list[FoundRun], shard: str | None) -> list[FoundRun]:
-    """Return the runs of a share. It depends on their uids alone."""
-    if shard is None:
-        return runs
-    found = re.fullmatch(r"(\d+)/(\d+)", str(shard).strip())
-    number, shares = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= number <= shares:
-        message = f"must be a share such as '2/8', the second of eight, not {shard!r}"
-        raise SettingsError(message, setting="shard")
-    return [run for run in runs if zlib.crc32(run.uid.encode()) % shares == number - 1]
+def _without_clients(corrections: Sequence[Any]) -> list[Any]:
+    """Return corrections with addresses of clients, whose pickle holds the key."""
+    return [
+        replace(step, catalog=address_of(step.catalog))
+        if address_of(getattr(step, "catalog", None))
+        else step
+        for step in corrections
+    ]
 
 
 def _engine_name(
@@ -193,14 +216,14 @@ def _engine(name: str, processes: int, dask: str | os.PathLike[str] | None) -> E
         return SerialEngine()
     if name == "processes":
         return ProcessEngine(processes)
-    from tiffin.bulk.dask_engine import LOCAL, DaskEngine
+    from tiffin.bulk.dask_engine import DaskEngine
 
     return DaskEngine(LOCAL if dask is None else dask, processes)
 
 
 def _count(processes: int | None) -> int:
     if processes is None:
-        return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+        return min(os.cpu_count() or 1, MOST_PROCESSES)
     if type(processes) is not int or processes < 1:
         message = f"must be a number from 1, not {processes!r}"
         raise SettingsError(message, setting="processes")

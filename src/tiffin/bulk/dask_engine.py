@@ -7,13 +7,16 @@ import os
 from contextlib import ExitStack
 from typing import Any, Self
 
-from tiffin.bulk.engines import WORKER_DIED
+from tiffin.bulk.engines import LOCAL, WORKER_DIED
 from tiffin.bulk.task import Task, TaskResult, run_task
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 
 __all__ = ["DaskEngine"]
 
-LOCAL = "local"
+NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers of this machine run: Ctrl-C, which the terminal sends to all processes,
+is for the main one."""
+
 SCHEMES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 
 
@@ -44,7 +47,9 @@ class DaskEngine:
             raise MissingLibraryError(message) from error
         self._stack = ExitStack()
         # Killed workers and failed tasks are in the report.
-        logging.getLogger("distributed").setLevel(logging.ERROR)
+        log = logging.getLogger("distributed")
+        self._stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL)
         try:
             if where == LOCAL:
                 cluster = LocalCluster(
@@ -53,6 +58,7 @@ class DaskEngine:
                     processes=True,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
+                    preload=[NO_CTRL_C],
                 )
                 how: dict[str, Any] = {"address": self._stack.enter_context(cluster)}
             else:
@@ -85,22 +91,20 @@ class DaskEngine:
         SourceError
             If the scheduler is gone.
         """
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
 
         try:
             future = next(self._completed)
             while future.key not in self._tasks:  # it was cancelled
                 future = next(self._completed)
-            task = self._tasks.pop(future.key)
-            return task, future.result()
-        except KilledWorker:
-            return task, WORKER_DIED
-        except (OSError, StopIteration) as error:
-            raise _gone(error) from error
-        except BaseException as error:
-            if type(error).__name__ not in ("CancelledError", "FutureCancelledError"):
-                raise
-            raise _gone(error) from error
+            error = future.exception()
+            result: TaskResult = WORKER_DIED if error else future.result()
+        except (OSError, StopIteration, CancelledError) as gone:
+            raise _gone(gone) from gone
+        task = self._tasks.pop(future.key)
+        if error is not None and not isinstance(error, KilledWorker):  # it can't begin
+            result = TaskResult(why=f"a worker fails: {type(error).__name__}: {error}")
+        return task, result
 
     def cancel(self) -> None:
         """Drop the tasks that have not begun."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Protocol
 
 from tiffin.bulk.task import Task, TaskResult, run_task
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["ENGINES", "Engine", "ProcessEngine", "SerialEngine", "WORKER_DIED"]
+__all__ = ["ENGINES", "LOCAL", "Engine", "ProcessEngine", "SerialEngine", "WORKER_DIED"]
 
 ENGINES = ("serial", "processes", "dask")
+
+LOCAL = "local"
+"""The Dask cluster that is started on this machine."""
 
 WORKER_DIED = TaskResult(why="its worker process died", may_pass=True)
 """The result of a task that has killed its worker, or whose worker was killed."""
@@ -120,10 +125,12 @@ class ProcessEngine:
     def submit(self, task: Task) -> None:
         """Add a task."""
         self._waiting.append(task)
-        self._start()
 
     def next(self) -> tuple[Task, TaskResult]:
         """Wait for the next task that is finished."""
+        while self._idle and self._waiting:
+            pool, task = self._idle.pop(), self._waiting.popleft()
+            self._running[pool.submit(run_task, task)] = task, pool
         finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
         future = finished.pop()
         task, pool = self._running.pop(future)
@@ -133,7 +140,6 @@ class ProcessEngine:
             pool.shutdown(wait=False)
             pool, result = _new_pool(), WORKER_DIED
         self._idle.append(pool)
-        self._start()
         return task, result
 
     def cancel(self) -> None:
@@ -150,18 +156,24 @@ class ProcessEngine:
                     process.terminate()
             pool.shutdown(cancel_futures=True)
 
-    def _start(self) -> None:
-        while self._idle and self._waiting:
-            pool, task = self._idle.pop(), self._waiting.popleft()
-            self._running[pool.submit(run_task, task)] = task, pool
-
 
 def _new_pool() -> ProcessPoolExecutor:
     # A fork would copy locks that threads of this process hold.
     context = get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_ignore_ctrl_c)
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_follow_main)
 
 
-def _ignore_ctrl_c() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the main one."""
+def _follow_main() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the main one.
+
+    If that is killed, end as well: its pool would wait forever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_main, daemon=True).start()
+
+
+def _end_with_main() -> None:
+    main = parent_process()
+    if main is not None:
+        main.join()
+        os._exit(1)

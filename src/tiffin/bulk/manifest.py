@@ -36,34 +36,44 @@ class BulkManifest:
     Parameters
     ----------
     settings : Settings
+    shard : str, optional
+        A share has a file of its own, because machines that append to one file on a
+        network share may overwrite each other's lines. The files of all are read.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shard: str | None = None) -> None:
         self._settings = settings
         self._values = settings_of(settings)
         self._id = settings_id(self._values)
         head = {"kind": "settings", "schema": 1, "id": self._id}
+        share = "" if shard is None else "-" + shard.strip().replace("/", "-of-")
+        name = f"{self._id}{share}.jsonl"
         self._file = Manifest(
             settings.folders,
-            f"{self._id}.jsonl",
+            name,
             _text({**head, "settings": self._values}),
             mode=settings.mode,
             folder=BULK,
         )
-        self.path: Path = settings.directory / BULK / f"{self._id}.jsonl"
+        self.path: Path = settings.directory / BULK / name
         self._lines = count()
         self.sources: dict[str, FoundSource] = {}
         self.outcomes: dict[str, RunOutcome] = {}
-        self._read()
+        for path in sorted(self.path.parent.glob(f"{self._id}*.jsonl")):
+            self._read(path)
 
-    def is_done(self, uid: str) -> bool:
+    def is_done(self, run: FoundRun) -> bool:
         """Return whether a run is done, and all of its files are there still.
 
-        Looks at the run's manifest and at the size of each file, not at the pixels.
+        A run without a stop document may go on. Looks at the run's manifest and at the
+        size of each file, not at the pixels.
         """
+        uid = run.uid
         before = self.outcomes.get(uid)
-        if before is None or before.state != "done":
+        if before is None or before.state != "done" or not run.stop:
             return False
+        if not before.images:
+            return True
         directory = self._settings.directory
         try:
             listed = read_manifest(directory / FOLDER / f"{uid}.jsonl").files
@@ -124,10 +134,10 @@ class BulkManifest:
         """Close the file."""
         self._file.close()
 
-    def _read(self) -> None:
+    def _read(self, path: Path) -> None:
         """Read the lines that can be read; what is lost is only done again."""
         try:
-            lines = self.path.read_bytes().splitlines()
+            lines = path.read_bytes().splitlines()
         except OSError:
             return
         for text in lines:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tiffin.bulk.report import size_text
-from tiffin.errors import CollisionError, TemplateError
+from tiffin.errors import CollisionError, SettingsError, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,10 +37,12 @@ class BulkPlan:
     refused : mapping of str to TiffinError
         By uid, why a run can't be exported: two runs would have the same names, or the
         template has no name for a run.
+    problems : tuple of str
+        Why files of the source hold no run that can be read.
     frames : int
         How many frames the pending runs have, as far as their stop documents tell.
     nbytes : int or None
-        About how large their files are, from a sample of runs [bytes].
+        About how large their files are, from a sample [bytes].
     seconds : float or None
         About how long the export takes, from a sample [s].
     free : int or None
@@ -52,6 +56,7 @@ class BulkPlan:
     nbytes: int | None = None
     seconds: float | None = None
     free: int | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -72,17 +77,31 @@ class BulkPlan:
         if self.free is not None:
             room = "enough room" if self.fits else "TOO LITTLE ROOM"
             lines.append(f"{room}: {size_text(self.free)} free")
+        open_runs = sum(not run.stop for run in self.pending)
+        if open_runs:
+            lines.append(
+                f"{open_runs} without a stop document: exported as far as they are, "
+                f"and looked at again by the next call"
+            )
         lines += [f"{uid[:8]}: {error}" for uid, error in self.refused.items()]
+        lines += self.problems
         return "\n".join(lines)
 
 
 def make_plan(
-    runs: Sequence[FoundRun], settings: Settings, manifest: BulkManifest
+    found: Sequence[FoundRun],
+    settings: Settings,
+    manifest: BulkManifest,
+    *,
+    shard: str | None = None,
+    problems: Sequence[str] = (),
 ) -> BulkPlan:
-    """Return what is left to do, with names checked between runs."""
-    refused = _refused(runs, settings)
+    """Return what is left to do, with names checked between runs, also of others."""
+    runs = share_of(found, shard)
+    uids = {run.uid for run in runs}
+    refused = {uid: e for uid, e in _refused(found, settings).items() if uid in uids}
     pending = tuple(
-        run for run in runs if run.uid not in refused and not manifest.is_done(run.uid)
+        run for run in runs if run.uid not in refused and not manifest.is_done(run)
     )
     return BulkPlan(
         tuple(runs),
@@ -90,7 +109,20 @@ def make_plan(
         refused,
         frames=sum(run.events or 0 for run in pending),
         free=_free(settings),
+        problems=tuple(problems),
     )
+
+
+def share_of(runs: Sequence[FoundRun], shard: str | None) -> Sequence[FoundRun]:
+    """Return the runs of a share. It depends on their uids alone."""
+    if shard is None:
+        return runs
+    found = re.fullmatch(r"(\d+)/(\d+)", str(shard).strip())
+    number, shares = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= shares:
+        message = f"must be a share such as '2/8', the second of eight, not {shard!r}"
+        raise SettingsError(message, setting="shard")
+    return [run for run in runs if zlib.crc32(run.uid.encode()) % shares == number - 1]
 
 
 def estimated(
@@ -100,15 +132,15 @@ def estimated(
     if sample is None:
         return plan
     frames = round(plan.frames * sample.frames_per_event)
-    nbytes = round(frames * sample.bytes_per_frame)
+    size = sample.file_size
+    if size is None and settings.compression is None:
+        size = sample.bytes_per_frame
+    nbytes = None if size is None else round(frames * size)
     seconds = None
     if sample.seconds_per_run is not None and sample.seconds_per_frame is not None:
         runs = len(plan.pending) * sample.seconds_per_run
         seconds = (runs + frames * sample.seconds_per_frame) / processes
-    compressed = settings.compression is not None
-    return replace(
-        plan, frames=frames, nbytes=None if compressed else nbytes, seconds=seconds
-    )
+    return replace(plan, frames=frames, nbytes=nbytes, seconds=seconds)
 
 
 def duration_text(seconds: float) -> str:

@@ -38,6 +38,11 @@ class RunOutcome:
     result: TaskResult = field(default_factory=TaskResult)
     earlier: bool = False
 
+    @property
+    def images(self) -> int:
+        """How many images were written, or were there before."""
+        return self.result.written + self.result.skipped
+
     def __str__(self) -> str:
         name = self.uid[:8] if self.scan_id is None else f"{self.scan_id}"
         why = f": {self.result.why}" if self.result.why else ""
@@ -55,7 +60,7 @@ class BulkReport:
         The bulk manifest, in which the outcomes are recorded.
     seconds : float
         How long it took so far [s].
-    plan : BulkPlan
+    plan : BulkPlan or None
     dashboard : str
         The address of a page of the engine that shows the work; ``""`` if there is
         none.
@@ -71,7 +76,7 @@ class BulkReport:
     runs: tuple[RunOutcome, ...]
     manifest: Path
     seconds: float
-    plan: BulkPlan
+    plan: BulkPlan | None
     dashboard: str = ""
 
     @property
@@ -91,8 +96,13 @@ class BulkReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all runs are done."""
-        return len(self.done) == len(self.runs)
+        """Whether all runs are done, and the whole source could be read.
+
+        It is not if no run has an image.
+        """
+        problems = self.plan.problems if self.plan else ()
+        all_done = len(self.done) == len(self.runs) and not problems
+        return all_done and len(self._without_images()) < max(len(self.runs), 1)
 
     @property
     def total(self) -> TaskResult:
@@ -107,11 +117,16 @@ class BulkReport:
         done, total = len(self.done), self.total
         earlier = sum(run.earlier for run in self.runs)
         before = f" ({earlier} of them before)" if earlier else ""
+        empty = len(self._without_images())
+        none = f" ({empty} runs without images)" if empty else ""
         return (
             f"{done} run{'' if done == 1 else 's'} done{before}, "
             f"{len(self.failed)} failed, {len(self.pending)} pending: "
-            f"{total.written} images written, {total.skipped} skipped"
+            f"{total.written} images written, {total.skipped} skipped{none}"
         )
+
+    def _without_images(self) -> list[RunOutcome]:
+        return [run for run in self.done if not run.images]
 
     def _with(self, state: State) -> tuple[RunOutcome, ...]:
         return tuple(run for run in self.runs if run.state == state)

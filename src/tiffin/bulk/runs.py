@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from tiffin.sources import (
     ADDRESSES,
     TIMEOUT,
     Selection,
+    TiledAddress,
     address_of,
     connect,
     document_files,
@@ -93,8 +94,8 @@ def list_runs(
     known: Mapping[str, FoundSource],
     found: Callable[[FoundSource], object],
     timeout: float = TIMEOUT,
-) -> list[FoundRun]:
-    """Return the chosen runs of a source, oldest first.
+) -> tuple[list[FoundRun], list[str]]:
+    """Return the chosen runs of a source, and why some files hold none.
 
     Parameters
     ----------
@@ -114,25 +115,29 @@ def list_runs(
     SourceError
         If the source can't be read, or has no such run.
     """
+    problems: list[str] = []
     if isinstance(source, str) and source.startswith(ADDRESSES):
-        return _of_server(connect(source, timeout=timeout), selection, source, timeout)
+        page = TiledAddress.of(source).run
+        if page and not selection.runs:
+            selection = replace(selection, runs=(page,))
+        client = connect(source, timeout=timeout)
+        return _of_server(client, selection, address_of(source), timeout), problems
+    if callable(getattr(source, "search", None)) and address_of(source):
+        return _of_server(source, selection, address_of(source), timeout), problems
     if isinstance(source, (str, os.PathLike)):
-        runs = _of_files(Path(source), known, found)
-    elif callable(getattr(source, "search", None)) and address_of(source):
-        return _of_server(source, selection, None, timeout)
+        runs, problems = _of_files(Path(source), known, found)
     else:
         runs = _of_objects(source)
     uids = selection.choose([run.start for run in runs])
     by_uid = {run.uid: run for run in reversed(runs)}
-    return [by_uid[uid] for uid in uids]
+    return [by_uid[uid] for uid in uids], problems
 
 
 def _of_server(
-    client: Any, selection: Selection, address: str | None, timeout: float
+    client: Any, selection: Selection, where: str | None, timeout: float
 ) -> list[FoundRun]:
     """Return runs by pages of their metadata, without asking for each of them."""
     found = find_runs(client, selection, timeout=timeout, every=not selection)
-    where = address or address_of(client)
     runs = []
     for run in found:
         start, stop = run_documents_of(run)
@@ -144,7 +149,7 @@ def _of_files(
     path: Path,
     known: Mapping[str, FoundSource],
     found: Callable[[FoundSource], object],
-) -> list[FoundRun]:
+) -> tuple[list[FoundRun], list[str]]:
     """Return the runs of files; a file that has not changed is not read again."""
     runs: list[FoundRun] = []
     problems = []
@@ -154,45 +159,56 @@ def _of_files(
             listed = read_source(file)
             found(listed)
         runs += listed.runs
-        if listed.problem:
+        if listed.problem and not listed.runs:  # else the export of its run fails
             problems.append(listed.problem)
     if problems and not runs:
         raise SourceError(problems[0])
-    return runs
+    return runs, problems
 
 
 def read_source(file: Path) -> FoundSource:
     """Read the start and stop documents of a file."""
     status = file.stat()
+    path = str(file)
+    runs, problem = _runs_in(open_source(file), path)
+    return FoundSource(path, status.st_size, status.st_mtime_ns, runs, problem)
+
+
+def _runs_in(
+    documents: Iterable[tuple[str, Mapping[str, Any]]], address: Any
+) -> tuple[tuple[FoundRun, ...], str]:
+    """Return the runs of documents, and why they break off."""
     starts: dict[str, Mapping[str, Any]] = {}
     stops: dict[str, Mapping[str, Any]] = {}
     problem = ""
     try:
-        for name, doc in open_source(file):
+        for name, doc in documents:
             if name == "start" and "uid" in doc:
                 starts.setdefault(str(doc["uid"]), doc)
             elif name == "stop":
                 stops[str(doc.get("run_start"))] = doc
     except SourceError as error:
         problem = str(error)
-    path = str(file)
-    runs = (FoundRun(uid, path, doc, stops.get(uid, {})) for uid, doc in starts.items())
-    return FoundSource(path, status.st_size, status.st_mtime_ns, tuple(runs), problem)
+    found = (FoundRun(uid, address, starts[uid], stops.get(uid, {})) for uid in starts)
+    return tuple(found), problem
 
 
 def _of_objects(source: Any) -> list[FoundRun]:
     """Return the runs of a list of runs, or of other documents."""
-    runs = []
+    runs: list[FoundRun] = []
+    problem = ""
     for part in _parts(source):
-        address: Any = address_of(part)
+        address = address_of(part)
+        if address is not None:
+            start, stop = run_documents_of(part)
+            runs.append(FoundRun(str(start["uid"]), address, start, stop))
+            continue
         documents = open_source(part)
-        starts = [doc for name, doc in documents if name == "start" and "uid" in doc]
-        for start in starts:
-            where = documents if address is None else address
-            runs.append(FoundRun(str(start["uid"]), where, start))
+        found, why = _runs_in(documents, documents)
+        runs += found
+        problem = problem or why
     if not runs:
-        message = "the source holds no run"
-        raise SourceError(message)
+        raise SourceError(problem or "the source holds no run")
     return runs
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.task import Task, read_report, run_task
+from tiffin.bulk.task import Task, TaskResult, read_report, run_task
+from tiffin.engine import FOLDER
 from tiffin.errors import TiffinError
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ class Sample:
     frames_per_event : float
     bytes_per_frame : float
         The size of an image, uncompressed [bytes].
+    file_size : float or None
+        The size of an image as written [bytes].
     seconds_per_run, seconds_per_frame : float or None
         How long it takes to open a run, and to export a frame [s].
     """
 
     frames_per_event: float = 1.0
     bytes_per_frame: float = 0.0
+    file_size: float | None = None
     seconds_per_run: float | None = None
     seconds_per_frame: float | None = None
 
@@ -81,15 +85,30 @@ def _sample_of(run: FoundRun, task: Task, *, measure: bool) -> Sample | None:
     if not measure or not records:
         return sample
     with tempfile.TemporaryDirectory(prefix="tiffin-sample-") as folder:
-        short = {**dry, "dry_run": False, "directory": folder, "stack": None}
-        with suppress(TiffinError):
-            first = run_task(replace(task, settings=short, frames="0:1"))
-            more = run_task(replace(task, settings=short, frames=f"0:{MOST_FRAMES}"))
-            count = max(more.written - 1, 1)
-            each = max(more.seconds - first.seconds, 0.0) / count
-            return replace(
-                sample,
-                seconds_per_run=max(first.seconds - each, 0.0),
-                seconds_per_frame=each,
+        short = {**dry, "dry_run": False, "stack": None, "report": False}
+        results: list[TaskResult] = []
+        for count in (1, 1, MOST_FRAMES):  # the first one imports libraries
+            place = f"{folder}/{len(results)}"
+            settings = {**short, "directory": place}
+            results.append(
+                run_task(replace(task, settings=settings, frames=f":{count}"))
             )
-    return sample
+        _, first, more = results
+        if not more.written:
+            return sample
+        each = max(more.seconds - first.seconds, 0.0) / max(more.written - 1, 1)
+        return replace(
+            sample,
+            file_size=_size_of(Path(place)) / more.written,
+            seconds_per_run=max(first.seconds - each, 0.0),
+            seconds_per_frame=each,
+        )
+
+
+def _size_of(folder: Path) -> int:
+    """Return the size of the files, without the manifests."""
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and FOLDER not in path.parts
+    )

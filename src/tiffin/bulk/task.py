@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import NoRoomError, ReadError, SourceError, TiffinError, WriteError
+from tiffin.errors import (
+    ExistsError,
+    FieldError,
+    NoRoomError,
+    ReadError,
+    SourceError,
+    TiffinError,
+    WriteError,
+)
 from tiffin.export import replay
 from tiffin.settings import Settings
-from tiffin.sources import TIMEOUT, Documents, RunFinder, Via, open_catalogue, open_run
+from tiffin.sources import (
+    TIMEOUT,
+    Documents,
+    RunFinder,
+    Via,
+    documents_of_runs,
+    open_run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.records import Report
+    from tiffin.records import Record, Report
 
 __all__ = ["Task", "TaskResult", "read_report", "run_task"]
+
+logger = logging.getLogger("tiffin")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -118,16 +137,22 @@ class TaskResult:
 def run_task(task: Task) -> TaskResult:
     """Export what a task says. Errors are in the result."""
     began = time.monotonic()
+    passing: tuple[type[Exception], ...] = PASSING
+    if task.settings.get("existing") == "resume":
+        passing += (ExistsError,)  # another export has just written it
     try:
-        result = _result_of(read_report(task))
+        result = _result_of(read_report(task), passing)
     except (TiffinError, OSError) as error:
         why = str(error) or type(error).__name__
         result = TaskResult(
             why=why,
-            may_pass=isinstance(error, PASSING),
+            may_pass=isinstance(error, passing),
             no_room=isinstance(error, NoRoomError),
             cause=type(error).__name__,
         )
+    except Exception as error:  # a border: the other runs go on
+        logger.exception("run %s can't be exported", task)
+        result = TaskResult(why=f"{type(error).__name__}: {error}", may_pass=True)
     return replace(result, seconds=time.monotonic() - began)
 
 
@@ -138,7 +163,9 @@ def read_report(task: Task) -> Report:
         given["frames"] = task.frames
     settings = Settings.of(task.template, **given, on_error="report")
     documents = task.address
-    if not isinstance(documents, Documents):
+    if isinstance(documents, Documents):  # may hold other runs, too
+        documents = Documents(partial(documents_of_runs, documents, [task.uid]))
+    else:
         documents = open_run(
             task.address,
             task.uid,
@@ -146,15 +173,18 @@ def read_report(task: Task) -> Report:
             roots=settings.roots,
             timeout=task.timeout,
         )
-    catalog = task.catalog
-    if isinstance(catalog, str):
-        catalog = open_catalogue(catalog, task.timeout)
-    find_run = RunFinder(catalog, fallback=documents, timeout=task.timeout)
+    find_run = RunFinder(task.catalog, fallback=documents, timeout=task.timeout)
     return replay(settings, documents, find_run=find_run)
 
 
-def _result_of(report: Report) -> TaskResult:
-    written, failed = report.written, report.failed
+def _tells_of_no_image(record: Record) -> bool:
+    """Return whether a run has no image at all, as scans of motors do."""
+    return record.field is None and isinstance(record.error, FieldError)
+
+
+def _result_of(report: Report, passing: tuple[type[Exception], ...]) -> TaskResult:
+    written = report.written
+    failed = [record for record in report.failed if not _tells_of_no_image(record)]
     nbytes = sum(
         math.prod(record.shape) * record.dtype.itemsize
         for record in written
@@ -167,7 +197,7 @@ def _result_of(report: Report) -> TaskResult:
         len(failed),
         nbytes,
         why=str(errors[0]) if errors else "",
-        may_pass=any(isinstance(error, PASSING) for error in errors),
+        may_pass=any(isinstance(error, passing) for error in errors),
         no_room=any(getattr(error, "errno", None) in FULL for error in errors)
         or any(isinstance(error, NoRoomError) for error in errors),
         cause=type(errors[0]).__name__ if errors else "",

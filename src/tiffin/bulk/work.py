@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from tiffin.errors import SettingsError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Self
 
     from tiffin.bulk.engines import Engine
     from tiffin.bulk.manifest import BulkManifest
@@ -35,6 +38,10 @@ TRIES = 3
 
 LARGE_TASK = 4 * 2**30
 """About how large the images of a task are [bytes]."""
+
+
+PAUSE = 0.1
+"""The shortest time between two calls of `progress` [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Work:
     plan : BulkPlan
     manifest : BulkManifest
     progress : callable, optional
-        Called with a `BulkReport` after each task.
+        Called with a `BulkReport` while tasks finish, at most ten times a second.
     """
 
     def __init__(
@@ -100,6 +107,9 @@ class Work:
         self._progress = progress
         self._began = time.monotonic()
         self._dashboard = ""
+        self._due = 0.0
+        self._stopping = False
+        self._without_stop = {run.uid for run in plan.runs if not run.stop}
         pending = {run.uid for run in plan.pending}
         self._outcomes = {
             run.uid: self._before(run, is_pending=run.uid in pending)
@@ -130,31 +140,34 @@ class Work:
         )
 
     def run(self, engine: Engine, tasks: Sequence[Task]) -> None:
-        """Run tasks. After Ctrl-C, those that have begun are finished."""
+        """Run tasks. After Ctrl-C, or if the disk is full, only what has begun."""
         self._dashboard = engine.dashboard
         self._left.update(task.uid for task in tasks)
-        for task in tasks:
-            engine.submit(task)
-        stopping = False
-        while engine.left:
-            try:
-                task, result = engine.next()
-            except KeyboardInterrupt:
-                if stopping:
-                    raise
-                stopping = True
-                engine.cancel()
-                logger.warning("stopping: what is under way is finished first")
-                continue
-            except SourceError as error:  # the engine is gone
-                logger.error("%s", error)  # noqa: TRY400 (it is no bug)
-                return
-            if result.ok or stopping or not self._try_again(task, result):
-                self._finish(task, result)
-            else:
+        with CtrlC() as ctrl_c:
+            for task in tasks:
                 engine.submit(task)
-            if self._progress is not None:
-                self._progress(self.report())
+            self._show()
+            while engine.left:
+                try:
+                    task, result = engine.next()
+                except SourceError as error:  # the engine is gone
+                    logger.error("%s", error)  # noqa: TRY400 (it is no bug)
+                    break
+                if (ctrl_c.pressed or result.no_room) and not self._stopping:
+                    self._stopping = True
+                    engine.cancel()
+                if result.ok or not self._try_again(task, result):
+                    self._finish(task, result)
+                elif not self._stopping:  # else it is pending
+                    engine.submit(task)
+                if time.monotonic() >= self._due:
+                    self._show()
+        self._show()
+
+    def _show(self) -> None:
+        if self._progress is not None:
+            self._progress(self.report())
+            self._due = time.monotonic() + PAUSE
 
     def _try_again(self, task: Task, result: TaskResult) -> bool:
         """Return whether to try a task again, and keep what it has written."""
@@ -181,7 +194,39 @@ class Work:
         if not self._left[task.uid]:
             state = "done" if outcome.result.ok else "failed"
             outcome = replace(outcome, state=state)  # type: ignore[arg-type]
-            self._manifest.add_outcome(outcome)
+            # A run without a stop document may go on: it is looked at again.
+            is_open = state == "done" and task.uid in self._without_stop
+            recorded = replace(outcome, state="pending") if is_open else outcome
+            self._manifest.add_outcome(recorded)
             if state == "failed":
                 logger.error("%s", outcome)
         self._outcomes[task.uid] = outcome
+
+
+class CtrlC:
+    """Notes the first Ctrl-C, and says so; a second one raises `KeyboardInterrupt`.
+
+    Does nothing in threads, and if there is another signal handler.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._holds = False
+
+    def __enter__(self) -> Self:
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+            self._holds = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._holds:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, *_: object) -> None:
+        self.pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logger.warning(
+            "stopping: what is under way is finished first (Ctrl-C again ends it)"
+        )

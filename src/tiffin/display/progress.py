@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from tiffin.display.ipython import running_ipython
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Progress = Callable[[int, int], object]
+    Progress = Callable[..., object]
 
 __all__ = ["shown_progress"]
 
@@ -33,7 +34,7 @@ def shown_progress(progress: Progress | None) -> Iterator[Progress | None]:
     Yields
     ------
     callable or None
-        The function to call.
+        The function to call, with a text if it is not about images.
     """
     if progress is not None or not hasattr(running_ipython(), "kernel"):
         yield progress
@@ -53,13 +54,13 @@ class _Bar:
         self._due = time.monotonic() + PAUSE  # a short export shows nothing
         self._handle: Any = None
 
-    def __call__(self, done: int, known: int) -> None:
+    def __call__(self, done: int, known: int, text: str = "") -> None:
         if time.monotonic() < self._due or not self._lock.acquire(blocking=False):
             return
         try:
             self._show(
                 f'<progress value="{done}" max="{known}"></progress> '
-                f"tiffin: {done} of {known} images"
+                f"tiffin: {html.escape(text) or f'{done} of {known} images'}"
             )
             self._due = time.monotonic() + PAUSE
         finally:

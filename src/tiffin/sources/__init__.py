@@ -9,13 +9,19 @@ from tiffin.sources.msgpack_file import pack, unpack
 from tiffin.sources.run_address import (
     address_of,
     document_files,
-    open_catalogue,
+    key_in_environment,
+    key_of,
     open_run,
     run_documents_of,
 )
 from tiffin.sources.run_finder import RunFinder
 from tiffin.sources.run_list import ImageField, RunSummary, first_image, summaries
-from tiffin.sources.selection import NoRunError, Selection, select_runs
+from tiffin.sources.selection import (
+    NoRunError,
+    Selection,
+    documents_of_runs,
+    select_runs,
+)
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_address import TiledAddress
 from tiffin.sources.tiled_run import Via
@@ -36,9 +42,11 @@ __all__ = [
     "address_of",
     "connect",
     "document_files",
+    "documents_of_runs",
     "find_runs",
     "first_image",
-    "open_catalogue",
+    "key_in_environment",
+    "key_of",
     "open_run",
     "open_source",
     "pack",

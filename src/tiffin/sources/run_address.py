@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import SourceError
 from tiffin.sources.files import CATALOGUE, files_in
@@ -16,16 +18,52 @@ from tiffin.sources.tiled_search import connect
 from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tiffin.readers import RootMap
 
-__all__ = ["address_of", "document_files", "open_catalogue", "open_run"]
+__all__ = [
+    *("address_of", "document_files", "key_in_environment", "key_of"),
+    *("open_catalogue", "open_run", "run_documents_of"),
+]
+
+KEY = "TILED_API_KEY"
 
 
-def address_of(client: Any) -> str | None:
-    """Return the address of a Tiled client, without its key; None of anything else."""
-    if getattr(getattr(client, "context", None), "http_client", None) is None:
+def address_of(source: Any) -> str | None:
+    """Return an address without its key: of a Tiled client, or of an address.
+
+    None of anything else.
+    """
+    if isinstance(source, str) and source.startswith(ADDRESSES):
+        address = source
+    elif getattr(getattr(source, "context", None), "http_client", None) is not None:
+        address = str(source.uri)
+    else:
         return None
-    return urlunsplit(urlsplit(str(client.uri))._replace(query=""))
+    return urlunsplit(urlsplit(address)._replace(query=""))
+
+
+def key_of(source: Any) -> str | None:
+    """Return the key that a Tiled client or an address holds; None if there is none."""
+    if isinstance(source, str) and source.startswith(ADDRESSES):
+        return next(iter(parse_qs(urlsplit(source).query).get("api_key", ())), None)
+    return getattr(getattr(source, "context", None), "api_key", None)
+
+
+@contextmanager
+def key_in_environment(key: str | None) -> Iterator[None]:
+    """Set TILED_API_KEY for a while: processes that are started inherit it."""
+    before = os.environ.get(KEY)
+    if key:
+        os.environ[KEY] = key
+    try:
+        yield
+    finally:
+        if key and before is None:
+            del os.environ[KEY]
+        elif key and before is not None:
+            os.environ[KEY] = before
 
 
 def run_documents_of(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError, TiffinError
 from tiffin.sources.document_file import TruncatedError
+from tiffin.sources.run_address import open_catalogue
 from tiffin.sources.selection import documents_of_runs
 from tiffin.sources.source_types import Documents, as_source_errors, open_source
 from tiffin.sources.tiled_search import distance_from, starts_near
@@ -30,9 +31,9 @@ class RunFinder:
     """Finds the runs that corrections ask for.
 
     A catalogue is anything with ``catalog[uid]`` (a databroker, a Tiled client, a
-    mapping), a callable that takes the uid, a file of documents, or a list of documents
-    or of runs. `catalog` is used unless a correction names another, and `fallback` (the
-    export's own source) if there is none.
+    mapping), the address of a Tiled server, a callable that takes the uid, a file of
+    documents, or a list of documents or of runs. `catalog` is used unless a correction
+    names another, and `fallback` (the export's own source) if there is none.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class RunFinder:
 
     def _chosen(self, catalog: Any, wanted: str) -> Any:
         for chosen in (catalog, self._catalog, self._fallback):
+            if isinstance(chosen, str):
+                return open_catalogue(chosen, self._timeout)
             if chosen is not None:
                 return chosen
         message = f"{wanted} can't be looked up: give a catalogue (catalog=)"

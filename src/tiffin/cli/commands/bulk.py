@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
+from rich.progress import BarColumn, Progress, TextColumn
 
-from tiffin.bulk import ENGINES
+from tiffin.bulk import ENGINES, progress_text
 from tiffin.bulk import bulk as bulk_export
 from tiffin.cli.command import Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
@@ -21,6 +20,7 @@ from tiffin.cli.terminal import as_json, escape, print_line, print_summary
 from tiffin.errors import SettingsError
 from tiffin.options import CorrectionOptions, RunOptions, is_address
 from tiffin.settings import option_of, setting_names
+from tiffin.sources import key_in_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,8 +80,6 @@ def bulk(
     if "template" not in settings:
         message = "is missing: give one, such as '{start.uid}/{field}_{i}.tif'"
         raise SettingsError(message, setting="template")
-    if runs.api_key:  # worker processes inherit it; no task holds it
-        os.environ["TILED_API_KEY"] = runs.api_key
     steps = steps_of(context, corrections, runs, settings)
     dry_run = settings.get("dry_run", False)
     asks = not (yes or dry_run)
@@ -92,10 +90,12 @@ def bulk(
         runs.catalog(source)  # which says what is wrong
 
     def confirm(plan: BulkPlan) -> bool:
-        _print_plan(plan)
+        for line in str(plan).splitlines():
+            print_line(escape(line), "")
         return not asks or not plan.pending or typer.confirm("export them?", err=True)
 
-    with _progress_bar() as progress:
+    # Worker processes inherit the key; no task holds it.
+    with key_in_environment(runs.api_key), _progress_bar() as progress:
         report = bulk_export(
             source,
             engine=engine,
@@ -106,53 +106,44 @@ def bulk(
             selection=runs.selection,
             corrections=steps,
             timeout=runs.timeout,
-            confirm=None if dry_run else confirm,
+            confirm=confirm,
             progress=progress,
             **settings,
         )
-    if dry_run:
-        _print_plan(report.plan)
     if json_output:
         for run in report.runs:
             sys.stdout.write(f"{as_json(asdict(run))}\n")
-    _print(report)
-    raise typer.Exit(0 if report.ok or dry_run else 1)
+    _print(report, dry_run=dry_run)
+    refused = report.plan and (report.plan.refused or report.plan.problems)
+    raise typer.Exit(0 if report.ok or (dry_run and not refused) else 1)
 
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[BulkReport], None] | None]:
-    """Show a bar on a terminal, nothing elsewhere."""
+    """Show a bar on a terminal, from its first update on; nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("runs", total=None)
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False))
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("", total=None)
 
-        def show(report: BulkReport) -> None:
-            finished = len(report.done) + len(report.failed)
-            rate = report.total.nbytes / max(report.seconds, 1e-9) / 1e6
-            text = f"{report.total.written} images, {rate:.0f} MB/s"
-            if report.failed:
-                text += f", {len(report.failed)} failed"
-            if report.dashboard:
-                text += f", {report.dashboard}"
-            bar.update(
-                task, completed=finished, total=len(report.runs), description=text
-            )
+    def show(report: BulkReport) -> None:
+        runs = len(report.runs)
+        finished, text = runs - len(report.pending), progress_text(report)
+        bar.update(task, completed=finished, total=runs, description=text)
+        bar.start()
 
+    try:
         yield show
+    finally:
+        bar.stop()
 
 
-def _print_plan(plan: BulkPlan) -> None:
-    for line in str(plan).splitlines():
-        print_line(escape(line), "")
-
-
-def _print(report: BulkReport) -> None:
+def _print(report: BulkReport, *, dry_run: bool) -> None:
     for run in report.failed:
         print_line(escape(str(run)), "red")
-    if report.pending:
+    if report.pending and not dry_run:
         print_line("the same command again goes on with the pending runs", "yellow")
     print_summary(f"{report}; see {escape(report.manifest)}", ok=report.ok)

@@ -1,0 +1,174 @@
+"""Many runs on a Dask cluster whose processes are killed."""
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import tiffin
+from tests.integration.test_bulk import NAME, POISON, tree, use_module, write_runs
+from tiffin.bulk import Task
+from tiffin.errors import MissingLibraryError, SettingsError, SourceError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """200 runs of five images, and their export one after another."""
+    folder = tmp_path_factory.mktemp("many")
+    write_runs(folder / "docs", count=200, frames=5)
+    tiffin.export(folder / "docs", NAME, folder / "one")
+    return folder
+
+
+class Cluster:
+    """A scheduler and two workers, as processes of the shell's commands."""
+
+    def __init__(self, folder):
+        self.file = folder / "scheduler.json"
+        self.folder = folder
+        self.processes = []
+        self.start()
+
+    def start(self):
+        """Start the scheduler, and two workers with nannies."""
+        self.file.unlink(missing_ok=True)
+        local = ("--host", "127.0.0.1", "--no-dashboard")
+        self._run("scheduler", "--port", "0", "--scheduler-file", self.file, *local)
+        while not self.file.exists():
+            time.sleep(0.05)
+        self._run(
+            *("worker", "--scheduler-file", self.file, "--nworkers", "2"),
+            *("--nthreads", "1", "--memory-limit", "0", *local),
+        )
+
+    def _run(self, *arguments):
+        command = [Path(sys.executable).with_name("dask"), *arguments]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(
+            command, cwd=self.folder, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+        self.processes.append(process)
+
+    def kill(self):
+        """Kill the scheduler and the workers, all at once."""
+        for process in self.processes:
+            with_children = os.getpgid(process.pid)
+            os.killpg(with_children, signal.SIGKILL)
+            process.wait()
+        self.processes.clear()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Return a cluster of processes."""
+    started = Cluster(tmp_path)
+    yield started
+    started.kill()
+
+
+def kill_workers(cluster, out, kills):
+    """Kill a worker now and then; wait in between until work goes on."""
+    choose = random.Random(7)
+    for _ in range(kills):
+        before = len(list(out.rglob("*.tif")))
+        deadline = time.monotonic() + 60
+        while len(list(out.rglob("*.tif"))) <= before + 10:
+            if len(list(out.rglob("*.tif"))) == 1000 or time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+        time.sleep(choose.uniform(0, 0.1))
+        pids = [nanny.pid for nanny in list(cluster.workers.values()) if nanny.pid]
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(choose.choice(pids), signal.SIGKILL)
+
+
+def test_workers_may_be_killed_again_and_again(runs, tmp_path):
+    """The files are byte for byte those of one export after another."""
+    from distributed import LocalCluster
+
+    out = tmp_path / "out"
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as cluster:
+        killer = threading.Thread(target=kill_workers, args=(cluster, out, 8))
+        killer.start()
+        report = tiffin.bulk(runs / "docs", NAME, out, dask=cluster.scheduler_address)
+        killer.join()
+    assert report.ok, report.failed
+    assert len(report.done) == 200
+    assert tree(out) == tree(runs / "one")
+
+
+def test_a_run_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
+    """The others go on, and the report says which it was."""
+    docs = write_runs(tmp_path / "docs", count=6)
+    use_module(tmp_path, monkeypatch, poison=POISON)
+    import poison
+
+    report = tiffin.bulk(
+        *(docs, NAME, tmp_path / "out"),
+        dask="local",
+        processes=2,
+        corrections=[poison.correct],
+    )
+    assert [run.scan_id for run in report.failed] == [2]
+    assert "its worker process died" in report.failed[0].result.why
+    assert len(report.done) == 5
+
+
+def test_a_scheduler_that_dies_leaves_whole_files(runs, tmp_path, cluster):
+    """The same call goes on with another scheduler."""
+    out = tmp_path / "out"
+
+    def kill():
+        while len(list(out.rglob("*.tif"))) < 50:
+            time.sleep(0.05)
+        cluster.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    report = tiffin.bulk(runs / "docs", NAME, out, dask=cluster.file)
+    killer.join()
+    assert report.pending
+    assert not report.ok
+    one = tree(runs / "one")
+    assert all(one[name] == data for name, data in tree(out).items())
+    cluster.start()
+    report = tiffin.bulk(runs / "docs", NAME, out, dask=cluster.file)
+    assert report.ok
+    assert tree(out) == one
+
+
+def test_a_task_holds_no_key(monkeypatch, tmp_path):
+    """Keys come from the environment of the worker."""
+    monkeypatch.setenv("TILED_API_KEY", "very-secret")
+    task = Task("uid", "http://localhost:8000", NAME, {"directory": str(tmp_path)})
+    assert b"very-secret" not in pickle.dumps(task)
+
+
+@pytest.mark.parametrize("where", ["nowhere", "tcp://127.0.0.1:1"])
+def test_a_scheduler_that_is_not_there(runs, tmp_path, where):
+    """The message says what is allowed, or that it does not answer."""
+    with pytest.raises((SettingsError, SourceError), match=r"scheduler"):
+        tiffin.bulk(runs / "docs", NAME, tmp_path, dask=where)
+
+
+def test_without_dask_the_message_names_the_extra(runs, tmp_path, monkeypatch):
+    """It is an optional library."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingLibraryError, match=r"tiffin\[dask\]"):
+        tiffin.bulk(runs / "docs", NAME, tmp_path, dask="local")
