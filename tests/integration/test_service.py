@@ -14,7 +14,7 @@ from tests.shell import tiffin as shell
 from tiffin.bulk import FoundRun, TaskResult
 from tiffin.errors import SettingsError
 from tiffin.service import Journal, Service, read_service
-from tiffin.service.journal import owner_here
+from tiffin.service.owners import owner_here
 from tiffin.testing import run_of
 
 CONFIG = """

@@ -6,7 +6,8 @@ says that it is worth to look sooner.
 """
 
 from tiffin.service.config import ServiceConfig, http_address, read_service
-from tiffin.service.journal import Journal, RunState
+from tiffin.service.journal import Journal
+from tiffin.service.run_state import RunState
 from tiffin.service.service import Service
 from tiffin.service.web import WebPage
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 import threading
 import time
-import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError
+from tiffin.service.owners import has_ended
+from tiffin.service.run_state import (
+    INCOMPLETE,
+    RunState,
+    State,
+    is_small_int,
+    number,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,9 +25,7 @@ if TYPE_CHECKING:
 
     from tiffin.bulk import FoundRun, TaskResult
 
-__all__ = ["Journal", "RunState", "State", "owner_here"]
-
-State = Literal["open", "waiting", "working", "done", "failed"]
+__all__ = ["Journal", "RunState", "State"]
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -52,44 +56,6 @@ CREATE TABLE IF NOT EXISTS lease (
     one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, until REAL NOT NULL
 );
 """
-
-
-class RunState(NamedTuple):
-    """A run, and what has become of it.
-
-    Attributes
-    ----------
-    uid, address, scan_id
-    started : float
-        When the run began [s since 1970].
-    state : {"open", "waiting", "working", "done", "failed"}
-        Without a stop document; to be exported; being exported; exported; given up.
-    tries : int
-        How often an export has begun.
-    why : str
-        The last failure.
-    written, skipped, failed : int
-        Images.
-    nbytes : int
-    seconds : float
-    found, finished : float or None
-        When the service has found the run, and finished it [s since 1970].
-    """
-
-    uid: str
-    address: str
-    scan_id: int | None
-    started: float
-    state: State
-    tries: int
-    why: str
-    written: int
-    skipped: int
-    failed: int
-    nbytes: int
-    seconds: float
-    found: float
-    finished: float | None
 
 
 COLUMNS = ", ".join(RunState._fields)
@@ -135,37 +101,51 @@ class Journal:
         """Add runs that are not known yet; return how many there were.
 
         A run without a stop document is ``"open"``; it is ``"waiting"`` when that has
-        come.
+        come. A run that has moved gets its new address, and another chance if it had
+        failed.
         """
-        now, before = time.time(), self._base.total_changes
+        now, new = time.time(), 0
         with self._changes():
             for run in runs:
                 scan_id = run.start.get("scan_id")
-                state = "waiting" if run.stop else "open"
-                self._base.execute(
+                new += self._base.execute(
                     "INSERT INTO runs (uid, address, scan_id, started, state, found) "
                     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET "
-                    "state = excluded.state, address = excluded.address "
-                    "WHERE runs.state = 'open' AND excluded.state = 'waiting'",
+                    "address = excluded.address, "
+                    "why = CASE state WHEN 'failed' THEN '' ELSE why END, "
+                    "tries = CASE state WHEN 'failed' THEN 0 ELSE tries END, "
+                    "state = CASE state WHEN 'working' THEN state ELSE 'waiting' END "
+                    "WHERE excluded.state = 'waiting' AND (state = 'open' OR "
+                    "(state != 'done' AND address != excluded.address))",
                     (
-                        run.uid,
+                        text(run.uid),
                         run.address,
-                        scan_id if isinstance(scan_id, int) else None,
-                        _number(run.start.get("time")),
-                        state,
+                        scan_id if is_small_int(scan_id) else None,
+                        number(run.start.get("time")),
+                        "waiting" if run.stop else "open",
                         now,
                     ),
-                )
-        return self._base.total_changes - before
+                ).rowcount
+        return new
+
+    def begin(self, run: FoundRun) -> None:
+        """Add a run that has begun, or begin one again that was incomplete."""
+        self.add([run])
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET state = 'open', why = '', address = ?, "
+                "finished = NULL WHERE uid = ? AND state = 'failed'",
+                (run.address, text(run.uid)),
+            )
 
     def add_incomplete(self, run: FoundRun, why: str) -> None:
         """Add a run of which documents were lost: it is not exported by itself."""
         self.add([run])
         with self._changes():
             self._base.execute(
-                "UPDATE runs SET state = 'failed', why = ?, finished = ? "
+                "UPDATE runs SET state = 'failed', why = ?, address = ?, finished = ? "
                 "WHERE uid = ? AND state IN ('open', 'waiting')",
-                (why, time.time(), run.uid),
+                (f"{INCOMPLETE}{why}", run.address, time.time(), text(run.uid)),
             )
 
     def take(self) -> RunState | None:
@@ -173,7 +153,7 @@ class Journal:
         with self._changes():
             found = self._base.execute(
                 f"SELECT {COLUMNS} FROM runs WHERE state = 'waiting' "
-                "AND not_before <= ? ORDER BY started LIMIT 1",
+                "AND not_before <= ? ORDER BY tries, started LIMIT 1",
                 (time.time(),),
             ).fetchone()
             if found is None:
@@ -237,7 +217,7 @@ class Journal:
 
     def get(self, uid: str) -> RunState | None:
         """Return a run; None if it is not known."""
-        found = self._select("WHERE uid = ?", uid)
+        found = self._select("WHERE uid = ?", text(uid))
         return found[0] if found else None
 
     def newest(self, count: int = 50, state: State | None = None) -> list[RunState]:
@@ -353,26 +333,3 @@ class Journal:
                 values,
             ).fetchall()
         return [RunState(*row) for row in rows]
-
-
-def owner_here() -> str:
-    """Return a name for this service: its machine, its process, and a number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def has_ended(owner: str) -> bool:
-    """Return whether the owner was a process of this machine that has ended."""
-    machine, process, _ = owner.rsplit(":", 2)
-    if machine != socket.gethostname():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import subprocess
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tiffin.bulk import Task, TaskResult, run_task
-from tiffin.errors import SourceError, TiffinError
-from tiffin.options import is_address
-from tiffin.report import make_page
-from tiffin.service.journal import Journal, RunState, owner_here
-from tiffin.service.listeners import Hints, start_listener
+from tiffin.bulk import TaskResult
+from tiffin.errors import SourceError
+from tiffin.service.journal import Journal
+from tiffin.service.listening import Listening
+from tiffin.service.on_done import OnDone
+from tiffin.service.owners import owner_here
+from tiffin.service.run_export import export_run
 from tiffin.service.source import source_of
-from tiffin.service.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.options import ConfigFile
     from tiffin.service.config import ServiceConfig
+    from tiffin.service.run_state import RunState
 
 __all__ = ["Service", "Status"]
 
 logger = logging.getLogger("tiffin")
 
-TRIES = 3
-"""How often a run is tried before it is given up."""
+TRIES = 5
+"""How often a run is tried before it is given up: files that are late are waited for.
+
+So often, too, the service may be killed while it exports this run.
+"""
 
 PAUSES = (2.0, 10.0, 60.0, 300.0)
 """How long to wait after the first failure, the second, and so on [s]."""
 
-LONGEST_GOODBYE = 5.0
-"""How long to wait for a listener to end [s]."""
+LEASE = 30.0
+"""How long a service that says nothing more still has its lease [s]."""
 
-LONGEST_COMMAND = 600.0
-"""How long a command of ``on_done`` may take [s]."""
+LONGEST_LOOK = 5.0
+"""How long a stop waits for a source that does not answer [s]."""
 
 
 @dataclass
@@ -97,29 +98,17 @@ class Service:
         self._hint = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
-        self._spool: Spool | None = None
-        self._listeners: list[threading.Thread] = []
+        self._on_done = OnDone(config.on_done)
+        self._listening: Listening | None = None
         self._thread = threading.Thread(target=self._work, name="tiffin-service")
         self._thread.daemon = True
 
     def start(self) -> None:
-        """Begin to work and to listen, in threads."""
+        """Begin to work, in threads. It listens while it has the lease."""
         self._thread.start()
-        if not self.config.listen:
-            return
-        folder = None if is_address(self.config.source) else self.config.source
-        if folder is not None:
-            self._spool = Spool(Path(folder), self.journal)
-        hints = Hints(
-            self.hint,
-            None if self._spool is None else self._spool.add,
-            folder,
-            self._stopping,
-        )
-        self._listeners = [
-            start_listener(each.type, each.model_dump(), hints)
-            for each in self.config.listen
-        ]
+        threading.Thread(
+            target=self._keep_lease, name="tiffin-lease", daemon=True
+        ).start()
 
     def trouble(self) -> str:
         """Return why runs are not exported now; ``""`` if they are."""
@@ -154,16 +143,22 @@ class Service:
         self._stopping.set()
         self._hint.set()
         if self._thread.is_alive():
-            self._thread.join(self.config.drain_timeout)
+            limit = self.config.drain_timeout
+            if self.status.run is None:  # it only waits for the source
+                limit = min(limit, LONGEST_LOOK)
+            self._thread.join(limit)
+        self._stop_listening()
+        left = self.journal.counts().get("waiting", 0)
+        if left:
+            logger.warning("%d runs wait for the next start", left)
         if self._thread.is_alive():
             run = self.status.run
-            name = "a run" if run is None else f"run {run.uid[:8]}"
-            logger.warning("%s is not finished: the next start goes on with it", name)
+            if run is not None:
+                name = f"run {run.scan_id} ({run.uid[:8]})"
+                logger.warning("%s is not finished: the next start goes on", name)
+                self.journal.postpone(run.uid, run.why, 0, counts=False)
+            self._on_done.kill()  # the next start runs it
             return False
-        for listener in self._listeners:
-            listener.join(LONGEST_GOODBYE)
-        if self._spool is not None:
-            self._spool.close()
         self._source.close()
         self.journal.release(self._owner)
         return True
@@ -179,8 +174,8 @@ class Service:
             pause = self.config.interval
             try:
                 if self._has_lease():
-                    self._look()
-                    pause = self._export_waiting()
+                    works = self._look()
+                    pause = self._export_waiting() if works else self._pause()
             except Exception as error:  # the service goes on, whatever happens
                 self._failures += 1
                 self.status.problem = f"{type(error).__name__}: {error}"
@@ -191,17 +186,36 @@ class Service:
 
     def _has_lease(self) -> bool:
         """Return whether this service works; another one may do so."""
-        works = self.journal.lease(self._owner, max(30.0, 10 * self.config.interval))
-        if works and not self.status.works:
+        works = self.journal.lease(self._owner, LEASE)
+        if works:
             again = self.journal.recover()
             if again:
                 logger.warning("%d interrupted runs are exported again", again)
-        elif self.status.works and not works:
+            if self._listening is None and self.config.listen:
+                self._listening = Listening(self.config, self.journal, self.hint)
+        elif self.status.works:
             logger.warning("another service has taken over")
+            self._stop_listening()
         self.status.works = works
         return works
 
-    def _look(self) -> None:
+    def _keep_lease(self) -> None:
+        """Renew the lease: an export may take longer than it lasts."""
+        while not self._stopping.wait(LEASE / 5):
+            try:
+                if self.status.works and not self.journal.lease(self._owner, LEASE):
+                    logger.warning("another service has the lease now")
+                    self.hint()
+            except sqlite3.Error as error:
+                logger.warning("the journal: %s", error)
+
+    def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
+
+    def _look(self) -> bool:
+        """Look for new runs; return whether the source answers."""
         try:
             new = self._source.look(self.journal)
         except (SourceError, OSError) as error:
@@ -209,14 +223,15 @@ class Service:
                 logger.error("%s: trying again", error)  # noqa: TRY400 (it is no bug)
             self._failures += 1
             self.status.problem = str(error)
-            return
+            return False
         if self._failures:
             logger.warning("the source answers again")
+            self.status.problem = ""
         self._failures = 0
-        self.status.problem = ""
         self.status.looked = time.time()
         if new:
             logger.info("%d new runs", new)
+        return True
 
     def _pause(self) -> float:
         """Return how long to wait before the next look: longer after failures [s]."""
@@ -241,29 +256,40 @@ class Service:
     def _export(self, run: RunState) -> float:
         """Export a run; return how long to wait if nothing can be exported [s]."""
         self.status.run = run
+        try:
+            return self._export_once(run)
+        finally:
+            self.status.run = None
+
+    def _export_once(self, run: RunState) -> float:
         if run.tries > TRIES:  # the service was killed each time
             why = run.why or "the service was killed while it exported this run"
             self._give_up(run, TaskResult(why=f"given up after {TRIES} tries: {why}"))
             return 0.0
-        try:
-            result = self._result(run)
-        finally:
-            self.status.run = None
+        result = export_run(run, self.exports, self.config.source)
         self.status.total = self.status.total.plus(result)
         if not result.ok:
             self.status.failures[result.cause or "other"] += 1
-        if result.ok:
-            self.journal.finish(run.uid, "done", result)
-            logger.info("run %s: %d images", run.scan_id, result.written)
-            self._after(run, "done")
+        if run.is_incomplete:  # a person wants what there is: it stays incomplete
+            self.journal.finish(run.uid, "failed", result.with_why(run.why))
             return 0.0
+        if result.ok:
+            self.status.problem = ""
+            logger.info("run %s: %d images", run.scan_id, result.written)
+            self._on_done(run, "done")  # before it is noted: SIGKILL does not skip it
+            self.journal.finish(run.uid, "done", result)
+            return 0.0
+        return self._failed(run, result)
+
+    def _failed(self, run: RunState, result: TaskResult) -> float:
+        """Try a run again later, or give it up; return how long to wait [s]."""
         if result.no_room:
             self.status.problem = f"the disk is full: {result.why}"
             logger.error("%s: waiting for room", result.why)
             self.journal.postpone(run.uid, result.why, PAUSES[1], counts=False)
             return PAUSES[1]
         if not result.may_pass or run.tries >= TRIES:
-            if not self._source_answers():
+            if not self._look():  # then the failure is not the run's
                 self.journal.postpone(run.uid, result.why, 0, counts=False)
                 return self._pause()
             self._give_up(run, result)
@@ -273,68 +299,7 @@ class Service:
         self.journal.postpone(run.uid, result.why, pause, counts=True)
         return 0.0
 
-    def _result(self, run: RunState) -> TaskResult:
-        """Export a run by each export of the configuration file."""
-        total = TaskResult()
-        for name, export in self.exports.items():
-            try:
-                given: dict[str, Any] = {"existing": "resume", **export.keywords()}
-            except TiffinError as error:  # such as a server with darks that is down
-                return TaskResult(
-                    why=str(error), may_pass=True, cause=type(error).__name__
-                )
-            template = given.pop("template")
-            catalog = given.pop("catalog", None) or self.config.source
-            task = Task(run.uid, run.address, template, given, catalog=catalog)
-            result = run_task(task)
-            if given.get("report"):
-                _write_page(run, given)
-            if result.why and name:
-                result = result.with_why(f"{name}: {result.why}")
-            total = total.plus(result)
-        return total
-
     def _give_up(self, run: RunState, result: TaskResult) -> None:
-        self.status.run = None
-        self.journal.finish(run.uid, "failed", result)
         logger.error("run %s (%s): %s", run.scan_id, run.uid[:8], result.why)
-        self._after(run, "failed")
-
-    def _source_answers(self) -> bool:
-        """Look at the source: if it does not answer, a failure is not the run's."""
-        self._look()
-        return not self._failures
-
-    def _after(self, run: RunState, status: str) -> None:
-        """Run the command of the configuration file."""
-        if self.config.on_done is None:
-            return
-        about = {
-            "TIFFIN_RUN": run.uid,
-            "TIFFIN_SCAN_ID": str(run.scan_id),
-            "TIFFIN_STATUS": status,
-        }
-        try:
-            subprocess.run(
-                self.config.on_done,
-                shell=True,
-                check=True,
-                env=os.environ | about,
-                timeout=LONGEST_COMMAND,
-                capture_output=True,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            logger.error("run %s: on_done: %s", run.scan_id, error)  # noqa: TRY400 (likewise)
-
-
-def _write_page(run: RunState, settings: Mapping[str, Any]) -> None:
-    """Write the page of images of a run."""
-    try:
-        make_page(
-            settings["directory"],
-            runs=[run.uid],
-            follow_links=settings.get("follow_links", False),
-            mode=settings.get("mode"),
-        )
-    except (TiffinError, OSError) as error:
-        logger.warning("run %s: no page of images: %s", run.scan_id, error)
+        self.journal.finish(run.uid, "failed", result)
+        self._on_done(run, "failed")

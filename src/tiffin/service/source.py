@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalogue", "DocumentFolder", "Source", "source_of"]
 
+logger = logging.getLogger("tiffin")
+
 CURSOR = "cursor"
+
+REST = 20
+"""A file that grows is read again after so many times as long as reading took."""
 
 OVERLAP = 60.0
 """Runs may come into a catalogue later than they began, by so much [s]."""
@@ -57,24 +64,44 @@ class DocumentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read: dict[Path, tuple[tuple[int, int, int], float]] = {}
+        self._said: set[str] = set()
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        if not any(self._folder.iterdir()):
+        try:
+            files = document_files(self._folder)
+        except SourceError:  # none yet
             return 0
-        new = 0
-        for file in document_files(self._folder):
-            try:
-                status = file.stat()
-            except OSError:
-                continue  # it was moved away
-            if journal.has_file(str(file), status.st_size, status.st_mtime_ns):
-                continue
+        self._read = {file: self._read[file] for file in files if file in self._read}
+        return sum(self._look_at(file, journal) for file in files)
+
+    def _look_at(self, file: Path, journal: Journal) -> int:
+        """Add the runs of a file; one that can't be read does not hold up others."""
+        began = time.monotonic()
+        try:
+            status = file.stat()
+            version = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            before, again = self._read.get(file, (None, 0.0))
+            if version == before or began < again:
+                return 0
+            if journal.has_file(str(file), *version[:2]):
+                return 0
             found = read_source(file)
-            new += journal.add(found.runs)
-            if found.runs and all(run.stop for run in found.runs):
-                journal.add_file(found.path, found.size, found.mtime_ns)
+        except OSError:
+            return 0  # it was moved away
+        new = journal.add(found.runs)
+        if found.runs and all(run.stop for run in found.runs):
+            journal.add_file(found.path, found.size, found.mtime_ns)
+            self._read.pop(file, None)
+            return new
+        # It may grow. A large file is not read again and again while it does.
+        now = time.monotonic()
+        self._read[file] = (version, now + REST * (now - began))
+        if found.problem and not found.runs and found.problem not in self._said:
+            self._said.add(found.problem)
+            logger.warning("%s: looking again when it changes", found.problem)
         return new
 
     def close(self) -> None:

@@ -1,21 +1,26 @@
 """Write documents that come as messages to the folder of the source.
 
-A run is a file without an ending that is read, until its stop document: then it is
-forced to the disk and gets its name. A run of which documents were lost is noted as
-failed, with what is missing: it is never exported as if it were whole.
+A run is a hidden file until its stop document: then it is forced to the disk and gets
+its name, which ends in ``.msgpack``. A run of which documents were lost ends in
+``.incomplete`` and is noted as failed, with what is missing: it is never exported as
+if it were whole. Where messages come again, as in Kafka, the whole run replaces it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
-from collections import defaultdict
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from tiffin.bulk import FoundRun
-from tiffin.sources import pack
+from tiffin.errors import SourceError
+from tiffin.service.spool_counts import Counts
+from tiffin.sources import open_source, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Spool"]
 
-PART = ".part"
+logger = logging.getLogger("tiffin")
+
+PART, WHOLE, INCOMPLETE = ".part", ".msgpack", ".incomplete"
+
+SILENT = 24 * 3600.0
+"""A run of which no document has come for so long is over [s]."""
+
+LONGEST_NAME = 100
+
+FILES = ("resource", "stream_resource")
 
 
 @dataclass
@@ -35,10 +49,28 @@ class _Run:
     start: Mapping[str, Any]
     path: Path
     file: IO[bytes]
-    streams: dict[str, str] = field(default_factory=dict)  # by descriptor
-    seen: defaultdict[str, set[int]] = field(
-        default_factory=lambda: defaultdict(set)  # seq_nums by stream
-    )
+    counts: Counts = field(default_factory=Counts)
+    heard: float = 0.0
+    size: int = 0
+
+    def write(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write a document, or nothing of it."""
+        self.heard = time.monotonic()
+        try:
+            data = pack([name, doc])
+        except (TypeError, ValueError, OverflowError) as error:
+            self.counts.add_problem(f"a document {name!r} can't be stored: {error}")
+            return
+        rest = memoryview(data)
+        try:
+            self.file.seek(self.size)
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self.file.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                self.file.truncate(self.size)
+            raise
+        self.size += len(data)
 
 
 class Spool:
@@ -56,113 +88,155 @@ class Spool:
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, str] = {}  # by descriptor, or by resource
+        self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f".*{PART}"):
             self._end_interrupted(left)
 
     def add(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Add a document; after its stop document, a run is on the disk."""
+        """Add a document; after its stop document, a run is on the disk.
+
+        Raises
+        ------
+        OSError
+            If it can't be written, such as on a full disk: it can be added again.
+        """
         with self._lock:
+            if self._closed:
+                message = "the service stops"
+                raise OSError(message)
             if name == "start":
                 self._start(doc)
                 return
-            run = self._runs.get(self._owner(name, doc))
-            if run is None:
-                return  # its start was never heard, or it is over
-            run.file.write(pack([name, doc]))
-            self._count(run, name, doc)
+            uid = self._owner(name, doc)
+            run = self._runs.get(uid)
+            if run is None:  # it is over, or its start was never heard
+                if uid and name in ("descriptor", "stop"):
+                    self._note_lost_start(uid, doc)
+                return
+            run.write(name, doc)
+            run.counts.add(name, doc)
             if name == "stop":
-                self._stop(run, doc)
+                self._finish(uid, run.counts.missing(doc), doc)
 
     def close(self) -> None:
         """Leave the runs that are not over; the next start notes them as failed."""
         with self._lock:
+            self._closed = True
             for run in self._runs.values():
                 run.file.close()
             self._runs.clear()
 
     def _start(self, doc: Mapping[str, Any]) -> None:
-        uid = str(doc["uid"])
-        known = self._journal.get(uid)
-        if uid in self._runs or (known is not None and known.state != "failed"):
-            return  # a message that came twice
-        name = f"{doc.get('scan_id', 'run')}_{re.sub(r'[^0-9A-Za-z-]', '_', uid)}"
+        uid = str(doc.get("uid") or "")
+        if not uid or uid in self._runs or not self._is_wanted(uid):
+            return
+        self._end_silent()
+        name = f"{doc.get('scan_id', 'run')}_{uid}"
+        name = re.sub(r"[^0-9A-Za-z_-]", "_", name)[:LONGEST_NAME]
         path = self._folder / f".{name}{PART}"
-        run = self._runs[uid] = _Run(doc, path, path.open("wb"))
-        run.file.write(pack(["start", doc]))
+        # No buffer: what could not be written must not follow later.
+        run = _Run(doc, path, path.open("wb", buffering=0))
+        try:
+            run.write("start", doc)
+            self._journal.begin(FoundRun(uid, str(_named(path, WHOLE)), doc))
+        except BaseException:
+            run.file.close()
+            raise
+        self._runs[uid] = run
+
+    def _is_wanted(self, uid: str) -> bool:
+        """Return whether a run is new; one that was incomplete may come again."""
+        known = self._journal.get(uid)
+        return (
+            known is None
+            or known.state == "open"
+            or (known.state == "failed" and known.is_incomplete)
+        )
+
+    def _note_lost_start(self, uid: str, doc: Mapping[str, Any]) -> None:
+        if self._journal.get(uid) is None:
+            start = {"uid": uid, "time": doc.get("time")}
+            why = "its start document is missing"
+            self._journal.add_incomplete(FoundRun(uid, "", start), why)
 
     def _owner(self, name: str, doc: Mapping[str, Any]) -> str:
-        """Return the run of a document."""
+        """Return the uid of the run of a document; ``""`` if it is not known."""
         uid = str(doc.get("run_start") or "")
         if not uid:
             keys = ("descriptor", "resource", "stream_resource")
             of = next((doc[key] for key in keys if doc.get(key)), None)
             uid = self._run_of.get(str(of), "")
-        if name in ("descriptor", "resource", "stream_resource") and uid:
+        if not uid and name in (*FILES, "datum", "datum_page"):
+            uid = next(reversed(self._runs), "")  # they need not name a run
+        if name in ("descriptor", *FILES) and uid in self._runs:
             self._run_of[str(doc.get("uid"))] = uid
-        if not uid and name in ("datum", "datum_page"):  # of a resource without a run
-            return next(reversed(self._runs), "")
         return uid
 
-    def _count(self, run: _Run, name: str, doc: Mapping[str, Any]) -> None:
-        """Note which events have come."""
-        if name == "descriptor":
-            run.streams[str(doc["uid"])] = str(doc.get("name"))
-        elif name in ("event", "event_page"):
-            stream = run.streams.get(str(doc.get("descriptor")))
-            numbers: Any = doc.get("seq_num")
-            if stream is not None:
-                are = numbers if isinstance(numbers, list) else [numbers]
-                run.seen[stream].update(n for n in are if isinstance(n, int))
-
-    def _stop(self, run: _Run, doc: Mapping[str, Any]) -> None:
+    def _finish(self, uid: str, problems: list[str], stop: Mapping[str, Any]) -> None:
         """Give the file of a run its name; note what is missing."""
-        self._finish(run, doc, _missing(run, doc))
-        uid = str(run.start["uid"])
-        self._runs.pop(uid, None)
+        run = self._runs[uid]
+        os.fsync(run.file.fileno())
+        self._name(FoundRun(uid, "", run.start, stop), run.path, problems)
+        run.file.close()
+        del self._runs[uid]
         self._run_of = {key: of for key, of in self._run_of.items() if of != uid}
 
-    def _finish(self, run: _Run, stop: Mapping[str, Any], problems: list[str]) -> None:
-        run.file.flush()
-        os.fsync(run.file.fileno())
-        run.file.close()
-        name = run.path.name.removeprefix(".").removesuffix(PART)
-        path = run.path.with_name(f"{name}.msgpack")
-        if problems:  # before the file is found
-            found = FoundRun(str(run.start["uid"]), str(path), run.start, stop)
-            self._journal.add_incomplete(found, f"incomplete: {'; '.join(problems)}")
-        run.path.rename(path)
-        if not problems:
-            self._journal.retry(str(run.start["uid"]))  # it has come again, whole
+    def _end_silent(self) -> None:
+        """End the runs whose stop document was lost."""
+        before = time.monotonic() - SILENT
+        for uid in [uid for uid, run in self._runs.items() if run.heard < before]:
+            self._finish(uid, ["its stop document is missing"], {})
 
     def _end_interrupted(self, left: Path) -> None:
-        """Note a run as failed that an earlier service has left."""
-        from tiffin.bulk import read_source
+        """End a run that an earlier service has left, perhaps just before its end."""
+        starts, stop, counts = [], {}, Counts()
+        try:
+            for name, doc in open_source(left):
+                counts.add(name, doc)
+                if name == "start":
+                    starts.append(doc)
+                elif name == "stop":
+                    stop = dict(doc)
+        except SourceError as error:
+            counts.add_problem(str(error))
+        if not starts:  # it had only just begun
+            left.unlink()
+            return
+        problems = counts.missing(stop)
+        if not stop:
+            problems = ["the service was stopped while the run went on"]
+        self._name(FoundRun(str(starts[0]["uid"]), "", starts[0], stop), left, problems)
 
-        found = read_source(left)
-        path = left.with_name(
-            f"{left.name.removeprefix('.').removesuffix(PART)}.msgpack"
-        )
-        for run in found.runs:
-            why = "incomplete: the service was stopped while the run went on"
-            self._journal.add_incomplete(
-                FoundRun(run.uid, str(path), run.start, run.stop), why
-            )
-        left.rename(path)
+    def _name(self, run: FoundRun, part: Path, problems: list[str]) -> None:
+        """Give a file its name. At each moment, a SIGKILL forgets nothing.
+
+        If the journal has not heard of a whole file, the next look finds it; what is
+        incomplete is noted before it has its name.
+        """
+        whole, short = _named(part, WHOLE), _named(part, f"{WHOLE}{INCOMPLETE}")
+        path = short if problems else whole
+        found = FoundRun(run.uid, str(path), run.start, run.stop)
+        if problems:
+            self._journal.add_incomplete(found, "; ".join(problems))
+            part.replace(path)
+            logger.error("run %s: incomplete: %s", run.uid[:8], "; ".join(problems))
+        else:
+            part.replace(path)
+            short.unlink(missing_ok=True)
+        _sync(self._folder)
+        if not problems:
+            self._journal.add([found])
 
 
-def _missing(run: _Run, stop: Mapping[str, Any]) -> list[str]:
-    """Return which events have not come: they count from 1 without gaps."""
-    counts = stop.get("num_events")
-    counts = counts if isinstance(counts, dict) else {}
-    missing = []
-    for stream, seen in run.seen.items():
-        last = max(counts.get(stream, 0), *seen)
-        lost = sorted(set(range(1, last + 1)) - seen)
-        if lost:
-            shown = ", ".join(map(str, lost[:5])) + ("…" if len(lost) > 5 else "")
-            missing.append(f"events {shown} of stream {stream!r} are missing")
-    for stream, count in counts.items():
-        if count and stream not in run.streams.values():
-            missing.append(f"all {count} events of stream {stream!r} are missing")
-    return missing
+def _named(part: Path, ending: str) -> Path:
+    return part.with_name(part.name.removeprefix(".").removesuffix(PART) + ending)
+
+
+def _sync(folder: Path) -> None:
+    """Force the names in a folder to the disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

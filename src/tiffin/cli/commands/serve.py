@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -54,11 +55,12 @@ def serve(
     print_line(f"tiffin serves {escape(found.source)}: {escape(names)}", "dim")
     ended.wait()
     finished = service.stop()
+    if not finished:  # without waiting for its threads: as SIGKILL, it loses nothing
+        logging.shutdown()
+        os._exit(1)
     if web is not None:
         web.close()
-    if finished:
-        service.close()
-    raise typer.Exit(0 if finished else 1)
+    service.close()
 
 
 def _web(service: Service) -> WebPage | None:

@@ -6,6 +6,8 @@ outage, or a message that is too large only makes the service look later.
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -55,26 +57,27 @@ def listen(options: Mapping[str, Any], hints: Hints) -> None:
 
     subscription.child_created.add_callback(told)
     subscription.child_metadata_updated.add_callback(told)
-    thread = _started(subscription)
+    problems: list[str] = []
+
+    def start() -> None:  # in a thread of its own, because it may wait for ever
+        try:
+            subscription.start(max_size=LARGEST)
+        except Exception as error:  # noqa: BLE001 (a border: such as of websockets)
+            problems.append(f"{type(error).__name__}: {error}")
+
+    thread = threading.Thread(target=start, name="tiffin-tiled-socket", daemon=True)
+    thread.start()
     try:
         hints.look()  # what came before
         while not hints.stopping.wait(LOOK_AFTER):
             if not thread.is_alive():
-                message = "the server has ended the subscription"
+                why = problems[0] if problems else "it was closed"
+                message = (
+                    f"the server gives no messages (has it a streaming cache?): {why}"
+                )
                 raise SourceError(message)
     finally:
-        subscription.disconnect()
+        with suppress(Exception):  # it may never have been connected
+            subscription.disconnect()
         thread.join(ENDING)
         client.context.close()
-
-
-def _started(subscription: Any) -> Any:
-    """Start to listen in a thread; the call itself may wait for ever."""
-    import threading
-
-    def start() -> None:
-        subscription.start(max_size=LARGEST)
-
-    thread = threading.Thread(target=start, name="tiffin-tiled-socket", daemon=True)
-    thread.start()
-    return thread

@@ -70,7 +70,7 @@ def listen(options: Mapping[str, Any], hints: Hints) -> None:
     decode: Callable[[bytes], Any] = unpack
     if chosen.encoding == "pickle":
         logger.warning("0MQ at %s: pickles run any code of senders", chosen.address)
-        decode = pickle.loads
+        decode = _unpickle
     address = chosen.address
     if "://" not in address:
         address = f"tcp://{address}"
@@ -93,8 +93,16 @@ def _take(
     if prefix != options.prefix.encode():
         return
     try:
-        doc = decode(data)
-        if isinstance(doc, dict):
-            hints.take(name.decode("ascii"), doc)
+        kind, doc = name.decode("ascii"), decode(data)
     except (SourceError, UnicodeDecodeError) as error:
         logger.warning("0MQ: a message can't be read: %s", error)
+        return
+    if isinstance(doc, dict):
+        hints.take(kind, doc)
+
+
+def _unpickle(data: bytes) -> Any:
+    try:
+        return pickle.loads(data)
+    except Exception as error:  # a pickle may raise anything
+        raise SourceError(f"{type(error).__name__}: {error}") from error
