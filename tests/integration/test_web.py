@@ -1,16 +1,25 @@
 """The page of the service, /health and /metrics: what requests get."""
 
 import json
+import os
+import re
+import shutil
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.integration.test_service import service, until, write_config, write_run
 from tiffin.errors import SettingsError
-from tiffin.service import WebPage, http_address
+from tiffin.service import WebPage, http_address, read_service
 
 __all__ = ["service"]
+
+ROOT = Path(__file__).parents[2]
 
 SECRET = "a-long-secret-of-the-beamline"
 
@@ -196,3 +205,57 @@ def test_a_wrong_address_is_refused(text):
     """The message shows a right one."""
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1:8090"):
         http_address(text)
+
+
+def test_sigterm_ends_all_and_the_log_is_json(tmp_path):
+    """Also with a page open; the token is in no line."""
+    write_run(tmp_path / "documents", 1)
+    config = write_config(tmp_path, 'http = "127.0.0.1:0"')
+    command = [sys.executable, "-m", "tiffin", "serve", "--log-json", config]
+    environment = os.environ | {"TIFFIN_TOKEN": SECRET}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment
+    ) as work:
+        lines = []
+        while not (lines and lines[-1]["message"].startswith("see ")):
+            lines.append(json.loads(work.stderr.readline()))
+        address = lines[-1]["message"].removeprefix("see ")
+        with httpx.stream("GET", f"{address}/events", timeout=10) as events:
+            assert next(events.iter_lines()).startswith("data: ")
+            until(lambda: "written" in httpx.get(f"{address}/metrics").text)
+            until(lambda: len(list((tmp_path / "out").rglob("*.tif"))) == 3)
+            until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
+            work.send_signal(signal.SIGTERM)
+            assert work.wait(timeout=20) == 0
+        rest = work.stderr.read()
+    lines += map(json.loads, rest.splitlines())
+    assert {"time", "level", "logger", "message"} <= set(lines[0])
+    assert "run 1: 3 images" in [line["message"] for line in lines]
+    assert SECRET not in json.dumps(lines)
+
+
+class TestHowto:
+    def test_the_configuration_of_the_page_is_right(self, tmp_path):
+        """It is read as it is printed."""
+        text = (ROOT / "docs/howto/service.md").read_text("utf-8")
+        (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+        path = tmp_path / "tiffin.toml"
+        path.write_text(block, "utf-8")
+        config, exports = read_service(path)
+        assert (config.interval, config.listen[0].type) == (2.0, "zmq")
+        assert list(exports) == ["tiff"]
+
+    @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+    def test_systemd_takes_the_unit(self, tmp_path):
+        """With the command of this installation."""
+        text = (ROOT / "examples/systemd/tiffin.service").read_text("utf-8")
+        tiffin = Path(sys.executable).with_name("tiffin")
+        unit = tmp_path / "tiffin.service"
+        unit.write_text(text.replace("/opt/tiffin/bin/tiffin", str(tiffin)))
+        told = subprocess.run(
+            ["systemd-analyze", "verify", unit],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert (told.returncode, told.stderr) == (0, "")

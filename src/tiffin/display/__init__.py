@@ -10,6 +10,7 @@ from tiffin.display.html import (
     report_html,
 )
 from tiffin.display.ipython import running_ipython, short_traceback
+from tiffin.display.json_log import log_as_json
 from tiffin.display.progress import shown_progress
 from tiffin.display.terminal import print_log, say
 from tiffin.display.text import shortened
@@ -17,6 +18,7 @@ from tiffin.display.text import shortened
 __all__ = [
     "draw_thumbnails_with",
     "exporter_html",
+    "log_as_json",
     "print_log",
     "record_html",
     "report_html",

@@ -14,6 +14,7 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.terminal import as_json, escape, print_line
+from tiffin.display import log_as_json
 from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME
 from tiffin.service import Journal, Service, WebPage, http_address, read_service
@@ -34,6 +35,9 @@ def serve(
     as_lines: Annotated[
         bool, typer.Option("--json", help="Print the state of each run, and end.")
     ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Write the log as lines of JSON.")
+    ] = False,
 ) -> None:
     """Export every run by itself, as a configuration file says.
 
@@ -45,6 +49,8 @@ def serve(
     if retry or as_lines:
         _tell(found.journal, retry=retry, as_lines=as_lines)
         return
+    if log_json:
+        log_as_json()
     service = Service(found, exports)
     web = _web(service)
     ended = threading.Event()
@@ -52,7 +58,9 @@ def serve(
         signal.signal(number, lambda *_: ended.set())
     service.start()
     names = ", ".join(filter(None, exports)) or "one export"
-    print_line(f"tiffin serves {escape(found.source)}: {escape(names)}", "dim")
+    _say(f"tiffin serves {found.source}: {names}", log_json=log_json)
+    if web is not None:
+        _say(f"see {web.address}", log_json=log_json)
     ended.wait()
     finished = service.stop()
     if not finished:  # without waiting for its threads: as SIGKILL, it loses nothing
@@ -74,8 +82,15 @@ def _web(service: Service) -> WebPage | None:
         logger.error("there is no page: %s", error)  # noqa: TRY400 (it is no bug)
         return None
     web.start()
-    print_line(f"see {web.address}", "dim")
     return web
+
+
+def _say(line: str, *, log_json: bool) -> None:
+    """Print a line, or log it."""
+    if log_json:
+        logger.info("%s", line)
+    else:
+        print_line(escape(line), "dim")
 
 
 def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:
