@@ -14,9 +14,9 @@ from tiffin.sources import (
     Selection,
     TiledAddress,
     address_of,
-    connect,
     document_files,
     find_runs,
+    open_catalogue,
     open_source,
     run_documents_of,
 )
@@ -120,7 +120,7 @@ def list_runs(
         page = TiledAddress.of(source).run
         if page and not selection.runs:
             selection = replace(selection, runs=(page,))
-        client = connect(source, timeout=timeout)
+        client = open_catalogue(str(address_of(source)), timeout)
         return _of_server(client, selection, address_of(source), timeout), problems
     if callable(getattr(source, "search", None)) and address_of(source):
         return _of_server(source, selection, address_of(source), timeout), problems

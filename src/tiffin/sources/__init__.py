@@ -11,6 +11,7 @@ from tiffin.sources.run_address import (
     document_files,
     key_in_environment,
     key_of,
+    open_catalogue,
     open_run,
     run_documents_of,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "first_image",
     "key_in_environment",
     "key_of",
+    "open_catalogue",
     "open_run",
     "open_source",
     "pack",

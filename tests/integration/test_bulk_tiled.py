@@ -1,0 +1,160 @@
+"""Many runs of a Tiled server."""
+
+import os
+import pickle
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from tiled.queries import Key
+
+import tiffin
+from tests.integration.test_bulk import NAME, tree
+from tests.shell import tiffin as shell
+from tests.stores import store_in_tiled
+from tiffin.bulk.bulk_export import _without_clients
+from tiffin.corrections import DarkSubtract
+from tiffin.sources import Selection, address_of, key_in_environment, key_of
+from tiffin.testing import run_of
+
+CYCLE = Selection(query={"cycle": "bulk"})
+
+
+class Server(NamedTuple):
+    """A server with other runs and three of a cycle, and a client of it."""
+
+    address: str
+    key: str
+    client: Any
+
+
+@pytest.fixture(scope="module")
+def of_module(tiled_server):
+    """Three runs of a cycle."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.client import from_uri
+
+        client = from_uri(tiled_server.uri)
+    for n in range(3):
+        images = np.full((2, 8, 6), 100 + n, "u2")
+        store_in_tiled(client, run_of({"img": images}, scan_id=n, cycle="bulk"))
+    yield Server(address_of(tiled_server.uri), key_of(tiled_server.uri), client)
+    client.context.close()
+
+
+@pytest.fixture
+def server(of_module, monkeypatch):
+    """The key is not in the environment."""
+    monkeypatch.delenv("TILED_API_KEY", raising=False)
+    return of_module
+
+
+def test_all_runs_of_a_catalogue(server, tmp_path):
+    """By its address with the key, which no task keeps."""
+    address = f"{server.address}?api_key={server.key}"
+    report = tiffin.bulk(
+        address, NAME, tmp_path / "out", engine="serial", selection=CYCLE
+    )
+    assert report.ok, report.failed
+    assert report.total.written == 6
+    assert {run.address for run in report.plan.runs} == {server.address}
+    assert "TILED_API_KEY" not in os.environ
+    again = tiffin.bulk(address, NAME, tmp_path / "out", selection=CYCLE)
+    assert all(run.earlier for run in again.runs)
+
+
+def test_the_page_of_a_run_in_the_browser(server, tmp_path):
+    """Only this run is exported."""
+    (*_, uid) = server.client.search(Key("start.cycle") == "bulk")
+    page = f"{server.address.split('/api')[0]}/ui/browse/{uid}"
+    done = shell(
+        *("bulk", page, "-t", NAME, "-d", "out", "--yes", "--api-key", server.key),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 run done" in done.stderr
+
+
+def test_a_client_has_the_key_for_worker_processes(server):
+    """It is in their environment, and not in what is sent to them."""
+    assert key_of(server.client) == server.key
+    with key_in_environment(key_of(server.client)):
+        assert os.environ["TILED_API_KEY"] == server.key
+    step = DarkSubtract(run="7f3a1c2e", catalog=server.client)
+    sent = pickle.dumps(_without_clients([step]))
+    assert server.key.encode() not in sent
+    assert address_of(server.client).encode() in sent
+
+
+@pytest.mark.slow
+def test_a_plan_asks_for_pages_of_runs(server, tmp_path):
+    """Not for each run: there may be thousands."""
+    for n in range(120):
+        start = {
+            "uid": f"{n:08x}-0000-4000-8000-000000000000",
+            "time": 1.7e9 + n,
+            "scan_id": n,
+        }
+        metadata = {"start": {**start, "cycle": "long"}}
+        server.client.create_container(start["uid"], metadata=metadata)
+    asked = []
+    http_client = server.client.context.http_client
+    hooks = http_client.event_hooks
+    http_client.event_hooks = {**hooks, "request": [*hooks["request"], asked.append]}
+    plans = []
+
+    def refuse(plan):
+        plans.append(plan)
+        return False
+
+    selection = Selection(query={"cycle": "long"})
+    tiffin.bulk(
+        server.client, NAME, tmp_path, engine="serial", confirm=refuse,
+        selection=selection,
+    )  # fmt: skip
+    http_client.event_hooks = hooks
+    assert [run.start["scan_id"] for run in plans[0].runs] == [*range(120)]
+    assert len(asked) < 10
+
+
+@pytest.mark.slow
+def test_worker_processes_read_from_the_server(server, tmp_path):
+    """They have only its address, and the key in their environment."""
+    report = tiffin.bulk(
+        *(server.client, NAME, tmp_path / "out"),
+        engine="processes",
+        processes=2,
+        selection=CYCLE,
+    )
+    assert report.ok, report.failed
+    tiffin.bulk(server.client, NAME, tmp_path / "one", engine="serial", selection=CYCLE)
+    assert tree(tmp_path / "out") == tree(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_reading_in_a_dask_task_does_not_use_the_cluster(server, tmp_path, monkeypatch):
+    """Tiled reads with Dask: its own tasks would wait behind those of the export."""
+    from distributed import LocalCluster
+    from distributed.diagnostics.plugin import SchedulerPlugin
+
+    monkeypatch.setenv("TILED_API_KEY", server.key)
+    seen = set()
+
+    class Seen(SchedulerPlugin):
+        def transition(self, key, *_, **__):
+            seen.add(str(key))
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        cluster.scheduler.add_plugin(Seen())
+        report = tiffin.bulk(
+            *(server.address, NAME, tmp_path / "out"),
+            dask=cluster.scheduler_address,
+            selection=CYCLE,
+        )
+    assert report.ok, report.failed
+    assert len(seen) == 3
+    assert {key.partition("-")[0] for key in seen} == {"_run_task"}
