@@ -1,7 +1,6 @@
 """The options that choose runs, and how these are opened."""
 
 import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,11 +53,11 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     ] = None
     """The key of the Tiled server; a key in its address takes precedence."""
 
-    @property
-    def selection(self) -> Selection:
-        """The runs as the sources take them."""
+    def selection(self, source: str) -> Selection:
+        """Return which runs of a source are chosen; a run's page chooses that run."""
+        page = TiledAddress.of(source).run if is_address(source) else ""
         return Selection.of(
-            runs=self.run or (),
+            runs=self.run or filter(None, [page]),
             query=self.query or (),
             since=self.since,
             until=self.until,
@@ -67,11 +66,7 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
 
     def open(self, source: str) -> Any:
         """Open a source; return the chosen runs."""
-        selection = self.selection
-        page = TiledAddress.of(source).run if is_address(source) else ""
-        if page and not selection.runs:
-            selection = replace(selection, runs=(page,))
-        opened = self.catalog(source)
+        selection, opened = self.selection(source), self.catalog(source)
         if is_address(source):
             return find_runs(opened, selection, timeout=self.timeout)
         return select_runs(opened, selection) if selection else opened

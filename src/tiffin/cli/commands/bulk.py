@@ -103,7 +103,7 @@ def bulk(
             dask=dask,
             shard=shard,
             frames_per_task=frames_per_task,
-            selection=runs.selection,
+            selection=runs.selection(source),
             corrections=steps,
             timeout=runs.timeout,
             confirm=confirm,
