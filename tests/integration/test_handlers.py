@@ -143,7 +143,8 @@ def test_several_triggers_in_an_events_place_are_refused(tmp_path, triggers):
 
     assert not report.written
     for record in report.failed:
-        assert f"6 images for an event of which {images}" in str(record.error)
+        reason = f"6 images for an event, but the descriptor declares {images}"
+        assert reason in str(record.error)
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_a_raw_file_that_is_missing_or_short_is_not_there_yet(tmp_path, path, se
     secret.unlink()
     missing = export(path, tmp_path, allow_external=[secret.parent])
 
-    assert "not whole" in reasons(short).pop()
+    assert "incomplete" in reasons(short).pop()
     assert f"{secret} is not there (yet)" in reasons(missing).pop()
 
 

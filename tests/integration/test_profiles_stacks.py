@@ -158,6 +158,12 @@ def test_without_metadata_slices_have_no_labels(tmp_path):
         np.testing.assert_array_equal(tiff.asarray(), IMAGES)
 
 
+def test_bigtiff_without_stack_is_refused_in_the_constructor():
+    """It would have no effect, because files of one image are classic TIFF."""
+    with pytest.raises(SettingsError, match=r"bigtiff=True needs stack="):
+        ImageExporter("{event.seq_num}.tif", bigtiff=True)
+
+
 def test_bigtiff_for_imagej_is_refused_in_the_constructor():
     """Its message says what to do instead."""
     with pytest.raises(SettingsError, match=r"bigtiff=True can't be read by ImageJ"):

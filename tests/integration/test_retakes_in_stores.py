@@ -154,7 +154,7 @@ def test_tiled_datums_of_repeated_points_fail(tmp_path, request):
     report = export(source, NAME, directory=tmp_path / "out", on_error="report")
 
     assert not report.written
-    assert "does not keep which" in str(report.failed[0].error)
+    assert "does not store which" in str(report.failed[0].error)
 
 
 def test_a_seq_num_over_two_stream_resources_is_no_retake(tmp_path, read):

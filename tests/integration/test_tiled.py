@@ -278,7 +278,7 @@ def test_images_of_only_some_events_fail(store, tmp_path):
         assert not report.written
         for record in report.failed:
             assert "2 event(s) of 'img' for 4" in str(record.error)
-            assert "does not keep which" in str(record.error)
+            assert "does not store which" in str(record.error)
 
 
 def test_a_dry_run_knows_of_images_that_can_not_be_told(store, tmp_path):
@@ -356,7 +356,7 @@ def test_two_files_that_hold_other_than_tiled_tells_of_fail(store, tmp_path):
     )
 
     assert len(report.failed) == 8
-    assert "hold 4 + 8 events, Tiled tells of 8" in str(report.failed[0].error)
+    assert "hold 4 + 8 events, but Tiled lists 8" in str(report.failed[0].error)
 
 
 @pytest.mark.slow

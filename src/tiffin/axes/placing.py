@@ -100,7 +100,7 @@ def place(
         kind = NoImageError if len(hints.sizes) < 2 else ReadError
         message = (
             f"{hints.field!r} is not an image here: its array has shape {[*shape]}"
-            f"{_announced(hints)}; an image has two dimensions or more"
+            f"{_declared(hints)}; an image has two dimensions or more"
         )
         raise kind(message)
     if hints.names:
@@ -125,8 +125,8 @@ def _by_name(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
         names = ",".join(hints.names)
         message = (
             f"axes='{names}' does not fit {hints.field!r}: its array has shape "
-            f"{[*shape]}{_announced(hints)}; axes= names the last axes, and samples "
-            f"are 1, 3 or 4"
+            f"{[*shape]}{_declared(hints)}; axes= names the last axes of the array, "
+            f"and c has a size of 1, 3 or 4"
         )
         raise ReadError(message)
     return at
@@ -195,19 +195,19 @@ def _grey(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
 
 def _contradiction(shape: tuple[int, ...], hints: Hints) -> ReadError:
     message = (
-        f"which axes of {hints.field!r} are rows and columns can't be told: its array "
-        f"has shape {[*shape]}{_announced(hints)}; name them with axes=, such as "
+        f"it is not clear which axes of {hints.field!r} are rows and columns: its "
+        f"array has shape {[*shape]}{_declared(hints)}; name them with axes=, such as "
         f"axes='yxc' or axes='tyx', or set colour={hints.field!r} if it is a colour "
         f"image"
     )
     return ReadError(message)
 
 
-def _announced(hints: Hints) -> str:
+def _declared(hints: Hints) -> str:
     if not hints.sizes:
-        return ", and none is announced"
+        return ", and the descriptor declares none"
     sizes = ", ".join(str(size or "?") for size in hints.sizes)
-    return f", and [{sizes}] is announced"
+    return f", and the descriptor declares [{sizes}]"
 
 
 def _agree(announced: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -126,7 +126,7 @@ class Assets:
             self._warned.add(resource["uid"])
         if is_new:
             logger.warning(
-                "%s: its reader returned an image of shape %s where it had announced "
+                "%s: its reader returned an image of shape %s, but its row_shape is "
                 "%s; the image is used",
                 resource["uri"],
                 [*shape],
@@ -268,7 +268,7 @@ class EventImages:
         if image.ndim != len(announced):
             message = (
                 f"{self._resource['uri']}: its reader returned an array of shape "
-                f"{[*image.shape]} where it had announced an image of shape "
+                f"{[*image.shape]}, but its row_shape says that images have shape "
                 f"{[*announced]}"
             )
             raise ReadError(message)

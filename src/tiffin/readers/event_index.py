@@ -196,10 +196,10 @@ def _check_shared_rows(
     fits = fits or lead == hints.scan[-len(lead) :]
     if rows in counts or (lead[-1] in COLOURS and not fits):
         message = (
-            f"a row of {hints.field!r} has shape {[*row]}, where {[*hints.sizes]} is "
-            f"announced for an event: with {events} events known, and {rows} "
-            f"rows of {per_row} images, it is not known (yet) which images are an "
-            f"event's; set axes='tyx' if images follow each other, or "
+            f"a row of {hints.field!r} has shape {[*row]}, but the descriptor declares "
+            f"{[*hints.sizes]} for an event: with {events} events and {rows} rows of "
+            f"{per_row} images, it is not clear (yet) which images belong to which "
+            f"event; set axes='tyx' if images follow each other, or "
             f"colour={hints.field!r} if they are colour images"
         )
         raise NotYetError(message)

@@ -134,7 +134,7 @@ class Handlers:
         kind, path = type(error).__name__, self._path(resource)
         message = f"{resource['spec']} at {path} can't be read: {kind}: {error}"
         if isinstance(error, FileNotFoundError):
-            message += "; root_map= can tell where files of another mount are here"
+            message += "; if files were recorded on another mount, use root_map="
         return NotYetError(message)
 
 
@@ -209,9 +209,9 @@ class DatumPixels:
             return
         if images != options.get("frame_per_point"):
             message = (
-                f"{self._where}: the handler gives {images} images for an event of "
-                f"which {announced} are announced: it is not known which of them are "
-                f"meant; if some are the planes of a colour, set "
+                f"{self._where}: the handler returned {images} images for an event, "
+                f"but the descriptor declares {announced}: it is not clear which of "
+                f"them to export; if some are the planes of a colour, set "
                 f"colour={hints.field!r} or axes='cyx'"
             )
             raise ReadError(message)

@@ -117,7 +117,7 @@ class WrittenRows:
             return "after the end of the file"
         for path, size in self._raw_files:
             if path.stat().st_size < min(size, stored):
-                return f"{path} is not whole"
+                return f"{path} is incomplete"
         self._complete_rows = self._dataset.shape[0]
         return None
 

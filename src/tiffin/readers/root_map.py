@@ -101,8 +101,8 @@ class RootMap:
 def missing_file_error(path: Path, hint: str = "") -> NotYetError:
     """Return the error for a file that does not exist (yet)."""
     return NotYetError(
-        f"{path} is not there (yet){hint}: root_map= can tell where files of another "
-        f"mount lie here"
+        f"{path} is not there (yet){hint}: if files were recorded on another mount, "
+        f"use root_map="
     )
 
 

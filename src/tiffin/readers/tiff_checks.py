@@ -73,7 +73,7 @@ def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> Non
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if not count or offset + count > size:
             # It would read as zeros.
-            message = f"{path} breaks off: it is not whole (yet)"
+            message = f"{path} breaks off: it is incomplete (so far)"
             raise NotYetError(message)
     itemsize = page.dtype.itemsize if page.dtype is not None else 1
     stored = sum(page.databytecounts)

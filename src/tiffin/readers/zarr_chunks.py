@@ -91,7 +91,7 @@ def _streams(path: Path, array: Any, row: int) -> Iterator[bytes]:
         file.seek(0 if at_start else max(end - index_bytes - checksums, 0))
         data = file.read(index_bytes)
         if len(data) < index_bytes:
-            message = f"{path} breaks off: it is not whole (yet)"
+            message = f"{path} breaks off: it is incomplete (so far)"
             raise NotYetError(message)
         index = np.frombuffer(data, "<u8").reshape(*grid, 2).tolist()
         if len(grid) > 2:
@@ -129,7 +129,7 @@ def _zstd_size(data: bytes, most: int) -> int:
     size = zstd_size(data)
     if size is not None:
         return size
-    why = "a stream of Zstandard that does not tell its size needs imagecodecs"
+    why = "a Zstandard stream without its size in the header needs imagecodecs"
     with optional_import(why, extra="all"):
         from imagecodecs import ZstdError, zstd_decode
     try:

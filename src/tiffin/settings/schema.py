@@ -302,6 +302,12 @@ class Settings(BaseModel):
                 f"stack= out, or choose {what}={other!r}"
             )
             raise SettingsError(message)
+        if self.bigtiff and self.stack is None:
+            message = (
+                "bigtiff=True needs stack=, because files of one image are always "
+                "classic TIFF: add stack=, or leave bigtiff= out"
+            )
+            raise SettingsError(message)
         if self.save == ("sub",):
             return self
         if not any(isinstance(step, DarkSubtract) for step in self.corrections):

@@ -110,7 +110,7 @@ class ExternalFiles:
             if rest or not files_per_datum:
                 message = (
                     f"Tiled lists {len(uris)} file(s) of {key!r} for {self.events} "
-                    f"event(s), and does not keep which"
+                    f"event(s), and does not store which"
                 )
                 raise ReadError(message)
             parameters |= {"uris": uris, "files_per_datum": files_per_datum}
@@ -120,7 +120,7 @@ class ExternalFiles:
             if sum(counts) != self.events:
                 message = (
                     f"the files of {key!r} hold {' + '.join(map(str, counts))} events, "
-                    f"Tiled tells of {self.events}"
+                    f"but Tiled lists {self.events}"
                 )
                 raise ReadError(message)
             bounds = [0, *accumulate(counts)]

@@ -189,7 +189,7 @@ class Stream:
         if len(shape) < 3 or None in shape or not hasattr(node, "dtype"):
             kind = type(node).__name__
             return self._unreadable(
-                f"Tiled holds {key!r} as a {kind}, which is not supported", declared
+                f"Tiled has {key!r} as a {kind}, which is not supported", declared
             )
         external = "external" in self._data_keys[key]
         # Older writers put the frames of all events on one axis, in external arrays.
@@ -200,8 +200,8 @@ class Stream:
         expected = self._event_count(events)
         if rest or events != expected:
             return self._unreadable(
-                f"Tiled holds {events} event(s) of {key!r} for {expected} of the "
-                f"stream, and does not keep which: only the run's documents tell",
+                f"Tiled has {events} event(s) of {key!r} for {expected} of the "
+                f"stream, and does not store which: export the run's documents",
                 declared,
             )
         slices = UncompressedSlices(node, self._server)
@@ -236,8 +236,8 @@ class Stream:
                 if files.seen is not None and files.seen.has_more:
                     self._warn(
                         f"the file of {key!r} holds more than the {events} "
-                        f"event(s) that Tiled knows of: if some were skipped, Tiled "
-                        f"does not keep which"
+                        f"event(s) that Tiled lists: if some were skipped, Tiled "
+                        f"does not store which"
                     )
                 self._data_keys[key] = {**data_key, **files.data_key}
                 return field
@@ -245,8 +245,8 @@ class Stream:
         hints = axis_hints(Axes(), key, {**data_key, "external": ""})
         if files.may_be_colour and hints.image_axes[2:] != (-1,):
             return self._unreadable(
-                f"{key!r} is, or may be, in colour, which Tiled gives scrambled: read "
-                f"it from its files ({files.uris[0]}, …; via='files', root_map=)",
+                f"{key!r} is, or may be, in colour, and Tiled scrambles its pixels: "
+                f"read it from its files ({files.uris[0]}, …; via='files', root_map=)",
                 shape,
             )
         slices.files_problem = files.problem if self._via == "auto" else ""

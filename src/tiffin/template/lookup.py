@@ -137,7 +137,8 @@ def missing_key_error(
         if elsewhere:
             suggestion = f": did you mean {_either(elsewhere)}?"
         elif root == "start" and not depth and not suggestion.startswith(":"):
-            suggestion += f"; a reading of the events is {{event.data.{keys[0]:.60}}}"
+            reading = f"{{event.data.{keys[0]:.60}}}"
+            suggestion += f"; if it is a reading of the events, write {reading}"
         if depth and not suggestion and not is_container(parent):
             suggestion = (
                 f": {shortened(keys[depth - 1], quoted=True)} is {kind_of(parent)}, "
