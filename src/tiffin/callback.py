@@ -97,7 +97,6 @@ class ImageExporter(Exporter):
     def from_config(
         cls,
         path: str | os.PathLike[str] | None = None,
-        *,
         export: str | None = None,
         **settings: Unpack[AllKeywords],
     ) -> Self:

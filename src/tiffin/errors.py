@@ -81,18 +81,15 @@ class TiffinError(Exception):
     exit_status = 1
     skip = False
 
-
-class _MistakeInCall(TiffinError):
-    """Is shown in IPython without the lines of tiffin: the user's line matters."""
-
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
+        """Is shown in IPython without the lines of tiffin: the user's line matters."""
         from tiffin.display import short_traceback
 
         return short_traceback(self)
 
 
-class SettingsError(_MistakeInCall, ValueError):
+class SettingsError(TiffinError, ValueError):
     """A setting is not valid.
 
     Parameters
@@ -122,7 +119,7 @@ class ResumeError(SettingsError):
     exit_status = 1
 
 
-class TemplateError(_MistakeInCall, ValueError):
+class TemplateError(TiffinError, ValueError):
     """A template is not valid, or gives no name for an image.
 
     Attributes

@@ -116,7 +116,7 @@ class Record(_Record, Identified):
         parts: list[str] = [self.status]
         parts.append(f"run {self.run[:8]}" if self.seq_num is None else str(self.id))
         if self.shape is not None:
-            parts.append(f"{self.dtype} {list(self.shape)}")
+            parts.append(f"{self.dtype or ''} {list(self.shape)}".strip())
         if self.file is not None:
             parts.append(self.file)
         text = ", ".join(map(shortened, parts))
@@ -306,7 +306,11 @@ class Reports(Mapping[str, Report]):
 
     def __getitem__(self, run: str) -> Report:
         if run not in self:
-            raise KeyError(run)
+            message = (
+                f"no report of run {run!r}: reports are found by the uid of their run, "
+                f"as RE(...) returns it; exporter.last is that of the newest run"
+            )
+            raise KeyError(message)
         return self._report(run)
 
     def __contains__(self, run: object) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import isclass
 from typing import TYPE_CHECKING, Any, Unpack
 
-from tiffin.display import shown_progress
+from tiffin.display import shortened, shown_progress
 from tiffin.engine import Interrupts
 from tiffin.errors import SettingsError, SourceError
 from tiffin.export import replay
@@ -96,9 +97,13 @@ def export(
 
 
 def _check_callable(name: str, given: object, arguments: str) -> None:
+    if isclass(given):
+        message = f"must be one that the class makes: {given.__name__}(...)"
+        raise SettingsError(message, setting=name)
     if not callable(given):
-        message = f"{name} must be a function of {arguments}, not {given!r}"
-        raise SettingsError(message)
+        shown = shortened(repr(given))
+        message = f"must be a function of {arguments}, not {shown}"
+        raise SettingsError(message, setting=name)
 
 
 def process(

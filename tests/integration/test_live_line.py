@@ -15,6 +15,7 @@ from bluesky import preprocessors as bpp
 from bluesky.plans import count
 from ophyd.sim import motor
 
+import tiffin
 from tests.documents import FRAMES, stream_run
 from tests.helpers import feed
 from tiffin import ImageExporter, LiveTiffExporter
@@ -127,6 +128,11 @@ def test_check_says_the_names_before_the_beam(tmp_path):
         bad
     )
     assert "'cold'" in repr(bad)
+    assert good
+    assert not bad
+    assert exporter.check({"sample": "Ni foil", "T": 4}, T=300) == good
+    with pytest.raises(tiffin.errors.SettingsError, match=r"RE\.md, not 'Ni'"):
+        exporter.check("Ni")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,14 @@ def test_a_cell_shows_the_progress_of_an_export(kernel):
         ("tiffin.export(run, '{start.scan_id', 'c')", "template"),
         ("tiffin.export(run, '{i}.tif', 'c', fieldz='img')", "did you mean 'fields'?"),
         ("tiffin.ImageExporter('{i}.tif', workers='x')", "workers"),
+        ("tiffin.export(7, '{i}.tif', 'd')", "source"),
+        ("tiffin.export('nosuch.jsonl', '{i}.tif', 'd')", "does not exist"),
+        ("tiffin.export(run, '{i}.tif', 'd')", "add {event.seq_num}"),
+        ("tiffin.export(run, '{i}.tif', 'd', fields='imgg')", "did you mean 'img'?"),
+        ("tiffin.get_images(run, 'imgg')", "did you mean 'img'?"),
+        ("tiffin.read_metadata('nosuch.tif')", "No such file"),
+        ("tiffin.process(run, tiffin.ImageExporter)", "ImageExporter(...)"),
+        ("tiffin.ImageExporter.from_config('nosuch.toml')", "tiffin init"),
     ],
 )
 def test_a_mistake_in_a_call_has_a_short_traceback(kernel, code, says):
@@ -152,9 +160,13 @@ def test_the_whole_traceback_can_still_be_had(kernel):
     assert int(printed["text"]) > 3
 
 
-def test_other_errors_keep_their_traceback(kernel):
-    """A failure inside a plug-in is not shortened."""
-    (error,) = shown(kernel("tiffin.export(7, '{i}.tif', 'd')"), "error")
+def test_an_error_in_a_correction_says_its_line(kernel):
+    """The function is the user's, so its line is what matters."""
+    code = """\
+    def wrong(image, frame):
+        return image / frame.start["nosuch"]
+    tiffin.export(run, '{event.seq_num}.tif', 'd', corrections=wrong)
+    """
+    (error,) = shown(kernel(code), "error")
 
-    assert "SourceError" in error["ename"]
-    assert len(error["traceback"]) > 3
+    assert "wrong, line 2: KeyError: 'nosuch'" in error["evalue"]

@@ -55,6 +55,16 @@ def test_signature_and_docstring_show_every_setting(function, live):
         assert f"\n{name} : " in function.__doc__
 
 
+@pytest.mark.parametrize("function", [tiffin.export, tiffin.ImageExporter, tiffin.bulk])
+def test_the_signature_can_be_read(function):
+    """`tiffin.export?` shows names and defaults; the types are in the docstring."""
+    shown = str(inspect.signature(function))
+
+    assert "existing='error', " in shown
+    assert "ForwardRef" not in shown
+    assert ": " not in shown
+
+
 def test_every_setting_is_described():
     """A description is the source of docstring, help text and manual."""
     for name, field in Settings.model_fields.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -167,6 +168,14 @@ def describe(correction: object) -> str:
     return str(correction) if has_text else type(correction).__qualname__
 
 
+def _line_of(error: BaseException) -> str:
+    """Return the line of a correction that raised, if it is not in this module."""
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            return f", line {line}"
+    return ""
+
+
 def correct(
     image: np.ndarray,
     frame: Frame,
@@ -183,8 +192,9 @@ def correct(
         except TiffinError:
             raise
         except BaseException as error:  # a plug-in's SystemExit fails its frame only
-            message = f"correction {describe(correction)}: {type(error).__name__}"
-            raise CorrectionError(f"{message}: {error}") from error
+            where = f"correction {describe(correction)}{_line_of(error)}"
+            message = f"{where}: {type(error).__name__}: {error}"
+            raise CorrectionError(message) from error
         if changed is guarded:
             continue
         notes.steps.append(describe(correction))

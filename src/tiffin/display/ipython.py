@@ -17,6 +17,7 @@ __all__ = ["running_ipython", "short_traceback"]
 NOT_THE_USERS = (
     str(Path(__file__).parents[1]),
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    *("<string>", "<frozen "),  # made by Python
 )
 """Folders whose lines are left out of a short traceback."""
 
@@ -28,7 +29,7 @@ def running_ipython() -> Any:
 
 
 def short_traceback(error: BaseException) -> Callable[[], list[str]]:
-    """Return the function that IPython calls to show a mistake in a call.
+    """Return the function that IPython calls to show an error of tiffin.
 
     It shows the lines of the user, without those of tiffin and other libraries.
     `%debug` has all of them, and so has ``%tb Verbose``.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tiffin.display import exporter_html
+from tiffin.display import exporter_html, shortened
 from tiffin.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tiffin.export.pipeline import Pipeline
     from tiffin.export.scan_lines import ScanLines
@@ -24,23 +25,34 @@ class Exporter:
     _pipeline: Pipeline
     _lines: ScanLines
 
-    def check(self, **metadata: Any) -> NameCheck:
+    def check(
+        self, metadata: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> NameCheck:
         """Say how the files of a run would be named, before the beam is used.
 
         Parameters
         ----------
-        **metadata
-            What the plan, or ``RE.md``, adds to the start document, as in
-            ``exporter.check(**RE.md, sample_name="Ni foil")``.
+        metadata, **more
+            What ``RE.md`` and the plan add to the start document, as in
+            ``exporter.check(RE.md, sample_name="Ni foil")``.
 
         Returns
         -------
         NameCheck
             Shows the names, with fields that only the run knows in brackets; or which
-            keys are missing or do not fit their format. Its `ok` is True or False.
+            keys are missing or do not fit their format. It is true if there are names.
+
+        Raises
+        ------
+        SettingsError
+            If the metadata are not a mapping.
         """
+        given: Any = {} if metadata is None else metadata
+        if not isinstance(given, Mapping):
+            problem = f"must be a mapping, such as RE.md, not {shortened(repr(given))}"
+            raise SettingsError(problem, setting="metadata")
         settings = self._lines.settings
-        check = settings.template.preview(metadata)
+        check = settings.template.preview({**given, **more})
         return check._replace(names=str(settings.directory / check.names))
 
     @property

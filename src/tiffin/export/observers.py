@@ -79,20 +79,24 @@ class SayEmpty:
 class SayFloat64:
     """Warns of TIFF files that many programs can't open, unless they are asked for."""
 
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
     def run_ended(self, summary: RunSummary) -> None:
-        """Warn once a field."""
+        """Warn once a field, whatever the number of runs."""
         settings = summary.settings
         if (settings.format, settings.profile) != ("tiff", "plain") or settings.dtype:
             return
-        for field in sorted(summary.ledger.written_fields(summary.run, "float64")):
+        found = summary.ledger.written_fields(summary.run, "float64")
+        for field in sorted(found - self._said):
             logger.warning(
                 "run %s: the files of field %r are float64, which ImageJ and Pillow "
-                "can't open: dtype='uint16', or whatever the detector has, gives "
-                "counts, and dtype='float32' others (a source keeps the dtype of a "
-                "detector that declares dtype_numpy)",
+                "can't open: set dtype='uint16', or the dtype that the detector has, "
+                "for counts; dtype='float32' for other values",
                 summary.run[:8],
                 field,
             )
+        self._said |= found
 
 
 class FsyncAtEnd:

@@ -110,8 +110,8 @@ def line_of(label: str, report: Report, suffixes: Sequence[str]) -> tuple[int, s
         why = f": {shortened(str(failed[0].error))}" if failed else ""
         return logging.WARNING if failed else logging.INFO, f"{label} → no image{why}"
     text = f"{label} FAILED" if failed else label
-    number = f"{len(done) or 'none'} of " if failed or awaited else ""
-    count = known if number else len(done)
+    number = f"{len(done) or 'none'} of " if known and (failed or awaited) else ""
+    count = known if number else len(done) or "no"
     text += f" → {number}{count} image{'' if count == 1 else 's'}"
     if done:
         text += _where(done, suffixes)

@@ -183,6 +183,9 @@ def load_config(
 def _content(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"there is no file {path.absolute()}: `tiffin init` writes one"
+        raise SettingsError(message) from error
     except (OSError, ValueError, RecursionError) as error:
         message = f"{os.fspath(path)!r} can't be read as TOML: {error}"
         if isinstance(error, tomllib.TOMLDecodeError):

@@ -155,20 +155,26 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def document_settings(*, live: bool) -> Callable[[Function], Function]:
-    """Show the settings in a signature and a docstring, in place of ``**settings``."""
+    """Show the settings in a signature and a docstring, in place of ``**settings``.
+
+    The types are in the docstring only: with them, nobody can read the signature.
+    """
 
     def decorate(function: Function) -> Function:
         target: Any = function
         signed: Any = target.__init__ if inspect.isclass(target) else target
         own = inspect.signature(signed)
         names = setting_names(live=live)
-        explicit = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        explicit = [
+            parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in own.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
         added = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=_default(name, live=live),
-                annotation=AllKeywords.__annotations__[name],
             )
             for name in names
             if name not in own.parameters

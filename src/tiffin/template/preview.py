@@ -45,6 +45,9 @@ class NameCheck(NamedTuple):
         """Whether the files get names."""
         return not self.problems
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     def __repr__(self) -> str:
         if self.ok:
             return f"<names: {shortened(self.names)}>"
