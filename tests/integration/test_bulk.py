@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,6 +299,33 @@ def test_a_long_run_without_images_is_no_failure(tmp_path):
     assert len([run for run in again.runs if run.earlier]) == 2
     nothing = tiffin.bulk(docs / "0.jsonl", NAME, tmp_path / "out")
     assert not nothing.ok  # something must be wrong
+
+
+def test_an_index_links_the_pages_of_the_runs(runs, tmp_path):
+    """With --report; failures come first, and text is no markup."""
+    lines = [["start", {"uid": "<b>bad", "time": 1.7e9, "scan_id": "<i>"}]]
+    (runs / "9.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n[")
+    out = tmp_path / "out"
+    report = tiffin.bulk(
+        runs, "{start.uid}_{event.seq_num}.tif", out, engine="serial", report=True
+    )
+    assert len(report.failed) == 1
+    text = (out / "report_index.html").read_text()
+    rows = re.findall("<tr class.*", text)
+    assert len(rows) == 7
+    assert "&lt;b&gt;bad" in rows[0]
+    assert "<b>" not in text
+    assert "default-src 'none'" in text
+    for row, run in zip(rows[1:], report.done, strict=True):
+        (page,) = re.findall('href="([^"]*)"', row)
+        assert (out / page).is_file()
+        assert f"<td>{run.scan_id}<td>" in row
+    (out / "report_index.html").write_text("mine")
+    (out / f"{report.done[0].uid}_1.tif").unlink()
+    tiffin.bulk(
+        runs, "{start.uid}_{event.seq_num}.tif", out, engine="serial", report=True
+    )
+    assert (out / "report_index.html").read_text() == "mine"
 
 
 COUNTED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from contextlib import ExitStack, closing
@@ -22,7 +23,9 @@ from tiffin.bulk.runs import list_runs, require_addresses
 from tiffin.bulk.sample import take_sample
 from tiffin.bulk.task import Task
 from tiffin.bulk.work import Parts, Progress, Work
-from tiffin.errors import SettingsError, did_you_mean
+from tiffin.display import say
+from tiffin.errors import SettingsError, TiffinError, did_you_mean
+from tiffin.report import IndexedRun, write_index
 from tiffin.settings import Keywords, Settings, document_settings, refuse_unknown
 from tiffin.sources import (
     TIMEOUT,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from tiffin.template import Template
 
 __all__ = ["bulk"]
+
+logger = logging.getLogger("tiffin")
 
 MOST_PROCESSES = 8
 """More processes are started only if they are asked for."""
@@ -103,7 +108,8 @@ def bulk(
         As for `tiffin.export`.
     **settings
         See `tiffin.settings`. With ``dry_run=True`` nothing is exported: the report has
-        the plan.
+        the plan. With ``report=True`` a page links those of the runs:
+        ``report_index.html``.
 
     Returns
     -------
@@ -181,7 +187,33 @@ def bulk(
         tasks = [each for run in plan.pending for each in parts(task, run)]
         with _engine(name, many, dask) as chosen:
             work.run(chosen, tasks)
-        return work.report()
+        report = work.report()
+        if checked.report:
+            _write_index(report, manifest, checked)
+        return report
+
+
+def _write_index(
+    report: BulkReport, manifest: BulkManifest, settings: Settings
+) -> None:
+    """Write the page that links those of the runs, also of other shares."""
+    manifest.read()
+    outcomes = {**manifest.outcomes, **{run.uid: run for run in report.runs}}
+    runs = [
+        IndexedRun(run.uid, run.scan_id, run.state, run.images, run.result.why)
+        for run in outcomes.values()
+    ]
+    try:
+        page = write_index(
+            settings.directory,
+            runs,
+            follow_links=settings.follow_links,
+            mode=settings.mode,
+        )
+    except (TiffinError, OSError) as error:
+        logger.error("the index page can't be written: %s", error)  # noqa: TRY400 (it is no bug)
+    else:
+        say(logging.INFO, f"look at all runs: {page}")
 
 
 def _without_clients(corrections: Sequence[Any]) -> list[Any]:

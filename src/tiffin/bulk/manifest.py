@@ -59,6 +59,10 @@ class BulkManifest:
         self._lines = count()
         self.sources: dict[str, FoundSource] = {}
         self.outcomes: dict[str, RunOutcome] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Read the files of all shares, again if need be."""
         for path in sorted(self.path.parent.glob(f"{self._id}*.jsonl")):
             self._read(path)
 

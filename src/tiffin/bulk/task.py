@@ -20,6 +20,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export import replay
+from tiffin.report import PageOfRun
 from tiffin.settings import Settings
 from tiffin.sources import (
     TIMEOUT,
@@ -174,7 +175,8 @@ def read_report(task: Task) -> Report:
             timeout=task.timeout,
         )
     find_run = RunFinder(task.catalog, fallback=documents, timeout=task.timeout)
-    return replay(settings, documents, find_run=find_run)
+    pages = [PageOfRun()] if settings.report else []
+    return replay(settings, documents, find_run=find_run, observers=pages)
 
 
 def _tells_of_no_image(record: Record) -> bool:

@@ -62,15 +62,16 @@ class Parts:
     def of(cls, settings: Settings, sample: Sample | None, frames: int | None) -> Parts:
         """Return how to divide runs: by a number of frames, or about 4 GiB a task.
 
-        Stacks, combined frames and sidecars need the whole run, and a run of which only
-        some frames are chosen is one task.
+        Stacks, combined frames, sidecars and pages need the whole run, and a run of
+        which only some frames are chosen is one task.
         """
         if frames is not None and (type(frames) is not int or frames < 1):
             message = f"must be a number from 1, not {frames!r}"
             raise SettingsError(message, setting="frames_per_task")
         if frames is None and sample is not None and sample.bytes_per_frame:
             frames = max(1, int(LARGE_TASK // sample.bytes_per_frame))
-        needs_all = settings.stack or settings.sidecars or settings.frames is not None
+        needs_all = settings.stack or settings.sidecars or settings.report
+        needs_all = needs_all or settings.frames is not None
         if needs_all or any(isinstance(s, FrameCombiner) for s in settings.steps):
             frames = None
         return cls(frames, 1.0 if sample is None else sample.frames_per_event)

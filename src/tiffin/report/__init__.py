@@ -3,6 +3,7 @@
 `write_page` writes one HTML file that needs no network, no server and no library.
 """
 
+from tiffin.report.index import IndexedRun, write_index
 from tiffin.report.latest import last_images
 from tiffin.report.page import drawing_parts
 from tiffin.report.writing import (
@@ -15,6 +16,7 @@ from tiffin.report.writing import (
 )
 
 __all__ = [
+    "IndexedRun",
     "Page",
     "PageOfRun",
     "drawing_parts",
@@ -22,5 +24,6 @@ __all__ = [
     "last_images",
     "make_page",
     "page_of_run",
+    "write_index",
     "write_page",
 ]

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GENERATOR", "as_script", "drawing_parts", "page_of"]
+__all__ = [
+    *("GENERATOR", "INVISIBLE", "as_script", "drawing_parts"),
+    *("hash_of", "page_of"),
+]
 
 GENERATOR = '<meta name="generator" content="tiffin">'
 """Tells a page of ours from other files."""
@@ -53,11 +56,11 @@ def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
     plots = f"/*!\nuPlot:\n{_asset(LICENCE)}*/\n{_asset(PLOTS)}"
     own = "\n".join(map(_asset, SCRIPTS))
     script = f'"use strict";\n(() => {{\n{own}\n}})();\n'
-    sources = " ".join([_hash(plots), _hash(script)])
+    sources = " ".join([hash_of(plots), hash_of(script)])
     if beside:  # scripts that a script with a known hash adds
         sources += " 'strict-dynamic'"
     policy = (
-        f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {sources}; style-src {hash_of(style)}; "
         f"img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     page = Template(_asset("page.html")).substitute(
@@ -97,6 +100,7 @@ def _asset(name: str) -> str:
     return (files("tiffin.report") / "assets" / name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """Return the source of a Content Security Policy that allows a text."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

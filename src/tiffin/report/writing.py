@@ -29,6 +29,7 @@ __all__ = [
     "is_page_name",
     "make_page",
     "page_of_run",
+    "refuse_other",
     "write_page",
 ]
 
@@ -140,7 +141,7 @@ def make_page(
         write_full_images(folders, name, listed, found.images, mode)
         name += "/index"
     path = root / f"{name}.html"
-    _refuse_other(folders, f"{name}.html", path)
+    refuse_other(folders, f"{name}.html", path)
     page = page_of(data, beside=full)
     publish(
         path,
@@ -209,7 +210,7 @@ def _name_of(*runs: str, scan: str | None) -> str:
     return re.sub(r"[^\w-]", "_", "_".join(parts), flags=re.ASCII)[:100]
 
 
-def _refuse_other(folders: Folders, name: str, path: Path) -> None:
+def refuse_other(folders: Folders, name: str, path: Path) -> None:
     """Refuse to replace a file that is no page of ours."""
     try:
         with os.fdopen(folders.open_file(name), "rb") as file:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.bulk import Task, TaskResult, run_task
 from tiffin.errors import TiffinError
-from tiffin.report import make_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +38,7 @@ def _result(run: RunState, export: ConfigFile, source: str) -> TaskResult:
         template = given.pop("template")
         catalog = given.pop("catalog", None) or source
         task = Task(run.uid, run.address, template, given, catalog=catalog)
-        result = run_task(task)
-        if given.get("report"):
-            _write_page(run, given)
+        return run_task(task)
     except TiffinError as error:  # such as a server with darks that is down
         why, cause = str(error), type(error).__name__
         return TaskResult(why=why, may_pass=True, cause=cause)
@@ -49,17 +46,3 @@ def _result(run: RunState, export: ConfigFile, source: str) -> TaskResult:
         logger.exception("run %s: an unexpected error", run.scan_id)
         cause = type(error).__name__
         return TaskResult(why=f"{cause}: {error}", may_pass=True, cause=cause)
-    return result
-
-
-def _write_page(run: RunState, settings: Mapping[str, Any]) -> None:
-    """Write the page of images of a run."""
-    try:
-        make_page(
-            settings["directory"],
-            runs=[run.uid],
-            follow_links=settings.get("follow_links", False),
-            mode=settings.get("mode"),
-        )
-    except (TiffinError, OSError) as error:
-        logger.warning("run %s: no page of images: %s", run.scan_id, error)
