@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
-from tiffin.errors import TiffinError, VerifyError
-from tiffin.export import replay, settings_of
+from tiffin.errors import VerifyError
+from tiffin.export import replay
 from tiffin.folders import Folders
+from tiffin.recorded_settings import recorded_settings
 from tiffin.report import is_page_name
-from tiffin.settings import Settings
 from tiffin.sources import open_source
 from tiffin.writers import checksum_of, difference, is_leftover
 
@@ -38,9 +36,6 @@ MOST = 10
 
 LONGEST_REASON = 2000
 """How many characters of an error in a manifest are shown."""
-
-MEANS_NONE = ("streams", "metadata")
-"""Settings for which None in a manifest is not the default, but None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +177,7 @@ def compare(
     VerifyError
         If the export had corrections, because their arguments are not in the manifest.
     """
-    root = Path(folder).absolute()
-    recorded = _last_settings(root)
-    corrections = recorded.get("corrections")
-    if corrections != []:
-        message = (
-            f"the files were corrected ({reprlib.repr(corrections)}), so they can't be "
-            f"compared with the run"
-        )
-        raise VerifyError(message)
-    settings = _settings_from(recorded, root, follow_links)
+    settings = recorded_settings(folder, follow_links=follow_links, compare=True)
     return replay(settings, open_source(source))
 
 
@@ -244,54 +230,6 @@ def _read(path: Path, findings: list[Finding]) -> ManifestFile:
         for line in manifest.refused
     ]
     return manifest
-
-
-def _last_settings(root: Path) -> Mapping[str, Any]:
-    """Return the settings in the manifests, which must all be the same."""
-    recorded = [
-        settings
-        for path in manifests_in(root)
-        for settings in list(_read(path, []).settings.values())[-1:]
-    ]
-    if not recorded:
-        message = f"no manifest of {root} has the settings of an export"
-        raise VerifyError(message)
-    if any(settings != recorded[0] for settings in recorded):
-        message = f"{root} has exports with different settings: compare them one by one"
-        raise VerifyError(message)
-    return recorded[0]
-
-
-def _settings_from(
-    recorded: Mapping[str, Any], root: Path, follow_links: bool
-) -> Settings:
-    """Return settings for a comparison; refuse what no export has recorded."""
-    names = settings_of(Settings.of("{i}.tif")).keys() - {"corrections"}
-    chosen: dict[str, Any] = {
-        name: recorded.get(name)
-        for name in names
-        if recorded.get(name) is not None or name in MEANS_NONE
-    }
-    try:
-        settings = Settings.of(
-            **{"template": None, **chosen},
-            directory=root,
-            follow_links=follow_links,
-            on_error="report",
-            compare=True,
-        )
-    except TiffinError as error:
-        message = f"the manifests of {root} have a setting that is not valid: {error}"
-        raise VerifyError(message[:LONGEST_REASON]) from error
-    same = json.loads(json.dumps(settings_of(settings)))
-    for name, value in chosen.items():
-        if value != same[name]:
-            message = (
-                f"the manifests of {root} have a setting that is not valid: {name} is "
-                f"{reprlib.repr(value)}"
-            )
-            raise VerifyError(message)
-    return settings
 
 
 def _checked(folders: Folders, name: str, line: Mapping[str, Any]) -> Finding:

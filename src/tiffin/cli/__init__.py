@@ -37,6 +37,7 @@ COMMANDS = {
     "show": "Print the metadata in files.",
     "report": "Write a page to look at the images of a folder.",
     "verify": "Check that exported files are there and intact.",
+    "resume": "Go on with an export that was interrupted.",
     "checksums": "Print the SHA-256 of files, for sha256sum -c.",
     "init": "Write a configuration file for a beamline, after a few questions.",
     "doctor": "Say what is installed, what a source has, and what a folder allows.",

@@ -1,0 +1,116 @@
+"""The settings of an export, as its manifests have them."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiffin.engine import manifests_in, read_manifest
+from tiffin.errors import TiffinError, VerifyError
+from tiffin.export import settings_of
+from tiffin.settings import Settings
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["recorded_runs", "recorded_settings"]
+
+LONGEST_REASON = 2000
+"""How many characters of an error in a manifest are shown."""
+
+MEANS_NONE = ("streams", "metadata")
+"""Settings for which None in a manifest is not the default, but None."""
+
+
+def recorded_settings(
+    folder: str | os.PathLike[str], *, follow_links: bool = False, **others: Any
+) -> Settings:
+    """Return the settings of the export that wrote to a folder.
+
+    Parameters
+    ----------
+    folder : path
+        The root folder of the export.
+    follow_links : bool
+        Whether files and subfolders may be links.
+    **others
+        Settings that a manifest does not have.
+
+    Raises
+    ------
+    SourceError
+        If there is no manifest.
+    VerifyError
+        If the export had corrections, because their arguments are not in the manifest;
+        or if the manifests have different or invalid settings.
+    """
+    root = Path(folder).absolute()
+    recorded = _last_settings(root)
+    corrections = recorded.get("corrections")
+    if corrections != []:
+        message = (
+            f"the files were corrected ({reprlib.repr(corrections)}), and the manifest "
+            f"has not all that is needed to do it again: repeat the command of the "
+            f"export with --existing resume"
+        )
+        raise VerifyError(message)
+    return _checked(recorded, root, {"follow_links": follow_links, **others})
+
+
+def recorded_runs(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the uids of the runs that an export into a folder has begun."""
+    runs = []
+    for path in manifests_in(Path(folder).absolute()):
+        try:
+            runs.append(read_manifest(path).run)
+        except OSError:  # `verify` reports it
+            continue
+    return runs
+
+
+def _last_settings(root: Path) -> Mapping[str, Any]:
+    """Return the settings in the manifests, which must all be the same."""
+    recorded = []
+    for path in manifests_in(root):
+        try:
+            recorded += list(read_manifest(path).settings.values())[-1:]
+        except OSError:
+            continue
+    if not recorded:
+        message = f"no manifest of {root} has the settings of an export"
+        raise VerifyError(message)
+    if any(settings != recorded[0] for settings in recorded):
+        message = f"{root} has exports with different settings: take them one by one"
+        raise VerifyError(message)
+    return recorded[0]
+
+
+def _checked(
+    recorded: Mapping[str, Any], root: Path, others: Mapping[str, Any]
+) -> Settings:
+    """Return settings of a manifest; refuse what no export has recorded."""
+    names = settings_of(Settings.of("{i}.tif")).keys() - {"corrections"}
+    chosen: dict[str, Any] = {
+        name: recorded.get(name)
+        for name in names
+        if recorded.get(name) is not None or name in MEANS_NONE
+    }
+    try:
+        settings = Settings.of(
+            **{"template": None, **chosen}, directory=root, on_error="report", **others
+        )
+    except TiffinError as error:
+        message = f"the manifests of {root} have a setting that is not valid: {error}"
+        raise VerifyError(message[:LONGEST_REASON]) from error
+    same = json.loads(json.dumps(settings_of(settings)))
+    for name, value in chosen.items():
+        if value != same[name]:
+            message = (
+                f"the manifests of {root} have a setting that is not valid: {name} is "
+                f"{reprlib.repr(value)}"
+            )
+            raise VerifyError(message)
+    return settings
