@@ -187,6 +187,7 @@ class TestReady:
             assert answer.status_code == 503
             assert "the journal fails" in answer.json()["reason"]
             assert client.get("/metrics").status_code == 503
+            assert "the journal fails" in first_state(client)["trouble"]
         finally:
             started.journal._base.execute("ALTER TABLE gone RENAME TO runs")
 

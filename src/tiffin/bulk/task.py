@@ -153,7 +153,8 @@ def run_task(task: Task) -> TaskResult:
         )
     except Exception as error:  # a border: the other runs go on
         logger.exception("run %s can't be exported", task)
-        result = TaskResult(why=f"{type(error).__name__}: {error}", may_pass=True)
+        name = type(error).__name__
+        result = TaskResult(why=f"{name}: {error}", may_pass=True, cause=name)
     return replace(result, seconds=time.monotonic() - began)
 
 

@@ -78,7 +78,9 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     """
     table = read_table(path, "service")
     if table is None:
-        message = f"{path} has no table [service]: see the manual, 'Run a service'"
+        message = (
+            f"{path} has no table [service]: see the manual, 'Run tiffin as a service'"
+        )
         raise SettingsError(message)
     refuse_secrets(table)
     try:

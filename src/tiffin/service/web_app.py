@@ -127,7 +127,7 @@ class _Pages:
             silent += 1
             await asyncio.sleep(TICK)
 
-    async def image(self, request: Request) -> Response:
+    def image(self, request: Request) -> Response:
         found = self._state.image(request.path_params["number"])
         return _not_found() if found is None else JSONResponse(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -36,6 +37,9 @@ LOOKED_AT = 5
 
 MOST_IMAGES = 24
 
+TOLD = ("export", "run", "field", "kind", "name", "page", "seq_num")
+"""What tells whether an image is new; the rest comes with its pixels."""
+
 
 class WebState:
     """The state of a service, read when a page asks for it. Thread-safe."""
@@ -51,14 +55,18 @@ class WebState:
         """Return the state, which all pages share, as JSON has it."""
         with self._lock:
             if time.monotonic() - self._read_at > PAUSE:
-                self._images.update()
-                self._state = self._new()
+                try:
+                    self._images.update()
+                    self._state = self._new()
+                except sqlite3.Error:
+                    self._state = {"trouble": self._service.trouble()}
                 self._read_at = time.monotonic()
             return dict(self._state)
 
     def image(self, number: int) -> dict[str, Any] | None:
         """Return an image with its pixels."""
-        rows = self._images.rows
+        with self._lock:
+            rows = self._images.rows
         return rows[number] if number < len(rows) else None
 
     def _new(self) -> dict[str, Any]:
@@ -75,8 +83,7 @@ class WebState:
             "runs": [self._row(run) for run in runs],
             "failures": [self._row(run) for run in journal.newest(SHOWN, "failed")],
             "images": [
-                {key: value for key, value in row.items() if key != "view"}
-                for row in self._images.rows
+                {key: row.get(key) for key in TOLD} for row in self._images.rows
             ],
         }
 

@@ -110,8 +110,9 @@ async function showImages(rows) {
 }
 
 function show(state) {
-  at("source").textContent = state.source;
   onChange("trouble", state.trouble, showTrouble);
+  if (!state.runs) return; // the journal fails
+  at("source").textContent = state.source;
   onChange("figures", { counts: state.counts, lag: state.lag, rate: state.rate }, showFigures);
   onChange("runs", state.runs, showRuns);
   onChange("failures", { failures: state.failures, changes: state.changes }, showFailures);
