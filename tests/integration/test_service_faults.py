@@ -310,7 +310,7 @@ class TestFullDisk:
         (small / "ballast").write_bytes(bytes(240_000))
         write_run(tmp_path / "documents", 1, frames=200)
         started = service(config)
-        until(lambda: "disk is full" in started.status.problem)
+        until(lambda: "disk is full" in started.trouble())
         time.sleep(1.0)
         assert started.journal.newest()[0].state in ("waiting", "working")
         subprocess.run(["mount", "-o", "remount,size=8m", small], check=True)
