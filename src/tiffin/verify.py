@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Verification", "checksums", "compare", "verify"]
 
 State = Literal[
-    "whole", "missing", "damaged", "unreadable", "refused", "foreign", "leftover"
+    "intact", "missing", "damaged", "unreadable", "refused", "foreign", "leftover"
 ]
 
 WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable", "refused")
@@ -47,8 +47,8 @@ class Finding:
     path : pathlib.Path
         The absolute path.
     state : str
-        ``"whole"``: listed in a manifest and intact. ``"missing"``, ``"damaged"``:
-        listed, but not intact. ``"unreadable"``: a file or manifest that can't be read.
+        ``"intact"``: as its manifest lists it. ``"missing"``, ``"damaged"``: not so.
+        ``"unreadable"``: a file or manifest that can't be read.
         ``"refused"``: a manifest has an invalid line. ``"foreign"``: in no manifest.
         ``"leftover"``: a temporary file of an export that was killed.
     reason : str
@@ -79,7 +79,7 @@ class Verification:
     def ok(self) -> bool:
         """Whether at least one file is listed, and all listed files are intact."""
         listed = [f for f in self.findings if f.state not in ("foreign", "leftover")]
-        return bool(listed) and all(finding.state == "whole" for finding in listed)
+        return bool(listed) and all(finding.state == "intact" for finding in listed)
 
     def of(self, *states: State) -> tuple[Finding, ...]:
         """Return the findings with one of these states."""
@@ -88,8 +88,8 @@ class Verification:
     def __str__(self) -> str:
         counts = ", ".join(
             f"{len(self.of(state))} {state}"
-            for state in ("whole", *WRONG, "foreign", "leftover")
-            if self.of(state) or state == "whole"
+            for state in ("intact", *WRONG, "foreign", "leftover")
+            if self.of(state) or state == "intact"
         )
         return counts + (f"; {len(self.failed)} never exported" if self.failed else "")
 
@@ -128,7 +128,7 @@ def verify(
     >>> _ = (Path(out) / "2.tif").write_bytes(b"damage")
     >>> found = tiffin.verify(out)
     >>> print(found)
-    1 whole, 1 damaged
+    1 intact, 1 damaged
     """
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
@@ -206,7 +206,7 @@ def checksums(
     for path in manifests_in(root):
         for name, line in _read(path, wrong).files.items():
             found = _checked(folders, name, line)
-            if found.state != "whole":
+            if found.state != "intact":
                 wrong.append(found)
                 continue
             done = checksum_of(folders.open_file(name), "sha256")
@@ -241,7 +241,7 @@ def _checked(folders: Folders, name: str, line: Mapping[str, Any]) -> Finding:
         return Finding(path, "missing", "it is missing")
     except OSError as error:
         return Finding(path, "unreadable", str(error.strerror or error))
-    return Finding(path, "damaged" if differs else "whole", differs)
+    return Finding(path, "damaged" if differs else "intact", differs)
 
 
 def _others(root: Path, listed: Any) -> Iterator[Finding]:

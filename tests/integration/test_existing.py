@@ -83,7 +83,7 @@ def test_a_new_file_beside_an_existing_one_gets_a_number(run, tmp_path, read):
     assert (tmp_path / "7_2.tif").read_bytes() == b"precious"
     np.testing.assert_array_equal(read(tmp_path / "7_2-3.tif"), IMAGES[1])
     found = tiffin.verify(tmp_path)
-    assert len(found.of("whole")) == 6
+    assert len(found.of("intact")) == 6
 
 
 def test_a_number_tells_no_two_frames_of_an_export_apart(run, tmp_path):

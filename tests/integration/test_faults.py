@@ -151,7 +151,7 @@ def check_gone_on_with(folder, source, whole, existing="resume", profile="plain"
     found = tiffin.verify(folder)
     assert found.ok
     has_sidecars = profile == "gsas2"
-    assert len(found.of("whole")) == FRAMES * (1 + has_sidecars)
+    assert len(found.of("intact")) == FRAMES * (1 + has_sidecars)
     assert len(list(folder.rglob("*.metadata"))) == FRAMES * has_sidecars
 
 

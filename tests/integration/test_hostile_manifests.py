@@ -73,7 +73,7 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path, path):
     (refused,) = found.of("refused")
     assert refused.path == manifest
     assert refused.reason.startswith("line 1: its path")
-    assert [f.path.name for f in found.of("whole")] == ["b.tif"]
+    assert [f.path.name for f in found.of("intact")] == ["b.tif"]
     sums = checksums(root)
     assert next(sums) == (hashlib.sha256(b"x").hexdigest(), "b.tif")
     with pytest.raises(VerifyError, match="line 1: its path"):
@@ -116,7 +116,7 @@ def test_a_bad_line_is_told_and_the_others_count(tmp_path, bad):
     found = tiffin.verify(tmp_path)
 
     assert [f.reason[:7] for f in found.of("refused")] == ["line 2:"]
-    assert len(found.of("whole")) == len(found.of("missing")) == 1
+    assert len(found.of("intact")) == len(found.of("missing")) == 1
     assert not found.ok
 
 
@@ -130,7 +130,7 @@ def test_a_line_of_many_megabytes_is_refused(tmp_path):
     assert [f.reason for f in found.of("refused")] == [
         "line 1: it has more than 4194304 bytes"
     ]
-    assert len(found.of("whole")) == 1
+    assert len(found.of("intact")) == 1
 
 
 def test_kinds_of_lines_of_a_later_tiffin_are_left_out(tmp_path):
@@ -463,7 +463,7 @@ def test_whatever_a_manifest_says_there_is_an_answer(tmp_path, changes, junk):
         run, NAME, directory=root, existing="resume", on_error="report"
     )
 
-    for finding in found.of("whole"):
+    for finding in found.of("intact"):
         assert finding.path.resolve().is_relative_to(root.resolve())
     assert not report.planned
     assert len(report.written) + len(report.skipped) + len(report.failed) == 3

@@ -88,7 +88,7 @@ def test_a_manifest_of_version_1_is_still_read(run, tmp_path):
     before = tiffin.verify(tmp_path)
     report = tiffin.export(run, NAME, directory=tmp_path, existing="resume")
 
-    assert str(before) == "5 whole, 1 missing"
+    assert str(before) == "5 intact, 1 missing"
     assert (len(report.skipped), len(report.written)) == (5, 1)
     assert tiffin.verify(tmp_path).ok
 
@@ -289,7 +289,7 @@ def test_verify_tells_what_each_file_is(run, tmp_path):
     assert [f.path.name for f in found.of("damaged")] == ["7_002.tif"]
     assert [f.path.name for f in found.of("foreign")] == ["notes.txt"]
     assert [f.path.name for f in found.of("leftover")] == [".tiffin-host-1-0.part"]
-    assert len(found.of("whole")) == 4
+    assert len(found.of("intact")) == 4
     with pytest.raises(SourceError, match="no folder"):
         tiffin.verify(tmp_path / "nowhere")
 

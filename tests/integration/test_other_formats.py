@@ -109,7 +109,7 @@ def test_resume_and_verify(run, tmp_path, form):
     before = third.stat().st_mtime_ns
     first.unlink()
     second.write_bytes(b"damaged")
-    assert str(tiffin.verify(tmp_path)) == "1 whole, 1 missing, 1 damaged"
+    assert str(tiffin.verify(tmp_path)) == "1 intact, 1 missing, 1 damaged"
 
     report = tiffin.export(run, name_of(form), existing="resume", **settings)
     assert (len(report.written), len(report.skipped)) == (2, 1)

@@ -76,7 +76,7 @@ def test_each_image_has_its_sidecar(tmp_path):
     assert told["seq_num"] == "2"
     assert told["sample"] == "Ni"
     found = tiffin.verify(tmp_path)
-    assert {f.path.name for f in found.of("whole")} == FILES
+    assert {f.path.name for f in found.of("intact")} == FILES
     assert not found.of("foreign")
     (tmp_path / "7_001.tif.metadata").write_text("wavelength = 1\n")
     (tmp_path / "7_002.tif.metadata").unlink()
@@ -147,7 +147,7 @@ def test_a_resume_adopts_files_without_a_manifest(tmp_path):
         manifest.unlink()
     report = export(documents, tmp_path, existing="resume")
     assert [record.status for record in report.records] == ["skipped", "skipped"]
-    assert {f.path.name for f in tiffin.verify(tmp_path).of("whole")} == FILES
+    assert {f.path.name for f in tiffin.verify(tmp_path).of("intact")} == FILES
 
 
 def test_a_resume_leaves_a_foreign_sidecar_alone(tmp_path):
@@ -259,7 +259,7 @@ def test_a_retake_replaces_both(tmp_path, template, first, last):
     assert by_gsas2(tmp_path / last)["x"] == "2"
     found = tiffin.verify(tmp_path)
     assert found.ok
-    assert len(found.of("whole")) == 2
+    assert len(found.of("intact")) == 2
 
 
 def test_against_the_run(tmp_path):

@@ -84,9 +84,9 @@ def test_lines_of_json(source, tmp_path):
     assert written[0]["shape"] == [6, 9]
     states = {Path(each["path"]).name: each["state"] for each in found}
     assert states == {
-        "7_001.tif": "whole",
+        "7_001.tif": "intact",
         "7_002.tif": "missing",
-        "7_003.tif": "whole",
+        "7_003.tif": "intact",
     }
     assert template[0]["example"] == "7_001.tif"
     assert template[0]["parts"][0]["part"] == "{start.scan_id}"

@@ -301,13 +301,13 @@ def test_the_manifest_lists_sidecars(tmp_path):
         "field": "img",
         "bytes": (tmp_path / TABLE).stat().st_size,
     }
-    assert str(tiffin.verify(tmp_path)) == "5 whole"
+    assert str(tiffin.verify(tmp_path)) == "5 intact"
     told = shell("checksums", tmp_path).stdout
     assert JSON in told
     assert TABLE in told
 
     (tmp_path / TABLE).write_bytes(b"damage")
-    assert str(tiffin.verify(tmp_path)) == "4 whole, 1 damaged"
+    assert str(tiffin.verify(tmp_path)) == "4 intact, 1 damaged"
 
 
 def test_a_comparison_leaves_sidecars_alone(tmp_path):

@@ -369,7 +369,7 @@ def test_all_pixels_are_beside_a_full_page(large):
 
 def test_a_page_is_no_foreign_file(large):
     """`tiffin verify` knows that of a folder, that of a run, and the full one."""
-    assert str(tiffin.verify(large[0])) == "3 whole"
+    assert str(tiffin.verify(large[0])) == "3 intact"
 
 
 @pytest.mark.parametrize("live", [False, True])

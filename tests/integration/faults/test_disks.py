@@ -73,7 +73,7 @@ def check_gone_on_with(folder, source, whole, **settings):
     assert report.ok
     assert tiffs(folder) == whole
     assert hidden(folder) == []
-    assert len(tiffin.verify(folder).of("whole")) == FRAMES
+    assert len(tiffin.verify(folder).of("intact")) == FRAMES
 
 
 @pytest.mark.parametrize("limit", ["size=128k", "nr_inodes=20"])
@@ -121,7 +121,7 @@ def test_a_full_disk_is_waited_for(source, whole, tmp_path):
         assert len(report.written) == FRAMES
         assert tiffs(disk) == whole
         assert hidden(disk) == []
-        assert len(tiffin.verify(disk).of("whole")) == FRAMES
+        assert len(tiffin.verify(disk).of("intact")) == FRAMES
 
 
 def test_a_full_disk_is_waited_for_live(source, whole, tmp_path):
@@ -140,7 +140,7 @@ def test_a_full_disk_is_waited_for_live(source, whole, tmp_path):
         assert not waiting
         assert len(report.written) == FRAMES
         assert tiffs(disk) == whole
-        assert len(tiffin.verify(disk).of("whole")) == FRAMES
+        assert len(tiffin.verify(disk).of("intact")) == FRAMES
 
 
 def test_a_manifest_that_can_not_be_made(source, whole, tmp_path):

@@ -90,7 +90,7 @@ def test_a_spoilt_call(
     )
     assert report.ok
     assert contents(folder) == whole
-    assert len(tiffin.verify(folder).of("whole")) == FRAMES + 2
+    assert len(tiffin.verify(folder).of("intact")) == FRAMES + 2
 
 
 @pytest.mark.slow
