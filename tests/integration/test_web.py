@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.test_service import service, until, write_config, write_run
-from tiffin.errors import SettingsError
+from tiffin.errors import MissingLibraryError, SettingsError
 from tiffin.service import WebPage, http_address, read_service
 
 __all__ = ["service"]
@@ -199,6 +199,14 @@ def test_an_address_in_use_is_told(service, tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"127.0.0.1:{port}"):
             WebPage(started, "127.0.0.1", port)
+
+
+def test_a_missing_library_names_the_extra(service, tmp_path, monkeypatch):
+    """And how to do without a page."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingLibraryError, match=r"tiffin\[service\]") as raised:
+        WebPage(service(write_config(tmp_path)), "127.0.0.1", 0)
+    assert 'http = ""' in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["8090", "http://h:1", "h:x", "h:99999", ":1", "a b"])
