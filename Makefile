@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 
-.PHONY: demo test coverage test-slow readers readers-page bench lint types imports docs constraints generated pictures clean
+.PHONY: demo test coverage test-slow soak readers readers-page bench lint types imports docs constraints generated pictures clean
 
 demo: $(VENV)/.demo
 	@rm -rf demo-out
@@ -24,6 +24,10 @@ coverage: $(VENV)/.dev
 # The long ones, which `make test` leaves out.
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
+
+# 500 runs through a service, while it and a proxy are killed at random: five minutes.
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench.soak 500
 
 # What other programs read of tiffin's files: two minutes. readers/README.md says what is
 # needed that is not a Python package.

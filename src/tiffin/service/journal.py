@@ -239,6 +239,10 @@ class Journal:
             ).fetchall()
         return dict(rows)
 
+    def total(self) -> int:
+        """Return the number of runs."""
+        return sum(self.counts().values())
+
     def totals(self) -> Mapping[str, float]:
         """Return the sums over all runs: written, skipped, failed, nbytes, seconds."""
         names = ("written", "skipped", "failed", "nbytes", "seconds")

@@ -5,35 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tiffin.bulk import FoundRun, read_source
+from tiffin.bulk import read_source
 from tiffin.errors import SourceError
 from tiffin.options import is_address
-from tiffin.sources import (
-    TIMEOUT,
-    NoRunError,
-    Selection,
-    connect,
-    document_files,
-    find_runs,
-    run_documents_of,
-)
+from tiffin.service.catalogue import Catalogue
+from tiffin.sources import document_files
 
 if TYPE_CHECKING:
     from tiffin.service.journal import Journal
 
-__all__ = ["Catalogue", "DocumentFolder", "Source", "source_of"]
+__all__ = ["DocumentFolder", "Source", "source_of"]
 
 logger = logging.getLogger("tiffin")
 
-CURSOR = "cursor"
-
 REST = 20
 """A file that grows is read again after so many times as long as reading took."""
-
-OVERLAP = 60.0
-"""Runs may come into a catalogue later than they began, by so much [s]."""
 
 
 class Source(Protocol):
@@ -106,57 +94,6 @@ class DocumentFolder:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
-
-
-class Catalogue:
-    """A Tiled catalogue, which is asked for runs since a cursor.
-
-    Parameters
-    ----------
-    address : str
-        The key is in the environment variable TILED_API_KEY.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._client: Any = None
-
-    def look(self, journal: Journal) -> int:
-        """Ask for the runs since the last look, and for those that were open."""
-        try:
-            return self._look(journal)
-        except SourceError:
-            self.close()  # and connect again
-            raise
-
-    def close(self) -> None:
-        """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.context.close()
-
-    def _look(self, journal: Journal) -> int:
-        if self._client is None:
-            self._client = connect(self._address, timeout=TIMEOUT)
-        cursor = float(journal.note(CURSOR, "0"))
-        selection = Selection(since=cursor - OVERLAP)
-        try:
-            found = find_runs(self._client, selection, every=True)
-        except NoRunError:
-            found = []
-        runs = [self._found(run) for run in found]
-        for state in journal.open_runs():
-            named = Selection(runs=(state.uid,))
-            runs += map(self._found, find_runs(self._client, named))
-        new = journal.add(runs)
-        starts = [float(run.start.get("time", 0)) for run in runs]
-        if starts and max(starts) > cursor:
-            journal.set_note(CURSOR, repr(max(starts)))
-        return new
-
-    def _found(self, run: object) -> FoundRun:
-        start, stop = run_documents_of(run)
-        return FoundRun(str(start["uid"]), self._address, start, stop)
 
 
 def source_of(where: str) -> Source:

@@ -118,10 +118,10 @@ def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
         return [client]
     found = with_metadata(client, selection.query)
     if selection.since is not None:
-        found = _compared(found, "ge", selection.since)
+        found = compared(found, "ge", selection.since)
     if selection.until is not None:
-        found = _compared(found, "lt", selection.until)
-    newest = _sorted_by_time(found, -1)
+        found = compared(found, "lt", selection.until)
+    newest = sorted_by_time(found, -1)
     if selection.runs:  # a run named twice is found once
         named = [_run_named(newest, name) for name in selection.runs]
         runs = {run.metadata["start"]["uid"]: run for run in named}
@@ -131,7 +131,7 @@ def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
     limit = selection.limit if selection or every else 1
     found_runs = list(newest.values()[:limit])[::-1]
     if not found_runs:
-        raise selection.none_found(_newest_starts(_sorted_by_time(client, -1)))
+        raise selection.none_found(_newest_starts(sorted_by_time(client, -1)))
     return found_runs
 
 
@@ -139,14 +139,14 @@ def starts_near(client: Any, query: Nearest, light: Start) -> Iterator[Start]:
     """Yield start documents, nearest to a light's first; ask for a page at a time."""
     found, time = with_metadata(client, dict(query.metadata)), start_time(light)
     if query.within is not None:
-        found = _compared(found, "ge", time - query.within)
-        found = _compared(found, "le", time + query.within)
+        found = compared(found, "ge", time - query.within)
+        found = compared(found, "le", time + query.within)
     sides = []
     if query.order != "after":
-        sides.append(_sorted_by_time(_compared(found, "le", time), -1))
+        sides.append(sorted_by_time(compared(found, "le", time), -1))
     if query.order != "before":
         operator = "ge" if query.order == "after" else "gt"
-        sides.append(_sorted_by_time(_compared(found, operator, time), 1))
+        sides.append(sorted_by_time(compared(found, operator, time), 1))
     order = distance_from(light)
     starts = [(run.metadata["start"] for run in side.values()) for side in sides]
     nearest = heapq.merge(*starts, key=lambda start: order(start)[0])
@@ -165,13 +165,15 @@ def distance_from(light: Start) -> Callable[[Start], tuple[float, float, str]]:
     return key
 
 
-def _compared(client: Any, operator: str, time: float) -> Any:
+def compared(client: Any, operator: str, time: float) -> Any:
+    """Narrow a Tiled catalogue to runs by their start time."""
     from tiled.queries import Comparison
 
     return client.search(Comparison(operator, "start.time", time))
 
 
-def _sorted_by_time(client: Any, direction: int) -> Any:
+def sorted_by_time(client: Any, direction: int) -> Any:
+    """Order the runs of a Tiled catalogue by their start time."""
     # A catalogue in Mongo sorts start documents, one in SQL what contains them.
     return client.sort(("start.time" if _is_sql(client) else "time", direction))
 
