@@ -207,7 +207,10 @@ class ImageSerializer:
         try:
             return cast_exactly(array, self._dtype)
         except DtypeError as error:
-            raise DtypeError(f"{frame}: astype={str(self._dtype)!r}: {error}") from None
+            reason = str(error).partition(": ")[0]  # its advice is for other doors
+            message = f"{frame}: astype={str(self._dtype)!r}: {reason}"
+            advice = "astype=None keeps the dtype of the images"
+            raise DtypeError(f"{message}; {advice}") from None
 
     def _metadata_of(self, frame: Frame) -> dict[str, Any]:
         return self._metadata.of(frame, Notes())
