@@ -146,6 +146,7 @@ class ImageExporter(Exporter):
             find_run=RunFinder(settings.catalog),
             observers=[*pages, self._lines],
         )
+        self._pipeline.ledger.says_no_image = False
         self._mailbox = Pool(workers=1, budget=settings.memory, name="tiffin-exporter")
         ends = self._pipeline.ends
         ends.call_after_late(partial(self._mailbox.submit, 0, ends.close_late))

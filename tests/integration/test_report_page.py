@@ -333,6 +333,17 @@ def test_a_dark_is_shown_beside_its_light(visit, darks):
     )
 
 
+def test_an_image_without_a_valid_pixel_says_so(visit, tmp_path):
+    """Its mean and its maximum are not known."""
+    images = np.full((1, 5, 5), np.nan, "f4")
+    tiffin.export(run_of({"a": images}), "a.tif", directory=tmp_path)
+
+    tab = visit(write_page(tmp_path))
+
+    assert "no valid pixel" in tab.inner_text("#images")
+    assert "mean" not in tab.inner_text("#images")
+
+
 def test_values_that_javascript_rounds_are_exact(visit, tmp_path):
     """Those of int64; float32 as numpy writes it; NaN; colours have three."""
     large = np.full((1, 5, 5), 2**63 - 25, "i8")

@@ -157,6 +157,7 @@ class LiveTiffExporter(Exporter):
             save=self._call_save_image,
             observers=[self._lines],
         )
+        self._pipeline.ledger.says_no_image = False
         # Run → uid → start document or descriptor, as the hooks pass them on.
         self._documents: dict[str, dict[str, Mapping[str, Any]]] = {}
         # The current event.

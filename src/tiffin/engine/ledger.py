@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tiffin.engine.forks import renew_in_child
 from tiffin.engine.run_records import Place, RunRecords, in_frame_order
 from tiffin.engine.slim_errors import slim
+from tiffin.errors import FieldError
 from tiffin.records import Report, Reports, Totals
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Ledger:
         self._progress = progress
         self._dry_run = dry_run
         self.keep = keep
+        self.says_no_image = True
+        """Whether to log that a run has no image: the line of a scan says it."""
         self._runs: dict[str, RunRecords] = {}
         # Finished or unknown runs that have all of their records.
         self._whole: dict[str, RunRecords] = {}
@@ -157,7 +160,8 @@ class Ledger:
             known = len(of.records)
             self.finished += of.put(place, record)
             self._known += len(of.records) - known
-        if error is not None and record.status == "failed":
+        is_said = self.says_no_image or not _is_no_image(record)
+        if error is not None and record.status == "failed" and is_said:
             self.say(record.run, error, record.field)
         if self._progress is not None:
             if record.status == "written" and hasattr(self._progress, "nbytes"):
@@ -335,3 +339,8 @@ class Ledger:
 
     def __len__(self) -> int:
         return self._known
+
+
+def _is_no_image(record: Record) -> bool:
+    """Return whether a record stands for a run without any image."""
+    return record.field is None and isinstance(record.error, FieldError)

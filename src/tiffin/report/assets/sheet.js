@@ -24,6 +24,7 @@ function captionOf(image) {
   for (const [name, [value, unit]] of Object.entries(image.motors ?? {}).slice(0, 2)) {
     parts.push(`${name} ${format(value)}${unit ? `\u00a0${unit}` : ""}`);
   }
+  if (image.max == null) return [...parts, "no valid pixel"];
   return [...parts, `mean ${format(image.mean, 4)}`, `max ${format(image.max, 4)}`];
 }
 
