@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tiffin.bulk import read_source
-from tiffin.errors import SourceError
 from tiffin.options import is_address
 from tiffin.service.catalogue import Catalogue
-from tiffin.sources import document_files
+from tiffin.sources import CATALOGUE, is_document_name
 
 if TYPE_CHECKING:
     from tiffin.service.journal import Journal
@@ -52,31 +52,33 @@ class DocumentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int, int], float]] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], float]] = {}
         self._said: set[str] = set()
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            files = document_files(self._folder)
-        except SourceError:  # none yet
-            return 0
-        self._read = {file: self._read[file] for file in files if file in self._read}
-        return sum(self._look_at(file, journal) for file in files)
+        if (self._folder / CATALOGUE).is_file():  # a pack of databroker
+            return self._look_at(str(self._folder), journal)
+        new = 0
+        with os.scandir(self._folder) as entries:  # there may be very many
+            for entry in entries:
+                if is_document_name(entry.name) and entry.is_file():
+                    new += self._look_at(entry.path, journal)
+        return new
 
-    def _look_at(self, file: Path, journal: Journal) -> int:
+    def _look_at(self, file: str, journal: Journal) -> int:
         """Add the runs of a file; one that can't be read does not hold up others."""
         began = time.monotonic()
         try:
-            status = file.stat()
+            status = os.stat(file)  # noqa: PTH116 (many, so no Path)
             version = status.st_size, status.st_mtime_ns, status.st_ctime_ns
             before, again = self._read.get(file, (None, 0.0))
             if version == before or began < again:
                 return 0
-            if journal.has_file(str(file), *version[:2]):
+            if journal.has_file(file, *version[:2]):
                 return 0
-            found = read_source(file)
+            found = read_source(Path(file))
         except OSError:
             return 0  # it was moved away
         new = journal.add(found.runs)

@@ -5,6 +5,7 @@ them, documents) and returns an iterable of ``(name, document)`` that can be rea
 Nothing outside this package depends on the types and versions of stores.
 """
 
+from tiffin.sources.files import CATALOGUE, is_document_name
 from tiffin.sources.msgpack_file import pack, unpack
 from tiffin.sources.run_address import (
     address_of,
@@ -31,6 +32,8 @@ from tiffin.sources.tiled_search import connect, find_runs
 from tiffin.sources.tiled_server import TIMEOUT
 
 __all__ = [
+    "CATALOGUE",
+    "is_document_name",
     "count_entries",
     "runs_in_order",
     "runs_with_uids",

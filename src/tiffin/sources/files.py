@@ -75,14 +75,19 @@ def parts(path: Path) -> list[Callable[[], Iterator[Document]]]:
     return [partial(_relocated, file, roots, warn) for file, roots in packed]
 
 
+def is_document_name(name: str) -> bool:
+    """Return whether a file of documents has such a name."""
+    return not name.startswith(".") and name.lower().removesuffix(".gz").endswith(
+        SUFFIXES
+    )
+
+
 def files_in(folder: Path) -> list[Path]:
     """Return the files of documents in a folder, or raise SourceError if none is."""
     files = [
         path
         for path in sorted(folder.iterdir())
-        if path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
-        and not path.name.startswith(".")
-        and path.is_file()
+        if is_document_name(path.name) and path.is_file()
     ]
     if not files:
         message = (
