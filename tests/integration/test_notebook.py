@@ -170,3 +170,11 @@ def test_an_error_in_a_correction_says_its_line(kernel):
     (error,) = shown(kernel(code), "error")
 
     assert "wrong, line 2: KeyError: 'nosuch'" in error["evalue"]
+
+
+def test_the_log_of_an_export_says_whose_it_is(kernel):
+    """Without a prefix, a line in red between others could be anybody's."""
+    code = "tiffin.export(run, '{i}.tif', 'log', on_error='report')"
+    (printed,) = shown(kernel(code), "stream")
+
+    assert printed["text"].startswith("tiffin: run ")

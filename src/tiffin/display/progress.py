@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tiffin.display.ipython import running_ipython
+from tiffin.display.terminal import print_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ def shown_progress(progress: Progress | None) -> Iterator[Progress | None]:
     if progress is not None or not hasattr(running_ipython(), "kernel"):
         yield progress
         return
+    print_log()  # Python would print it without saying that it is tiffin's
     bar = _Bar()
     try:
         yield bar
