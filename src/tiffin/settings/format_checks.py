@@ -9,6 +9,7 @@ from tiffin.errors import SettingsError, TemplateError
 from tiffin.writers import format_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
 
 OTHERS = re.compile(
-    r"\.(jpe?g|gif|bmp|webp|h5|hdf5?|nxs|nc|zarr|npz|edf|cbf|csv|txt|jsonl?|pdf|svg|zip)",
+    r"\.(jpe?g|gif|bmp|webp|h5|hdf5?|nxs|nc|zarr|npz|edf|cbf|csv|txt|jsonl?|pdf|svg|zip|gz|bz2|xz|zst)",
     re.IGNORECASE,
 )
 """Endings of files that are nothing like a TIFF file."""
@@ -46,15 +47,18 @@ def check_format(
     is_tiff = writer.format == "tiff"
     if other is None and is_tiff and not OTHERS.fullmatch(ending):
         return  # some programs want another ending
+    stem = template.removesuffix(ending)
+    better = stem if stem.lower().endswith(writer.suffixes) else stem + usual
     message = (
         f"template {template!r} ends in {ending!r}, but files of format="
-        f"{writer.format!r} end in {usual!r}: write "
-        f"{template.removesuffix(ending) + usual!r}"
+        f"{writer.format!r} end in {usual!r}: write {better!r}"
     )
     raise TemplateError(message + (f", or format={other!r}" if other else ""))
 
 
-def odd_names(template: Template, suffix: str) -> Iterator[str]:
+def odd_names(
+    template: Template, suffix: str, directory: str | os.PathLike[str] = ""
+) -> Iterator[str]:
     """Yield what is odd about the names of a template, and what to write instead.
 
     Examples
@@ -72,6 +76,12 @@ def odd_names(template: Template, suffix: str) -> Iterator[str]:
             better = text.replace(f":{field.specification}", filled)
             yield f"template field {text!r} makes names with blanks: write {better!r}"
     text = template.text
+    variable = re.search(r"\$(\w+|\{)", f"{directory}/{text}")
+    if variable:
+        yield (
+            f"{variable[0]!r} stays as it is in the names: write fields as "
+            f"{{start.scan_id}}, and a variable of the shell in double quotes"
+        )
     if not template.fields:
         yield (
             f"template {text!r} has no field in curly brackets, such as "

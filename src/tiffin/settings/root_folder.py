@@ -56,7 +56,10 @@ def split_root(
         message = f"{FOLDER!r} is the folder of the manifests: choose another"
         raise TemplateError(message)
     if ".." in lead.split("/"):
-        message = f"template {template.text!r} leaves directory={str(directory)!r}"
+        message = (
+            f"template {template.text!r} leaves directory={str(directory)!r}: "
+            f"write no '..', and give the folder above all names as the directory"
+        )
         raise TemplateError(message, column=1)
     _refuse_fields(directory)
     return _absolute(directory), template
@@ -80,7 +83,9 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
     try:
         problem = foreign_path(os.fspath(directory))
         if problem:
-            raise SettingsError(f": {problem}", setting="directory")
+            raise SettingsError(
+                f"must be a path of this system: {problem}", setting="directory"
+            )
         path = Path(directory).expanduser().absolute()
         if b"\0" not in os.fsencode(path):
             return path

@@ -335,7 +335,8 @@ class Settings(BaseModel):
 
     def warn_of_names(self) -> None:
         """Log what is odd about the names, such as that they have no extension."""
-        for text in odd_names(self.template, self.writer.suffixes[0]):
+        suffix = self.writer.suffixes[0]
+        for text in odd_names(self.template, suffix, self.directory):
             logger.warning(text)
 
     @property

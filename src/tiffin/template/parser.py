@@ -158,7 +158,8 @@ class _Parser:
         fields = fields_of(segment.parts)
         if not fields:
             message = (
-                "a segment '<…>' without a field would always be there; '<' and '>' "
+                "'<…>' is for a part that is left out where its field is missing, and "
+                "this one has no field: write fields as {start.scan_id}; '<' and '>' "
                 "can't be part of a name"
             )
             raise parse_error(message, self._opened)

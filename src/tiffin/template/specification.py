@@ -57,6 +57,8 @@ def check_specification(specification: str, column: int) -> None:
         plain = specification.removeprefix("%")
         if plain != specification and _SPECIFICATION.fullmatch(plain):
             message += f": did you mean {shortened(plain, quoted=True)}?"
+        elif "yyyy" in specification.lower():
+            message += ": did you mean '%Y-%m-%d'?"
         raise parse_error(message, column)
     for name in ("width", "precision"):
         digits = (matched[name] or "").lstrip("0")

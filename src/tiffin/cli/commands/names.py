@@ -74,7 +74,7 @@ def _print(report: Report, form: str, dtype: str | None) -> None:
     sys.stdout.writelines(lines)
     frames = sum(record.kind != "sidecar" for record in report.records)
     print_summary(
-        f"{frames} frames, {total / 1e6:.1f} MB; {existing} exist "
+        f"{frames} frame{'s' * (frames != 1)}, {total / 1e6:.1f} MB; {existing} exist "
         f"already, {len(report.skipped) - existing} without an image, "
         f"{len(report.failed)} failed",
         ok=bool(lines) and not report.failed,
