@@ -157,7 +157,7 @@ def test_whole_numbers_stored_as_floats_format_when_exact():
 @pytest.mark.parametrize(
     ("text", "column", "says"),
     [
-        ("a<b>", 2, "always be there"),
+        ("a<b>", 2, "has no field"),
         ("a<b{i}", 2, "without its '>'"),
         ("a>b{i}", 2, "without its '<'"),
         ("<a<{i}>>", 3, "segment inside a segment"),
