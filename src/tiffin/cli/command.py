@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["JsonOption", "Source", "command", "is_typed"]
 
 Source = Annotated[
-    str, typer.Argument(help="A Tiled server's address, or a file of documents.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A Tiled server's address, or a file of documents."
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print lines of JSON, for programs.")

@@ -17,7 +17,9 @@ __all__ = ["checksums"]
 
 @command("follow_links")
 def checksums(
-    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
+    ],
     json_lines: JsonOption = False,
     **settings: Any,
 ) -> None:

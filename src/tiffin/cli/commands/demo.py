@@ -56,7 +56,10 @@ Type next:
 @command()
 def demo(
     folder: Annotated[
-        Path, typer.Argument(help="A new or empty folder.", show_default=True)
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="A new or empty folder.", show_default=True
+        ),
     ] = Path("tiffin-demo"),
     as_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON with what was made.")

@@ -26,10 +26,13 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 def doctor(
     runs: RunOptions,
     source: Annotated[
-        str | None, typer.Argument(help="A Tiled server, or a file of documents.")
+        str | None,
+        typer.Argument(
+            metavar="SOURCE", help="A Tiled server, or a file of documents."
+        ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Argument(help="Where images are to go.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Where images are to go.")
     ] = None,
     as_line: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each finding.")

@@ -40,7 +40,10 @@ ALL, NONE = "all", "none"
 @command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(help="Where to write tiffin.toml.", show_default=True)
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Where to write tiffin.toml.", show_default=True
+        ),
     ] = Path(),
     source: Annotated[
         str, typer.Option(help="A Tiled server's address, or a file of documents.")

@@ -17,7 +17,9 @@ __all__ = ["report"]
 
 @command("follow_links")
 def report(
-    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
+    ],
     full: Annotated[
         bool,
         typer.Option("--full", help="Keep all pixels: a folder instead of a file."),

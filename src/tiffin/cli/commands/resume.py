@@ -24,7 +24,9 @@ __all__ = ["resume"]
 
 @command("follow_links", "workers", "memory")
 def resume(
-    folder: Annotated[Path, typer.Argument(help="Where the export wrote to.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the export wrote to.")
+    ],
     source: Source,
     runs: RunOptions,
     json_lines: JsonOption = False,

@@ -10,6 +10,7 @@ import typer
 
 from tiffin.cli.command import Source, command
 from tiffin.cli.terminal import as_json, print_line, print_table
+from tiffin.display import shortened
 from tiffin.errors import SourceError
 from tiffin.options import RunOptions
 from tiffin.sources import summaries
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tiffin.sources import RunSummary
 
 __all__ = ["runs"]
+
+LONGEST = 80
+"""How much of a value is printed [characters]."""
 
 NEWEST = 10
 """How many runs are listed unless a limit is given."""
@@ -58,7 +62,8 @@ def runs(
     print_table(HEADS, [row for run in found for row in _rows(run)])
     for run in found if chosen.run else ():
         sys.stdout.write("\n")
-        print_table((f"in a name, run {_uid(run)}", "gives"), _keys(run))
+        rows = [(name, shortened(value, LONGEST)) for name, value in _keys(run)]
+        print_table((f"in a name, run {_uid(run)}", "gives"), rows)
     for run in found:
         for problem in run.problems:
             print_line(f"run {_uid(run)}: {problem}", "yellow")

@@ -27,7 +27,10 @@ logger = logging.getLogger("tiffin")
 @command()
 def serve(
     config: Annotated[
-        Path, typer.Argument(help="The configuration file, with a table [service].")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The configuration file, with a table [service]."
+        ),
     ] = Path(FILE_NAME),
     retry: Annotated[
         bool, typer.Option("--retry", help="Try all runs again that were given up.")

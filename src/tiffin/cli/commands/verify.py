@@ -23,7 +23,9 @@ __all__ = ["verify"]
 
 @command("follow_links")
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Where an export wrote to.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
+    ],
     runs: RunOptions,
     against: Annotated[
         str | None,
