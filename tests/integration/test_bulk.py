@@ -23,6 +23,11 @@ from tiffin.testing import run_of
 NAME = "{start.scan_id}/{event.seq_num:03d}.tif"
 
 
+def take_ctrl_c():
+    """Let a process have Ctrl-C, also if these tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def tree(folder):
     """Return the images of a folder with their bytes, by path."""
     return {
@@ -392,7 +397,12 @@ def test_ctrl_c_finishes_what_is_under_way(tmp_path, engine):
     docs = write_runs(tmp_path / "docs", count=60, frames=20)
     command = command_of(docs, "--engine", engine, "--processes", "2")
     work = subprocess.Popen(
-        command, cwd=tmp_path, stderr=-1, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stderr=-1,
+        text=True,
+        start_new_session=True,
+        preexec_fn=take_ctrl_c,
     )
     out = tmp_path / "out"
     wait_for_images(out, 45, work)
@@ -418,7 +428,11 @@ def test_worker_processes_end_with_the_main_one(tmp_path, number):
     docs = write_runs(tmp_path / "docs", count=4, frames=2)
     (tmp_path / "slow.py").write_text(SLOW)
     work = subprocess.Popen(
-        [sys.executable, "slow.py", docs], cwd=tmp_path, stderr=-1, text=True
+        [sys.executable, "slow.py", docs],
+        cwd=tmp_path,
+        stderr=-1,
+        text=True,
+        preexec_fn=take_ctrl_c,
     )
     wait_for = tmp_path / "pids"
     while not wait_for.exists() or len(wait_for.read_text().split()) < 2:
