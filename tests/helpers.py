@@ -1,5 +1,8 @@
 """What many tests do: feed an exporter, and compare files with images."""
 
+import os
+import traceback
+
 import numpy as np
 
 from tiffin import ImageExporter
@@ -37,3 +40,31 @@ def check_whole(report, frames, read, each=1, failed=()):
     assert sorted(written) == [k for k in range(len(frames)) if k not in failed]
     for k, path in written.items():
         np.testing.assert_array_equal(read(path), frames[k])
+
+
+def let_others_in(folder):
+    """Let other users enter a folder of a test: pytest makes it for one user."""
+    for each in (folder, *folder.parents):
+        if each.owner() == "root" and str(each).startswith("/tmp/"):
+            each.chmod(0o755)
+
+
+def as_another_user(work, folder):
+    """Do some work as a user without rights, in a folder; return whether it is true.
+
+    A child process does it, which ends here whatever happens: it must not go on with
+    the tests of its parent.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(folder)  # the user may not enter that of the tests
+            os.setgroups([1000])
+            os.setgid(1000)
+            os.setuid(1001)
+            os._exit(0 if work() else 1)
+        except BaseException:  # noqa: BLE001 (the child ends here)
+            traceback.print_exc()
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

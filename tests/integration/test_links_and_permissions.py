@@ -11,7 +11,7 @@ from bluesky import RunEngine
 from typer.testing import CliRunner
 
 import tiffin
-from tests.helpers import export_live, feed
+from tests.helpers import as_another_user, export_live, feed, let_others_in
 from tiffin.cli import app
 from tiffin.compat import LiveTiffExporter
 from tiffin.errors import SettingsError, WriteError
@@ -327,9 +327,7 @@ def test_a_second_account_goes_on_in_a_shared_folder(tmp_path):
     """D21: with its next scan, with a resume of the same run, and past leftovers of
     the first account.
     """
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
+    let_others_in(tmp_path)
     shared = tmp_path / "shared"
     shared.mkdir()
     os.chown(shared, 0, 1000)
@@ -346,21 +344,5 @@ def test_a_second_account_goes_on_in_a_shared_folder(tmp_path):
         again = replayed(run, NAME, shared, mode="664", existing="replace")
         return all([len(resumed.written) == 1, resumed.ok, other.ok, again.ok])
 
-    assert as_another_user(second)
+    assert as_another_user(second, shared)
     assert tiffin.verify(shared).ok
-
-
-def as_another_user(work):
-    child = os.fork()
-    if not child:
-        try:
-            os.setgroups([1000])
-            os.setgid(1000)
-            os.setuid(1001)
-            os._exit(0 if work() else 1)
-        except BaseException:  # noqa: BLE001 (the child ends here)
-            import traceback
-
-            traceback.print_exc()
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
