@@ -4,6 +4,8 @@ import gc
 import io
 import logging
 import os
+import pty
+import subprocess
 import sys
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -62,3 +64,22 @@ def forget_sources():
             warnings.simplefilter("ignore", ResourceWarning)
             options._client.cache_clear()
             gc.collect()
+
+
+def on_a_terminal(*arguments, columns="120"):
+    """Run a command in a process with a terminal; return what this shows."""
+    reader, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": columns, "TERM": "xterm", "LINES": "20"}
+    command = [sys.executable, "-m", "tiffin", *arguments]
+    streams = {"stdout": terminal, "stderr": terminal}
+    with subprocess.Popen(command, env=environment, **streams) as told:
+        os.close(terminal)
+        shown = b""
+        try:
+            while part := os.read(reader, 10_000):
+                shown += part
+        except OSError:  # the end, on Linux
+            pass
+        assert told.wait() == 0
+    os.close(reader)
+    return shown.decode()

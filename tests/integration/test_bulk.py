@@ -216,20 +216,25 @@ def correct(image, frame):
 """
 
 
-def test_a_run_that_kills_its_workers_is_given_up(runs, tmp_path, monkeypatch):
-    """The others go on, and the report says which it was."""
+def export_with_poison(docs, tmp_path, monkeypatch, **engine):
+    """Export runs, one of which kills its workers; return why that one failed."""
     use_module(tmp_path, monkeypatch, poison=POISON)
     import poison
 
     report = tiffin.bulk(
-        *(runs, NAME, tmp_path / "out"),
-        engine="processes",
-        processes=2,
-        corrections=[poison.correct],
+        *(docs, NAME, tmp_path / "out"), corrections=[poison.correct], **engine
     )
-    assert [run.scan_id for run in report.failed] == [2]
-    assert "given up after 3 tries" in report.failed[0].result.why
+    (failed,) = report.failed
+    assert failed.scan_id == 2
     assert len(report.done) == 5
+    return failed.result.why
+
+
+def test_a_run_that_kills_its_workers_is_given_up(runs, tmp_path, monkeypatch):
+    """The others go on, and the report says which it was."""
+    engine = {"engine": "processes", "processes": 2}
+    why = export_with_poison(runs, tmp_path, monkeypatch, **engine)
+    assert "given up after 3 tries" in why
 
 
 def test_a_run_without_a_stop_document_is_looked_at_again(runs, tmp_path):

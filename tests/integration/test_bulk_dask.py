@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tiffin
-from tests.integration.test_bulk import NAME, POISON, tree, use_module, write_runs
+from tests.integration.test_bulk import NAME, export_with_poison, tree, write_runs
 from tiffin.bulk import Task
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 
@@ -118,18 +118,8 @@ def test_workers_may_be_killed_again_and_again(runs, tmp_path):
 def test_a_run_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
     """The others go on, and the report says which it was."""
     docs = write_runs(tmp_path / "docs", count=6)
-    use_module(tmp_path, monkeypatch, poison=POISON)
-    import poison
-
-    report = tiffin.bulk(
-        *(docs, NAME, tmp_path / "out"),
-        dask="local",
-        processes=2,
-        corrections=[poison.correct],
-    )
-    assert [run.scan_id for run in report.failed] == [2]
-    assert "its worker process died" in report.failed[0].result.why
-    assert len(report.done) == 5
+    why = export_with_poison(docs, tmp_path, monkeypatch, dask="local", processes=2)
+    assert "its worker process died" in why
 
 
 def test_a_scheduler_that_dies_leaves_whole_files(runs, tmp_path, cluster):

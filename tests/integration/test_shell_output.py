@@ -1,11 +1,7 @@
 """What the shell prints: progress, the summary, lines of JSON."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.documents import write_jsonl
-from tests.shell import tiffin
+from tests.shell import on_a_terminal, tiffin
 from tiffin.cli.progress import ExportProgress, waits_for
 from tiffin.testing import run_of
 
@@ -96,22 +92,10 @@ def test_lines_of_json(source, tmp_path):
 
 def test_a_terminal_shows_progress(source, tmp_path):
     """Frames, MB/s and the time left; nothing of it stays."""
-    command = [sys.executable, "-m", "tiffin", "export", source, "-d", tmp_path]
-    reader, terminal = pty.openpty()
-    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-    with subprocess.Popen(command, stderr=terminal, env=environment) as told:
-        os.close(terminal)
-        shown = b""
-        try:
-            while part := os.read(reader, 10_000):
-                shown += part
-        except OSError:  # the end, on Linux
-            pass
-        assert told.wait() == 0
-    os.close(reader)
+    shown = on_a_terminal("export", source, "-d", tmp_path)
 
-    assert "exporting" in shown.decode()
-    assert "MB in" in shown.decode()
+    assert "exporting" in shown
+    assert "MB in" in shown
 
 
 def test_progress_counts_bytes(source, tmp_path):

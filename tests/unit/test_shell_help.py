@@ -1,16 +1,12 @@
 """The help of every command: examples, groups, and its place in the manual."""
 
-import os
-import pty
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shell import tiffin
+from tests.shell import on_a_terminal, tiffin
 from tiffin.cli import COMMANDS, load
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.settings import PANELS, Settings, option_of
@@ -80,21 +76,9 @@ def test_no_boxes_and_colours_but_on_a_terminal(arguments):
 @pytest.mark.parametrize(("columns", "boxes"), [("100", True), ("60", False)])
 def test_boxes_are_on_a_wide_terminal(columns, boxes):
     """A narrow one gets plain text, too."""
-    reader, terminal = pty.openpty()
-    environment = os.environ | {"COLUMNS": columns, "TERM": "xterm", "LINES": "20"}
-    command = [sys.executable, "-m", "tiffin", "verify", "--help"]
-    with subprocess.Popen(command, stdout=terminal, env=environment) as told:
-        os.close(terminal)
-        shown = b""
-        try:
-            while part := os.read(reader, 10_000):
-                shown += part
-        except OSError:  # the end, on Linux
-            pass
-        assert told.wait() == 0
-    os.close(reader)
+    shown = on_a_terminal("verify", "--help", columns=columns)
 
-    assert bool(BOXES.search(shown.decode())) is boxes
+    assert bool(BOXES.search(shown)) is boxes
 
 
 def test_a_wrong_command_or_option_names_the_right_one():

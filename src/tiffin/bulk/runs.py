@@ -22,7 +22,7 @@ from tiffin.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["FoundRun", "FoundSource", "list_runs", "read_source"]
 
@@ -219,7 +219,7 @@ def _parts(source: Any) -> Iterator[Any]:
         yield from open_source(source).parts
 
 
-def require_addresses(runs: Sequence[FoundRun] | Iterable[FoundRun]) -> None:
+def require_addresses(runs: Iterable[FoundRun]) -> None:
     """Raise a SettingsError if a run can't be opened by another process."""
     for run in runs:
         if not isinstance(run.address, str):

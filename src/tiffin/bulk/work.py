@@ -207,7 +207,9 @@ class Work:
 class CtrlC:
     """Notes the first Ctrl-C, and says so; a second one raises `KeyboardInterrupt`.
 
-    Does nothing in threads, and if there is another signal handler.
+    Unlike `tiffin.engine.Interrupts`, it raises nothing where a task only waits: what
+    is under way is finished. Does nothing in threads, and if there is another signal
+    handler.
     """
 
     def __init__(self) -> None:

@@ -28,13 +28,21 @@ GENERATOR = '<meta name="generator" content="tiffin">'
 
 STYLES = ("vendor/uPlot.min.css", "style.css", "print.css")
 SCRIPTS = (
-    *("colormaps.js", "dom.js", "data.js", "pixels.js", "draw.js", "pane.js"),
+    *(
+        "colormaps.js",
+        "dom.js",
+        "theme.js",
+        "data.js",
+        "pixels.js",
+        "draw.js",
+        "pane.js",
+    ),
     *("sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
 )
 """The page's own script, in this order, as one block."""
 
-DRAWING = ("colormaps.js", "dom.js", "pixels.js", "draw.js")
-"""Those that draw an image, for other pages too."""
+DRAWING = ("colormaps.js", "dom.js", "theme.js", "pixels.js", "draw.js")
+"""Those that draw an image, and the theme, for other pages too."""
 
 INVISIBLE = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters that JSON does not escape, and marks of text direction."""

@@ -69,7 +69,8 @@ class ServiceConfig(BaseModel):
 def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     """Return the service of a configuration file, and its exports by name.
 
-    Paths are relative to the folder of the file.
+    The source and the journal are relative to the folder of the file. The directory of
+    an export is relative to the working directory, as on the command line.
 
     Raises
     ------

@@ -66,10 +66,12 @@ class Counts:
 
     def missing(self, stop: Mapping[str, Any]) -> list[str]:
         """Return what has not come, by the counts of the stop document."""
-        told = stop.get("num_events")
+        declared = stop.get("num_events")
         counts = {
             str(stream): count
-            for stream, count in (told if isinstance(told, dict) else {}).items()
+            for stream, count in (
+                declared if isinstance(declared, dict) else {}
+            ).items()
             if isinstance(count, int) and count > 0
         }
         missing = [*self._problems]

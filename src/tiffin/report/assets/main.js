@@ -74,21 +74,6 @@ function fillControls() {
   at("figures").hidden = !figures.length || images.length < 2;
 }
 
-// ---- light and dark
-
-const root = document.documentElement;
-const system = matchMedia("(prefers-color-scheme: dark)");
-let chosenTheme = null;
-const isDark = () => (chosenTheme ?? (system.matches ? "dark" : "light")) === "dark";
-
-function showTheme() {
-  root.dataset.theme = isDark() ? "dark" : "light";
-  at("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
-  at("theme").setAttribute("aria-label", `Use the ${isDark() ? "light" : "dark"} theme`);
-  showPlot();
-  if (viewer.open) redraw();
-}
-
 function listen() {
   for (const id of ["search", "run", "of-field", "kind", "sort"]) at(id).addEventListener("input", update);
   at("direction").addEventListener("click", () => {
@@ -110,11 +95,6 @@ function listen() {
   });
   at("more-problems").addEventListener("click", () => showProblems(Infinity));
   at("images").addEventListener("keydown", moveFocus);
-  at("theme").addEventListener("click", () => {
-    chosenTheme = isDark() ? "light" : "dark";
-    showTheme();
-  });
-  system.addEventListener("change", showTheme);
   addEventListener("resize", () => plot?.setSize({ width: at("plot").clientWidth, height: HEIGHT }));
   // Paper is white: canvases are drawn for it, and the table of problems is whole.
   addEventListener("beforeprint", () => {
@@ -138,4 +118,7 @@ listen();
 choose();
 showSheet();
 showTable();
-showTheme();
+startTheme(() => {
+  showPlot();
+  if (viewer.open) redraw();
+});

@@ -1,16 +1,5 @@
 // The page of the service: what the server sends is shown as text.
 
-const root = document.documentElement;
-const system = matchMedia("(prefers-color-scheme: dark)");
-let chosenTheme = null;
-const isDark = () => (chosenTheme ?? (system.matches ? "dark" : "light")) === "dark";
-
-function showTheme() {
-  root.dataset.theme = isDark() ? "dark" : "light";
-  at("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
-  at("theme").setAttribute("aria-label", `Use the ${isDark() ? "light" : "dark"} theme`);
-}
-
 /** Do something only if a part of the state has changed, so that the focus stays. */
 const told = {};
 function onChange(name, value, show) {
@@ -123,12 +112,7 @@ function show(state) {
 
 fill(at("map"), Object.keys(palettes).map((name) => [name, name]), "viridis");
 for (const id of ["map", "stretch", "log"]) at(id).addEventListener("change", drawImages);
-at("theme").addEventListener("click", () => {
-  chosenTheme = isDark() ? "light" : "dark";
-  showTheme();
-});
-system.addEventListener("change", showTheme);
-showTheme();
+startTheme();
 const news = new EventSource("events");
 news.addEventListener("message", ({ data }) => {
   at("lost").hidden = true;
