@@ -5,7 +5,7 @@ one, and holds only addresses and settings, so that it can go to another process
 machine. An engine runs tasks; `BulkManifest` remembers what is done.
 """
 
-from tiffin.bulk.bulk_export import bulk
+from tiffin.bulk.bulk_export import DEFAULTS, bulk
 from tiffin.bulk.engines import ENGINES
 from tiffin.bulk.plan import BulkPlan
 from tiffin.bulk.progress import progress_text
@@ -14,6 +14,7 @@ from tiffin.bulk.runs import FoundRun, read_source
 from tiffin.bulk.task import Task, TaskResult, run_task
 
 __all__ = [
+    "DEFAULTS",
     "ENGINES",
     "BulkPlan",
     "BulkReport",

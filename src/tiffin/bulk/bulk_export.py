@@ -42,9 +42,12 @@ if TYPE_CHECKING:
     from tiffin.bulk.report import BulkReport
     from tiffin.template import Template
 
-__all__ = ["bulk"]
+__all__ = ["DEFAULTS", "bulk"]
 
 logger = logging.getLogger("tiffin")
+
+DEFAULTS = {"existing": "resume"}
+"""Settings that have another default than in `tiffin.export`."""
 
 MOST_PROCESSES = 8
 """More processes are started only if they are asked for."""
@@ -143,7 +146,7 @@ def bulk(
     2 runs done, 0 failed, 0 pending: 4 images written, 0 skipped
     """
     refuse_unknown(settings, "engine", "processes", "dask", "shard", "frames_per_task")
-    given: dict[str, Any] = {"existing": "resume", **settings}
+    given: dict[str, Any] = {**DEFAULTS, **settings}
     checked = Settings.of(template, directory=directory, **given)
     given["directory"] = str(checked.directory)
     manifest = BulkManifest(checked, shard)

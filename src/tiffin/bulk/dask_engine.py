@@ -107,7 +107,11 @@ class DaskEngine:
         return task, result
 
     def cancel(self) -> None:
-        """Drop the tasks that have not begun."""
+        """Drop the tasks that have not begun.
+
+        One that begins at this moment is finished by its worker, but not waited for:
+        the same command again finds its files.
+        """
         running = {key for keys in self._client.processing().values() for key in keys}
         left = [f for f in self._completed.futures if f.key not in running]
         for future in left:

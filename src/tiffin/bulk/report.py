@@ -118,11 +118,11 @@ class BulkReport:
         earlier = sum(run.earlier for run in self.runs)
         before = f" ({earlier} of them before)" if earlier else ""
         empty = len(self._without_images())
-        none = f" ({empty} runs without images)" if empty else ""
+        none = f" ({_many(empty, 'run')} without images)" if empty else ""
         return (
-            f"{done} run{'' if done == 1 else 's'} done{before}, "
+            f"{_many(done, 'run')} done{before}, "
             f"{len(self.failed)} failed, {len(self.pending)} pending: "
-            f"{total.written} images written, {total.skipped} skipped{none}"
+            f"{_many(total.written, 'image')} written, {total.skipped} skipped{none}"
         )
 
     def _without_images(self) -> list[RunOutcome]:
@@ -145,3 +145,7 @@ def size_text(nbytes: float) -> str:
             return f"{nbytes:.3g} {unit}"
         nbytes /= 1000
     return f"{nbytes:.3g} TB"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

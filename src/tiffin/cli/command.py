@@ -41,7 +41,9 @@ CONTEXT = inspect.Parameter(
 )
 
 
-def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    *settings: str, **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command of a function.
 
     Parameters
@@ -49,6 +51,8 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
     *settings : str
         Settings that become options. The function gets those that were given as
         ``**settings``, as `tiffin.export` takes them.
+    **defaults
+        Of settings that have another default here than in `tiffin.export`.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def command(*settings: str) -> Callable[[Callable[..., None]], Callable[..., Non
         A decorator. A parameter of the function whose type is a pydantic model is a
         group of options: each field becomes an option, and the function gets the group.
     """
-    added = _parameters(Settings, settings)
+    added = _parameters(Settings, settings, **defaults)
     if "streams" in added:
         added |= _parameters(AllStreams, ["all_streams"])
 
@@ -112,7 +116,7 @@ def _is_group(parameter: inspect.Parameter) -> bool:
 
 
 def _parameters(
-    model: type[BaseModel], names: Iterable[str]
+    model: type[BaseModel], names: Iterable[str], **defaults: Any
 ) -> dict[str, inspect.Parameter]:
     """Return the parameters of settings, or of the fields of a group of options."""
     parameters = {}
@@ -121,7 +125,7 @@ def _parameters(
         assert option is not None  # noqa: S101 (a command names options)
         kind, default = option_type(option, field), None
         if option.kind is None:
-            default = field.default
+            default = defaults.get(name, field.default)
         choices = choices_of(kind)
         is_flag, long = kind is bool, f"--{option.name}"
         shown = typer.Option(

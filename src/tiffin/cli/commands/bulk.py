@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from tiffin.bulk import ENGINES, progress_text
+from tiffin.bulk import DEFAULTS, ENGINES, progress_text
 from tiffin.bulk import bulk as bulk_export
 from tiffin.cli.command import Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
@@ -32,7 +32,7 @@ __all__ = ["bulk"]
 SETTINGS = [name for name in setting_names(live=False) if option_of(name)]
 
 
-@command("template", *SETTINGS)
+@command("template", *SETTINGS, **DEFAULTS)
 def bulk(
     context: typer.Context,
     source: Source,
