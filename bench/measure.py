@@ -64,7 +64,8 @@ class Limit:
         return figures[self.contender][self.figure]
 
     def share(self, value: float) -> float | None:
-        return self.must / value
+        # An excess may be zero or less.
+        return self.must / max(value, self.must / 100)
 
 
 @dataclass(frozen=True, kw_only=True)
