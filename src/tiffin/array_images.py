@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tiffin.axes import Hints, place
+from tiffin.axes import ArrayHints, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Images(Protocol):
         ...
 
 
-def images_in(array: Any, hints: Hints | None = None) -> Images:
+def images_in(array: Any, hints: ArrayHints | None = None) -> Images:
     """Return the images in an array, of shape (images, rows, columns), unread.
 
     The array can be anything with a shape that can be sliced like a numpy array, with
@@ -75,15 +75,15 @@ def images_in(array: Any, hints: Hints | None = None) -> Images:
     (6, 6, 9)
     >>> images_in(np.zeros((6, 9))).shape
     (1, 6, 9)
-    >>> images_in(np.zeros((2, 3, 6, 9)), Hints(names=("c", "y", "x"))).shape
+    >>> images_in(np.zeros((2, 3, 6, 9)), ArrayHints(names=("c", "y", "x"))).shape
     (2, 6, 9, 3)
     """
     shape = tuple(map(int, array.shape))
     colour = bool(getattr(array, "colour", False))
-    return _SideBySide(array, _layout(shape, hints or Hints(), colour))
+    return _SideBySide(array, _layout(shape, hints or ArrayHints(), colour))
 
 
-def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
+def read_all(pixels: Pixels) -> tuple[np.ndarray, ArrayHints]:
     """Read all images of an event into a new array, and return it with its hints.
 
     Its shape is (..., rows, columns), with samples as the last axis if colour. An array
@@ -97,7 +97,7 @@ def read_all(pixels: Pixels) -> tuple[np.ndarray, Hints]:
     at = place(array.shape, pixels.hints, last_is_colour=colour)
     lead = [k for k in range(array.ndim) if k not in at]
     array = np.ascontiguousarray(array.transpose(*lead, *at))
-    return array, Hints.of_images(array.shape, axes=len(at))
+    return array, ArrayHints.of_images(array.shape, axes=len(at))
 
 
 class _SideBySide:
@@ -143,7 +143,7 @@ class _Layout(NamedTuple):
 
 
 @lru_cache(256)  # the events of a field have the same shape
-def _layout(shape: tuple[int, ...], hints: Hints, last_is_colour: bool) -> _Layout:
+def _layout(shape: tuple[int, ...], hints: ArrayHints, last_is_colour: bool) -> _Layout:
     at = place(shape, hints, last_is_colour=last_is_colour)
     rest = tuple(k for k in range(len(shape)) if k not in at)
     lead = tuple(shape[k] for k in rest)

@@ -20,7 +20,7 @@ from tiffin.array_images import Images, images_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
 
 __all__ = [
     "Frame",
@@ -39,7 +39,7 @@ class Pixels(Protocol):
     """The declared dtype."""
     held: int
     """Memory that the pixels take while they wait [bytes]."""
-    hints: Hints
+    hints: ArrayHints
     """What is known about the axes of the array."""
 
     def open(self) -> Any:

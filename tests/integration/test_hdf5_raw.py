@@ -15,7 +15,7 @@ import tiffin
 from tests.documents import FRAMES, HDF5, hdf5, stream_run
 from tests.helpers import NAME, check
 from tiffin.array_images import images_in
-from tiffin.axes import Hints
+from tiffin.axes import ArrayHints
 from tiffin.errors import NotYetError
 from tiffin.readers import Asset, Assets, RootMap, find_reader
 from tiffin.readers.hdf5_chunks import Chunk
@@ -35,7 +35,7 @@ def resource(path, **parameters):
 
 def image(assets, path, index, announced=(6, 9), **parameters):
     """The images of one event."""
-    hints = Hints(sizes=announced)
+    hints = ArrayHints(sizes=announced)
     return images_in(assets.event(resource(path, **parameters), index, hints))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.documents import write_jsonl
 from tests.shell import on_a_terminal, tiffin
-from tiffin.cli.progress import ExportProgress, waits_for
+from tiffin.cli.progress_bar import ExportProgress, waits_for
 from tiffin.testing import run_of
 
 NAME = "{start.scan_id}_{event.seq_num:03d}.tif"

@@ -12,7 +12,7 @@ import pytest
 import tiffin
 from tiffin.cli import COMMANDS, load
 from tiffin.errors import SettingsError
-from tiffin.export.journal import settings_of
+from tiffin.export.manifests import settings_of
 from tiffin.settings import (
     Keywords,
     LiveKeywords,

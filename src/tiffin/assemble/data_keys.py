@@ -20,7 +20,7 @@ from tiffin.errors import DtypeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.axes import Axes, Hints
+    from tiffin.axes import ArrayHints, Axes
     from tiffin.frames import Pixels
 
 MAX_IMAGES = 10**7
@@ -84,7 +84,7 @@ def declared_dtype(data_key: Mapping[str, Any]) -> np.dtype | None:
         return None
 
 
-def axis_hints(axes: Axes, name: str, data_key: Mapping[str, Any]) -> Hints:
+def axis_hints(axes: Axes, name: str, data_key: Mapping[str, Any]) -> ArrayHints:
     """Combine the user's axes and the declaration of a field."""
     sizes, dims = declared_sizes(data_key), data_key.get("dims")
     return axes.hints(name, sizes, dims, external=_is_external(data_key))
@@ -133,7 +133,9 @@ class FieldSelection:
     axes: Axes
     corrected: bool
     cast: np.dtype | None
-    _hints: dict[str, tuple[Mapping[str, Any], Hints]] = field(default_factory=dict)
+    _hints: dict[str, tuple[Mapping[str, Any], ArrayHints]] = field(
+        default_factory=dict
+    )
     _latest: tuple[Mapping[str, Any] | None, list[str]] = (None, [])
 
     def has_stream(self, name: str) -> bool:
@@ -163,7 +165,7 @@ class FieldSelection:
         unknown = data_key.get("shape") is None or _is_external(data_key)
         return name in self.fields and (unknown or declares_image(data_key))
 
-    def hints(self, name: str, data_key: Mapping[str, Any]) -> Hints:
+    def hints(self, name: str, data_key: Mapping[str, Any]) -> ArrayHints:
         """Return what is known of the axes of a field's array."""
         cached = self._hints.get(name)
         if cached is None or cached[0] is not data_key:

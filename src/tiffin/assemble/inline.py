@@ -11,7 +11,7 @@ import numpy as np
 from tiffin.assemble.data_keys import declared_dtype
 from tiffin.assemble.document_copies import MissingArray, array_shape, estimate_nbytes
 from tiffin.assemble.list_images import ListPixels
-from tiffin.axes import Hints, place
+from tiffin.axes import ArrayHints, place
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import ReadError
 
@@ -26,7 +26,7 @@ def inline_pixels(
     data_key: Mapping[str, Any],
     dtypes: ListDtypes,
     key: FieldKey,
-    hints: Hints,
+    hints: ArrayHints,
 ) -> ArrayPixels | ListPixels:
     """Return the pixels of an array or nested list of shape (..., rows, columns)."""
     if not isinstance(value, (list, tuple)):
@@ -52,7 +52,7 @@ class ArrayPixels:
 
     array: Any
     shape: tuple[int, ...] | None
-    hints: Hints
+    hints: ArrayHints
     held: int
     dtype: np.dtype | None
 
@@ -72,8 +72,8 @@ def _stack(arrays: list[Any] | tuple[Any, ...]) -> np.ndarray:
 
 @lru_cache(256)  # the events of a field have one shape
 def _image_axes_last(
-    shape: tuple[int, ...], hints: Hints
-) -> tuple[tuple[int, ...], Hints]:
+    shape: tuple[int, ...], hints: ArrayHints
+) -> tuple[tuple[int, ...], ArrayHints]:
     """Return an array's shape with image axes last, and hints of where they are."""
     if len(shape) < 2:
         return shape, hints

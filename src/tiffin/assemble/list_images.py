@@ -17,7 +17,7 @@ from tiffin.errors import DtypeError, ReadError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
 
 logger = logging.getLogger("tiffin")
 
@@ -101,7 +101,7 @@ class ListPixels:
 
     values: Any
     shape: tuple[int, ...] | None
-    hints: Hints
+    hints: ArrayHints
     held: int
     declared: np.dtype | None
     dtypes: ListDtypes

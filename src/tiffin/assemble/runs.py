@@ -16,7 +16,7 @@ from tiffin.frames import Frame, FrameId, Pixels
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
 
 UNNAMED = "primary"
 """The stream of a descriptor without a name: early runs had only one stream."""
@@ -112,7 +112,7 @@ class OpenRun:
         name: str,
         seq_num: int,
         shape: tuple[int, ...] | None,
-        hints: Hints,
+        hints: ArrayHints,
         source: str | None = None,
     ) -> range:
         """Take the running numbers of an event's frames; a retake has the first take's.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tiffin.assemble.data_keys import FieldSelection
     from tiffin.assemble.pending import PendingFrames
     from tiffin.assemble.runs import OpenRun
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
     from tiffin.frames import Frame, Pixels
 
 MAX_EVENTS = 10**7
@@ -260,7 +260,7 @@ class _Declared(NamedTuple):
 
     resource: Mapping[str, Any]
     data_key: Mapping[str, Any]
-    hints: Hints
+    hints: ArrayHints
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
 

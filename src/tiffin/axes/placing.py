@@ -28,7 +28,7 @@ ORDERS = ((-3, -2, -1), (-2, -1, -3), (-3, -1, -2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class ArrayHints:
     """What is known of an event's array before it is opened."""
 
     field: str = ""
@@ -46,7 +46,7 @@ class Hints:
     """The shape of the scan, or its number of points, from the start document."""
 
     @classmethod
-    def of_images(cls, shape: tuple[int, ...], *, axes: int) -> Hints:
+    def of_images(cls, shape: tuple[int, ...], *, axes: int) -> ArrayHints:
         """Return the hints of an array whose last 2 or 3 axes are those of an image."""
         at = ORDERS[0] if axes > 2 else LAST
         return cls(sizes=shape, image_axes=at, colour=axes > 2)
@@ -79,7 +79,7 @@ class Hints:
 
 
 def place(
-    shape: tuple[int, ...], hints: Hints, *, last_is_colour: bool = False
+    shape: tuple[int, ...], hints: ArrayHints, *, last_is_colour: bool = False
 ) -> tuple[int, ...]:
     """Return which axes of an array are rows and columns, and samples if there are any.
 
@@ -89,9 +89,9 @@ def place(
 
     Examples
     --------
-    >>> place((1, 6, 9, 3), Hints(sizes=(6, 9)))
+    >>> place((1, 6, 9, 3), ArrayHints(sizes=(6, 9)))
     (1, 2, 3)
-    >>> place((3, 6, 9), Hints(sizes=(3, 6, 9)))
+    >>> place((3, 6, 9), ArrayHints(sizes=(3, 6, 9)))
     (1, 2)
     """
     n = len(shape)
@@ -118,7 +118,7 @@ def place(
     return tuple(n + k for k in at)
 
 
-def _by_name(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
+def _by_name(shape: tuple[int, ...], hints: ArrayHints) -> tuple[int, ...]:
     at = axes_by_name(hints.names, len(shape))
     fits = len(hints.names) <= len(shape)
     if not fits or (len(at) > 2 and shape[at[2]] not in (1, *COLOURS)):
@@ -132,7 +132,7 @@ def _by_name(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
     return at
 
 
-def _by_size(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
+def _by_size(shape: tuple[int, ...], hints: ArrayHints) -> tuple[int, ...]:
     sizes = hints.sizes
     as_announced = len(sizes) > 2 and _agree(sizes, shape[-len(sizes) :])
     has_samples = len(hints.image_axes) > 2
@@ -147,7 +147,7 @@ def _by_size(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
     return _grey(shape, hints)
 
 
-def _coloured(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...] | None:
+def _coloured(shape: tuple[int, ...], hints: ArrayHints) -> tuple[int, ...] | None:
     """Return the axes of a colour image; None if samples can't be told apart."""
     image = hints.image[:2]
 
@@ -167,7 +167,7 @@ def _coloured(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...] | None:
     return best
 
 
-def _grey(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
+def _grey(shape: tuple[int, ...], hints: ArrayHints) -> tuple[int, ...]:
     """Return the axes of an image that nobody says is colour."""
     last = shape[-2:]
     image = hints.image[:2]
@@ -193,7 +193,7 @@ def _grey(shape: tuple[int, ...], hints: Hints) -> tuple[int, ...]:
     return LAST
 
 
-def _contradiction(shape: tuple[int, ...], hints: Hints) -> ReadError:
+def _contradiction(shape: tuple[int, ...], hints: ArrayHints) -> ReadError:
     message = (
         f"it is not clear which axes of {hints.field!r} are rows and columns: its "
         f"array has shape {[*shape]}{_declared(hints)}; name them with axes=, such as "
@@ -203,7 +203,7 @@ def _contradiction(shape: tuple[int, ...], hints: Hints) -> ReadError:
     return ReadError(message)
 
 
-def _declared(hints: Hints) -> str:
+def _declared(hints: ArrayHints) -> str:
     if not hints.sizes:
         return ", and the descriptor declares none"
     sizes = ", ".join(str(size or "?") for size in hints.sizes)

@@ -14,7 +14,7 @@ from tiffin.axes.placing import (
     ORDERS,
     ROWS,
     SAMPLES,
-    Hints,
+    ArrayHints,
     axes_by_name,
     guess_colour,
     is_colour_image,
@@ -66,13 +66,13 @@ class Axes:
         dims: Any = None,
         *,
         external: bool = False,
-    ) -> Hints:
+    ) -> ArrayHints:
         """Return what is known of a field.
 
         Its `sizes` are as announced, 0 if unknown; `dims` are the descriptor's names of
         its axes, if any; `external` tells that the images are outside the event.
         """
-        known = Hints(field=field, sizes=sizes)
+        known = ArrayHints(field=field, sizes=sizes)
         names = self.named.get(field, self.named.get("", ()))
         if names:
             at = axes_by_name(names, len(sizes))

@@ -6,11 +6,11 @@ machine. An engine runs tasks; `BulkManifest` remembers what is done.
 """
 
 from tiffin.bulk.bulk_export import DEFAULTS, bulk
+from tiffin.bulk.bulk_plan import BulkPlan
+from tiffin.bulk.bulk_progress import progress_text
+from tiffin.bulk.bulk_report import BulkReport, RunOutcome
 from tiffin.bulk.engines import ENGINES
-from tiffin.bulk.plan import BulkPlan
-from tiffin.bulk.progress import progress_text
-from tiffin.bulk.report import BulkReport, RunOutcome
-from tiffin.bulk.runs import FoundRun, read_source
+from tiffin.bulk.found_runs import FoundRun, read_source
 from tiffin.bulk.task import Task, TaskResult, run_task
 
 __all__ = [

@@ -9,6 +9,9 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
+from tiffin.bulk.bulk_manifest import BulkManifest
+from tiffin.bulk.bulk_plan import BulkPlan, estimated, make_plan
+from tiffin.bulk.bulk_progress import shown_in_notebook
 from tiffin.bulk.engines import (
     ENGINES,
     LOCAL,
@@ -16,10 +19,7 @@ from tiffin.bulk.engines import (
     ProcessEngine,
     SerialEngine,
 )
-from tiffin.bulk.manifest import BulkManifest
-from tiffin.bulk.plan import BulkPlan, estimated, make_plan
-from tiffin.bulk.progress import shown_in_notebook
-from tiffin.bulk.runs import list_runs, require_addresses
+from tiffin.bulk.found_runs import list_runs, require_addresses
 from tiffin.bulk.sample import take_sample
 from tiffin.bulk.task import Task
 from tiffin.bulk.work import Parts, Progress, Work
@@ -39,7 +39,7 @@ from tiffin.sources import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tiffin.bulk.report import BulkReport
+    from tiffin.bulk.bulk_report import BulkReport
     from tiffin.template import Template
 
 __all__ = ["DEFAULTS", "bulk"]

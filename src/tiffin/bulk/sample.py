@@ -14,8 +14,8 @@ from tiffin.engine import FOLDER
 from tiffin.errors import TiffinError
 
 if TYPE_CHECKING:
-    from tiffin.bulk.plan import BulkPlan
-    from tiffin.bulk.runs import FoundRun
+    from tiffin.bulk.bulk_plan import BulkPlan
+    from tiffin.bulk.found_runs import FoundRun
 
 __all__ = ["Sample", "take_sample"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.report import BulkReport, RunOutcome
+from tiffin.bulk.bulk_report import BulkReport, RunOutcome
 from tiffin.bulk.task import Task, TaskResult
 from tiffin.corrections import FrameCombiner
 from tiffin.errors import SettingsError, SourceError
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Self
 
+    from tiffin.bulk.bulk_manifest import BulkManifest
+    from tiffin.bulk.bulk_plan import BulkPlan
     from tiffin.bulk.engines import Engine
-    from tiffin.bulk.manifest import BulkManifest
-    from tiffin.bulk.plan import BulkPlan
-    from tiffin.bulk.runs import FoundRun
+    from tiffin.bulk.found_runs import FoundRun
     from tiffin.bulk.sample import Sample
     from tiffin.settings import Settings
 

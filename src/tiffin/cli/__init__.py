@@ -66,7 +66,7 @@ class _Commands(TyperGroup):
             near = did_you_mean(args[0], COMMANDS, list_all=False)
             context.fail(f"there is no command {args[0]!r}{near}")
         name, _, rest = super().resolve_command(context, args)
-        _terminal().configure_logging()
+        _printing().configure_logging()
         return name, load(str(name)), rest
 
 
@@ -133,19 +133,19 @@ def main() -> None:
             standalone_mode=False,
         )
     except USAGE_ERROR as error:
-        status = _terminal().print_usage_error(error)
+        status = _printing().print_usage_error(error)
     except TiffinError as error:
         if debug:
             raise
-        _terminal().print_error(error)
+        _printing().print_error(error)
         status = error.exit_status
     except Exception as error:
         if debug:
             raise
-        _terminal().print_defect(error)
+        _printing().print_defect(error)
         status = 1
     if status == INTERRUPTED:
-        _terminal().print_line("interrupted: no file is half written", "yellow")
+        _printing().print_line("interrupted: no file is half written", "yellow")
     sys.exit(status)
 
 
@@ -156,7 +156,7 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _terminal() -> Any:
-    from tiffin.cli import terminal  # the help does without rich and settings
+def _printing() -> Any:
+    from tiffin.cli import printing  # the help does without rich and settings
 
-    return terminal
+    return printing

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import is_typed
-from tiffin.cli.terminal import escape, print_line
+from tiffin.cli.printing import escape, print_line
 from tiffin.errors import SettingsError
 from tiffin.options import (
     CHAIN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from tiffin.cli.terminal import print_line
+from tiffin.cli.printing import print_line
 from tiffin.errors import TemplateError, TiffinError
 from tiffin.sources import first_image, summaries
 from tiffin.template import Template, fields_with_values, parse_reference, places_of

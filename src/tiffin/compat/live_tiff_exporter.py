@@ -19,7 +19,7 @@ import numpy as np
 
 from tiffin.array_images import images_in, read_all
 from tiffin.assemble import ArrayPixels, copy_document
-from tiffin.axes import Hints
+from tiffin.axes import ArrayHints
 from tiffin.corrections import FrameCombiner
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import (
@@ -162,7 +162,7 @@ class LiveTiffExporter(Exporter):
         self._documents: dict[str, dict[str, Mapping[str, Any]]] = {}
         # The current event.
         self._frame: Frame | None = None
-        self._hints = Hints()
+        self._hints = ArrayHints()
         self._failure: Record | None = None
         self._earlier: frozenset[str] = frozenset()  # files of earlier takes
         self._metadata: Mapping[str, Any] = {}
@@ -308,7 +308,7 @@ class LiveTiffExporter(Exporter):
             message = f"{self._frame}: no image, its shape is {list(array.shape)}"
             raise kind(message)
         colour = self._hints.colour and array.shape[-1] in self._hints.image[2:]
-        hints = Hints.of_images(array.shape, axes=3 if colour else 2)
+        hints = ArrayHints.of_images(array.shape, axes=3 if colour else 2)
         return ArrayPixels(array, array.shape, hints, 0, array.dtype)
 
     # ---- files

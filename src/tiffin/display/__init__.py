@@ -11,9 +11,9 @@ from tiffin.display.html import (
 )
 from tiffin.display.ipython import running_ipython, short_traceback
 from tiffin.display.json_log import log_as_json
-from tiffin.display.progress import shown_progress
+from tiffin.display.notebook_progress import shown_progress
+from tiffin.display.short_text import shortened
 from tiffin.display.terminal import print_log, say
-from tiffin.display.text import shortened
 
 __all__ = [
     "draw_thumbnails_with",

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.doctor.finding import Finding
+from tiffin.doctor.check_result import CheckResult
 from tiffin.doctor.mounts import NETWORK, file_system_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SLOW_BYTES, SLOW_FILES = 50e6, 200
 """A disk that writes less in a second is slow [bytes, files]."""
 
 
-def check_folder(folder: Path) -> list[Finding]:
+def check_folder(folder: Path) -> list[CheckResult]:
     """Return what a folder allows; try it out in a subfolder that is removed again.
 
     A folder that is not there yet is judged by the one in which it would be made.
@@ -41,21 +41,21 @@ def check_folder(folder: Path) -> list[Finding]:
     there = next(path for path in (target, *target.parents) if path.exists())
     if not there.is_dir():
         text = f"{there} is not a folder"
-        return [Finding("folder", "problem", text, "choose another folder")]
+        return [CheckResult("folder", "problem", text, "choose another folder")]
     new = "" if there == target else f"; {target} would be made"
     try:
         with tempfile.TemporaryDirectory(prefix=".tiffin-doctor-", dir=there) as trial:
-            found = [Finding("folder", "ok", f"{there} can be written{new}")]
+            found = [CheckResult("folder", "ok", f"{there} can be written{new}")]
             for check in CHECKS:
                 found += check(Path(trial))
     except OSError as error:
         text = f"{there} can't be written: {error.strerror}"
         todo = "ask for write access or room, or choose another folder"
-        return [*_room(there), Finding("folder", "problem", text, todo)]
+        return [*_room(there), CheckResult("folder", "problem", text, todo)]
     return found
 
 
-def _permissions(trial: Path) -> Iterator[Finding]:
+def _permissions(trial: Path) -> Iterator[CheckResult]:
     file = trial / "mode"
     file.touch()
     mode = stat.filemode(file.stat().st_mode)
@@ -64,10 +64,10 @@ def _permissions(trial: Path) -> Iterator[Finding]:
     above = trial.parent.stat().st_mode
     text += ", in the group of the folder" if above & stat.S_ISGID else ""
     todo = "" if readers else "--mode 640 lets your group read them, --mode 644 all"
-    yield Finding("folder", "ok" if readers else "note", text, todo)
+    yield CheckResult("folder", "ok" if readers else "note", text, todo)
 
 
-def _links(trial: Path) -> Iterator[Finding]:
+def _links(trial: Path) -> Iterator[CheckResult]:
     file = trial / "file"
     file.touch()
     try:
@@ -75,25 +75,27 @@ def _links(trial: Path) -> Iterator[Finding]:
     except OSError:
         text = "no hard links: a name is given by renaming"
         todo = "let only one export at a time write to this folder"
-        yield Finding("folder", "note", text, todo)
+        yield CheckResult("folder", "note", text, todo)
     else:
-        yield Finding("folder", "ok", "hard links work: no file replaces another")
+        yield CheckResult("folder", "ok", "hard links work: no file replaces another")
 
 
-def _names(trial: Path) -> Iterator[Finding]:
+def _names(trial: Path) -> Iterator[CheckResult]:
     (trial / "case").touch()
     if (trial / "CASE").exists():
         text = "names that differ only in case are the same file"
-        yield Finding("folder", "note", text, "tiffin refuses such names: no action")
+        yield CheckResult(
+            "folder", "note", text, "tiffin refuses such names: no action"
+        )
     refused = [each for each in ':?*"<>|é' if not _can_be_named(trial / f"a{each}")]
     if refused:
         text = f"names can't have {' '.join(refused)}"
         todo = "keep --names portable, which is the default; --names strict for é"
-        yield Finding("folder", "note", text, todo)
+        yield CheckResult("folder", "note", text, todo)
     longest = os.pathconf(trial, "PC_NAME_MAX")
     todo = "" if longest >= 255 else "keep templates short"
     text = f"names may have {longest} bytes"
-    yield Finding("folder", "note" if todo else "ok", text, todo)
+    yield CheckResult("folder", "note" if todo else "ok", text, todo)
 
 
 def _can_be_named(path: Path) -> bool:
@@ -103,18 +105,20 @@ def _can_be_named(path: Path) -> bool:
     return False
 
 
-def _room(trial: Path) -> Iterator[Finding]:
+def _room(trial: Path) -> Iterator[CheckResult]:
     free = shutil.disk_usage(trial).free
     text = f"{free / 1e9:.1f} GB are free"
     todo = "make room" if free < LITTLE else ""
-    yield Finding("folder", "note" if todo else "ok", text, todo)
+    yield CheckResult("folder", "note" if todo else "ok", text, todo)
     files = os.statvfs(trial)
     if files.f_files and files.f_favail < FEW:
         text = f"only {files.f_favail} more files can be made here"
-        yield Finding("folder", "note", text, "remove files, or write stacks: --stack")
+        yield CheckResult(
+            "folder", "note", text, "remove files, or write stacks: --stack"
+        )
 
 
-def _speed(trial: Path) -> Iterator[Finding]:
+def _speed(trial: Path) -> Iterator[CheckResult]:
     """Measure large and small files, forced to the disk."""
     block = os.urandom(CHUNK)
     written, began = 0, time.monotonic()
@@ -128,7 +132,7 @@ def _speed(trial: Path) -> Iterator[Finding]:
     text = f"the disk writes {rate / 1e6:.0f} MB/s: {image:.0f} ms for an image of 4 MB"
     todo = "it will be slow: try --compression zlib, or another disk"
     slow = rate < SLOW_BYTES
-    yield Finding("folder", "note" if slow else "ok", text, todo if slow else "")
+    yield CheckResult("folder", "note" if slow else "ok", text, todo if slow else "")
     count, began = 0, time.monotonic()
     while count < 2 * SLOW_FILES and time.monotonic() - began < BUDGET:
         (trial / f"small{count}").write_bytes(b"x" * 1000)
@@ -137,18 +141,18 @@ def _speed(trial: Path) -> Iterator[Finding]:
     text = f"{rate:.0f} small files can be made in a second"
     todo = "many small images will be slow: try --stack run"
     slow = rate < SLOW_FILES
-    yield Finding("folder", "note" if slow else "ok", text, todo if slow else "")
+    yield CheckResult("folder", "note" if slow else "ok", text, todo if slow else "")
 
 
-def _file_system(trial: Path) -> Iterator[Finding]:
+def _file_system(trial: Path) -> Iterator[CheckResult]:
     kind = file_system_of(trial)
     if kind in NETWORK or kind.startswith("fuse"):
         text = f"the file system is {kind}, over a network"
         todo = "each file costs a round trip: --stack run writes fewer files"
-        yield Finding("folder", "note", text, todo)
+        yield CheckResult("folder", "note", text, todo)
     elif kind == "tmpfs":
         text = "the file system is in memory: its files are gone after a restart"
-        yield Finding("folder", "note", text, "choose a folder on a disk")
+        yield CheckResult("folder", "note", text, "choose a folder on a disk")
 
 
 CHECKS = (_permissions, _links, _names, _room, _file_system, _speed)

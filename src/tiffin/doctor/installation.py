@@ -7,7 +7,7 @@ import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from tiffin.doctor.finding import Finding
+from tiffin.doctor.check_result import CheckResult
 
 __all__ = ["EXTRAS", "check_installation"]
 
@@ -32,17 +32,17 @@ REQUIREMENT = re.compile(
 """A requirement of an extra, as the metadata of a package writes it."""
 
 
-def check_installation() -> list[Finding]:
+def check_installation() -> list[CheckResult]:
     """Return what is installed, and what is missing."""
     cores = os.cpu_count() or 1
     here = (
         f"tiffin {version('tiffin')}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {cores} cores"
     )
-    return [Finding("installation", "ok", here), *map(_of_extra, EXTRAS)]
+    return [CheckResult("installation", "ok", here), *map(_of_extra, EXTRAS)]
 
 
-def _of_extra(extra: str) -> Finding:
+def _of_extra(extra: str) -> CheckResult:
     purpose = EXTRAS[extra]
     installed, missing = [], []
     packages = _packages(extra)
@@ -62,10 +62,10 @@ def _of_extra(extra: str) -> Finding:
         installed.append(f"{name} {found}")
     if not missing:
         text = f"{extra}: {purpose} ({', '.join(installed)})"
-        return Finding("installation", "ok", text)
+        return CheckResult("installation", "ok", text)
     text = f"{extra}: {purpose}; missing: {', '.join(missing)}"
     todo = f"if you need it: pip install 'tiffin[{extra}]'"
-    return Finding("installation", "note", text, todo)
+    return CheckResult("installation", "note", text, todo)
 
 
 def _packages(extra: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tiffin.doctor.finding import Finding
+from tiffin.doctor.check_result import CheckResult
 from tiffin.errors import MissingLibraryError, TiffinError
 from tiffin.options import RunOptions, is_address
 from tiffin.sources import summaries
@@ -22,28 +22,32 @@ SLOW = 2.0
 """An answer that takes longer is said to be slow [s]."""
 
 
-def check_source(source: str, options: RunOptions) -> list[Finding]:
+def check_source(source: str, options: RunOptions) -> list[CheckResult]:
     """Return whether a server or a file can be read, and what its newest runs have."""
     began = time.monotonic()
     limited = options.model_copy(update={"limit": options.limit or NEWEST})
     try:
         found = summaries(limited.open(source), timeout=options.timeout)
     except MissingLibraryError as error:
-        return [Finding("source", "problem", str(error), "install it, then try again")]
+        return [
+            CheckResult("source", "problem", str(error), "install it, then try again")
+        ]
     except TiffinError as error:
-        return [Finding("source", "problem", str(error), _advice(source))]
+        return [CheckResult("source", "problem", str(error), _advice(source))]
     seconds = time.monotonic() - began
     what = "the Tiled server answers" if is_address(source) else "it can be read"
     said = f"{what}: {len(found)} of its newest runs in {seconds:.1f} s"
     slow = "exports from here will be slow: run tiffin nearer to the source"
     is_slow = seconds > SLOW * max(len(found), 1)
-    findings = [
-        Finding("source", "note" if is_slow else "ok", said, slow if is_slow else "")
+    results = [
+        CheckResult(
+            "source", "note" if is_slow else "ok", said, slow if is_slow else ""
+        )
     ]
-    return findings + [_of_run(run) for run in found]
+    return results + [_of_run(run) for run in found]
 
 
-def _of_run(run: RunSummary) -> Finding:
+def _of_run(run: RunSummary) -> CheckResult:
     start = run.start
     name = f"run {start.get('scan_id', '?')} ({str(start.get('uid'))[:8]})"
     fields = ", ".join(
@@ -54,11 +58,11 @@ def _of_run(run: RunSummary) -> Finding:
     if run.problems:
         text = f"{name}: {fields or 'no images'}: {'; '.join(run.problems)}"
         todo = "see which files or handlers are missing here (--root-map, extras)"
-        return Finding("source", "problem", text, todo)
+        return CheckResult("source", "problem", text, todo)
     if not fields:
         text = f"{name} has no images: {', '.join(run.fields) or 'no streams'}"
-        return Finding("source", "note", text, "choose another run, with --run")
-    return Finding("source", "ok", f"{name} has {fields}")
+        return CheckResult("source", "note", text, "choose another run, with --run")
+    return CheckResult("source", "ok", f"{name} has {fields}")
 
 
 def _advice(source: str) -> str:

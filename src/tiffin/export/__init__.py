@@ -19,9 +19,9 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.export.exporter import Exporter, class_error
-from tiffin.export.journal import settings_id, settings_of
+from tiffin.export.manifests import settings_id, settings_of
 from tiffin.export.metadata import Metadata
-from tiffin.export.observers import RunObserver, RunSummary
+from tiffin.export.observers import EndedRun, RunObserver
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 from tiffin.export.scan_lines import ScanLines
@@ -42,7 +42,7 @@ __all__ = [
     "Pipeline",
     "RunCorrections",
     "RunObserver",
-    "RunSummary",
+    "EndedRun",
     "ScanLines",
     "class_error",
     "raise_first",

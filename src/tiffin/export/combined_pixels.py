@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiffin.axes import Hints
+from tiffin.axes import ArrayHints
 from tiffin.corrections import (
     FrameCombiner,
     Notes,
@@ -64,7 +64,7 @@ class CombinedPixels:
         self.shape = None if pixels is None else pixels.shape
         self.dtype = None if pixels is None else pixels.dtype
         axes = 2 if pixels is None else len(pixels.hints.image_axes)
-        self.hints = Hints.of_images(self.shape or (), axes=axes)
+        self.hints = ArrayHints.of_images(self.shape or (), axes=axes)
         self.count = 0
         # A sum is carried as two numbers of 8 bytes a pixel.
         itemsize = 1 if self.dtype is None else self.dtype.itemsize
@@ -244,7 +244,7 @@ class CombinedPixels:
             check_real(image).dtype, self._step.n or len(self._left)
         )
         self._running = RunningSum(image.shape, image.dtype)
-        self.hints = Hints.of_images(image.shape, axes=image.ndim)
+        self.hints = ArrayHints.of_images(image.shape, axes=image.ndim)
 
     def _note(self, notes: Notes) -> None:
         """Add the notes of a frame; equal notes appear once."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tiffin.engine import Ledger
-    from tiffin.export.journal import Journal
+    from tiffin.export.manifests import Manifests
     from tiffin.export.naming import Namer
     from tiffin.export.publisher import Publisher
     from tiffin.settings import Settings
@@ -24,7 +24,7 @@ class ExportContext(NamedTuple):
         Names frames.
     ledger : Ledger
         Keeps a record of each frame.
-    journal : Journal
+    manifests : Manifests
         Writes the manifests.
     publisher : Publisher
         Writes the files.
@@ -33,5 +33,5 @@ class ExportContext(NamedTuple):
     settings: Settings
     namer: Namer
     ledger: Ledger
-    journal: Journal
+    manifests: Manifests
     publisher: Publisher

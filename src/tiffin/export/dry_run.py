@@ -12,7 +12,7 @@ from tiffin.errors import TiffinError
 
 if TYPE_CHECKING:
     from tiffin.engine import Ledger
-    from tiffin.export.observers import RunSummary
+    from tiffin.export.observers import EndedRun
     from tiffin.records import Record
     from tiffin.settings import Settings
 
@@ -38,7 +38,7 @@ class DryRun:
         self._ledger = ledger
         self._refusal = lru_cache(64)(self._refusal_of)
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Look at all planned images of a run."""
         sidecar = self._settings.sidecar
         for place, record in self._ledger.waiting(summary.run):

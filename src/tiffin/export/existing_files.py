@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiffin.export.content import Content
-    from tiffin.export.journal import Journal
+    from tiffin.export.manifests import Manifests
     from tiffin.settings import Settings
 
 __all__ = ["ExistingFiles"]
@@ -28,12 +28,12 @@ class ExistingFiles:
     Parameters
     ----------
     settings : Settings
-    journal : Journal
+    manifests : Manifests
     """
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
+    def __init__(self, settings: Settings, manifests: Manifests) -> None:
         self._settings = settings
-        self._journal = journal
+        self._manifests = manifests
         self._root = str(settings.directory)
         self._folders = settings.folders
         self._sums = settings.checksum
@@ -53,7 +53,7 @@ class ExistingFiles:
         return all(self._listed(run, file) for file in self._files(name))
 
     def _listed(self, run: str, name: str) -> bool:
-        entry = self._journal.listed(run, name)
+        entry = self._manifests.listed(run, name)
         if entry is None:
             return False
         checksum = str(entry.get("checksum") or "")
@@ -125,7 +125,7 @@ class ExistingFiles:
         if settings.compare:
             message = f"{path} differs from what the run gives"
             raise VerifyError(message)
-        if self._journal.listed(run, name) is not None:
+        if self._manifests.listed(run, name) is not None:
             return "damaged"
         message = (
             f"there is already another file at {path}, which no manifest lists with "

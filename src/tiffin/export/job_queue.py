@@ -43,7 +43,7 @@ class JobQueue:
         worker: Worker,
         sidecars: Sidecars,
     ) -> None:
-        self._settings, _, self._ledger, self._journal, _ = context
+        self._settings, _, self._ledger, self._manifests, _ = context
         self._pool = pool
         self._worker = worker
         self._sidecars = sidecars
@@ -61,7 +61,7 @@ class JobQueue:
         if not writes and not any(self._ledger.has(page.place) for page in pages):
             return  # `frames=` excludes all of them
         try:
-            self._journal.expect(run, number, writes=writes)
+            self._manifests.expect(run, number, writes=writes)
             nbytes = _memory_of(pages)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)
             self._worker.fail(pages, error)
@@ -70,7 +70,7 @@ class JobQueue:
             if isinstance(page.file, StackFile):
                 if page.file.group is None:  # its lines come in the order of stacks
                     page.file.group = run, self._ledger.new_group()
-                    self._journal.expect(*page.file.group, writes=writes)
+                    self._manifests.expect(*page.file.group, writes=writes)
                 page.file.submit()
         self._waiting.append(pages)
         self._waiting_bytes += nbytes

@@ -17,7 +17,7 @@ __all__ = ["Listing"]
 
 
 class Listing:
-    """Makes the lines of groups of frames, and passes them to the journal.
+    """Makes the lines of groups of frames, and passes them to the manifests.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Listing:
     """
 
     def __init__(self, context: ExportContext) -> None:
-        settings, namer, self._ledger, self._journal, self._publisher = context
+        settings, namer, self._ledger, self._manifests, self._publisher = context
         self._waits = settings.on_full == "wait"
         self._retakes = namer.retakes
 
@@ -33,7 +33,7 @@ class Listing:
         """Add the lines of groups to the manifest of a run."""
         while True:
             try:
-                self._journal.add(run, lines)
+                self._manifests.add(run, lines)
             except OSError as error:  # the next call writes these lines too
                 if self._ledger.failed_alike(run, error.errno):
                     return  # the cause is said, and no file is missing from the list
@@ -51,7 +51,7 @@ class Listing:
 
     def lines_of(self, pages: PageGroup, lines: Lines) -> str:
         """Return the lines of a group, also for frames that failed."""
-        if not self._journal.on:
+        if not self._manifests.on:
             return ""
         count = max(len(pages), 1 + max(lines, default=0))
         earlier = self._retakes.files(pages[0].place)
@@ -73,7 +73,7 @@ class Listing:
         )
         record = Record.of(first.frame, "skipped", error=error)
         return "".join(
-            self._journal.line(first.frame, record, self._publisher.name(path), None)
+            self._manifests.line(first.frame, record, self._publisher.name(path), None)
             for path in sorted(earlier)
         )
 
@@ -102,4 +102,4 @@ class Listing:
             return ""  # the manifest has the line of the export that wrote it
         frame = pages[i].frame if i < len(pages) else pages[0].frame.with_index(i)
         name = "" if record.file is None else self._publisher.name(record.file)
-        return self._journal.line(frame, record, name, None)
+        return self._manifests.line(frame, record, name, None)

@@ -20,7 +20,7 @@ __all__ = [
     "FsyncAtEnd",
     "RecordFailure",
     "RunObserver",
-    "RunSummary",
+    "EndedRun",
     "SayEmpty",
     "SayFloat64",
 ]
@@ -32,7 +32,7 @@ RecordFailure = Callable[[Exception, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class RunSummary:
+class EndedRun:
     """A run that has ended.
 
     Attributes
@@ -61,7 +61,7 @@ class RunSummary:
 class RunObserver(Protocol):
     """Is called at the end of each run, after its last file is written."""
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Act at the end of a run."""
         ...
 
@@ -69,7 +69,7 @@ class RunObserver(Protocol):
 class SayEmpty:
     """Logs runs without an image."""
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Log it once."""
         if summary.ledger.is_empty(summary.run):
             message = "no image was exported: no event of the run has one"
@@ -82,7 +82,7 @@ class SayFloat64:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Warn once a field, whatever the number of runs."""
         settings = summary.settings
         if (settings.format, settings.profile) != ("tiff", "plain") or settings.dtype:
@@ -110,7 +110,7 @@ class FsyncAtEnd:
     def __init__(self, record_failure: RecordFailure) -> None:
         self._record_failure = record_failure
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Force all written files to the disk, and their sidecars."""
         paths = [record.path for record in summary.report.written if record.path]
         sidecar = summary.settings.sidecar

@@ -15,7 +15,7 @@ from tiffin.export.context import ExportContext
 from tiffin.export.disk_space import check_room
 from tiffin.export.frame_source import FrameSource
 from tiffin.export.job_queue import JobQueue
-from tiffin.export.journal import Journal
+from tiffin.export.manifests import Manifests
 from tiffin.export.naming import Namer
 from tiffin.export.open_runs import OpenRuns
 from tiffin.export.plan import Plan
@@ -85,7 +85,7 @@ class Pipeline:
         if settings.asset_timeout:
             submit = partial(self._pool.submit, 0)
             self._retries = Retries(settings.asset_timeout, submit, self._close_files)
-        self._journal = Journal(settings)
+        self._manifests = Manifests(settings)
         self._corrections = RunCorrections(
             settings.steps, find_run, settings.roots, settings.image_axes
         )
@@ -93,7 +93,7 @@ class Pipeline:
         self._on_event = on_event
         self.publisher = Publisher(settings, self.ledger, save)
         context = ExportContext(
-            settings, self.namer, self.ledger, self._journal, self.publisher
+            settings, self.namer, self.ledger, self._manifests, self.publisher
         )
         self._worker = Worker(context, self._corrections, self._retries)
         self.open_runs = OpenRuns()
@@ -178,7 +178,7 @@ class Pipeline:
         if self.ledger.is_over(run):
             self.ledger.forget(run)
             self.namer.release(run, again=True)
-            self._journal.forget(run)
+            self._manifests.forget(run)
             self.source.forget_darks(run)
         self.namer.begin_run(run)
         oldest = self.open_runs.begin(run)
@@ -199,7 +199,7 @@ class Pipeline:
         if name != "start":
             return None
         run = str(doc["uid"])
-        refused = self._journal.refusal(run)
+        refused = self._manifests.refusal(run)
         if refused is None:
             return checks.check_start(doc)
         checks.refuse_run(run, refused)
@@ -368,7 +368,7 @@ class Pipeline:
     def _forget(self, run: str) -> None:
         """Forget a run after all of its files are written."""
         self.namer.release(run)
-        self._journal.forget(run)
+        self._manifests.forget(run)
         self._worker.end_run(run)
         self.source.forget(run)
         self._corrections.end_runs(run, self.ledger.is_open)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
 from tiffin.export.dry_run import DryRun
-from tiffin.export.observers import FsyncAtEnd, RunSummary, SayEmpty, SayFloat64
+from tiffin.export.observers import EndedRun, FsyncAtEnd, SayEmpty, SayFloat64
 from tiffin.frames import FrameId
 from tiffin.records import Record
 
@@ -49,7 +49,7 @@ class RunEnds:
         documents: DocumentsOfRuns,
         observers: Iterable[RunObserver],
     ) -> None:
-        self._settings, _, self._ledger, self._journal, _ = context
+        self._settings, _, self._ledger, self._manifests, _ = context
         self._pool = pool
         self._retries = retries
         self._close_files = close_files
@@ -140,7 +140,7 @@ class RunEnds:
         if run not in self._observed:
             self._observed.add(run)
             documents = self._documents.of(run)
-            summary = RunSummary(run, self._settings, self._ledger, documents)
+            summary = EndedRun(run, self._settings, self._ledger, documents)
             for observer in self._observers:
                 observer.run_ended(summary)
             self._documents.forget(run)
@@ -148,7 +148,7 @@ class RunEnds:
     def _close_manifests(self, run: str | None = None) -> None:
         """Close the manifest of a run, or all; record if that fails."""
         try:
-            self._journal.close(run)
+            self._manifests.close(run)
         except Exception as error:  # noqa: BLE001 (the end of a run; recorded)
             refused = WriteError(f"a manifest can't be written: {error}")
             refused.errno = getattr(error, "errno", None)

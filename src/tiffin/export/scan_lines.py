@@ -14,7 +14,7 @@ from tiffin.template import plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tiffin.export.observers import RunSummary
+    from tiffin.export.observers import EndedRun
     from tiffin.records import Record, Report
     from tiffin.settings import Settings
 
@@ -82,7 +82,7 @@ class ScanLines:
             else:
                 self._say(self._labels.pop(run), complete)
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Say the line of a run, or keep it."""
         run = summary.run
         with self._lock:

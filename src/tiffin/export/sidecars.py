@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tiffin.engine import Place
     from tiffin.export.context import ExportContext
     from tiffin.export.frame_table import Point
-    from tiffin.export.observers import RunSummary
+    from tiffin.export.observers import EndedRun
     from tiffin.export.output_file import PageGroup
 
     Chunks = Callable[[], Iterable[bytes]]
@@ -51,7 +51,7 @@ class Sidecars:
     """
 
     def __init__(self, context: ExportContext) -> None:
-        settings, self._namer, self._ledger, self._journal, self._publisher = context
+        settings, self._namer, self._ledger, self._manifests, self._publisher = context
         self._settings = settings
         self._listing = Listing(context)
         wanted = () if settings.compare or settings.hooks else settings.sidecars
@@ -130,7 +130,7 @@ class Sidecars:
 
     # ---- the end of a run
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Write the sidecars of a run that has at least one image."""
         run = summary.run
         if not self._templates:
@@ -144,16 +144,14 @@ class Sidecars:
             if isinstance(table, FrameTable):
                 table.close()
 
-    def _is_whole(self, summary: RunSummary) -> bool:
+    def _is_whole(self, summary: EndedRun) -> bool:
         """Return whether no frame is unfinished, and at least one image is there."""
         left = self._ledger.left(summary.run)
         if self._settings.dry_run and left:
             return True
         return not left and any(map(_is_there, summary.report.records))
 
-    def _finish(
-        self, frame: Frame, place: Place, name: str, summary: RunSummary
-    ) -> None:
+    def _finish(self, frame: Frame, place: Place, name: str, summary: EndedRun) -> None:
         """Write a sidecar, list it, and record it."""
         path = self._publisher.path(name)
         try:
@@ -169,13 +167,13 @@ class Sidecars:
             status = "written" if error is None else "skipped"
             record = Record.of(frame, status, path, error=error)  # type: ignore[arg-type]
             if done is not None:
-                self._journal.expect(frame.run, place[1], writes=True)
-                line = self._journal.sidecar_line(record, name, done)
+                self._manifests.expect(frame.run, place[1], writes=True)
+                line = self._manifests.sidecar_line(record, name, done)
                 self._listing.add(frame.run, [(place[1], line)])
         self._ledger.put(place, record)
 
     def _put(
-        self, frame: Frame, name: str, chunks: Chunks, summary: RunSummary
+        self, frame: Frame, name: str, chunks: Chunks, summary: EndedRun
     ) -> tuple[Written | None, ExistsError | None]:
         """Write a sidecar, unless a resume finds that it is there and right.
 
@@ -188,7 +186,7 @@ class Sidecars:
         """
         listed = False
         if self._settings.existing == "resume":
-            listed = self._journal.listed(frame.run, name) is not None
+            listed = self._manifests.listed(frame.run, name) is not None
             if self._is_same(name, chunks):
                 there = ExistsError(f"{self._publisher.path(name)} is there already")
                 done = None if listed else self._sum_of(name)
@@ -218,7 +216,7 @@ class Sidecars:
 
     # ---- contents
 
-    def _chunks(self, frame: Frame, name: str, summary: RunSummary) -> Chunks:
+    def _chunks(self, frame: Frame, name: str, summary: EndedRun) -> Chunks:
         """Return what gives the content of a sidecar, again at each call."""
         if frame.field is None:
             return lambda: [run_json(summary.documents)]
@@ -267,7 +265,7 @@ class Sidecars:
         resumes = self._settings.existing == "resume" and self._settings.stack
         if self._settings.frames is None and not resumes:
             return {}
-        earlier = self._journal.earlier(which.run)
+        earlier = self._manifests.earlier(which.run)
         return {
             (seq_num, i, line.get("image")): (str(line["path"]), page)
             for line in (earlier.files.values() if earlier else ())

@@ -58,7 +58,7 @@ class StackWorker:
     def __init__(
         self, context: ExportContext, listing: Listing, existing: ExistingFiles
     ) -> None:
-        self._settings, namer, self._ledger, self._journal, self._publisher = context
+        self._settings, namer, self._ledger, self._manifests, self._publisher = context
         self._listing = listing
         self._existing = existing
         self._retakes = namer.retakes
@@ -154,7 +154,7 @@ class StackWorker:
         with stack.lock:
             if stack.is_intact is None:
                 run = page.frame.run
-                entry = self._journal.listed(run, stack.name) or {}
+                entry = self._manifests.listed(run, stack.name) or {}
                 is_full = len(entry.get("frames", ())) == stack.frames
                 stack.is_intact = (
                     stack.is_planned
@@ -182,7 +182,7 @@ class StackWorker:
         if stack.group is None and lines:  # no descriptor declares its images
             run = next(iter(stack.pages.values())).place[0]
             stack.group = run, self._ledger.new_group()
-            self._journal.expect(*stack.group, writes=True)
+            self._manifests.expect(*stack.group, writes=True)
         if stack.group is not None:
             run, number = stack.group
             self._listing.add(run, [(number, "".join(lines))])
@@ -212,8 +212,8 @@ class StackWorker:
             if self._settings.compare:
                 there = ExistsError(f"{record.file} is there already")
                 record = record._replace(status="skipped", error=there)
-            if self._ledger.put(place, record, if_planned=True) and self._journal.on:
-                line = self._journal.line(
+            if self._ledger.put(place, record, if_planned=True) and self._manifests.on:
+                line = self._manifests.line(
                     frame, record, stack.name, Published(written), notes, page=n
                 )
                 lines.append(line)

@@ -66,12 +66,12 @@ class Worker:
         corrections: RunCorrections,
         retries: Retries | None = None,
     ) -> None:
-        settings, self._namer, self._ledger, self._journal, self._publisher = context
+        settings, self._namer, self._ledger, self._manifests, self._publisher = context
         self._settings = settings
         self._corrections = corrections
         self._retries = retries
         self._retakes = context.namer.retakes
-        self._existing = ExistingFiles(settings, context.journal)
+        self._existing = ExistingFiles(settings, context.manifests)
         self._listing = Listing(context)
         self._stacks = StackWorker(context, self._listing, self._existing)
         self._writer = settings.writer
@@ -318,8 +318,8 @@ class Worker:
         if not self._ledger.put(page.place, record, if_planned=True):
             if state != "same" and not self._retakes.wrote(page.place, path):
                 self._publisher.remove(name)
-        elif self._journal.on:
-            line = self._journal.line(frame, record, name, done, notes)
+        elif self._manifests.on:
+            line = self._manifests.line(frame, record, name, done, notes)
             lines[page.place[2]] = line
         return None
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tiffin.array_images import Encoded
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
     from tiffin.readers.rows import HasRawImages, RawImage, Rows
 
     Resource = Mapping[str, Any]
@@ -57,7 +57,7 @@ class Assets:
         self,
         resource: Resource,
         index: int,
-        hints: Hints,
+        hints: ArrayHints,
         events: Callable[[], int] = int,
     ) -> EventImages:
         """Return the images of one event; they are read later.
@@ -77,7 +77,7 @@ class Assets:
 
         return self.attempt(resource, find)
 
-    def opened(self, resource: Resource, hints: Hints) -> _OpenAsset:
+    def opened(self, resource: Resource, hints: ArrayHints) -> _OpenAsset:
         """Return the reader of a resource."""
         asset = self._open.get(resource["uid"], lambda: self._new(resource, hints))
         asset.uses += 1
@@ -133,7 +133,7 @@ class Assets:
                 [*announced],
             )
 
-    def _new(self, resource: Resource, hints: Hints) -> _OpenAsset:
+    def _new(self, resource: Resource, hints: ArrayHints) -> _OpenAsset:
         reader = find_reader(resource["mimetype"])
         parameters: Mapping[str, Any] = resource.get("parameters") or {}
         parameters.keys()  # raises if it is not a mapping
@@ -165,7 +165,7 @@ class _OpenAsset:
         return bool(getattr(self.rows, "colour", False))
 
     def event_rows(
-        self, hints: Hints, index: int, events: Callable[[], int]
+        self, hints: ArrayHints, index: int, events: Callable[[], int]
     ) -> tuple[EventRows, tuple[int, ...]]:
         """Find an event's rows, and the shape of one; the first row must be there."""
         if self._span is not None:
@@ -199,7 +199,7 @@ class EventImages:
         self,
         assets: Assets,
         resource: Resource,
-        hints: Hints,
+        hints: ArrayHints,
         rows: EventRows,
         row_shape: tuple[int, ...],
         colour: bool,
@@ -301,7 +301,7 @@ class AssetPixels:
     index: int
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
-    hints: Hints
+    hints: ArrayHints
     events: Callable[[], int] = int
     held: int = field(default=0, init=False)
 

@@ -17,7 +17,7 @@ from tiffin.errors import NotYetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def event_shape(
 
 
 def rows_of_event(
-    hints: Hints,
+    hints: ArrayHints,
     row: tuple[int, ...],
     index: int,
     *,
@@ -72,12 +72,12 @@ def rows_of_event(
 
     Examples
     --------
-    >>> from tiffin.axes import Hints
-    >>> rows_of_event(Hints(sizes=(3, 6, 9)), (6, 9), 2)
+    >>> from tiffin.axes import ArrayHints
+    >>> rows_of_event(ArrayHints(sizes=(3, 6, 9)), (6, 9), 2)
     EventRows(first=6, count=3, part=None, image_axes=2)
-    >>> rows_of_event(Hints(sizes=(3, 6, 9)), (1, 6, 9), 2)
+    >>> rows_of_event(ArrayHints(sizes=(3, 6, 9)), (1, 6, 9), 2)
     EventRows(first=6, count=3, part=None, image_axes=2)
-    >>> rows_of_event(Hints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
+    >>> rows_of_event(ArrayHints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
     EventRows(first=1, count=1, part=(1, 1), image_axes=2)
     """
     announced, per_row, axes = _image_counts(hints, row, colour)
@@ -149,7 +149,7 @@ def files_per_event(
 
 @lru_cache(256)  # the events of a field have the same shape
 def _image_counts(
-    hints: Hints, row: tuple[int, ...], colour: bool
+    hints: ArrayHints, row: tuple[int, ...], colour: bool
 ) -> tuple[int, int, int]:
     """Return the images of an event as announced, those of a row, an image's axes."""
     sizes = hints.sizes
@@ -177,7 +177,7 @@ def _image_counts(
 
 
 def _check_shared_rows(
-    hints: Hints,
+    hints: ArrayHints,
     row: tuple[int, ...],
     lead: tuple[int, ...],
     announced: int,

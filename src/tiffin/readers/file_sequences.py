@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
     from tiffin.readers.hdf5 import Hdf5Rows
     from tiffin.readers.rows import Asset, FixedRows, RawImage, Rows
 
@@ -262,7 +262,7 @@ def _rows(
 
 
 def _images_in_page(
-    pages: FixedRows | Hdf5Rows, hints: Hints
+    pages: FixedRows | Hdf5Rows, hints: ArrayHints
 ) -> tuple[int, tuple[int, ...]]:
     """Return how many images a page holds, and the shape of one."""
     shape = pages.shape

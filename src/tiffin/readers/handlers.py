@@ -38,7 +38,7 @@ from tiffin.readers.root_map import RootMap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiffin.axes import Hints
+    from tiffin.axes import ArrayHints
 
 GROUP = "databroker.handlers"
 
@@ -147,7 +147,7 @@ class DatumPixels:
     datum_kwargs: Mapping[str, Any]
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
-    hints: Hints
+    hints: ArrayHints
     held: int = field(default=0, init=False)
 
     def open(self) -> Any:

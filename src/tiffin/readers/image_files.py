@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tiffin.axes import Hints, place
+from tiffin.axes import ArrayHints, place
 from tiffin.errors import NotYetError, ReadError, TiffinError, optional_import
 from tiffin.readers.file_checks import check_image_size, open_regular
 from tiffin.readers.rows import FixedRows
@@ -146,7 +146,7 @@ def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
 def read_npy(
     path: Path,
     announced: int = 0,
-    hints: Hints | None = None,
+    hints: ArrayHints | None = None,
     *,
     rows: bool = False,
     opened: BinaryIO | None = None,

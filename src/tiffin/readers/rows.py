@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tiffin.axes import Hints
+from tiffin.axes import ArrayHints
 from tiffin.errors import NotYetError, ReadError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Asset:
         Of the stream resource: ``dataset``, ``template``, ``chunk_shape``…
     datum_shape : tuple of int
         The shape of an event that the descriptor announces; () if none.
-    hints : Hints
+    hints : ArrayHints
         What else is known of an event's array.
     locate : callable
         Returns the path here of another URI.
@@ -45,7 +45,7 @@ class Asset:
     path: Path
     parameters: Mapping[str, Any] = field(default_factory=dict)
     datum_shape: tuple[int, ...] = ()
-    hints: Hints = field(default_factory=Hints)
+    hints: ArrayHints = field(default_factory=ArrayHints)
     locate: Callable[[str], Path] | None = None
     allow_external: tuple[Path, ...] = ()
 

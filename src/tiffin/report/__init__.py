@@ -7,8 +7,8 @@ from tiffin.report.index import IndexedRun, write_index
 from tiffin.report.latest import last_images
 from tiffin.report.page import drawing_parts
 from tiffin.report.writing import (
-    Page,
     PageOfRun,
+    ReportPage,
     is_page_name,
     make_page,
     page_of_run,
@@ -17,7 +17,7 @@ from tiffin.report.writing import (
 
 __all__ = [
     "IndexedRun",
-    "Page",
+    "ReportPage",
     "PageOfRun",
     "drawing_parts",
     "is_page_name",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tiffin.report.image_files import each_file, read_images
+from tiffin.report.exported_images import each_file, read_images
 from tiffin.report.listed_images import Problem
 from tiffin.report.page import as_script
-from tiffin.report.rows import link_companions, row_of
+from tiffin.report.page_rows import link_companions, row_of
 from tiffin.report.sizes import SMALLEST, fitting_side
 from tiffin.report.statistics import statistics_of
 from tiffin.report.views import encode_view, reduction_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.folders import list_folder
-from tiffin.report.image_files import each_file, read_images
+from tiffin.report.exported_images import each_file, read_images
 from tiffin.report.page import as_script
 from tiffin.report.views import encode_view
 from tiffin.writers import publish, write_buffers

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiffin.folders import Folders
-from tiffin.report.image_files import read_images
+from tiffin.report.exported_images import read_images
 from tiffin.report.listed_images import read_listed
-from tiffin.report.rows import row_of
+from tiffin.report.page_rows import row_of
 from tiffin.report.views import encode_view, reduction_of
 
 if TYPE_CHECKING:

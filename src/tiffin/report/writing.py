@@ -21,10 +21,10 @@ from tiffin.writers import publish, write_buffers
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiffin.export import RunSummary
+    from tiffin.export import EndedRun
 
 __all__ = [
-    "Page",
+    "ReportPage",
     "PageOfRun",
     "is_page_name",
     "make_page",
@@ -37,7 +37,7 @@ PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.
 """The names of pages, and of what is beside a full one."""
 
 
-class Page(NamedTuple):
+class ReportPage(NamedTuple):
     """A page that was written.
 
     Attributes
@@ -120,7 +120,7 @@ def make_page(
     runs: Collection[str] | None = None,
     follow_links: bool = False,
     mode: int | None = None,
-) -> Page:
+) -> ReportPage:
     """Do the same as `write_page`; return also how many images there are."""
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
@@ -150,13 +150,13 @@ def make_page(
         mode=mode,
         folders=folders,
     )
-    return Page(path, len(found.images), len(found.problems), len(page))
+    return ReportPage(path, len(found.images), len(found.problems), len(page))
 
 
 class PageOfRun:
     """Writes the page of each run at its end, for ``report=True``."""
 
-    def run_ended(self, summary: RunSummary) -> None:
+    def run_ended(self, summary: EndedRun) -> None:
         """Write the page of a run and say where it is; log if that fails."""
         settings = summary.settings
         if settings.dry_run:

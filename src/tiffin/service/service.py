@@ -17,7 +17,7 @@ from tiffin.service.listening import Listening
 from tiffin.service.on_done import OnDone
 from tiffin.service.owners import owner_here
 from tiffin.service.run_export import export_run
-from tiffin.service.source import source_of
+from tiffin.service.run_source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

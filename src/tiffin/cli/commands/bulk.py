@@ -16,7 +16,7 @@ from tiffin.bulk import DEFAULTS, ENGINES, progress_text
 from tiffin.bulk import bulk as bulk_export
 from tiffin.cli.command import Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
-from tiffin.cli.terminal import as_json, escape, print_line, print_summary
+from tiffin.cli.printing import as_json, escape, print_line, print_summary
 from tiffin.errors import SettingsError
 from tiffin.options import CorrectionOptions, RunOptions, is_address
 from tiffin.settings import option_of, setting_names

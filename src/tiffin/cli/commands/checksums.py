@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import JsonOption, command
-from tiffin.cli.terminal import as_json
+from tiffin.cli.printing import as_json
 from tiffin.verify import checksums as checksums_of
 
 __all__ = ["checksums"]

@@ -13,8 +13,8 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.new_config import Answers, config_text
+from tiffin.cli.printing import as_json, escape
 from tiffin.cli.program import program
-from tiffin.cli.terminal import as_json, escape
 from tiffin.errors import ExistsError
 from tiffin.options import FILE_NAME, read_config
 from tiffin.replay import export

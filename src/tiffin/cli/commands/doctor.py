@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import as_json, escape, print_line, with_options
-from tiffin.doctor import Finding, check_folder, check_installation, check_source
+from tiffin.cli.printing import as_json, escape, print_line, with_options
+from tiffin.doctor import CheckResult, check_folder, check_installation, check_source
 from tiffin.errors import SettingsError
 from tiffin.options import ConfigFile, RunOptions, find_config, read_exports
 
@@ -69,7 +69,7 @@ def doctor(
     raise typer.Exit(1 if "problem" in states else 0)
 
 
-def _configured() -> tuple[list[ConfigFile], list[Finding]]:
+def _configured() -> tuple[list[ConfigFile], list[CheckResult]]:
     """Return the exports of the configuration file, if there is one."""
     path = find_config()
     if path is None:
@@ -77,10 +77,12 @@ def _configured() -> tuple[list[ConfigFile], list[Finding]]:
     try:
         exports = read_exports(path)
     except SettingsError as error:
-        return [], [Finding("configuration", "problem", str(error), "mend the file")]
+        return [], [
+            CheckResult("configuration", "problem", str(error), "mend the file")
+        ]
     names = ", ".join(filter(None, exports)) or "one, without a name"
     text = f"{path} can be read; its exports: {names}"
-    return [*exports.values()], [Finding("configuration", "ok", text)]
+    return [*exports.values()], [CheckResult("configuration", "ok", text)]
 
 
 def _those_of(exports: list[ConfigFile], option: str) -> list[Any]:
@@ -89,17 +91,17 @@ def _those_of(exports: list[ConfigFile], option: str) -> list[Any]:
     return [*dict.fromkeys(value for value in found if value is not None)]
 
 
-def _without_source() -> list[Finding]:
+def _without_source() -> list[CheckResult]:
     todo = "tiffin doctor http://localhost:8000 tells whether a server answers"
-    return [Finding("source", "note", "no source is given", todo)]
+    return [CheckResult("source", "note", "no source is given", todo)]
 
 
-def _print_lines(findings: list[Finding]) -> None:
+def _print_lines(findings: list[CheckResult]) -> None:
     for finding in findings:
         sys.stdout.write(f"{as_json(asdict(finding))}\n")
 
 
-def _print(about: str, findings: list[Finding]) -> None:
+def _print(about: str, findings: list[CheckResult]) -> None:
     """Print a part; what to do stands below what was found."""
     console = Console(soft_wrap=True)
     console.print(Text(about, "bold"))

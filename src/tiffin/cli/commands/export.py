@@ -11,9 +11,9 @@ import typer
 
 from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
-from tiffin.cli.progress import progress_bar
+from tiffin.cli.printing import as_json, describe, escape, print_line, print_summary
+from tiffin.cli.progress_bar import progress_bar
 from tiffin.cli.templates import with_template
-from tiffin.cli.terminal import as_json, describe, escape, print_line, print_summary
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import SERVER, option_of, setting_names

@@ -13,8 +13,8 @@ import typer
 
 from tiffin.cli.command import JsonOption, command
 from tiffin.cli.new_config import TEMPLATE, Answers, config_text, export_names
+from tiffin.cli.printing import as_json, escape, print_error, print_line
 from tiffin.cli.program import program
-from tiffin.cli.terminal import as_json, escape, print_error, print_line
 from tiffin.errors import ExistsError, SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     FILE_NAME,

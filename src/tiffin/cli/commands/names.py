@@ -12,8 +12,8 @@ import numpy as np
 import typer
 
 from tiffin.cli.command import JsonOption, Source, command
+from tiffin.cli.printing import as_json, describe, escape, print_summary, with_options
 from tiffin.cli.templates import with_template
-from tiffin.cli.terminal import as_json, describe, escape, print_summary, with_options
 from tiffin.errors import ExistsError
 from tiffin.options import RunOptions
 from tiffin.replay import export as export_images

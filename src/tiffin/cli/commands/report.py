@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import as_json, escape, print_summary
+from tiffin.cli.printing import as_json, escape, print_summary
 from tiffin.report import make_page
 
 __all__ = ["report"]

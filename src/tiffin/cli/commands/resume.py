@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import JsonOption, Source, command
-from tiffin.cli.progress import progress_bar
-from tiffin.cli.terminal import as_json, describe, print_summary
+from tiffin.cli.printing import as_json, describe, print_summary
+from tiffin.cli.progress_bar import progress_bar
 from tiffin.export import replay
 from tiffin.options import RunOptions
 from tiffin.recorded_settings import recorded_runs, recorded_settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import Source, command
-from tiffin.cli.terminal import as_json, print_line, print_table
+from tiffin.cli.printing import as_json, print_line, print_table
 from tiffin.display import shortened
 from tiffin.errors import SourceError
 from tiffin.options import RunOptions

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import as_json, escape, print_line
+from tiffin.cli.printing import as_json, escape, print_line
 from tiffin.display import log_as_json
 from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME

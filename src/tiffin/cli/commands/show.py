@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.terminal import as_json, escape, print_error
+from tiffin.cli.printing import as_json, escape, print_error
 from tiffin.errors import ReadError
 from tiffin.file_metadata import read_metadata
 

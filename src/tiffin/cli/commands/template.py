@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli.command import JsonOption, command
+from tiffin.cli.printing import as_json, escape
 from tiffin.cli.templates import check_template
-from tiffin.cli.terminal import as_json, escape
 from tiffin.errors import TemplateError
 from tiffin.options import RunOptions
 from tiffin.sources import first_image

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import JsonOption, command
-from tiffin.cli.terminal import as_json, describe, escape, print_summary, with_options
+from tiffin.cli.printing import as_json, describe, escape, print_summary, with_options
 from tiffin.options import RunOptions
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder

@@ -29,7 +29,7 @@ POLL = 0.5
 """How long to wait for a message [s]."""
 
 
-class Options(BaseModel):
+class KafkaOptions(BaseModel):
     """The options of this listener."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,12 +41,12 @@ class Options(BaseModel):
     settings: dict[str, Any] = {}
 
 
-def check(options: Mapping[str, Any]) -> Options:
+def check(options: Mapping[str, Any]) -> KafkaOptions:
     """Check the options."""
     given = dict(options)
     if isinstance(given.get("topics"), list):
         given["topics"] = tuple(given["topics"])
-    return check_model(Options, given)
+    return check_model(KafkaOptions, given)
 
 
 class Offsets:

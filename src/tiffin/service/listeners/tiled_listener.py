@@ -33,7 +33,7 @@ ENDING = 5.0
 """How long to wait for the end of the subscription [s]."""
 
 
-class Options(BaseModel):
+class TiledOptions(BaseModel):
     """The options of this listener."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,9 +42,9 @@ class Options(BaseModel):
     address: str
 
 
-def check(options: Mapping[str, Any]) -> Options:
+def check(options: Mapping[str, Any]) -> TiledOptions:
     """Check the options."""
-    return check_model(Options, dict(options))
+    return check_model(TiledOptions, dict(options))
 
 
 def listen(options: Mapping[str, Any], hints: Hints) -> None:

@@ -35,7 +35,7 @@ POLL = 500
 ENCODINGS = ("msgpack", "pickle")
 
 
-class Options(BaseModel):
+class ZmqOptions(BaseModel):
     """The options of this listener."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,9 +47,9 @@ class Options(BaseModel):
     allow_pickle: bool = False
 
 
-def check(options: Mapping[str, Any]) -> Options:
+def check(options: Mapping[str, Any]) -> ZmqOptions:
     """Check the options."""
-    checked = check_model(Options, dict(options))
+    checked = check_model(ZmqOptions, dict(options))
     if checked.encoding not in ENCODINGS:
         message = f"must be msgpack or pickle, not {checked.encoding!r}"
         raise SettingsError(message, setting="encoding")
@@ -85,7 +85,7 @@ def listen(options: Mapping[str, Any], hints: Hints) -> None:
 
 
 def _take(
-    message: bytes, options: Options, decode: Callable[[bytes], Any], hints: Hints
+    message: bytes, options: ZmqOptions, decode: Callable[[bytes], Any], hints: Hints
 ) -> None:
     """Take a message; one that can't be read is lost, which the spool notices."""
     prefix, _, rest = message.partition(b" ")

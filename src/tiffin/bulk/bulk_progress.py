@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.plan import duration_text
+from tiffin.bulk.bulk_plan import duration_text
 from tiffin.display import shown_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiffin.bulk.report import BulkReport
+    from tiffin.bulk.bulk_report import BulkReport
 
 __all__ = ["progress_text", "shown_in_notebook"]
 
@@ -22,7 +22,7 @@ def progress_text(report: BulkReport) -> str:
     Examples
     --------
     >>> from pathlib import Path
-    >>> from tiffin.bulk.report import BulkReport, RunOutcome
+    >>> from tiffin.bulk.bulk_report import BulkReport, RunOutcome
     >>> from tiffin.bulk.task import TaskResult
     >>> done = RunOutcome("7f3a", 7, "done", TaskResult(written=5, nbytes=20_000_000))
     >>> runs = (done, RunOutcome("8a2b", 8, "pending"))

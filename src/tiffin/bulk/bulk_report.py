@@ -10,7 +10,7 @@ from tiffin.bulk.task import TaskResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiffin.bulk.plan import BulkPlan
+    from tiffin.bulk.bulk_plan import BulkPlan
 
 __all__ = ["BulkReport", "RunOutcome", "size_text"]
 

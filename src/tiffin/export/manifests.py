@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["Journal", "file_line", "settings_of"]
+__all__ = ["Manifests", "file_line", "settings_of"]
 
 COMPARED = ("template", *resume_settings())
 """The settings that must be the same for an export to be resumed."""
@@ -44,7 +44,7 @@ MOST_OPEN = 100
 replay may have more runs than a process may have files."""
 
 
-class Journal:
+class Manifests:
     """The manifests of an export, one file for each run. Thread-safe.
 
     Parameters

@@ -9,14 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.report import size_text
+from tiffin.bulk.bulk_report import size_text
 from tiffin.errors import CollisionError, SettingsError, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiffin.bulk.manifest import BulkManifest
-    from tiffin.bulk.runs import FoundRun
+    from tiffin.bulk.bulk_manifest import BulkManifest
+    from tiffin.bulk.found_runs import FoundRun
     from tiffin.bulk.sample import Sample
     from tiffin.errors import TiffinError
     from tiffin.settings import Settings

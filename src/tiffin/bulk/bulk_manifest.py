@@ -7,8 +7,8 @@ import os
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from tiffin.bulk.report import RunOutcome
-from tiffin.bulk.runs import FoundRun, FoundSource
+from tiffin.bulk.bulk_report import RunOutcome
+from tiffin.bulk.found_runs import FoundRun, FoundSource
 from tiffin.bulk.task import TaskResult
 from tiffin.engine import FOLDER, Manifest, read_manifest
 from tiffin.export import settings_id, settings_of
