@@ -37,7 +37,7 @@ class Pixels(Protocol):
     """The declared shape (..., rows, columns), followed by samples if declared."""
     dtype: np.dtype | None
     """The declared dtype."""
-    held: int
+    memory: int
     """Memory that the pixels take while they wait [bytes]."""
     hints: ArrayHints
     """What is known about the axes of the array."""

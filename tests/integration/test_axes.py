@@ -1,4 +1,4 @@
-"""Which axes of an array are an image's: announced, named, or found in the array."""
+"""Which axes of an array are an image's: declared, named, or found in the array."""
 
 import subprocess
 import sys

@@ -112,14 +112,14 @@ def test_a_stack_without_i_is_refused_before_the_first_file(tmp_path, names_in):
 
 
 @pytest.mark.parametrize(
-    ("announced", "held"),
+    ("declared", "held"),
     [((6, 9), (1, 6, 9)), ((1, 6, 9), (6, 9)), ((6, 9), (4, 6, 9))],
 )
-def test_the_array_is_the_truth_about_its_shape(tmp_path, read, announced, held):
+def test_the_array_is_the_truth_about_its_shape(tmp_path, read, declared, held):
     """S12: each image is exported, whatever the descriptor says."""
     array = np.arange(np.prod(held), dtype="i4").reshape(held)
     run = run_of({"img": [array]})
-    run[1][1]["data_keys"]["img"]["shape"] = list(announced)
+    run[1][1]["data_keys"]["img"]["shape"] = list(declared)
 
     report = tiffin.export(run, "{i}.tif", directory=tmp_path)
 

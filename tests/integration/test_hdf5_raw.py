@@ -33,9 +33,9 @@ def resource(path, **parameters):
     }  # fmt: skip
 
 
-def image(assets, path, index, announced=(6, 9), **parameters):
+def image(assets, path, index, declared=(6, 9), **parameters):
     """The images of one event."""
-    hints = ArrayHints(sizes=announced)
+    hints = ArrayHints(sizes=declared)
     return images_in(assets.event(resource(path, **parameters), index, hints))
 
 
@@ -55,8 +55,8 @@ def plain(images, i=0, takes=EITHER):
     return np.frombuffer(data, encoded.dtype).reshape(encoded.shape)
 
 
-def passed(path, index, announced=(6, 9), takes=EITHER, i=0):
-    return plain(image(Assets(), path, index, announced), i, takes)
+def passed(path, index, declared=(6, 9), takes=EITHER, i=0):
+    return plain(image(Assets(), path, index, declared), i, takes)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_user_block_changes_nothing(path, tmp_path, read):
 
 
 @pytest.mark.parametrize(
-    ("stored", "chunks", "announced"),
+    ("stored", "chunks", "declared"),
     [
         ((4, 3, 6, 9), (1, 1, 6, 9), (3, 6, 9)),
         ((4, 3, 6, 9), (1, 1, 6, 9), (6, 9)),
@@ -203,29 +203,29 @@ def test_a_user_block_changes_nothing(path, tmp_path, read):
     ],
 )
 def test_leading_axes_do_not_keep_a_chunk_from_being_passed_on(
-    path, stored, chunks, announced
+    path, stored, chunks, declared
 ):
     """Rows of several images, grids, several rows an event, with one image a chunk."""
     hdf5(path, FRAMES.reshape(stored), chunks=chunks, compression="gzip")
-    images = int(np.prod(announced[:-2]))
+    images = int(np.prod(declared[:-2]))
 
     for n in range(12):
         event, i = divmod(n, images)
-        found = passed(path, event, announced, i=i)
+        found = passed(path, event, declared, i=i)
         np.testing.assert_array_equal(found, FRAMES[n])
 
 
 @pytest.mark.parametrize("chunks", [(1, 3, 6, 9), (1, 2, 6, 9), (3, 1, 6, 9)])
-@pytest.mark.parametrize("announced", [(3, 6, 9), (6, 9)])
+@pytest.mark.parametrize("declared", [(3, 6, 9), (6, 9)])
 @pytest.mark.parametrize("compression", [None, "gzip"])
-def test_images_within_a_chunk_are_told_apart(path, chunks, announced, compression):
+def test_images_within_a_chunk_are_told_apart(path, chunks, declared, compression):
     """A chunk of several images is decoded and split."""
     hdf5(path, FRAMES.reshape(4, 3, 6, 9), chunks=chunks, compression=compression)
-    images = int(np.prod(announced[:-2]))
+    images = int(np.prod(declared[:-2]))
     assets = Assets()
 
     for n in range(12):
-        event = image(assets, path, n // images, announced)
+        event = image(assets, path, n // images, declared)
         assert plain(event, n % images) is None
         np.testing.assert_array_equal(event[n % images], FRAMES[n])
 
@@ -252,11 +252,11 @@ def test_a_dataset_in_numbered_files_is_passed_on(tmp_path, frames, compression)
     for n in range(2):
         chunks = (1, 6, 9)[-frames.ndim :] if compression else None
         hdf5(tmp_path / f"a_{n}.h5", frames + n, chunks=chunks, compression=compression)
-    announced = frames.shape if frames.ndim == 3 else (1, 6, 9)
+    declared = frames.shape if frames.ndim == 3 else (1, 6, 9)
 
-    for i in range(announced[0]):
-        event = image(Assets(), tmp_path, 1, announced, template="/a_{:d}.h5")
-        wanted = frames.reshape(announced)[i] + 1
+    for i in range(declared[0]):
+        event = image(Assets(), tmp_path, 1, declared, template="/a_{:d}.h5")
+        wanted = frames.reshape(declared)[i] + 1
         if compression:
             np.testing.assert_array_equal(plain(event, i), wanted)
         np.testing.assert_array_equal(event[i], wanted)

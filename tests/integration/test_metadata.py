@@ -345,7 +345,7 @@ def test_images_in_files_have_the_readings_of_their_events(tmp_path, order):
 
 
 def test_an_entry_of_the_event_waits_for_the_event(tmp_path):
-    """Also where the descriptor announces nothing but images."""
+    """Also where the descriptor declares nothing but images."""
     run = stream_run(
         hdf5(tmp_path / "a.h5", FRAMES), "application/x-hdf5",
         {"dataset": "/entry/data/data"}, events=12, data=READINGS,

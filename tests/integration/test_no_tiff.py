@@ -59,7 +59,7 @@ def test_what_a_cast_may_mend_is_left_to_it(dtype):
 
 
 def complex_files(folder, dtype):
-    """Return the documents of external images with an announced dtype, in both ways."""
+    """Return the documents of external images with an declared dtype, in both ways."""
     images = np.zeros(SHAPE, "c8")
     streamed = stream_run(
         hdf5(folder / "a.h5", images.reshape(12, 10, 12)), "application/x-hdf5",

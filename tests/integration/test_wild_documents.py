@@ -270,10 +270,10 @@ def test_nothing_but_a_source_error_comes_out_of_wild_documents(runs, joined, fi
 
 
 def assert_announced(assembler, doc):
-    """Ask what a descriptor announces; it is asked for good ones only."""
+    """Ask what a descriptor declares; it is asked for good ones only."""
     if isinstance(doc.get("uid"), str):
-        announced = assembler.declared_images(doc)
-        assert announced is None or all(n > 0 for n in announced.images.values())
+        declared = assembler.declared_images(doc)
+        assert declared is None or all(n > 0 for n in declared.images.values())
 
 
 @pytest.mark.parametrize("template", [NAME, "{event.data.x|none}_{frame}.tif"])

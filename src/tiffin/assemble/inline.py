@@ -53,7 +53,7 @@ class ArrayPixels:
     array: Any
     shape: tuple[int, ...] | None
     hints: ArrayHints
-    held: int
+    memory: int
     dtype: np.dtype | None
 
     def open(self) -> Any:

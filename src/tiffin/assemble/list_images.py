@@ -102,7 +102,7 @@ class ListPixels:
     values: Any
     shape: tuple[int, ...] | None
     hints: ArrayHints
-    held: int
+    memory: int
     declared: np.dtype | None
     dtypes: ListDtypes
     key: FieldKey

@@ -53,8 +53,8 @@ def _reason(run: OpenRun, name: str, streams: Names) -> str:
     }
     if not data_keys:
         images = [name for names in _image_fields(run).values() for name in names]
-        near = did_you_mean(name, images, list_all=False)
-        return f"run {short} has no field {name!r}{near or ';'} {_choices(run)}"
+        hint = did_you_mean(name, images, list_all=False)
+        return f"run {short} has no field {name!r}{hint or ';'} {_choices(run)}"
     selected = [s for s in data_keys if streams is None or s in streams]
     if not selected:
         return (

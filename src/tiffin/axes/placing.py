@@ -1,6 +1,6 @@
 """Which axes of an event's array are rows, columns and the samples of a colour.
 
-The array decides its shape. What a descriptor announces, and what a user sets with
+The array decides its shape. What a descriptor declares, and what a user sets with
 ``axes=`` and ``colour=``, say what its axes mean. If they contradict each other, the
 image is refused: an array cut along the wrong axes would give files that look right.
 """
@@ -20,7 +20,7 @@ COLOURS = (3, 4)
 """How many samples a pixel has: RGB, or RGB and alpha."""
 
 SMALL = 4
-"""No detector has an image of so few rows or columns, unless it announces them."""
+"""No detector has an image of so few rows or columns, unless it declares them."""
 
 LAST = (-2, -1)
 ORDERS = ((-3, -2, -1), (-2, -1, -3), (-3, -1, -2))
@@ -33,9 +33,9 @@ class ArrayHints:
 
     field: str = ""
     sizes: tuple[int, ...] = ()
-    """As announced; 0 if a size is unknown."""
+    """As declared; 0 if a size is unknown."""
     image_axes: tuple[int, ...] = LAST
-    """Where in `sizes` rows, columns and announced samples are, from the end."""
+    """Where in `sizes` rows, columns and declared samples are, from the end."""
     colour: bool = False
     """Whether images are said to have samples."""
     asked: bool = False
@@ -61,19 +61,19 @@ class ArrayHints:
 
     @property
     def images(self) -> int:
-        """How many images an event has, as announced; 1 if unknown."""
+        """How many images an event has, as declared; 1 if unknown."""
         return math.prod(self.lead) or 1
 
     @property
     def image(self) -> tuple[int, ...]:
-        """(rows, columns), and samples if announced; () if nothing is."""
+        """(rows, columns), and samples if declared; () if nothing is."""
         if len(self.sizes) < 2:
             return ()
         return tuple(self.sizes[k] for k in self.image_axes)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """The announced shape, with the axes of an image last; None if incomplete."""
+        """The declared shape, with the axes of an image last; None if incomplete."""
         complete = len(self.image) == (3 if self.colour else 2) and all(self.sizes)
         return (*self.lead, *self.image) if complete else None
 
@@ -84,7 +84,7 @@ def place(
     """Return which axes of an array are rows and columns, and samples if there are any.
 
     `last_is_colour` tells that the file says so, as a TIFF's photometric does. An array
-    with fewer than two axes raises a NoImageError if no image was announced; a
+    with fewer than two axes raises a NoImageError if no image was declared; a
     ReadError is raised if one was, or if the axes can't be told apart.
 
     Examples
@@ -210,10 +210,10 @@ def _declared(hints: ArrayHints) -> str:
     return f", and the descriptor declares [{sizes}]"
 
 
-def _agree(announced: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether sizes are equal, as far as they are announced."""
-    same_axes = len(announced) == len(shape)
-    return same_axes and all(n in (0, m) for n, m in zip(announced, shape, strict=True))
+def _agree(declared: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether sizes are equal, as far as they are declared."""
+    same_axes = len(declared) == len(shape)
+    return same_axes and all(n in (0, m) for n, m in zip(declared, shape, strict=True))
 
 
 def is_colour_image(sizes: tuple[int, ...]) -> bool:
@@ -227,7 +227,7 @@ def _looks_coloured(shape: tuple[int, ...]) -> bool:
 
 
 def guess_colour(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes of a colour image in an announced shape."""
+    """Return the axes of a colour image in an declared shape."""
     orders = ORDERS if len(sizes) > 2 else ()
     return next((at for at in orders if sizes[at[2]] in COLOURS), LAST)
 

@@ -69,7 +69,7 @@ class Axes:
     ) -> ArrayHints:
         """Return what is known of a field.
 
-        Its `sizes` are as announced, 0 if unknown; `dims` are the descriptor's names of
+        Its `sizes` are as declared, 0 if unknown; `dims` are the descriptor's names of
         its axes, if any; `external` tells that the images are outside the event.
         """
         known = ArrayHints(field=field, sizes=sizes)
@@ -91,7 +91,7 @@ class Axes:
 
 
 def _is_colour_event(sizes: tuple[int, ...]) -> bool:
-    """Whether one image of three axes is announced, as ophyd-async does for colour."""
+    """Whether one image of three axes is declared, as ophyd-async does for colour."""
     return len(sizes) > 3 and sizes[-4] == 1 and is_colour_image(sizes[-3:])
 
 

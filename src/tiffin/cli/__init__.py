@@ -63,8 +63,8 @@ class _Commands(TyperGroup):
         self, context: Any, args: list[str]
     ) -> tuple[str | None, Any, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = did_you_mean(args[0], COMMANDS, list_all=False)
-            context.fail(f"there is no command {args[0]!r}{near}")
+            hint = did_you_mean(args[0], COMMANDS, list_all=False)
+            context.fail(f"there is no command {args[0]!r}{hint}")
         name, _, rest = super().resolve_command(context, args)
         _printing().configure_logging()
         return name, load(str(name)), rest

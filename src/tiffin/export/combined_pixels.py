@@ -51,7 +51,7 @@ class CombinedPixels:
     ----------
     shape, dtype, hints
         Those of the first frame.
-    held : int
+    memory : int
         Memory for waiting images and for the sum [bytes].
     count : int
         How many frames are combined so far.
@@ -68,7 +68,7 @@ class CombinedPixels:
         self.count = 0
         # A sum is carried as two numbers of 8 bytes a pixel.
         itemsize = 1 if self.dtype is None else self.dtype.itemsize
-        self.held = self._own = 16 * (first.nbytes // itemsize)
+        self.memory = self._own = 16 * (first.nbytes // itemsize)
         self._first = self._last = first
         self._left: deque[tuple[Frame, int | None]] = deque()
         self._failed: TiffinError | None = None
@@ -91,11 +91,11 @@ class CombinedPixels:
             Whether the pixels will never be read.
         """
         if self.count == 0 or frame.pixels is not self._last.pixels:
-            self.held += _held(frame)
+            self.memory += _memory(frame)
         self.count += 1
         self._last = frame
         if names_only or self._failed is not None:
-            self.held = self._own
+            self.memory = self._own
             return
         self._left.append((frame, images))
 
@@ -122,13 +122,13 @@ class CombinedPixels:
             self._left[n] = frame, len(retake)
         self._first = first if self._first is earlier[0] else self._first
         self._last = retake[-1] if self._last is earlier[-1] else self._last
-        self.held += _held(first) - _held(earlier[0])
+        self.memory += _memory(first) - _memory(earlier[0])
         return earlier
 
     @property
     def kept(self) -> int:
         """Memory for images from documents that are not added up yet [bytes]."""
-        return self.held - self._own
+        return self.memory - self._own
 
     def add_up(self) -> None:
         """Add up the frames that can be read; `open` raises errors later."""
@@ -139,7 +139,7 @@ class CombinedPixels:
         except TiffinError as error:
             self._failed = error
             self._left.clear()
-            self.held = self._own
+            self.memory = self._own
 
     def open(self) -> np.ndarray:
         """Combine the frames.
@@ -192,14 +192,14 @@ class CombinedPixels:
     def _read_on(self) -> None:
         opened: tuple[Frame, Images] | None = None
         while self._left:
-            frame, announced = self._left[0]
+            frame, declared = self._left[0]
             try:
                 if opened is None or opened[0].pixels is not frame.pixels:
                     opened = frame, frame.images()
-                if announced is None:
+                if declared is None:
                     self._expect_all(frame, opened[1].shape[0])
                     continue
-                _check_count(frame, announced, opened[1].shape[0])
+                _check_count(frame, declared, opened[1].shape[0])
                 self._take(frame, opened[1])
             except TiffinError as error:
                 named = naming_frame(error, frame)
@@ -211,7 +211,7 @@ class CombinedPixels:
                 raise ReadError(message) from error
             self._left.popleft()
             if not self._left or self._left[0][0].pixels is not frame.pixels:
-                self.held -= _held(frame)
+                self.memory -= _memory(frame)
 
     def _expect_all(self, frame: Frame, found: int) -> None:
         """Know now how many images the event holds."""
@@ -254,19 +254,19 @@ class CombinedPixels:
         self._notes.steps = max(self._notes.steps, notes.steps, key=len)
 
 
-def _held(frame: Frame) -> int:
-    return 0 if frame.pixels is None else frame.pixels.held
+def _memory(frame: Frame) -> int:
+    return 0 if frame.pixels is None else frame.pixels.memory
 
 
 def _who(frame: Frame) -> Mapping[str, int | None]:
     return {"seq_num": frame.seq_num, "i": frame.i}
 
 
-def _check_count(frame: Frame, announced: int, found: int) -> None:
-    if found != announced:
+def _check_count(frame: Frame, declared: int, found: int) -> None:
+    if found != declared:
         message = (
             f"event {frame.seq_num} has {found} images of {frame.field!r}, but its "
-            f"descriptor declares {announced}: use n=None, which combines all images "
+            f"descriptor declares {declared}: use n=None, which combines all images "
             f"of each event"
         )
         raise CorrectionError(message)

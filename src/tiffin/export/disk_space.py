@@ -52,10 +52,10 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
 
 
 def _size(
-    settings: Settings, shape: tuple[int, ...] | None, announced: np.dtype | None
+    settings: Settings, shape: tuple[int, ...] | None, declared: np.dtype | None
 ) -> int:
     """Return the size of a file, or 0 if it is not known [bytes]."""
-    dtype = settings.dtype or announced
+    dtype = settings.dtype or declared
     if shape is None or dtype is None:
         return 0
     return settings.writer.size(shape, dtype) or 0

@@ -331,17 +331,17 @@ def _span(first: Frame, last: Frame) -> str:
 
 
 def declared_after(
-    steps: Iterable[FrameCombiner], announced: DeclaredImages
+    steps: Iterable[FrameCombiner], declared: DeclaredImages
 ) -> DeclaredImages:
     """Return what a descriptor declares about combined frames.
 
     Parameters
     ----------
     steps : iterable of FrameCombiner
-    announced : DeclaredImages
+    declared : DeclaredImages
         What it declares about the frames before they are combined.
     """
-    images, start = dict(announced.images), dict(announced.start)
+    images, start = dict(declared.images), dict(declared.start)
     events = {name: start.get("num_points") for name in images}
     for step in steps:
         for name, count in images.items():
@@ -352,4 +352,4 @@ def declared_after(
     known = [count for count in events.values() if isinstance(count, int)]
     if known:
         start["num_points"] = max(known)
-    return replace(announced, images=images, start=start)
+    return replace(declared, images=images, start=start)

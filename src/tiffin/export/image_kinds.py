@@ -58,7 +58,7 @@ class ImageKinds:
             if not self._is_written_as_light(kind, group):
                 yield group
 
-    def announced(self, declared: DeclaredImages) -> DeclaredImages:
+    def with_joins(self, declared: DeclaredImages) -> DeclaredImages:
         """Return what a descriptor declares about the frames to export."""
         return declared_after(self._corrections.joins, declared)
 

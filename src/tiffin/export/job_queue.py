@@ -99,5 +99,5 @@ class JobQueue:
 def _memory_of(pages: PageGroup) -> int:
     """Return how much memory a group takes, now or after reading [bytes]."""
     first = pages[0].frame
-    nbytes = first.pixels.held if first.pixels else 0
+    nbytes = first.pixels.memory if first.pixels else 0
     return nbytes or first.nbytes * len(pages)

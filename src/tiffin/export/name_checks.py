@@ -63,23 +63,23 @@ class NameChecks:
         self._ledger.say(run, error, effect=effect)
 
     def check_descriptor(
-        self, announced: DeclaredImages, *, live: bool
+        self, declared: DeclaredImages, *, live: bool
     ) -> TemplateError | None:
         """Return the error that every name of a stream would have.
 
         Live, this includes a template that gives several declared frames the same name.
         A replay checks the frames themselves.
         """
-        descriptor, start = announced.descriptor, announced.start
+        descriptor, start = declared.descriptor, declared.start
         run = str(start["uid"])
-        if announced.images:
+        if declared.images:
             self._streams[run].add(str(descriptor["name"]))
         found: TemplateError | None = None
-        for field, images in announced.images.items():
+        for field, images in declared.images.items():
             try:
                 self._template.check_descriptor(descriptor, start, field)
                 if live:
-                    self._check_distinct(announced, images)
+                    self._check_distinct(declared, images)
             except TemplateError as error:
                 self._refused[str(descriptor["uid"]), field] = error
                 self._descriptors[run].append(str(descriptor["uid"]))
@@ -102,8 +102,8 @@ class NameChecks:
                 return error
         return None
 
-    def _check_distinct(self, announced: DeclaredImages, images: int) -> None:
-        template, start = self._template, announced.start
+    def _check_distinct(self, declared: DeclaredImages, images: int) -> None:
+        template, start = self._template, declared.start
         streams = self._streams[str(start["uid"])]
         events = start.get("num_points")
         most = self._stack if isinstance(self._stack, int) else None
@@ -117,7 +117,7 @@ class NameChecks:
             template.fields,
             num_points=events,
             images=images,
-            image_fields=len(announced.images),
+            image_fields=len(declared.images),
             streams=len(streams),
         )
         if mend is not None:
@@ -125,7 +125,7 @@ class NameChecks:
             many = {
                 "{frame}": f"all stacks of {most} frames",
                 "{i}": f"the {images} images of an event",
-                "{field}": f"the images of {len(announced.images)} fields",
+                "{field}": f"the images of {len(declared.images)} fields",
                 "{stream}": f"the images of streams {' and '.join(sorted(streams))}",
             }
             message = (

@@ -28,7 +28,7 @@ __all__ = ["axes_in_event", "axes_of_pages"]
 def axes_in_event(frame: Frame) -> dict[str, int]:
     """Return name → length of the axes that ``axes=`` names, if it counts images.
 
-    Empty where the array announces other axes than these.
+    Empty where the array declares other axes than these.
     """
     pixels = frame.pixels
     if pixels is None or pixels.shape is None:
@@ -112,10 +112,10 @@ def _snakes(start: Mapping[str, Any]) -> bool:
     """Return whether any axis goes back and forth."""
     if any(plain(one) is not False for one in _items(start.get("snaking"))):
         return True
-    told = plain(start.get("snake_axes"))  # True, a list of motors, or their text
-    if isinstance(told, str):
-        return told not in ("False", "None", "[]", "()", "")
-    return told is True or bool(elements(told))
+    value = plain(start.get("snake_axes"))  # True, a list of motors, or their text
+    if isinstance(value, str):
+        return value not in ("False", "None", "[]", "()", "")
+    return value is True or bool(elements(value))
 
 
 def _items(value: Any) -> list[Any]:

@@ -65,7 +65,7 @@ class StackFile(OutputFile):
     counted : int
         How many frames it holds; a frame that is taken again counts once.
     nbytes, each : int
-        What its pages take, and one of them, at most, as announced [bytes].
+        What its pages take, and one of them, at most, as declared [bytes].
     is_closed : bool
         Whether no more frames will be named for it.
     has_ended : bool
@@ -96,7 +96,7 @@ class StackFile(OutputFile):
         self.is_closed = self.has_ended = self.is_finished = False
         self.is_planned = is_planned
         self.is_intact: bool | None = None
-        self.announced: tuple[object, ...] = ()
+        self.declared: tuple[object, ...] = ()
         self.lock = threading.Lock()
         self.writing = threading.Lock()
         self.waiting = 0

@@ -79,7 +79,7 @@ class Stacks:
     def begin(self, frame: Frame, name: str, *, planned: bool) -> StackFile:
         """Begin a stack."""
         stack = StackFile(name, is_planned=planned)
-        stack.announced = (frame.shape, frame.dtype)
+        stack.declared = (frame.shape, frame.dtype)
         stack.each = self._nbytes(frame)
         stack.axes = axes_in_event(frame)
         self._open[_lane(frame)] = stack
@@ -149,7 +149,7 @@ class Stacks:
         self._closed.append(stack)
 
     def _fits(self, stack: StackFile, frame: Frame) -> bool:
-        if stack.announced != (frame.shape, frame.dtype):
+        if stack.declared != (frame.shape, frame.dtype):
             return False
         fits = stack.nbytes + stack.each < LARGEST_CLASSIC
         return fits or self._settings.bigtiff

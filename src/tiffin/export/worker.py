@@ -221,7 +221,7 @@ class Worker:
         there = [page for page in wanted if page.place[2] < found]
         return there + [page for page in new if page.file is not None]
 
-    def _log_surprise(self, frame: Frame, announced: int, found: int) -> None:
+    def _log_surprise(self, frame: Frame, declared: int, found: int) -> None:
         key = frame.id[:3]
         if key not in self._surprised:
             self._surprised.add(key)
@@ -229,7 +229,7 @@ class Worker:
                 "run %s: the descriptor declares %d image(s) of %r for each event, but "
                 "event %s has %d: using the number in the event",
                 frame.run[:8],
-                announced,
+                declared,
                 frame.field,
                 frame.seq_num,
                 found,

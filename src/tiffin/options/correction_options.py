@@ -34,11 +34,11 @@ def _place(*forms: str) -> Callable[[str], dict[str, Any]]:
             if name == "constant":
                 return {name: _number(value)}
             return {name: _expand(value) if name == "file" else value}
-        near = did_you_mean(name, ["start", *names], list_all=False) if value else ""
+        hint = did_you_mean(name, ["start", *names], list_all=False) if value else ""
         if not colon and "." in text[:-1]:
-            near = f": did you mean {'file:' + text!r}?"
+            hint = f": did you mean {'file:' + text!r}?"
         message = f"must be one of {', '.join(forms)}, not {text!r}"
-        raise ValueError(message + near)
+        raise ValueError(message + hint)
 
     return read
 

@@ -84,9 +84,9 @@ def setting_types(kind: Any) -> Mapping[str, Any]:
     ['dtype', 'overflow', 'rounding']
     """
     if not isinstance(kind, str) or kind not in KINDS:
-        near = did_you_mean(str(kind or ""), KINDS)
+        hint = did_you_mean(str(kind or ""), KINDS)
         got = "kind is missing" if kind is None else f"there is no correction {kind!r}"
-        raise SettingsError(got + near)
+        raise SettingsError(got + hint)
     hints = get_type_hints(KINDS[kind]) | TYPES
     return {name: hints[name] for name in inspect.signature(KINDS[kind]).parameters}
 

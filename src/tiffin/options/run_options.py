@@ -94,8 +94,8 @@ def _no_source(source: str) -> str:
     path = Path(source).expanduser()
     if path.parent.is_dir():
         files = [each.name for each in path.parent.iterdir()]
-        near = did_you_mean(path.name, files, list_all=False)
-        message += near or f" (in {path.parent.absolute()})"
+        hint = did_you_mean(path.name, files, list_all=False)
+        message += hint or f" (in {path.parent.absolute()})"
     else:
         message += f": there is no folder {path.parent}"
     return f"{message}; an address begins with http:// or https://"

@@ -118,9 +118,9 @@ class Assets:
             self._warned.clear()
 
     def warn_of_shape(
-        self, resource: Resource, shape: tuple[int, ...], announced: tuple[int, ...]
+        self, resource: Resource, shape: tuple[int, ...], declared: tuple[int, ...]
     ) -> None:
-        """Warn once that images of a resource have other sizes than announced."""
+        """Warn once that images of a resource have other sizes than declared."""
         with self.lock:
             is_new = resource["uid"] not in self._warned
             self._warned.add(resource["uid"])
@@ -130,7 +130,7 @@ class Assets:
                 "%s; the image is used",
                 resource["uri"],
                 [*shape],
-                [*announced],
+                [*declared],
             )
 
     def _new(self, resource: Resource, hints: ArrayHints) -> _OpenAsset:
@@ -257,7 +257,7 @@ class EventImages:
             raw = self._assets.opened(self._resource, self._hints).raw_images
             return raw.stored(place, takes) if raw is not None else None
 
-    def _read(self, place: tuple[int, ...], announced: tuple[int, ...]) -> np.ndarray:
+    def _read(self, place: tuple[int, ...], declared: tuple[int, ...]) -> np.ndarray:
         stored = self._stored(place)
         image = stored.read() if stored is not None else None
         if image is None:
@@ -265,15 +265,15 @@ class EventImages:
                 asset = self._assets.opened(self._resource, self._hints)
                 image = np.asarray(asset.rows.read(place[0]))[place[1:]]
         image = np.asarray(image)
-        if image.ndim != len(announced):
+        if image.ndim != len(declared):
             message = (
                 f"{self._resource['uri']}: its reader returned an array of shape "
                 f"{[*image.shape]}, but its row_shape says that images have shape "
-                f"{[*announced]}"
+                f"{[*declared]}"
             )
             raise ReadError(message)
-        if image.shape != announced:
-            self._assets.warn_of_shape(self._resource, image.shape, announced)
+        if image.shape != declared:
+            self._assets.warn_of_shape(self._resource, image.shape, declared)
         return image
 
     def _place(self, where: tuple[int, ...]) -> tuple[int, ...]:
@@ -303,7 +303,7 @@ class AssetPixels:
     dtype: np.dtype | None
     hints: ArrayHints
     events: Callable[[], int] = int
-    held: int = field(default=0, init=False)
+    memory: int = field(default=0, init=False)
 
     def open(self) -> EventImages:
         """Find the images; they are read later."""

@@ -39,7 +39,7 @@ def event_shape(
 ) -> tuple[int, ...]:
     """Return the shape of an event, the images of a point included.
 
-    Older writers announce one image, and the number of images in the parameters.
+    Older writers declare one image, and the number of images in the parameters.
 
     Examples
     --------
@@ -80,23 +80,23 @@ def rows_of_event(
     >>> rows_of_event(ArrayHints(sizes=(1, 6, 9), scan=(2, 4)), (4, 6, 9), 5)
     EventRows(first=1, count=1, part=(1, 1), image_axes=2)
     """
-    announced, per_row, axes = _image_counts(hints, row, colour)
-    if not announced or not per_row:
+    declared, per_row, axes = _image_counts(hints, row, colour)
+    if not declared or not per_row:
         return EventRows(first=index)
-    if announced % per_row == 0:
-        count = announced // per_row
+    if declared % per_row == 0:
+        count = declared // per_row
         return EventRows(first=index * count, count=count)
-    _check_shared_rows(hints, row, row[:-axes], announced, rows(), events())
-    first, before = divmod(index * announced, per_row)
-    count = -(-(before + announced) // per_row)
-    part = before, announced
+    _check_shared_rows(hints, row, row[:-axes], declared, rows(), events())
+    first, before = divmod(index * declared, per_row)
+    count = -(-(before + declared) // per_row)
+    part = before, declared
     return EventRows(first=first, count=count, part=part, image_axes=axes)
 
 
 def images_per_event(
-    announced: tuple[int, ...], image: tuple[int, ...]
+    declared: tuple[int, ...], image: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Return the numbers of images that an announced shape can mean, likeliest first.
+    """Return the numbers of images that an declared shape can mean, likeliest first.
 
     `image` is (rows, columns), and samples if it has colour.
 
@@ -107,17 +107,17 @@ def images_per_event(
     >>> images_per_event((2, 3, 6, 9), (6, 9, 3))
     (2, 6)
     """
-    counts = [math.prod(announced[:-2])] if announced else []
-    same = sorted(announced[-3:]) == sorted(image)
-    if len(image) == 3 and (same or _includes_samples(announced[-3:], image)):
-        counts.insert(0, math.prod(announced[:-3]))
+    counts = [math.prod(declared[:-2])] if declared else []
+    same = sorted(declared[-3:]) == sorted(image)
+    if len(image) == 3 and (same or _includes_samples(declared[-3:], image)):
+        counts.insert(0, math.prod(declared[:-3]))
     return tuple(count for count in dict.fromkeys(counts) if count)
 
 
 def files_per_event(
-    announced: tuple[int, ...], parameters: Mapping[str, Any], *, colour: bool = False
+    declared: tuple[int, ...], parameters: Mapping[str, Any], *, colour: bool = False
 ) -> int | None:
-    """Return how many files of a sequence an event has, as announced.
+    """Return how many files of a sequence an event has, as declared.
 
     None if nothing says it. `colour` tells that the files hold colour images: the first
     of three axes may be samples.
@@ -131,17 +131,17 @@ def files_per_event(
     """
     if parameters.get("files_per_datum"):
         return int(parameters["files_per_datum"])
-    if len(announced) < 3 or not announced[0]:
+    if len(declared) < 3 or not declared[0]:
         return None
-    images, chunk = announced[0], tuple(parameters.get("chunk_shape") or ())
+    images, chunk = declared[0], tuple(parameters.get("chunk_shape") or ())
     if parameters.get("join_method") == "concat":
         step = int(chunk[0]) if chunk else 1
         return 1 if images % step else images // step
     if parameters.get("multiplier") or parameters.get("frame_per_point"):
         return images
-    if colour and len(announced) == 3:
+    if colour and len(declared) == 3:
         return None
-    same = len(chunk) == len(announced) and _agree(announced[1:], chunk[1:])
+    same = len(chunk) == len(declared) and _agree(declared[1:], chunk[1:])
     if same and not images % int(chunk[0]):
         return images // int(chunk[0])
     return None
@@ -151,7 +151,7 @@ def files_per_event(
 def _image_counts(
     hints: ArrayHints, row: tuple[int, ...], colour: bool
 ) -> tuple[int, int, int]:
-    """Return the images of an event as announced, those of a row, an image's axes."""
+    """Return the images of an event as declared, those of a row, an image's axes."""
     sizes = hints.sizes
     if len(sizes) < 2 or len(row) < 2:
         if len(row) > 1:
@@ -172,7 +172,7 @@ def _image_counts(
         return math.prod(sizes[:-3]), per_row, len(at)
     if len(at) > 2 or _agree(hints.image[:2], image):
         return math.prod(hints.lead), per_row, len(at)
-    # The announced sizes are wrong: only their number can be trusted.
+    # The declared sizes are wrong: only their number can be trusted.
     return math.prod(sizes[: max(len(sizes) - len(row), 0)]), 1, 2
 
 
@@ -180,7 +180,7 @@ def _check_shared_rows(
     hints: ArrayHints,
     row: tuple[int, ...],
     lead: tuple[int, ...],
-    announced: int,
+    declared: int,
     rows: int,
     events: int,
 ) -> None:
@@ -192,7 +192,7 @@ def _check_shared_rows(
     if not events or hints.names:
         return
     per_row, counts = math.prod(lead), {math.prod(hints.scan or (0,)), events}
-    fits = rows * per_row in {number * announced for number in counts}
+    fits = rows * per_row in {number * declared for number in counts}
     fits = fits or lead == hints.scan[-len(lead) :]
     if rows in counts or (lead[-1] in COLOURS and not fits):
         message = (
@@ -205,13 +205,13 @@ def _check_shared_rows(
         raise NotYetError(message)
 
 
-def _includes_samples(announced: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether an announced shape is that of a colour image, samples on any axis."""
+def _includes_samples(declared: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether an declared shape is that of a colour image, samples on any axis."""
     rows, columns, samples = image
     orders = (image, (samples, rows, columns), (rows, samples, columns))
-    return len(announced) == 3 and any(_agree(announced, order) for order in orders)
+    return len(declared) == 3 and any(_agree(declared, order) for order in orders)
 
 
-def _agree(announced: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
-    """Whether sizes are equal, as far as they are announced."""
-    return all(n in (0, int(m)) for n, m in zip(announced, sizes, strict=True))
+def _agree(declared: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    """Whether sizes are equal, as far as they are declared."""
+    return all(n in (0, int(m)) for n, m in zip(declared, sizes, strict=True))

@@ -80,23 +80,23 @@ def _refused(path: Path) -> NotYetError:
 
 
 def check_image_size(
-    path: Path, shape: tuple[int, ...], itemsize: int, stored: int, announced: int = 0
+    path: Path, shape: tuple[int, ...], itemsize: int, stored: int, declared: int = 0
 ) -> None:
     """Refuse an implausibly large image before memory is allocated for it.
 
     That is one larger than a TIFF can be; or one that is large, larger than the
-    `announced` number of pixels, and larger than its `stored` bytes can expand to.
+    `declared` number of pixels, and larger than its `stored` bytes can expand to.
     """
     pixels = math.prod(shape)
     size = pixels * itemsize
     if size >= LARGEST_IMAGE:
         message = f"{path}: an image of shape {[*shape]} has {size} bytes, over 4 GiB"
         raise ReadError(message)
-    if size > max(ALWAYS_ALLOWED, DEFLATE_RATIO * stored) and pixels > announced:
+    if size > max(ALWAYS_ALLOWED, DEFLATE_RATIO * stored) and pixels > declared:
         message = (
             f"{path}: its header claims an image of shape {[*shape]}, {size} bytes; "
-            f"the file stores {stored} bytes for it, and the descriptor announces "
-            f"{announced or 'no'} pixels: it is not expanded"
+            f"the file stores {stored} bytes for it, and the descriptor declares "
+            f"{declared or 'no'} pixels: it is not expanded"
         )
         raise ReadError(message)
 

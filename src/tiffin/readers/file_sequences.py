@@ -102,11 +102,11 @@ class FileSequence:
         if self._rows_per_event:
             return
         pages, parameters = self._file(number), self._asset.parameters
-        announced, count = self._asset.datum_shape, len(pages)
+        declared, count = self._asset.datum_shape, len(pages)
         per_page, image = _images_in_page(pages, self._asset.hints)
-        files = files_per_event(announced, parameters, colour=pages.colour)
+        files = files_per_event(declared, parameters, colour=pages.colour)
         self._files_per_event = files
-        candidates = images_per_event(announced, image)
+        candidates = images_per_event(declared, image)
         candidates = candidates or (count * per_page * (files or 1),)
         for images in candidates:
             rows, rest = divmod(images, per_page)
@@ -120,12 +120,12 @@ class FileSequence:
     def _contradiction(
         self, number: int, images: int, candidates: tuple[int, ...]
     ) -> TiffinError:
-        announced = " or ".join(map(str, candidates))
+        declared = " or ".join(map(str, candidates))
         files = self._files_per_event
         in_files = f" in {files} file(s)" if files else ""
         message = (
             f"{self._path(number)} holds {images} image(s), but an event has "
-            f"{announced}{in_files}"
+            f"{declared}{in_files}"
         )
         if images * (files or 1) < min(candidates):
             return NotYetError(f"{message}: it is not complete (yet)")
@@ -251,10 +251,10 @@ def _is_sequence(asset: Asset) -> bool:
 def _rows(
     asset: Asset, open_pages: Callable[[Path, int], FixedRows], template: str = ""
 ) -> Rows:
-    announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
+    declared = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
     def open_file(path: Path) -> FixedRows:
-        return open_pages(path, announced)
+        return open_pages(path, declared)
 
     if template or _is_sequence(asset):
         return FileSequence(asset, open_file, template)

@@ -148,12 +148,12 @@ class DatumPixels:
     shape: tuple[int, ...] | None
     dtype: np.dtype | None
     hints: ArrayHints
-    held: int = field(default=0, init=False)
+    memory: int = field(default=0, init=False)
 
     def open(self) -> Any:
         """Read them; shape (..., rows, columns) [counts].
 
-        Images that are announced but missing, or never written, raise `NotYetError`
+        Images that are declared but missing, or never written, raise `NotYetError`
         when they are asked for.
         """
         while True:
@@ -183,10 +183,10 @@ class DatumPixels:
             if row < array.shape[0]
             for k in range(per_row)
         }
-        announced = self._announced_images(array, axes)
-        if images < announced:
-            reason = f"the file holds {images} of {announced} images"
-            missing |= dict.fromkeys(range(images, announced), reason)
+        declared = self._announced_images(array, axes)
+        if images < declared:
+            reason = f"the file holds {images} of {declared} images"
+            missing |= dict.fromkeys(range(images, declared), reason)
         if not missing:
             return array
         if at != tuple(range(array.ndim - axes, array.ndim)):
@@ -194,23 +194,23 @@ class DatumPixels:
         flat: Any = array
         if isinstance(array, np.ndarray):
             flat = array.reshape(images, *array.shape[-axes:])
-        return IncompleteImages(flat, max(images, announced), missing, self._where)
+        return IncompleteImages(flat, max(images, declared), missing, self._where)
 
     def _refuse_surplus(self, images: int, shape: tuple[int, ...]) -> None:
         """Refuse more images than an event has, if that is known for certain.
 
-        An announcement of one image may be an older one, which left out the others; if
-        the announced sizes are wrong, the announced number may be wrong too.
+        A descriptor that declares one image may be an older one, which left out the
+        others; if the declared sizes are wrong, the declared number may be wrong too.
         """
         hints, options = self.hints, self.resource.get("resource_kwargs") or {}
-        announced = math.prod(hints.lead) if len(hints.sizes) > 2 else 0
+        declared = math.prod(hints.lead) if len(hints.sizes) > 2 else 0
         agree = all(hints.image) and sorted(hints.image[:2]) == sorted(shape[-2:])
-        if not announced or not agree or images <= announced:
+        if not declared or not agree or images <= declared:
             return
         if images != options.get("frame_per_point"):
             message = (
                 f"{self._where}: the handler returned {images} images for an event, "
-                f"but the descriptor declares {announced}: it is not clear which of "
+                f"but the descriptor declares {declared}: it is not clear which of "
                 f"them to export; if some are the planes of a colour, set "
                 f"colour={hints.field!r} or axes='cyx'"
             )
@@ -219,8 +219,8 @@ class DatumPixels:
     def _announced_images(self, array: Any, axes: int) -> int:
         """Return how many images must be there.
 
-        An announced shape is often wrong: in the order of its axes, or with one for
-        samples. So an array with at least as many numbers as announced is complete.
+        An declared shape is often wrong: in the order of its axes, or with one for
+        samples. So an array with at least as many numbers as declared is complete.
         """
         shape = self.shape or ()
         if not shape:

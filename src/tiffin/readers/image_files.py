@@ -48,10 +48,10 @@ class ArrayPages(FixedRows):
 class TiffPages(FixedRows):
     """The pages of a TIFF."""
 
-    def __init__(self, file: BinaryIO, path: Path, announced: int = 0) -> None:
-        self._file, self._announced = file, announced
+    def __init__(self, file: BinaryIO, path: Path, declared: int = 0) -> None:
+        self._file, self._announced = file, declared
         self._tiff, first = _open_tiff(file, path)
-        check_page(first, file, path, announced)
+        check_page(first, file, path, declared)
         shape, colour = _shape_in_order(first), _is_colour(first)
         super().__init__(path, len(self._tiff.pages), shape, colour=colour)
 
@@ -106,14 +106,14 @@ class NpyPages(FixedRows):
 
 
 def read_tiff(
-    path: Path, announced: int = 0, opened: BinaryIO | None = None
+    path: Path, declared: int = 0, opened: BinaryIO | None = None
 ) -> FixedRows:
-    """Open a TIFF; `announced` numbers an image has, or 0 if unknown.
+    """Open a TIFF; `declared` numbers an image has, or 0 if unknown.
 
     The file may be `opened` already.
     """
     with _opened("TIFF", path, opened) as file:
-        return TiffPages(file, path, announced)
+        return TiffPages(file, path, declared)
 
 
 def tiff_samples(path: Path) -> str | None:
@@ -125,7 +125,7 @@ def tiff_samples(path: Path) -> str | None:
         return "first" if _shape_in_order(page) != page.shape else "last"
 
 
-def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
+def read_jpeg(path: Path, declared: int = 0) -> FixedRows:
     """Read a JPEG, grey or RGB."""
     with optional_import("JPEG needs Pillow", extra="all"):
         from PIL import Image
@@ -136,7 +136,7 @@ def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
         Image.open(file, formats=("JPEG", "MPO")) as image,
     ):
         shape = (image.height, image.width, len(image.getbands()))
-        check_image_size(path, shape, 1, path.stat().st_size, announced)
+        check_image_size(path, shape, 1, path.stat().st_size, declared)
         if image.mode not in ("L", "RGB"):
             raise _colour_error(path, image.mode, len(image.getbands()))
         array = np.asarray(image)
@@ -145,7 +145,7 @@ def read_jpeg(path: Path, announced: int = 0) -> FixedRows:
 
 def read_npy(
     path: Path,
-    announced: int = 0,
+    declared: int = 0,
     hints: ArrayHints | None = None,
     *,
     rows: bool = False,
@@ -171,11 +171,11 @@ def read_npy(
                 f"{size} are there"
             )
             raise (NotYetError if size < expected else ReadError)(message)
-        check_image_size(path, shape[-axes:], dtype.itemsize, size, announced)
+        check_image_size(path, shape[-axes:], dtype.itemsize, size, declared)
         file.seek(start)
         if not fortran_order:
             return NpyPages(file, path, shape, dtype, axes)
-        check_image_size(path, shape, dtype.itemsize, size, announced)
+        check_image_size(path, shape, dtype.itemsize, size, declared)
         with file:
             data = np.frombuffer(file.read(expected), dtype)
     array = data.reshape(shape, order="F")

@@ -54,8 +54,8 @@ def _check_there(path: Path) -> None:
     if path.exists():
         return
     folder = path.absolute().parent
-    near = ""
+    hint = ""
     if folder.is_dir():
         names = [each.name for each in folder.iterdir()]
-        near = did_you_mean(path.name, names, list_all=False)
-    raise ReadError(f"there is no file {path.name} in {folder}{near}")
+        hint = did_you_mean(path.name, names, list_all=False)
+    raise ReadError(f"there is no file {path.name} in {folder}{hint}")

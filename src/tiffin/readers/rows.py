@@ -31,7 +31,7 @@ class Asset:
     parameters : mapping
         Of the stream resource: ``dataset``, ``template``, ``chunk_shape``…
     datum_shape : tuple of int
-        The shape of an event that the descriptor announces; () if none.
+        The shape of an event that the descriptor declares; () if none.
     hints : ArrayHints
         What else is known of an event's array.
     locate : callable

@@ -67,7 +67,7 @@ def _number(file: BinaryIO, at: int, kind: str, path: Path) -> int:
     return number
 
 
-def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> None:
+def check_page(page: Any, file: BinaryIO, path: Path, declared: int = 0) -> None:
     """Check that a page is complete, and gives what its header says."""
     size = file.seek(0, 2)
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -77,10 +77,10 @@ def check_page(page: Any, file: BinaryIO, path: Path, announced: int = 0) -> Non
             raise NotYetError(message)
     itemsize = page.dtype.itemsize if page.dtype is not None else 1
     stored = sum(page.databytecounts)
-    check_image_size(path, page.shape, itemsize, stored, announced)
+    check_image_size(path, page.shape, itemsize, stored, declared)
     if page.is_contiguous:
         return
-    check_image_size(path, page.chunks, itemsize, stored, announced)
+    check_image_size(path, page.chunks, itemsize, stored, declared)
     expected, present = math.prod(page.chunked), len(page.dataoffsets)
     if present < expected:
         message = f"{path}: a page has {present} of {expected} strips or tiles"

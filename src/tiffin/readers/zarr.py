@@ -80,12 +80,12 @@ class ZarrRows(FixedRows):
 
     def _check_sizes(self, row: int, keys: list[str]) -> None:
         """Refuse a row, or a chunk, too large for what is stored of it."""
-        array, path, announced = self._array, self._path, self._announced
+        array, path, declared = self._array, self._path, self._announced
         files = [path / array.path / key for key in keys]
         stored = [file.stat().st_size for file in files]
         itemsize = int(array.dtype.itemsize)
-        check_image_size(path, self.shape, itemsize, sum(stored), announced)
-        check_image_size(path, array.chunks, itemsize, max(stored), announced)
+        check_image_size(path, self.shape, itemsize, sum(stored), declared)
+        check_image_size(path, array.chunks, itemsize, max(stored), declared)
         for file in files:
             check_chunks(file, array, row)
 

@@ -96,10 +96,10 @@ class WebState:
 
     def _row(self, run: RunState) -> dict[str, Any]:
         """Return what the page tells of a run: no address."""
-        told = run._asdict()
-        del told["address"], told["found"]
+        row = run._asdict()
+        del row["address"], row["found"]
         pages = dict(self._pages(run)) if run.state == "done" else {}
-        return {**told, "pages": pages}
+        return {**row, "pages": pages}
 
     def _pages(self, run: RunState) -> Iterator[tuple[str, str]]:
         """Yield export and address of each report page of a run."""

@@ -222,9 +222,9 @@ def _sidecars(value: Any) -> tuple[str, ...]:
     names = _some_names(value)
     for name in names:
         if name not in SIDECARS:
-            near = did_you_mean(name, SIDECARS, list_all=False)
+            hint = did_you_mean(name, SIDECARS, list_all=False)
             message = f"must be among {', '.join(map(repr, SIDECARS))}, not {name!r}"
-            raise ValueError(message + near)
+            raise ValueError(message + hint)
     return names
 
 

@@ -87,8 +87,8 @@ def settings_error(
         return SettingsError(str(original), setting=name)
     limit = LIMITS.get(problem["type"], "").format(**context)
     message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
-    near = _near(got, choices_of(hints[name])) if isinstance(got, str) else ""
-    return SettingsError(message + near, setting=name)
+    hint = _near(got, choices_of(hints[name])) if isinstance(got, str) else ""
+    return SettingsError(message + hint, setting=name)
 
 
 def _near(got: str, choices: tuple[str, ...]) -> str:
@@ -102,8 +102,8 @@ def _near(got: str, choices: tuple[str, ...]) -> str:
 def no_setting(name: str, names: Iterable[str], what: str) -> SettingsError:
     """Return the error of a setting that does not exist."""
     usual = OTHER_WORDS.get(name.lower())
-    near = f": did you mean {usual}?" if usual else did_you_mean(name, names)
-    return SettingsError(f"there is no {what} {name!r}{near}")
+    hint = f": did you mean {usual}?" if usual else did_you_mean(name, names)
+    return SettingsError(f"there is no {what} {name!r}{hint}")
 
 
 def describe_type(hint: Any) -> str:

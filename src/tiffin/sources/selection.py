@@ -192,7 +192,7 @@ def documents_of_runs(
     """Yield the documents of some runs, and those that name no run.
 
     Resources are always included: a detector that is staged once for several runs
-    announces its file in the first of them. An error of the source is ignored if it
+    declares its file in the first of them. An error of the source is ignored if it
     comes after the stop documents of all these runs.
     """
     wanted = frozenset(uids)

@@ -76,10 +76,10 @@ def check_descriptor(
             by_device = field.references[-1].root == "config"
             where = None if by_device else f"the descriptor of {stream}"
             _check_values(field, names, OF_DESCRIPTOR, style, must_have_value, where)
-        announced = [r for r in field.references if _is_announced(r, descriptor)]
-        if roots == {"event"} and not announced and must_have_value:
+        declared = [r for r in field.references if _is_announced(r, descriptor)]
+        if roots == {"event"} and not declared and must_have_value:
             raise _not_announced(field, descriptor, stream)
-        for reference in announced:
+        for reference in declared:
             _check_format(field, reference, descriptor)
 
 

@@ -175,5 +175,5 @@ def _zone(name: str | None) -> tzinfo | None:
         from zoneinfo import available_timezones
 
         message = f"must be a name such as 'Europe/Zurich', not {name!r}"
-        near = did_you_mean(str(name), available_timezones(), list_all=False)
-        raise SettingsError(message + near, setting="timezone") from None
+        hint = did_you_mean(str(name), available_timezones(), list_all=False)
+        raise SettingsError(message + hint, setting="timezone") from None

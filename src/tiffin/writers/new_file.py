@@ -150,9 +150,9 @@ class NewFile:
                 file.seek(0)
                 shutil.copyfileobj(file, to)
                 to.flush()
-                told = os.fstat(self.descriptor)
-                os.fchmod(copy, told.st_mode & 0o7777)
-                os.utime(copy, ns=(told.st_atime_ns, told.st_mtime_ns))
+                status = os.fstat(self.descriptor)
+                os.fchmod(copy, status.st_mode & 0o7777)
+                os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
                 if self._sync:
                     os.fsync(copy)
         except BaseException:

@@ -162,5 +162,5 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
     names = [*own, *plug_ins]
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
     meant = OTHER_WORDS.get(str(name).lower(), str(name))
-    near = did_you_mean(meant, names, list_all=False)
-    raise SettingsError(message + near, setting=what)
+    hint = did_you_mean(meant, names, list_all=False)
+    raise SettingsError(message + hint, setting=what)

@@ -1,4 +1,4 @@
-"""What descriptors announce is a hint: shapes that can't be right, or too large."""
+"""What descriptors declare is a hint: shapes that can't be right, or too large."""
 
 import numpy as np
 import pytest
