@@ -3,6 +3,7 @@
 import os
 import pickle
 import warnings
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,14 @@ from tests.shell import tiffin as shell
 from tests.stores import store_in_tiled
 from tiffin.bulk.bulk_export import _without_clients
 from tiffin.corrections import DarkSubtract
-from tiffin.sources import Selection, address_of, key_in_environment, key_of
+from tiffin.errors import SourceError
+from tiffin.sources import (
+    Selection,
+    address_of,
+    find_runs,
+    key_in_environment,
+    key_of,
+)
 from tiffin.testing import run_of
 
 CYCLE = Selection(query={"cycle": "bulk"})
@@ -88,35 +96,67 @@ def test_a_client_has_the_key_for_worker_processes(server):
     assert address_of(server.client).encode() in sent
 
 
-@pytest.mark.slow
-def test_a_plan_asks_for_pages_of_runs(server, tmp_path):
-    """Not for each run: there may be thousands."""
-    for n in range(120):
+@pytest.fixture(scope="module")
+def long_cycle(of_module):
+    """450 runs without data, and a container that is no run."""
+    for n in range(450):
         start = {
             "uid": f"{n:08x}-0000-4000-8000-000000000000",
             "time": 1.7e9 + n,
             "scan_id": n,
         }
         metadata = {"start": {**start, "cycle": "long"}}
-        server.client.create_container(start["uid"], metadata=metadata)
-    asked = []
-    http_client = server.client.context.http_client
-    hooks = http_client.event_hooks
-    http_client.event_hooks = {**hooks, "request": [*hooks["request"], asked.append]}
+        of_module.client.create_container(start["uid"], metadata=metadata)
+    of_module.client.create_container("exports")
+    return Selection(query={"cycle": "long"})
+
+
+def plan_of(server, tmp_path, selection):
+    """Return a plan that is refused."""
     plans = []
 
     def refuse(plan):
         plans.append(plan)
         return False
 
-    selection = Selection(query={"cycle": "long"})
     tiffin.bulk(
         server.client, NAME, tmp_path, engine="serial", confirm=refuse,
         selection=selection,
     )  # fmt: skip
+    return plans[0]
+
+
+@pytest.mark.slow
+def test_a_plan_asks_for_pages_of_runs(server, long_cycle, tmp_path):
+    """Not for each run, and only for metadata: there may be thousands."""
+    asked = []
+    http_client = server.client.context.http_client
+    hooks = http_client.event_hooks
+    http_client.event_hooks = {**hooks, "response": [*hooks["response"], asked.append]}
+    plan = plan_of(server, tmp_path, long_cycle)
     http_client.event_hooks = hooks
-    assert [run.start["scan_id"] for run in plans[0].runs] == [*range(120)]
-    assert len(asked) < 10
+    assert [run.start["scan_id"] for run in plan.runs] == [*range(450)]
+    pages = [str(reply.url) for reply in asked if "/search/?" in str(reply.url)]
+    assert len(pages) == 3
+    assert all("fields=metadata" in page for page in pages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [5, 350])
+def test_the_newest_runs_of_a_server(server, long_cycle, tmp_path, limit):
+    """A server refuses pages of more than 300."""
+    newest = replace(long_cycle, limit=limit)
+    plan = plan_of(server, tmp_path, newest)
+    assert [run.start["scan_id"] for run in plan.runs] == [*range(450)][-limit:]
+    assert len(find_runs(server.client, newest)) == limit
+
+
+@pytest.mark.slow
+def test_all_runs_of_a_server(server, long_cycle, tmp_path):
+    """Other entries of the catalogue are no runs."""
+    assert len(plan_of(server, tmp_path, None).runs) >= 453
+    with pytest.raises(SourceError, match=r"cycle of the newest runs is"):
+        plan_of(server, tmp_path, Selection(query={"cycle": "other"}))
 
 
 @pytest.mark.slow

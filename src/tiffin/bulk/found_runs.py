@@ -15,10 +15,10 @@ from tiffin.sources import (
     TiledAddress,
     address_of,
     document_files,
-    find_runs,
     open_catalogue,
     open_source,
     run_documents_of,
+    runs_that_fit,
 )
 
 if TYPE_CHECKING:
@@ -137,9 +137,8 @@ def _of_server(
     client: Any, selection: Selection, where: str | None, timeout: float
 ) -> list[FoundRun]:
     """Return runs by pages of their metadata, without asking for each of them."""
-    found = find_runs(client, selection, timeout=timeout, every=not selection)
     runs = []
-    for run in found:
+    for run in runs_that_fit(client, selection, timeout=timeout):
         start, stop = run_documents_of(run)
         runs.append(FoundRun(str(start["uid"]), where, start, stop))
     return runs

@@ -26,7 +26,12 @@ from tiffin.sources.selection import (
 )
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_address import TiledAddress
-from tiffin.sources.tiled_pages import count_entries, runs_in_order, runs_with_uids
+from tiffin.sources.tiled_pages import (
+    count_entries,
+    runs_in_order,
+    runs_that_fit,
+    runs_with_uids,
+)
 from tiffin.sources.tiled_run import Via
 from tiffin.sources.tiled_search import connect, find_runs
 from tiffin.sources.tiled_server import TIMEOUT
@@ -36,6 +41,7 @@ __all__ = [
     "is_document_name",
     "count_entries",
     "runs_in_order",
+    "runs_that_fit",
     "runs_with_uids",
     "ADDRESSES",
     "TIMEOUT",

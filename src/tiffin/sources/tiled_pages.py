@@ -1,4 +1,8 @@
-"""List the runs of a Tiled catalogue page by page, each within its own time limit."""
+"""List the runs of a Tiled catalogue page by page, each within its own time limit.
+
+These runs only tell their metadata, and can't be opened: what else a server could send
+of each run takes it several times as long.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,28 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import SourceError, TiffinError
-from tiffin.sources.tiled_search import compared, sorted_by_time
+from tiffin.sources.selection import SHOWN
+from tiffin.sources.tiled_run import is_run
+from tiffin.sources.tiled_search import (
+    PAGE,
+    compared,
+    find_runs,
+    newest_first,
+    sorted_by_time,
+)
 from tiffin.sources.tiled_server import TIMEOUT, TiledServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["count_entries", "runs_in_order", "runs_with_uids"]
+    from tiffin.sources.selection import Selection
+
+__all__ = ["count_entries", "runs_in_order", "runs_that_fit", "runs_with_uids"]
 
 T = TypeVar("T")
 
-PAGE = 200
-"""How many runs are asked for at once."""
+METADATA = {"fields": "metadata"}
+"""What is asked for of each run."""
 
 NAMED = 50
 """How many runs are asked for by their uids at once."""
@@ -36,12 +50,28 @@ def runs_in_order(client: Any, since: float | None = None) -> Iterator[list[Any]
     A run that appears meanwhile may be missing, or another one come twice.
     """
     found = client if since is None else compared(client, "ge", since)
-    ordered = sorted_by_time(found, 1)
-    for first in count(0, PAGE):
-        entries = _ask(client, partial(_slice, ordered, first))
-        yield _runs(entries)
-        if len(entries) < PAGE:
-            return
+    return _pages(sorted_by_time(found, 1))
+
+
+def runs_that_fit(
+    client: Any, selection: Selection, *, timeout: float = TIMEOUT
+) -> list[Any]:
+    """Return the selected runs of a Tiled catalogue; an empty selection means all.
+
+    Runs come oldest first, or in the order asked for. A SourceError is raised if there
+    is none, or if a name is not that of one run.
+    """
+    if is_run(client) or selection.runs:
+        return find_runs(client, selection, timeout=timeout)
+    runs: dict[str, Any] = {}  # one may come twice if others appear meanwhile
+    for page in _pages(newest_first(client, selection), timeout):
+        runs.update((run.metadata["start"]["uid"], run) for run in page)
+        if selection.limit is not None and len(runs) >= selection.limit:
+            break
+    if not runs:
+        newest = _page(newest_first(client, type(selection)()), 0, SHOWN, timeout)
+        raise selection.none_found(run.metadata["start"] for run in _runs(newest))
+    return [*runs.values()][: selection.limit][::-1]
 
 
 def runs_with_uids(client: Any, uids: Sequence[str]) -> list[Any]:
@@ -51,12 +81,21 @@ def runs_with_uids(client: Any, uids: Sequence[str]) -> list[Any]:
     runs: list[Any] = []
     for first in range(0, len(uids), NAMED):
         named = client.search(In("start.uid", list(uids[first : first + NAMED])))
-        runs += _runs(_ask(client, partial(_slice, named, 0)))
+        runs += _runs(_page(named, 0, PAGE))
     return runs
 
 
-def _slice(client: Any, first: int) -> list[Any]:
-    return list(client.values()[first : first + PAGE])
+def _pages(ordered: Any, timeout: float = TIMEOUT) -> Iterator[list[Any]]:
+    for first in count(0, PAGE):
+        entries = _page(ordered, first, PAGE, timeout)
+        yield _runs(entries)
+        if len(entries) < PAGE:
+            return
+
+
+def _page(client: Any, first: int, size: int, timeout: float = TIMEOUT) -> list[Any]:
+    ask = partial(client.values().__getitem__, slice(first, first + size))
+    return _ask(client, ask, timeout, params=METADATA)
 
 
 def _runs(entries: list[Any]) -> list[Any]:
@@ -65,9 +104,11 @@ def _runs(entries: list[Any]) -> list[Any]:
     return [entry for entry, start in starts if start and "uid" in start]
 
 
-def _ask(client: Any, function: Callable[[], T]) -> T:
+def _ask(
+    client: Any, function: Callable[[], T], timeout: float = TIMEOUT, **how: Any
+) -> T:
     try:
-        return TiledServer(client.context.http_client, TIMEOUT).call(function)
+        return TiledServer(client.context.http_client, timeout).call(function, **how)
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like

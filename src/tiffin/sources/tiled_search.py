@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     Start = Mapping[str, Any]
 
+PAGE = 200
+"""How many runs are asked for at once: a server refuses more than 300."""
+
 LONGEST_CONNECT = 20.0
 """How long a server may take to accept a connection [s]."""
 
@@ -91,21 +94,16 @@ def _why_silent(error: Exception, known: TiledAddress) -> str:
 
 
 def find_runs(
-    client: Any,
-    selection: Selection,
-    *,
-    timeout: float = TIMEOUT,
-    every: bool = False,
+    client: Any, selection: Selection, *, timeout: float = TIMEOUT
 ) -> list[Any]:
     """Return the selected runs of a Tiled catalogue.
 
-    An empty selection means the last run, or with `every` all of them. Runs come oldest
-    first, or in the order asked for. A SourceError is raised if there is none, or if a
-    name is not that of one run.
+    An empty selection means the last run. Runs come oldest first, or in the order asked
+    for. A SourceError is raised if there is none, or if a name is not that of one run.
     """
     try:
         server = TiledServer(client.context.http_client, check_timeout(timeout))
-        return server.call(lambda: _find(client, selection, every=every))
+        return server.call(lambda: _find(client, selection))
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like
@@ -113,23 +111,28 @@ def find_runs(
         raise SourceError(message) from error
 
 
-def _find(client: Any, selection: Selection, *, every: bool) -> list[Any]:
-    if is_run(client):
-        return [client]
+def newest_first(client: Any, selection: Selection) -> Any:
+    """Narrow a Tiled catalogue to runs by metadata and time, and order it."""
     found = with_metadata(client, selection.query)
     if selection.since is not None:
         found = compared(found, "ge", selection.since)
     if selection.until is not None:
         found = compared(found, "lt", selection.until)
-    newest = sorted_by_time(found, -1)
+    return sorted_by_time(found, -1)
+
+
+def _find(client: Any, selection: Selection) -> list[Any]:
+    if is_run(client):
+        return [client]
+    newest = newest_first(client, selection)
     if selection.runs:  # a run named twice is found once
         named = [_run_named(newest, name) for name in selection.runs]
         runs = {run.metadata["start"]["uid"]: run for run in named}
         by_time = sorted(runs, key=lambda uid: -start_time(runs[uid].metadata["start"]))
         latest = by_time[: selection.limit]
         return [run for uid, run in runs.items() if uid in latest]
-    limit = selection.limit if selection or every else 1
-    found_runs = list(newest.values()[:limit])[::-1]
+    limit = selection.limit if selection else 1
+    found_runs = list(newest.values().page_size(PAGE)[:limit])[::-1]
     if not found_runs:
         raise selection.none_found(_newest_starts(sorted_by_time(client, -1)))
     return found_runs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tiffin.errors import ReadError, SettingsError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
 
@@ -56,15 +56,22 @@ class TiledServer:
         self.client = client
         self.seconds = seconds
 
-    def call(self, function: Callable[[], T], *, max_bytes: int = MAX_REPLY) -> T:
+    def call(
+        self,
+        function: Callable[[], T],
+        *,
+        max_bytes: int = MAX_REPLY,
+        params: Mapping[str, Any] | None = None,
+    ) -> T:
         """Return what a function returns; limit its time and the size of each reply.
 
         The function runs in a thread of its own, which is abandoned if it is late. A
-        reply that is too large, compressed or a web page is a ServerError.
+        reply that is too large, compressed or a web page is a ServerError. `params` are
+        added to what is asked for, where the client itself can't.
         """
         import httpx
 
-        limits = _Limits(self.seconds, max_bytes)
+        limits = _Limits(self.seconds, max_bytes, params or {})
         result: Future[T] = Future()
 
         def run() -> None:
@@ -89,8 +96,11 @@ class TiledServer:
 class _Limits:
     """Limits of the requests that one thread makes."""
 
-    def __init__(self, seconds: float, max_bytes: int) -> None:
+    def __init__(
+        self, seconds: float, max_bytes: int, params: Mapping[str, Any]
+    ) -> None:
         self.seconds = seconds
+        self.params = params
         self.deadline = time.monotonic() + seconds
         self.max_bytes = max(max_bytes, MIN_LIMIT)
 
@@ -99,7 +109,7 @@ class _Limits:
         """Apply the limits to this thread's requests through a client."""
         self._thread = threading.get_ident()
         ours: dict[str, Any] = {
-            "request": self._ask_uncompressed,
+            "request": self._ask,
             "response": self._check,
         }
         with CHANGING_HOOKS:  # lists are replaced: other threads iterate over them
@@ -115,9 +125,10 @@ class _Limits:
                     for name in ours
                 }
 
-    def _ask_uncompressed(self, request: httpx.Request) -> None:
+    def _ask(self, request: httpx.Request) -> None:
         if threading.get_ident() == self._thread:
             request.headers["Accept-Encoding"] = "identity"
+            request.url = request.url.copy_merge_params(self.params)
 
     def _check(self, response: httpx.Response) -> None:
         """Check a reply's headers, and limit its body, before that is read."""
