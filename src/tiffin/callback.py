@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tiffin.assemble import copy_document, estimate_nbytes, replace_images
+from tiffin.display import size_text
 from tiffin.engine import Patience, Pool
 from tiffin.errors import SourceError, TiffinError
 from tiffin.export import Exporter, Pipeline, ScanLines, class_error, raise_first
@@ -151,8 +152,9 @@ class ImageExporter(Exporter):
         ends = self._pipeline.ends
         ends.call_after_late(partial(self._mailbox.submit, 0, ends.close_late))
         self._progress = partial(_progress, self._mailbox, self._pipeline)
-        megabytes = settings.memory / 1e6
-        self._crowded = f"{megabytes:.3g} MB of images (memory=) wait for the disk"
+        self._crowded = (
+            f"{size_text(settings.memory)} of images (memory=) wait for the disk"
+        )
         self._crowd = Patience(
             stalls=settings.stop_timeout,
             progress=self._progress,

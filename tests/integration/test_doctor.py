@@ -49,7 +49,9 @@ def test_a_file_and_a_folder_that_work(folder):
     assert "pe1_image in primary (2 of (256, 256) uint16)" in told.stdout
     assert f"{folder / 'out'} would be made" in told.stdout
     assert "hard links work" in told.stdout
-    assert re.search(r"the disk writes \d+ MB/s: \d+ ms for an image", told.stdout)
+    assert re.search(
+        r"the disk writes [\d.]+ [kMG]B/s: \d+ ms for an image", told.stdout
+    )
     assert "problems: 0" in told.stderr
     assert [path.name for path in folder.iterdir()] == ["scan.jsonl"]
 
@@ -171,7 +173,7 @@ def test_a_small_file_system_is_said(tmp_path):
     with in_memory(tmp_path / "small", "size=70m,nr_inodes=500") as small:
         said = told_of(check_folder(small))
 
-    (room,) = (said[text] for text in said if "GB are free" in text)
+    (room,) = (said[text] for text in said if "B are free" in text)
     (files,) = (said[text] for text in said if "more files can be made" in text)
     (memory,) = (said[text] for text in said if "in memory" in text)
     assert room.todo == "make room"

@@ -153,7 +153,7 @@ def test_images_that_find_no_memory_fail_and_the_plan_goes_on(tmp_path, disk, wo
     assert len(report.failed) > 10
     assert len(report.written) + len(report.failed) == 20
     reason = str(report.failed[-1].error)
-    assert "was dropped: 0.06 MB of images (memory=)" in reason
+    assert "was dropped: 60 kB of images (memory=)" in reason
     assert report.failed[-1].path.name == "1_20.tif"
 
 

@@ -344,7 +344,7 @@ def test_the_user_is_told_before_the_disk_is_full(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(disk_space, "_free", lambda folder: 1000)
 
-    with pytest.raises(NoRoomError, match=r"room for 0\.0 MB"):
+    with pytest.raises(NoRoomError, match=r"room for 1 kB"):
         tiffin.export(run, NAME, directory=tmp_path / "out")
     report = tiffin.export(run, NAME, directory=tmp_path / "out", on_error="report")
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import threading
 from pathlib import Path
 
@@ -25,18 +26,32 @@ def source(tmp_path):
 def test_the_summary_says_where_how_many_how_much_how_long_and_what_next(
     source, tmp_path
 ):
-    """In two lines; the commands of the second can be typed."""
+    """Each command ends a line of at most 80 columns, and can be copied from there."""
     out = tmp_path / "the output"
-    told = tiffin("export", source, "-t", NAME, "-d", out)
+    told = tiffin("export", source, "-t", NAME, "-d", out, cwd=tmp_path)
 
-    summary, following = told.stderr.splitlines()
+    summary, *following = told.stderr.splitlines()
     assert re.fullmatch(
         rf"3 written, 0 skipped, 0 failed in {re.escape(str(out))} "
-        r"\(7_001.tif … 7_003.tif\); 0.0 MB in \d+.\d s",
+        r"\(7_001.tif … 7_003.tif\); 324 B in \d+.\d s",
         summary,
     )
-    for command in ("report", "verify"):
-        assert f"'tiffin {command} '{out}''" in following.replace('"', "'")
+    assert following == [
+        "see the images:   tiffin report 'the output'",
+        "check the files:  tiffin verify 'the output'",
+    ]
+    for line in following:
+        typed = shlex.split(line.partition("tiffin ")[2])
+        assert tiffin(*typed, cwd=tmp_path).returncode == 0
+
+
+def test_a_folder_elsewhere_is_named_in_full(source, tmp_path):
+    """A folder whose name begins with a dash is no option."""
+    elsewhere = tiffin("export", source, "-d", tmp_path / "out")
+    dash = tiffin("export", source, "-d", "./-out", cwd=tmp_path)
+
+    assert elsewhere.stderr.endswith(f"tiffin verify {tmp_path}/out\n")
+    assert dash.stderr.endswith("tiffin verify ./-out\n")
 
 
 def test_files_in_several_folders_are_counted(source, tmp_path):
@@ -55,7 +70,19 @@ def test_after_a_failure_the_next_command_is_a_resume(source, tmp_path):
     told = tiffin("export", source, "-t", NAME, "-d", tmp_path)
 
     assert told.returncode == 1
-    assert "--existing resume" in told.stderr.splitlines()[-1]
+    following = told.stderr.splitlines()[-3]
+    assert following == "retry the rest:   the same command with --existing resume"
+
+
+def test_a_resume_has_the_same_summary(source, tmp_path):
+    """As an export has: where, how much, and what to type next."""
+    tiffin("export", source, "-t", NAME, "-d", "out", cwd=tmp_path)
+    (tmp_path / "out" / "7_002.tif").unlink()
+
+    told = tiffin("resume", "out", source, cwd=tmp_path)
+
+    assert f"in {tmp_path / 'out'} (7_002.tif); 108 B in" in told.stderr
+    assert told.stderr.endswith("check the files:  tiffin verify out\n")
 
 
 def lines(told):
@@ -95,7 +122,7 @@ def test_a_terminal_shows_progress(source, tmp_path):
     shown = on_a_terminal("export", source, "-d", tmp_path)
 
     assert "exporting" in shown
-    assert "MB in" in shown
+    assert "324 B in" in shown
 
 
 def test_progress_counts_bytes(source, tmp_path):

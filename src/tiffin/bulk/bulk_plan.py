@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.bulk_report import size_text
+from tiffin.display import size_text
 from tiffin.errors import CollisionError, SettingsError, TemplateError
 
 if TYPE_CHECKING:

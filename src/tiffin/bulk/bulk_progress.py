@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tiffin.bulk.bulk_plan import duration_text
-from tiffin.display import shown_progress
+from tiffin.display import shown_progress, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ def progress_text(report: BulkReport) -> str:
     total, pending = report.total, len(report.pending)
     finished = len(report.runs) - pending
     now = sum(run.state != "pending" and not run.earlier for run in report.runs)
-    rate = total.nbytes / max(report.seconds, 1e-9) / 1e6
-    parts = [f"{total.written} images", f"{rate:.3g} MB/s"]
+    rate = total.nbytes / max(report.seconds, 1e-9)
+    parts = [f"{total.written} images", f"{size_text(rate)}/s"]
     if now and pending:
         parts.append(f"{duration_text(report.seconds / now * pending)} left")
     if report.failed:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tiffin.bulk.bulk_plan import BulkPlan
 
-__all__ = ["BulkReport", "RunOutcome", "size_text"]
+__all__ = ["BulkReport", "RunOutcome"]
 
 State = Literal["done", "failed", "pending"]
 
@@ -130,21 +130,6 @@ class BulkReport:
 
     def _with(self, state: State) -> tuple[RunOutcome, ...]:
         return tuple(run for run in self.runs if run.state == state)
-
-
-def size_text(nbytes: float) -> str:
-    """Return a size in a unit that people read.
-
-    Examples
-    --------
-    >>> size_text(1_500), size_text(2.5e9)
-    ('1.5 kB', '2.5 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if nbytes < 1000:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.3g} TB"
 
 
 def _many(number: int, noun: str) -> str:

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tiffin.display import size_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,7 +80,7 @@ def _draw(bar: Progress, state: ExportProgress, over: threading.Event) -> None:
     task = bar.add_task("exporting", total=None, rate="", waits="")
     while not over.wait(0.25):
         seconds = bar.tasks[0].elapsed or 0
-        rate = f"{state.nbytes / seconds / 1e6:.0f} MB/s" if seconds > 1 else ""
+        rate = f"{size_text(state.nbytes / seconds)}/s" if seconds > 1 else ""
         waits = waits_for()
         bar.update(
             task,

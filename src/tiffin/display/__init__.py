@@ -12,7 +12,7 @@ from tiffin.display.html import (
 from tiffin.display.ipython import running_ipython, short_traceback
 from tiffin.display.json_log import log_as_json
 from tiffin.display.notebook_progress import shown_progress
-from tiffin.display.short_text import shortened
+from tiffin.display.short_text import shortened, size_text
 from tiffin.display.terminal import print_log, say
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "short_traceback",
     "shortened",
     "shown_progress",
+    "size_text",
 ]

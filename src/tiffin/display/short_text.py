@@ -1,8 +1,8 @@
-"""Values of any length as one short line."""
+"""Values of any length as one short line, and sizes."""
 
 from __future__ import annotations
 
-__all__ = ["shortened"]
+__all__ = ["shortened", "size_text"]
 
 LENGTH = 300
 """The most characters of a value."""
@@ -18,6 +18,21 @@ def shortened(text: str, most: int = LENGTH) -> str:
     """
     line = "".join(map(_printable, text[: most + 1]))
     return line if len(line) <= most else f"{line[:most]}…"
+
+
+def size_text(nbytes: float) -> str:
+    """Return a size in a unit that people read.
+
+    Examples
+    --------
+    >>> size_text(324), size_text(1_500), size_text(999_999), size_text(2.5e9)
+    ('324 B', '1.5 kB', '1 MB', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 999.5:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"
 
 
 def _printable(character: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiffin.display import size_text
 from tiffin.doctor.check_result import CheckResult
 from tiffin.doctor.mounts import NETWORK, file_system_of
 
@@ -107,7 +108,7 @@ def _can_be_named(path: Path) -> bool:
 
 def _room(trial: Path) -> Iterator[CheckResult]:
     free = shutil.disk_usage(trial).free
-    text = f"{free / 1e9:.1f} GB are free"
+    text = f"{size_text(free)} are free"
     todo = "make room" if free < LITTLE else ""
     yield CheckResult("folder", "note" if todo else "ok", text, todo)
     files = os.statvfs(trial)
@@ -129,7 +130,7 @@ def _speed(trial: Path) -> Iterator[CheckResult]:
     rate = written / (time.monotonic() - began)
     (trial / "large").unlink()
     image = CHUNK / rate * 1e3
-    text = f"the disk writes {rate / 1e6:.0f} MB/s: {image:.0f} ms for an image of 4 MB"
+    text = f"the disk writes {size_text(rate)}/s: {image:.0f} ms for an image of 4 MB"
     todo = "it will be slow: try --compression zlib, or another disk"
     slow = rate < SLOW_BYTES
     yield CheckResult("folder", "note" if slow else "ok", text, todo if slow else "")

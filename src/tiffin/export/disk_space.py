@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tiffin.corrections import Cast
+from tiffin.display import size_text
 from tiffin.errors import NoRoomError
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
     if free is None or needed <= free:
         return None
     return NoRoomError(
-        f"{settings.directory} has room for {free / 1e6:.1f} MB, but the files need "
-        f"{needed / 1e6:.1f} MB: make room, or choose another directory or compression"
+        f"{settings.directory} has room for {size_text(free)}, but the files need "
+        f"{size_text(needed)}: make room, or choose another directory or compression"
     )
 
 

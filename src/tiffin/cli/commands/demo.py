@@ -15,6 +15,7 @@ from tiffin.cli.command import command
 from tiffin.cli.new_config import Answers, config_text
 from tiffin.cli.printing import as_json, escape
 from tiffin.cli.program import program
+from tiffin.display import size_text
 from tiffin.errors import ExistsError
 from tiffin.options import FILE_NAME, read_config
 from tiffin.replay import export
@@ -112,10 +113,10 @@ def _make(folder: Path) -> None:
 def _print(folder: Path, report: Report, checked: str, page: Path) -> None:
     """Print what was made, and what to type next."""
     images = folder / ANSWERS.directory
-    size = (folder / DOCUMENTS).stat().st_size / 1e6
+    size = (folder / DOCUMENTS).stat().st_size
     sys.stdout.write(
         "A simulated experiment: a heating scan of 6 points, with 2 dark frames\n\n"
-        f"  documents  {escape(folder / DOCUMENTS)} ({size:.1f} MB)\n"
+        f"  documents  {escape(folder / DOCUMENTS)} ({size_text(size)})\n"
         f"  options    {escape(folder / FILE_NAME)}\n"
         f"  images     {report} in {escape(images)}\n"
         f"  verified   {checked}\n"

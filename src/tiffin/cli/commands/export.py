@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
-from tiffin.cli.printing import as_json, describe, escape, print_line, print_summary
 from tiffin.cli.progress_bar import progress_bar
+from tiffin.cli.summary import print_report
 from tiffin.cli.templates import with_template
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import SERVER, option_of, setting_names
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tiffin.records import Report
 
 __all__ = ["export"]
 
@@ -66,42 +59,5 @@ def export(
             progress=progress,
             **settings,
         )
-    _print(report, time.monotonic() - begun, as_lines=json_lines)
+    print_report(report, time.monotonic() - begun, as_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
-
-
-def _print(report: Report, seconds: float, *, as_lines: bool) -> None:
-    """Print the names of a dry run, the counts, and what to type next."""
-    for record in report.records if as_lines else report.planned:
-        text = as_json(describe(record)) if as_lines else escape(record.path)
-        sys.stdout.write(f"{text}\n")
-    paths = list(dict.fromkeys(each.path for each in report.written if each.path))
-    text = str(report)
-    if paths:
-        nbytes = sum(record.nbytes for record in report.written)
-        text += f" in {_places(paths)}; {nbytes / 1e6:.1f} MB in {seconds:.1f} s"
-    if report.waits:
-        text += f"; waited {report.waits} times for room in memory"
-    print_summary(text, ok=report.ok)
-    if paths:
-        root = shlex.quote(escape(_root(paths[0])))
-        again = "the same command with --existing resume tries again what failed, "
-        print_line(
-            f"next: {'' if report.ok else again}'tiffin report {root}' shows the "
-            f"images, 'tiffin verify {root}' checks the files",
-            "dim",
-        )
-
-
-def _places(paths: list[Path]) -> str:
-    """Return the folder of files, with the first and the last name."""
-    folders = {path.parent for path in paths}
-    if len(folders) > 1:
-        return f"{escape(_root(paths[0]))} ({len(folders)} folders)"
-    names = dict.fromkeys([escape(paths[0].name), escape(paths[-1].name)])
-    return f"{escape(paths[0].parent)} ({' … '.join(names)})"
-
-
-def _root(path: Path) -> Path:
-    """Return the folder of an export: the one with the manifests."""
-    return next((p for p in path.parents if (p / ".tiffin").is_dir()), path.parent)

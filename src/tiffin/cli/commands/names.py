@@ -14,6 +14,7 @@ import typer
 from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.printing import as_json, describe, escape, print_summary, with_options
 from tiffin.cli.templates import with_template
+from tiffin.display import size_text
 from tiffin.errors import ExistsError
 from tiffin.options import RunOptions
 from tiffin.replay import export as export_images
@@ -74,7 +75,7 @@ def _print(report: Report, form: str, dtype: str | None) -> None:
     sys.stdout.writelines(lines)
     frames = sum(record.kind != "sidecar" for record in report.records)
     print_summary(
-        f"{frames} frame{'s' * (frames != 1)}, {total / 1e6:.1f} MB; {existing} exist "
+        f"{frames} frame{'s' * (frames != 1)}, {size_text(total)}; {existing} exist "
         f"already, {len(report.skipped) - existing} without an image, "
         f"{len(report.failed)} failed",
         ok=bool(lines) and not report.failed,

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tiffin.cli.command import JsonOption, Source, command
-from tiffin.cli.printing import as_json, describe, print_summary
 from tiffin.cli.progress_bar import progress_bar
+from tiffin.cli.summary import print_report
 from tiffin.export import replay
 from tiffin.options import RunOptions
 from tiffin.recorded_settings import recorded_runs, recorded_settings
 from tiffin.sources import RunFinder, open_source
-
-if TYPE_CHECKING:
-    from tiffin.records import Report
 
 __all__ = ["resume"]
 
@@ -46,6 +43,7 @@ def resume(
     if not runs.selection(source):
         runs = runs.model_copy(update={"run": recorded_runs(folder)})
     opened = open_source(runs.open(source), roots=chosen.roots, timeout=runs.timeout)
+    begun = time.monotonic()
     with progress_bar() as progress:
         report = replay(
             chosen,
@@ -53,11 +51,5 @@ def resume(
             progress=progress,
             find_run=RunFinder(fallback=opened, timeout=runs.timeout),
         )
-    _print(report, as_lines=json_lines)
+    print_report(report, time.monotonic() - begun, as_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
-
-
-def _print(report: Report, *, as_lines: bool) -> None:
-    for record in report.records if as_lines else ():
-        sys.stdout.write(f"{as_json(describe(record))}\n")
-    print_summary(str(report), ok=report.ok)

@@ -1,0 +1,64 @@
+"""What a command prints of an export that is over: counts, places, what to type."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiffin.cli.printing import as_json, describe, escape, print_line, print_summary
+from tiffin.cli.program import program
+from tiffin.display import size_text
+
+if TYPE_CHECKING:
+    from tiffin.records import Report
+
+__all__ = ["print_report"]
+
+
+def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
+    """Print the names of a dry run, the counts, and what to type next."""
+    for record in report.records if as_lines else report.planned:
+        text = as_json(describe(record)) if as_lines else escape(record.path)
+        sys.stdout.write(f"{text}\n")
+    paths = list(dict.fromkeys(each.path for each in report.written if each.path))
+    text = str(report)
+    if paths:
+        nbytes = sum(record.nbytes for record in report.written)
+        text += f" in {_places(paths)}; {size_text(nbytes)} in {seconds:.1f} s"
+    if report.waits:
+        text += f"; waited {report.waits} times for room in memory"
+    print_summary(text, ok=report.ok)
+    if paths:
+        _print_next(_root(paths[0]), ok=report.ok)
+
+
+def _print_next(root: Path, *, ok: bool) -> None:
+    """Print commands to copy, each at the end of a line."""
+    folder, tiffin = _typed(root), program()
+    if not ok:
+        print_line("retry the rest:   the same command with --existing resume", "dim")
+    print_line(f"see the images:   {tiffin} report {folder}", "dim")
+    print_line(f"check the files:  {tiffin} verify {folder}", "dim")
+
+
+def _typed(folder: Path) -> str:
+    """Return a folder as an argument of a command that is typed here."""
+    here = Path.cwd()
+    path = str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return escape(shlex.quote(f"./{path}" if path.startswith("-") else path))
+
+
+def _places(paths: list[Path]) -> str:
+    """Return the folder of files, with the first and the last name."""
+    folders = {path.parent for path in paths}
+    if len(folders) > 1:
+        return f"{escape(_root(paths[0]))} ({len(folders)} folders)"
+    names = dict.fromkeys([escape(paths[0].name), escape(paths[-1].name)])
+    return f"{escape(paths[0].parent)} ({' … '.join(names)})"
+
+
+def _root(path: Path) -> Path:
+    """Return the folder of an export: the one with the manifests."""
+    return next((p for p in path.parents if (p / ".tiffin").is_dir()), path.parent)
