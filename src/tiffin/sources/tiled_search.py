@@ -6,7 +6,6 @@ import heapq
 import re
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tiffin.errors import SettingsError, SourceError, TiffinError, optional_import
 from tiffin.sources.selection import (
@@ -21,6 +20,11 @@ from tiffin.sources.selection import (
 from tiffin.sources.tiled_address import TiledAddress
 from tiffin.sources.tiled_run import is_run
 from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer, check_timeout
+from tiffin.sources.tiled_silence import (
+    LONGEST_CONNECT,
+    refuse_other_scheme,
+    why_silent,
+)
 from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
@@ -33,9 +37,6 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """How many runs are asked for at once: a server refuses more than 300."""
-
-LONGEST_CONNECT = 20.0
-"""How long a server may take to accept a connection [s]."""
 
 
 def connect(
@@ -56,7 +57,7 @@ def connect(
         with Client(timeout=limits, follow_redirects=True) as client:
             server = TiledServer(client, seconds)
             # The first requests of `from_uri` have no limits: try the same one with.
-            server.call(lambda: client.get(known.api))
+            refuse_other_scheme(known, server.call(lambda: client.get(known.api)))
             return server.call(lambda: from_uri(known.catalogue, api_key=key))
     except ServerError as error:
         message = f"{known.shown}: {error}"
@@ -70,27 +71,9 @@ def connect(
         if status in (401, 403):
             message = f"{known.shown}: {known.why_refused(status, api_key)}"
         else:
-            why = _why_silent(error, known)
+            why = why_silent(error, known)
             message = f"no Tiled server answers at {known.shown}: {why}"
         raise SourceError(message) from error
-
-
-def _why_silent(error: Exception, known: TiledAddress) -> str:
-    """Return why there was no answer, and what to look at."""
-    place, text = urlsplit(known.api).netloc.rpartition("@")[2], str(error)
-    if "Errno 111" in text or "Errno 61" in text or "refused" in text:
-        return (
-            f"nothing listens at {place} ({text}). Is the server running, and is this "
-            f"its address?"
-        )
-    if "Errno -" in text or "Errno 8]" in text:
-        return f"the name of {place} is not known here ({text}). Is it spelt so?"
-    if type(error).__name__ == "ConnectTimeout":
-        return (
-            f"{place} does not take a connection within {LONGEST_CONNECT:g} s. Can "
-            f"this machine reach it (network, firewall, VPN)?"
-        )
-    return text or type(error).__name__
 
 
 def find_runs(
