@@ -82,10 +82,19 @@ def _last_settings(root: Path) -> Mapping[str, Any]:
     if not recorded:
         message = f"no manifest of {root} has the settings of an export"
         raise VerifyError(message)
-    if any(settings != recorded[0] for settings in recorded):
+    images = [{**settings, "sidecars": None, "report": None} for settings in recorded]
+    if any(settings != images[0] for settings in images):
         message = f"{root} has exports with different settings: take them one by one"
         raise VerifyError(message)
-    return recorded[0]
+    return max(recorded, key=_number_beside)
+
+
+def _number_beside(settings: Mapping[str, Any]) -> int:
+    """Return how many kinds of files an export writes beside its images."""
+    sidecars = settings.get("sidecars")
+    return (len(sidecars) if isinstance(sidecars, list) else 0) + bool(
+        settings.get("report")
+    )
 
 
 def _checked(

@@ -58,3 +58,23 @@ def test_a_folder_without_an_export(exported):
     done = tiffin("resume", "empty", "runs.jsonl", cwd=exported)
     assert done.returncode != 0
     assert "no manifest" in done.stderr
+
+
+def test_what_is_beside_the_images_is_written_again(exported):
+    """Sidecars and the page, complete: also in a folder with an export without them."""
+    beside = ("--sidecar", "frames.csv", "--sidecar", "run.json", "--report")
+    options = ("--run", "8", "--compression", "zlib", "-d", "out", *beside)
+    done = tiffin("export", "runs.jsonl", "-t", NAME, *options, cwd=exported)
+    assert done.returncode == 0, done.stderr
+    out = exported / "out"
+    lost = [out / "8_001.tif", *out.glob("8_frames*.csv"), out / "8_run.json"]
+    before = [path.read_bytes() for path in lost]
+    (page,) = out.glob("report_8_*.html")
+    for path in (*lost, page):
+        path.unlink()
+
+    done = tiffin("resume", "out", "runs.jsonl", "--run", "8", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    assert [path.read_bytes() for path in lost] == before
+    assert page.exists()
+    assert tiffin("verify", "out", cwd=exported).returncode == 0

@@ -147,11 +147,11 @@ def test_every_option_of_a_command_is_described(name):
         assert parameter.help, parameter.name
 
 
-def test_a_manifest_has_the_settings_that_a_resume_compares():
-    """And no others."""
-    compared = {"template", "frames", *resume_settings()}
+def test_a_manifest_has_the_settings_that_a_resume_needs():
+    """Those that it compares, and what else says which files there are; no others."""
+    needed = {"template", "frames", "sidecars", "report", *resume_settings()}
 
-    assert settings_of(Settings.of("{i}.tif")).keys() == compared
+    assert settings_of(Settings.of("{i}.tif")).keys() == needed
 
 
 def test_an_unknown_setting_suggests_no_internal_one():

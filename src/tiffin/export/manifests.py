@@ -234,7 +234,7 @@ def settings_id(values: Mapping[str, Any]) -> str:
 
 
 def settings_of(settings: Settings) -> dict[str, Any]:
-    """Return the settings that affect the names and contents of files."""
+    """Return the settings that affect which files there are, and what is in them."""
     style = settings.template.style
     return {
         "template": settings.template.text,
@@ -259,6 +259,8 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "first": settings.first or None,
         "repeats": None if settings.repeats == "last" else settings.repeats,
         "frames": format_frames(settings.frames),
+        "sidecars": settings.sidecars or None,
+        "report": settings.report or None,
     }
 
 

@@ -14,6 +14,7 @@ from tiffin.cli.summary import print_report
 from tiffin.export import replay
 from tiffin.options import RunOptions
 from tiffin.recorded_settings import recorded_runs, recorded_settings
+from tiffin.report import PageOfRun
 from tiffin.sources import RunFinder, open_source
 
 __all__ = ["resume"]
@@ -50,6 +51,7 @@ def resume(
             opened,
             progress=progress,
             find_run=RunFinder(fallback=opened, timeout=runs.timeout),
+            observers=[PageOfRun()] if chosen.report else (),
         )
     print_report(report, time.monotonic() - begun, as_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
