@@ -196,6 +196,8 @@ def test_none_writes_none(tmp_path):
         ({"T": "evnt.data.T"}, "did you mean 'event'"),
         ({"T": "event.data.T:03d"}, "T"),
         ({"T": ""}, None),
+        ({"T": "25"}, "must be a reference such as 'event.data.T', not '25'$"),
+        ({"T": "T"}, "did you mean 'start.T' or 'event.data.T'"),
         ({"T": 3}, "must be a reference such as 'event.data.T', not 3"),
         ({3: "event.data.T"}, "must have names as its keys, not 3"),
         ("event.data.T", "must be a mapping"),
@@ -244,7 +246,7 @@ class Strange:
         ({(1, 2): 3}, "can't hold tuple as a key"),
         (np.datetime64("2026-01-01"), "can't hold datetime64"),
         (np.zeros((40, 40)), "has 1600 elements, and at most 1000"),
-        (10**5000, "can't hold int"),
+        (10**400, "is an integer of 1329 bits, which is too large"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else type(value).__name__,
 )  # fmt: skip
@@ -264,7 +266,7 @@ def test_what_json_can_not_hold_is_refused_by_name_and_said_once(
     assert (
         sum("metadata 'odd' is left out" in text and says in text for text in said) == 1
     )
-    assert sum("'gone' is left out: start.gone has no value" in t for t in said) == 1
+    assert sum("'gone' is left out: start.gone is not in run" in t for t in said) == 1
 
 
 @pytest.mark.parametrize(
@@ -282,13 +284,30 @@ def test_what_json_can_not_hold_is_refused_by_name_and_said_once(
     ],
     ids=ascii,
 )  # fmt: skip
-def test_what_json_has_is_written(tmp_path, value, written):
+def test_what_json_has_is_written(tmp_path, caplog, value, written):
     """NaN is null, numpy's numbers are numbers; text survives, whatever is in it."""
-    run = run_of({"img": ONE}, odd=value)
-    found = metadata_of(run, tmp_path, metadata={"odd": "start.odd"})
+    run = run_of({"img": np.ones((3, 6, 9), "u2")}, odd=value)
+    tiffin.export(run, NAME, directory=tmp_path, metadata={"odd": "start.odd"})
 
-    assert "odd" in found
-    assert found["odd"] == written
+    for found in all_in(tmp_path).values():
+        assert "odd" in found
+        assert found["odd"] == written
+    said = caplog.text.count("metadata 'odd' has null in place of")
+    assert said == ("None" in str(written))
+
+
+def test_a_misspelt_reference_is_said_with_the_nearest_key(tmp_path, caplog):
+    """As it has to be written in ``metadata=``: without brackets."""
+    run = run_of({"img": ONE, "temperature": [2.5]}, sample_name="a")
+    entries = {
+        "a": "event.data.temprature",
+        "b": "start.sampel_name",
+        "c": "event.temperature",
+    }
+    metadata_of(run, tmp_path, fields="img", metadata=entries)
+
+    for nearest in ("'temperature'", "'sample_name'", "'event.data.temperature'"):
+        assert f"did you mean {nearest}?" in caplog.text
 
 
 def test_a_motor_that_json_can_not_hold_leaves_the_others(tmp_path, caplog):

@@ -20,7 +20,9 @@ from tiffin.template import (
     motor_names,
     plain,
     sample_of,
+    unbraced,
     units_of,
+    why_missing,
 )
 
 if TYPE_CHECKING:
@@ -158,7 +160,8 @@ class Metadata:
         for key, reference in self._changes.items():
             value = MISSING if reference is None else find(reference, names)
             if reference is not None and value is MISSING:
-                self._log(frame.run, key, f"{reference} has no value")
+                reason = f"{reference} {unbraced(why_missing(reference, names))}"
+                self._log(frame.run, key, f"is left out: {reason}")
             changed = self._as_json(frame.run, {key: plain(value)})
             if changed:
                 metadata |= changed
@@ -172,10 +175,20 @@ class Metadata:
             if value is None or value is MISSING:
                 continue
             try:
-                metadata[key] = _as_json(value)
+                metadata[key] = self._value(run, key, value)
             except ValueError as error:
-                self._log(run, key, error)
+                self._log(run, key, f"is left out: {error}")
         return metadata
+
+    def _value(self, run: str, key: str, value: Any) -> Any:
+        """Return a value for JSON, and say if there is null in place of a number."""
+        lost: list[float] = []
+        found = _as_json(value, lost)
+        if lost:
+            self._log(
+                run, key, f"has null in place of {lost[0]}: JSON has no such number"
+            )
+        return found
 
     def _motors(self, frame: Frame, units: Mapping[str, str]) -> dict[str, Any]:
         """Return an entry with the value and the unit of each scanned motor."""
@@ -185,17 +198,17 @@ class Metadata:
             if found is MISSING:
                 continue
             try:
-                value = _as_json(found)
+                value = self._value(frame.run, name, found)
             except ValueError as error:
-                self._log(frame.run, name, error)
+                self._log(frame.run, name, f"is left out: {error}")
                 continue
             motors[name] = {"value": value, "unit": unit} if unit else {"value": value}
         return {"motors": motors} if motors else {}
 
-    def _log(self, run: str, key: str, error: object) -> None:
+    def _log(self, run: str, key: str, message: str) -> None:
         if (run, key) not in self._logged and len(self._logged) < MOST_LOGGED:
             self._logged.add((run, key))
-            logger.warning("run %s: metadata %r is left out: %s", run[:8], key, error)
+            logger.warning("run %s: metadata %r %s", run[:8], key, message)
 
 
 def iso_time(to_zone: Callable[[float], datetime], time: float) -> str | None:
@@ -206,8 +219,8 @@ def iso_time(to_zone: Callable[[float], datetime], time: float) -> str | None:
         return None
 
 
-def _as_json(value: Any, depth: int = 0) -> Any:
-    """Return a value for JSON; NaN and infinity become null.
+def _as_json(value: Any, lost: list[float], depth: int = 0) -> Any:
+    """Return a value for JSON. NaN and infinity become null, and go to `lost`.
 
     Raises
     ------
@@ -216,10 +229,18 @@ def _as_json(value: Any, depth: int = 0) -> Any:
     """
     value = plain(value)
     kind = type(value)
-    if kind in (str, bool, NoneType) or (kind is int and abs(value) < LARGEST):
+    if kind in (str, bool, NoneType):
         return value
+    if kind is int:
+        if abs(value) < LARGEST:
+            return value
+        message = f"it is an integer of {value.bit_length()} bits, which is too large"
+        raise ValueError(message)
     if kind is float:
-        return value if math.isfinite(value) else None
+        if math.isfinite(value):
+            return value
+        lost.append(value)
+        return None
     if not is_container(value):
         message = f"JSON can't hold {kind.__name__}"
         raise ValueError(message)
@@ -228,9 +249,9 @@ def _as_json(value: Any, depth: int = 0) -> Any:
         message = f"it has {length} elements, and at most {MOST_ELEMENTS} are written"
         raise ValueError(message if depth <= DEEPEST else "it is nested too deep")
     if isinstance(value, Mapping):
-        return {_key(key): _as_json(value[key], depth + 1) for key in value}
+        return {_key(key): _as_json(value[key], lost, depth + 1) for key in value}
     items = value.tolist() if isinstance(value, np.ndarray) else value
-    return [_as_json(item, depth + 1) for item in items]
+    return [_as_json(item, lost, depth + 1) for item in items]
 
 
 def _key(key: Any) -> str:

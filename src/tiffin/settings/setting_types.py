@@ -20,7 +20,7 @@ from tiffin.corrections import Correction, DarkSubtract, ImageKind, SupportsBind
 from tiffin.dtypes import TIFF_DTYPES, parse_dtype
 from tiffin.errors import TemplateError, did_you_mean
 from tiffin.settings.frame_selection import parse_first, parse_frames
-from tiffin.template import Reference, parse_reference
+from tiffin.template import Reference, parse_reference, unbraced
 
 LARGEST_BUDGET = 2**30
 """Default limit for the memory of waiting images [bytes]."""
@@ -206,10 +206,13 @@ def _reference(key: Any, text: Any) -> Reference | None:
     try:
         return parse_reference(text)
     except TemplateError as error:
-        message = f"{key!r} must be a reference such as 'event.data.T': {error}"
+        message = f"{key!r} must be a reference such as 'event.data.T', not {text!r}"
         if text.startswith("{"):
             inside = text.strip("{} ")
             message = f"{key!r} is a reference without brackets: write {inside!r}"
+        elif text[0].isalpha():
+            where = f"template, column {error.column}: "
+            message += f": {unbraced(str(error).removeprefix(where))}"
         raise ValueError(message) from None
 
 

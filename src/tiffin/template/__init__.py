@@ -22,7 +22,9 @@ from tiffin.template.lookup import (
     places_of,
     sample_of,
     units_of,
+    why_missing,
 )
+from tiffin.template.messages import unbraced
 from tiffin.template.parser import parse_reference
 from tiffin.template.paths import with_number
 from tiffin.template.portable import foreign_path, portable_text
@@ -50,6 +52,8 @@ __all__ = [
     "portable_text",
     "sample_of",
     "texts_in",
+    "unbraced",
     "units_of",
+    "why_missing",
     "with_number",
 ]

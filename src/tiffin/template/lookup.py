@@ -112,8 +112,14 @@ def missing_key_error(
 
     `where` is how the message refers to the document.
     """
-    root, keys = field.references[-1].root, field.references[-1].keys
-    message = f"template field '{shortened(str(field))}' "
+    reason = why_missing(field.references[-1], names, where)
+    message = f"template field '{shortened(str(field))}' {reason}"
+    return MissingKeyError(message, column=field.column)
+
+
+def why_missing(reference: Reference, names: Any, where: str | None = None) -> str:
+    """Return the end of a message about a reference without a value."""
+    root, keys = reference.root, reference.keys
     depth, value = 0, MISSING
     while depth < len(keys):
         value = find(Reference(root, keys[: depth + 1]), names)
@@ -121,35 +127,33 @@ def missing_key_error(
             break
         depth += 1
     if not keys:
-        message += "has no value for this frame"
-        message += _motors_without_value(names) if root == "motors" else ""
-    elif depth == len(keys):
-        message += f"is blank here ({shown(value)})"
+        absent = _motors_without_value(names) if root == "motors" else ""
+        return f"has no value for this frame{absent}"
+    if depth == len(keys):
+        return f"is blank here ({shown(value)})"
+    inside = "".join(f"[{shortened(key)}]" for key in keys[:depth])
+    message = f"is not in {where or _place(root, names)}{inside}"
+    if root == "config" and not depth:
+        parent: Any = configuration_keys(names)
     else:
-        inside = "".join(f"[{shortened(key)}]" for key in keys[:depth])
-        message += f"is not in {where or _place(root, names)}{inside}"
-        if root == "config" and not depth:
-            parent: Any = configuration_keys(names)
-        else:
-            parent = find(Reference(root, keys[:depth]), names)
-        elsewhere = [] if depth else places_of(keys[0], names, but=root)
-        suggestion = nearest(keys[depth], parent)
-        if elsewhere:
-            suggestion = f": did you mean {_either(elsewhere)}?"
-        elif root == "start" and not depth and not suggestion.startswith(":"):
-            reading = f"{{event.data.{keys[0]:.60}}}"
-            suggestion += f"; if it is a reading of the events, write {reading}"
-        if depth and not suggestion and not is_container(parent):
-            suggestion = (
-                f": {shortened(keys[depth - 1], quoted=True)} is {kind_of(parent)}, "
-                f"and only dicts, lists and arrays can be looked into"
-            )
-        message += suggestion
-    return MissingKeyError(message, column=field.column)
+        parent = find(Reference(root, keys[:depth]), names)
+    elsewhere = [] if depth else places_of(keys[0], names)
+    suggestion = nearest(keys[depth], parent)
+    if elsewhere:
+        suggestion = f": did you mean {_either(elsewhere)}?"
+    elif root == "start" and not depth and not suggestion.startswith(":"):
+        reading = f"{{event.data.{keys[0]:.60}}}"
+        suggestion += f"; if it is a reading of the events, write {reading}"
+    if depth and not suggestion and not is_container(parent):
+        suggestion = (
+            f": {shortened(keys[depth - 1], quoted=True)} is {kind_of(parent)}, "
+            f"and only dicts, lists and arrays can be looked into"
+        )
+    return message + suggestion
 
 
-def places_of(key: str, names: Any, *, but: str = "") -> list[str]:
-    """Return the references by which a template gets a key, but not in one root.
+def places_of(key: str, names: Any) -> list[str]:
+    """Return the references by which a template gets a key.
 
     Examples
     --------
@@ -166,7 +170,7 @@ def places_of(key: str, names: Any, *, but: str = "") -> list[str]:
         Reference("baseline", (key,)),
         Reference("stop", (key,)),
     ]
-    found = [r for r in candidates if r.root != but and find(r, names) is not MISSING]
+    found = [r for r in candidates if find(r, names) is not MISSING]
     if key == "uid":  # all documents have one
         found = found[:1]
     if any(r.root == "event" for r in found):  # a motor's value is in the event too

@@ -55,6 +55,18 @@ def shortened(text: str, *, quoted: bool = False) -> str:
     return (repr(cut) if quoted else cut) + ("…" if len(text) > len(cut) else "")
 
 
+def unbraced(message: str) -> str:
+    """Return a message about templates for a place where fields have no brackets.
+
+    Examples
+    --------
+    >>> unbraced("'{T}' is not there: did you mean {event.data.T}?")
+    "'T' is not there: did you mean 'event.data.T'?"
+    """
+    bare = message.replace("'{", "'").replace("}'", "'")
+    return bare.replace("{", "'").replace("}", "'")
+
+
 def label(value: Any, length: int = LONGEST_SHOWN) -> str:
     """Return a document's uid or number for a message; ``"?"`` without one."""
     value = plain(value)
