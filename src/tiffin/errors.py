@@ -249,11 +249,17 @@ def did_you_mean(wrong: str, choices: Iterable[str], *, list_all: bool = True) -
     ": did you mean 'sample'?"
     >>> did_you_mean("qqq", ["scan_id", "uid"])
     '; there are: scan_id, uid'
+    >>> did_you_mean("PNG", ["npy", "png"])
+    ": did you mean 'png'?"
     >>> did_you_mean("qqq", [])
     ''
     """
     names = sorted({str(choice) for choice in choices})
     similar = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
+    if not similar:  # perhaps but for its capitals
+        small = {name.lower(): name for name in names}
+        matches = difflib.get_close_matches(wrong.lower(), small, n=3, cutoff=0.6)
+        similar = [small[match] for match in matches]
     if similar:
         return ": did you mean " + " or ".join(map(repr, similar)) + "?"
     if not names or not list_all:

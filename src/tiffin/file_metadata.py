@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import ReadError, SettingsError
-from tiffin.folders import Folders
+from tiffin.folders import Folders, IrregularError
 from tiffin.writers import find_notes
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def read_metadata(
         message = f"the metadata of {place} can't be read: {error}"
         raise ReadError(message) from error
     if wanted is not None:
-        message = f"must be 0 to {n}, as {place} has {n + 1} page(s), not {page}"
+        allowed = f"0 to {n}, as {place} has {n + 1} pages" if n else "0"
+        message = f"must be {allowed}, not {page}"
         raise SettingsError(message, setting="page")
     return found if len(found) > 1 else found[0]
 
@@ -111,6 +112,11 @@ def _notes(path: Path) -> Iterator[bytes]:
             yield from find_notes(file)
     except ReadError:
         raise
+    except IrregularError as error:
+        message = "it is no file, but a pipe or a device"
+        if path.is_dir():
+            message = f"it is a folder: give its files, such as {path}/*.tif"
+        raise ReadError(message) from error
     except (OSError, ValueError) as error:
         raise ReadError(getattr(error, "strerror", None) or str(error)) from error
 
@@ -125,10 +131,10 @@ def _parsed(note: bytes) -> dict[str, Any]:
             note.rstrip(b"\0"), parse_constant=lambda _: None, parse_float=_finite
         )
     except (ValueError, RecursionError) as error:
-        message = f"they are not JSON, but {note[:40]!r}: {error}"
+        message = f"it is not JSON, but {note[:40]!r}: {error}"
         raise ReadError(message) from error
     if not isinstance(found, dict):
-        message = f"they must be a JSON object, not {type(found).__name__}"
+        message = f"it must be a JSON object, not {type(found).__name__}"
         raise ReadError(message)
     return found
 

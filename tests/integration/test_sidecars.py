@@ -649,9 +649,15 @@ def test_the_shell_writes_sidecars(tmp_path):
     assert [*(tmp_path / "out").rglob("*.json")]
     assert not [*tmp_path.rglob("*.csv")]
 
+    commas = ("--sidecar", "run.json,frames.csv", "--existing", "replace")
+    assert shell("export", source, *options, *commas).returncode == 0
+    assert [*tmp_path.rglob("*.csv")]
+
     refused = shell("export", source, *options, "--sidecar", "run")
     assert refused.returncode == 2
     assert "--sidecar must be among 'run.json'" in refused.stderr
+    refused = shell("export", source, *options, "--sidecar", "run.json", "frames.csv")
+    assert "repeat an option for each of its values" in refused.stderr
 
 
 # ---- crashes

@@ -63,7 +63,9 @@ def test_a_page_that_is_not_there_is_refused(tmp_path, page):
     """The message has the pages that there are."""
     three = tiff_with(tmp_path / "3.tif", [NOTE, {}, {}])
 
-    with pytest.raises(SettingsError, match=r"^page must be .*(0 to 2.*3 page|from 0)"):
+    with pytest.raises(
+        SettingsError, match=r"^page must be .*(0 to 2.*3 pages|from 0)"
+    ):
         tiffin.read_metadata(three, page=page)
 
 
@@ -257,6 +259,18 @@ def test_show_prints_what_is_in_files(tmp_path):
         f"{two}, page 0\n  no metadata\n{two}, page 1\n  i  1\n"
     )
     assert shell("show", two, "--page", 1).stdout == f"{two}, page 1\n  i  1\n"
+
+
+def test_show_of_what_is_no_image(tmp_path):
+    """An empty file, a folder, and a page that a single image does not have."""
+    (tmp_path / "empty.tif").touch()
+    one = tiff_with(tmp_path / "1.tif", [NOTE])
+
+    told = shell("show", tmp_path / "empty.tif", tmp_path)
+    assert told.returncode == 1
+    assert "empty.tif can't be read: it is empty" in told.stderr
+    assert f"it is a folder: give its files, such as {tmp_path}/*.tif" in told.stderr
+    assert "page must be 0, not 1\n" in shell("show", one, "--page", 1).stderr
 
 
 def test_show_prints_json(tmp_path):

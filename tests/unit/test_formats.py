@@ -282,20 +282,24 @@ def test_a_plug_in_that_can_not_work_is_refused(plug_in, members, says):
     ("form", "options", "says"),
     [
         ("pgn", {}, "format must be one of .*'png'.*did you mean 'png'"),
-        ("tiff", {"stretch": "log"}, "stretch='log' is not for format='tiff'"),
+        ("PNG", {}, "did you mean 'png'"),
+        ("tiff", {"stretch": "log"}, "not for format='tiff': .* format='png'"),
         ("npy", {"stretch": "log"}, "stretch='log' is not for format='npy'"),
-        ("npy", {"level": 3}, "level=3 is not for format='npy'"),
+        ("npy", {"level": 3}, "choose format='tiff' or format='png'"),
         ("npy", {"compression": "zlib"}, "compression='zlib' is not for format='npy'"),
-        ("png", {"profile": "imagej"}, "profile='imagej' is not for format='png'"),
+        ("png", {"profile": "imagej"}, "not for format='png': .* choose format='tiff'"),
+        ("tiff", {"profile": "Bio-Formats"}, "did you mean 'ome'"),
+        ("tiff", {"profile": "GSASII"}, "did you mean 'gsas2'"),
+        ("tiff", {"profile": "pilatus", "dtype": "f4"}, "'int32', or profile='plain'"),
         ("png", {"level": 99}, r"level must be 1 \(fast\) to 9"),
         ("png", {"bigtiff": True}, "bigtiff=True is not for format='png'"),
         ("npy", {"stack": "run"}, "stack='run' can't be .* format='npy'"),
         ("png", {"stretch": "lin"}, "stretch must be one of .*did you mean 'linear'"),
-        ("png", {"dtype": "float32"}, "dtype 'float32' can't be .*uint8, uint16"),
+        ("png", {"dtype": "float32"}, "choose 'uint8' or 'uint16', or format='tiff'"),
     ],
 )  # fmt: skip
 def test_an_option_that_is_not_the_formats_is_refused(form, options, says):
-    """In the constructor, by name."""
+    """In the constructor, by name, with what takes it."""
     with pytest.raises(SettingsError, match=says):
         Settings.of("{i}", format=form, **options)
 

@@ -166,8 +166,13 @@ def print_usage_error(error: Any) -> int:
     text = error.format_message()
     text = re.sub(r"Input should be a valid integer.*", "it is no whole number", text)
     text = re.sub(r"Input should be a valid number.*", "it is no number", text)
-    if "unexpected extra argument" in text and "{" in text:
-        text += ": did you mean it as --template?"
+    if "unexpected extra argument" in text:
+        text += (
+            ": did you mean it as --template?"
+            if "{" in text
+            else ": repeat an option for each of its values, as in --run 7 --run 8; "
+            "quote a value with blanks"
+        )
     print_error(error, text)
     command = getattr(error.ctx, "command", None)
     path = getattr(error.ctx, "command_path", "tiffin")

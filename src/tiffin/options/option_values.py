@@ -130,5 +130,6 @@ CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "axes": _axes,
     "memory": lambda megabytes: megabytes * 10**6 if megabytes > 0 else megabytes,
     "save": split_words,
+    "sidecars": split_words,
 }
 """Settings that the shell writes otherwise than Python."""

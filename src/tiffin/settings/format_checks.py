@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tiffin.errors import SettingsError, TemplateError
-from tiffin.writers import format_of
+from tiffin.writers import find_profile, format_of
 
 if TYPE_CHECKING:
     import os
@@ -34,10 +34,12 @@ def check_format(
 ) -> None:
     """Refuse a template or a dtype that is not the format's."""
     if dtype is not None and dtype.name not in writer.dtypes:
-        message = (
-            f"{dtype.name!r} can't be stored with format={writer.format!r} and "
-            f"profile={profile!r}: choose one of {', '.join(writer.dtypes)}"
-        )
+        message = f"{dtype.name!r} can't be stored with format={writer.format!r}"
+        other = "format='tiff'"
+        if writer.format == "tiff":
+            message += f" and profile={profile!r}"
+            other = f"profile={find_profile(profile).otherwise!r}"
+        message += f": choose {' or '.join(map(repr, writer.dtypes))}, or {other}"
         raise SettingsError(message, setting="dtype")
     found = ENDING.search(template)
     if found is None or found.group().lower() in writer.suffixes:

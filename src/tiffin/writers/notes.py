@@ -33,4 +33,4 @@ def find_notes(file: BinaryIO) -> Iterator[bytes]:
         yield b""
     else:
         message = f"it is no TIFF, PNG or npy file, as it begins with {head!r}"
-        raise ReadError(message)
+        raise ReadError(message if head else "it is empty")

@@ -40,7 +40,15 @@ class WriterOptions(NamedTuple):
     stretch: Stretch | None = None
 
 
-OTHER_WORDS = {"fiji": "imagej", "ome-tiff": "ome", "dectris": "pilatus", "jpg": ""}
+OTHER_WORDS = {
+    "fiji": "imagej",
+    **dict.fromkeys(
+        ("ome-tiff", "bioformats", "bio-formats", "omero", "napari"), "ome"
+    ),
+    "dectris": "pilatus",
+    **dict.fromkeys(("pyfai", "dioptas", "silx", "fabio", "tiff"), "plain"),
+    "jpg": "",
+}
 """What people write for a profile or a format; "" if there is nothing like it."""
 
 
@@ -64,11 +72,19 @@ def make_writer(name: str, options: WriterOptions) -> Writer:
         value = getattr(options, option)
         if value != default and option not in writer.options:
             message = f"{option}={value!r} is not for format={name!r}: leave it out"
+            others = [f"format={other!r}" for other in _formats_with(option)]
+            message += f", or choose {' or '.join(others)}" if others else ""
             raise SettingsError(message)
     if writer.makes_folder:
         message = f"format={name!r} makes folders, which tiffin can't write yet"
         raise SettingsError(message)
     return writer
+
+
+def _formats_with(option: str) -> list[str]:
+    """Return those of tiffin's formats that have an option."""
+    makers = OWN_FORMATS.items()
+    return [name for name, make in makers if option in make(WriterOptions()).options]
 
 
 def format_of(suffix: str) -> str | None:

@@ -197,11 +197,13 @@ class TiffWriter:
     def _check_profile(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         profile, name = self.profile, dtype_name(dtype)
         if name not in profile.dtypes:
+            wanted = f"dtype={profile.dtypes[0]!r}"
+            if len(profile.dtypes) > 1:
+                wanted = f"one of {', '.join(profile.dtypes)} with dtype="
             raise DtypeError(
                 f"pixels of dtype {name} can't be read exactly by {profile.program}, "
-                f"for which profile={profile.name!r} is: ask for one of "
-                f"{', '.join(profile.dtypes)} with dtype=, or choose "
-                f"profile={profile.otherwise!r}"
+                f"for which profile={profile.name!r} is: ask for "
+                f"{wanted}, or choose profile={profile.otherwise!r}"
             )
         if len(shape) == 3 and name not in profile.colours:
             raise DtypeError(
