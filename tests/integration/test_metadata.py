@@ -300,7 +300,7 @@ def test_a_misspelt_reference_is_said_with_the_nearest_key(tmp_path, caplog):
     """As it has to be written in ``metadata=``: without brackets."""
     run = run_of({"img": ONE, "temperature": [2.5]}, sample_name="a")
     entries = {
-        "a": "event.data.temprature",
+        "a": "event.data.temperatures",
         "b": "start.sampel_name",
         "c": "event.temperature",
     }
