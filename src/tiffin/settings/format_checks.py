@@ -35,11 +35,11 @@ def check_format(
     """Refuse a template or a dtype that is not the format's."""
     if dtype is not None and dtype.name not in writer.dtypes:
         message = f"{dtype.name!r} can't be stored with format={writer.format!r}"
-        other = "format='tiff'"
+        takes = "format='tiff'"
         if writer.format == "tiff":
             message += f" and profile={profile!r}"
-            other = f"profile={find_profile(profile).otherwise!r}"
-        message += f": choose {' or '.join(map(repr, writer.dtypes))}, or {other}"
+            takes = f"profile={find_profile(profile).otherwise!r}"
+        message += f": choose {' or '.join(map(repr, writer.dtypes))}, or {takes}"
         raise SettingsError(message, setting="dtype")
     found = ENDING.search(template)
     if found is None or found.group().lower() in writer.suffixes:
