@@ -8,6 +8,7 @@ import pytest
 
 from tests.shell import on_a_terminal, tiffin
 from tiffin.cli import COMMANDS, load
+from tiffin.cli.wrong_options import MEANT
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.settings import PANELS, Settings, option_of
 
@@ -126,3 +127,12 @@ def test_a_defect_shows_no_traceback_without_debug(monkeypatch, tmp_path):
     )
     assert "--debug" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_what_is_meant_by_other_options_exists():
+    """Every suggestion is an option of some command."""
+    options = {
+        text for name in COMMANDS for each in load(name).params for text in each.opts
+    }
+
+    assert {meant.split()[0] for meant in MEANT} <= options | {"--debug", "--help"}

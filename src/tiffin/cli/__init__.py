@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tiffin.cli.help import USAGE_ERROR, Command, Documentation
 from tiffin.errors import TiffinError, did_you_mean
 
 __all__ = ["COMMANDS", "app", "load", "main"]
@@ -23,9 +24,6 @@ INTERRUPTED = 130
 """The exit status of a command that Ctrl-C ends: 128 + SIGINT."""
 
 HELP = {"help_option_names": ["-h", "--help"]}
-
-USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What the parser raises if something else is typed than a command takes."""
 
 COMMANDS = {
     "export": "Export the images of runs as TIFF files.",
@@ -72,8 +70,6 @@ class _Commands(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command."""
-    from tiffin.cli.help import Command, Documentation
-
     function = getattr(import_module(f"tiffin.cli.commands.{name}"), name)
     documentation = Documentation.of(function)
     alone = typer.Typer(add_completion=False)

@@ -10,12 +10,18 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import typer
 from typer.core import TyperCommand
+
+from tiffin.cli.wrong_options import attached_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Command", "Documentation"]
+__all__ = ["USAGE_ERROR", "Command", "Documentation"]
+
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What the parser raises if something else is typed than a command takes."""
 
 NARROW = 80
 """Boxes need this many columns."""
@@ -60,6 +66,17 @@ class Command(TyperCommand):
     def examples(self) -> list[str]:
         """The lines to type, one after the other."""
         return (self.epilog or "").split("\n\n")[1:]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what is typed, but refuse options with one dash instead of two."""
+        problem = attached_value(self, args)
+        if problem:
+            ctx.fail(problem)
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:  # not every one knows where it was raised
+            error.ctx = error.ctx or ctx
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, with boxes where there is room for them."""

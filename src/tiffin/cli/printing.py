@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from tiffin.cli.wrong_options import without_option, without_value
 from tiffin.settings import option_of, setting_names
 
 if TYPE_CHECKING:
@@ -163,7 +164,9 @@ def print_usage_error(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return int(error.exit_code)
-    text = error.format_message()
+    name = type(error).__name__
+    answers = {"NoSuchOption": without_option, "BadOptionUsage": without_value}
+    text = answers[name](error) if name in answers else error.format_message()
     text = re.sub(r"Input should be a valid integer.*", "it is no whole number", text)
     text = re.sub(r"Input should be a valid number.*", "it is no number", text)
     if "unexpected extra argument" in text:
