@@ -3,6 +3,7 @@
 import os
 import pickle
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,15 +15,18 @@ import tiffin
 from tests.integration.test_bulk import NAME, tree
 from tests.shell import tiffin as shell
 from tests.stores import store_in_tiled
+from tiffin.bulk import Task, run_task
 from tiffin.bulk.bulk_export import _without_clients
 from tiffin.corrections import DarkSubtract
 from tiffin.errors import SourceError
 from tiffin.sources import (
+    TIMEOUT,
     Selection,
     address_of,
     find_runs,
     key_in_environment,
     key_of,
+    open_catalogue,
 )
 from tiffin.testing import run_of
 
@@ -111,6 +115,40 @@ def long_cycle(of_module):
     return Selection(query={"cycle": "long"})
 
 
+@contextmanager
+def asked(client):
+    """Yield a list, to which the addresses of all requests are added."""
+    http_client, urls = client.context.http_client, []
+    hooks = http_client.event_hooks
+    note = [*hooks["response"], lambda response: urls.append(str(response.url))]
+    http_client.event_hooks = {**hooks, "response": note}
+    yield urls
+    http_client.event_hooks = hooks
+
+
+def test_a_server_is_asked_once_for_what_a_run_has(server, tmp_path, monkeypatch):
+    """An export reads documents twice; images are fetched only in the end."""
+    monkeypatch.setenv("TILED_API_KEY", server.key)
+    uid = server.client.search(Key("start.cycle") == "bulk").keys().first()
+    task = Task(uid, server.address, NAME, {"directory": str(tmp_path)})
+    with asked(open_catalogue(server.address, task.timeout)) as urls:
+        assert run_task(task).written == 2
+    assert sum(url.endswith(f"/metadata/{uid}/primary/img") for url in urls) == 1
+    assert sum("/table/" in url for url in urls) == 1
+    assert sum("/array/" in url for url in urls) == 1
+
+
+def test_a_plan_has_a_time(server, tmp_path):
+    """From a short sample, which opens one run twice."""
+    with key_in_environment(server.key):
+        client = open_catalogue(server.address, TIMEOUT)
+        with asked(client) as urls:
+            plan = plan_of(server, tmp_path, CYCLE)
+    assert (len(plan.pending), plan.frames) == (3, 6)
+    assert plan.seconds > 0
+    assert len(urls) < 40
+
+
 def plan_of(server, tmp_path, selection):
     """Return a plan that is refused."""
     plans = []
@@ -129,14 +167,10 @@ def plan_of(server, tmp_path, selection):
 @pytest.mark.slow
 def test_a_plan_asks_for_pages_of_runs(server, long_cycle, tmp_path):
     """Not for each run, and only for metadata: there may be thousands."""
-    asked = []
-    http_client = server.client.context.http_client
-    hooks = http_client.event_hooks
-    http_client.event_hooks = {**hooks, "response": [*hooks["response"], asked.append]}
-    plan = plan_of(server, tmp_path, long_cycle)
-    http_client.event_hooks = hooks
+    with asked(server.client) as urls:
+        plan = plan_of(server, tmp_path, long_cycle)
     assert [run.start["scan_id"] for run in plan.runs] == [*range(450)]
-    pages = [str(reply.url) for reply in asked if "/search/?" in str(reply.url)]
+    pages = [url for url in urls if "/search/?" in url]
     assert len(pages) == 3
     assert all("fields=metadata" in page for page in pages)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.task import Task, TaskResult, read_report, run_task
+from tiffin.bulk.task import Task, documents_of, read_report
 from tiffin.engine import FOLDER
 from tiffin.errors import TiffinError
 
 if TYPE_CHECKING:
     from tiffin.bulk.bulk_plan import BulkPlan
     from tiffin.bulk.found_runs import FoundRun
+    from tiffin.sources import Documents
 
 __all__ = ["Sample", "take_sample"]
 
@@ -72,7 +74,9 @@ def take_sample(plan: BulkPlan, task: Task, *, measure: bool) -> Sample | None:
 
 def _sample_of(run: FoundRun, task: Task, *, measure: bool) -> Sample | None:
     dry = {**task.settings, "dry_run": True, "sidecars": ()}
-    records = read_report(replace(task, settings=dry)).planned
+    task = replace(task, settings=dry)
+    documents = documents_of(task)
+    records = read_report(task, documents).planned
     sizes = [
         math.prod(record.shape) * record.dtype.itemsize
         for record in records
@@ -82,25 +86,30 @@ def _sample_of(run: FoundRun, task: Task, *, measure: bool) -> Sample | None:
         frames_per_event=len(records) / run.events if run.events else 1.0,
         bytes_per_frame=sum(sizes) / len(sizes) if sizes else 0.0,
     )
-    if not measure or not records:
-        return sample
+    return _measured(sample, task, documents) if measure and records else sample
+
+
+def _measured(sample: Sample, task: Task, documents: Documents) -> Sample:
+    """Export some frames, and add what that takes."""
+    short = {**task.settings, "dry_run": False, "stack": None, "report": False}
     with tempfile.TemporaryDirectory(prefix="tiffin-sample-") as folder:
-        short = {**dry, "dry_run": False, "stack": None, "report": False}
-        results: list[TaskResult] = []
-        for count in (1, 1, MOST_FRAMES):  # the first one imports libraries
-            place = f"{folder}/{len(results)}"
-            settings = {**short, "directory": place}
-            results.append(
-                run_task(replace(task, settings=settings, frames=f":{count}"))
-            )
-        _, first, more = results
-        if not more.written:
+        first = {**short, "directory": f"{folder}/first"}  # imports libraries
+        read_report(replace(task, settings=first, frames=":1"), documents)
+        place = f"{folder}/more"
+        more = replace(
+            task, settings={**short, "directory": place}, frames=f":{MOST_FRAMES}"
+        )
+        times = [time.monotonic()]
+        report = read_report(more, progress=lambda *_: times.append(time.monotonic()))
+        times.append(time.monotonic())
+        count = len(report.written)
+        if not count:
             return sample
-        each = max(more.seconds - first.seconds, 0.0) / max(more.written - 1, 1)
+        each = (times[-2] - times[1]) / max(count - 1, 1)
         return replace(
             sample,
-            file_size=_size_of(Path(place)) / more.written,
-            seconds_per_run=max(first.seconds - each, 0.0),
+            file_size=_size_of(Path(place)) / count,
+            seconds_per_run=max(times[-1] - times[0] - count * each, 0.0),
             seconds_per_frame=each,
         )
 

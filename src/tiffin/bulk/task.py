@@ -32,11 +32,11 @@ from tiffin.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tiffin.records import Record, Report
 
-__all__ = ["Task", "TaskResult", "read_report", "run_task"]
+__all__ = ["Task", "TaskResult", "documents_of", "read_report", "run_task"]
 
 logger = logging.getLogger("tiffin")
 
@@ -158,26 +158,44 @@ def run_task(task: Task) -> TaskResult:
     return replace(result, seconds=time.monotonic() - began)
 
 
-def read_report(task: Task) -> Report:
-    """Export what a task says; return all records."""
+def read_report(
+    task: Task,
+    documents: Documents | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Export what a task says; return all records.
+
+    `documents` are those of the run, if they are there already, and `progress` is
+    called at each image, as by `tiffin.export`.
+    """
+    settings = _settings_of(task)
+    if documents is None:
+        documents = documents_of(task)
+    find_run = RunFinder(task.catalog, fallback=documents, timeout=task.timeout)
+    pages = [PageOfRun()] if settings.report else []
+    return replay(
+        settings, documents, progress=progress, find_run=find_run, observers=pages
+    )
+
+
+def documents_of(task: Task) -> Documents:
+    """Return the documents of a task's run."""
+    if isinstance(task.address, Documents):  # may hold other runs, too
+        return Documents(partial(documents_of_runs, task.address, [task.uid]))
+    return open_run(
+        task.address,
+        task.uid,
+        via=task.via,
+        roots=_settings_of(task).roots,
+        timeout=task.timeout,
+    )
+
+
+def _settings_of(task: Task) -> Settings:
     given = dict(task.settings)
     if task.frames is not None:
         given["frames"] = task.frames
-    settings = Settings.of(task.template, **given, on_error="report")
-    documents = task.address
-    if isinstance(documents, Documents):  # may hold other runs, too
-        documents = Documents(partial(documents_of_runs, documents, [task.uid]))
-    else:
-        documents = open_run(
-            task.address,
-            task.uid,
-            via=task.via,
-            roots=settings.roots,
-            timeout=task.timeout,
-        )
-    find_run = RunFinder(task.catalog, fallback=documents, timeout=task.timeout)
-    pages = [PageOfRun()] if settings.report else []
-    return replay(settings, documents, find_run=find_run, observers=pages)
+    return Settings.of(task.template, **given, on_error="report")
 
 
 def _tells_of_no_image(record: Record) -> bool:

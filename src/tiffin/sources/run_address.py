@@ -119,7 +119,7 @@ def open_run(
         except KeyError as error:
             message = f"{address} has no run {uid!r}"
             raise SourceError(message) from error
-    return open_source(run, via=via, roots=roots, timeout=timeout)
+    return open_source(run, keep=True, via=via, roots=roots, timeout=timeout)
 
 
 @lru_cache(maxsize=4)

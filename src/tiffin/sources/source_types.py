@@ -72,6 +72,7 @@ def open_source(
     source: Any,
     *,
     twice: bool = True,
+    keep: bool = False,
     via: tiled_run.Via = "auto",
     roots: RootMap | None = None,
     timeout: float = TIMEOUT,
@@ -80,7 +81,8 @@ def open_source(
 
     `WANTED` says what a source can be. What a store's own code raises during iteration
     becomes a SourceError. If the documents are needed `twice`, those of an iterator or
-    a pipe are kept in memory. `via`, `roots` and `timeout` are the settings of an
+    a pipe are kept in memory. With `keep`, a Tiled server is asked only once for what a
+    run has, except for its images. `via`, `roots` and `timeout` are the settings of an
     export.
     """
     if via not in get_args(tiled_run.Via):
@@ -106,6 +108,7 @@ def open_source(
             roots=roots,
             warn=cache(logger.warning),  # once, however often the run is read
             timeout=timeout,
+            streams=[] if keep else None,
         )
         return _of_store(source, begin)
     if callable(getattr(source, "documents", None)):

@@ -40,12 +40,14 @@ def documents(
     roots: RootMap | None = None,
     warn: Callable[[str], object] = logger.warning,
     timeout: float = TIMEOUT,
+    streams: list[Stream] | None = None,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rebuild the documents of ``client[uid]``.
 
     Images that the server holds are in the events, as `PrefetchedImages`. Those in
     files are stream resources: if the files can be read here ("auto"), never ("http")
-    or always ("files").
+    or always ("files"). A list as `streams` is filled: with it, the server is not asked
+    again.
     """
     from httpx import HTTPError
 
@@ -53,10 +55,12 @@ def documents(
     server = TiledServer(run.context.http_client, timeout)
     try:
         yield "start", dict(run.metadata["start"])
-        streams = [
-            Stream(run, name, via, roots or RootMap(), warn, server)
-            for name in server.call(lambda: [*run])
-        ]
+        streams = [] if streams is None else streams
+        if not streams:
+            streams += [
+                Stream(run, name, via, roots or RootMap(), warn, server)
+                for name in server.call(lambda: [*run])
+            ]
         for stream in streams:
             for descriptor in stream.descriptors:
                 yield "descriptor", descriptor
