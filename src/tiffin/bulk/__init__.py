@@ -11,7 +11,14 @@ from tiffin.bulk.bulk_progress import progress_text
 from tiffin.bulk.bulk_report import BulkReport, RunOutcome
 from tiffin.bulk.engines import ENGINES
 from tiffin.bulk.found_runs import FoundRun, read_source
-from tiffin.bulk.task import Task, TaskResult, run_task
+from tiffin.bulk.task import (
+    Task,
+    TaskResult,
+    live_pipeline,
+    read_report,
+    result_of,
+    run_task,
+)
 
 __all__ = [
     "DEFAULTS",
@@ -23,7 +30,10 @@ __all__ = [
     "Task",
     "TaskResult",
     "bulk",
+    "live_pipeline",
     "progress_text",
+    "read_report",
     "read_source",
+    "result_of",
     "run_task",
 ]

@@ -19,9 +19,9 @@ from tiffin.errors import (
     TiffinError,
     WriteError,
 )
-from tiffin.export import replay
+from tiffin.export import Pipeline, replay
 from tiffin.report import PageOfRun
-from tiffin.settings import Settings
+from tiffin.settings import LIVE_DEFAULTS, Settings
 from tiffin.sources import (
     TIMEOUT,
     Documents,
@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 
     from tiffin.records import Record, Report
 
-__all__ = ["Task", "TaskResult", "documents_of", "read_report", "run_task"]
+__all__ = [
+    "Task",
+    "TaskResult",
+    "documents_of",
+    "live_pipeline",
+    "read_report",
+    "result_of",
+    "run_task",
+]
 
 logger = logging.getLogger("tiffin")
 
@@ -135,14 +143,21 @@ class TaskResult:
         return replace(self, why=why)
 
 
-def run_task(task: Task) -> TaskResult:
-    """Export what a task says. Errors are in the result."""
+def run_task(task: Task, read: Callable[[Task], Report] | None = None) -> TaskResult:
+    """Export what a task says. Errors are in the result.
+
+    Parameters
+    ----------
+    task : Task
+    read : callable, optional
+        Exports the task and returns its report; by default, `read_report`.
+    """
     began = time.monotonic()
     passing: tuple[type[Exception], ...] = PASSING
     if task.settings.get("existing") == "resume":
         passing += (ExistsError,)  # another export has just written it
     try:
-        result = _result_of(read_report(task), passing)
+        result = result_of((read or read_report)(task), passing)
     except (TiffinError, OSError) as error:
         why = str(error) or type(error).__name__
         result = TaskResult(
@@ -198,12 +213,27 @@ def _settings_of(task: Task) -> Settings:
     return Settings.of(task.template, **given, on_error="report")
 
 
+def live_pipeline(task: Task) -> Pipeline:
+    """Return what exports the documents of a task while they come.
+
+    Images that are late are looked for again as long as the run goes on.
+    """
+    late = {"asset_timeout": LIVE_DEFAULTS["asset_timeout"]}
+    settings = _settings_of(replace(task, settings={**late, **task.settings}))
+    find_run = RunFinder(task.catalog, timeout=task.timeout)
+    pages = [PageOfRun()] if settings.report else []
+    return Pipeline(settings, find_run=find_run, observers=pages)
+
+
 def _tells_of_no_image(record: Record) -> bool:
     """Return whether a run has no image at all, as scans of motors do."""
     return record.field is None and isinstance(record.error, FieldError)
 
 
-def _result_of(report: Report, passing: tuple[type[Exception], ...]) -> TaskResult:
+def result_of(
+    report: Report, passing: tuple[type[Exception], ...] = PASSING
+) -> TaskResult:
+    """Return the counts of a report. `passing` are errors that may not come again."""
     written = report.written
     failed = [record for record in report.failed if not _tells_of_no_image(record)]
     nbytes = sum(

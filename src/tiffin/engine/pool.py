@@ -88,6 +88,11 @@ class Pool:
         return bool(self._hanging)
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether jobs are dropped."""
+        return self._cancelled is not None
+
+    @property
     def is_here(self) -> bool:
         """Whether the caller is one of the threads of the pool."""
         return threading.get_ident() in [thread.ident for thread in self._threads]

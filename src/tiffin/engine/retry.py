@@ -156,6 +156,14 @@ class Retries:
             for run in runs:
                 self._end(run, timeout)
 
+    def drop(self) -> None:
+        """Forget all attempts. None may be running."""
+        with self._changed:
+            self._tasks.clear()
+            self._ends.clear()
+            self._open.clear()
+            self._changed.notify_all()
+
     def wait(self, patience: Patience | None = None) -> bool:
         """Wait until no attempts are left.
 

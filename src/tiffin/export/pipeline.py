@@ -329,6 +329,8 @@ class Pipeline:
         """Wait for all frames as long as there is progress, and end the threads."""
         patience = self.patience()
         if self._retries is not None and self._pool.drain(patience):
+            if self._pool.is_cancelled:  # attempts would not be made
+                self._retries.drop()
             self._retries.end_all()
             self._retries.wait(patience)
         self._pool.close(patience)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tiffin.errors import SettingsError
+from tiffin.errors import SettingsError, TemplateError
 from tiffin.options import (
     ConfigFile,
     is_address,
@@ -17,7 +17,7 @@ from tiffin.options import (
     refuse_secrets,
 )
 from tiffin.service.listeners import check_listener
-from tiffin.settings import check_model
+from tiffin.settings import Settings, check_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,10 @@ class ServiceConfig(BaseModel):
     """A command of the shell for each run that is done. It finds the run in the
     environment: TIFFIN_RUN, TIFFIN_SCAN_ID and TIFFIN_STATUS."""
 
+    live: bool = False
+    """Whether runs are exported while their documents are written to the folder, not
+    only at their stop."""
+
     listen: tuple[Listen, ...] = ()
     """Listeners, which say that it is worth to look sooner."""
 
@@ -96,6 +100,13 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         raise SettingsError(message) from error
     folder = path.parent
     source = config.source
+    if config.live and is_address(source):
+        message = (
+            f"{path}: [service] live: must be false for the catalogue {source}: only "
+            f"the documents of a folder are exported live, so give their folder as "
+            f"source, or remove live"
+        )
+        raise SettingsError(message)
     if not is_address(source):
         source = str(folder / source)
     for each in config.listen:
@@ -105,8 +116,10 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
             message = f"{path}: [[service.listen]] {error}"
             raise SettingsError(message) from error
     exports = read_exports(path)
-    for export in exports.values():
-        export.keywords()  # raises what is wrong
+    for name, export in exports.items():
+        given = export.keywords()  # raises what is wrong
+        if config.live:
+            _check_live(path, name, given)
     places = {"source": source, "journal": folder / config.journal}
     return config.model_copy(update=places), exports
 
@@ -129,6 +142,16 @@ def http_address(text: str) -> tuple[str, int] | None:
         pass
     message = f'http: {text!r} is no address: write it as "127.0.0.1:8090"'
     raise SettingsError(message)
+
+
+def _check_live(path: Path, name: str, given: dict[str, Any]) -> None:
+    """Raise a SettingsError if an export needs what only the end of a run tells."""
+    try:
+        Settings.of(given.pop("template"), **given).refuse_later_roots()
+    except TemplateError as error:
+        export = f"[exports.{name}]" if name else "the export"
+        message = f"{path}: [service] live: must be false for {export}: {error}"
+        raise SettingsError(message) from error
 
 
 def _listed(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,6 +184,16 @@ class Journal:
                 ),
             )
 
+    def note_progress(self, uid: str, result: TaskResult) -> None:
+        """Note how far the live export of an open run is."""
+        counts = (result.written, result.skipped, result.failed, result.nbytes)
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET written = ?, skipped = ?, failed = ?, nbytes = ? "
+                "WHERE uid = ? AND state = 'open'",
+                (*counts, text(uid)),
+            )
+
     def postpone(self, uid: str, why: str, seconds: float, *, counts: bool) -> None:
         """Try a run again later; `counts` tells whether this was a try."""
         with self._changes():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tiffin.service.config import ServiceConfig
     from tiffin.service.journal import Journal
+    from tiffin.service.spool import SpooledRun
 
 __all__ = ["Listening"]
 
@@ -45,6 +46,10 @@ class Listening:
             start_listener(each.type, each.model_dump(), hints)
             for each in config.listen
         ]
+
+    def spooled(self, uid: str) -> SpooledRun | None:
+        """Return a run that is being spooled; None if it is not."""
+        return None if self._spool is None else self._spool.growing(uid)
 
     def close(self) -> None:
         """Stop to listen. Runs that are not over are left for the next service."""

@@ -51,6 +51,11 @@ class RunState(NamedTuple):
     finished: float | None
 
     @property
+    def is_open(self) -> bool:
+        """Whether the run has no stop document."""
+        return self.state == "open"
+
+    @property
     def is_incomplete(self) -> bool:
         """Whether documents of the run were lost."""
         return self.why.startswith(INCOMPLETE)

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from tiffin.bulk import TaskResult
 from tiffin.errors import SourceError
 from tiffin.service.journal import Journal
 from tiffin.service.listening import Listening
+from tiffin.service.live import Live
 from tiffin.service.on_done import OnDone
 from tiffin.service.owners import owner_here
 from tiffin.service.run_export import export_run
@@ -42,6 +43,9 @@ PAUSES = (2.0, 10.0, 60.0, 300.0)
 LEASE = 30.0
 """How long a service that says nothing more still has its lease [s]."""
 
+MINUTE = 60.0
+"""Over how long images per second are counted [s]."""
+
 LONGEST_LOOK = 5.0
 """How long a stop waits for a source that does not answer [s]."""
 
@@ -61,9 +65,9 @@ class Status:
     problem : str
         What keeps it from working; ``""`` if nothing does.
     run : RunState or None
-        The run that is being exported.
+        The run that is being exported, after its stop.
     total : TaskResult
-        The sum of all exports since it began.
+        The sum of all exports since it began, also of live ones so far.
     failures : Counter
         How many exports have failed, by cause.
     """
@@ -75,6 +79,23 @@ class Status:
     run: RunState | None = None
     total: TaskResult = field(default_factory=TaskResult)
     failures: Counter[str] = field(default_factory=Counter)
+    _written: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def count(self, total: TaskResult) -> None:
+        """Note the sum of all exports."""
+        now = time.time()
+        if total.written != self.total.written:
+            self._written.append((now, total.written))
+        while len(self._written) > 1 and self._written[1][0] < now - MINUTE:
+            self._written.popleft()
+        self.total = total
+
+    def rate(self) -> float:
+        """Return images per second in the last minute."""
+        since, before = max(self.begun, time.time() - MINUTE), 0
+        for when, written in self._written.copy():
+            before = written if when <= since else before
+        return (self.total.written - before) / max(1.0, time.time() - since)
 
 
 class Service:
@@ -100,6 +121,10 @@ class Service:
         self._failures = 0
         self._on_done = OnDone(config.on_done)
         self._listening: Listening | None = None
+        self._exported = TaskResult()
+        self.live: Live | None = None
+        if config.live:
+            self.live = Live(exports, config.source, self.journal, self.hint)
         self._thread = threading.Thread(target=self._work, name="tiffin-service")
         self._thread.daemon = True
 
@@ -122,8 +147,9 @@ class Service:
         except sqlite3.Error as error:
             return f"the journal fails: {error}"
         status = self.status
-        if status.problem or not status.works:
-            return status.problem or "another service has the lease"
+        problem = status.problem or (self.live.trouble if self.live else "")
+        if problem or not status.works:
+            return problem or "another service has the lease"
         if not status.looked:
             return "the source has not answered yet"
         silent = time.time() - status.looked
@@ -175,6 +201,7 @@ class Service:
             try:
                 if self._has_lease():
                     works = self._look()
+                    self._go_on_live()
                     pause = self._export_waiting() if works else self._pause()
             except Exception as error:  # the service goes on, whatever happens
                 self._failures += 1
@@ -183,6 +210,8 @@ class Service:
                 pause = self._pause()
             self._hint.wait(pause)
             self._hint.clear()
+        if self.live is not None:
+            self.live.close()
 
     def _has_lease(self) -> bool:
         """Return whether this service works; another one may do so."""
@@ -196,6 +225,8 @@ class Service:
         elif self.status.works:
             logger.warning("another service has taken over")
             self._stop_listening()
+            if self.live is not None:
+                self.live.close()
         self.status.works = works
         return works
 
@@ -213,6 +244,13 @@ class Service:
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.close()
+
+    def _go_on_live(self) -> None:
+        """Export what has come of runs without a stop."""
+        if self.live is not None:
+            heard = self._listening
+            self.live.update(heard.spooled if heard else lambda _: None)
+            self.status.count(self._exported.plus(self.live.progress()))
 
     def _look(self) -> bool:
         """Look for new runs; return whether the source answers."""
@@ -266,8 +304,14 @@ class Service:
             why = run.why or "the service was killed while it exported this run"
             self._give_up(run, TaskResult(why=f"given up after {TRIES} tries: {why}"))
             return 0.0
-        result = export_run(run, self.exports, self.config.source)
-        self.status.total = self.status.total.plus(result)
+        live = self.live
+        read = None if live is None else live.read
+        result = export_run(run, self.exports, self.config.source, read)
+        self._exported = total = self._exported.plus(result)
+        if live is not None:
+            live.forget(run.uid)
+            total = total.plus(live.progress())
+        self.status.count(total)
         if not result.ok:
             self.status.failures[result.cause or "other"] += 1
         if run.is_incomplete:  # a person wants what there is: it stays incomplete

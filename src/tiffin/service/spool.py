@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tiffin.service.journal import Journal
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "SpooledRun"]
 
 logger = logging.getLogger("tiffin")
 
@@ -43,8 +43,17 @@ FILES = ("resource", "stream_resource")
 
 
 @dataclass
-class _Run:
-    """A run that is being written."""
+class SpooledRun:
+    """A run that is being written.
+
+    Attributes
+    ----------
+    start : mapping
+    path : Path
+    torn : bool
+        Whether a part of a document was written and taken back: somebody who reads the
+        file meanwhile may have read it.
+    """
 
     start: Mapping[str, Any]
     path: Path
@@ -52,6 +61,7 @@ class _Run:
     counts: Counts = field(default_factory=Counts)
     heard: float = 0.0
     size: int = 0
+    torn: bool = False
 
     def write(self, name: str, doc: Mapping[str, Any]) -> None:
         """Write a document, or nothing of it."""
@@ -67,6 +77,7 @@ class _Run:
             while rest:  # a disk that is nearly full takes a part
                 rest = rest[self.file.write(rest) :]
         except OSError:
+            self.torn = True
             with suppress(OSError):
                 self.file.truncate(self.size)
             raise
@@ -86,7 +97,7 @@ class Spool:
         self._folder = folder
         self._journal = journal
         self._lock = threading.Lock()
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, SpooledRun] = {}
         self._run_of: dict[str, str] = {}  # by descriptor, or by resource
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +130,10 @@ class Spool:
             if name == "stop":
                 self._finish(uid, run.counts.missing(doc), doc)
 
+    def growing(self, uid: str) -> SpooledRun | None:
+        """Return a run that is being written; None if it is not."""
+        return self._runs.get(uid)
+
     def close(self) -> None:
         """Leave the runs that are not over; the next start notes them as failed."""
         with self._lock:
@@ -136,7 +151,7 @@ class Spool:
         name = re.sub(r"[^0-9A-Za-z_-]", "_", name)[:LONGEST_NAME]
         path = self._folder / f".{name}{PART}"
         # No buffer: what could not be written must not follow later.
-        run = _Run(doc, path, path.open("wb", buffering=0))
+        run = SpooledRun(doc, path, path.open("wb", buffering=0))
         try:
             run.write("start", doc)
             self._journal.begin(FoundRun(uid, str(_named(path, WHOLE)), doc))

@@ -23,9 +23,6 @@ __all__ = ["WebState", "folder_of", "lag_of"]
 SHOWN = 30
 """How many runs and failures are shown."""
 
-MINUTE = 60.0
-"""Over how long frames per second are counted [s]."""
-
 PAUSE = 0.5
 """The shortest time between two looks at the journal [s]."""
 
@@ -71,6 +68,7 @@ class WebState:
 
     def _new(self) -> dict[str, Any]:
         journal, now = self._service.journal, self._service.status.run
+        live = {run.uid for run in _live_runs(self._service)}
         runs = journal.newest(SHOWN)
         if now is not None and all(now.uid != run.uid for run in runs):
             runs = [now, *runs]
@@ -79,25 +77,20 @@ class WebState:
             "trouble": self._service.trouble(),
             "counts": journal.counts(),
             "lag": round(lag_of(journal)),
-            "rate": round(self._rate(), 2),
-            "runs": [self._row(run) for run in runs],
+            "rate": round(self._service.status.rate(), 2),
+            "live": len(live),
+            "runs": [self._row(run, is_live=run.uid in live) for run in runs],
             "failures": [self._row(run) for run in journal.newest(SHOWN, "failed")],
             "images": [
                 {key: row.get(key) for key in TOLD} for row in self._images.rows
             ],
         }
 
-    def _rate(self) -> float:
-        """Return frames per second."""
-        now, begun = time.time(), self._service.status.begun
-        over = max(1.0, min(MINUTE, now - begun))
-        done = self._service.journal.finished_since(now - over)
-        return sum(run.written for run in done) / over
-
-    def _row(self, run: RunState) -> dict[str, Any]:
+    def _row(self, run: RunState, *, is_live: bool = False) -> dict[str, Any]:
         """Return what the page tells of a run: no address."""
         row = run._asdict()
         del row["address"], row["found"]
+        row["state"] = "live" if is_live and run.is_open else run.state
         pages = dict(self._pages(run)) if run.state == "done" else {}
         return {**row, "pages": pages}
 
@@ -125,15 +118,16 @@ class _LastImages:
         return [*self._last.values()][:MOST_IMAGES]
 
     def update(self) -> None:
-        """Look at the runs that were finished since, and at that under way."""
+        """Look at the runs that were finished since, and at those under way."""
         began = time.monotonic()
         if began < self._next:
             return
         done = self._service.journal.finished_since(self._seen, LOOKED_AT)
         if done and done[0].finished:
             self._seen = done[0].finished
+        live = _live_runs(self._service)
         now = self._service.status.run
-        for run in [*reversed(done), *([] if now is None else [now])]:
+        for run in [*reversed(done), *live, *([] if now is None else [now])]:
             for name, export in self._service.exports.items():
                 self._look(run, name, export)
         took = time.monotonic() - began
@@ -148,6 +142,12 @@ class _LastImages:
         for row in found:
             key = (name, *map(row.get, ("stream", "field", "kind")))
             self._last[key] = {"export": name, **row}
+
+
+def _live_runs(service: Service) -> list[RunState]:
+    """Return the runs without a stop document that are exported live."""
+    uids = service.live.runs if service.live else ()
+    return [run for run in map(service.journal.get, uids) if run and run.is_open]
 
 
 def folder_of(export: ConfigFile) -> Path:

@@ -6,6 +6,7 @@ Nothing outside this package depends on the types and versions of stores.
 """
 
 from tiffin.sources.files import CATALOGUE, is_document_name
+from tiffin.sources.files import documents as documents_in_file
 from tiffin.sources.msgpack_file import pack, unpack
 from tiffin.sources.run_address import (
     address_of,
@@ -56,6 +57,7 @@ __all__ = [
     "address_of",
     "connect",
     "document_files",
+    "documents_in_file",
     "documents_of_runs",
     "find_runs",
     "first_image",

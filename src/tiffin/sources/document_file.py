@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 import stat
 from typing import TYPE_CHECKING
 
 from tiffin.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import BufferedReader
     from pathlib import Path
 
@@ -20,7 +22,8 @@ ACCEPTED = (
 )
 
 MAX_DOCUMENT = 2**28
-"""Size limit of a document that is compressed, or comes through a pipe [bytes].
+"""Size limit of a document that is compressed, comes through a pipe, or is being
+written [bytes].
 
 A small file could otherwise fill the memory.
 """
@@ -60,10 +63,14 @@ class DocumentFile:
 
     `head` are the first bytes, which are still to be read; `max_document` is the size
     limit of a document; `truncated` tells whether compressed data ended too early.
+
+    If the file is still being written, `goes_on` is called at its end: it waits, and
+    returns whether to look for more.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, goes_on: Callable[[], bool] | None = None) -> None:
         self.path = path
+        self._goes_on = goes_on
         self.bytes_read = 0
         self.truncated = False
         self._file = path.open("rb")
@@ -78,7 +85,7 @@ class DocumentFile:
                 self.head = self._bytes.peek(HEAD)[:HEAD]
             except EOFError:
                 self.truncated = True
-            bounded = stat.S_ISREG(status.st_mode) and not gzipped
+            bounded = stat.S_ISREG(status.st_mode) and not (gzipped or goes_on)
             self.max_document = max(status.st_size, 1) if bounded else MAX_DOCUMENT
         except BaseException:
             self._file.close()
@@ -100,12 +107,30 @@ class DocumentFile:
                     return name
         return "a tar archive" if self.head[257:262] == b"ustar" else None
 
+    @property
+    def waits(self) -> bool:
+        """Whether `read` would wait until more is written."""
+        return self._goes_on is not None and self._size() <= self.bytes_read
+
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes; none at the end, or where gzip is cut off."""
-        try:
-            data = self._bytes.read1(size)
-        except EOFError:
-            self.truncated = True
-            data = b""
+        data = self._read(size)
+        while not data and self._goes_on is not None and not self.truncated:
+            if self._size() < self.bytes_read:
+                message = f"{self.path} has become shorter while it was read"
+                raise SourceError(message)
+            if not self._goes_on():
+                break
+            data = self._read(size)
         self.bytes_read += len(data)
         return data
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._bytes.read1(size)
+        except EOFError:
+            self.truncated = True
+            return b""
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size

@@ -31,7 +31,10 @@ CATALOGUE = "catalog.yml"
 
 
 def documents(
-    path: Path, *, warn: Callable[[str], object] = logger.warning
+    path: Path,
+    *,
+    warn: Callable[[str], object] = logger.warning,
+    goes_on: Callable[[], bool] | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of a file.
 
@@ -39,11 +42,14 @@ def documents(
     is as suitcase-msgpack writes it. If the file ends within a document, that may have
     been a frame: it is an error, after all documents that can be read. If all runs
     have their stop documents, nothing of them is missing: it is a warning.
+
+    Of a file that is still being written, documents are yielded as they come: at the
+    end of what is there, `goes_on` waits, and returns whether to look for more.
     """
     unfinished: dict[str, bool] = {}
     name = None
     try:
-        for item, where in _items(path):
+        for item, where in _items(path, goes_on):
             name, doc = _document(item, path, where)
             if name == "start":
                 unfinished[str(doc.get("uid"))] = True
@@ -98,10 +104,10 @@ def files_in(folder: Path) -> list[Path]:
     return files
 
 
-def _items(path: Path) -> Iterator[tuple[Any, str]]:
+def _items(path: Path, goes_on: Callable[[], bool] | None) -> Iterator[tuple[Any, str]]:
     """Yield the values in a file, each with its place."""
     try:
-        with DocumentFile(path) as file:
+        with DocumentFile(path, goes_on) as file:
             if file.other_format is not None:
                 message = (
                     f"{path} is {file.other_format}, which holds no run: give the "

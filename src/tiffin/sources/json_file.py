@@ -116,7 +116,10 @@ class JsonReader:
         ) from None
 
     def _read_more(self) -> None:
-        """Double the text that is there, so that nothing is decoded often."""
+        """Double the text that is there, so that nothing is decoded often.
+
+        Of a file that is being written, take what there is.
+        """
         self._where()
         pieces = [self._text[self._at :]]
         missing = len(pieces[0])
@@ -124,6 +127,8 @@ class JsonReader:
         while not self._ended and missing >= 0:
             pieces.append(self._as_text(self._file.read(CHUNK)))
             missing -= len(pieces[-1])
+            if self._file.waits:
+                break
         self._text = "".join(pieces)
 
     def _as_text(self, data: bytes) -> str:

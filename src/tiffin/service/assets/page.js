@@ -13,11 +13,11 @@ function onChange(name, value, show) {
 const seconds = (value) => (value >= 120 ? `${Math.round(value / 60)} min` : `${format(value, 3)} s`);
 const runName = (run) => (run.scan_id === null || run.scan_id === undefined ? run.uid.slice(0, 8) : `scan ${run.scan_id}`);
 
-function showFigures({ counts, lag, rate }) {
+function showFigures({ counts, live, lag, rate }) {
   const figures = {
-    "in progress": counts.working ?? 0,
+    "in progress": (counts.working ?? 0) + live,
     queue: counts.waiting ?? 0,
-    "not over": counts.open ?? 0,
+    "not over": (counts.open ?? 0) - live,
     done: counts.done ?? 0,
     failed: counts.failed ?? 0,
     "frames/s": format(rate, 3),
@@ -102,7 +102,7 @@ function show(state) {
   onChange("trouble", state.trouble, showTrouble);
   if (!state.runs) return; // the journal fails
   at("source").textContent = state.source;
-  onChange("figures", { counts: state.counts, lag: state.lag, rate: state.rate }, showFigures);
+  onChange("figures", { counts: state.counts, live: state.live, lag: state.lag, rate: state.rate }, showFigures);
   onChange("runs", state.runs, showRuns);
   onChange("failures", { failures: state.failures, changes: state.changes }, showFailures);
   onChange("images", state.images, (rows) => {
