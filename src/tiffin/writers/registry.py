@@ -177,6 +177,7 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
             raise SettingsError(message, setting=what) from error
     names = [*own, *plug_ins]
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
-    meant = OTHER_WORDS.get(str(name).lower(), str(name))
+    word = str(name).lower()
+    meant = word if word in names else OTHER_WORDS.get(word, str(name))
     hint = did_you_mean(meant, names, list_all=False)
     raise SettingsError(message + hint, setting=what)
