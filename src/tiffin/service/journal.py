@@ -204,11 +204,12 @@ class Journal:
             )
 
     def retry(self, uid: str | None = None) -> int:
-        """Export a run again that was given up, or all of these; return how many."""
+        """Export a run now that has failed, or all of these; return how many."""
         with self._changes():
             changed = self._base.execute(
                 "UPDATE runs SET state = 'waiting', tries = 0, not_before = 0 "
-                "WHERE state = 'failed' AND (? IS NULL OR uid = ?)",
+                "WHERE (state = 'failed' OR (state = 'waiting' AND not_before > 0)) "
+                "AND (? IS NULL OR uid = ?)",
                 (uid, uid),
             )
         return changed.rowcount
@@ -234,6 +235,14 @@ class Journal:
         """Return the newest runs, the newest first."""
         where, values = ("", ()) if state is None else ("WHERE state = ? ", (state,))
         return self._select(f"{where}ORDER BY started DESC LIMIT ?", *values, count)
+
+    def failing(self, count: int) -> list[RunState]:
+        """Return the newest runs that have failed, given up or not."""
+        return self._select(
+            "WHERE state = 'failed' OR (state IN ('waiting', 'working') AND why != '') "
+            "ORDER BY started DESC LIMIT ?",
+            count,
+        )
 
     def finished_since(self, when: float, count: int = 1000) -> list[RunState]:
         """Return the runs that were finished after a time, the newest first."""

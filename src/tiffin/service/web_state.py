@@ -80,7 +80,7 @@ class WebState:
             "rate": round(self._service.status.rate(), 2),
             "live": len(live),
             "runs": [self._row(run, is_live=run.uid in live) for run in runs],
-            "failures": [self._row(run) for run in journal.newest(SHOWN, "failed")],
+            "failures": [self._row(run) for run in journal.failing(SHOWN)],
             "images": [
                 {key: row.get(key) for key in TOLD} for row in self._images.rows
             ],

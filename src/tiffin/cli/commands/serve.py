@@ -33,7 +33,7 @@ def serve(
         ),
     ] = Path(FILE_NAME),
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try all runs again that were given up.")
+        bool, typer.Option("--retry", help="Try all runs again now that have failed.")
     ] = False,
     as_lines: Annotated[
         bool, typer.Option("--json", help="Print the state of each run, and end.")

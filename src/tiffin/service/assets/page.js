@@ -10,18 +10,31 @@ function onChange(name, value, show) {
   }
 }
 
-const seconds = (value) => (value >= 120 ? `${Math.round(value / 60)} min` : `${format(value, 3)} s`);
+const UNITS = [[172800, 86400, "d"], [7200, 3600, "h"], [120, 60, "min"]];
+const seconds = (value) => {
+  const [, unit, name] = UNITS.find(([from]) => value >= from) ?? [0, 1, "s"];
+  return `${unit === 1 ? format(value, 3) : Math.round(value / unit)} ${name}`;
+};
 const runName = (run) => (run.scan_id === null || run.scan_id === undefined ? run.uid.slice(0, 8) : `scan ${run.scan_id}`);
+
+const STATES = { open: "in progress", live: "in progress, live", waiting: "in the queue", working: "exporting", done: "done", failed: "failed" };
+
+/** Show children in place of others; what had the focus keeps it. */
+function replace(parent, children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement.id : "";
+  parent.replaceChildren(...children);
+  if (focused) at(focused)?.focus({ preventScroll: true });
+}
 
 function showFigures({ counts, live, lag, rate }) {
   const figures = {
-    "in progress": (counts.working ?? 0) + live,
-    queue: counts.waiting ?? 0,
-    "not over": (counts.open ?? 0) - live,
+    "in progress": counts.open ?? 0,
+    "in the queue": counts.waiting ?? 0,
+    exporting: (counts.working ?? 0) + live,
     done: counts.done ?? 0,
     failed: counts.failed ?? 0,
-    "frames/s": format(rate, 3),
-    lag: seconds(lag),
+    "frames/s, last minute": format(rate, 3),
+    "lag behind the detector": seconds(lag),
   };
   at("figures").replaceChildren(...Object.entries(figures).map(
     ([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value))),
@@ -35,16 +48,23 @@ function showTrouble(trouble) {
 
 // ---- runs and failures
 
+function imagesOf(run) {
+  const { written, skipped, failed } = run;
+  if (!(run.finished || written || skipped || failed)) return "";
+  return `${written}${skipped ? `, ${skipped} skipped` : ""}${failed ? `, ${failed} failed` : ""}`;
+}
+
 function showRuns(runs) {
-  at("runs").tBodies[0].replaceChildren(...runs.map((run) => make(
+  at("no-run").hidden = runs.length > 0;
+  replace(at("runs").tBodies[0], runs.map((run) => make(
     "tr", {},
     make("th", { scope: "row", title: run.uid }, runName(run)),
-    make("td", { class: run.state }, run.state),
-    make("td", {}, String(run.written + run.skipped)),
+    make("td", { class: run.state }, STATES[run.state]),
+    make("td", {}, imagesOf(run)),
     make("td", {}, run.started ? new Date(1000 * run.started).toLocaleString() : ""),
     make("td", {}, run.finished ? seconds(run.seconds) : ""),
     make("td", {}, ...Object.entries(run.pages).flatMap(([name, href]) => [
-      make("a", { href, target: "_blank", rel: "noopener" }, name || "report", make("span", { class: "hidden" }, ` of ${runName(run)}`)), " ",
+      make("a", { href, id: `page-${name}-${run.uid}`, target: "_blank", rel: "noopener" }, name || "report", make("span", { class: "hidden" }, ` of ${runName(run)}`)), " ",
     ])),
   )));
 }
@@ -58,14 +78,16 @@ async function retry(run) {
   if (answer?.status === 401) at("token").focus();
 }
 
-function showFailures({ failures, changes }) {
+function showFailures({ failures, count, changes }) {
   at("failed").hidden = !failures.length;
   at("token-field").hidden = !changes;
-  at("failures").replaceChildren(...failures.map((run) => make(
+  at("more").hidden = count <= failures.length;
+  at("more").textContent = `The newest ${failures.length} of ${count}. The command tiffin serve --retry tries all of them again.`;
+  replace(at("failures"), failures.map((run) => make(
     "li", {},
     make("strong", { title: run.uid }, runName(run)),
-    make("p", {}, run.why),
-    make("button", { type: "button", "aria-label": `Retry ${runName(run)}`, onclick: () => retry(run) }, "Retry"),
+    make("p", {}, run.why, run.state === "failed" ? "" : make("em", {}, run.state === "working" ? " Trying again now." : " It is tried again by itself.")),
+    make("button", { type: "button", id: `retry-${run.uid}`, "aria-label": `Retry ${runName(run)}`, onclick: () => retry(run) }, "Retry"),
   )));
 }
 
@@ -85,6 +107,7 @@ function drawImages() {
 }
 
 async function showImages(rows) {
+  at("no-image").hidden = rows.length > 0;
   const shown = await Promise.all(rows.map(async (row, number) => {
     const image = await (await fetch(`images/${number}`)).json();
     const name = [row.export, row.field, row.kind].filter(Boolean).join(" · ");
@@ -104,7 +127,7 @@ function show(state) {
   at("source").textContent = state.source;
   onChange("figures", { counts: state.counts, live: state.live, lag: state.lag, rate: state.rate }, showFigures);
   onChange("runs", state.runs, showRuns);
-  onChange("failures", { failures: state.failures, changes: state.changes }, showFailures);
+  onChange("failures", { failures: state.failures, count: state.counts.failed ?? 0, changes: state.changes }, showFailures);
   onChange("images", state.images, (rows) => {
     showImages(rows).catch(() => delete told.images); // again with the next news
   });

@@ -44,7 +44,7 @@ class Hints:
     stopping: threading.Event
 
     def take(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Spool a document if there is no catalogue; look when a run stops.
+        """Spool a document if there is no catalogue; look when a run begins or stops.
 
         On a full disk it waits for room.
 
@@ -67,5 +67,5 @@ class Hints:
                 raise SourceError(message)
         if said:
             logger.warning("messages are taken again")
-        if name == "stop":
+        if name in ("start", "stop"):
             self.look()
