@@ -285,22 +285,23 @@ class TestStop:
         journal.close()
 
 
-class TestFullDisk:
-    @pytest.fixture
-    def small(self, tmp_path):
-        """A disk of 256 kB."""
-        if os.getuid():
-            pytest.skip("only root can mount")
-        folder = tmp_path / "small"
-        folder.mkdir()
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=False
-        )
-        if made.returncode:
-            pytest.skip("no file system can be mounted here")
-        yield folder
-        subprocess.run(["umount", "-l", folder], check=True)
+@pytest.fixture
+def small(tmp_path):
+    """A disk of 256 kB."""
+    if os.getuid():
+        pytest.skip("only root can mount")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=False
+    )
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
 
+
+class TestFullDisk:
     def test_the_service_waits_for_room(self, tmp_path, service, small, monkeypatch):
         """It says so, gives up no run, and goes on."""
         monkeypatch.setattr(service_module, "PAUSES", (0.1, 0.2))

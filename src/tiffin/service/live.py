@@ -107,8 +107,7 @@ class Live:
         path = Path(task.address)
         export = self._live.get(task.uid, {}).pop(name, None)
         if export is not None and not export.is_whole():  # its file was replaced
-            export.cancel()
-            export.close()
+            self._end([export])
             export = None
         if export is None and not _can_be_live(path):
             return read_report(task)
@@ -122,6 +121,9 @@ class Live:
 
     def close(self) -> None:
         """End all exports; the next start goes on with them."""
+        if self._live:
+            count = len(self._live)
+            logger.warning("%d runs go on: the next start exports them", count)
         self._drop(*self._live)
 
     # ---- one run
@@ -193,14 +195,16 @@ class Live:
         self._resting[uid] = lambda: time.monotonic() >= until
 
     def _drop(self, *uids: str) -> None:
-        gone = [export for uid in uids for export in self._live.pop(uid).values()]
-        for export in gone:
-            export.cancel()
-        for export in gone:
-            export.close()
-            self._dropped = self._dropped.plus(export.progress())
+        self._end([export for uid in uids for export in self._live.pop(uid).values()])
         for uid in uids:
             self._noted.pop(uid, None)
+
+    def _end(self, exports: list[LiveExport]) -> None:
+        for export in exports:
+            export.cancel()
+        for export in exports:
+            export.close()
+            self._dropped = self._dropped.plus(export.progress())
 
 
 def _can_be_live(path: Path) -> bool:
