@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -23,9 +22,11 @@ def json_text(value: Any, *, ascii_only: bool = False) -> bytes:
     >>> json_text({"unit": "µm"}, ascii_only=True)
     b'{"unit":"\\u00b5m"}'
     """
-    with suppress(TypeError):  # lone surrogates, and integers of more than 64 bits
+    try:
         text = orjson.dumps(value)
-        if text.isascii() or not ascii_only:
-            return text
+    except TypeError:  # lone surrogates, and integers of more than 64 bits
+        text = None
+    if text is not None and (text.isascii() or not ascii_only):
+        return text
     escaped = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
     return escaped.encode("utf-8", "backslashreplace")

@@ -77,6 +77,20 @@ def test_any_memory_layout_is_written_as_it_looks(tmp_path):
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "x.tif"), image)
 
 
+def test_a_writer_that_has_written_gives_the_bytes_of_a_new_one():
+    """What a writer prepares for one image is not used for another kind of image."""
+    many, metadata = TiffWriter(), {"time": "2026-11-29T03:04:05Z", "frame": 10}
+    for shape in ((6, 9), (9, 6), (3, 5), (4, 6, 3)):
+        for dtype in ("u1", "<u2", ">u2", "f4"):
+            for note in ({}, metadata, {"frame": 11}, {**metadata, "time": ""}):
+                image = np.ones(shape, dtype)
+                again, new = (
+                    b"".join(map(bytes, writer.buffers(image, note)))
+                    for writer in (many, TiffWriter())
+                )
+                assert again == new
+
+
 @pytest.mark.parametrize(
     ("dtype", "advice"),
     [

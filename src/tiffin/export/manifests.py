@@ -10,6 +10,7 @@ import json
 import reprlib
 import threading
 from contextlib import ExitStack, suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -312,6 +313,7 @@ def _line(values: dict[str, Any]) -> str:
     return json_text(values).decode() + "\n"
 
 
+@cache
 def _version() -> str:
     try:
         return version("tiffin")

@@ -99,18 +99,21 @@ class Metadata:
             return provenance_of(notes)
         shared = self._shared_with(frame)
         _, _, _, seq_num, i = frame.id
-        own: list[tuple[str, Any]] = [
-            ("seq_num", seq_num),
-            ("i", i),
-            ("frame", frame.number),
-        ]
-        if frame.kind != "light":
-            own.append(("kind", frame.kind))
+        metadata = shared.identity.copy()
+        if seq_num is not None:
+            metadata["seq_num"] = seq_num
+        if i is not None:
+            metadata["i"] = i
+        if frame.number is not None:
+            metadata["frame"] = frame.number
+        if frame.kind is not None and frame.kind != "light":
+            metadata["kind"] = frame.kind
         time, _ = frame.taken()
         if time:
-            own += [("time", iso_time(self._time, time)), ("timestamp", time)]
-        metadata = shared.identity.copy()
-        metadata.update(pair for pair in own if pair[1] is not None)
+            in_zone = iso_time(self._time, time)
+            if in_zone is not None:
+                metadata["time"] = in_zone
+            metadata["timestamp"] = time
         metadata |= shared.about
         if shared.units:
             metadata |= self._motors(frame, shared.units)

@@ -136,6 +136,8 @@ class Profile:
     tags : callable, optional
         `PageInfo` → tags of the page, as (number, type, value). They add to the usual
         tags, or replace those with the same number.
+    is_uniform : bool
+        Whether pages of the same shape, dtype and compression have the same tags.
     sidecar : Sidecar, optional
         A file that the program expects beside each image.
     promises : tuple of Promise
@@ -157,6 +159,7 @@ class Profile:
     pixels_at: int = PIXELS_AT
     directory_at: int | None = None
     tags: Callable[[PageInfo], list[Tag]] | None = None
+    is_uniform: bool = False
     sidecar: Sidecar | None = None
     promises: tuple[Promise, ...] = ()
     otherwise: str = "plain"

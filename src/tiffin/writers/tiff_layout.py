@@ -27,11 +27,13 @@ __all__ = [
     "SHORT",
     "TAG_OF",
     "Directory",
+    "Prepared",
     "TiffPage",
     "Tag",
     "around",
     "directory",
     "header",
+    "prepare",
     "size_around",
 ]
 
@@ -143,18 +145,52 @@ class Directory(NamedTuple):
         following : int
             Where the directory of the next page is; 0 for none.
         """
+        data = self.placed(strip_at, strip_bytes, at, following)
+        return self.described(data, note, date)
+
+    def placed(
+        self, strip_at: int, strip_bytes: int, at: int, following: int = 0
+    ) -> bytes:
+        """Return the directory as `filled`, but without note and date."""
         data, put = bytearray(self.data), self.offset.pack_into
         put(data, self.count_at, strip_bytes)
         put(data, self.strip_at, strip_at)
         put(data, self.following_at, following)
         for place, behind in self.offsets:
             put(data, place, at + behind)
+        return bytes(data)
+
+    def described(self, placed: bytes, note: bytes, date: bytes) -> bytes:
+        """Return a directory that is `placed` with note and date."""
+        data = bytearray(placed)
         if date:
             data[self.date_at : self.date_at + len(date)] = date
         if note:  # it is the last of the longer values
-            put(data, self.note_at, len(note) + 1)
+            self.offset.pack_into(data, self.note_at, len(note) + 1)
             data += note + b"\0"
         return bytes(data)
+
+
+class Prepared(NamedTuple):
+    """What is around strips of one size in files that have the same tags.
+
+    Attributes
+    ----------
+    header, gap : bytes
+        What stands before the strip and behind it.
+    placed : bytes
+        The directory, without note and date.
+    form : Directory
+    """
+
+    header: bytes
+    gap: bytes
+    placed: bytes
+    form: Directory
+
+    def around(self, note: bytes, date: bytes) -> tuple[bytes, bytes, bytes]:
+        """Return header, gap and directory, as the function `around`."""
+        return self.header, self.gap, self.form.described(self.placed, note, date)
 
 
 def around(
@@ -175,16 +211,20 @@ def around(
     date : bytes, optional
         As in ``b"2026:11:29 03:04:05"``, for the `DATE_TIME` tag.
     """
-    gap = b"\0" * (strip_bytes % 2)  # directories begin on a word boundary
     if page.directory_at is not None:
-        return _directory_first(page, strip_bytes, gap, note, date)
+        return _directory_first(page, strip_bytes, note, date)
+    return prepare(page, strip_bytes, bool(note), bool(date)).around(note, date)
+
+
+def prepare(
+    page: TiffPage, strip_bytes: int, has_note: bool, has_date: bool
+) -> Prepared:
+    """Prepare what is around a strip, with the directory behind it."""
+    gap = b"\0" * (strip_bytes % 2)  # directories begin on a word boundary
     at = page.pixels_at + strip_bytes + len(gap)
-    prepared = directory(page, bool(note), bool(date))
-    return (
-        header(page, at),
-        gap,
-        prepared.filled(page.pixels_at, strip_bytes, at, note, date),
-    )
+    form = directory(page, has_note, has_date)
+    placed = form.placed(page.pixels_at, strip_bytes, at)
+    return Prepared(header(page, at), gap, placed, form)
 
 
 def header(page: TiffPage, first: int) -> bytes:
@@ -196,9 +236,10 @@ def header(page: TiffPage, first: int) -> bytes:
 
 
 def _directory_first(
-    page: TiffPage, strip_bytes: int, gap: bytes, note: bytes, date: bytes
+    page: TiffPage, strip_bytes: int, note: bytes, date: bytes
 ) -> tuple[bytes, bytes, bytes]:
     """Put the directory before the pixels, and the note, which may be long, last."""
+    gap = b"\0" * (strip_bytes % 2)
     at = page.directory_at or PIXELS_AT
     prepared = directory(page, bool(note), bool(date))
     data = prepared.filled(page.pixels_at, strip_bytes, at, note, date)

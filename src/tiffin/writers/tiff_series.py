@@ -7,8 +7,8 @@ each shape and dtype. A file takes one system call to write.
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
-from functools import lru_cache
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,7 +25,13 @@ from tiffin.writers.profile import (
     page_of,
 )
 from tiffin.writers.profiles.plain import PROFILE as PLAIN
-from tiffin.writers.tiff_layout import LARGEST, around, size_around
+from tiffin.writers.tiff_layout import (
+    LARGEST,
+    Prepared,
+    around,
+    prepare,
+    size_around,
+)
 from tiffin.writers.tiff_stack import TiffStack
 
 if TYPE_CHECKING:
@@ -38,6 +44,9 @@ __all__ = ["TiffWriter", "file_size"]
 
 
 NO_METADATA: Mapping[str, Any] = {}
+
+MOST_PREPARED = 64
+"""For how many kinds of images header and directory are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,9 @@ class TiffWriter:
     compression: Compression | None = None
     level: int | None = None
     profile: Profile = PLAIN
+    _prepared: dict[tuple[Any, ...], Prepared] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     format: ClassVar[str] = "tiff"
     suffixes: ClassVar[tuple[str, ...]] = (".tif", ".tiff")
@@ -98,6 +110,16 @@ class TiffWriter:
                 f"profile={self.profile.otherwise!r}"
             )
             raise SettingsError(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what is prepared, in another process."""
+        make = partial(
+            TiffWriter,
+            compression=self.compression,
+            level=self.level,
+            profile=self.profile,
+        )
+        return make, ()
 
     @property
     def most_frames(self) -> int | None:
@@ -157,15 +179,23 @@ class TiffWriter:
             If the encoded pixels are not those of such an image.
         """
         strip = self.strip(image)
-        little = image.dtype.newbyteorder("<")
         size = memoryview(strip).nbytes
         note, date = note_and_date(metadata)
         if size + len(note) + self.profile.pixels_at + 2048 > LARGEST:
             message = f"an image of {size} bytes is too large for a classic TIFF"
             raise DtypeError(message)
-        info = PageInfo(image.shape, little, metadata)
-        page = page_of(info, self.compression, self.profile)
-        header, gap, end = around(page, size, note, date)
+        kind = image.shape, image.dtype, size, bool(note), bool(date)
+        prepared = self._prepared.get(kind)
+        if prepared is None:
+            info = PageInfo(image.shape, image.dtype.newbyteorder("<"), metadata)
+            page = page_of(info, self.compression, self.profile)
+            if self.compression or not self.profile.is_uniform:
+                header, gap, end = around(page, size, note, date)
+                return [header, strip, gap, end]
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            prepared = self._prepared[kind] = prepare(page, *kind[2:])
+        header, gap, end = prepared.around(note, date)
         return [header, strip, gap, end]
 
     def strip(self, image: np.ndarray | Encoded) -> Buffer:

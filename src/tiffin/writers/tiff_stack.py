@@ -135,6 +135,7 @@ class TiffStack:
         self._pixels_first = writer.profile.pixels_first and not writer.compression
         self._room = ROOM
         self._describes_all = False
+        self._forms: dict[tuple[Any, ...], Directory] = {}  # if pages have the same
 
     def encode(
         self, image: np.ndarray | Encoded, metadata: Mapping[str, Any]
@@ -312,10 +313,16 @@ class TiffStack:
     ) -> tuple[Directory, bytes, bytes]:
         """Return the directory of a page with its note and date."""
         note, date = note_and_date
-        page = page_of(info, self._writer.compression, self._writer.profile)
-        page = page._replace(big=True) if self._big else page
-        form = directory.__wrapped__ if info.pages else directory  # it may be large
-        return form(page, bool(note), bool(date)), note, date
+        kind = info.shape, info.dtype, bool(note), bool(date)
+        form = self._forms.get(kind)
+        if form is None:
+            page = page_of(info, self._writer.compression, self._writer.profile)
+            page = page._replace(big=True) if self._big else page
+            of = directory.__wrapped__ if info.pages else directory  # it may be large
+            form = of(page, *kind[2:])
+            if self._writer.profile.is_uniform:
+                self._forms[kind] = form
+        return form, note, date
 
     @staticmethod
     def _filled(stored: _Stored, at: int, following: int) -> bytes:

@@ -30,6 +30,7 @@ PROFILE = Profile(
     name="plain",
     program="any program that reads TIFF",
     tags=_tags,
+    is_uniform=True,
     promises=(
         Promise("tifffile"),
         Promise("libtiff"),
