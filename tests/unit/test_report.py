@@ -399,6 +399,21 @@ def test_an_export_writes_the_page_of_each_run(tmp_path, live, caplog):
     assert f"look at the images: {page}" in caplog.text
 
 
+def test_a_run_has_one_page_whatever_became_of_its_images(tmp_path):
+    """The page of an export that failed is replaced when another one succeeds."""
+    run = run_of({"img": np.ones((2, 6, 9), "?")}, scan_id=7)
+    options = {"directory": tmp_path, "report": True, "on_error": "report"}
+    tiffin.export(run, "{event.seq_num}.tif", **options)
+    (page,) = tmp_path.glob("*.html")
+    assert len(data_in(page)["problems"]) == 2
+    tiffin.export(run, "{event.seq_num}.tif", **options, dtype="uint8")
+
+    assert list(tmp_path.glob("*.html")) == [page]
+    assert page.name.startswith("report_7_")
+    assert not data_in(page)["problems"]
+    assert len(data_in(page)["images"]) == 2
+
+
 def test_a_page_has_the_permissions_of_the_files(tmp_path):
     export(tmp_path, np.ones((1, 6, 9), "u2"), report=True, mode=0o640)
 

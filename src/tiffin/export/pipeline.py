@@ -97,7 +97,7 @@ class Pipeline:
         )
         self._worker = Worker(context, self._corrections, self._retries)
         self.open_runs = OpenRuns()
-        self._documents = DocumentsOfRuns(on=bool(settings.sidecars))
+        self._documents = DocumentsOfRuns(on=bool(settings.sidecars) or settings.report)
         self._sidecars = Sidecars(context)
         self._jobs = JobQueue(context, self._pool, self._worker, self._sidecars)
         self.ends = RunEnds(

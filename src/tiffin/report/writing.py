@@ -120,8 +120,12 @@ def make_page(
     runs: Collection[str] | None = None,
     follow_links: bool = False,
     mode: int | None = None,
+    scan_id: object = None,
 ) -> ReportPage:
-    """Do the same as `write_page`; return also how many images there are."""
+    """Do the same as `write_page`; return also how many images there are.
+
+    `scan_id` is that of the run, which is known even if it has no image.
+    """
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
     listed = read_listed(root, runs)
@@ -136,7 +140,7 @@ def make_page(
     found = collect(folders, listed, limit - len(page_of(data, beside=full)))
     data["problems"] = [problem._asdict() for problem in found.problems]
     data["images"] = found.images
-    name = "report" if runs is None else _name_of_run(found.images, runs)
+    name = "report" if runs is None else _name_of_run(found.images, runs, scan_id)
     if full:
         write_full_images(folders, name, listed, found.images, mode)
         name += "/index"
@@ -167,6 +171,7 @@ class PageOfRun:
                 runs=[summary.run],
                 follow_links=settings.follow_links,
                 mode=settings.mode,
+                scan_id=summary.documents.start.get("scan_id"),
             )
         except SourceError:  # the run has no image, which the log says
             return
@@ -193,9 +198,13 @@ def is_page_name(name: str) -> bool:
     return PAGES.fullmatch(name) is not None
 
 
-def _name_of_run(images: list[dict[str, Any]], runs: Collection[str]) -> str:
-    scans = {str(image["scan_id"]) for image in images if "scan_id" in image}
-    return _name_of(*sorted(runs)[:1], scan=next(iter(sorted(scans)), None))
+def _name_of_run(
+    images: list[dict[str, Any]], runs: Collection[str], scan_id: object
+) -> str:
+    scans = sorted({str(image["scan_id"]) for image in images if "scan_id" in image})
+    if scan_id is not None:
+        scans.insert(0, str(scan_id))
+    return _name_of(*sorted(runs)[:1], scan=next(iter(scans), None))
 
 
 def page_of_run(folder: Path, run: str, scan_id: int | None) -> str | None:
