@@ -26,7 +26,7 @@ def make(picture: Path) -> bool:
         shot = Path(folder) / "page.png"
         options = [
             *("--headless", "--no-sandbox", "--hide-scrollbars"),
-            *("--window-size=1200,900", "--virtual-time-budget=4000"),
+            *("--window-size=1200,888", "--virtual-time-budget=4000"),
             *(f"--screenshot={shot}", f"--user-data-dir={folder}/browser"),
         ]
         page = (demo / "images/report.html").as_uri()
