@@ -165,7 +165,7 @@ def test_a_file_is_no_folder(folder):
     (problem,) = check_folder(folder / "scan.jsonl")
 
     assert problem.state == "problem"
-    assert "is not a folder" in problem.text
+    assert "is a file, not a folder" in problem.text
 
 
 def test_a_small_file_system_is_said(tmp_path):
@@ -208,7 +208,7 @@ def test_a_read_only_folder_is_a_problem(tmp_path):
         said = check_folder(folder)
 
     assert said[-1].state == "problem"
-    assert "Read-only file system" in said[-1].text
+    assert "read-only file system" in said[-1].text
 
 
 @pytest.mark.parametrize(

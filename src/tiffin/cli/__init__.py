@@ -135,6 +135,11 @@ def main() -> None:
             raise
         _printing().print_error(error)
         status = error.exit_status
+    except OSError as error:
+        if debug:
+            raise
+        _printing().print_refusal(error)
+        status = 1
     except Exception as error:
         if debug:
             raise

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tiffin.cli.wrong_options import without_option, without_value
+from tiffin.obstacles import obstacle
 from tiffin.settings import option_of, setting_names
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "escape",
     "print_error",
     "print_line",
+    "print_refusal",
     "print_summary",
     "print_table",
     "with_options",
@@ -183,6 +185,15 @@ def print_usage_error(error: Any) -> int:
         print_line(f"example: {example}", "")
     print_line(f"'{path} --help' lists what there is", "dim")
     return int(error.exit_code)
+
+
+def print_refusal(error: OSError) -> None:
+    """Print what the system refused, and what stands in the way."""
+    path = error.filename
+    problem = obstacle(path, write=True) if isinstance(path, str) else ""
+    why = f"{problem}: choose another path" if problem else f"{error.strerror or error}"
+    print_error(error, f"{path!r} can't be used: {why}" if path else why)
+    print_line("--debug shows where", "dim")
 
 
 def print_defect(error: Exception) -> None:

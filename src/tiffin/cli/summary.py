@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tiffin.cli.printing import as_json, describe, escape, print_line, print_summary
 from tiffin.cli.program import program
 from tiffin.display import size_text
+from tiffin.obstacles import obstacle
 
 if TYPE_CHECKING:
     from tiffin.records import Report
@@ -30,6 +31,10 @@ def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
     if report.waits:
         text += f"; waited {report.waits} times for room in memory"
     print_summary(text, ok=report.ok)
+    if report.planned and report.planned[0].path:
+        problem = obstacle(report.planned[0].path.parent, write=True)
+        if problem:
+            print_line(f"warning: they can't be written: {escape(problem)}", "yellow")
     if paths:
         _print_next(_root(paths[0]), ok=report.ok)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tiffin.display import size_text
 from tiffin.doctor.check_result import CheckResult
 from tiffin.doctor.mounts import NETWORK, file_system_of
+from tiffin.obstacles import is_there, obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +40,11 @@ def check_folder(folder: Path) -> list[CheckResult]:
     A folder that is not there yet is judged by the one in which it would be made.
     """
     target = folder.absolute()
-    there = next(path for path in (target, *target.parents) if path.exists())
-    if not there.is_dir():
-        text = f"{there} is not a folder"
-        return [CheckResult("folder", "problem", text, "choose another folder")]
+    problem = obstacle(target, write=True)
+    if problem:
+        todo = "ask for write access, or choose another folder"
+        return [CheckResult("folder", "problem", problem, todo)]
+    there = next(path for path in (target, *target.parents) if is_there(path))
     new = "" if there == target else f"; {target} would be made"
     try:
         with tempfile.TemporaryDirectory(prefix=".tiffin-doctor-", dir=there) as trial:

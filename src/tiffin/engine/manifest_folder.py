@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tiffin.engine.manifest_reader import FOLDER
 from tiffin.errors import SourceError
 from tiffin.folders import Folders, list_folder
+from tiffin.obstacles import is_there, obstacle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +27,6 @@ def manifests_in(root: Path) -> list[Path]:
         If there is none, or if their folder can't be read or is a link.
     """
     names: list[str] = []
-    if root.exists() and not root.is_dir():
-        message = f"{root} is a file: give the folder that an export wrote to"
-        raise SourceError(message)
     try:
         with Folders(os.fspath(root)).open(FOLDER) as folder:
             names = list_folder(folder)
@@ -36,10 +34,11 @@ def manifests_in(root: Path) -> list[Path]:
         pass
     except OSError as error:
         message = f"{root / FOLDER} can't be read: {error.strerror or error}"
+        if obstacle(root):
+            message = f"{obstacle(root)}: give the folder that an export wrote to"
         raise SourceError(message) from error
-    if not root.is_dir():
-        message = f"there is no folder {root}"
-        raise SourceError(message)
+    if not is_there(root):
+        raise SourceError(obstacle(root) or f"there is no folder {root}")
     found = [root / FOLDER / name for name in sorted(names) if name.endswith(".jsonl")]
     if not found:
         message = (
@@ -52,7 +51,7 @@ def manifests_in(root: Path) -> list[Path]:
 
 def _nearest(root: Path) -> str:
     """Return the end of a message that names folders with a manifest near by."""
-    near = [each for each in root.parents if (each / FOLDER).is_dir()][:1]
+    near = [each for each in root.parents if is_there(each / FOLDER)][:1]
     with suppress(OSError):
         below = (path.parent for n in (1, 2) for path in root.glob("*/" * n + FOLDER))
         near += islice(below, 3)

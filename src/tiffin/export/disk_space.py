@@ -79,5 +79,7 @@ def _free(folder: Path) -> int | None:
             found = os.statvfs(place)
         except OSError:
             continue
+        if not found.f_blocks:  # no disk, such as /proc: writing says why not
+            return None
         return found.f_bavail * found.f_frsize
     return None

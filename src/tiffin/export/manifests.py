@@ -19,6 +19,7 @@ from tiffin.dtypes import dtype_name
 from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
 from tiffin.json_text import json_text
+from tiffin.obstacles import obstacle
 from tiffin.settings import format_frames, resume_settings
 from tiffin.template import portable_text
 
@@ -155,7 +156,8 @@ class Manifests:
             earlier = self.earlier(run)
         except OSError as error:
             name = f"{self._settings.directory}/{FOLDER}/{self._name(run)}"
-            refused = ReadError(f"{name} can't be read: {error.strerror or error}")
+            why = obstacle(self._settings.directory) or error.strerror or error
+            refused = ReadError(f"{name} can't be read: {why}")
             refused.errno = error.errno
             return refused
         if earlier is None or not earlier.settings:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, did_you_mean
+from tiffin.obstacles import is_there
 from tiffin.options.config_sections import Section, refuse_secrets
 from tiffin.options.correction_options import CorrectionOptions
 from tiffin.options.option_values import as_keywords
@@ -98,7 +99,7 @@ class ConfigFile:
         tables = [*(self.tables or options.tables()), *cast]
         keywords["corrections"] = [table.make(runs.catalog) for table in tables]
         catalog = keywords.pop("catalog", self.values.get("source"))
-        if tables and catalog and (is_address(catalog) or Path(catalog).exists()):
+        if tables and catalog and (is_address(catalog) or is_there(catalog)):
             keywords["catalog"] = runs.catalog(catalog)
         return keywords
 

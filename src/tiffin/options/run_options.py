@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 from tiffin.errors import SettingsError, did_you_mean
+from tiffin.obstacles import is_there, obstacle
 from tiffin.settings import SERVER, WHAT, Option
 from tiffin.sources import (
     ADDRESSES,
@@ -75,7 +76,7 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
         """Open a source in which runs are looked up: a server, or a file."""
         if is_address(source):
             return _client(source, self.api_key, self.timeout)
-        if Path(source).exists():
+        if is_there(source):
             return _documents(source)
         raise SettingsError(_no_source(source))
 
@@ -91,8 +92,11 @@ def _no_source(source: str) -> str:
     meant = _meant_address(source)
     if meant:
         return f"{message}: did you mean {meant} ?"
-    path = Path(source).expanduser()
-    if path.parent.is_dir():
+    path = Path(source)
+    problem = obstacle(path)
+    if problem:
+        message += f": {problem}"
+    elif is_there(path.parent):
         files = [each.name for each in path.parent.iterdir()]
         hint = did_you_mean(path.name, files, list_all=False)
         message += hint or f" (in {path.parent.absolute()})"

@@ -11,10 +11,12 @@ import errno
 import os
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tiffin.errors import ExistsError, TiffinError, WriteError
 from tiffin.folders import Folders, sync_folder
+from tiffin.obstacles import obstacle
 from tiffin.writers.leftovers import temporary_name
 from tiffin.writers.link import (
     link_descriptor,
@@ -48,13 +50,19 @@ _NEXT = {
     errno.EACCES: "ask for write access, or choose another folder",
     errno.EPERM: "choose another folder",
     errno.EROFS: "choose another folder",
-    errno.ENAMETOOLONG: "shorten the template",
-    errno.ENOTDIR: "a file has the name of the folder",
+    errno.ENAMETOOLONG: "shorten it",
+    errno.ENOTDIR: "choose another folder",
+    errno.ELOOP: "choose another folder",
     errno.EISDIR: "a folder has that name",
-    errno.ENOENT: "its folder was removed, export again",
+    errno.ENOENT: "was its folder removed? Choose another, or export again",
     errno.EMFILE: "raise the limit, see `ulimit -n`",
 }
 """Advice after the message of the system."""
+
+_BLOCKED = frozenset(
+    (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
+)
+"""Errors that may be those of the folder, and not of the file."""
 
 
 def publish(
@@ -157,9 +165,9 @@ def set_time(descriptor: int, seconds: float) -> None:
 def write_error(path: str, error: OSError) -> WriteError:
     """Return an error that says why a file can't be written, and what to do."""
     why = error.strerror or str(error)
-    if error.errno in _NEXT:
-        why += f": {_NEXT[error.errno]}"
-    refused = WriteError(f"{path} can't be written: {why}")
+    blocked = obstacle(Path(path).parent, write=True) if error.errno in _BLOCKED else ""
+    parts = [f"{path} can't be written", why, blocked, _NEXT.get(error.errno or 0)]
+    refused = WriteError(": ".join(filter(None, parts)))
     refused.errno = error.errno
     return refused
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from tiffin.cli.command import Source, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.printing import as_json, escape, print_line, print_summary
 from tiffin.errors import SettingsError
+from tiffin.obstacles import is_there
 from tiffin.options import CorrectionOptions, RunOptions, is_address
 from tiffin.settings import option_of, setting_names
 from tiffin.sources import key_in_environment
@@ -86,7 +86,7 @@ def bulk(
     if asks and not sys.stdin.isatty():
         message = "nobody can answer whether to begin: give --yes, or --dry-run to see"
         raise SettingsError(message)
-    if not is_address(source) and not Path(source).exists():
+    if not is_address(source) and not is_there(source):
         runs.catalog(source)  # which says what is wrong
 
     def confirm(plan: BulkPlan) -> bool:
