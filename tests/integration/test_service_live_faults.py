@@ -1,15 +1,19 @@
 """Live runs from messages, on the page, and what goes wrong while they go on."""
 
 import os
+import random
 import subprocess
+import sys
 import threading
 import time
 from functools import partial
 
 import numpy as np
 import pytest
+from bluesky.callbacks.json_writer import JSONLinesWriter
 
 from tests.integration.test_listeners import LISTEN, proxy
+from tests.integration.test_live import TiffFiles
 from tests.integration.test_service import service, until
 from tests.integration.test_service_faults import small
 from tests.integration.test_service_late import LateFile
@@ -23,7 +27,8 @@ from tests.integration.test_service_live import (
     slow_count,
 )
 from tests.integration.test_web import first_state, web
-from tiffin.service import Service, live, read_service
+from tests.shell import tiffin as shell
+from tiffin.service import Journal, Service, live, read_service
 from tiffin.service.spool import Spool
 from tiffin.sources import pack
 from tiffin.testing import run_of
@@ -131,8 +136,6 @@ def test_the_page_shows_a_live_run(tmp_path, web, documents):
 
 def test_a_stop_does_not_wait_for_files_that_may_come(RE, tmp_path, service, documents):
     """Nothing looks for them afterwards; the next start does."""
-    from bluesky.callbacks.json_writer import JSONLinesWriter
-
     detector = LateFile(tmp_path)
     first = service(config(tmp_path))
     began = threading.active_count()
@@ -168,6 +171,32 @@ def test_a_run_that_has_no_name_is_given_up_and_others_go_on(
     until(lambda: started.journal.counts() == {"done": 1, "failed": 1})
     (failed,) = started.journal.newest(state="failed")
     assert "scan_id" in failed.why
+
+
+def test_a_run_that_kills_the_service_is_not_live_for_ever(
+    tmp_path, service, documents
+):
+    """After five kills it waits for its stop, and then has all of its tries."""
+    rest = half_run(documents)
+    first = service(config(tmp_path))
+    until(lambda: len(files_of(tmp_path, 1)) == 3)
+    (run,) = first.journal.newest()
+    assert run.tries == 1
+    assert first.stop()
+    (run,) = first.journal.newest()
+    assert run.tries == 0
+    for _ in range(live.MOST_KILLS):
+        first.journal.note_live(run.uid, begins=True)
+    second = service(config(tmp_path))
+    add(documents, rest[:2])
+    until(lambda: second.status.looked)
+    time.sleep(0.3)
+    assert not second.live.runs
+    assert len(files_of(tmp_path, 1)) == 3
+    add(documents, rest[2:])
+    until(lambda: second.journal.counts() == {"done": 1})
+    (run,) = second.journal.newest()
+    assert (run.written, run.skipped, run.tries) == (3, 3, 1)
 
 
 def test_a_stack_is_written_at_the_end(tmp_path, service, documents):
@@ -238,3 +267,61 @@ def test_a_live_run_waits_for_room(tmp_path, service, small, documents, monkeypa
     until(lambda: not started.trouble())
     (documents / "1.msgpack").write_bytes(whole)
     until(lambda: started.journal.counts() == {"done": 1})
+
+
+@pytest.mark.slow
+def test_a_live_service_that_is_killed_again_and_again(RE, tmp_path, documents):
+    """Every frame is exported once, whenever it is killed."""
+    command = [sys.executable, "-m", "tiffin", "serve", config(tmp_path)]
+    seed = random.Random(15)
+    over = threading.Event()
+    kills = []
+
+    def exported():
+        return len(list((tmp_path / "out").rglob("*.tif")))
+
+    def kill():
+        while not over.is_set():
+            enough = exported() + seed.randint(1, 6)
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as work:
+                until(lambda n=enough: exported() >= n or over.is_set(), limit=60)
+                kills.append(work.pid)
+                work.kill()
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as work:
+            until(lambda: is_done(tmp_path, 5), limit=60)
+            work.terminate()
+            assert work.wait(30) == 0
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    inodes, images = {}, np.arange(12 * 54, dtype="u2").reshape(12, 6, 9)
+
+    def between(_):
+        time.sleep(0.25)
+        for path in (tmp_path / "out").rglob("*.tif"):
+            inodes.setdefault(path, path.stat().st_ino)
+
+    for scan_id in range(1, 6):
+        (tmp_path / f"raw{scan_id}").mkdir()
+        detector = TiffFiles(tmp_path / f"raw{scan_id}", "AD_TIFF", images)
+        plan = slow_count(detector, between, 12, scan_id=scan_id)
+        RE(plan, JSONLinesWriter(documents))
+    over.set()
+    killer.join(120)
+    assert not killer.is_alive()
+    assert len(kills) >= 3
+    assert inodes
+    assert all(path.stat().st_ino == inode for path, inode in inodes.items())
+    for scan_id in range(1, 6):
+        check_files(tmp_path, scan_id, images)
+    checked = shell("verify", tmp_path / "out", "--against", documents)
+    assert checked.returncode == 0, checked.stderr
+
+
+def is_done(tmp_path, runs):
+    """Return whether all runs are done."""
+    journal = Journal(tmp_path / "state/journal.sqlite")
+    try:
+        return journal.counts() == {"done": runs}
+    finally:
+        journal.close()

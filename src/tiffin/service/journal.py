@@ -101,8 +101,8 @@ class Journal:
         """Add runs that are not known yet; return how many there were.
 
         A run without a stop document is ``"open"``; it is ``"waiting"`` when that has
-        come. A run that has moved gets its new address, and another chance if it had
-        failed.
+        come, with all of its tries. A run that has moved gets its new address, and
+        another chance if it had failed.
         """
         now, new = time.time(), 0
         with self._changes():
@@ -113,7 +113,8 @@ class Journal:
                     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET "
                     "address = excluded.address, "
                     "why = CASE state WHEN 'failed' THEN '' ELSE why END, "
-                    "tries = CASE state WHEN 'failed' THEN 0 ELSE tries END, "
+                    "tries = CASE WHEN state IN ('open', 'failed') THEN 0 "
+                    "ELSE tries END, "
                     "state = CASE state WHEN 'working' THEN state ELSE 'waiting' END "
                     "WHERE excluded.state = 'waiting' AND (state = 'open' OR "
                     "(state != 'done' AND address != excluded.address))",
@@ -182,6 +183,15 @@ class Journal:
                     time.time(),
                     uid,
                 ),
+            )
+
+    def note_live(self, uid: str, *, begins: bool) -> None:
+        """Note that the live export of an open run begins, or ends without a kill."""
+        with self._changes():
+            self._base.execute(
+                "UPDATE runs SET tries = CASE WHEN ? THEN tries + 1 ELSE 0 END "
+                "WHERE uid = ? AND state = 'open'",
+                (begins, text(uid)),
             )
 
     def note_progress(self, uid: str, result: TaskResult) -> None:

@@ -40,6 +40,12 @@ MOST_RUNS = 4
 SILENT = 600.0
 """A run whose file has not grown for so long is left alone until it does [s]."""
 
+MOST_KILLS = 5
+"""How often the service may be killed while a run is live: then it waits for its stop.
+
+If it is the run that kills it, such as by a reader's library, it is given up there.
+"""
+
 PAUSE = 10.0
 """How long to wait after a failure that may pass, such as a full disk [s]."""
 
@@ -130,8 +136,9 @@ class Live:
 
     def _begin(self, run: RunState, spooled: SpooledRun | None) -> None:
         path = Path(run.address) if spooled is None else spooled.path
-        if not _can_be_live(path):
+        if run.tries >= MOST_KILLS or not _can_be_live(path):
             return  # it is read at its stop
+        self._journal.note_live(run.uid, begins=True)
         self._live[run.uid] = exports = {}
         how: dict[str, Any] = {"found_stop": self._finder_of(run)}
         if spooled is not None:  # the spool says when it has stopped
@@ -198,6 +205,7 @@ class Live:
         self._end([export for uid in uids for export in self._live.pop(uid).values()])
         for uid in uids:
             self._noted.pop(uid, None)
+            self._journal.note_live(uid, begins=False)
 
     def _end(self, exports: list[LiveExport]) -> None:
         for export in exports:

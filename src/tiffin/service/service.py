@@ -83,9 +83,11 @@ class Status:
 
     def count(self, total: TaskResult) -> None:
         """Note the sum of all exports."""
-        now = time.time()
+        now = when = time.time()
         if total.written != self.total.written:
-            self._written.append((now, total.written))
+            if self._written and now - self._written[-1][0] < 1:
+                when, _ = self._written.pop()  # a number a second is enough
+            self._written.append((when, total.written))
         while len(self._written) > 1 and self._written[1][0] < now - MINUTE:
             self._written.popleft()
         self.total = total
