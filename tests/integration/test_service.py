@@ -200,6 +200,23 @@ class TestJournal:
         assert journal.lease(owner_here(), 60)
         assert not journal.lease(owner_here(), 60)
 
+    def test_the_lag_is_the_age_of_the_oldest_stop(self, tmp_path):
+        """Not that of its start, nor of the service; of no stop that says no time."""
+        journal = Journal(tmp_path / "other.sqlite")
+        now = time.time()
+        open_run = FoundRun("a", "x", {"time": now - 900})
+        journal.add([open_run])
+        assert journal.lag() == 0
+        journal.add([FoundRun("a", "x", open_run.start, {"time": now - 60})])
+        for uid, when in (("b", now + 900), ("c", None), ("d", float("nan"))):
+            journal.add([FoundRun(uid, "x", {}, {"uid": "s", "time": when})])
+        assert 60 <= journal.lag() < 62
+        journal.finish(journal.take().uid, "done", TaskResult())
+        assert journal.lag() > 60
+        journal.finish("a", "done", TaskResult())
+        assert journal.lag() < 2
+        journal.close()
+
     def test_the_outcome_is_kept(self, journal, tmp_path):
         """Also by another process."""
         journal.take()

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.integration.test_report_page import HOSTILE, browser
 from tests.integration.test_service import service, until, write_config, write_run
 from tests.integration.test_web import SECRET, spoil, web
+from tiffin.bulk import FoundRun
 from tiffin.service import WebPage
 
 __all__ = ["browser", "service", "web"]
@@ -109,8 +110,9 @@ def test_everybody_can_use_it(tmp_path, web, visit, scheme, size):
     spoil(folder, 8)
     path = folder / "8.jsonl"
     path.write_text(path.read_text().replace('"x": 8', f'"{HOSTILE}": 8'))
-    client, _ = web(write_config(tmp_path))
+    client, _ = web(write_config(tmp_path, exports="report = true\n"))
     tab = visit(client.base_url, color_scheme=scheme, viewport=size)
+    tab.locator("#runs a").wait_for()
     tab.locator("#last canvas[data-drawn=yes]").wait_for()
     tab.locator("#failures", has_text="<img src=x").wait_for()
 
@@ -121,6 +123,36 @@ def test_everybody_can_use_it(tmp_path, web, visit, scheme, size):
     tab.locator("#theme").click()
     other = {"light": "dark", "dark": "light"}[scheme]
     assert tab.locator(f"html[data-theme={other}]").count() == 1
+
+
+def test_nothing_so_far_is_told(tmp_path, web, visit):
+    """No table without a row."""
+    client, _ = web(write_config(tmp_path))
+    tab = visit(client.base_url)
+    assert tab.is_visible("#no-run")
+    assert tab.is_visible("#no-image")
+    assert not tab.is_visible("#runs")
+    assert not tab.is_visible("#failed")
+    assert Axe().run(tab).violations_count == 0
+
+
+def test_a_hundred_failures(tmp_path, web, visit):
+    """The newest are shown, and how to retry all; news do not take the focus away."""
+    client, started = web(write_config(tmp_path))
+
+    def add(numbers):
+        for n in numbers:
+            run = FoundRun(f"uid-{n}", "x", {"scan_id": n, "time": n})
+            started.journal.add_incomplete(run, "documents are missing")
+
+    add(range(100))
+    tab = visit(client.base_url)
+    tab.locator("#more", has_text="The newest 30 of 100. The command tiffin").wait_for()
+    assert tab.locator("#failures li").count() == 30
+    tab.get_by_role("button", name="Retry scan 90").focus()
+    add([100])
+    tab.get_by_role("button", name="Retry scan 100").wait_for()
+    assert tab.evaluate("document.activeElement.id") == "retry-uid-90"
 
 
 def test_a_service_that_ends_is_told(tmp_path, service, visit):

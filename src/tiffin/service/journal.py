@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS runs (
     nbytes INTEGER NOT NULL DEFAULT 0,
     seconds REAL NOT NULL DEFAULT 0,
     found REAL NOT NULL,
+    stopped REAL,
     finished REAL
 );
 CREATE INDEX IF NOT EXISTS by_state ON runs (state, not_before, started);
@@ -109,9 +110,10 @@ class Journal:
             for run in runs:
                 scan_id = run.start.get("scan_id")
                 new += self._base.execute(
-                    "INSERT INTO runs (uid, address, scan_id, started, state, found) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET "
-                    "address = excluded.address, "
+                    "INSERT INTO runs "
+                    "(uid, address, scan_id, started, state, found, stopped) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET "
+                    "address = excluded.address, stopped = excluded.stopped, "
                     "why = CASE state WHEN 'failed' THEN '' ELSE why END, "
                     "tries = CASE WHEN state IN ('open', 'failed') THEN 0 "
                     "ELSE tries END, "
@@ -125,6 +127,7 @@ class Journal:
                         number(run.start.get("time")),
                         "waiting" if run.stop else "open",
                         now,
+                        _stopped(run, now),
                     ),
                 ).rowcount
         return new
@@ -280,14 +283,13 @@ class Journal:
             row = self._base.execute(f"SELECT {sums} FROM runs").fetchone()
         return dict(zip(names, row, strict=True))
 
-    def oldest_waiting(self) -> float | None:
-        """Return when the oldest waiting run was found [s since 1970]."""
+    def lag(self) -> float:
+        """Return how long ago the oldest run has stopped that is not exported [s]."""
         with self._lock:
             row = self._base.execute(
-                "SELECT MIN(found) FROM runs WHERE state IN ('waiting', 'working')"
+                "SELECT MIN(stopped) FROM runs WHERE state IN ('waiting', 'working')"
             ).fetchone()
-        found: float | None = row[0]
-        return found
+        return 0.0 if row[0] is None else max(0.0, time.time() - row[0])
 
     # ---- what the source had
 
@@ -366,3 +368,10 @@ class Journal:
                 values,
             ).fetchall()
         return [RunState(*row) for row in rows]
+
+
+def _stopped(run: FoundRun, now: float) -> float | None:
+    """Return when a run has stopped: now, if its stop document does not tell."""
+    if not run.stop:
+        return None
+    return min(number(run.stop.get("time")) or now, now)

@@ -10,7 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from tiffin.service.journal import State
-from tiffin.service.web_state import lag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +64,9 @@ class _Metrics(Collector):
             "tiffin_queue", "Runs that wait to be exported", counts.get("waiting", 0)
         )
         yield GaugeMetricFamily(
-            "tiffin_lag_seconds", "Age of the oldest run that waits", lag_of(journal)
+            "tiffin_lag_seconds",
+            "How long ago the oldest run has stopped that is not exported",
+            journal.lag(),
         )
         yield GaugeMetricFamily(
             "tiffin_ready", "1 if runs are exported now", not self._service.trouble()

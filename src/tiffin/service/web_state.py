@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiffin.options import ConfigFile
-    from tiffin.service.journal import Journal, RunState
+    from tiffin.service.journal import RunState
     from tiffin.service.service import Service
 
-__all__ = ["WebState", "folder_of", "lag_of"]
+__all__ = ["WebState", "folder_of"]
 
 SHOWN = 30
 """How many runs and failures are shown."""
@@ -76,7 +76,7 @@ class WebState:
             "source": self._service.config.source,
             "trouble": self._service.trouble(),
             "counts": journal.counts(),
-            "lag": round(lag_of(journal)),
+            "lag": round(journal.lag()),
             "rate": round(self._service.status.rate(), 2),
             "live": len(live),
             "runs": [self._row(run, is_live=run.uid in live) for run in runs],
@@ -153,9 +153,3 @@ def _live_runs(service: Service) -> list[RunState]:
 def folder_of(export: ConfigFile) -> Path:
     """Return the folder that an export writes to, as an absolute path."""
     return Path(export.values.get("directory", ".")).absolute()
-
-
-def lag_of(journal: Journal) -> float:
-    """Return for how long the oldest run has waited [s]."""
-    found = journal.oldest_waiting()
-    return 0.0 if found is None else max(0.0, time.time() - found)

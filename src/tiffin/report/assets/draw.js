@@ -3,6 +3,12 @@
 const MOST_SORTED = 65536;
 const LOGARITHMIC = 1000; // how strongly: log(1 + 1000 x) / log(1001)
 
+/** Percentiles that become black and white, and what they are called. */
+const STRETCHES = [
+  ["0.5 99.7", "0.5 to 99.7 %"], ["0 100", "smallest to largest"], ["0.1 99.9", "0.1 to 99.9 %"],
+  ["1 99", "1 to 99 %"], ["5 95", "5 to 95 %"],
+];
+
 /** Return the tables of 256 colours, as a canvas has them. */
 const palettes = (() => {
   const grey = Array.from({ length: 256 }, (_, k) => [k, k, k]);

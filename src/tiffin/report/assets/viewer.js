@@ -1,9 +1,5 @@
 // One image, large, in its full depth.
 
-const STRETCHES = [
-  ["0.5 99.7", "0.5 to 99.7 %"], ["0 100", "smallest to largest"], ["0.1 99.9", "0.1 to 99.9 %"],
-  ["1 99", "1 to 99 %"], ["5 95", "5 to 95 %"],
-];
 const BINS = 128;
 
 const viewer = at("viewer");

@@ -50,12 +50,14 @@ function showTrouble(trouble) {
 
 function imagesOf(run) {
   const { written, skipped, failed } = run;
-  if (!(run.finished || written || skipped || failed)) return "";
-  return `${written}${skipped ? `, ${skipped} skipped` : ""}${failed ? `, ${failed} failed` : ""}`;
+  const others = [[skipped, "skipped"], [failed, "failed"]].filter(([count]) => count);
+  if (!others.length) return run.finished || written ? String(written) : "";
+  return [[written, "written"], ...others].map((pair) => pair.join(" ")).join(", ");
 }
 
 function showRuns(runs) {
   at("no-run").hidden = runs.length > 0;
+  at("runs-scroll").hidden = !runs.length;
   replace(at("runs").tBodies[0], runs.map((run) => make(
     "tr", {},
     make("th", { scope: "row", title: run.uid }, runName(run)),
@@ -96,9 +98,9 @@ function showFailures({ failures, count, changes }) {
 let shownImages = [];
 
 function drawImages() {
-  const cut = Number(at("stretch").value);
+  const percentiles = at("stretch").value.split(" ").map(Number);
   for (const { canvas, pixels } of shownImages) {
-    const [low, high] = limitsOf(sortedValues(pixels.values), cut, 100 - cut);
+    const [low, high] = limitsOf(sortedValues(pixels.values), ...percentiles);
     const drawn = paint(pixels, { low, high, log: at("log").checked, map: at("map").value });
     Object.assign(canvas, { width: drawn.width, height: drawn.height });
     canvas.getContext("2d").drawImage(drawn, 0, 0);
@@ -134,6 +136,7 @@ function show(state) {
 }
 
 fill(at("map"), Object.keys(palettes).map((name) => [name, name]), "viridis");
+fill(at("stretch"), STRETCHES);
 for (const id of ["map", "stretch", "log"]) at(id).addEventListener("change", drawImages);
 startTheme();
 const news = new EventSource("events");
