@@ -344,6 +344,35 @@ def test_an_image_without_a_valid_pixel_says_so(visit, tmp_path):
     assert "mean" not in tab.inner_text("#images")
 
 
+def test_a_page_without_an_image_has_the_problems_only(visit, tmp_path):
+    """And nothing to search or sort."""
+    run = run_of({"a": np.ones((2, 5, 5), "?")})
+    name = "{event.seq_num}.tif"
+    tiffin.export(run, name, directory=tmp_path, on_error="report")
+
+    tab = visit(write_page(tmp_path))
+
+    assert tab.inner_text("#summary") == "No image was exported."
+    assert tab.locator("#problems li").count() == 2
+    for part in ("#controls", "#figures", "#count", "#table"):
+        assert not tab.locator(part).is_visible()
+    assert Axe().run(tab).response["violations"] == []
+
+
+def test_a_motor_without_a_value_is_not_named(visit, tmp_path):
+    """Its place in the table is empty."""
+    data = {"a": np.ones((2, 5, 5), "u2"), "x": [float("nan"), 2.5]}
+    run = run_of(data, motors=["x"])
+    name = "{event.seq_num}.tif"
+    tiffin.export(run, name, directory=tmp_path, fields="a")
+
+    tab = visit(write_page(tmp_path))
+
+    first, second = tab.locator("#images .about").all_inner_texts()
+    assert "x" not in first.split()
+    assert "x 2.5" in second
+
+
 def test_values_that_javascript_rounds_are_exact(visit, tmp_path):
     """Those of int64; float32 as numpy writes it; NaN; colours have three."""
     large = np.full((1, 5, 5), 2**63 - 25, "i8")

@@ -18,6 +18,12 @@ function showHead() {
   const samples = [...new Set(images.map((image) => image.sample).filter(Boolean))];
   const times = images.map((image) => image.timestamp).filter((time) => typeof time === "number");
   const scans = [...runs.values()].slice(0, 6).map(runName).join(", ");
+  if (!images.length) {
+    at("title").textContent = `Images of ${data.folder}`;
+    at("summary").textContent = "No image was exported.";
+    for (const id of ["controls", "images", "table"]) at(id).closest("section").hidden = true;
+    return;
+  }
   const parts = [
     counted(images.length, "image", "images"),
     runs.size === 1 ? `folder ${data.folder}` : "",

@@ -22,7 +22,7 @@ function captionOf(image) {
   if (image.frame !== undefined) parts.push(`#${image.frame}`);
   if (image.kind) parts.push(kindOf(image));
   for (const [name, [value, unit]] of Object.entries(image.motors ?? {}).slice(0, 2)) {
-    parts.push(`${name} ${format(value)}${unit ? `\u00a0${unit}` : ""}`);
+    if (value != null) parts.push(`${name} ${format(value)}${unit ? `\u00a0${unit}` : ""}`);
   }
   if (image.max == null) return [...parts, "no valid pixel"];
   return [...parts, `mean ${format(image.mean, 4)}`, `max ${format(image.max, 4)}`];
