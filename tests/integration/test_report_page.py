@@ -239,6 +239,9 @@ def test_the_histogram_tells_the_percentiles(visit, scan, images):
 def test_the_keyboard_does_it_all(visit, scan, images):
     """Previous, next, zoom, cursor, colours, close; the focus comes back."""
     tab = visit(scan)
+    for key in ("Tab", "Tab", "Enter"):  # past a thousand images, to the table
+        tab.keyboard.press(key)
+    assert tab.evaluate("document.activeElement.id") == "rows"
     tab.locator("#images button").first.focus()
     press(tab, "ArrowRight", "Enter")
     assert tab.inner_text("#viewer-title") == "42_2.tif"
@@ -342,6 +345,18 @@ def test_an_image_without_a_valid_pixel_says_so(visit, tmp_path):
 
     assert "no valid pixel" in tab.inner_text("#images")
     assert "mean" not in tab.inner_text("#images")
+
+
+def test_without_javascript_the_page_says_what_it_needs(browser, scan):
+    """And shows no empty controls."""
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(scan.as_uri())
+
+    assert "This page needs JavaScript" in tab.inner_text("body")
+    assert not tab.locator("main").is_visible()
+    assert not tab.locator("#theme").is_visible()
+    context.close()
 
 
 def test_a_page_without_an_image_has_the_problems_only(visit, tmp_path):

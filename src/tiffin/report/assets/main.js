@@ -115,6 +115,7 @@ function listen() {
   });
 }
 
+for (const part of [document.querySelector("main"), at("theme")]) part.hidden = false; // there is JavaScript
 showHead();
 showProblems();
 shapeCards();
