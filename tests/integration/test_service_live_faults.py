@@ -1,5 +1,6 @@
 """Live runs from messages, on the page, and what goes wrong while they go on."""
 
+import gzip
 import os
 import random
 import subprocess
@@ -86,6 +87,35 @@ class TestMessages:
         assert "events 2 of stream 'primary' are missing" in failed.why
 
 
+@pytest.mark.slow
+def test_a_live_run_of_kafka_comes_again(tmp_path, service):
+    """After a restart, its messages do; its files are not written again."""
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1})
+    (broker,) = producer.list_topics().brokers.values()
+    options = f'address = "{broker.host}:{broker.port}"\ntopics = ["bl1"]'
+    path = config(tmp_path, exports=LISTEN.format(type="kafka", options=options))
+    run = run_of({"img": np.ones((4, 4, 6), "u2")}, scan_id=9)
+
+    def send(documents):
+        for item in documents:
+            producer.produce("bl1", value=pack(list(item)), key="k")
+        producer.flush(10)
+
+    first = service(path)
+    send(run[:4])
+    until(lambda: len(files_of(tmp_path, 9)) == 2, limit=40)
+    before = {file: file.stat().st_ino for file in files_of(tmp_path, 9)}
+    assert first.stop()
+    send(run[4:])
+    second = service(path)
+    until(lambda: second.journal.counts() == {"done": 1}, limit=40)
+    (found,) = second.journal.newest()
+    assert (found.written, found.skipped, found.failed) == (2, 2, 0)
+    assert all(file.stat().st_ino == inode for file, inode in before.items())
+
+
 class TestSpool:
     def test_a_run_that_was_torn_is_noted(self, tmp_path, service):
         """A part of a document was written, and taken back."""
@@ -132,6 +162,32 @@ def test_the_page_shows_a_live_run(tmp_path, web, documents):
     state = first_state(client)
     assert state["runs"][0]["state"] == "done"
     assert 'tiffin_frames_total{status="written"} 6.0' in client.get("/metrics").text
+
+
+def test_a_gzipped_file_is_read_at_its_stop(tmp_path, service, documents):
+    """Nobody appends to one."""
+    rest = half_run(documents)
+    path = documents / "1.msgpack"
+    begun = gzip.compress(path.read_bytes())
+    path.unlink()
+    (documents / "1.msgpack.gz").write_bytes(begun)
+    started = service(config(tmp_path))
+    until(lambda: started.journal.counts() == {"open": 1})
+    time.sleep(0.3)
+    assert not started.live.runs
+    more = gzip.compress(b"".join(map(pack, rest)))
+    (documents / "1.msgpack.gz").write_bytes(begun + more)
+    until(lambda: started.journal.counts() == {"done": 1})
+    assert len(files_of(tmp_path, 1)) == 6
+
+
+def test_a_stop_says_which_runs_go_on(tmp_path, service, documents, caplog):
+    """And the next start goes on with them."""
+    half_run(documents)
+    started = service(config(tmp_path))
+    until(lambda: started.live.runs)
+    assert started.stop()
+    assert "1 runs go on: the next start exports them" in caplog.text
 
 
 def test_a_stop_does_not_wait_for_files_that_may_come(RE, tmp_path, service, documents):
