@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiffin.assemble.data_keys import DeclaredImages, FieldSelection
 from tiffin.assemble.document_copies import without_images
@@ -116,23 +116,6 @@ class Assembler:
             counts=counts,
         )
         self._warned: set[str] = set()
-        owner = self._runs.owner
-        self._methods: dict[str, Callable[[Any], Iterator[Frame] | None]] = {
-            "start": self._start,
-            "descriptor": self._descriptor,
-            "resource": lambda doc: self._events.add_resource(doc, owner(doc)),
-            "datum": lambda doc: self._events.add_datum(doc, owner(doc)),
-            "datum_page": partial(self._page, "datum_page"),
-            "bulk_datum": partial(self._page, "bulk_datum"),
-            "event": self._event,
-            "event_page": partial(self._page, "event_page"),
-            "bulk_events": partial(self._page, "bulk_events"),
-            "stream_resource": lambda doc: self._stream_datums.add_resource(
-                doc, owner(doc)
-            ),
-            "stream_datum": self._stream_datum,
-            "stop": self._stop,
-        }
 
     @property
     def fields(self) -> tuple[str, ...] | None:
@@ -154,7 +137,7 @@ class Assembler:
             self._warn_once(name, f"documents of type {name!r} are ignored")
             return
         try:
-            yield from method(doc) or ()
+            yield from method(self, doc) or ()
         except MALFORMED as error:
             raise malformed_error(f"this {name} document", error) from error
 
@@ -200,6 +183,15 @@ class Assembler:
             message = "a run whose start document is missing is ignored"
             self._warn_once(doc["run_start"], message)
 
+    def _resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        return self._events.add_resource(doc, self._runs.owner(doc))
+
+    def _datum(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        return self._events.add_datum(doc, self._runs.owner(doc))
+
+    def _stream_resource(self, doc: Mapping[str, Any]) -> Iterator[Frame]:
+        return self._stream_datums.add_resource(doc, self._runs.owner(doc))
+
     def _stream_datum(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         found = self._find_selected(doc["descriptor"])
         if found is None:
@@ -224,9 +216,9 @@ class Assembler:
             self._stream_datums.add_event(run, descriptor, doc),
         )
 
-    def _page(self, name: str, doc: Mapping[str, Any]) -> Iterator[Frame]:
+    def _page(self, doc: Mapping[str, Any], *, name: str) -> Iterator[Frame]:
         """Take the parts of a page. A malformed one does not affect the others."""
-        method = self._methods["datum" if "datum" in name else "event"]
+        method = self._datum if "datum" in name else self._event
         for part in unpack(name, doc):
             try:
                 yield from method(part) or ()
@@ -276,3 +268,19 @@ class Assembler:
         self._runs.end(run)
         self._events.end_run(run.uid)
         self._stream_datums.end_run(run.uid)
+
+    _methods: ClassVar[dict[str, Callable[[Any, Any], Iterator[Frame] | None]]] = {
+        "start": _start,
+        "descriptor": _descriptor,
+        "resource": _resource,
+        "datum": _datum,
+        "datum_page": partial(_page, name="datum_page"),
+        "bulk_datum": partial(_page, name="bulk_datum"),
+        "event": _event,
+        "event_page": partial(_page, name="event_page"),
+        "bulk_events": partial(_page, name="bulk_events"),
+        "stream_resource": _stream_resource,
+        "stream_datum": _stream_datum,
+        "stop": _stop,
+    }
+    """What takes each type of document."""

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tiffin.engine import folded
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["CaseConflicts"]
 
 
 class _Listed(NamedTuple):
-    """The names in a folder, and those that are the same on some systems."""
+    """The names in a folder, and one of them for each name as some systems see it."""
 
     names: set[str]
-    folded: Mapping[str, set[str]]
+    folded: dict[str, str]
 
 
 class CaseConflicts:
     """Finds existing files and folders whose names are the same on some systems.
 
-    Each folder is listed once, and again after `forget`, when only new
-    names are folded: that takes most of the time.
+    Each folder is listed once, and again after `forget`.
 
     Parameters
     ----------
@@ -40,7 +36,6 @@ class CaseConflicts:
         self._links: dict[str, str | None] = {}
         self._follow_links = follow_links
         self._listed: dict[str, _Listed] = {}
-        self._before: dict[str, _Listed] = {}
 
     def twin(self, name: str) -> str | None:
         """Return an existing path that differs from a name only in case or composition.
@@ -58,18 +53,17 @@ class CaseConflicts:
         """
         folder = ""
         for part in name.split("/"):
-            there = self._there(folder).get(folded(part))
-            if not there:
-                return None
-            if part not in there:
-                return folder + min(there)
+            there = self._there(folder)
+            if part not in there.names:
+                other = there.folded.get(folded(part))
+                return None if other is None else folder + other
             folder += part + "/"
         return None
 
     def is_listed(self, name: str) -> bool:
         """Return whether something had a name when its folder was listed."""
         folder, slash, last = name.rpartition("/")
-        return last in self._there(folder + slash).get(folded(last), ())
+        return last in self._there(folder + slash).names
 
     def link(self, folder: str) -> str | None:
         """Return the first link on the way to a folder, unless links are allowed.
@@ -89,24 +83,20 @@ class CaseConflicts:
         return self._links[folder]
 
     def forget(self) -> None:
-        """List the folders again, because others may have written there."""
+        """List the folders again when needed, because others may write there."""
         self._links.clear()
-        self._before, self._listed = self._listed, {}
+        self._listed.clear()
 
-    def _there(self, folder: str) -> Mapping[str, set[str]]:
+    def _there(self, folder: str) -> _Listed:
         listed = self._listed.get(folder)
         if listed is None:  # another thread may call `forget`
             listed = self._listed[folder] = self._list(folder)
-        return listed.folded
+        return listed
 
     def _list(self, folder: str) -> _Listed:
-        before = self._before.get(folder) or _Listed(set(), {})
         names: set[str] = set()
         with suppress(OSError):  # missing, or not a folder: writing raises the error
             names.update(os.listdir(f"{self._root}/{folder}"))  # noqa: PTH208 (names are all that is wanted)
-        there = dict(before.folded)  # another thread may use the old one
-        for name in before.names - names:
-            there[folded(name)] = there[folded(name)] - {name}
-        for name in names - before.names:
-            there[folded(name)] = there.get(folded(name), set()) | {name}
-        return _Listed(names, there)
+        # Folded together: there may be very many, and no name has a slash.
+        keys = folded("/".join(names)).split("/")
+        return _Listed(names, dict(zip(keys, names, strict=False)))

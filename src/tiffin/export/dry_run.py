@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tiffin.export.observers import EndedRun
     from tiffin.records import Record
     from tiffin.settings import Settings
+    from tiffin.writers import Writer
 
 __all__ = ["DryRun"]
 
@@ -36,7 +37,7 @@ class DryRun:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._refusal = lru_cache(64)(self._refusal_of)
+        self._refusal = lru_cache(64)(partial(_refusal, settings.writer))
 
     def run_ended(self, summary: EndedRun) -> None:
         """Look at all planned images of a run."""
@@ -58,18 +59,18 @@ class DryRun:
             return record.dtype
         return np.dtype(steps[-1].dtype) if isinstance(steps[-1], Cast) else None
 
-    def _refusal_of(
-        self, dtype: np.dtype, samples: tuple[int, ...]
-    ) -> TiffinError | None:
-        """Return the error with which the writer refuses images of a dtype."""
-        writer = self._settings.writer
-        if dtype.name in writer.dtypes and not samples:
-            return None
-        try:
-            writer.buffers(np.zeros((1, 1, *samples), dtype), {})
-        except TiffinError as error:
-            return error
+
+def _refusal(
+    writer: Writer, dtype: np.dtype, samples: tuple[int, ...]
+) -> TiffinError | None:
+    """Return the error with which a writer refuses images of a dtype."""
+    if dtype.name in writer.dtypes and not samples:
         return None
+    try:
+        writer.buffers(np.zeros((1, 1, *samples), dtype), {})
+    except TiffinError as error:
+        return error
+    return None
 
 
 def _sidecar_of(record: Record, path: str) -> Record:

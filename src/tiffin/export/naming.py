@@ -88,6 +88,7 @@ class Namer:
         or a later run can replace the files.
         """
         self._forget(run)
+        self._conflicts.forget()  # there may be very many names
         replaces = self._settings.existing == "replace"
         if not self._settings.dry_run or again or replaces:
             self._claims.release(lambda owner: owner.frame.run == run)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tiffin.errors import NoImageError
 from tiffin.export.fsync import sync_files
+from tiffin.frames import FrameId
+from tiffin.records import Record
 
 if TYPE_CHECKING:
     from tiffin.engine import Ledger
@@ -18,17 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FsyncAtEnd",
-    "RecordFailure",
     "RunObserver",
     "EndedRun",
     "SayEmpty",
     "SayFloat64",
+    "record_failure",
 ]
 
 logger = logging.getLogger("tiffin")
-
-RecordFailure = Callable[[Exception, str], None]
-"""(error, run) → None: records a failure that belongs to no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +98,7 @@ class SayFloat64:
 
 
 class FsyncAtEnd:
-    """Forces the files of a run to the disk, for ``fsync="run"``.
-
-    Parameters
-    ----------
-    record_failure : callable
-    """
-
-    def __init__(self, record_failure: RecordFailure) -> None:
-        self._record_failure = record_failure
+    """Forces the files of a run to the disk, for ``fsync="run"``."""
 
     def run_ended(self, summary: EndedRun) -> None:
         """Force all written files to the disk, and their sidecars."""
@@ -117,4 +107,10 @@ class FsyncAtEnd:
         if sidecar is not None:
             paths += [path.with_name(path.name + sidecar.suffix) for path in paths]
         for error in sync_files(summary.settings.folders, paths):
-            self._record_failure(error, summary.run)
+            record_failure(summary.ledger, error, summary.run)
+
+
+def record_failure(ledger: Ledger, error: Exception, run: str = "") -> None:
+    """Record a failure that belongs to no frame."""
+    record = Record(id=FrameId(run), status="failed", error=error)
+    ledger.put((run, ledger.new_group(), 0), record)

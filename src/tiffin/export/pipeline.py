@@ -81,15 +81,19 @@ class Pipeline:
             name="tiffin-writer",
             spare=settings.workers,
         )
-        self._retries: Retries | None = None
-        if settings.asset_timeout:
-            submit = partial(self._pool.submit, 0)
-            self._retries = Retries(settings.asset_timeout, submit, self._close_files)
         self._manifests = Manifests(settings)
         self._corrections = RunCorrections(
             settings.steps, find_run, settings.roots, settings.image_axes
         )
         self.source = FrameSource(settings, self._corrections)
+        # No part holds the pipeline: without cycles, its memory is freed at once.
+        self._close_files = partial(
+            _close_files, self._pool, self.source, self._corrections
+        )
+        self._retries: Retries | None = None
+        if settings.asset_timeout:
+            submit = partial(self._pool.submit, 0)
+            self._retries = Retries(settings.asset_timeout, submit, self._close_files)
         self._on_event = on_event
         self.publisher = Publisher(settings, self.ledger, save)
         context = ExportContext(
@@ -105,7 +109,13 @@ class Pipeline:
             self._pool,
             self._retries,
             self._close_files,
-            self._forget,
+            (
+                self.namer.release,
+                self._manifests.forget,
+                self._worker.end_run,
+                self.source.forget,
+                partial(self._corrections.end_runs, is_open=self.ledger.is_open),
+            ),
             self._documents,
             [self._sidecars, *observers],
         )
@@ -361,20 +371,6 @@ class Pipeline:
         """Return a value that changes while there is progress or a wait for space."""
         return self.ledger.finished, self._pool.done, self.publisher.looked
 
-    def _close_files(self) -> None:
-        """Close all files, unless a job hangs, which may hold the lock of a library."""
-        if not self._pool.hangs:
-            self.source.close()
-            self._corrections.close()
-
-    def _forget(self, run: str) -> None:
-        """Forget a run after all of its files are written."""
-        self.namer.release(run)
-        self._manifests.forget(run)
-        self._worker.end_run(run)
-        self.source.forget(run)
-        self._corrections.end_runs(run, self.ledger.is_open)
-
     # ---- results
 
     def report(self, run: str | None = None) -> Report:
@@ -388,3 +384,10 @@ class Pipeline:
     def is_open(self, run: str) -> bool:
         """Return whether a run has not ended."""
         return self.ledger.is_open(run) and not self.ends.is_late(run)
+
+
+def _close_files(pool: Pool, source: FrameSource, corrections: RunCorrections) -> None:
+    """Close all files, unless a job hangs, which may hold the lock of a library."""
+    if not pool.hangs:
+        source.close()
+        corrections.close()

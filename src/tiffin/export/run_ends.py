@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
 from tiffin.export.dry_run import DryRun
-from tiffin.export.observers import EndedRun, FsyncAtEnd, SayEmpty, SayFloat64
-from tiffin.frames import FrameId
-from tiffin.records import Record
+from tiffin.export.observers import (
+    EndedRun,
+    FsyncAtEnd,
+    SayEmpty,
+    SayFloat64,
+    record_failure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +35,7 @@ class RunEnds:
     retries : Retries or None
     close_files : callable
         Closes the files with images.
-    forget : callable
+    forget : iterable of callable
         Called with a run that is over, to free its memory.
     documents : DocumentsOfRuns
         What observers get of a run's documents.
@@ -45,7 +49,7 @@ class RunEnds:
         pool: Pool,
         retries: Retries | None,
         close_files: Callable[[], None],
-        forget: Callable[[str], None],
+        forget: Iterable[Callable[[str], object]],
         documents: DocumentsOfRuns,
         observers: Iterable[RunObserver],
     ) -> None:
@@ -53,7 +57,7 @@ class RunEnds:
         self._pool = pool
         self._retries = retries
         self._close_files = close_files
-        self._forget = forget
+        self._forget = tuple(forget)
         self._documents = documents
         self._late: set[str] = set()
         self._stopped: dict[str, None] = {}
@@ -62,7 +66,7 @@ class RunEnds:
         if context.settings.dry_run:
             self._observers.insert(0, DryRun(context.settings, context.ledger))
         if context.settings.fsync == "run":
-            self._observers.append(FsyncAtEnd(self.record_failure))
+            self._observers.append(FsyncAtEnd())
 
     def call_after_late(self, call: Callable[[], object]) -> None:
         """Call this when the last late file of a run is found or given up."""
@@ -117,9 +121,7 @@ class RunEnds:
 
     def record_failure(self, error: Exception, run: str = "") -> None:
         """Record a failure that belongs to no frame."""
-        place = (run, self._ledger.new_group(), 0)
-        record = Record(id=FrameId(run), status="failed", error=error)
-        self._ledger.put(place, record)
+        record_failure(self._ledger, error, run)
 
     def _is_under_way(self, run: str) -> bool:
         if self._retries is not None and self._retries.has(run):
@@ -133,7 +135,8 @@ class RunEnds:
         self._observe(run)
         self._observed.discard(run)
         self._close_manifests(run)
-        self._forget(run)
+        for forget in self._forget:
+            forget(run)
         self._ledger.end(run)
 
     def _observe(self, run: str) -> None:
