@@ -213,13 +213,16 @@ def _settings_of(task: Task) -> Settings:
     return Settings.of(task.template, **given, on_error="report")
 
 
-def live_pipeline(task: Task) -> Pipeline:
+def live_pipeline(task: Task, share: int = 1) -> Pipeline:
     """Return what exports the documents of a task while they come.
 
-    Images that are late are looked for again as long as the run goes on.
+    Images that are late are looked for again as long as the run goes on. So many
+    pipelines share the memory of the settings.
     """
+    memory = max(1, _settings_of(task).memory // share)
     late = {"asset_timeout": LIVE_DEFAULTS["asset_timeout"]}
-    settings = _settings_of(replace(task, settings={**late, **task.settings}))
+    given = {**late, **task.settings, "memory": memory}
+    settings = _settings_of(replace(task, settings=given))
     find_run = RunFinder(task.catalog, timeout=task.timeout)
     pages = [PageOfRun()] if settings.report else []
     return Pipeline(settings, find_run=find_run, observers=pages)

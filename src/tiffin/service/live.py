@@ -143,6 +143,7 @@ class Live:
         how: dict[str, Any] = {"found_stop": self._finder_of(run)}
         if spooled is not None:  # the spool says when it has stopped
             how = {"is_torn": lambda: spooled.torn}
+        how["share"] = MOST_RUNS * len(self._exports)
         try:
             for name, export in self._exports.items():
                 task = task_of(run, export, self._source)

@@ -40,6 +40,8 @@ class LiveExport:
         Called with the stop document of the run.
     is_torn : callable
         Returns whether the file had bytes that were taken back.
+    share : int
+        How many live exports share the memory.
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class LiveExport:
         path: Path,
         found_stop: Callable[[Mapping[str, Any]], object] = lambda _: None,
         is_torn: Callable[[], bool] = lambda: False,
+        share: int = 1,
     ) -> None:
         self.path = path
         self._task = task
         self._found_stop = found_stop
         self._is_torn = is_torn
-        self._pipeline = live_pipeline(task)
+        self._pipeline = live_pipeline(task, share)
         self._finished, self._counts = 0, TaskResult()
         self._stop: Mapping[str, Any] | None = None
         self._error: SourceError | None = None
