@@ -183,6 +183,23 @@ def test_names_that_meet_when_made_safe_collide(tmp_path):
     assert all(isinstance(r.error, CollisionError) for r in report.failed)
 
 
+def test_frames_of_one_name_fail_with_one_sentence(tmp_path, caplog):
+    """How many they are, and all that the template lacks; it is logged once."""
+    stacks = np.zeros((3, 4, 6, 9), "u2")
+    run = run_of({"a": stacks, "b": stacks}, scan_id=7)
+
+    report = tiffin.export(
+        run, "{start.scan_id}.tif", directory=tmp_path, on_error="report"
+    )
+
+    (reason,) = {str(record.error) for record in report.failed}
+    assert reason.startswith("'7.tif' is the name of 24 frames: add ")
+    for field in ("{field}", "{event.seq_num}", "{i}"):
+        assert field in reason
+    assert [reason in text for text in caplog.messages] == [True]
+    assert len(report.failed) == 24
+
+
 @pytest.fixture
 def documents(tmp_path):
     """Return a file of the documents of one run, with a gap in its temperatures."""
@@ -221,13 +238,13 @@ def test_the_shell_prints_names_sizes_and_what_exists(documents, tmp_path):
 
 
 def test_the_shell_prints_why_a_name_fails(documents, tmp_path):
-    """`tiffin names` prints the reason after the frame's path."""
+    """`tiffin names` prints the reason after the path, once for frames of one name."""
     told = shell("names", documents, "-t", "{start.sample}.tif", "-d", tmp_path / "o")
 
-    lines = told.stdout.splitlines()
+    (line,) = told.stdout.splitlines()
     assert told.returncode == 1
-    assert len(lines) == 3
-    assert all("UO2.tif: " in line and "{event.seq_num}" in line for line in lines)
+    assert "UO2.tif: " in line
+    assert "3 frames: add {event.seq_num}" in line
 
 
 def test_the_shell_shows_what_an_example_lacks(documents):

@@ -421,7 +421,7 @@ def test_repeated_seq_nums_collide_without_frame(sample, tmp_path):
     """Contract: over two stream resources, {frame} tells them apart."""
     documents = sample("33_btp_external_assets_single_key_two_files").documents()
 
-    with pytest.raises(CollisionError, match="several frames"):
+    with pytest.raises(CollisionError, match=r"the name of 2 frames: add \{frame\}"):
         tiffin.export(documents, NAME, directory=tmp_path, dtype="int32")
 
 

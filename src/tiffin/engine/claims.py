@@ -109,6 +109,13 @@ class Claims(Generic[Owner]):
                 key: name for key, name in self._stands_for.items() if key in left
             }
 
+    def is_shared(self, name: str) -> bool:
+        """Whether a name has several claimants that fields could tell apart."""
+        if not self._contested:
+            return False
+        key = folded(name)
+        return bool(self._contested.get(self._stands_for.get(key, key)))
+
     @property
     def any_contested(self) -> bool:
         """Whether any name has several claimants."""

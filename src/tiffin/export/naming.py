@@ -164,7 +164,8 @@ class Namer:
             name = with_number(name, number, "_{:03d}") if number else name
             self._order.see(frame, name)
             refusal = self._refusal(frame, place, name, shared=False)
-            if refusal is None and self._settings.existing == "unique":
+            unique = self._settings.existing == "unique"
+            if refusal is None and unique and not self._claims.is_shared(name):
                 free = self._free(name, frame, place)
                 name, refusal = (
                     (name, free) if isinstance(free, TiffinError) else (free, None)
@@ -227,15 +228,13 @@ class Namer:
         """Whether any name has several claimants."""
         return self._claims.any_contested
 
-    def is_contested(self, name: str) -> CollisionError | None:
-        """Return an error if a name has several claimants."""
+    def is_contested(self, name: str, count: int) -> CollisionError | None:
+        """Return an error if a name has several claimants; `count` is how many."""
         for end in self._suffixes:
             advice = self._claims.contested(name + end)
             if advice is not None:
-                each = self.stacks.each
-                return CollisionError(
-                    f"{name!r} is the name of several {each}s: {advice}"
-                )
+                many = f"{count if count > 1 else 'several'} {self.stacks.each}s"
+                return CollisionError(f"{name!r} is the name of {many}: {advice}")
         return None
 
     def _name_of(self, frame: Frame) -> str | TiffinError | None:
@@ -272,7 +271,8 @@ class Namer:
             error = _unexpected(frame, unexpected)
         if frame.seq_num is None:  # a run without images: it may have been refused
             error = self.checks.first_refusal(frame.run, frame.field) or error
-        if error is None and self._settings.existing == "unique":
+        unique = self._settings.existing == "unique"
+        if error is None and unique and not self._claims.is_shared(str(name)):
             free = self._free(str(name), frame, place)
             name, error = (
                 (name, free) if isinstance(free, TiffinError) else (free, None)
@@ -305,7 +305,7 @@ class Namer:
         """Claim a name; return an error if the frame can't have it."""
         if isinstance(name, TiffinError):
             return name
-        if shared:
+        if shared and not self.planning:
             message = (
                 f"event {frame.seq_num} has several images of {frame.field!r}, all "
                 f"named {name!r}: add {{i}} to the template"
@@ -316,7 +316,8 @@ class Namer:
             for suffix in self._suffixes:
                 self._claims.take(name + suffix, owner)
         except CollisionError as error:
-            return error
+            # After a plan, all claimants of the name fail, with one message.
+            return None if self.planning and self._claims.is_shared(name) else error
         unique = self._settings.existing == "unique"
         return None if unique else self._in_the_way(name, place)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from tiffin.errors import SourceError
@@ -38,6 +38,7 @@ class Plan:
         self._ledger = ledger
         self._planned: deque[list[Planned]] = deque()
         self._kept: deque[PageGroup] = deque()
+        self._times: Counter[str] = Counter()
 
     def add(self, pages: PageGroup, *, keep: bool) -> None:
         """Add the names of the frames of an event, and keep the frames if asked."""
@@ -50,6 +51,9 @@ class Plan:
         """Fail all frames whose name another frame has too."""
         if not self._namer.any_contested:
             return
+        files = {file for planned in self._planned for _, (_, file, _) in planned}
+        files |= {page.file for pages in self._kept for page in pages}
+        self._times.update(file.name for file in files if file is not None)
         for planned in self._planned:
             planned[:] = [
                 (which, (place, self._unless_contested(place, file), key))
@@ -87,7 +91,7 @@ class Plan:
     ) -> OutputFile | None:
         if file is None or not self._ledger.is_planned(place):
             return None
-        error = self._namer.is_contested(file.name)
+        error = self._namer.is_contested(file.name, self._times[file.name])
         if error is None:
             return file
         self._ledger.settle(place, "failed", error)

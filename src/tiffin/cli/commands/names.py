@@ -63,7 +63,8 @@ def names(
 
 def _print(report: Report, form: str, dtype: str | None) -> None:
     """Print a line for each frame, and the counts."""
-    lines, total, existing = [], 0, 0
+    lines: dict[object, str] = {}
+    total = existing = 0
     size_of = lru_cache(64)(make_writer(form, WriterOptions()).size)
     for record in report.records:
         size = None
@@ -71,8 +72,10 @@ def _print(report: Report, form: str, dtype: str | None) -> None:
             size = size_of(record.shape, np.dtype(dtype or record.dtype))
             total += size or 0
         existing += isinstance(record.error, ExistsError)
-        lines.append(f"{'?' if size is None else size:>12}  {_describe(record)}\n")
-    sys.stdout.writelines(lines)
+        line = f"{'?' if size is None else size:>12}  {_describe(record)}\n"
+        # Frames of one name fail alike: that is said once.
+        lines.setdefault(line if record.status == "failed" else len(lines), line)
+    sys.stdout.writelines(lines.values())
     frames = sum(record.kind != "sidecar" for record in report.records)
     print_summary(
         f"{frames} frame{'s' * (frames != 1)}, {size_text(total)}; {existing} exist "
