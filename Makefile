@@ -25,7 +25,8 @@ coverage: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal
 
-# 500 runs through a service, while it and a proxy are killed at random: five minutes.
+# 500 runs through a service, while it, its Tiled server and a proxy of 0MQ are killed at
+# random, and 100 by Kafka: a quarter of an hour.
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak 500
 

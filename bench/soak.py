@@ -1,235 +1,205 @@
-"""A soak of `tiffin serve`: runs by Kafka and 0MQ, duplicates, and SIGKILL at random.
+"""A soak of `tiffin serve`: it, its Tiled server and a 0MQ proxy are killed at random.
 
-``python -m bench.soak 500`` exports 500 runs. Kafka keeps messages, so that every frame
-of its runs must be there in the end. 0MQ loses what comes while nobody listens: a run
-that was not heard whole must be noted as incomplete, and is never exported short.
+``python -m bench.soak 500`` writes 500 runs to the server, as an experiment does that
+keeps the documents of a run until the server has them all. Their 0MQ messages are only
+hints, which come twice, or are lost. In the end every frame is exported exactly once.
+A fifth as many runs more come by Kafka: see `bench.soak_kafka`.
 """
 
 import json
 import random
-import signal
-import socket
-import subprocess
+import shutil
 import sys
 import tempfile
-import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
+from unittest.mock import patch
 
+import httpx
 import msgpack
 import msgpack_numpy
-import numpy as np
 import zmq
-from confluent_kafka import Producer
 
-from tiffin.service import Journal
-from tiffin.testing import run_of
+from bench.soak_kafka import soak_kafka
+from bench.soak_parts import (
+    EXPORT,
+    Killed,
+    Service,
+    Soaked,
+    await_true,
+    check,
+    free_port,
+    killing,
+    small_run,
+    states,
+)
 
-FRAMES = 3
-PACE = 0.3
+KEY = "soak"
+
 TWICE = 0.2
-LONGEST_END = 60.0
+"""How many of the messages come twice."""
 
-CONFIG = """
+PACE = 0.5
+"""How long the experiment rests after a run, on average [s]."""
+
+PROXY = "bluesky.commandline.zmq_proxy"
+
+LONGEST_END = 600.0
+
+SERVER = """
+authentication: {{single_user_api_key: {key}}}
+trees:
+  - path: /
+    tree: catalog
+    args:
+      uri: "sqlite:///{folder}/catalog.db"
+      init_if_not_exists: {new}
+      writable_storage: ["{folder}/data", "sqlite:///{folder}/tables.db"]
+streaming_cache: {{uri: memory}}
+"""
+
+SERVICE = """
 [service]
-source = "documents"
-interval = 0.3
+source = "{server}"
+interval = 2
 http = ""
-
-[[service.listen]]
-type = "kafka"
-address = "{kafka}"
-topics = ["soak"]
 
 [[service.listen]]
 type = "zmq"
 address = "{zmq}"
 
-[exports.tiff]
-template = "{{start.scan_id}}/{{event.seq_num:03d}}.tif"
-directory = "out"
+[[service.listen]]
+type = "tiled"
+address = "{server}"
 """
 
 
-class Soaked(NamedTuple):
-    """What has become of the runs: how many, and the complaints."""
+class TiledServer(Killed):
+    """A Tiled server whose catalogue and data are on the disk."""
 
-    kills: int
-    whole: int
-    incomplete: int
-    unheard: int
-    problems: list[str]
-
-
-def free_port():
-    """Return a port that nobody uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-class Killed:
-    """A process that is killed at random, and started again."""
-
-    def __init__(self, *command, folder, log):
-        self._command, self._folder = [sys.executable, "-m", *command], folder
-        self._log = log
-        self._process = None
-        self.start()
+    def __init__(self, folder):
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        self.data = folder / "data"
+        self._clients = []
+        self._config = folder / "server.yml"
+        place = ("--host", "127.0.0.1", "--port", str(port))
+        command = ("tiled", "serve", "config", str(self._config), *place)
+        super().__init__("server", *command, folder=folder)
 
     def start(self):
-        """Start it."""
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=self._log, cwd=self._folder
-        )
+        """Start it, and wait until it answers."""
+        new = not (self._folder / "catalog.db").exists()
+        config = SERVER.format(folder=self._folder, key=KEY, new=str(new).lower())
+        self._config.write_text(config)
+        super().start()
+        await_true(self._answers)
 
-    def kill(self):
-        """Kill it as the system would, and start it again."""
-        self._process.kill()
-        self._process.wait()
-        self.start()
+    def _answers(self):
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.address}/healthz", trust_env=False).is_success
+        return False
 
-    def end(self):
-        """End it as a person would; return its code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(60)
+    def client(self):
+        """Return a new client, which is closed with the server."""
+        from tiled.client import from_uri
+
+        client = from_uri(self.address, api_key=KEY)
+        self._clients.append(client)
+        return client
+
+    def __exit__(self, *_):
+        """End it, and close its clients."""
+        for client in self._clients:
+            client.context.close()
+        super().__exit__()
 
 
-def soak(folder, runs, seed, every):
-    """Send runs through a service, with something killed `every` so many seconds."""
-    chance = random.Random(seed)
-    inside, outside = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    kafka = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1})
-    (broker,) = kafka.list_topics().brokers.values()
-    config = folder / "tiffin.toml"
-    address = f"{broker.host}:{broker.port}"
-    config.write_text(CONFIG.format(kafka=address, zmq=outside))
-    over = threading.Event()
-    with (folder / "log.txt").open("w") as log, zmq.Context() as context:
-        proxy = Killed(
-            *("bluesky.commandline.zmq_proxy", "--in-address", inside),
-            *("--out-address", outside),
-            **{"folder": folder, "log": log},
-        )
-        service = Killed("tiffin", "serve", str(config), folder=folder, log=log)
-        kills = []
+class Experiment:
+    """Writes runs to a server, and tells of their documents by 0MQ."""
 
-        def kill():
-            while not over.wait(chance.uniform(0.5, 1.5) * every):
-                chance.choice([service, service, proxy]).kill()
-                kills.append(time.time())
+    def __init__(self, server, socket, chance):
+        self._server, self._socket, self._chance = server, socket, chance
+        self._client = None
+        self.uids, self.twice = [], 0
 
-        killer = threading.Thread(target=kill)
-        with context.socket(zmq.PUB) as socket:
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.connect(f"tcp://{inside}")
-            await_start(folder / "log.txt")
-            killer.start()
-            sent = send(runs, chance, kafka, socket)
-            over.set()
-            killer.join()
+    def measure(self, n):
+        """Write a run; begin it again until the server has all of it."""
+        run = small_run(n)
+        uid = run[0][1]["uid"]
+        while uid not in self.uids:
             try:
-                await_end(folder, sent)
-            finally:
-                codes = service.end(), proxy.end()
-    found = check(folder, sent, len(kills))
-    if codes[0]:
-        found.problems.append(f"the service ended with {codes[0]}")
-    return found
+                self._client = self._client or self._server.client()
+                if not self._has(uid):
+                    self._write(run)
+                self.uids.append(uid)
+            except httpx.HTTPError:  # the server was killed
+                self._client = None
+                time.sleep(0.5)
 
+    def _has(self, uid):
+        """Return whether the server has all of a run; remove what it has of a part."""
+        found = self._client.get(uid)
+        if found is None or "stop" in found.metadata:
+            return found is not None
+        self._client.delete_contents(uid, recursive=True, external_only=False)
+        # An array of which the killed server had not noted that it was there.
+        shutil.rmtree(self._server.data / uid, ignore_errors=True)
+        return False
 
-def send(runs, chance, kafka, socket):
-    """Send runs by Kafka and 0MQ in turn; return their ways by uid."""
-    sent = {}
-    for n in range(runs):
-        way = ("kafka", "zmq")[n % 2]
-        images = np.full((FRAMES, 8, 6), n, "u2")
-        documents = run_of({"img": images}, scan_id=n)
-        sent[documents[0][1]["uid"]] = way
-        again = 2 if chance.random() < TWICE / 4 else 1
-        for name, doc in documents * again:
-            times = 2 if chance.random() < TWICE else 1
+    def _write(self, run):
+        from bluesky_tiled_plugins import TiledWriter
+
+        write = TiledWriter(self._client)
+        for name, doc in run:
+            write(name, doc)
+            again = self._chance.random() < TWICE
+            self.twice += again
             data = msgpack.packb(doc, default=msgpack_numpy.encode)
-            if way == "zmq":  # so that a kill comes within a run, too
-                time.sleep(chance.uniform(0, PACE / 3))
-            for _ in range(times):
-                if way == "zmq":
-                    socket.send(b" ".join([b"", name.encode(), data]))
-                else:
-                    pair = msgpack.packb([name, doc], default=msgpack_numpy.encode)
-                    kafka.produce("soak", value=pair, key="one")
-        kafka.flush(20)
-        time.sleep(chance.uniform(0, 2 * PACE))
-    return sent
+            for _ in range(1 + again):
+                self._socket.send(b" ".join([b"", name.encode(), data]))
 
 
-def await_start(log):
-    """Wait until the service listens."""
-    while "tiffin serves" not in log.read_text():
-        time.sleep(0.2)
-    time.sleep(2.0)
-
-
-def await_end(folder, sent):
-    """Wait until nothing is to be done."""
-    end = time.monotonic() + LONGEST_END
-    while time.monotonic() < end:
-        journal = Journal(folder / "state/journal.sqlite")
-        states = {run.uid: run.state for run in journal.newest(10**6)}
-        journal.close()
-        heard = all(
-            states.get(uid) in ("done", "failed")
-            for uid, way in sent.items()
-            if way == "kafka"
-        )
-        if heard and not {"waiting", "working"} & {*states.values()}:
-            return
-        time.sleep(0.5)
-
-
-def check(folder, sent, kills):
-    """Compare what was exported with what was sent."""
-    journal = Journal(folder / "state/journal.sqlite")
-    found = {run.uid: run for run in journal.newest(10**6)}
-    journal.close()
-    problems, whole, incomplete, unheard = [], 0, 0, 0
-    for n, (uid, way) in enumerate(sent.items()):
-        run, files = found.get(uid), list((folder / f"out/{n}").glob("*.tif"))
-        if run is not None and run.state == "done":
-            whole += 1
-            if len(files) != FRAMES or run.failed:
-                problems.append(f"run {n} is done with {len(files)} files")
-            continue
-        if files:
-            problems.append(f"run {n} is not done, and has {len(files)} files")
-        if way == "kafka":
-            problems.append(f"run {n}, by Kafka, is {run and (run.state, run.why)}")
-        elif run is None:
-            unheard += 1
-        elif run.is_incomplete or run.state == "open":  # its stop was lost
-            incomplete += 1
-        else:
-            problems.append(f"run {n} is {run.state}: {run.why}")
-    command = ["verify", folder / "out", "--against", folder / "documents"]
-    verified = subprocess.run(
-        [sys.executable, "-m", "tiffin", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if verified.returncode:
-        problems.append(f"tiffin verify: {verified.stdout}{verified.stderr}")
-    return Soaked(kills, whole, incomplete, unheard, problems)
+def soak(folder, runs, seed, every, pace=PACE):
+    """Send runs through a service, with something killed `every` so many runs."""
+    chance, began = random.Random(seed), time.monotonic()
+    inside, outside = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with ExitStack() as stack:
+        stack.enter_context(patch("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1))
+        server = stack.enter_context(TiledServer(folder))
+        config = SERVICE.format(server=server.address, zmq=outside)
+        (folder / "tiffin.toml").write_text(f"{config}{EXPORT}")
+        places = ("--in-address", inside, "--out-address", outside)
+        proxy = stack.enter_context(Killed("proxy", PROXY, *places, folder=folder))
+        context = stack.enter_context(zmq.Context())
+        socket = stack.enter_context(context.socket(zmq.PUB))
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(f"tcp://{inside}")
+        experiment = Experiment(server, socket, chance)
+        service = stack.enter_context(Service(folder, TILED_API_KEY=KEY))
+        with killing([server, service, proxy], chance, every, experiment.uids) as kills:
+            for n in range(runs):
+                experiment.measure(n)
+                time.sleep(chance.uniform(0, 2 * pace))
+        await_true(lambda: len(states(folder, "done")) == runs, LONGEST_END)
+        seconds = time.monotonic() - began
+        code = service.end()
+        found = check(folder, experiment.uids, server.address, code, TILED_API_KEY=KEY)
+    return Soaked(kills, experiment.twice, seconds, *found)
 
 
 def main():
     """Soak with the number of runs, and a seed, from the command line."""
     runs, seed = (*map(int, sys.argv[1:3]), *(500, 1)[len(sys.argv) - 1 :])
-    with tempfile.TemporaryDirectory() as folder:
-        found = soak(Path(folder), runs, seed, every=8.0)
-    sys.stdout.write(f"{json.dumps(found._asdict(), indent=1)}\n")
-    sys.exit(bool(found.problems))
+    ways = {"Tiled": (soak, runs, 8), "Kafka": (soak_kafka, runs // 5, 10)}
+    bad = False
+    for name, (way, number, every) in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found = way(Path(folder), number, seed, every)
+        sys.stdout.write(f"{name}: {json.dumps(found._asdict(), indent=1)}\n")
+        bad = bad or bool(found.problems)
+    sys.exit(bad)
 
 
 if __name__ == "__main__":

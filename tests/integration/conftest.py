@@ -121,11 +121,12 @@ def tiled(tiled_server):
 
 
 class NewServer(NamedTuple):
-    """A server, its key, and a client of it."""
+    """A server, its key, a client of it, and its tree of catalogues."""
 
     address: str
     key: str
     client: Any
+    tree: Any
 
 
 @pytest.fixture
@@ -140,7 +141,8 @@ def new_server(tmp_path_factory):
         key = get_settings().single_user_api_key  # that of all servers of a process
         server = SimpleTiledServer(tmp_path_factory.mktemp("server"), api_key=key)
         client = from_uri(server.uri)
-        yield NewServer(server.uri.partition("?")[0], key, client)
+        address = server.uri.partition("?")[0]
+        yield NewServer(address, key, client, server.catalog)
         client.context.close()
         server.close()
 

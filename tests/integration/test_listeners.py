@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import threading
 import time
 from functools import partial
 
@@ -14,8 +13,6 @@ from bluesky.plans import count
 from tests.integration.test_service import service, until, write_config, write_run
 from tiffin.errors import SettingsError
 from tiffin.service import Journal, read_service
-from tiffin.service.listeners import Hints, start_listener
-from tiffin.service.listeners.kafka_listener import Offsets
 from tiffin.service.spool import Spool
 from tiffin.sources import pack, unpack
 from tiffin.testing import run_of
@@ -183,156 +180,7 @@ class TestSpool:
         assert found["n"] == -5
 
 
-class TestKafka:
-    @pytest.fixture
-    def broker(self):
-        """A broker of librdkafka, in this process."""
-        from confluent_kafka import Producer
-
-        producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1})
-        (broker,) = producer.list_topics().brokers.values()
-        yield f"{broker.host}:{broker.port}", producer
-        producer.flush(5)
-
-    def test_runs_of_a_topic_are_exported(self, tmp_path, service, broker):
-        """Offsets are committed behind runs that are on the disk."""
-        address, producer = broker
-        run = run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=9)
-        for name, doc in run:
-            producer.produce("bl1", value=pack([name, doc]), key="k")
-        producer.flush(10)
-        options = f'address = "{address}"\ntopics = ["bl1"]'
-        started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=40)
-        assert len(list((tmp_path / "out/9").glob("*.tif"))) == 3
-
-    def test_messages_come_twice_and_some_are_none(self, tmp_path, service, broker):
-        """A run is exported once, whatever else is in the topic."""
-        address, producer = broker
-        run = run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=9)
-        producer.produce("bl1", value=b"garbage", key="k")
-        producer.produce("bl1", value=pack({"no": "pair"}), key="k")
-        for name, doc in [*run[:4], *run[2:], *run]:
-            producer.produce("bl1", value=pack([name, doc]), key="k")
-        producer.flush(10)
-        options = f'address = "{address}"\ntopics = ["bl1"]'
-        started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=40)
-        assert started.journal.totals()["written"] == 3
-        assert started.journal.totals()["failed"] == 0
-
-    @pytest.mark.slow
-    def test_a_run_that_was_interrupted_comes_again(self, tmp_path, service, broker):
-        """Nothing is committed before its stop document is on the disk."""
-        address, producer = broker
-        run = run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=9)
-        options = f'address = "{address}"\ntopics = ["bl1"]'
-        config = config_with(tmp_path, "kafka", options)
-        first = service(config)
-        for name, doc in run[:4]:
-            producer.produce("bl1", value=pack([name, doc]), key="k")
-        producer.flush(10)
-        until(lambda: first.journal.counts() == {"open": 1}, limit=40)
-        first.stop()
-        for name, doc in run[4:]:
-            producer.produce("bl1", value=pack([name, doc]), key="k")
-        producer.flush(10)
-        second = service(config)
-        until(lambda: second.journal.counts() == {"done": 1}, limit=40)
-        assert second.journal.totals()["written"] == 3
-
-    @pytest.mark.slow
-    def test_a_consumer_that_was_put_out_goes_on(
-        self, tmp_path, service, broker, monkeypatch
-    ):
-        """A disk that is full for long costs its place in the group, and no run."""
-        address, producer = broker
-        real, slept = Spool.add, []
-
-        def slow(spool, name, doc):
-            if name == "event" and not slept:
-                slept.append(True)
-                time.sleep(8)
-            real(spool, name, doc)
-
-        monkeypatch.setattr(Spool, "add", slow)
-        run = run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=9)
-        for name, doc in run:
-            producer.produce("bl1", value=pack([name, doc]), key="k")
-        producer.flush(10)
-        options = (
-            f'address = "{address}"\ntopics = ["bl1"]\n'
-            'settings = {"max.poll.interval.ms" = 6000}'
-        )
-        started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=60)
-        assert slept
-        assert started.journal.totals()["written"] == 3
-
-
-@pytest.mark.parametrize(
-    ("documents", "again"),
-    [
-        ("a", [0]),
-        ("aA", [0, 2]),
-        ("abA", [0, 0, 1]),
-        ("abAB", [0, 0, 1, 4]),
-        ("abBA", [0, 0, 0, 4]),
-        ("aaA", [0, 0, 3]),
-        ("A", [1]),
-    ],
-)
-def test_offsets_are_committed_behind_the_oldest_open_run(documents, again):
-    """Small letters are start documents, capitals the stops of the same runs."""
-    offsets, found = Offsets(), []
-    for n, letter in enumerate(documents):
-        name = "start" if letter.islower() else "stop"
-        doc = {"uid": letter, "run_start": letter.lower()}
-        found.append(offsets.take(("topic", 0), n, name, doc))
-    assert found == again
-
-
-@pytest.mark.slow
-class TestTiled:
-    def test_a_run_in_the_catalogue_is_exported_at_once(
-        self, tmp_path, service, new_server, monkeypatch
-    ):
-        """The websocket says that it has stopped."""
-        from tests.stores import store_in_tiled
-
-        monkeypatch.setenv("TILED_API_KEY", new_server.key)
-        address = new_server.address
-        options = f'address = "{address}"'
-        config = config_with(tmp_path, "tiled", options, source=address)
-        started = service(config)
-        until(lambda: started.status.looked)
-        time.sleep(1.0)
-        run = run_of({"img": np.ones((3, 8, 9), "u2")}, scan_id=3)
-        store_in_tiled(new_server.client, run)
-        until(lambda: started.journal.counts() == {"done": 1}, limit=30)
-        assert len(list((tmp_path / "out/3").glob("*.tif"))) == 3
-
-
 def test_an_unknown_listener_is_refused(tmp_path):
     """With those that there are."""
     with pytest.raises(SettingsError, match=r"zmq.*did you mean 'kafka'"):
         read_service(config_with(tmp_path, "kafca"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("address", ["", "http://127.0.0.1:9"])
-def test_a_server_that_gives_no_messages_does_not_hang(
-    tmp_path, new_server, monkeypatch, address
-):
-    """Without a streaming cache, or without a server."""
-    monkeypatch.setenv("TILED_API_KEY", new_server.key)
-    stopping = threading.Event()
-    hints = Hints(lambda: None, None, None, stopping)
-    options = {"type": "tiled", "address": address or new_server.address}
-    thread = start_listener("tiled", options, hints)
-    time.sleep(3)
-    began = time.monotonic()
-    stopping.set()
-    thread.join(20)
-    assert not thread.is_alive()
-    assert time.monotonic() - began < 12

@@ -3,13 +3,33 @@
 import pytest
 
 from bench.soak import soak
+from bench.soak_kafka import soak_kafka
+from tests.stores import LIBRARIES_WARN
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), *LIBRARIES_WARN]
 
 
-@pytest.mark.slow
-def test_every_frame_is_exported_once_and_lost_messages_are_noted(tmp_path):
+class TestSoak:
     """`make soak` does the same with 500 runs."""
-    found = soak(tmp_path, runs=40, seed=3, every=4.0)
-    assert not found.problems, (tmp_path / "log.txt").read_text()[-3000:]
-    assert found.kills >= 2
-    assert found.whole >= 20
-    assert found.whole + found.incomplete + found.unheard == 40
+
+    def test_every_frame_in_a_catalogue_is_exported_once(self, tmp_path):
+        """Though the service, the Tiled server and the proxy of 0MQ are killed."""
+        found = soak(tmp_path, runs=12, seed=4, every=3, pace=0.2)
+        assert not found.problems, logs(tmp_path)
+        assert found.done == 12
+        assert found.kills["server"]
+        assert found.kills["service"]
+        assert found.twice
+
+    def test_every_frame_that_comes_by_kafka_is_exported_once(self, tmp_path):
+        """Though the service is killed, which has nothing but these messages."""
+        found = soak_kafka(tmp_path, runs=20, seed=3, every=5)
+        assert not found.problems, logs(tmp_path)
+        assert found.done == 20
+        assert found.kills["service"] >= 1
+        assert found.twice
+
+
+def logs(folder):
+    """Return the ends of the logs."""
+    return {path.name: path.read_text()[-2000:] for path in folder.glob("*.log")}

@@ -334,10 +334,10 @@ class Service:
             logger.error("%s: waiting for room", result.why)
             self.journal.postpone(run.uid, result.why, PAUSES[1], counts=False)
             return PAUSES[1]
+        if not self._look():  # then the failure is not the run's
+            self.journal.postpone(run.uid, result.why, 0, counts=False)
+            return self._pause()
         if not result.may_pass or run.tries >= TRIES:
-            if not self._look():  # then the failure is not the run's
-                self.journal.postpone(run.uid, result.why, 0, counts=False)
-                return self._pause()
             self._give_up(run, result)
             return 0.0
         pause = PAUSES[min(run.tries, len(PAUSES)) - 1]
