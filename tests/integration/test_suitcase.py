@@ -188,6 +188,7 @@ def test_prefixes_of_the_documentation_work(tmp_path):
         ("{}", SettingsError, "there are {start}"),
         ("{start[sampel]}", MissingKeyError, "sampel"),
         ("{start[sample]:.2f}", TemplateError, "gives no name"),
+        ("{start.sample}", TemplateError, r"as in \{start\[sample\]\}"),
     ],
 )
 def test_a_wrong_prefix_is_refused(prefix, error, message, run, tmp_path):

@@ -69,7 +69,13 @@ def file_name(file_prefix: str, ending: str, values: Mapping[str, Any]) -> str:
     except LookupError as error:
         message = f"file_prefix={file_prefix!r}: the document has no {error}"
         raise MissingKeyError(message) from None
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+    except AttributeError as error:
+        message = (
+            f"file_prefix={file_prefix!r} gives no name: put a key into square "
+            f"brackets, as in {{start[{error.name}]}}"
+        )
+        raise TemplateError(message) from None
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"file_prefix={file_prefix!r} gives no name: {error}"
         raise TemplateError(message) from None
     parts = [part for part in name.split("/") if part != "."]
