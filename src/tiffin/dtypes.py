@@ -75,8 +75,8 @@ def refuse_fractions(array: np.ndarray, dtype: np.dtype) -> None:
     if (np.rint(array) != array).any():
         message = (
             f"the image has fractions, which {dtype} can't hold: "
-            f"dtype='{float_dtype_for(array.dtype)}' keeps them, rounding='half-even' "
-            f"rounds them"
+            f"dtype='{float_dtype_for(array.dtype)}' keeps them, "
+            f"corrections=[Cast('{dtype}', rounding='half-even')] rounds them"
         )
         raise DtypeError(message)
 
@@ -88,14 +88,19 @@ def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
     if low < lowest or high > highest:
         message = (
             f"{dtype} holds {lowest} to {highest}, the image goes from {low} to {high}"
-            f": {_wider(low, high)}overflow='clip' clips it"
+            f": {_wider(array.dtype, low, high)}"
+            f"corrections=[Cast('{dtype}', overflow='clip')] clips it"
         )
         raise DtypeError(message)
 
 
-def _wider(low: int, high: int) -> str:
-    """Return advice with the smallest dtype of a TIFF that holds a range, if any."""
-    for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32"):
+def _wider(dtype: np.dtype, low: int, high: int) -> str:
+    """Return advice with a dtype of a TIFF that holds a range, if any.
+
+    It is that of the image, which holds other images too, or else the smallest.
+    """
+    names = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
+    for name in (dtype.name, *names) if dtype.name in names else names:
         lowest, highest = integer_limits(np.dtype(name))
         if lowest <= low and high <= highest:
             return f"dtype={name!r} holds it, "

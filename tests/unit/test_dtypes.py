@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tiffin
+from tiffin.corrections import Cast
 from tiffin.dtypes import cast_exactly
 from tiffin.errors import DtypeError
+from tiffin.testing import run_of
 
 INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 
@@ -116,3 +119,30 @@ def test_complex_numbers_are_refused():
     """An imaginary part is never dropped."""
     with pytest.raises(DtypeError, match="complex64"):
         cast_exactly(np.zeros((2, 2), "c8"), np.dtype("f4"))
+
+
+@pytest.mark.parametrize(
+    ("pixel", "dtype", "advice", "arguments"),
+    [
+        (-2, "int32", "dtype='int32'", {"dtype": "int32"}),
+        (70_000, "int64", "dtype='uint32'", {"dtype": "uint32"}),
+        (-2, "int32", "[Cast('uint16', overflow='clip')]", {"overflow": "clip"}),
+        (0.5, "float32", "dtype='float32'", {"dtype": "float32"}),
+        (
+            0.5,
+            "f4",
+            "[Cast('uint16', rounding='half-even')]",
+            {"rounding": "half-even"},
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_write(tmp_path, pixel, dtype, advice, arguments):
+    """As an argument of the export, which does it."""
+    run = run_of({"img": np.full((1, 2, 2), pixel, dtype)})
+    with pytest.raises(DtypeError) as refused:
+        tiffin.export(run, "{i}.tif", directory=tmp_path, dtype="uint16")
+
+    assert advice in str(refused.value)
+    if "dtype" not in arguments:
+        arguments = {"corrections": [Cast("uint16", **arguments)]}
+    assert tiffin.export(run, "{i}.tif", directory=tmp_path, **arguments).ok

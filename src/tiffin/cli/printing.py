@@ -68,7 +68,10 @@ def with_options(text: str) -> str:
     'give a catalogue (--catalog), or --follow-links'
     >>> with_options("level=99: mode=0o640, timeout=1.5")
     '--level 99: mode=0o640, --timeout 1.5'
+    >>> with_options("corrections=[Cast('uint16', overflow='clip')] clips it")
+    '--overflow clip clips it'
     """
+    text = re.sub(r"corrections=\[Cast\('\w+', ([^()]*)\)\]", r"\1", text)
     return _settings_pattern().sub(_as_option, text)
 
 
