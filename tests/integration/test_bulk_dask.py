@@ -14,8 +14,15 @@ from pathlib import Path
 import pytest
 
 import tiffin
-from tests.integration.test_bulk import NAME, export_with_poison, tree, write_runs
-from tiffin.bulk import Task
+from tests.integration.test_bulk import (
+    NAME,
+    export_with_poison,
+    tree,
+    use_module,
+    write_runs,
+)
+from tiffin.bulk import Task, read_source
+from tiffin.bulk.dask_engine import DaskEngine
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 
 pytestmark = pytest.mark.slow
@@ -164,3 +171,53 @@ def test_without_dask_the_message_names_the_extra(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingLibraryError, match=r"tiffin\[dask\]"):
         tiffin.bulk(runs / "docs", NAME, tmp_path, dask="local")
+
+
+PAUSES = """
+import os, time
+def correct(image, frame):
+    with open(os.environ["BEGUN"], "a") as file:
+        file.write(f"{frame.id.run}\\n")
+    time.sleep(0.5)
+    return image
+"""
+
+
+def test_no_task_begins_while_the_others_are_cancelled(tmp_path, monkeypatch):
+    """It could not be ended, and nobody would wait for it."""
+    from distributed import LocalCluster
+
+    docs = write_runs(tmp_path / "docs", count=4, frames=2)
+    use_module(tmp_path, monkeypatch, pauses=PAUSES)
+    begun = tmp_path / "begun"
+    monkeypatch.setenv("BEGUN", str(begun))
+    import pauses
+
+    settings = {"directory": str(tmp_path / "out"), "corrections": [pauses.correct]}
+    tasks = [
+        Task(run.uid, run.address, NAME, settings)
+        for path in sorted(docs.iterdir())
+        for run in read_source(path).runs
+    ]
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        DaskEngine(cluster.scheduler_address, 1) as engine,
+    ):
+        cancel = engine._client.cancel
+
+        def cancel_late(futures):
+            time.sleep(2)  # the worker has finished, and takes the next task
+            cancel(futures)
+
+        monkeypatch.setattr(engine._client, "cancel", cancel_late)
+        for task in tasks:
+            engine.submit(task)
+        while not begun.exists():
+            time.sleep(0.01)
+        engine.cancel()
+        results = [engine.next() for _ in range(engine.left)]
+    (first,) = set(begun.read_text().split())
+    assert [task.uid for task, result in results if result.ok] == [first]
+    assert len(list((tmp_path / "out").rglob("*.tif"))) == 2

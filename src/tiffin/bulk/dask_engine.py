@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack
-from typing import Any, Self
+import threading
+import uuid
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 from tiffin.bulk.engines import LOCAL, WORKER_DIED
 from tiffin.bulk.task import Task, TaskResult, run_task
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["DaskEngine"]
 
 NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers of this machine run: Ctrl-C, which the terminal sends to all processes,
 is for the main one."""
+
+NOT_BEGUN = TaskResult(why="it was stopped before it began", may_pass=True)
+"""The result of a task whose engine was cancelled."""
+
+LOOK_AT_WORKERS = 5.0
+"""The time between two looks for lost workers [s]."""
 
 SCHEMES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 
@@ -61,6 +72,7 @@ class DaskEngine:
                     preload=[NO_CTRL_C],
                 )
                 how: dict[str, Any] = {"address": self._stack.enter_context(cluster)}
+                self._stack.enter_context(_replaced_workers(cluster, processes))
             else:
                 how = _scheduler(where)
             self._client = self._stack.enter_context(Client(timeout=20, **how))
@@ -69,6 +81,7 @@ class DaskEngine:
             message = f"no Dask scheduler answers at {where}: {error}"
             raise SourceError(message) from error
         self.dashboard = str(self._client.dashboard_link or "")
+        self._name = uuid.uuid4().hex
         self._tasks: dict[str, Task] = {}
         self._completed = as_completed()
 
@@ -79,7 +92,7 @@ class DaskEngine:
 
     def submit(self, task: Task) -> None:
         """Add a task."""
-        future = self._client.submit(_run_task, task, pure=False)
+        future = self._client.submit(_run_task, task, self._name, pure=False)
         self._tasks[future.key] = task
         self._completed.add(future)
 
@@ -107,22 +120,43 @@ class DaskEngine:
         return task, result
 
     def cancel(self) -> None:
-        """Drop the tasks that have not begun.
-
-        One that begins at this moment is finished by its worker, but not waited for:
-        the same command again finds its files.
-        """
-        running = {key for keys in self._client.processing().values() for key in keys}
-        left = [f for f in self._completed.futures if f.key not in running]
-        for future in left:
-            self._tasks.pop(future.key, None)
-        self._client.cancel(left)
+        """Drop the tasks that have not begun."""
+        with suppress(OSError):  # the scheduler is gone, which `next` tells
+            workers = self._client.run(_stop, self._name, on_error="ignore")
+            begun = {task for tasks in workers.values() for task in tasks}
+            futures = self._completed.futures
+            left = [f for f in futures if str(self._tasks[f.key]) not in begun]
+            for future in left:
+                del self._tasks[future.key]
+            self._client.cancel(left)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+@contextmanager
+def _replaced_workers(cluster: Any, count: int) -> Iterator[None]:
+    """Replace workers of a cluster that are lost for good.
+
+    Those that die while they run are started again by their nanny, but those that die
+    while they start are not: with none left, tasks would wait forever.
+    """
+    closing = threading.Event()
+
+    def look() -> None:
+        while not closing.wait(LOOK_AT_WORKERS):
+            cluster.scale(count)
+
+    thread = threading.Thread(target=look, name="tiffin-workers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        thread.join()
 
 
 def _scheduler(where: str | os.PathLike[str]) -> dict[str, Any]:
@@ -138,12 +172,56 @@ def _scheduler(where: str | os.PathLike[str]) -> dict[str, Any]:
     raise SettingsError(message, setting="dask")
 
 
-def _run_task(task: Task) -> TaskResult:
+class Begun:
+    """The tasks that this worker has begun, and the engines that are stopped.
+
+    A task that begins while its engine is cancelled would be lost: it can't be ended,
+    and nobody would wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tasks: dict[str, set[str]] = {}  # by engine
+        self._stopped: set[str] = set()
+
+    def begin(self, engine: str, task: Task) -> bool:
+        """Note a task; return whether it may begin."""
+        with self._lock:
+            if engine in self._stopped:
+                return False
+            self._tasks.setdefault(engine, set()).add(str(task))
+            return True
+
+    def end(self, engine: str, task: Task) -> None:
+        """Forget a task."""
+        with self._lock:
+            self._tasks[engine].discard(str(task))
+
+    def stop(self, engine: str) -> list[str]:
+        """Let no more tasks of an engine begin; return those that have."""
+        with self._lock:
+            self._stopped.add(engine)
+            return [*self._tasks.get(engine, ())]
+
+
+HERE = Begun()
+
+
+def _stop(engine: str) -> list[str]:
+    return HERE.stop(engine)
+
+
+def _run_task(task: Task, engine: str) -> TaskResult:
     import dask
 
-    # Tiled reads arrays with Dask: it must not use the cluster that this task runs on.
-    with dask.config.set(scheduler="synchronous"):
-        return run_task(task)
+    if not HERE.begin(engine, task):
+        return NOT_BEGUN
+    try:
+        # Tiled reads with Dask: it must not use the cluster that this task runs on.
+        with dask.config.set(scheduler="synchronous"):
+            return run_task(task)
+    finally:
+        HERE.end(engine, task)
 
 
 def _gone(error: BaseException) -> SourceError:
