@@ -111,7 +111,7 @@ def test_workers_may_be_killed_again_and_again(runs, tmp_path):
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         killer = threading.Thread(target=kill_workers, args=(cluster, out, 8))
         killer.start()
@@ -201,7 +201,10 @@ def test_no_task_begins_while_the_others_are_cancelled(tmp_path, monkeypatch):
     ]
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         DaskEngine(cluster.scheduler_address, 1) as engine,
     ):

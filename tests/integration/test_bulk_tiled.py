@@ -221,7 +221,10 @@ def test_reading_in_a_dask_task_does_not_use_the_cluster(server, tmp_path, monke
             seen.add(str(key))
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         cluster.scheduler.add_plugin(Seen())
         report = tiffin.bulk(

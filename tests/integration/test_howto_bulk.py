@@ -76,7 +76,10 @@ def test_the_command_for_a_scheduler(address, tmp_path):
 
     command, _ = commands_on("cluster")
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         scheduler = {"tcp://scheduler:8786": cluster.scheduler_address}
         words = typed(command, address, tmp_path, **scheduler)
