@@ -451,7 +451,8 @@ def test_the_shell_exports_with_a_page(tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").glob("report_*.html"))) == 1
+    (page,) = (tmp_path / "out").glob("report_*.html")
+    assert f"look at the images: {page}" in done.stderr.splitlines()  # no warning
 
 
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"])

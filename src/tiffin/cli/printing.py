@@ -217,8 +217,11 @@ class _Handler(logging.Handler):
     """Prints a line for each message, coloured by its level on a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        is_error = record.levelno >= logging.ERROR
-        level = ("error: ", "bold red") if is_error else ("warning: ", "bold yellow")
+        level = ("", "")
+        if record.levelno >= logging.WARNING:
+            level = ("warning: ", "bold yellow")
+        if record.levelno >= logging.ERROR:
+            level = ("error: ", "bold red")
         text = Text.assemble(level, self.format(record))
         Console(stderr=True).print(text, soft_wrap=True)
 
