@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from tiffin.bulk import FoundRun, TaskResult
 from tiffin.errors import SettingsError
 from tiffin.service import Journal, Service, read_service
 from tiffin.service.owners import owner_here
+from tiffin.service.run_source import DocumentFolder
 from tiffin.testing import run_of
 
 CONFIG = """
@@ -182,6 +184,42 @@ class TestJournal:
         assert journal.take() is None
         journal.postpone("a", "full", 0, counts=True)
         assert journal.take().tries == 1
+
+    def test_a_long_queue_costs_nothing(self, journal):
+        """The next run is found without looking at all that wait."""
+        some = (FoundRun(f"r{n}", "x", {"time": n}, {"uid": "s"}) for n in range(3000))
+        journal.add(some)
+        steps = []
+        journal._base.set_progress_handler(lambda: steps.append(1), 100)
+
+        assert journal.take().uid == "r0"
+
+        assert len(steps) < 10
+
+    def test_runs_of_many_files_are_added_together(self, journal, tmp_path):
+        """Each transaction waits for the disk."""
+        for scan_id in range(2, 122):
+            write_run(tmp_path / "documents", scan_id, frames=1)
+        statements = []
+        journal._base.set_trace_callback(statements.append)
+        folder = DocumentFolder(tmp_path / "documents")
+
+        assert folder.look(journal) == 120
+
+        assert statements.count("COMMIT") == 2
+        assert folder.look(journal) == 0
+
+    @pytest.mark.parametrize("stop", [False, True])
+    def test_what_the_journal_refuses_is_read_again(self, journal, tmp_path, stop):
+        """A run of a source is never forgotten."""
+        write_run(tmp_path / "documents", 2, stop=stop)
+        folder = DocumentFolder(tmp_path / "documents")
+        journal._base.execute("PRAGMA query_only = 1")
+        with pytest.raises(sqlite3.OperationalError):
+            folder.look(journal)
+        journal._base.execute("PRAGMA query_only = 0")
+
+        assert folder.look(journal) == 1
 
     def test_a_lease_ends(self, journal):
         """A service that was killed does not keep it."""

@@ -10,7 +10,7 @@ from tiffin.bulk.bulk_plan import BulkPlan
 from tiffin.bulk.bulk_progress import progress_text
 from tiffin.bulk.bulk_report import BulkReport, RunOutcome
 from tiffin.bulk.engines import ENGINES
-from tiffin.bulk.found_runs import FoundRun, read_source
+from tiffin.bulk.found_runs import FoundRun, FoundSource, read_source
 from tiffin.bulk.task import (
     Task,
     TaskResult,
@@ -26,6 +26,7 @@ __all__ = [
     "BulkPlan",
     "BulkReport",
     "FoundRun",
+    "FoundSource",
     "RunOutcome",
     "Task",
     "TaskResult",

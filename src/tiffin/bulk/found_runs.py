@@ -78,6 +78,11 @@ class FoundSource:
     runs: tuple[FoundRun, ...]
     problem: str = ""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has runs, and each of them its stop document."""
+        return bool(self.runs) and all(run.stop for run in self.runs)
+
     def is_current(self) -> bool:
         """Return whether the file has not changed since."""
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from tiffin.bulk import FoundRun, TaskResult
+    from tiffin.bulk import FoundRun, FoundSource, TaskResult
 
 __all__ = ["Journal", "RunState", "State"]
 
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS runs (
     stopped REAL,
     finished REAL
 );
-CREATE INDEX IF NOT EXISTS by_state ON runs (state, not_before, started);
+CREATE INDEX IF NOT EXISTS by_turn ON runs (state, tries, started);
 CREATE INDEX IF NOT EXISTS by_start ON runs (started);
 CREATE INDEX IF NOT EXISTS by_finish ON runs (finished);
 CREATE TABLE IF NOT EXISTS files (
@@ -130,6 +130,19 @@ class Journal:
                         _stopped(run, now),
                     ),
                 ).rowcount
+        return new
+
+    def add_files(self, files: Iterable[FoundSource]) -> int:
+        """Add the runs of files that were read, and note which files have ended."""
+        new = 0
+        with self._changes():
+            for file in files:
+                new += self.add(file.runs)
+                if file.has_ended:
+                    self._base.execute(
+                        "INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
+                        (file.path, file.size, file.mtime_ns),
+                    )
         return new
 
     def begin(self, run: FoundRun) -> None:
@@ -302,13 +315,6 @@ class Journal:
             ).fetchone()
         return row is not None
 
-    def add_file(self, path: str, size: int, mtime_ns: int) -> None:
-        """Note that all runs of a file are known."""
-        with self._changes():
-            self._base.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (path, size, mtime_ns)
-            )
-
     def note(self, name: str, default: str = "") -> str:
         """Return a note, such as the cursor."""
         with self._lock:
@@ -353,6 +359,9 @@ class Journal:
     def _changes(self) -> Iterator[None]:
         """Make all changes of a block, or none."""
         with self._lock:
+            if self._base.in_transaction:  # of a caller
+                yield
+                return
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +16,13 @@ from tiffin.service.catalogue import Catalogue
 from tiffin.sources import CATALOGUE, is_document_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiffin.bulk import FoundSource
     from tiffin.service.journal import Journal
+
+    Version = tuple[int, int, int]
+    Read = tuple[FoundSource, Version, float]  # with the seconds that it took
 
 __all__ = ["DocumentFolder", "Source", "source_of"]
 
@@ -22,6 +30,9 @@ logger = logging.getLogger("tiffin")
 
 REST = 20
 """A file that grows is read again after so many times as long as reading took."""
+
+TOGETHER = 100
+"""The runs of so many files are added at once: each time waits for the disk."""
 
 
 class Source(Protocol):
@@ -52,47 +63,51 @@ class DocumentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, tuple[tuple[int, int, int], float]] = {}
+        self._seen: dict[str, tuple[Version, float]] = {}
         self._said: set[str] = set()
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        new, read = 0, self._read_new(journal)
+        while part := [*islice(read, TOGETHER)]:
+            new += journal.add_files([found for found, _, _ in part])
+            for found, version, seconds in part:
+                self._note(found, version, seconds)
+        return new
+
+    def _read_new(self, journal: Journal) -> Iterator[Read]:
         if (self._folder / CATALOGUE).is_file():  # a pack of databroker
-            return self._look_at(str(self._folder), journal)
-        new = 0
+            yield from self._read_if_new(str(self._folder), journal)
+            return
         with os.scandir(self._folder) as entries:  # there may be very many
             for entry in entries:
                 if is_document_name(entry.name) and entry.is_file():
-                    new += self._look_at(entry.path, journal)
-        return new
+                    yield from self._read_if_new(entry.path, journal)
 
-    def _look_at(self, file: str, journal: Journal) -> int:
-        """Add the runs of a file; one that can't be read does not hold up others."""
+    def _read_if_new(self, file: str, journal: Journal) -> Iterator[Read]:
+        """Read a file; one that can't be read does not hold up others."""
         began = time.monotonic()
-        try:
+        with suppress(OSError):  # it was moved away
             status = os.stat(file)  # noqa: PTH116 (many, so no Path)
             version = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            before, again = self._read.get(file, (None, 0.0))
+            before, again = self._seen.get(file, (None, 0.0))
             if version == before or began < again:
-                return 0
-            if journal.has_file(file, *version[:2]):
-                return 0
-            found = read_source(Path(file))
-        except OSError:
-            return 0  # it was moved away
-        new = journal.add(found.runs)
-        if found.runs and all(run.stop for run in found.runs):
-            journal.add_file(found.path, found.size, found.mtime_ns)
-            self._read.pop(file, None)
-            return new
+                return
+            if not journal.has_file(file, *version[:2]):
+                found = read_source(Path(file))
+                yield found, version, time.monotonic() - began
+
+    def _note(self, found: FoundSource, version: Version, seconds: float) -> None:
+        """Remember when to read a file again."""
+        if found.has_ended:  # the journal knows it
+            self._seen.pop(found.path, None)
+            return
         # It may grow. A large file is not read again and again while it does.
-        now = time.monotonic()
-        self._read[file] = (version, now + REST * (now - began))
+        self._seen[found.path] = (version, time.monotonic() + REST * seconds)
         if found.problem and not found.runs and found.problem not in self._said:
             self._said.add(found.problem)
             logger.warning("%s: looking again when it changes", found.problem)
-        return new
 
     def close(self) -> None:
         """Do nothing: no file is open."""
