@@ -1,10 +1,11 @@
-"""A file of documents that is read while it is written."""
+"""Sources that change while they are read: files that grow, servers that end."""
 
 import json
 
 import numpy as np
 import pytest
 
+import tiffin
 from tiffin.errors import SourceError
 from tiffin.sources import documents_in_file, pack
 from tiffin.testing import run_of
@@ -86,3 +87,25 @@ def test_a_file_that_becomes_shorter_is_not_read_on(tmp_path, written):
     path.write_bytes(content[: ends[1]])
     with pytest.raises(SourceError, match="has become shorter"):
         next(documents)
+
+
+def test_a_source_that_ends_while_files_are_written(tmp_path):
+    """Such as a server that is killed: the failures have its error."""
+
+    class Source:
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            yield from RUN[:3]
+            if self.passes == 3:  # names are made before
+                message = "the server is gone"
+                raise SourceError(message)
+            yield from RUN[3:]
+
+    report = tiffin.export(
+        Source(), "{event.seq_num}.tif", directory=tmp_path, on_error="report"
+    )
+
+    assert len(report.written) == 1
+    assert [str(record.error) for record in report.failed] == ["the server is gone"] * 3

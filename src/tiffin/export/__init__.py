@@ -180,5 +180,5 @@ def _write(
         for name, doc in documents:
             with suppress(SourceError):  # the plan has recorded it; go on
                 pipeline.feed(name, doc, plan)
-    except SourceError:
-        pass  # the source broke off, which the plan has recorded too
+    except SourceError as error:  # the source broke off, perhaps in this pass only
+        plan.problem = error

@@ -31,6 +31,11 @@ class Plan:
     namer : Namer
         The namer that made the names.
     ledger : Ledger
+
+    Attributes
+    ----------
+    problem : SourceError or None
+        What has ended the second pass of a run too early.
     """
 
     def __init__(self, namer: Namer, ledger: Ledger) -> None:
@@ -39,6 +44,7 @@ class Plan:
         self._planned: deque[list[Planned]] = deque()
         self._kept: deque[PageGroup] = deque()
         self._times: Counter[str] = Counter()
+        self.problem: SourceError | None = None
 
     def add(self, pages: PageGroup, *, keep: bool) -> None:
         """Add the names of the frames of an event, and keep the frames if asked."""
@@ -81,10 +87,11 @@ class Plan:
     def fail_rest(self) -> None:
         """Fail the planned frames that have not come in the second pass."""
         message = "the source changed during the export: this frame is missing now"
+        error = self.problem or SourceError(message)
         while self._planned:
             for _, (place, _, _) in self._planned.popleft():
                 if self._ledger.is_planned(place):
-                    self._ledger.settle(place, "failed", SourceError(message))
+                    self._ledger.settle(place, "failed", error)
 
     def _unless_contested(
         self, place: Place, file: OutputFile | None
