@@ -137,6 +137,7 @@ class FieldSelection:
         default_factory=dict
     )
     _latest: tuple[Mapping[str, Any] | None, list[str]] = (None, [])
+    _checked: tuple[Any, ...] = ()
 
     def has_stream(self, name: str) -> bool:
         """Return whether a stream is selected."""
@@ -186,6 +187,13 @@ class FieldSelection:
         """
         if self.corrected:
             return pixels
+        kind = pixels.shape, pixels.dtype, pixels.hints, declared
+        if kind != self._checked:  # most images are as the one before
+            self._check(pixels, declared=declared)
+            self._checked = kind
+        return pixels
+
+    def _check(self, pixels: Pixels, *, declared: bool) -> None:
         dtype = pixels.dtype
         shape = (pixels.shape or ())[-len(pixels.hints.image_axes) :]
         itemsize = getattr(self.cast or dtype, "itemsize", 1)
@@ -198,4 +206,3 @@ class FieldSelection:
         if dtype is not None and not declared and dtype.kind not in "biuf":
             message = f"TIFF can't hold pixels of dtype {dtype}"
             raise DtypeError(message)
-        return pixels

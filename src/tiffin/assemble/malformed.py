@@ -39,6 +39,8 @@ def parse_int(value: Any) -> int:
     >>> parse_int("3"), parse_int(3.0)
     (3, 3)
     """
+    if type(value) is int:
+        return value
     number = int(value)
     if number != value and not isinstance(value, str):
         message = f"{value!r} is not an integer"

@@ -82,7 +82,7 @@ class OpenRun:
         if name is not None:
             (self.absent if isinstance(pixels, NoImageError) else self.found).add(name)
         seq_num = parse_int(event["seq_num"])  # JSON takes no numpy integer
-        event_id = FrameId(self.uid, descriptor["name"], name, seq_num)
+        uid, stream = self.uid, descriptor["name"]
         context: dict[str, Any] = {
             "start": self.start,
             "descriptor": descriptor,
@@ -92,18 +92,20 @@ class OpenRun:
             "source": source,
         }
         if isinstance(pixels, TiffinError):
+            event_id = FrameId(uid, stream, name, seq_num)
             yield Frame(id=event_id, problem=pixels, **context)
             return
         if numbers is None:
             numbers = self.take_numbers(
-                descriptor["name"], str(name), seq_num, pixels.shape, pixels.hints
+                stream, str(name), seq_num, pixels.shape, pixels.hints
             )
         if not numbers:
             shape = list(pixels.shape or ())
             message = f"event {seq_num} has no image of {name!r}: shape {shape}"
+            event_id = FrameId(uid, stream, name, seq_num)
             yield Frame(id=event_id, problem=NoImageError(message), **context)
         for i, number in enumerate(numbers):
-            frame_id = FrameId(*event_id[:4], i)
+            frame_id = FrameId(uid, stream, name, seq_num, i)
             yield Frame(id=frame_id, number=number, pixels=pixels, **context)
 
     def take_numbers(

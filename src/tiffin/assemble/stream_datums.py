@@ -62,6 +62,7 @@ class StreamDatums:
         self._owns_counts = counts is None
         self._counts = {} if counts is None else counts
         self.resources = DocumentCache()
+        self._latest: tuple[Mapping[str, Any] | None, bool | None] = (None, None)
 
     def add_resource(self, doc: Mapping[str, Any], run: str | None) -> Iterator[Frame]:
         """Add a stream resource of an open run; yield the frames that waited for it."""
@@ -182,12 +183,10 @@ class StreamDatums:
         """
         if self._join_events or not self._join_readings:
             return self._join_events
-        keys = (descriptor.get("data_keys") or {}).values()
-        if len({"external" in key for key in keys}) == 2:
-            return True
-        if not all(map(is_streamed, keys)):
-            return False
-        return run.has_events.get(descriptor["name"])
+        if self._latest[0] is not descriptor:  # most documents share one
+            self._latest = descriptor, _has_readings(descriptor)
+        joins = self._latest[1]
+        return run.has_events.get(descriptor["name"]) if joins is None else joins
 
     def _join(
         self,
@@ -298,6 +297,14 @@ def _parse_range(doc: Mapping[str, Any], name: str) -> range:
         )
         raise SourceError(message)
     return range(start, stop)
+
+
+def _has_readings(descriptor: Mapping[str, Any]) -> bool | None:
+    """Return whether readings stand beside images; None if there are only images."""
+    keys = (descriptor.get("data_keys") or {}).values()
+    if len({"external" in key for key in keys}) == 2:
+        return True
+    return None if all(map(is_streamed, keys)) else False
 
 
 def _placeholder_event(point: _Point) -> dict[str, Any]:

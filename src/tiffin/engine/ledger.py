@@ -154,20 +154,25 @@ class Ledger:
         if error is not None:
             slim(error)
         with self._lock:
-            if if_planned and not self.is_planned(place):
+            of = self._runs.get(place[0])
+            before = None if of is None else of.records.get(place)
+            if if_planned and (before is None or before.status != "planned"):
                 return False
-            of = self._runs.get(place[0]) or self._add(place[0])
+            of = of or self._add(place[0])
             known = len(of.records)
-            self.finished += of.put(place, record)
+            self.finished += of.put(place, record, before)
             self._known += len(of.records) - known
-        is_said = self.says_no_image or not _is_no_image(record)
-        if error is not None and record.status == "failed" and is_said:
-            self.say(record.run, error, record.field)
+        if error is not None and record.status == "failed":
+            self._say_failure(record, error)
         if self._progress is not None:
             if record.status == "written" and hasattr(self._progress, "nbytes"):
                 self._progress.nbytes += record.nbytes
             self._call_progress(self._progress)
         return True
+
+    def _say_failure(self, record: Record, error: Exception) -> None:
+        if self.says_no_image or not _is_no_image(record):
+            self.say(record.run, error, record.field)
 
     def _call_progress(self, progress: Callable[[int, int], object]) -> None:
         try:

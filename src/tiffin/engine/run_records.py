@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tiffin.errors import NoImageError
 from tiffin.records import Totals
 
 if TYPE_CHECKING:
-    from tiffin.frames import FrameId
     from tiffin.records import Record
 
 __all__ = ["Place", "RunRecords", "in_frame_order"]
@@ -63,9 +62,11 @@ class RunRecords:
         self.is_empty: bool | None = None
         self.logged: set[tuple[str | None, ...]] = set()
 
-    def put(self, place: Place, record: Record) -> int:
-        """Set the record at a place; return how many more frames are finished."""
-        before = self.records.get(place)
+    def put(self, place: Place, record: Record, before: Record | None) -> int:
+        """Set the record at a place; return how many more frames are finished.
+
+        `before` is the record that it has.
+        """
         was_planned = before is not None and before.status == "planned"
         self.records[place] = record
         if record.status == "planned":
@@ -111,13 +112,13 @@ def in_frame_order(items: list[tuple[Place, Record]]) -> list[Record]:
     event stay together, because it may have more images than declared.
     """
     items = sorted(items, key=lambda item: item[0][1:])  # runs may be interleaved
-    of_field: dict[FrameId, list[int]] = {}
+    of_field: dict[tuple[str | None, ...], list[int]] = {}
     for n, (_, record) in enumerate(items):
         if record.number is not None:
-            of_field.setdefault(record.id._replace(seq_num=None, i=None), []).append(n)
+            of_field.setdefault(record.id[:3], []).append(n)
     records = [record for _, record in items]
     for indices in of_field.values():
-        numbers = [cast("int", records[n].number) for n in indices]
+        numbers: list[Any] = [records[n].number for n in indices]
         if numbers == sorted(numbers):
             continue  # the usual case
         events: dict[int, list[Record]] = {}

@@ -1,13 +1,16 @@
-"""The content of an image's file and of its sidecar, and what was written of them."""
+"""The content of an image's file and of its sidecar, before and after it is written."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from tiffin.corrections import Notes
+    from tiffin.export.output_file import Page
+    from tiffin.records import Record
     from tiffin.writers import Written
 
-__all__ = ["Content", "Published"]
+__all__ = ["Content", "Published", "ReadyFile"]
 
 
 class Content(NamedTuple):
@@ -36,3 +39,24 @@ class Published(NamedTuple):
 
     file: Written
     sidecar: Written | None = None
+
+
+class ReadyFile(NamedTuple):
+    """A file whose bytes are ready to be written.
+
+    Attributes
+    ----------
+    page : Page
+    content : Content
+    record : Record
+        Of the written file.
+    notes : Notes
+    lines : dict
+        Where its line for the manifest goes, by the index of the page.
+    """
+
+    page: Page
+    content: Content
+    record: Record
+    notes: Notes
+    lines: dict[int, str]

@@ -66,7 +66,7 @@ class JobQueue:
         except (Exception, SystemExit) as error:  # noqa: BLE001 (recorded)
             self._worker.fail(pages, error)
             return
-        for page in pages:
+        for page in pages if self._settings.stack is not None else ():
             if isinstance(page.file, StackFile):
                 if page.file.group is None:  # its lines come in the order of stacks
                     page.file.group = run, self._ledger.new_group()

@@ -53,11 +53,11 @@ class Listing:
         """Return the lines of a group, also for frames that failed."""
         if not self._manifests.on:
             return ""
-        count = max(len(pages), 1 + max(lines, default=0))
         earlier = self._retakes.files(pages[0].place)
+        if len(pages) == len(lines) == 1 and 0 in lines and not earlier:
+            return lines[0]  # the usual case
+        count = max(len(pages), 1 + max(lines, default=0))
         retired = self._retire(pages[0], count, earlier) if earlier else ""
-        if count == len(lines) == 1:  # the usual case
-            return retired + lines[0]
         return retired + "".join(
             [lines[i] if i in lines else self._line(pages, i) for i in range(count)]
         )

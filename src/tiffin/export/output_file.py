@@ -47,6 +47,11 @@ class Page(NamedTuple):
     file: OutputFile | None
     key: tuple[int, int] = (0, 0)
 
+    @property
+    def name(self) -> str:
+        """The path of the file, relative to the root; ``""`` without a file."""
+        return "" if self.file is None else self.file.name
+
 
 PageGroup = list[Page]
 """The pages of one event and field, which are read together. Their frames have the same

@@ -16,9 +16,9 @@ from tiffin.errors import (
     NoImageError,
     NotYetError,
     ReadError,
-    TiffinError,
 )
 from tiffin.export.existing_files import ExistingFiles
+from tiffin.export.file_worker import FileWorker
 from tiffin.export.listing import Listing
 from tiffin.export.publisher import caused_by
 from tiffin.export.stack_file import StackFile
@@ -28,22 +28,18 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from tiffin.array_images import Encoded, Images
     from tiffin.engine import Retries
-    from tiffin.export.content import Content
+    from tiffin.export.content import ReadyFile
     from tiffin.export.context import ExportContext
     from tiffin.export.listing import Lines
     from tiffin.export.output_file import OutputFile, Page, PageGroup
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
-    from tiffin.records import Status
 __all__ = ["Worker"]
 
 logger = logging.getLogger("tiffin")
 
 MOST_STACKS = 2
 """Of how many stacks a job writes pages together."""
-
-LONGEST = 10_000
-"""The longest message of an error; some contain an array [characters]."""
 
 
 class Worker:
@@ -73,6 +69,7 @@ class Worker:
         self._retakes = context.namer.retakes
         self._existing = ExistingFiles(settings, context.manifests)
         self._listing = Listing(context)
+        self._files = FileWorker(context, self._existing)
         self._stacks = StackWorker(context, self._listing, self._existing)
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
@@ -82,28 +79,45 @@ class Worker:
     def export(self, groups: list[PageGroup]) -> None:
         """Write the images of events, and add their files to the manifests."""
         lines_of: dict[str, list[tuple[int, str]]] = {}
+        write = self._write_stacked if self._stacked else self._write_groups
+        for pages, lines in write(groups):
+            run, number, _ = pages[0].place
+            lines_of.setdefault(run, []).append((number, lines))
+        for run, lines_of_run in lines_of.items():
+            self._listing.add(run, lines_of_run)
+
+    def _write_groups(self, groups: list[PageGroup]) -> list[tuple[PageGroup, str]]:
+        """Write the images of events, several at a time; return their lines."""
+        ready: list[ReadyFile] = []
+        begun = [(pages, self._begin(pages, ready)) for pages in groups]
+        self._files.write(ready)
+        return [
+            (pages, self._lines_of(pages, lines))
+            for pages, lines in begun
+            if lines is not None
+        ]
+
+    def _write_stacked(self, groups: list[PageGroup]) -> list[tuple[PageGroup, str]]:
+        """Add the images of events to stacks; return the lines of other frames."""
+        found = []
         done: PageGroup = []
         stacks: set[OutputFile | None] = set()
         for pages in groups:
-            lines = self._export(pages)
-            if lines is not None:
-                if self._stacked:
-                    stacks.add(pages[0].file)
-                    done += pages
-                if len(stacks) > MOST_STACKS:
-                    self._stacks.settle(done)
-                    done, stacks = [], set()
-                run, number, _ = pages[0].place
-                lines_of.setdefault(run, []).append((number, lines))
+            for each, lines in self._write_groups([pages]):
+                found.append((each, lines))
+                stacks.add(pages[0].file)
+                done += pages
+            if len(stacks) > MOST_STACKS:
+                self._stacks.settle(done)
+                done, stacks = [], set()
         self._stacks.settle(done)
-        for run, lines_of_run in lines_of.items():
-            self._listing.add(run, lines_of_run)
+        return found
 
     def fail(self, pages: PageGroup, error: BaseException) -> None:
         """Fail the unfinished frames of a group."""
         for page in pages:
             if page.file is not None and self._ledger.is_planned(page.place):
-                self._fail(page, error)
+                self._files.fail(page, error)
 
     def finish(self, stack: StackFile) -> None:
         """Publish a stack, if all of its pages are done."""
@@ -115,16 +129,30 @@ class Worker:
 
     # ---- a group of frames
 
-    def _export(self, pages: PageGroup) -> str | None:
-        """Write the images of an event; return their lines, None if some are late."""
+    def _begin(self, pages: PageGroup, ready: list[ReadyFile]) -> Lines | None:
+        """Read and encode the images of an event, or write them.
+
+        Returns
+        -------
+        dict or None
+            Their lines, as soon as they are written; None if some images are late.
+        """
         lines: Lines = {}
         try:
-            missing = self._try(pages, pages, lines)
+            missing = self._try(pages, pages, lines, ready)
             if missing and self._retries is not None:
+                self._files.write(ready)
                 self._postpone(pages, missing, lines)
                 return None
             for page, error in missing:
-                self._fail(page, error)
+                self._files.fail(page, error)
+        except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
+            self._files.write(ready)
+            self.fail(pages, error)
+        return lines
+
+    def _lines_of(self, pages: PageGroup, lines: Lines) -> str:
+        try:
             return self._listing.lines_of(pages, lines)
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             self.fail(pages, error)
@@ -140,12 +168,15 @@ class Worker:
 
         def attempt(is_last: bool) -> bool:
             nonlocal left
+            ready: list[ReadyFile] = []
             try:
-                left = self._try(pages, [page for page, _ in left], lines)
+                left = self._try(pages, [page for page, _ in left], lines, ready)
+                self._files.write(ready)
                 for page, error in left if is_last else ():
-                    self._fail(page, error)
+                    self._files.fail(page, error)
                 done = is_last or not left
             except BaseException as error:  # noqa: BLE001 (as above)
+                self._files.write(ready)
                 self.fail(pages, error)
                 done = True
             if done:
@@ -158,15 +189,19 @@ class Worker:
         self._retries.postpone(pages[0].frame.run, attempt)
 
     def _try(
-        self, pages: PageGroup, wanted: PageGroup, lines: Lines
+        self,
+        pages: PageGroup,
+        wanted: PageGroup,
+        lines: Lines,
+        ready: list[ReadyFile],
     ) -> list[tuple[Page, NotYetError]]:
-        """Write the images that can be read; return the late ones."""
+        """Prepare or write the images that can be read; return the late ones."""
         planned = self._ledger.is_planned  # false if the point was taken again
         wanted = [p for p in wanted if p.file is not None and planned(p.place)]
         if self._publisher.stopped is not None:
             for page in wanted:
                 self._stacks.stop(page, self._publisher.stopped)
-                self._fail(page, self._publisher.stopped)
+                self._files.fail(page, self._publisher.stopped)
             return []
         if self._settings.existing == "resume":
             wanted = [page for page in wanted if not self._is_intact(page)]
@@ -179,14 +214,14 @@ class Worker:
             return [(page, error) for page in wanted]
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
             for page in wanted:
-                self._fail(page, error)
+                self._files.fail(page, error)
             return []
         found = images.shape[0] if math.prod(images.shape) else 0
         if found != len(pages):
             wanted = self._settle_surprise(pages, wanted, found)
         missing = []
         for page in wanted:
-            late = self._write(page, images, lines)
+            late = self._prepare(page, images, lines, ready)
             if late is not None:
                 missing.append((page, late))
         return missing
@@ -237,39 +272,23 @@ class Worker:
 
     # ---- one image
 
-    def _write(self, page: Page, images: Images, lines: Lines) -> NotYetError | None:
-        """Write and record an image; return the error if it is late."""
+    def _prepare(
+        self, page: Page, images: Images, lines: Lines, ready: list[ReadyFile]
+    ) -> NotYetError | None:
+        """Read and encode an image, and perhaps write it; return why it is late."""
+        notes = Notes()
         try:
-            self._put(page, images, lines)
+            image = self._image(page.frame, images, notes)
+            if isinstance(page.file, StackFile):
+                self._stacks.add(page, image, notes)
+            else:
+                self._files.add(ready, page, image, notes, lines)
         except NotYetError as error:
             slim(error)
             return error
         except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
-            self._fail(page, error)
+            self._files.fail(page, error)
         return None
-
-    def _put(self, page: Page, images: Images, lines: Lines) -> None:
-        notes = Notes()
-        image = self._image(page.frame, images, notes)
-        if isinstance(page.file, StackFile):
-            self._stacks.add(page, image, notes)
-            return
-        content = self._publisher.encode(image, page.frame, notes)
-        done = Record.of(
-            page.frame,
-            "written",
-            file=self._path(page),
-            image=image,
-            clipped=notes.clipped,
-        )
-        left: Page | None = page
-        while left is not None:
-            with self._retakes.lock(str(done.file)):
-                if not self._ledger.is_planned(page.place):
-                    return  # the point was taken again
-                left = self._put_one(left, content, done, notes, lines)
-            if left is not None:
-                done = done._replace(file=self._path(left))
 
     def _image(
         self, frame: Frame, images: Images, notes: Notes
@@ -286,46 +305,9 @@ class Worker:
             raise CorrectionError(message)
         return image
 
-    def _put_one(
-        self,
-        page: Page,
-        content: Content,
-        record: Record,
-        notes: Notes,
-        lines: Lines,
-    ) -> Page | None:
-        """Publish or adopt a file, and record it; or return a page with a new name."""
-        frame, name, path = page.frame, self._name(page), str(record.file)
-        is_retake = path in self._retakes.files(page.place)
-        looks = self._existing.looks and not is_retake
-        state = self._existing.state(frame.run, name, content) if looks else "absent"
-        if state == "same":
-            done = self._existing.sum_of(name)
-            there = ExistsError(f"{path} exists already")
-            record = record._replace(status="skipped", error=there)
-        else:
-            damaged = state == "damaged" or self._settings.existing == "replace"
-            may_replace = damaged or is_retake
-            try:
-                done = self._publisher.publish(
-                    name, content, frame, replace=may_replace
-                )
-            except ExistsError:
-                renamed = self._namer.another(page)
-                if renamed is None:
-                    raise
-                return renamed
-        if not self._ledger.put(page.place, record, if_planned=True):
-            if state != "same" and not self._retakes.wrote(page.place, path):
-                self._publisher.remove(name)
-        elif self._manifests.on:
-            line = self._manifests.line(frame, record, name, done, notes)
-            lines[page.place[2]] = line
-        return None
-
     def _is_intact(self, page: Page) -> bool:
         """Return whether the file of a frame is listed and intact; then skip it."""
-        name, path = self._name(page), self._path(page)
+        name, path = page.name, self._path(page)
         try:
             if isinstance(page.file, StackFile):
                 found = self._stacks.is_intact(page)
@@ -333,7 +315,7 @@ class Worker:
                 found = self._existing.listed(page.frame.run, name)
         except OSError as error:
             message = f"{path} can't be read: {error}"
-            self._fail(page, caused_by(ReadError(message), error))
+            self._files.fail(page, caused_by(ReadError(message), error))
             return True
         if found:
             self._publisher.clear(name)
@@ -341,25 +323,5 @@ class Worker:
             self._ledger.settle(page.place, "skipped", there, if_planned=True)
         return found
 
-    def _fail(self, page: Page, error: BaseException) -> None:
-        skip = self._settings.existing == "skip" and isinstance(error, ExistsError)
-        # A value that is not an image is a failure only if its field was requested.
-        skip |= self._settings.fields is None and isinstance(error, NoImageError)
-        if not isinstance(error, TiffinError):
-            message = f"{page.frame}: {type(error).__name__}: {error}"
-            error = caused_by(ReadError(message[:LONGEST]), error)
-        path = self._path(page)
-        if path in self._retakes.paths(page.place):
-            with self._retakes.lock(path):  # another worker may be writing it
-                holds = path in self._retakes.files(page.place)
-            if holds:
-                message = f"{error}; {path} holds an earlier take, not this one"
-                error = caused_by(ReadError(message), error)
-        status: Status = "skipped" if skip else "failed"
-        self._ledger.settle(page.place, status, error, if_planned=True)
-
-    def _name(self, page: Page) -> str:
-        return "" if page.file is None else page.file.name
-
     def _path(self, page: Page) -> str:
-        return self._publisher.path(self._name(page))
+        return self._publisher.path(page.name)
