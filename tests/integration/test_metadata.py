@@ -246,7 +246,10 @@ class Strange:
         ({(1, 2): 3}, "can't hold tuple as a key"),
         (np.datetime64("2026-01-01"), "can't hold datetime64"),
         (np.zeros((40, 40)), "has 1600 elements, and at most 1000"),
-        (10**400, "is an integer of 1329 bits, which is too large"),
+        (10**400, "is an integer of 1329 bits"),
+        ("µ" * 100_001, "has more than 100000 characters"),
+        (["µ" * 500] * 500, "has more than 100000 characters"),
+        ([[0] * 500] * 500, "has more than 100000 characters or elements"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else type(value).__name__,
 )  # fmt: skip

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping
-from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from tiffin.corrections import configuration_of
+from tiffin.export.json_values import as_json
 from tiffin.export.provenance import provenance_of
 from tiffin.template import (
     MISSING,
     find,
     follow,
-    is_container,
     motor_names,
     plain,
     sample_of,
@@ -26,7 +21,7 @@ from tiffin.template import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tiffin.corrections import Notes
@@ -40,15 +35,6 @@ logger = logging.getLogger("tiffin")
 EXPOSURES = ("acquire_time", "exposure_time", "count_time")
 """Endings of configuration keys with an exposure time: that of areaDetector, and those
 of other devices."""
-
-MOST_ELEMENTS = 1_000
-"""The longest list, array or mapping that is written."""
-
-DEEPEST = 10
-"""How deep lists and mappings may be nested."""
-
-LARGEST = 2**1024
-"""Larger integers are no numbers in most programs that read JSON."""
 
 MOST_LOGGED = 1_000
 
@@ -185,12 +171,9 @@ class Metadata:
 
     def _value(self, run: str, key: str, value: Any) -> Any:
         """Return a value for JSON, and say if there is null in place of a number."""
-        lost: list[float] = []
-        found = _as_json(value, lost)
-        if lost:
-            self._log(
-                run, key, f"has null in place of {lost[0]}: JSON has no such number"
-            )
+        found, lost = as_json(value)
+        if lost is not None:
+            self._log(run, key, f"has null in place of {lost}: JSON has no such number")
         return found
 
     def _motors(self, frame: Frame, units: Mapping[str, str]) -> dict[str, Any]:
@@ -220,49 +203,6 @@ def iso_time(to_zone: Callable[[float], datetime], time: float) -> str | None:
         return to_zone(time).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _as_json(value: Any, lost: list[float], depth: int = 0) -> Any:
-    """Return a value for JSON. NaN and infinity become null, and go to `lost`.
-
-    Raises
-    ------
-    ValueError
-        If JSON has no such value, or it is too long.
-    """
-    value = plain(value)
-    kind = type(value)
-    if kind in (str, bool, NoneType):
-        return value
-    if kind is int:
-        if abs(value) < LARGEST:
-            return value
-        message = f"it is an integer of {value.bit_length()} bits, which is too large"
-        raise ValueError(message)
-    if kind is float:
-        if math.isfinite(value):
-            return value
-        lost.append(value)
-        return None
-    if not is_container(value):
-        message = f"JSON can't hold {kind.__name__}"
-        raise ValueError(message)
-    length = value.size if isinstance(value, np.ndarray) else len(value)
-    if length > MOST_ELEMENTS or depth > DEEPEST:
-        message = f"it has {length} elements, and at most {MOST_ELEMENTS} are written"
-        raise ValueError(message if depth <= DEEPEST else "it is nested too deep")
-    if isinstance(value, Mapping):
-        return {_key(key): _as_json(value[key], lost, depth + 1) for key in value}
-    items = value.tolist() if isinstance(value, np.ndarray) else value
-    return [_as_json(item, lost, depth + 1) for item in items]
-
-
-def _key(key: Any) -> str:
-    key = plain(key)
-    if type(key) not in (str, int, float, bool):
-        message = f"JSON can't hold {type(key).__name__} as a key"
-        raise ValueError(message)
-    return str(key)
 
 
 def _exposure(frame: Frame) -> float | None:
