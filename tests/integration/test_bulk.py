@@ -1,5 +1,6 @@
 """Many runs: `tiffin.bulk` and ``tiffin bulk``."""
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import tiffin
 from tests.documents import write_jsonl
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
+from tiffin.cli import load
 from tiffin.errors import CollisionError, SettingsError, SourceError
 from tiffin.sources import Selection
 from tiffin.testing import run_of
@@ -149,6 +151,9 @@ def test_the_plan_can_be_refused(runs, tmp_path):
         ({"shard": "x"}, "'2/8'"),
         ({"processes": 0, "engine": "processes"}, "from 1"),
         ({"frames_per_task": 0, "engine": "serial"}, "from 1"),
+        ({"processes": 0, "engine": "serial"}, "from 1"),
+        ({"dask": "tcp:/here"}, r"tcp://…"),
+        ({"on_error": "raise"}, "must be 'report'"),
         ({"engine": "processes", "corrections": [lambda i, f: i]}, "of a module"),
     ],
 )
@@ -156,6 +161,57 @@ def test_wrong_settings_are_refused(runs, tmp_path, keywords, message):
     """The message has what is allowed."""
     with pytest.raises(SettingsError, match=message):
         tiffin.bulk(runs, NAME, tmp_path / "out", **keywords)
+
+
+def test_wrong_options_are_refused_before_anything_is_read(runs, tmp_path):
+    """By their names in the shell; nobody has to answer before."""
+    for options in (("--frames-per-task", "0"), ("--shard", "3/2")):
+        done = shell(
+            *("bulk", runs, "-t", NAME, "-d", "out", "--yes", *options), cwd=tmp_path
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {options[0]} must be")
+
+
+def test_defaults_are_the_same_everywhere():
+    """In the signature, the shell, and when it is called."""
+    python = inspect.signature(tiffin.bulk).parameters
+    options = {option.name: option.default for option in load("bulk").params}
+    assert python["existing"].default == options["existing"] == "resume"
+    assert python["via"].default == options["via"] == "auto"
+    assert "on_error" not in python
+
+
+def test_a_dry_run_writes_nothing(runs, tmp_path):
+    """Not even what it knows of the documents; it tells the plan, and nothing else."""
+    dry = shell("bulk", runs, "-t", NAME, "-d", "out", "--dry-run", cwd=tmp_path)
+    assert dry.returncode == 0
+    assert "6 runs: 6 to export" in dry.stderr
+    assert "pending" not in dry.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bulk_manifest_tells_of_each_run(runs, tmp_path):
+    """Done, failed and why, or pending: from the beginning."""
+    broken = runs / "7.jsonl"
+    broken.write_text(json.dumps(["start", {"uid": "seventh", "time": 1.0}]))
+    seen = []
+
+    def watch(report):
+        seen.append(states_in(report.manifest))
+
+    report = tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial", progress=watch)
+    assert sorted(seen[0].values()) == ["failed"] + ["pending"] * 6
+    assert sorted(states_in(report.manifest).values()) == ["done"] * 6 + ["failed"]
+    lines = report.manifest.read_text().splitlines()
+    tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial")
+    assert report.manifest.read_text().splitlines() == lines
+
+
+def states_in(manifest):
+    """Return the states of runs in a bulk manifest."""
+    lines = map(json.loads, manifest.read_text().splitlines())
+    return {line["run"]: line["status"] for line in lines if line["kind"] == "run"}
 
 
 def test_documents_in_memory_need_the_serial_engine(tmp_path):

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from tiffin.bulk.bulk_manifest import BulkManifest
-from tiffin.bulk.bulk_plan import BulkPlan, estimated, make_plan
+from tiffin.bulk.bulk_plan import BulkPlan, estimated, make_plan, share_of
 from tiffin.bulk.bulk_progress import shown_in_notebook
+from tiffin.bulk.dask_engine import DaskEngine, scheduler_of
 from tiffin.bulk.engines import (
     ENGINES,
     LOCAL,
@@ -53,7 +54,7 @@ MOST_PROCESSES = 8
 """More processes are started only if they are asked for."""
 
 
-@document_settings(live=False)
+@document_settings(live=False, without=["on_error"], **DEFAULTS)
 def bulk(
     source: Any,
     template: str | Template,
@@ -145,7 +146,11 @@ def bulk(
     ...     print(bulk(runs, name, directory=out, engine="serial"))
     2 runs done, 0 failed, 0 pending: 4 images written, 0 skipped
     """
+    _check_arguments(engine, processes, dask, shard, frames_per_task)
     refuse_unknown(settings, "engine", "processes", "dask", "shard", "frames_per_task")
+    if settings.pop("on_error", "report") != "report":
+        message = "must be 'report': failures are in the report, and stop no other run"
+        raise SettingsError(message, setting="on_error")
     given: dict[str, Any] = {**DEFAULTS, **settings}
     checked = Settings.of(template, directory=directory, **given)
     given["directory"] = str(checked.directory)
@@ -157,14 +162,15 @@ def bulk(
             source,
             selection or Selection(),
             known=manifest.sources,
-            found=manifest.add_source,
+            found=(lambda _: None) if checked.dry_run else manifest.add_source,
             timeout=timeout,
         )
         plan = make_plan(runs, checked, manifest, shard=shard, problems=problems)
         name = _engine_name(engine, dask, plan)
         if name != "serial":
             require_addresses(plan.pending)
-        many = 1 if name == "serial" else _count(processes)
+        cores = min(os.cpu_count() or 1, MOST_PROCESSES)
+        many = 1 if name == "serial" else processes or cores
         if name != "dask" or dask in (None, LOCAL):
             given["workers"] = max(1, checked.workers // many)
             given["memory"] = max(1, checked.memory // many)
@@ -184,7 +190,10 @@ def bulk(
         plan = estimated(plan, sample, checked, many)
         work = Work(plan, manifest, progress)
         begins = confirm is None or confirm(plan)
-        if checked.dry_run or not begins or not plan.pending:
+        if checked.dry_run or not begins:
+            return work.report()
+        work.record_plan()
+        if not plan.pending:
             return work.report()
         parts = Parts.of(checked, sample, frames_per_task)
         tasks = [each for run in plan.pending for each in parts(task, run)]
@@ -229,9 +238,14 @@ def _without_clients(corrections: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _engine_name(
-    engine: str | None, dask: str | os.PathLike[str] | None, plan: BulkPlan
-) -> str:
+def _check_arguments(
+    engine: str | None,
+    processes: int | None,
+    dask: str | os.PathLike[str] | None,
+    shard: str | None,
+    frames_per_task: int | None,
+) -> None:
+    """Raise a SettingsError before anything is read."""
     if engine not in (None, *ENGINES):
         names = ", ".join(ENGINES)
         hint = did_you_mean(str(engine), ENGINES)
@@ -240,6 +254,19 @@ def _engine_name(
     if dask is not None and engine not in (None, "dask"):
         message = f"is for engine='dask', not for engine={engine!r}"
         raise SettingsError(message, setting="dask")
+    if dask not in (None, LOCAL):
+        scheduler_of(dask)
+    share_of((), shard)
+    numbers = {"processes": processes, "frames_per_task": frames_per_task}
+    for name, number in numbers.items():
+        if number is not None and (type(number) is not int or number < 1):
+            message = f"must be a number from 1, not {number!r}"
+            raise SettingsError(message, setting=name)
+
+
+def _engine_name(
+    engine: str | None, dask: str | os.PathLike[str] | None, plan: BulkPlan
+) -> str:
     if engine is not None or dask is not None:
         return engine or "dask"
     can_leave = all(isinstance(run.address, str) for run in plan.pending)
@@ -251,18 +278,7 @@ def _engine(name: str, processes: int, dask: str | os.PathLike[str] | None) -> E
         return SerialEngine()
     if name == "processes":
         return ProcessEngine(processes)
-    from tiffin.bulk.dask_engine import DaskEngine
-
     return DaskEngine(LOCAL if dask is None else dask, processes)
-
-
-def _count(processes: int | None) -> int:
-    if processes is None:
-        return min(os.cpu_count() or 1, MOST_PROCESSES)
-    if type(processes) is not int or processes < 1:
-        message = f"must be a number from 1, not {processes!r}"
-        raise SettingsError(message, setting="processes")
-    return processes
 
 
 def _check_pickles(task: Task) -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tiffin.errors import TiffinError
     from tiffin.settings import Settings
 
-__all__ = ["BulkPlan", "estimated", "make_plan"]
+__all__ = ["BulkPlan", "estimated", "make_plan", "share_of"]
+
+SHOWN = 5
+"""How many refused runs the text of a plan names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ class BulkPlan:
                 f"{open_runs} without a stop document: exported as far as they are, "
                 f"and looked at again by the next call"
             )
-        lines += [f"{uid[:8]}: {error}" for uid, error in self.refused.items()]
+        refused = [f"{uid[:8]}: {error}" for uid, error in self.refused.items()]
+        lines += refused[:SHOWN]
+        if len(refused) > SHOWN:
+            lines.append(f"… and {len(refused) - SHOWN} more")
         lines += self.problems
         return "\n".join(lines)
 

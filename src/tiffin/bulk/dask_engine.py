@@ -16,7 +16,7 @@ from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DaskEngine"]
+__all__ = ["DaskEngine", "scheduler_of"]
 
 NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers of this machine run: Ctrl-C, which the terminal sends to all processes,
@@ -74,7 +74,7 @@ class DaskEngine:
                 how: dict[str, Any] = {"address": self._stack.enter_context(cluster)}
                 self._stack.enter_context(_replaced_workers(cluster, processes))
             else:
-                how = _scheduler(where)
+                how = scheduler_of(where)
             self._client = self._stack.enter_context(Client(timeout=20, **how))
         except (OSError, TimeoutError) as error:
             self._stack.close()
@@ -159,7 +159,7 @@ def _replaced_workers(cluster: Any, count: int) -> Iterator[None]:
         thread.join()
 
 
-def _scheduler(where: str | os.PathLike[str]) -> dict[str, Any]:
+def scheduler_of(where: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the keywords with which a client finds a scheduler."""
     if str(where).startswith(SCHEMES):
         return {"address": str(where)}

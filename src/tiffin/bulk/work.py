@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tiffin.bulk.bulk_report import BulkReport, RunOutcome
 from tiffin.bulk.task import Task, TaskResult
 from tiffin.corrections import FrameCombiner
-from tiffin.errors import SettingsError, SourceError
+from tiffin.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,9 +65,6 @@ class Parts:
         Stacks, combined frames, sidecars and pages need the whole run, and a run of
         which only some frames are chosen is one task.
         """
-        if frames is not None and (type(frames) is not int or frames < 1):
-            message = f"must be a number from 1, not {frames!r}"
-            raise SettingsError(message, setting="frames_per_task")
         if frames is None and sample is not None and sample.bytes_per_frame:
             frames = max(1, int(LARGE_TASK // sample.bytes_per_frame))
         needs_all = settings.stack or settings.sidecars or settings.report
@@ -139,6 +136,12 @@ class Work:
         return BulkReport(
             runs, self._manifest.path, seconds, self._plan, self._dashboard
         )
+
+    def record_plan(self) -> None:
+        """Record which runs are to be done, and which can't be."""
+        for uid, outcome in self._outcomes.items():
+            if not outcome.earlier and self._manifest.outcomes.get(uid) != outcome:
+                self._manifest.add_outcome(outcome)
 
     def run(self, engine: Engine, tasks: Sequence[Task]) -> None:
         """Run tasks. After Ctrl-C, or if the disk is full, only what has begun."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from tiffin.options import AllStreams, as_keywords, option_type, without_empty
 from tiffin.settings import (
     PANELS,
     PIXELS,
+    SERVER,
     Option,
     Settings,
     check_model,
@@ -25,7 +26,7 @@ from tiffin.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["JsonOption", "Source", "command", "is_typed"]
+__all__ = ["JsonOption", "Source", "ViaOption", "command", "is_typed"]
 
 Source = Annotated[
     str,
@@ -35,6 +36,12 @@ Source = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print lines of JSON, for programs.")
+]
+ViaOption = Annotated[
+    Literal["auto", "http", "files"],
+    typer.Option(
+        help="How a server's external images are read.", rich_help_panel=SERVER
+    ),
 ]
 CONTEXT = inspect.Parameter(
     "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
@@ -90,9 +97,12 @@ def command(
                     given[name] = check_model(group, without_empty(values))
                 function(**given, **chosen)
             except SettingsError as error:
-                if error.setting not in models:
+                if error.setting in own:
+                    text = f"--{error.setting.replace('_', '-')} {error.problem}"
+                elif error.setting in models:
+                    text = _as_written(error, models[error.setting], context)
+                else:
                     raise
-                text = _as_written(error, models[error.setting], context)
                 raise SettingsError(text) from error
 
         changed: Any = run

@@ -154,17 +154,20 @@ def refuse_unknown(given: Iterable[str], *others: str) -> None:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def document_settings(*, live: bool) -> Callable[[Function], Function]:
+def document_settings(
+    *, live: bool, without: Sequence[str] = (), **defaults: Any
+) -> Callable[[Function], Function]:
     """Show the settings in a signature and a docstring, in place of ``**settings``.
 
-    The types are in the docstring only: with them, nobody can read the signature.
+    Some may have other `defaults` than the schema. The types are in the docstring only:
+    with them, nobody can read the signature.
     """
 
     def decorate(function: Function) -> Function:
         target: Any = function
         signed: Any = target.__init__ if inspect.isclass(target) else target
         own = inspect.signature(signed)
-        names = setting_names(live=live)
+        names = [name for name in setting_names(live=live) if name not in without]
         explicit = [
             parameter.replace(annotation=inspect.Parameter.empty)
             for parameter in own.parameters.values()
@@ -174,7 +177,7 @@ def document_settings(*, live: bool) -> Callable[[Function], Function]:
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=_default(name, live=live),
+                default=defaults.get(name, _default(name, live=live)),
             )
             for name in names
             if name not in own.parameters

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from tiffin.bulk import DEFAULTS, ENGINES, progress_text
 from tiffin.bulk import bulk as bulk_export
-from tiffin.cli.command import Source, command
+from tiffin.cli.command import Source, ViaOption, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.printing import as_json, escape, print_line, print_summary
 from tiffin.errors import SettingsError
@@ -38,6 +38,7 @@ def bulk(
     source: Source,
     runs: RunOptions,
     corrections: CorrectionOptions,
+    via: ViaOption = "auto",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin at once.")] = False,
     engine: Annotated[
         str | None,
@@ -105,6 +106,7 @@ def bulk(
             frames_per_task=frames_per_task,
             selection=runs.selection(source),
             corrections=steps,
+            via=via,
             timeout=runs.timeout,
             confirm=confirm,
             progress=progress,
@@ -144,6 +146,8 @@ def _progress_bar() -> Iterator[Callable[[BulkReport], None] | None]:
 def _print(report: BulkReport, *, dry_run: bool) -> None:
     for run in report.failed:
         print_line(escape(str(run)), "red")
-    if report.pending and not dry_run:
+    if dry_run:
+        return
+    if report.pending:
         print_line("the same command again goes on with the pending runs", "yellow")
     print_summary(f"{report}; see {escape(report.manifest)}", ok=report.ok)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 
-from tiffin.cli.command import JsonOption, Source, command
+from tiffin.cli.command import JsonOption, Source, ViaOption, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.progress_bar import progress_bar
 from tiffin.cli.summary import print_report
 from tiffin.cli.templates import with_template
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
-from tiffin.settings import SERVER, option_of, setting_names
+from tiffin.settings import option_of, setting_names
 
 __all__ = ["export"]
 
@@ -25,12 +25,7 @@ def export(
     source: Source,
     runs: RunOptions,
     corrections: CorrectionOptions,
-    via: Annotated[
-        Literal["auto", "http", "files"],
-        typer.Option(
-            help="How a server's external images are read.", rich_help_panel=SERVER
-        ),
-    ] = "auto",
+    via: ViaOption = "auto",
     json_lines: JsonOption = False,
     config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
     export_name: ExportOption = None,  # noqa: ARG001 (likewise)
