@@ -66,6 +66,21 @@ def test_frames_are_pages_of_one_file(run, tmp_path, stack, live):
     assert tiffin.verify(tmp_path).ok
 
 
+@pytest.mark.parametrize("number", [3, 4])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("profile", ["plain", "imagej", "ome"])
+def test_three_or_four_images_are_no_colour(tmp_path, profile, compression, number):
+    """S14: each is a grey page, also of bytes."""
+    images = np.arange(number * 54, dtype="u1").reshape(1, number, 6, 9)
+    options = {"stack": "event", "profile": profile, "compression": compression}
+    tiffin.export(run_of({"img": images}), "a.tif", directory=tmp_path, **options)
+
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        shapes = [(page.photometric.name, page.shape) for page in tiff.pages]
+        assert shapes == [("MINISBLACK", (6, 9))] * number
+        np.testing.assert_array_equal(tiff.asarray(), images[0])
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_live_and_replay_give_the_same_bytes(run, tmp_path, stack):
     """Whichever worker is first, the file is the same."""
