@@ -304,3 +304,16 @@ def test_the_schema_refuses_what_the_reader_does(text):
     """Keys of no option, also inside of an export."""
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(text), SCHEMA)
+
+
+def test_names_says_that_it_reads_no_file(tmp_path):
+    """Its names are not those of an export with the file."""
+    source = write_jsonl(
+        run_of({"img": np.ones((1, 6, 9), "u2")}), tmp_path / "a.jsonl"
+    )
+    (tmp_path / "tiffin.toml").write_text('template = "{start.scan_id}.tif"\n')
+
+    named = tiffin("names", source, "-t", "a.tif", cwd=tmp_path)
+    assert "tiffin.toml is not used here: 'tiffin export --dry-run'" in named.stderr
+    refused = tiffin("names", source, "--config", "tiffin.toml", cwd=tmp_path)
+    assert "'tiffin export' takes a configuration file" in refused.stderr

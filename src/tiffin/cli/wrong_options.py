@@ -53,6 +53,7 @@ SAID = {
     "no-progress": "a bar is only on a terminal: 2> FILE keeps it out of sight",
     "version": "'tiffin --version' prints it",
     "V": "'tiffin --version' prints it",
+    "config": "'tiffin export' takes a configuration file, also with --dry-run",
     "source": "SOURCE is typed without an option",
     "server": "SOURCE is typed without an option",
     "url": "SOURCE is typed without an option",

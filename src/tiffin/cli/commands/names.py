@@ -12,11 +12,18 @@ import numpy as np
 import typer
 
 from tiffin.cli.command import JsonOption, Source, command
-from tiffin.cli.printing import as_json, describe, escape, print_summary, with_options
+from tiffin.cli.printing import (
+    as_json,
+    describe,
+    escape,
+    print_line,
+    print_summary,
+    with_options,
+)
 from tiffin.cli.templates import with_template
 from tiffin.display import size_text
 from tiffin.errors import ExistsError
-from tiffin.options import RunOptions
+from tiffin.options import RunOptions, find_config
 from tiffin.replay import export as export_images
 from tiffin.writers import WriterOptions, make_writer
 
@@ -43,6 +50,10 @@ def names(
     # Names only: many small objects that stay, and no garbage worth collecting, now or
     # when the process ends.
     gc.disable()
+    config = find_config()
+    if config is not None:
+        advice = "'tiffin export --dry-run' shows the names that it makes"
+        print_line(f"{config} is not used here: {advice}", "dim")
     with_template(settings, runs, source)
     report = export_images(
         runs.open(source),
