@@ -11,7 +11,14 @@ import dataclasses
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    dataclass_transform,
+)
 
 import numpy as np
 
@@ -21,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.axes import ArrayHints
+
+T = TypeVar("T")
 
 __all__ = [
     "Frame",
@@ -75,6 +84,12 @@ class FrameId(NamedTuple):
         return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _fixed(cls: type[T]) -> type[T]:
+    """Make a dataclass that is frozen for type checkers only, which takes less time."""
+    return dataclass(slots=True, kw_only=True)(cls)
+
+
 class Identified:
     """Has a `FrameId` as its `id`, whose parts are attributes too."""
 
@@ -108,7 +123,7 @@ class Identified:
         return self.id.i
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_fixed
 class Frame(Identified):
     """The identity and the documents of an image.
 

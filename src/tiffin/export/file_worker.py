@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
+    from tiffin.export.content import Published
     from tiffin.export.context import ExportContext
     from tiffin.export.existing_files import ExistingFiles
     from tiffin.export.listing import Lines
     from tiffin.export.output_file import Page
     from tiffin.records import Status
+
+    # A file with its record, its name, and what was written.
+    _Done = tuple[ReadyFile, Record, str, Published]
 
 __all__ = ["FileWorker"]
 
@@ -77,16 +81,26 @@ class FileWorker:
 
     def write(self, ready: list[ReadyFile]) -> None:
         """Write and record the files, until none is ready any more."""
+        done: list[_Done] = []
         for file in ready:
             stopped = self._publisher.stopped
             try:
                 if stopped is None:
-                    self._put(file)
+                    self._put(file, done)
                 else:
                     self.fail(file.page, stopped)
             except BaseException as error:  # noqa: BLE001 (the border of a job; recorded)
                 self.fail(file.page, error)
         ready.clear()
+        for file, record, name, written in done if self._manifests.on else ():
+            page = file.page
+            try:
+                line = self._manifests.line(
+                    page.frame, record, name, written, file.notes
+                )
+                file.lines[page.place[2]] = line
+            except BaseException as error:  # noqa: BLE001 (as above)
+                self.fail(page, error)
 
     def fail(self, page: Page, error: BaseException) -> None:
         """Record why an image is not written."""
@@ -106,35 +120,37 @@ class FileWorker:
         status: Status = "skipped" if skip else "failed"
         self._ledger.settle(page.place, status, error, if_planned=True)
 
-    def _put(self, file: ReadyFile) -> None:
+    def _put(self, file: ReadyFile, done: list[_Done]) -> None:
         page: Page | None = file.page
         path, place = str(file.record.file), file.page.place
         while page is not None:
             with self._retakes.lock(path):
                 if not self._ledger.is_planned(place):
                     return  # the point was taken again
-                page = self._put_one(page, path, file)
+                page = self._put_one(page, path, file, done)
             if page is not None:
                 path = self._publisher.path(page.name)
 
-    def _put_one(self, page: Page, path: str, file: ReadyFile) -> Page | None:
+    def _put_one(
+        self, page: Page, path: str, file: ReadyFile, done: list[_Done]
+    ) -> Page | None:
         """Publish or adopt a file, and record it; or return a page with a new name."""
         frame, name = page.frame, page.name
-        _, content, record, notes, lines = file
+        content, record = file.content, file.record
         if page is not file.page:
             record = record._replace(file=path)
         is_retake = path in self._retakes.files(page.place)
         looks = self._existing.looks and not is_retake
         state = self._existing.state(frame.run, name, content) if looks else "absent"
         if state == "same":
-            done = self._existing.sum_of(name)
+            written = self._existing.sum_of(name)
             there = ExistsError(f"{path} exists already")
             record = record._replace(status="skipped", error=there)
         else:
             damaged = state == "damaged" or self._settings.existing == "replace"
             may_replace = damaged or is_retake
             try:
-                done = self._publisher.publish(
+                written = self._publisher.publish(
                     name, content, frame, replace=may_replace
                 )
             except ExistsError:
@@ -145,7 +161,6 @@ class FileWorker:
         if not self._ledger.put(page.place, record, if_planned=True):
             if state != "same" and not self._retakes.wrote(page.place, path):
                 self._publisher.remove(name)
-        elif self._manifests.on:
-            line = self._manifests.line(frame, record, name, done, notes)
-            lines[page.place[2]] = line
+        else:
+            done.append((file, record, name, written))
         return None

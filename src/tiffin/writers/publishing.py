@@ -115,13 +115,13 @@ def publish(
         relative = path.removeprefix(folders.root).lstrip("/")
     folder, _, name = relative.rpartition("/")
     check_length(path)
-    attempt = partial(_attempt, folders, folder, name, write, replace, mode, sync)
+    given = folders, folder, name, write, replace, mode, sync
     try:
         try:
-            return attempt()
+            return _attempt(*given)
         except FileNotFoundError:
             folders.make(folder, sync=sync)
-            return attempt()
+            return _attempt(*given)
     except TiffinError:
         raise
     except FileExistsError:
