@@ -1,7 +1,12 @@
 """`tiffin init`: a configuration file for a beamline."""
 
 import json
+import os
+import pty
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -87,6 +92,55 @@ def test_the_answers_are_asked_for_until_they_can_be_used(folder):
     assert len([*folder.glob("pictures/Ni powder_*.tif")]) == 2
 
 
+def test_names_that_the_run_does_not_have_are_noticed(folder):
+    """They are taken all the same: another run may have them."""
+    told = answered("scan.jsonl", "images", "pe2_image", "", "primry")
+
+    assert "no 'pe2_image': did you mean 'pe1_image'?" in told.output
+    assert "no 'primry': did you mean 'primary'?" in told.output
+
+
+def test_the_end_of_the_input_is_no_defect(folder):
+    """Nothing is written; how to do without questions is said."""
+    command = [sys.executable, "-m", "tiffin", "init"]
+    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+
+    assert told.returncode == 1
+    assert b"no answer: nothing more is done (--yes asks nothing)" in told.stderr
+    assert not (folder / "tiffin.toml").exists()
+
+
+def test_a_person_at_a_terminal_is_asked(folder):
+    """Return takes what is proposed; then the printed command can be typed."""
+    shown, status = typed("init", "beam line", answers=["scan.jsonl", *[""] * 9])
+    command = re.search(r"^ +(tiffin .*--dry-run)", shown, re.MULTILINE)[1]
+    told = tiffin(*shlex.split(command)[1:])
+
+    assert status == 0
+    assert "beam line/tiffin.toml is written" in shown
+    assert command == "tiffin export --config 'beam line/tiffin.toml' --dry-run"
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count(".tif\n") == 2
+
+
+def typed(*words, answers):
+    """Run a command on a terminal, and answer each question; return what it shows."""
+    child, terminal = pty.fork()
+    if not child:
+        code = "import sys; sys.argv[0] = 'tiffin'; from tiffin.cli import main; main()"
+        os.execv(sys.executable, [sys.executable, "-c", code, *words])
+    shown, left = b"", list(answers)
+    try:
+        while part := os.read(terminal, 10_000):
+            shown += part
+            if re.search(rb": $", shown) and left:
+                os.write(terminal, left.pop(0).encode() + b"\n")
+    except OSError:  # the end, on Linux
+        pass
+    os.close(terminal)
+    return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_what_is_proposed_can_be_declined(folder):
     """All fields in one export, and no dark, though the run has one."""
     told = answered("scan.jsonl", "", "all", "", "none", "", "")
@@ -150,7 +204,7 @@ def test_without_a_source_the_file_has_one_export(folder):
     config = ("--config", "there/tiffin.toml")
     told = tiffin("export", "scan.jsonl", *config)
 
-    assert "export SOURCE --dry-run" in made.stdout
+    assert "export SOURCE --config there/tiffin.toml --dry-run" in made.stdout
     assert told.returncode == 0, told.stderr
 
 

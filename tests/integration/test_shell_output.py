@@ -1,8 +1,11 @@
 """What the shell prints: progress, the summary, lines of JSON."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -150,3 +153,92 @@ def test_what_an_export_waits_for_is_seen(tmp_path):
     finally:
         over.set()
         thread.join()
+
+
+FORMS = {
+    "export": ["export", "run.jsonl", "-d", "new"],
+    "names": ["names", "run.jsonl"],
+    "runs": ["runs", "run.jsonl", "--run", "-1"],
+    "template": ["template", NAME, "--example", "run.jsonl"],
+    "show": ["show", "out/7_001.tif", "out/7_002.tif"],
+    "report": ["report", "out"],
+    "verify": ["verify", "out", "--against", "run.jsonl"],
+    "resume": ["resume", "out", "run.jsonl"],
+    "checksums": ["checksums", "out"],
+    "init": ["init", "new", "--yes"],
+    "doctor": ["doctor", "run.jsonl", "out"],
+    "demo": ["demo", "new"],
+    "bulk": ["bulk", "run.jsonl", "--yes", "-t", "{run}.tif", "--stack", "run"],
+}
+
+
+@pytest.mark.parametrize("command", FORMS)
+def test_standard_output_has_only_lines_of_json(source, tmp_path, command):
+    """What else is said is on standard error, without colours and boxes."""
+    tiffin("export", source, "-t", NAME, "-d", tmp_path / "out")
+
+    told = tiffin(*FORMS[command], "--json", cwd=tmp_path, env={"NO_COLOR": ""})
+
+    assert told.returncode == 0, told.stderr
+    assert lines(told)
+    assert "\x1b" not in told.stderr + told.stdout
+    assert not re.search("[\u2500-\u257f]", told.stderr)
+
+
+@pytest.mark.parametrize("command", FORMS)
+def test_what_fails_prints_no_half_json(tmp_path, command):
+    """Without a source or a folder, the reason is on standard error."""
+    words = [word.replace("out", "/dev/null/x") for word in FORMS[command]]
+    words = [word.replace("new", "/dev/null/x") for word in words]
+    told = tiffin(*words, "--json", cwd=tmp_path)
+
+    assert told.returncode in (1, 2)
+    lines(told)
+
+
+OTHER_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def in_another_locale(*words, cwd):
+    """Run a command in a process whose output is ASCII."""
+    command = [sys.executable, "-m", "tiffin", *map(str, words)]
+    environment = os.environ | OTHER_LOCALE
+    return subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, check=False
+    )
+
+
+def test_output_that_is_not_utf8(tmp_path):
+    """What it lacks is escaped; JSON stays JSON; what can't be named is said."""
+    run = run_of({"img": IMAGES}, scan_id=7, sample="Å")
+    source = write_jsonl(run, tmp_path / "run.jsonl")
+    tiffin(
+        "export", source, "-t", "{start.sample}_{i}{event.seq_num}.tif", cwd=tmp_path
+    )
+
+    text = in_another_locale("runs", source, cwd=tmp_path)
+    data = in_another_locale("runs", source, "--json", cwd=tmp_path)
+    shown = in_another_locale("verify", ".", cwd=tmp_path)
+
+    assert rb"\xc5" in text.stdout
+    assert json.loads(data.stdout)["sample"] == "Å"
+    assert b"set PYTHONUTF8=1" in shown.stderr
+    assert b"defect" not in text.stderr + data.stderr + shown.stderr
+
+
+@pytest.mark.parametrize("command", ["names", "checksums"])
+def test_a_reader_that_ends_early_is_no_error(source, tmp_path, command):
+    """As with `tiffin names … | head -1`."""
+    images = np.zeros((3000, 2, 2), "u1")
+    source = write_jsonl(run_of({"img": images}, scan_id=7), tmp_path / "many.jsonl")
+    tiffin("export", source, "-t", NAME, "-d", tmp_path / "out", "--checksum", "sha256")
+    argument = {"names": source, "checksums": tmp_path / "out"}[command]
+    words = [sys.executable, "-m", "tiffin", command, str(argument)]
+
+    with subprocess.Popen(words, stdout=-1, stderr=-1, cwd=tmp_path) as told:
+        assert told.stdout.readline()
+        told.stdout.close()
+        said = told.stderr.read()
+
+    assert b"Traceback" not in said
+    assert b"rror" not in said

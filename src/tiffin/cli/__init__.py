@@ -122,6 +122,9 @@ def main() -> None:
     # A run has many small objects that stay: collecting garbage often finds none.
     gc.set_threshold(200_000, 20, 100)
     debug = "--debug" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        if "utf" not in (stream.encoding or "utf").lower():  # such as LC_ALL=C
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         status = app(
             [word for word in sys.argv[1:] if word != "--debug"],
@@ -130,12 +133,17 @@ def main() -> None:
         )
     except USAGE_ERROR as error:
         status = _printing().print_usage_error(error)
+    except typer.Abort:  # the end of the input, where a question is asked
+        _printing().print_line(
+            "\nno answer: nothing more is done (--yes asks nothing)", ""
+        )
+        status = 1
     except TiffinError as error:
         if debug:
             raise
         _printing().print_error(error)
         status = error.exit_status
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         if debug:
             raise
         _printing().print_refusal(error)
@@ -146,15 +154,17 @@ def main() -> None:
         _printing().print_defect(error)
         status = 1
     if status == INTERRUPTED:
-        _printing().print_line("interrupted: no file is half written", "yellow")
+        text = f"interrupted: no file is half written{_how_to_go_on(sys.argv)}"
+        _printing().print_line(text, "yellow")
     sys.exit(status)
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether an exception came of Ctrl-C, which libraries may turn into others."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
+def _how_to_go_on(typed: list[str]) -> str:
+    """Return how the command that was interrupted goes on, if it can."""
+    if typed[1:2] == ["export"] and "resume" not in typed:
+        return "; the same command with --existing resume goes on"
+    goes_on = typed[1:2] in (["export"], ["resume"], ["bulk"])
+    return "; the same command again goes on" if goes_on else ""
 
 
 def _printing() -> Any:

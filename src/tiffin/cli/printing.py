@@ -111,7 +111,8 @@ def escape(text: object, *, keep: str = "") -> str:
 
 def as_json(value: Any) -> str:
     """Return a value as a line of JSON that can't change what a terminal shows."""
-    text = json.dumps(value, ensure_ascii=False)
+    is_ascii = "utf" not in (sys.stdout.encoding or "utf").lower()
+    text = json.dumps(value, ensure_ascii=is_ascii)
     return HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -190,8 +191,13 @@ def print_usage_error(error: Any) -> int:
     return int(error.exit_code)
 
 
-def print_refusal(error: OSError) -> None:
+def print_refusal(error: OSError | UnicodeEncodeError) -> None:
     """Print what the system refused, and what stands in the way."""
+    if isinstance(error, UnicodeEncodeError):
+        character = error.object[error.start]
+        text = f"the encoding {error.encoding!r} of this locale has no {character!r}"
+        print_error(error, f"{text}: set PYTHONUTF8=1, or LC_ALL=C.UTF-8")
+        return
     path = error.filename
     problem = obstacle(path, write=True) if isinstance(path, str) else ""
     why = f"{problem}: choose another path" if problem else f"{error.strerror or error}"

@@ -135,4 +135,6 @@ def _meant(word: str, options: Sequence[str]) -> list[str]:
     begun = [option for option in long if len(word) > 2 and option.startswith(typed)]
     called = _called(word, long)
     near = [] if len(word) < 3 else difflib.get_close_matches(typed, long, 2, 0.8)
-    return called[:2] or begun[:3] or near
+    for other in difflib.get_close_matches(word, WORDS, 1, 0.8):
+        near += _called(other, long)
+    return called[:2] or begun[:3] or near[:2]

@@ -99,7 +99,9 @@ def _no_source(source: str) -> str:
     elif is_there(path.parent):
         files = [each.name for each in path.parent.iterdir()]
         hint = did_you_mean(path.name, files, list_all=False)
-        message += hint or f" (in {path.parent.absolute()})"
+        if hint:
+            return f"{message}{hint}"
+        message += f" (in {path.parent.absolute()})"
     else:
         message += f": there is no folder {path.parent}"
     return f"{message}; an address begins with http:// or https://"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,13 @@ from tiffin.cli.command import JsonOption, command
 from tiffin.cli.new_config import TEMPLATE, Answers, config_text, export_names
 from tiffin.cli.printing import as_json, escape, print_error, print_line
 from tiffin.cli.program import program
-from tiffin.errors import ExistsError, SettingsError, TemplateError, TiffinError
+from tiffin.errors import (
+    ExistsError,
+    SettingsError,
+    TemplateError,
+    TiffinError,
+    did_you_mean,
+)
 from tiffin.options import (
     FILE_NAME,
     CorrectionOptions,
@@ -82,6 +89,8 @@ def init(
     first = next(iter(export_names(answers.templates).values()), "")
     chosen = f" --as {first}" if len(answers.templates) > 1 else ""
     given = "" if answers.source else " SOURCE"
+    if path.resolve() != Path(FILE_NAME).resolve():
+        given += f" --config {shlex.quote(str(path))}"
     following = f"{program()} export{given}{chosen} --dry-run"
     if json_lines:
         sys.stdout.write(f"{as_json({'path': str(path), 'next': following})}\n")
@@ -146,13 +155,16 @@ def _questions(
     """Ask for what can't be found out; what is proposed is a default."""
     directory = ask("Folder for images", proposed.directory)
     known = ", ".join(proposed.templates) or ALL
-    fields = _words(ask("Fields, with commas, or all", known))
+    images = run.images if run else ()
+    check = _notice_unknown([ALL, *(name for _, name in images)])
+    fields = _words(ask("Fields, with commas, or all", known, check))
     templates = {}
     for name in () if fields == [ALL] else fields:
         default = proposed.templates.get(name, TEMPLATE)
         asked = f"Template for the names of {name}"
         templates[name] = ask(asked, default, partial(_check_template, run))
-    streams = _words(ask("Streams, with commas", ", ".join(proposed.streams)))
+    check = _notice_unknown([stream for stream, _ in images])
+    streams = _words(ask("Streams, with commas", ", ".join(proposed.streams), check))
     asked = "Dark to subtract: stream:NAME, start.KEY, file:PATH, or none"
     dark = ask(asked, proposed.dark or NONE, _check_dark)
     profile = ask("Program that reads the files", proposed.profile, _check("profile"))
@@ -199,6 +211,18 @@ def _check_template(run: RunSummary | None, text: str) -> None:
     template = Settings.of(text, directory=".").template
     if run is not None:
         template.check_start(run.start)
+
+
+def _notice_unknown(known: list[str]) -> Callable[[str], None]:
+    """Return a function that tells of names that the run at hand does not have."""
+
+    def check(text: str) -> None:
+        for word in _words(text):
+            if known not in ([], [ALL]) and word not in known:
+                hint = did_you_mean(word, known)
+                print_line(f"images of the newest run have no {word!r}{hint}", "yellow")
+
+    return check
 
 
 def _check(setting: str) -> Callable[[str], object]:
