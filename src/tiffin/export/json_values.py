@@ -42,6 +42,8 @@ def as_json(value: Any) -> tuple[Any, float | None]:
     >>> as_json(np.array([1.5, np.nan]))
     ([1.5, None], nan)
     """
+    if type(value) is float and math.isfinite(value):  # as of most motors
+        return value, None
     conversion = _Conversion()
     return conversion.of(value), conversion.lost
 
