@@ -66,6 +66,18 @@ def test_frames_are_pages_of_one_file(run, tmp_path, stack, live):
     assert tiffin.verify(tmp_path).ok
 
 
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_dry_run_tells_each_page(run, tmp_path, stack, live):
+    """The file and the page that the frame is written to."""
+    planned = export(run, tmp_path, live=live, stack=stack, dry_run=True)
+    written = export(run, tmp_path, live=live, stack=stack)
+
+    places = [(record.path, record.page) for record in written]
+    assert [(record.path, record.page) for record in planned] == places
+    assert len(set(places)) == EVENTS * EACH
+
+
 @pytest.mark.parametrize("number", [3, 4])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("profile", ["plain", "imagej", "ome"])

@@ -152,8 +152,12 @@ class Namer:
                 f"take was complete: export the run again, with existing='replace'"
             )
             return self._failed(frame, place, stack.name, SupersededError(message))
-        file = f"{self._root}/{stack.name}"
-        self._ledger.put(place, Record.of(frame, "planned", file=file))
+        record = Record.of(frame, "planned", file=f"{self._root}/{stack.name}")
+        if self._settings.dry_run:  # else the file tells
+            of_take = self._ledger.at(owner).page if owner != place else None
+            page = stack.counted - 1 if of_take is None else of_take
+            record = record._replace(page=page)
+        self._ledger.put(place, record)
         return Page(frame, place, stack, owner[1:])
 
     def _new_stack(self, frame: Frame, place: Place) -> StackFile:
