@@ -94,7 +94,7 @@ def test_a_wrong_command_or_option_names_the_right_one():
     assert {told.returncode for told in (command, option, missing)} == {2}
 
 
-def test_completion_knows_commands_options_and_choices():
+def test_completion_knows_commands_options_and_choices(tmp_path, monkeypatch):
     """What bash asks when a user presses Tab."""
 
     def completed(line):
@@ -104,11 +104,19 @@ def test_completion_knows_commands_options_and_choices():
             "COMP_WORDS": line,
             "COMP_CWORD": str(len(words) - 1),
         }
-        return tiffin(env=asked).stdout.split()
+        told = tiffin(env=asked)
+        assert told.stderr == ""  # it would stand in the line that is typed
+        return told.stdout.split()
 
     assert "verify" in completed("tiffin ver")
     assert "--existing" in completed("tiffin export --exi")
     assert "resume" in completed("tiffin export --existing re")
+    assert "npy" in completed("tiffin export --format ")
+    assert "imagej" in completed("tiffin export --profile im")
+    assert "--version" in completed("tiffin nosuch --")
+    (tmp_path / "tiffin.toml").write_text('[exports.saxs]\ntemplate = "{i}.tif"')
+    monkeypatch.chdir(tmp_path)
+    assert completed("tiffin export --as ") == ["saxs"]
 
 
 def test_a_defect_shows_no_traceback_without_debug(monkeypatch, tmp_path):

@@ -60,6 +60,8 @@ class _Commands(TyperGroup):
     def resolve_command(
         self, context: Any, args: list[str]
     ) -> tuple[str | None, Any, list[str]]:
+        if args[0] not in COMMANDS and context.resilient_parsing:
+            return None, None, []  # a shell asks for completions
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             hint = did_you_mean(args[0], COMMANDS, list_all=False)
             context.fail(f"there is no command {args[0]!r}{hint}")

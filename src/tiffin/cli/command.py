@@ -22,6 +22,7 @@ from tiffin.settings import (
     description,
     option_of,
 )
+from tiffin.writers import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -143,7 +144,7 @@ def _parameters(
             *filter(None, [option.short]),
             metavar=option.metavar or "|".join(choices) or _placeholder(option, kind),
             parser=str if choices else None,  # the schema checks it, with its message
-            autocompletion=_completion(choices) if choices else None,
+            autocompletion=_completion(name, choices),
             envvar=option.envvar or None,
             help=description(name, model).replace("``", "").replace("[", "\\["),
             show_default=not is_flag,
@@ -178,8 +179,12 @@ def _place_in_help(parameter: inspect.Parameter) -> int:
     return PANELS.index(panel if panel in PANELS else PIXELS)
 
 
-def _completion(choices: tuple[str, ...]) -> Callable[[], Sequence[str]]:
-    return lambda: choices
+def _completion(
+    name: str, choices: tuple[str, ...]
+) -> Callable[[], Sequence[str]] | None:
+    if name in ("format", "profile"):  # plug-ins add some
+        return lambda: names_of(name)
+    return (lambda: choices) if choices else None
 
 
 def _keywords(context: typer.Context, given: dict[str, Any]) -> dict[str, Any]:

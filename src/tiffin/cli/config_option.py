@@ -17,6 +17,7 @@ from tiffin.options import (
     RunOptions,
     find_config,
     read_config,
+    read_exports,
 )
 
 __all__ = ["ConfigOption", "ExportOption", "steps_of"]
@@ -75,6 +76,15 @@ def _read(context: typer.Context, path: Path | None, name: str | None) -> None:
     print_line(f"options of {escape(path)}{escape(chosen)}", "dim")
 
 
+def _exports() -> list[str]:
+    """Return the names of the exports of the file that is found, for completion."""
+    path = find_config()
+    try:
+        return [] if path is None else [*filter(None, read_exports(path))]
+    except SettingsError:
+        return []
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -93,6 +103,7 @@ ExportOption = Annotated[
         "--as",
         metavar="NAME",
         callback=_choose,
+        autocompletion=_exports,
         is_eager=True,
         help="The export of the configuration file, if it has several.",
     ),

@@ -27,6 +27,7 @@ from tiffin.writers.registry import (
     find_profile,
     format_of,
     make_writer,
+    names_of,
 )
 from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
 from tiffin.writers.tiff_series import (
@@ -53,6 +54,7 @@ __all__ = [
     "find_profile",
     "format_of",
     "make_writer",
+    "names_of",
     "Buffer",
     "Compression",
     "EncodedPage",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiffin.writers.protocol import Writer
     from tiffin.writers.stretch import Stretch
 
-__all__ = ["WriterOptions", "find_profile", "format_of", "make_writer"]
+__all__ = ["WriterOptions", "find_profile", "format_of", "make_writer", "names_of"]
 
 
 class WriterOptions(NamedTuple):
@@ -165,6 +165,12 @@ def _plug_ins(group: str) -> dict[str, Any]:
     return {found.name: found for found in entry_points(group=group)}
 
 
+def names_of(what: str) -> list[str]:
+    """Return the names of all formats, or profiles; those of plug-ins come last."""
+    own: Mapping[str, Any] = {"format": OWN_FORMATS, "profile": OWN_PROFILES}[what]
+    return [*own, *_plug_ins(f"tiffin.{what}s")]
+
+
 def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
     if name in own:
         return own[name]
@@ -175,7 +181,7 @@ def _found(what: str, name: str, own: Mapping[str, Any]) -> Any:
         except (ImportError, AttributeError) as error:
             message = f"{name!r} of a plug-in can't be loaded: {error}"
             raise SettingsError(message, setting=what) from error
-    names = [*own, *plug_ins]
+    names = names_of(what)
     message = f"must be one of {', '.join(map(repr, names))}, not {name!r}"
     word = str(name).lower()
     meant = word if word in names else OTHER_WORDS.get(word, str(name))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli.command import JsonOption, command
-from tiffin.cli.printing import as_json, escape
+from tiffin.cli.printing import as_json, escape, print_line
 from tiffin.cli.templates import check_template
 from tiffin.errors import TemplateError
 from tiffin.options import RunOptions
@@ -44,6 +44,10 @@ def template(
     """
     check_template(text, runs, example)
     made = Template(text, policy=style.pop("name_policy", "portable"), **style)
+    if not made.fields:
+        print_line(
+            "it has no field in curly brackets: all images get one name", "yellow"
+        )
     values = None if example is None else first_image(runs.open(example))
     if json_lines:
         _print_json(made, values)
