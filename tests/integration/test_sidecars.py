@@ -657,7 +657,9 @@ def test_the_shell_writes_sidecars(tmp_path):
     assert refused.returncode == 2
     assert "--sidecar must be among 'run.json'" in refused.stderr
     refused = shell("export", source, *options, "--sidecar", "run.json", "frames.csv")
-    assert "repeat an option for each of its values" in refused.stderr
+    assert "repeat an option for each value" in refused.stderr
+    refused = shell("report", tmp_path, tmp_path)
+    assert "it takes one at a time" in refused.stderr
 
 
 # ---- crashes

@@ -176,12 +176,7 @@ def print_usage_error(error: Any) -> int:
     text = re.sub(r"Input should be a valid integer.*", "it is no whole number", text)
     text = re.sub(r"Input should be a valid number.*", "it is no number", text)
     if "unexpected extra argument" in text:
-        text += (
-            ": did you mean it as --template?"
-            if "{" in text
-            else ": repeat an option for each of its values, as in --run 7 --run 8; "
-            "quote a value with blanks"
-        )
+        text += _extra_argument(text, error.ctx.command.params)
     print_error(error, text)
     command = getattr(error.ctx, "command", None)
     path = getattr(error.ctx, "command_path", "tiffin")
@@ -203,6 +198,16 @@ def print_refusal(error: OSError | UnicodeEncodeError) -> None:
     why = f"{problem}: choose another path" if problem else f"{error.strerror or error}"
     print_error(error, f"{path!r} can't be used: {why}" if path else why)
     print_line("--debug shows where", "dim")
+
+
+def _extra_argument(text: str, parameters: Iterable[Any]) -> str:
+    """Return what to do about an argument that has no place."""
+    if "{" in text:
+        return ": did you mean it as --template?"
+    advice = ": it takes one at a time; quote a value with blanks"
+    if any(each.opts[0] == "--run" for each in parameters):
+        advice += "; repeat an option for each value, as in --run 7 --run 8"
+    return advice
 
 
 def print_defect(error: Exception) -> None:
