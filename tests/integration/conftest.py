@@ -2,6 +2,8 @@
 
 import gc
 import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -121,12 +123,13 @@ def tiled(tiled_server):
 
 
 class NewServer(NamedTuple):
-    """A server, its key, a client of it, and its tree of catalogues."""
+    """A server, its key, a client of it, its tree of catalogues, and what ends it."""
 
     address: str
     key: str
     client: Any
     tree: Any
+    close: Callable[[], None]
 
 
 @pytest.fixture
@@ -142,9 +145,10 @@ def new_server(tmp_path_factory):
         server = SimpleTiledServer(tmp_path_factory.mktemp("server"), api_key=key)
         client = from_uri(server.uri)
         address = server.uri.partition("?")[0]
-        yield NewServer(address, key, client, server.catalog)
-        client.context.close()
-        server.close()
+        with ExitStack() as stack:
+            stack.callback(server.close)
+            yield NewServer(address, key, client, server.catalog, stack.close)
+            client.context.close()
 
 
 @pytest.fixture

@@ -400,6 +400,12 @@ def test_an_index_links_the_pages_of_the_runs(runs, tmp_path):
         (page,) = re.findall('href="([^"]*)"', row)
         assert (out / page).is_file()
         assert f"<td>{run.scan_id}<td>" in row
+    (out / "report_index.html").unlink()  # or a kill before it was written
+    again = tiffin.bulk(
+        runs, "{start.uid}_{event.seq_num}.tif", out, engine="serial", report=True
+    )
+    assert all(run.earlier for run in again.done)
+    assert (out / "report_index.html").read_text() == text
     (out / "report_index.html").write_text("mine")
     (out / f"{report.done[0].uid}_1.tif").unlink()
     tiffin.bulk(

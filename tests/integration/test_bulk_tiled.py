@@ -100,6 +100,28 @@ def test_a_client_has_the_key_for_worker_processes(server):
     assert address_of(server.client).encode() in sent
 
 
+def test_a_server_that_goes_away_stops_the_export(
+    new_server, tmp_path, caplog, monkeypatch
+):
+    """It does not fail run by run: what is left is pending, and its address is told."""
+    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
+    for _ in range(4):
+        store_in_tiled(new_server.client, run_of({"img": np.ones((1, 4, 5), "u2")}))
+
+    def close_after_the_first(report):
+        if report.done:
+            new_server.close()
+
+    report = tiffin.bulk(
+        new_server.client, "{start.uid}.tif", tmp_path, engine="serial",
+        progress=close_after_the_first,
+    )  # fmt: skip
+    assert (len(report.failed), report.ok) == (0, False)
+    assert len(report.pending) == 4 - len(report.done) > 0
+    assert "does not answer" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 @pytest.fixture(scope="module")
 def long_cycle(of_module):
     """450 runs without data, and a container that is no run."""

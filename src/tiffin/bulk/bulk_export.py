@@ -193,12 +193,11 @@ def bulk(
         if checked.dry_run or not begins:
             return work.report()
         work.record_plan()
-        if not plan.pending:
-            return work.report()
         parts = Parts.of(checked, sample, frames_per_task)
         tasks = [each for run in plan.pending for each in parts(task, run)]
-        with _engine(name, many, dask) as chosen:
-            work.run(chosen, tasks)
+        if tasks:
+            with _engine(name, many, dask) as chosen:
+                work.run(chosen, tasks)
         report = work.report()
         if checked.report:
             _write_index(report, manifest, checked)

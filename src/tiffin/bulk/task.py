@@ -26,6 +26,7 @@ from tiffin.sources import (
     TIMEOUT,
     Documents,
     RunFinder,
+    UnreachableServerError,
     Via,
     documents_of_runs,
     open_run,
@@ -107,6 +108,8 @@ class TaskResult:
         Whether the disk is full.
     cause : str
         The class of the first failure, such as ``"ReadError"``.
+    unreachable : bool
+        Whether the source does not answer.
     """
 
     written: int = 0
@@ -118,6 +121,7 @@ class TaskResult:
     may_pass: bool = False
     no_room: bool = False
     cause: str = ""
+    unreachable: bool = False
 
     @property
     def ok(self) -> bool:
@@ -136,6 +140,7 @@ class TaskResult:
             self.may_pass or other.may_pass,
             self.no_room or other.no_room,
             self.cause or other.cause,
+            self.unreachable or other.unreachable,
         )
 
     def with_why(self, why: str) -> TaskResult:
@@ -165,6 +170,7 @@ def run_task(task: Task, read: Callable[[Task], Report] | None = None) -> TaskRe
             may_pass=isinstance(error, passing),
             no_room=isinstance(error, NoRoomError),
             cause=type(error).__name__,
+            unreachable=isinstance(error, UnreachableServerError),
         )
     except Exception as error:  # a border: the other runs go on
         logger.exception("run %s can't be exported", task)

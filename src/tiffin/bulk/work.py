@@ -144,7 +144,10 @@ class Work:
                 self._manifest.add_outcome(outcome)
 
     def run(self, engine: Engine, tasks: Sequence[Task]) -> None:
-        """Run tasks. After Ctrl-C, or if the disk is full, only what has begun."""
+        """Run tasks. Only what has begun is finished if all others would fail, too.
+
+        So it is after Ctrl-C, if the disk is full, and if the source does not answer.
+        """
         self._dashboard = engine.dashboard
         self._left.update(task.uid for task in tasks)
         with CtrlC() as ctrl_c:
@@ -157,9 +160,12 @@ class Work:
                 except SourceError as error:  # the engine is gone
                     logger.error("%s", error)  # noqa: TRY400 (it is no bug)
                     break
-                if (ctrl_c.pressed or result.no_room) and not self._stopping:
+                stops = ctrl_c.pressed or result.no_room or result.unreachable
+                if stops and not self._stopping:
                     self._stopping = True
                     engine.cancel()
+                    if result.unreachable:
+                        logger.error("stopping: %s", result.why)
                 if result.ok or not self._try_again(task, result):
                     self._finish(task, result)
                 elif not self._stopping:  # else it is pending

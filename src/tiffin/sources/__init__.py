@@ -35,7 +35,7 @@ from tiffin.sources.tiled_pages import (
 )
 from tiffin.sources.tiled_run import Via
 from tiffin.sources.tiled_search import connect, find_runs
-from tiffin.sources.tiled_server import TIMEOUT
+from tiffin.sources.tiled_server import TIMEOUT, UnreachableServerError
 
 __all__ = [
     "CATALOGUE",
@@ -53,6 +53,7 @@ __all__ = [
     "RunSummary",
     "Selection",
     "TiledAddress",
+    "UnreachableServerError",
     "Via",
     "address_of",
     "connect",

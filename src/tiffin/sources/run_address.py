@@ -15,7 +15,7 @@ from tiffin.sources.selection import documents_of_runs
 from tiffin.sources.source_types import ADDRESSES, Documents, open_source
 from tiffin.sources.tiled_run import Via, is_run
 from tiffin.sources.tiled_search import connect
-from tiffin.sources.tiled_server import TIMEOUT, TiledServer
+from tiffin.sources.tiled_server import TIMEOUT, TiledServer, UnreachableServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +119,12 @@ def open_run(
         except KeyError as error:
             message = f"{address} has no run {uid!r}"
             raise SourceError(message) from error
+        except SourceError:
+            raise
+        except Exception as error:  # a border: clients raise what they like
+            why = f"{type(error).__name__}: {error}"
+            message = f"the Tiled server at {address} does not answer: {why}"
+            raise UnreachableServerError(message) from error
     return open_source(run, keep=True, via=via, roots=roots, timeout=timeout)
 
 

@@ -19,7 +19,13 @@ from tiffin.sources.selection import (
 )
 from tiffin.sources.tiled_address import TiledAddress
 from tiffin.sources.tiled_run import is_run
-from tiffin.sources.tiled_server import TIMEOUT, ServerError, TiledServer, check_timeout
+from tiffin.sources.tiled_server import (
+    TIMEOUT,
+    ServerError,
+    TiledServer,
+    UnreachableServerError,
+    check_timeout,
+)
 from tiffin.sources.tiled_silence import (
     LONGEST_CONNECT,
     refuse_other_scheme,
@@ -70,10 +76,10 @@ def connect(
         status = error.response.status_code if isinstance(error, HTTPStatusError) else 0
         if status in (401, 403):
             message = f"{known.shown}: {known.why_refused(status, api_key)}"
-        else:
-            why = why_silent(error, known)
-            message = f"no Tiled server answers at {known.shown}: {why}"
-        raise SourceError(message) from error
+            raise SourceError(message) from error
+        why = why_silent(error, known)
+        message = f"no Tiled server answers at {known.shown}: {why}"
+        raise UnreachableServerError(message) from error
 
 
 def find_runs(

@@ -40,6 +40,10 @@ class SlowServerError(ServerError):
     """A reply that did not arrive in time."""
 
 
+class UnreachableServerError(SourceError):
+    """A server that does not answer at all: the next run would fail, too."""
+
+
 def check_timeout(seconds: Any) -> float:
     """Return a timeout as a float, or raise SettingsError."""
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
