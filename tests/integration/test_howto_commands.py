@@ -32,6 +32,13 @@ def commands_on(page):
     return [shlex.split(found) for found in LINE.findall(blocks) + INLINE.findall(text)]
 
 
+def blocks_of(page):
+    """Return the commands in each block of a page, without what they print."""
+    text = (HOWTO / f"{page}.md").read_text("utf-8")
+    blocks = [block.replace("\\\n", " ") for block in BLOCK.findall(text)]
+    return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
+
+
 def expanded(argument, folder):
     """Return what a shell makes of an argument."""
     found = sorted(folder.glob(argument)) if "*" in argument else []

@@ -38,7 +38,7 @@ class OnDone:
             return
         about = {
             "TIFFIN_RUN": run.uid,
-            "TIFFIN_SCAN_ID": str(run.scan_id),
+            "TIFFIN_SCAN_ID": "" if run.scan_id is None else str(run.scan_id),
             "TIFFIN_STATUS": status,
         }
         try:
