@@ -136,6 +136,21 @@ def test_nothing_so_far_is_told(tmp_path, web, visit):
     assert Axe().run(tab).violations_count == 0
 
 
+def test_without_javascript_the_page_says_so(tmp_path, web, browser):
+    """And does not say that there are no runs."""
+    client, _ = web(write_config(tmp_path))
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(str(client.base_url))
+    told = tab.locator("body").inner_text().split("\n")
+    context.close()
+    assert [line for line in told if line.strip()] == [
+        "Skip to the runs",
+        "Exports",
+        "This page needs JavaScript, which is switched off here.",
+    ]
+
+
 def test_a_hundred_failures(tmp_path, web, visit):
     """The newest are shown, and how to retry all; news do not take the focus away."""
     client, started = web(write_config(tmp_path))

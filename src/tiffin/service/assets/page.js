@@ -126,7 +126,7 @@ async function showImages(rows) {
 function show(state) {
   onChange("trouble", state.trouble, showTrouble);
   if (!state.runs) return; // the journal fails
-  at("source").textContent = state.source;
+  at("source").replaceChildren("Source: ", make("span", { class: "mono" }, state.source));
   onChange("figures", { counts: state.counts, live: state.live, lag: state.lag, rate: state.rate }, showFigures);
   onChange("runs", state.runs, showRuns);
   onChange("failures", { failures: state.failures, count: state.counts.failed ?? 0, changes: state.changes }, showFailures);
@@ -135,6 +135,7 @@ function show(state) {
   });
 }
 
+for (const part of [document.querySelector("main"), at("theme")]) part.hidden = false; // there is JavaScript
 fill(at("map"), Object.keys(palettes).map((name) => [name, name]), "viridis");
 fill(at("stretch"), STRETCHES);
 for (const id of ["map", "stretch", "log"]) at(id).addEventListener("change", drawImages);
