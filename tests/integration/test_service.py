@@ -221,6 +221,18 @@ class TestJournal:
 
         assert folder.look(journal) == 1
 
+    def test_a_retry_does_not_wait_for_the_next_try(self, journal):
+        """A person has mended the cause, and sees the run until it is done."""
+        assert journal.failing(10) == []
+        journal.take()
+        journal.postpone("a", "the file is late", 300, counts=True)
+        assert [run.why for run in journal.failing(10)] == ["the file is late"]
+        assert journal.retry() == 1
+        assert journal.take().tries == 1
+        assert [run.state for run in journal.failing(10)] == ["working"]
+        journal.finish("a", "done", TaskResult(written=3))
+        assert journal.failing(10) == []
+
     def test_a_lease_ends(self, journal):
         """A service that was killed does not keep it."""
         assert journal.lease("far:1:one", 0.05)
