@@ -1,6 +1,7 @@
 """`tiffin demo`: an experiment to try things on."""
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -44,11 +45,22 @@ def test_it_makes_documents_options_and_images(made):
     assert [path.name for path in images] == [
         f"0042_{n:03d}_{kelvin}K.tif"
         for n, kelvin in enumerate((300, 450, 600, 750, 900, 1050), 1)
-    ]
+    ] + ["0042_dark_001.tif", "0042_dark_002.tif"]
     assert darks[0].max() > 20_000
     assert first.max() < 5_000
     assert "6 written, 0 skipped, 0 failed" in said
     assert read_metadata(images[2])["motors"]["temperature"]["value"] == 600
+
+
+def test_its_page_has_the_dark_of_each_image(made):
+    """The viewer shows it beside the image."""
+    page = (made[0] / "images" / "report.html").read_text("utf-8")
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)
+    images = json.loads(data[1])["images"]
+
+    subtracted = [image for image in images if image.get("kind") == "sub"]
+    names = [images[image["dark"]]["name"] for image in subtracted]
+    assert names == [f"Ni powder/0042_dark_{n:03d}.tif" for n in (1, 1, 1, 2, 2, 2)]
 
 
 def test_what_it_says_to_type_next_works(made):
@@ -106,7 +118,7 @@ def test_machines_are_told_in_json(tmp_path):
     assert made["documents"] == str(tmp_path / "d" / "documents.jsonl")
     assert made["page"] == str(tmp_path / "d" / "images" / "report.html")
     assert all(Path(file).exists() for file in made["files"])
-    assert len(made["files"]) == 6
+    assert len(made["files"]) == 8
 
 
 def test_the_rings_shrink_as_the_lattice_expands():

@@ -38,6 +38,9 @@ ANSWERS = Answers(
     dark="stream:dark",
 )
 
+DARKS = "{start.sample_name}/{start.scan_id:04d}_dark_{event.seq_num:03d}.tif"
+"""Names of the dark frames, which the page shows beside the images."""
+
 NEXT = """
 Type next:
 
@@ -81,16 +84,17 @@ def demo(
     images = folder / settings.pop("directory")
     source = folder / DOCUMENTS
     report = export(source, on_error="report", directory=images, **settings)
+    darks = export(source, DARKS, on_error="report", directory=images, streams="dark")
     checked = verify(images)
-    ok = report.ok and checked.ok
+    ok = report.ok and darks.ok and checked.ok
     page = make_page(images).path
     if as_lines:
         made = {"folder": folder, "documents": source, "config": config, "page": page}
         paths = {name: str(path.absolute()) for name, path in made.items()}
-        files = [str(record.path) for record in report.written]
+        files = [str(record.path) for record in report.written + darks.written]
         sys.stdout.write(f"{as_json(paths | {'ok': ok, 'files': files})}\n")
     else:
-        _print(folder, report, str(checked), page)
+        _print(folder, report, darks, str(checked), page)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -110,7 +114,9 @@ def _make(folder: Path) -> None:
     (folder / FILE_NAME).write_text(config_text(ANSWERS), encoding="utf-8")
 
 
-def _print(folder: Path, report: Report, checked: str, page: Path) -> None:
+def _print(
+    folder: Path, report: Report, darks: Report, checked: str, page: Path
+) -> None:
     """Print what was made, and what to type next."""
     images = folder / ANSWERS.directory
     size = (folder / DOCUMENTS).stat().st_size
@@ -119,6 +125,7 @@ def _print(folder: Path, report: Report, checked: str, page: Path) -> None:
         f"  documents  {escape(folder / DOCUMENTS)} ({size_text(size)})\n"
         f"  options    {escape(folder / FILE_NAME)}\n"
         f"  images     {report} in {escape(images)}\n"
+        f"  darks      {darks}\n"
         f"  verified   {checked}\n"
         f"  page       {escape(images / page.name)}\n\n"
         f"Look at the images: open this page in a browser\n\n"
