@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.shell import on_a_terminal, tiffin
-from tiffin.cli import COMMANDS, load
+from tiffin.cli import COMMANDS, INTERRUPTED, load
+from tiffin.cli.commands.runs import NEWEST
 from tiffin.cli.wrong_options import MEANT
+from tiffin.errors import SettingsError, SourceError, TemplateError
 from tiffin.options import CorrectionOptions, RunOptions
-from tiffin.settings import PANELS, Settings, option_of
+from tiffin.settings import PANELS, Settings, check_model, option_of
 
 MANUAL = Path(__file__).parents[2] / "docs" / "reference"
 BOXES = re.compile("[\u2500-\u257f\x1b]")
@@ -144,3 +146,36 @@ def test_what_is_meant_by_other_options_exists():
     }
 
     assert {meant.split()[0] for meant in MEANT} <= options | {"--debug", "--help"}
+
+
+def sections():
+    """Yield the sections of the manual's page about commands, with their text."""
+    page = (MANUAL / "shell.md").read_text("utf-8")
+    for section in page.split("\n## tiffin ")[1:]:
+        name, _, text = section.partition("\n")
+        yield name, text.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(("name", "text"), [*sections()])
+def test_the_manual_names_options_that_a_command_has(name, text):
+    """Or those of a command that the same sentence names."""
+    for sentence in re.split(r"(?<=[.:;])\s", text):
+        named = {name, *re.findall(r"tiffin (\w+)", sentence)} & {*COMMANDS}
+        options = {text for each in named for p in load(each).params for text in p.opts}
+
+        assert set(re.findall(r"--[a-z][\w-]*", sentence)) <= options, sentence
+
+
+def test_the_manual_has_the_numbers_and_the_order_of_the_code():
+    """Ten runs are listed; corrections act in the order of the chain; exit statuses."""
+    text = " ".join((MANUAL / "shell.md").read_text("utf-8").split())
+
+    assert NEWEST == 10
+    assert "lists the ten newest runs" in text
+    given = {"bin": "2,2", "crop": "0:4,0:4", "mask": "m.tif", "flat": "file:f.tif"}
+    options = check_model(CorrectionOptions, given | {"dark": "stream:dark"})
+    order = ", ".join(table.kind for table in options.tables())
+    assert f"however you type them: {order}, dtype." in text
+    assert SourceError.exit_status == 1
+    assert SettingsError.exit_status == TemplateError.exit_status == 2
+    assert f"| {INTERRUPTED} | interrupted by Ctrl-C" in text
