@@ -15,10 +15,11 @@ import pytest
 
 import tiffin
 from tests.documents import write_jsonl
+from tests.helpers import as_another_user, let_others_in
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
 from tiffin.cli import load
-from tiffin.errors import CollisionError, SettingsError, SourceError
+from tiffin.errors import CollisionError, SettingsError, SourceError, WriteError
 from tiffin.sources import Selection
 from tiffin.testing import run_of
 
@@ -189,6 +190,24 @@ def test_a_dry_run_writes_nothing(runs, tmp_path):
     assert "6 runs: 6 to export" in dry.stderr
     assert "pending" not in dry.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_directory_that_may_not_be_used(runs, tmp_path):
+    """The message has the whole path, and no run is tried."""
+    let_others_in(runs)
+    tiffin.bulk(runs, NAME, tmp_path / "first", engine="serial")  # imports libraries
+    out = tmp_path / "out"
+    out.mkdir(mode=0o755)
+
+    def ask():
+        try:
+            tiffin.bulk(runs, NAME, out, engine="serial")
+        except WriteError as error:
+            return f"{out}/.tiffin" in str(error) and "Permission denied" in str(error)
+        return False
+
+    assert as_another_user(ask, tmp_path)
 
 
 def test_a_bulk_manifest_tells_of_each_run(runs, tmp_path):

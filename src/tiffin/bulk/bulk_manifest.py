@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from tiffin.bulk.bulk_report import RunOutcome
 from tiffin.bulk.found_runs import FoundRun, FoundSource
 from tiffin.bulk.task import TaskResult
 from tiffin.engine import FOLDER, Manifest, read_manifest
+from tiffin.errors import WriteError
 from tiffin.export import settings_id, settings_of
 from tiffin.json_text import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tiffin.settings import Settings
@@ -132,11 +134,21 @@ class BulkManifest:
             return  # a start document that JSON can't hold: its file is read again
         number = next(self._lines)
         self._file.expect(number)
-        self._file.add([(number, text)])
+        with self._errors_with_path():
+            self._file.add([(number, text)])
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._errors_with_path():
+            self._file.close()
+
+    @contextmanager
+    def _errors_with_path(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            message = f"{self.path} can't be written: {error.strerror or error}"
+            raise WriteError(message) from error
 
     def _read(self, path: Path) -> None:
         """Read the lines that can be read; what is lost is only done again."""

@@ -164,7 +164,7 @@ class Work:
                 if stops and not self._stopping:
                     self._stopping = True
                     engine.cancel()
-                    if result.unreachable:
+                    if not ctrl_c.pressed:
                         logger.error("stopping: %s", result.why)
                 if result.ok or not self._try_again(task, result):
                     self._finish(task, result)
