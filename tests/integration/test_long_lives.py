@@ -19,6 +19,7 @@ from tiffin.errors import CollisionError
 from tiffin.export import case_conflicts, manifests, open_runs
 from tiffin.service import Service, read_service
 from tiffin.sources import pack
+from tiffin.sources.tiled_server import TiledServer
 from tiffin.testing import run_of
 
 IMAGES = np.ones((2, 6, 9), "u2")
@@ -144,6 +145,28 @@ def test_the_memory_of_an_export_is_freed_when_it_is_over(tmp_path, settings):
     gc.garbage.clear()
 
     assert [kind for kind in left if kind.__module__.startswith("tiffin")] == []
+
+
+def test_a_tiled_client_leaves_no_threads_of_dask():
+    """It reads tables by Dask, which keeps a pool for each thread that asks."""
+    dask, httpx = pytest.importorskip("dask"), pytest.importorskip("httpx")
+    pool = dask.threaded.ContextAwareThreadPoolExecutor
+    before = pools_of(pool)
+    with httpx.Client() as client:
+        server = TiledServer(client)
+        for n in range(5):
+            table = dask.delayed(sum)([n, 1])
+            assert server.call(lambda table=table: table.compute()) == n + 1
+    until = time.monotonic() + 10
+    while pools_of(pool) > before and time.monotonic() < until:
+        time.sleep(0.02)
+
+    assert pools_of(pool) == before
+
+
+def pools_of(pool):
+    gc.collect()
+    return sum(isinstance(thing, pool) for thing in gc.get_objects())
 
 
 @pytest.mark.slow

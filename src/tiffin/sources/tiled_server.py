@@ -5,6 +5,8 @@ The client's own timeouts restart with every byte, and it decompresses whatever 
 
 from __future__ import annotations
 
+import atexit
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -84,6 +86,7 @@ class TiledServer:
                     result.set_result(function())
                 except BaseException as error:  # noqa: BLE001 (raised in the caller)
                     result.set_exception(error)
+            _end_dask_pools()
 
         threading.Thread(target=run, name="tiffin-ask", daemon=True).start()
         try:
@@ -95,6 +98,21 @@ class TiledServer:
         except httpx.TimeoutException as error:
             message = f"the Tiled server's reply did not come in time: {error}"
             raise SlowServerError(message) from error
+
+
+def _end_dask_pools() -> None:
+    """End the threads with which the client has read a table in this thread.
+
+    Dask would keep a pool for each call until the interpreter exits.
+    """
+    threaded: Any = sys.modules.get("dask.threaded")
+    if threaded is None:
+        return
+    with threaded.pools_lock:
+        pools = threaded.pools.pop(threading.current_thread(), {})
+    for pool in pools.values():
+        atexit.unregister(pool.shutdown)
+        pool.shutdown(wait=False)
 
 
 class _Limits:
