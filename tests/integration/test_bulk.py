@@ -351,6 +351,23 @@ def test_a_file_that_holds_no_run_is_told(runs, tmp_path):
     assert "7.jsonl" in report.plan.problems[0]
 
 
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_file_that_holds_more_runs_than_can_be_read_is_told(runs, tmp_path, cut):
+    """Runs after a line that is damaged are not lost silently, nor is one that has no
+    start document.
+    """
+    lines = (runs / "2.jsonl").read_text().splitlines()[cut:]
+    more = [] if cut else ["damaged", *(runs / "3.jsonl").read_text().splitlines()]
+    (runs / "2.jsonl").write_text("\n".join([*lines, *more]))
+    (runs / "3.jsonl").unlink()
+    for _ in range(2):
+        report = tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial")
+        assert len(report.done) == 5 - cut
+        assert not report.ok
+        (problem,) = report.plan.problems
+        assert "2.jsonl" in problem
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     """It is not a success of no runs."""
     (tmp_path / "docs").mkdir()

@@ -93,6 +93,21 @@ class TestRuns:
             file.write(lines[-1] + "\n")
         until(lambda: started.journal.counts() == {"done": 1})
 
+    @pytest.mark.parametrize("stop", [True, False])
+    def test_a_damaged_line_is_told(self, tmp_path, service, caplog, stop):
+        """What follows it is exported when the file is repaired."""
+        folder = tmp_path / "documents"
+        lines = write_run(folder, 1, stop=stop)
+        text = "\n".join([*(lines if stop else lines[:-1]), *write_run(folder, 2)])
+        (folder / "2.jsonl").unlink()
+        (folder / "1.jsonl").write_text(text.replace('\n["start', '\ndamaged\n["start'))
+        started = service()
+        until(lambda: started.journal.counts() == {"done" if stop else "open": 1})
+        until(lambda: "1.jsonl, line" in caplog.text)
+        assert "looking again when it changes" in caplog.text
+        (folder / "1.jsonl").write_text("\n".join([*lines, *text.splitlines()]))
+        until(lambda: started.journal.counts() == {"done": 2})
+
     def test_every_export_of_the_file_is_done(self, tmp_path, service):
         """A run has several exports."""
         more = (

@@ -13,6 +13,7 @@ from tiffin.sources import (
     TIMEOUT,
     Selection,
     TiledAddress,
+    TruncatedError,
     address_of,
     document_files,
     open_catalogue,
@@ -69,7 +70,7 @@ class FoundSource:
         If these are still the same, the file need not be read again.
     runs : tuple of FoundRun
     problem : str
-        Why it can't be read to its end; ``""`` if it can.
+        Why it can't be read to its end; ``""`` if it can, or if it may still grow.
     """
 
     path: str
@@ -80,8 +81,13 @@ class FoundSource:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has runs, and each of them its stop document."""
-        return bool(self.runs) and all(run.stop for run in self.runs)
+        """Whether it has runs, each of them its stop document, and nothing else."""
+        return bool(self.runs) and self.is_closed and not self.problem
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether none of its runs goes on."""
+        return all(run.stop for run in self.runs)
 
     def is_current(self) -> bool:
         """Return whether the file has not changed since."""
@@ -100,7 +106,7 @@ def list_runs(
     found: Callable[[FoundSource], object],
     timeout: float = TIMEOUT,
 ) -> tuple[list[FoundRun], list[str]]:
-    """Return the chosen runs of a source, and why some files hold none.
+    """Return the chosen runs of a source, and why some files may hold more.
 
     Parameters
     ----------
@@ -163,7 +169,7 @@ def _of_files(
             listed = read_source(file)
             found(listed)
         runs += listed.runs
-        if listed.problem and not listed.runs:  # else the export of its run fails
+        if listed.problem and listed.is_closed:  # else the export of its run fails
             problems.append(listed.problem)
     if problems and not runs:
         raise SourceError(problems[0])
@@ -175,6 +181,8 @@ def read_source(file: Path) -> FoundSource:
     status = file.stat()
     path = str(file)
     runs, problem = _runs_in(open_source(file), path)
+    if not runs and not problem:
+        problem = f"{path} holds no start document"
     return FoundSource(path, status.st_size, status.st_mtime_ns, runs, problem)
 
 
@@ -192,7 +200,8 @@ def _runs_in(
             elif name == "stop":
                 stops[str(doc.get("run_start"))] = doc
     except SourceError as error:
-        problem = str(error)
+        grows = isinstance(error, TruncatedError) and not starts.keys() <= stops.keys()
+        problem = "" if grows else str(error)
     found = (FoundRun(uid, address, starts[uid], stops.get(uid, {})) for uid in starts)
     return tuple(found), problem
 

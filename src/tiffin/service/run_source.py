@@ -105,9 +105,11 @@ class DocumentFolder:
             return
         # It may grow. A large file is not read again and again while it does.
         self._seen[found.path] = (version, time.monotonic() + REST * seconds)
-        if found.problem and not found.runs and found.problem not in self._said:
+        if found.problem and found.problem not in self._said:
             self._said.add(found.problem)
-            logger.warning("%s: looking again when it changes", found.problem)
+            what = "what follows is not exported" if found.runs else "it has no run"
+            line = "%s; %s: looking again when it changes"
+            logger.warning(line, found.problem, what)
 
     def close(self) -> None:
         """Do nothing: no file is open."""

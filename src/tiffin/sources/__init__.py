@@ -5,6 +5,7 @@ them, documents) and returns an iterable of ``(name, document)`` that can be rea
 Nothing outside this package depends on the types and versions of stores.
 """
 
+from tiffin.sources.document_file import TruncatedError
 from tiffin.sources.files import CATALOGUE, is_document_name
 from tiffin.sources.files import documents as documents_in_file
 from tiffin.sources.msgpack_file import pack, unpack
@@ -53,6 +54,7 @@ __all__ = [
     "RunSummary",
     "Selection",
     "TiledAddress",
+    "TruncatedError",
     "UnreachableServerError",
     "Via",
     "address_of",
