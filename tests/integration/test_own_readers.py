@@ -72,6 +72,25 @@ def test_a_reader_may_be_registered_as_it_is_written(tmp_path, read, register):
     check(export(tmp_path, "application/x-own"), FRAMES[:3], read)
 
 
+class OneArray(Good):
+    """Reads all images into the same array."""
+
+    def __init__(self, asset):
+        super().__init__(asset)
+        self.array = np.empty_like(FRAMES[0])
+
+    def read(self, row):
+        self.array[...] = FRAMES[row]
+        return self.array
+
+
+def test_a_reader_may_use_its_array_again(tmp_path, read, register):
+    """Small images are written together, but not those that the next one overwrites."""
+    register(OneArray)
+
+    check(export(tmp_path, workers=1), FRAMES[:3], read)
+
+
 def boom(*args):
     message = "boom"
     raise RuntimeError(message)

@@ -1,12 +1,20 @@
 """The benchmarks run, so that they don't rot; no time is looked at."""
 
 import importlib
+import itertools
 import json
+import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tiffin
+from tiffin.testing import run_of
+
 ROOT = Path(__file__).parents[2]
+NAME = "{start.scan_id}_{frame:04d}.tif"
 SERVER = pytest.mark.slow  # it starts a Tiled server of its own
 
 
@@ -132,3 +140,35 @@ def test_figures_become_a_table_a_plot_and_a_page(tmp_path, monkeypatch):
     assert "| X | two frames | bare | 0.50 | ≥ 0.4 | met |" in page.read_text()
     assert page.read_text().endswith("after\n")
     assert (tmp_path / "made" / "bench.svg").read_text().count("<svg")
+
+
+def calls_of_an_export(frames, folder, **settings):
+    """Count the calls of Python functions, in all threads."""
+    run = run_of({"img": np.zeros((frames, 6, 9), "u2")}, scan_id=1)
+    calls = itertools.count()
+
+    def count(frame, event, argument):
+        if event == "call":
+            next(calls)
+
+    before = sys.getprofile()
+    threading.setprofile(count)
+    sys.setprofile(count)
+    try:
+        report = tiffin.export(run, NAME, directory=folder, **settings)
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+    assert len(report.written) == frames
+    return next(calls)
+
+
+@pytest.mark.parametrize("settings", [{}, {"stack": "run"}], ids=str)
+def test_a_small_image_takes_few_calls(tmp_path, settings):
+    """What is added for each image shows here, on any machine, before it is slow."""
+    few, many = (
+        calls_of_an_export(frames, tmp_path / str(frames), **settings)
+        for frames in (100, 300)
+    )
+
+    assert (many - few) / 200 < 200

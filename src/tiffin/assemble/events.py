@@ -92,8 +92,9 @@ class Events:
         """Return the pixels of a value, or why there are none; None for no image."""
         value = event["data"][name]
         shape = array_shape(value)
-        declared = declares_image(data_key)
-        if shape is not None and (len(shape) >= 2 or (declared and shape == (0,))):
+        has_axes = shape is not None and len(shape) >= 2
+        declared = has_axes or declares_image(data_key)
+        if has_axes or (declared and shape == (0,)):
             key = (run.uid, descriptor["name"], name)
             try:
                 hints = self._selection.hints(name, data_key)

@@ -59,7 +59,8 @@ class Interrupts:
         """
         source = iter(items)
         while True:
-            self.check()
+            if self._asked:
+                self.check()
             self._reads = True
             try:
                 item = next(source)

@@ -54,7 +54,8 @@ class JobQueue:
         """Pass pages to the workers, small groups in batches."""
         if self._settings.dry_run:
             return
-        self._sidecars.note(pages)
+        if self._settings.sidecars:
+            self._sidecars.note(pages)
         run, number, _ = pages[0].place
         planned = self._ledger.is_planned  # unless a point was taken again
         writes = any(p.file is not None and planned(p.place) for p in pages)

@@ -366,7 +366,7 @@ class Namer:
 
     def _on_disk(self, name: str) -> TiffinError | None:
         path = f"{self._root}/{name}"
-        link = self._conflicts.link(name.rpartition("/")[0])
+        link = self._conflicts.link(name.rpartition("/")[0]) if "/" in name else None
         if link is not None:
             return WriteError(f"{path} can't be written: {link_message(link)}")
         twin = self._conflicts.twin(name)

@@ -164,7 +164,8 @@ class Pipeline:
 
     def _named(self, group: list[Frame]) -> PageGroup:
         pages = self.namer.name(group)
-        self._sidecars.see(pages)
+        if self._settings.sidecars:
+            self._sidecars.see(pages)
         return pages
 
     def _begin(self, name: str, doc: Mapping[str, Any], plan: Plan | None) -> bool:

@@ -165,7 +165,7 @@ class Publisher:
         ExistsError, WriteError
             As `publish`.
         """
-        time = self._date_of(frame)
+        time = self._date_of(frame) if self._dates else None
         if time is not None:
             write = dated(write, time)
         while True:

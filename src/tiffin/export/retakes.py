@@ -113,16 +113,22 @@ class Retakes:
 
     def owner(self, place: Place) -> Place:
         """Return the place that owns the names of a frame: that of its first take."""
+        if not self._retakes:
+            return place
         retake = self._retakes.get(place[:2])
         return place if retake is None else (place[0], retake.first, place[2])
 
     def paths(self, place: Place) -> frozenset[str]:
         """Return the files of the earlier takes, which this one may replace."""
+        if not self._retakes:
+            return NO_FILES
         retake = self._retakes.get(place[:2])
         return NO_FILES if retake is None else retake.paths
 
     def files(self, place: Place) -> frozenset[str]:
         """Return the files of the earlier takes that are written already."""
+        if not self._retakes:
+            return NO_FILES
         retake = self._retakes.get(place[:2])
         if retake is None:
             return NO_FILES

@@ -114,7 +114,8 @@ def publish(
     else:
         relative = path.removeprefix(folders.root).lstrip("/")
     folder, _, name = relative.rpartition("/")
-    check_length(path)
+    if len(path) > _SHORT:
+        check_length(path)
     given = folders, folder, name, write, replace, mode, sync
     try:
         try:

@@ -210,7 +210,8 @@ class TiffWriter:
         self._check_profile(image.shape, little)
         if isinstance(image, np.ndarray):
             pixels = np.ascontiguousarray(image, dtype=little)
-            self._check_least(pixels)
+            if self.profile.least is not None:
+                self._check_least(pixels)
             return encode(pixels.data, self.compression, self.level)
         if image.dtype != little:
             message = f"encoded pixels of dtype {image.dtype} are not little-endian"
