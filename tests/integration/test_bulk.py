@@ -125,6 +125,22 @@ def test_a_broken_run_does_not_stop_the_others(runs, tmp_path):
     assert tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial").ok
 
 
+def test_a_file_that_is_gone_meanwhile(runs, tmp_path):
+    """Its run fails and says so; the same call again does it when it is back."""
+
+    def move_the_last(plan):
+        (runs / "5.jsonl").rename(tmp_path / "moved")
+        return True
+
+    report = tiffin.bulk(
+        runs, NAME, tmp_path / "out", engine="serial", confirm=move_the_last
+    )
+    (failed,) = report.failed
+    assert "5.jsonl is gone" in failed.result.why
+    (tmp_path / "moved").rename(runs / "5.jsonl")
+    assert tiffin.bulk(runs, NAME, tmp_path / "out", engine="serial").ok
+
+
 def test_the_plan_can_be_refused(runs, tmp_path):
     """Nothing is written before the answer."""
     plans = []

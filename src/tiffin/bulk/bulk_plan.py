@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tiffin.bulk.bulk_report import many
 from tiffin.display import size_text
 from tiffin.errors import CollisionError, SettingsError, TemplateError
 
@@ -68,7 +69,8 @@ class BulkPlan:
 
     def __str__(self) -> str:
         done = len(self.runs) - len(self.pending) - len(self.refused)
-        lines = [f"{len(self.runs)} runs: {len(self.pending)} to export, {done} done"]
+        runs = many(len(self.runs), "run")
+        lines = [f"{runs}: {len(self.pending)} to export, {done} done"]
         if self.refused:
             lines[0] += f", {len(self.refused)} refused"
         about = [f"about {self.frames} frames"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tiffin.bulk.bulk_plan import BulkPlan
 
-__all__ = ["BulkReport", "RunOutcome"]
+__all__ = ["BulkReport", "RunOutcome", "many"]
 
 State = Literal["done", "failed", "pending"]
 
@@ -118,11 +118,11 @@ class BulkReport:
         earlier = sum(run.earlier for run in self.runs)
         before = f" ({earlier} of them before)" if earlier else ""
         empty = len(self._without_images())
-        none = f" ({_many(empty, 'run')} without images)" if empty else ""
+        none = f" ({many(empty, 'run')} without images)" if empty else ""
         return (
-            f"{_many(done, 'run')} done{before}, "
+            f"{many(done, 'run')} done{before}, "
             f"{len(self.failed)} failed, {len(self.pending)} pending: "
-            f"{_many(total.written, 'image')} written, {total.skipped} skipped{none}"
+            f"{many(total.written, 'image')} written, {total.skipped} skipped{none}"
         )
 
     def _without_images(self) -> list[RunOutcome]:
@@ -132,5 +132,6 @@ class BulkReport:
         return tuple(run for run in self.runs if run.state == state)
 
 
-def _many(number: int, noun: str) -> str:
+def many(number: int, noun: str) -> str:
+    """Return a number of things."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -107,6 +107,9 @@ def open_run(
         If there is no such run, or no such server.
     """
     if not address.startswith(ADDRESSES):
+        if not Path(address).exists():
+            message = f"{address} is gone: it was there when its runs were listed"
+            raise SourceError(message)
         documents = open_source(Path(address))
         return Documents(partial(documents_of_runs, documents, [uid]))
     client = open_catalogue(address, timeout)
