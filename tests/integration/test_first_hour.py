@@ -30,7 +30,7 @@ RENEW = "WRITE_TUTORIAL"
 def walked(home, run, new_server):
     """Type the commands of the page; return what is printed and what is shown."""
     home.mkdir()
-    address, key, client, _ = new_server
+    address, key, client = new_server[:3]
     walk = Walk(home, run, address)
     walk.environment |= {"TILED_API_KEY": key, "TIFFIN_CONFIG": ""}
     printed, is_served = [], False
