@@ -13,7 +13,7 @@ import pytest
 
 from tests.shell import tiffin as shell
 from tiffin.bulk import FoundRun, TaskResult
-from tiffin.errors import SettingsError
+from tiffin.errors import MissingLibraryError, SettingsError
 from tiffin.service import Journal, Service, read_service
 from tiffin.service.owners import owner_here
 from tiffin.service.run_source import DocumentFolder
@@ -301,7 +301,9 @@ class TestJournal:
         ("[service]\ninterval = 2", "source"),
         ('[service]\nsource = "http://h:1?api_key=x"', "TILED_API_KEY"),
         ('[service]\nsource = "x"\nlisten = 3', "service.listen"),
-        ('[service]\nsource = "x"\n[exports.a]\nfield = "i"', "template"),
+        ('[service]\nsource = "x"\nlisten = ["zmq"]', "service.listen"),
+        ('[service]\nsource = "x"\ninterval = -2', "a number above 0, not -2"),
+        ('[service]\nsource = "x"\n[exports.a]\nfield = "i"', "exports.a: .*template"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, message):
@@ -333,3 +335,26 @@ def test_sigkill_loses_nothing(tmp_path):
         assert work.wait(timeout=30) == 0
     checked = shell("verify", out, "--against", tmp_path / "documents")
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "library", "extra"),
+    [
+        ('source = "http://localhost:1"', "tiled.client", "tiled"),
+        ('[[service.listen]]\ntype = "folder"', "watchfiles", "service"),
+        (
+            '[[service.listen]]\ntype = "kafka"\naddress = "h:1"\ntopics = ["a"]',
+            "confluent_kafka",
+            "kafka",
+        ),
+    ],
+)
+def test_a_missing_library_is_told_at_once(tmp_path, monkeypatch, more, library, extra):
+    """It is no reason to try again forever."""
+    monkeypatch.setitem(sys.modules, library, None)
+    text = write_config(tmp_path, more).read_text()
+    if "source" in more:
+        text = text.replace('source = "documents"\n', "")
+    (tmp_path / "tiffin.toml").write_text(text)
+    with pytest.raises(MissingLibraryError, match=rf"tiffin\[{extra}\]"):
+        Service(*read_service(tmp_path / "tiffin.toml"))

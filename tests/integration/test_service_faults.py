@@ -336,11 +336,12 @@ class TestFullDisk:
         assert named == [name for name, _ in run]
 
 
-def test_two_services_export_each_file_once(tmp_path, service):
-    """Whichever of them has the lease."""
+def test_two_services_export_each_file_once(tmp_path, service, caplog):
+    """Whichever of them has the lease; the other one says that it waits."""
     config = write_config(tmp_path)
     both = [service(config), Service(*read_service(config))]
     both[1].start()
+    until(lambda: "another service works with" in caplog.text)
     for n in range(6):
         write_run(tmp_path / "documents", n)
     until(lambda: both[0].journal.counts() == {"done": 6})

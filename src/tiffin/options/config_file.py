@@ -78,7 +78,8 @@ class ConfigFile:
         try:
             return self._keywords()
         except SettingsError as error:
-            message = f"{self.path}: {error}"
+            export = f"{EXPORTS}.{self.export}: " if self.export else ""
+            message = f"{self.path}: {export}{error}"
             raise SettingsError(message) from error
 
     def _keywords(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tiffin.bulk import FoundRun
-from tiffin.errors import SourceError
+from tiffin.errors import SourceError, optional_import
 from tiffin.sources import (
     connect,
     count_entries,
@@ -45,9 +45,16 @@ class Catalogue:
     ----------
     address : str
         The key is in the environment variable TILED_API_KEY.
+
+    Raises
+    ------
+    MissingLibraryError
+        If the client of Tiled is not installed.
     """
 
     def __init__(self, address: str) -> None:
+        with optional_import("Tiled needs its client", extra="tiled"):
+            import tiled.client  # noqa: F401 (at once, not at each look)
         self._address = address
         self._client: Any = None
         self._others: int | None = None  # entries of the catalogue that are no runs

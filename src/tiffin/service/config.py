@@ -157,7 +157,7 @@ def _check_live(path: Path, name: str, given: dict[str, Any]) -> None:
 def _listed(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table with its listeners checked, so that errors name their keys."""
     listen = table.get("listen", [])
-    if not isinstance(listen, list):
+    if not isinstance(listen, list) or not all(isinstance(e, dict) for e in listen):
         message = "must be tables [[service.listen]]"
         raise SettingsError(message, setting="listen")
     return {**table, "listen": tuple(check_model(Listen, each) for each in listen)}

@@ -121,6 +121,7 @@ class Service:
         self._hint = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._waits = False
         self._on_done = OnDone(config.on_done)
         self._listening: Listening | None = None
         self._exported = TaskResult()
@@ -219,6 +220,8 @@ class Service:
         """Return whether this service works; another one may do so."""
         works = self.journal.lease(self._owner, LEASE)
         if works:
+            if self._waits:
+                logger.warning("the other service has ended: this one works now")
             again = self.journal.recover()
             if again:
                 logger.warning("%d interrupted runs are exported again", again)
@@ -229,7 +232,11 @@ class Service:
             self._stop_listening()
             if self.live is not None:
                 self.live.close()
+        elif not self._waits:
+            where = self.config.journal
+            logger.warning("another service works with %s: waiting for its end", where)
         self.status.works = works
+        self._waits = not works
         return works
 
     def _keep_lease(self) -> None:

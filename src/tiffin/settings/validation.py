@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 LIMITS = {
+    "greater_than": " above {gt:g}",
     "greater_than_equal": " of at least {ge:.0f}",
     "less_than_equal": " of at most {le:.0f}",
 }

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["listen"]
 
+NEEDS = ("watchfiles", "service")
+"""The library, and the extra that has it."""
+
 
 def listen(_options: Mapping[str, Any], hints: Hints) -> None:
     """Look when a file of the folder changes."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "listen"]
 
+NEEDS = ("confluent_kafka", "kafka")
+"""The library, and the extra that has it."""
+
 logger = logging.getLogger("tiffin")
 
 POLL = 0.5

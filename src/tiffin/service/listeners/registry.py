@@ -8,7 +8,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import SettingsError, TiffinError, did_you_mean
+from tiffin.errors import (
+    SettingsError,
+    TiffinError,
+    did_you_mean,
+    optional_import,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,10 +35,15 @@ PAUSE = 5.0
 
 
 def check_listener(kind: str, options: Mapping[str, Any]) -> None:
-    """Raise a SettingsError if there is no such listener, or an option is wrong."""
-    check = getattr(_module_or_function(kind), "check", None)
+    """Raise a TiffinError if there is no such listener, or it can't listen so."""
+    found = _module_or_function(kind)
+    check = getattr(found, "check", None)
     if check is not None:
         check(options)
+    if kind in OWN:
+        library, extra = found.NEEDS
+        with optional_import(f"the listener {kind!r} needs a library", extra=extra):
+            import_module(library)
 
 
 def start_listener(
@@ -71,7 +81,7 @@ def _module_or_function(kind: str) -> Any:
     others = {entry.name: entry for entry in entry_points(group=GROUP)}
     if kind not in others:
         names = [*OWN, *others]
-        hint = did_you_mean(kind, names)
+        hint = did_you_mean(kind, names, list_all=False)
         message = f"must be one of {', '.join(names)}, not {kind!r}{hint}"
         raise SettingsError(message, setting="type")
     return others[kind].load()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "listen"]
 
+NEEDS = ("tiled.client", "tiled")
+"""The library, and the extra that has it."""
+
 LARGEST = 2**30
 """How large a message may be [bytes]; by default, 1 MB ends the connection."""
 

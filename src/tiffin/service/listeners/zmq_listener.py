@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "listen"]
 
+NEEDS = ("zmq", "service")
+"""The library, and the extra that has it."""
+
 logger = logging.getLogger("tiffin")
 
 MOST_QUEUED = 10_000
