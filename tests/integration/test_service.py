@@ -16,7 +16,9 @@ from tiffin.bulk import FoundRun, TaskResult
 from tiffin.errors import MissingLibraryError, SettingsError
 from tiffin.service import Journal, Service, read_service
 from tiffin.service.owners import owner_here
+from tiffin.service.run_export import task_of
 from tiffin.service.run_source import DocumentFolder
+from tiffin.service.run_state import RunState
 from tiffin.testing import run_of
 
 CONFIG = """
@@ -315,6 +317,17 @@ def test_a_wrong_file_is_refused(tmp_path, text, message):
 
 
 @pytest.mark.slow
+def test_an_export_says_how_a_server_is_read(tmp_path):
+    """By `via` and `timeout`, as in the shell."""
+    config = write_config(tmp_path, exports='via = "files"\ntimeout = 7.0\n')
+    _, exports = read_service(config)
+    run = RunState("7f3a", "http://localhost:8000", 7, 0.0, *("waiting", 0, ""),
+                   *(0, 0, 0, 0), 0.0, 0.0, None)  # fmt: skip
+    task = task_of(run, exports["tiff"], "http://localhost:8000")
+    assert (task.via, task.timeout) == ("files", 7.0)
+    assert task.settings["existing"] == "resume"
+
+
 def test_sigkill_loses_nothing(tmp_path):
     """A killed service goes on where it was; every file is there once, and right."""
     for n in range(12):

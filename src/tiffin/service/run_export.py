@@ -20,6 +20,9 @@ __all__ = ["export_run", "task_of"]
 
 logger = logging.getLogger("tiffin")
 
+SOURCE = ("via", "timeout")
+"""Options of a file that say how a source is read."""
+
 
 def export_run(
     run: RunState,
@@ -51,7 +54,8 @@ def task_of(run: RunState, export: ConfigFile, source: str) -> Task:
     given: dict[str, Any] = {"existing": "resume", **export.keywords()}
     template = given.pop("template")
     catalog = given.pop("catalog", None) or source
-    return Task(run.uid, run.address, template, given, catalog=catalog)
+    how = {name: export.values[name] for name in SOURCE if name in export.values}
+    return Task(run.uid, run.address, template, given, catalog=catalog, **how)
 
 
 def _result(
