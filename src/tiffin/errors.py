@@ -168,7 +168,8 @@ class ExistsError(TiffinError, FileExistsError):
         """Return the error for a path. Its message says what to do."""
         return cls(
             f"there is already a file at {path}: "
-            f"existing='skip' leaves it, existing='replace' replaces it"
+            f"existing='skip' leaves it, existing='replace' replaces it, "
+            f"existing='resume' goes on with an earlier export"
         )
 
 

@@ -11,6 +11,7 @@ import typer
 from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.progress_bar import progress_bar
 from tiffin.cli.summary import print_report
+from tiffin.errors import SourceError
 from tiffin.export import replay
 from tiffin.options import RunOptions
 from tiffin.recorded_settings import recorded_runs, recorded_settings
@@ -41,9 +42,9 @@ def resume(
     tiffin resume out http://localhost:8000
     """
     chosen = recorded_settings(folder, existing="resume", **settings)
-    if not runs.selection(source):
-        runs = runs.model_copy(update={"run": recorded_runs(folder)})
-    opened = open_source(runs.open(source), roots=chosen.roots, timeout=runs.timeout)
+    opened = open_source(
+        _open(source, runs, folder), roots=chosen.roots, timeout=runs.timeout
+    )
     begun = time.monotonic()
     with progress_bar() as progress:
         report = replay(
@@ -55,3 +56,16 @@ def resume(
         )
     print_report(report, time.monotonic() - begun, as_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
+
+
+def _open(source: str, runs: RunOptions, folder: Path) -> Any:
+    """Return the runs of a source that are chosen, or else those that are listed."""
+    if runs.selection(source):
+        return runs.open(source)
+    listed = runs.model_copy(update={"run": recorded_runs(folder)})
+    listed.catalog(source)  # which says why, if there is no such source
+    try:
+        return listed.open(source)
+    except SourceError as error:
+        message = f"the source has not the runs that {folder} lists: {error}"
+        raise SourceError(message) from error
