@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.shell import tiffin
 from tests.stores import LIBRARIES_WARN
+from tiffin.sources.tiled_server import MIN_LIMIT, ServerError, TiledServer
 
 pytestmark = LIBRARIES_WARN
 
@@ -160,3 +161,24 @@ def test_another_program_listens_there(answer):
     assert f"localhost:{port} answers" in told.stderr, told.stderr
     assert "pydantic" not in told.stderr
     assert told.stderr.count("\n") <= 2
+
+
+@pytest.mark.parametrize("by_dask", [False, True])
+def test_a_reply_that_is_too_large_is_refused(by_dask):
+    """Also that of a table, which a Tiled client reads in threads of Dask."""
+    dask, httpx = pytest.importorskip("dask"), pytest.importorskip("httpx")
+    if by_dask and not hasattr(dask.threaded, "ContextAwareThreadPoolExecutor"):
+        pytest.skip(
+            "before 2026, Dask's threads did not have the context of the caller"
+        )
+    large = (200, "application/octet-stream", b"x" * (MIN_LIMIT + 1))
+    with running(answer=large) as port, httpx.Client() as client:
+
+        def ask():
+            get = dask.delayed(client.get) if by_dask else client.get
+            reply = get(f"http://127.0.0.1:{port}/")
+            return reply.compute() if by_dask else reply
+
+        with pytest.raises(ServerError, match="more than the 65536 bytes"):
+            TiledServer(client).call(ask, max_bytes=1)
+        assert len(ask().content) == MIN_LIMIT + 1

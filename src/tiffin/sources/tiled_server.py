@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import ReadError, SettingsError, SourceError
@@ -32,6 +33,9 @@ MIN_LIMIT = 2**16
 """Any reply may be this large: an error message must fit [bytes]."""
 
 CHANGING_HOOKS = threading.Lock()
+
+IN_FORCE: ContextVar[_Limits | None] = ContextVar("IN_FORCE", default=None)
+"""The limits of the requests here. Threads of Dask have those of their caller."""
 
 
 class ServerError(ReadError, SourceError):
@@ -116,7 +120,7 @@ def _end_dask_pools() -> None:
 
 
 class _Limits:
-    """Limits of the requests that one thread makes."""
+    """Limits of the requests of one call, also those in threads of Dask."""
 
     def __init__(
         self, seconds: float, max_bytes: int, params: Mapping[str, Any]
@@ -129,7 +133,7 @@ class _Limits:
     @contextmanager
     def applied_to(self, client: httpx.Client) -> Iterator[None]:
         """Apply the limits to this thread's requests through a client."""
-        self._thread = threading.get_ident()
+        IN_FORCE.set(self)
         ours: dict[str, Any] = {
             "request": self._ask,
             "response": self._check,
@@ -148,13 +152,13 @@ class _Limits:
                 }
 
     def _ask(self, request: httpx.Request) -> None:
-        if threading.get_ident() == self._thread:
+        if IN_FORCE.get() is self:
             request.headers["Accept-Encoding"] = "identity"
             request.url = request.url.copy_merge_params(self.params)
 
     def _check(self, response: httpx.Response) -> None:
         """Check a reply's headers, and limit its body, before that is read."""
-        if threading.get_ident() != self._thread:
+        if IN_FORCE.get() is not self:
             return
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
