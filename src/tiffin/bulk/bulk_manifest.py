@@ -15,6 +15,7 @@ from tiffin.engine import FOLDER, Manifest, read_manifest
 from tiffin.errors import WriteError
 from tiffin.export import settings_id, settings_of
 from tiffin.json_text import json_text
+from tiffin.obstacles import obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +148,9 @@ class BulkManifest:
         try:
             yield
         except OSError as error:
-            message = f"{self.path} can't be written: {error.strerror or error}"
+            problem = obstacle(self.path.parent, write=True)
+            parts = (f"{self.path} can't be written", error.strerror or error, problem)
+            message = ": ".join(str(part) for part in parts if part)
             raise WriteError(message) from error
 
     def _read(self, path: Path) -> None:
