@@ -11,14 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    NamedTuple,
-    Protocol,
-    TypeVar,
-    dataclass_transform,
-)
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -28,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.axes import ArrayHints
-
-T = TypeVar("T")
 
 __all__ = [
     "Frame",
@@ -84,12 +75,6 @@ class FrameId(NamedTuple):
         return f"event {self.seq_num}, field {self.field!r}, image {self.i}"
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def _fixed(cls: type[T]) -> type[T]:
-    """Make a dataclass that is frozen for type checkers only, which takes less time."""
-    return dataclass(slots=True, kw_only=True)(cls)
-
-
 class Identified:
     """Has a `FrameId` as its `id`, whose parts are attributes too."""
 
@@ -123,7 +108,7 @@ class Identified:
         return self.id.i
 
 
-@_fixed
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame(Identified):
     """The identity and the documents of an image.
 

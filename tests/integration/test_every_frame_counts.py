@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from event_model import pack_event_page
 
 import tiffin
 from tests.helpers import feed
@@ -242,3 +243,30 @@ def test_a_handler_that_raises_costs_its_frames_only(tmp_path, error, monkeypatc
 
     report = exporter.reports[start["uid"]]
     assert report.counts() == {"written": 3, "failed": 3}
+
+
+@pytest.mark.parametrize("form", ["events", "pages"])
+def test_events_that_the_source_has_lost_are_a_failure(tmp_path, form):
+    """The stop document counts them: two of four files are no success."""
+    run = run_of({"img": IMAGES}, scan_id=7)
+    lost = {run[3][1]["uid"], run[4][1]["uid"]}
+    left = [(name, doc) for name, doc in run if doc["uid"] not in lost]
+    if form == "pages":
+        left = [
+            ("event_page", pack_event_page(doc)) if name == "event" else (name, doc)
+            for name, doc in left
+        ]
+    report = tiffin.export(left, NAME, directory=tmp_path, on_error="report")
+    (failed,) = report.failed
+    assert "2 of the 4 events of stream 'primary'" in str(failed.error)
+    assert len(report.written) == 2 * EACH
+    exporter = ImageExporter(NAME, directory=tmp_path / "live")
+    feed(exporter, left)
+    assert len(exporter.last.failed) == 1
+
+
+def test_a_stop_without_counts_says_nothing_of_lost_events(tmp_path):
+    """Databases of earlier years have none."""
+    run = run_of({"img": IMAGES}, scan_id=7)
+    del run[-1][1]["num_events"], run[3]
+    assert tiffin.export(run, NAME, directory=tmp_path).ok

@@ -235,7 +235,7 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path, service, documents):
     content = path.read_bytes()
     rest = half_run(tmp_path / "other")
     uid = started.journal.newest()[0].uid
-    rest[-1][1]["run_start"] = uid
+    rest[-1][1].update(run_start=uid, num_events={"primary": 3})
     whole.write_bytes(content + pack(rest[-1]))
     whole.rename(path)
     until(lambda: started.journal.counts() == {"done": 1})

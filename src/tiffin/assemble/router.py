@@ -210,6 +210,7 @@ class Assembler:
             return None
         if run.is_duplicate("event", doc):
             return None
+        run.came[descriptor["name"]] += 1
         run.seq_nums[descriptor["name"]].add(parse_int(doc["seq_num"]))
         return chain(
             self._events.frames(run, descriptor, doc),
@@ -228,7 +229,7 @@ class Assembler:
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         run = self._runs.get(doc["run_start"])
-        return None if run is None else self._end(run)
+        return None if run is None else chain(self._lost(run, doc), self._end(run))
 
     def _find_selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Return run and descriptor, if the descriptor's stream is selected."""
@@ -253,6 +254,25 @@ class Assembler:
         self._warned.add(key)
         logger.warning("%s (%s)", message, str(key)[:8])
         return True
+
+    def _lost(self, run: OpenRun, stop: Mapping[str, Any]) -> Iterator[Frame]:
+        """Report events that the stop document counts, and that have not come."""
+        counts = stop.get("num_events")
+        for descriptor in run.descriptors.values():
+            stream = descriptor["name"]
+            count = counts.get(stream) if isinstance(counts, dict) else None
+            images = self.declared_images(descriptor)
+            if not isinstance(count, int) or images is None or not images.images:
+                continue
+            # Some count a point that was taken again twice.
+            lost = count - max(run.came[stream], len(run.seq_nums[stream]))
+            if lost > 0:
+                message = (
+                    f"{lost} of the {count} events of stream {stream!r} that the stop "
+                    f"document counts are missing from the source"
+                )
+                frame_id = FrameId(run.uid, stream)
+                yield Frame(id=frame_id, start=run.start, problem=ReadError(message))
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
         """End a run: yield the frames that still wait, and report what is missing."""
