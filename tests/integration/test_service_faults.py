@@ -345,6 +345,7 @@ def test_two_services_export_each_file_once(tmp_path, service, caplog):
     for n in range(6):
         write_run(tmp_path / "documents", n)
     until(lambda: both[0].journal.counts() == {"done": 6})
-    assert both[0].journal.totals()["written"] == 18
+    written = both[0].journal.totals()["written"]
     both[1].stop()
     both[1].close()
+    assert written == 18

@@ -84,12 +84,15 @@ class Journal:
             self._base = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=30
             )
+        except (OSError, sqlite3.Error) as error:
+            raise _refused(path, error) from error
+        try:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.executescript(TABLES)
-        except (OSError, sqlite3.Error) as error:
-            message = f"{path} can't be the journal: {error}"
-            raise SettingsError(message) from error
+        except sqlite3.Error as error:
+            self._base.close()
+            raise _refused(path, error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -384,3 +387,7 @@ def _stopped(run: FoundRun, now: float) -> float | None:
     if not run.stop:
         return None
     return min(number(run.stop.get("time")) or now, now)
+
+
+def _refused(path: Path, error: Exception) -> SettingsError:
+    return SettingsError(f"{path} can't be the journal: {error}")

@@ -114,9 +114,9 @@ class Service:
     ) -> None:
         self.config = config
         self.status = Status()
+        self._source = source_of(config.source)  # raises if a library is missing
         self.journal = Journal(config.journal)
         self.exports = exports
-        self._source = source_of(config.source)
         self._owner = owner_here()
         self._hint = threading.Event()
         self._stopping = threading.Event()
