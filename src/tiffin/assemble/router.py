@@ -66,6 +66,8 @@ class Assembler:
         (run, stream resource) → number of events, shared with other assemblers.
     repeats : bool
         Whether a retake gets running numbers of its own.
+    warned : set of str, optional
+        What was warned of already, shared with other assemblers.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class Assembler:
         cast: np.dtype | None = None,
         counts: dict[tuple[str, str], int] | None = None,
         repeats: bool = False,
+        warned: set[str] | None = None,
     ) -> None:
         self._selection = selection = FieldSelection(
             fields=fields,
@@ -115,7 +118,7 @@ class Assembler:
             roots=roots,
             counts=counts,
         )
-        self._warned: set[str] = set()
+        self._warned: set[str] = set() if warned is None else warned
 
     @property
     def fields(self) -> tuple[str, ...] | None:
@@ -229,7 +232,10 @@ class Assembler:
 
     def _stop(self, doc: Mapping[str, Any]) -> Iterator[Frame] | None:
         run = self._runs.get(doc["run_start"])
-        return None if run is None else chain(self._lost(run, doc), self._end(run))
+        if run is None:
+            return None
+        self._warn_of_lost_events(run, doc)
+        return self._end(run)
 
     def _find_selected(self, uid: str) -> tuple[OpenRun, Mapping[str, Any]] | None:
         """Return run and descriptor, if the descriptor's stream is selected."""
@@ -255,8 +261,8 @@ class Assembler:
         logger.warning("%s (%s)", message, str(key)[:8])
         return True
 
-    def _lost(self, run: OpenRun, stop: Mapping[str, Any]) -> Iterator[Frame]:
-        """Report events that the stop document counts, and that have not come."""
+    def _warn_of_lost_events(self, run: OpenRun, stop: Mapping[str, Any]) -> None:
+        """Say which events the stop document counts, and have not come."""
         counts = stop.get("num_events")
         for descriptor in run.descriptors.values():
             stream = descriptor["name"]
@@ -269,10 +275,10 @@ class Assembler:
             if lost > 0:
                 message = (
                     f"{lost} of the {count} events of stream {stream!r} that the stop "
-                    f"document counts are missing from the source"
+                    f"document counts are missing from the source, and so are their "
+                    f"images"
                 )
-                frame_id = FrameId(run.uid, stream)
-                yield Frame(id=frame_id, start=run.start, problem=ReadError(message))
+                self._warn_once(run.uid, message)
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
         """End a run: yield the frames that still wait, and report what is missing."""

@@ -61,6 +61,7 @@ class FrameSource:
         self._counts: dict[tuple[str, str], int] = {}
         self._late_documents: LateDocuments | None = None
         self._patience = 0
+        self._warned: set[str] = set()
         self._assembler = self._new_assembler()
 
     def feed(self, name: str, doc: Mapping[str, Any]) -> Iterator[list[Frame]]:
@@ -176,6 +177,7 @@ class FrameSource:
             cast=self._cast,
             counts=self._counts,
             repeats=self._settings.repeats == "all",
+            warned=self._warned,
         )
 
 
