@@ -74,12 +74,18 @@ def on_a_terminal(*arguments, columns="120"):
     streams = {"stdout": terminal, "stderr": terminal}
     with subprocess.Popen(command, env=environment, **streams) as told:
         os.close(terminal)
-        shown = b""
-        try:
-            while part := os.read(reader, 10_000):
-                shown += part
-        except OSError:  # the end, on Linux
-            pass
+        shown = shown_on(reader)
         assert told.wait() == 0
+    return shown
+
+
+def shown_on(reader):
+    """Return what is written to a terminal until its end, and close it."""
+    shown = b""
+    try:
+        while part := os.read(reader, 10_000):
+            shown += part
+    except OSError:  # the end, on Linux
+        pass
     os.close(reader)
     return shown.decode()

@@ -264,6 +264,18 @@ def test_events_that_the_source_has_lost_are_said(tmp_path, caplog, form):
     assert caplog.text.count("2 of the 4 events of stream 'primary'") == 1
 
 
+def test_events_that_two_streams_have_lost_are_said_for_each(tmp_path, caplog):
+    """One warning does not hide the other."""
+    one, two = (
+        run_of({"img": IMAGES}, stream=name, scan_id=7) for name in ("primary", "dark")
+    )
+    two[1][1]["run_start"] = one[0][1]["uid"]
+    one[-1][1]["num_events"] = {"primary": EVENTS, "dark": EVENTS}
+    run = [p for p in one[:-1] + two[1:-1] + one[-1:] if p[1].get("seq_num") != 2]
+    tiffin.export(run, f"{{stream}}/{NAME}", directory=tmp_path, streams=None)
+    assert caplog.text.count("1 of the 4 events of stream") == 2
+
+
 def test_a_stop_without_counts_says_nothing_of_lost_events(tmp_path, caplog):
     """Databases of earlier years have none."""
     run = run_of({"img": IMAGES}, scan_id=7)

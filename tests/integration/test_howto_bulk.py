@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.test_howto_commands import BLOCK, HOWTO, blocks_of
 from tests.integration.test_service import until
+from tests.shell import shown_on
 from tests.stores import store_in_tiled
 from tiffin.sources import address_of, key_of
 from tiffin.testing import run_of
@@ -148,15 +149,9 @@ def on_a_terminal(shell, command, answer):
     process = shell.start("bash", "-c", command, **streams)
     os.close(terminal)
     os.write(reader, answer)
-    shown = b""
-    try:
-        while part := os.read(reader, 10_000):
-            shown += part
-    except OSError:  # the end, on Linux
-        pass
-    os.close(reader)
+    shown = shown_on(reader)
     assert process.wait() == 0
-    return shown.decode()
+    return shown
 
 
 def test_the_page_about_bulk(shell):

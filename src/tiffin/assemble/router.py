@@ -213,7 +213,7 @@ class Assembler:
             return None
         if run.is_duplicate("event", doc):
             return None
-        run.came[descriptor["name"]] += 1
+        run.event_counts[descriptor["name"]] += 1
         run.seq_nums[descriptor["name"]].add(parse_int(doc["seq_num"]))
         return chain(
             self._events.frames(run, descriptor, doc),
@@ -271,14 +271,14 @@ class Assembler:
             if not isinstance(count, int) or images is None or not images.images:
                 continue
             # Some count a point that was taken again twice.
-            lost = count - max(run.came[stream], len(run.seq_nums[stream]))
+            lost = count - max(run.event_counts[stream], len(run.seq_nums[stream]))
             if lost > 0:
                 message = (
                     f"{lost} of the {count} events of stream {stream!r} that the stop "
                     f"document counts are missing from the source, and so are their "
                     f"images"
                 )
-                self._warn_once(run.uid, message)
+                self._warn_once(f"{run.uid} {stream}", message)
 
     def _end(self, run: OpenRun) -> Iterator[Frame]:
         """End a run: yield the frames that still wait, and report what is missing."""

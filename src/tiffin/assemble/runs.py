@@ -33,7 +33,7 @@ class OpenRun:
     descriptors: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by uid
     found: set[str] = field(default_factory=set)  # fields that events had
     absent: set[str] = field(default_factory=set)  # fields that events lacked
-    came: Counter[str] = field(default_factory=Counter)  # stream → how many events
+    event_counts: Counter[str] = field(default_factory=Counter)  # by stream
     # Stream → the seq_nums of its events and stream datums.
     seq_nums: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     # (stream, field) → the seq_nums of its stream datums.
