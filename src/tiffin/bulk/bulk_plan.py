@@ -9,8 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiffin.bulk.bulk_report import many
-from tiffin.display import size_text
+from tiffin.display import count_text, size_text
 from tiffin.errors import CollisionError, SettingsError, TemplateError
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class BulkPlan:
 
     def __str__(self) -> str:
         done = len(self.runs) - len(self.pending) - len(self.refused)
-        runs = many(len(self.runs), "run")
+        runs = count_text(len(self.runs), "run")
         lines = [f"{runs}: {len(self.pending)} to export, {done} done"]
         if self.refused:
             lines[0] += f", {len(self.refused)} refused"

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tiffin.bulk.task import TaskResult
+from tiffin.display import count_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tiffin.bulk.bulk_plan import BulkPlan
 
-__all__ = ["BulkReport", "RunOutcome", "many"]
+__all__ = ["BulkReport", "RunOutcome"]
 
 State = Literal["done", "failed", "pending"]
 
@@ -118,11 +119,12 @@ class BulkReport:
         earlier = sum(run.earlier for run in self.runs)
         before = f" ({earlier} of them before)" if earlier else ""
         empty = len(self._without_images())
-        none = f" ({many(empty, 'run')} without images)" if empty else ""
+        none = f" ({count_text(empty, 'run')} without images)" if empty else ""
         return (
-            f"{many(done, 'run')} done{before}, "
+            f"{count_text(done, 'run')} done{before}, "
             f"{len(self.failed)} failed, {len(self.pending)} pending: "
-            f"{many(total.written, 'image')} written, {total.skipped} skipped{none}"
+            f"{count_text(total.written, 'image')} written, "
+            f"{total.skipped} skipped{none}"
         )
 
     def _without_images(self) -> list[RunOutcome]:
@@ -130,8 +132,3 @@ class BulkReport:
 
     def _with(self, state: State) -> tuple[RunOutcome, ...]:
         return tuple(run for run in self.runs if run.state == state)
-
-
-def many(number: int, noun: str) -> str:
-    """Return a number of things."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,10 +12,11 @@ from tiffin.display.html import (
 from tiffin.display.ipython import running_ipython, short_traceback
 from tiffin.display.json_log import log_as_json
 from tiffin.display.notebook_progress import shown_progress
-from tiffin.display.short_text import shortened, size_text
+from tiffin.display.short_text import count_text, shortened, size_text
 from tiffin.display.terminal import print_log, say
 
 __all__ = [
+    "count_text",
     "draw_thumbnails_with",
     "exporter_html",
     "log_as_json",

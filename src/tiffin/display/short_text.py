@@ -1,8 +1,8 @@
-"""Values of any length as one short line, and sizes."""
+"""Values of any length as one short line, sizes, and numbers of things."""
 
 from __future__ import annotations
 
-__all__ = ["shortened", "size_text"]
+__all__ = ["count_text", "shortened", "size_text"]
 
 LENGTH = 300
 """The most characters of a value."""
@@ -18,6 +18,17 @@ def shortened(text: str, most: int = LENGTH) -> str:
     """
     line = "".join(map(_printable, text[: most + 1]))
     return line if len(line) <= most else f"{line[:most]}…"
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> count_text(1, "run"), count_text(2, "image")
+    ('1 run', '2 images')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def size_text(nbytes: float) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.printing import as_json, escape, print_summary
+from tiffin.display import count_text
 from tiffin.report import make_page
 
 __all__ = ["report"]
@@ -44,11 +45,7 @@ def report(
         sys.stdout.write(f"{as_json(values)}\n")
         return
     sys.stdout.write(f"{escape(page.path)}\n")
-    found = _counted(page.images, "image")
+    found = count_text(page.images, "image")
     if page.problems:
-        found += f", {_counted(page.problems, 'problem')}"
+        found += f", {count_text(page.problems, 'problem')}"
     print_summary(f"{found}: open the page in a browser", ok=not page.problems)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
