@@ -29,14 +29,14 @@ TIMES = {1: 1.79e9, 2: 1.79e9, 3: 1.76e9}
 
 SBATCH = """#!/bin/bash
 # Run a job, or all jobs of an array, on this machine.
-cp "$1" submitted.sh
-array=$(sed -n 's/^#SBATCH --array=//p' "$1")
+cp "$1" submitted.sh  # as Slurm does: dask-jobqueue removes its script at once
+array=$(sed -n 's/^#SBATCH --array=//p' submitted.sh)
 if [ "$array" ]; then
     for n in $(seq ${array/-/ }); do
-        SLURM_ARRAY_TASK_ID=$n bash "$1" > slurm-$n.out 2>&1 &
+        SLURM_ARRAY_TASK_ID=$n bash submitted.sh > slurm-$n.out 2>&1 &
     done
 else
-    bash "$1" > slurm.out 2>&1 &
+    bash submitted.sh > slurm.out 2>&1 &
 fi
 echo "Submitted batch job $!"
 """
