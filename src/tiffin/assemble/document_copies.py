@@ -30,7 +30,7 @@ def copy_document(document: Any) -> Any:
     >>> document
     {'data': {'img': array([0., 0., 0.])}, 'tags': [{'a': 1}]}
     """
-    if isinstance(document, Mapping):
+    if isinstance(document, (dict, Mapping)):  # for a dict it takes no call
         return {
             key: value if type(value) in IMMUTABLE else copy_document(value)
             for key, value in document.items()
@@ -54,7 +54,7 @@ def estimate_nbytes(value: Any) -> int:
     >>> estimate_nbytes({"img": np.zeros(100, "u2"), "list": [[1, 2], [3, 4]]})
     360
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return sum(estimate_nbytes(item) for item in value.values())
     if hasattr(value, "nbytes"):
         return int(value.nbytes)
