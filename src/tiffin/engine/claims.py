@@ -11,8 +11,6 @@ from tiffin.errors import CollisionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Claims", "folded"]
-
 Owner = TypeVar("Owner")
 
 

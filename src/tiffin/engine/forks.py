@@ -6,8 +6,6 @@ import os
 import weakref
 from typing import Any
 
-__all__ = ["renew_in_child"]
-
 _alive: weakref.WeakSet[Any] = weakref.WeakSet()
 
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["Interrupts", "check_waiting"]
-
 _active: list[Interrupts] = []
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiffin.records import Record, Status
 
-__all__ = ["Ledger", "Place"]
-
 logger = logging.getLogger("tiffin")
 
 MOST_RECORDS = 250_000

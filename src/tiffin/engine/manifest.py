@@ -23,8 +23,6 @@ from tiffin.folders import Folders, require_regular_file
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-__all__ = ["Manifest"]
-
 logger = logging.getLogger("tiffin")
 
 SCHEMA = 2

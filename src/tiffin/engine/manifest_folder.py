@@ -15,8 +15,6 @@ from tiffin.obstacles import is_there, obstacle
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["manifests_in"]
-
 
 def manifests_in(root: Path) -> list[Path]:
     """Return the manifests of a root, sorted by name.

@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-__all__ = [
-    "FOLDER",
-    "ManifestFile",
-    "RefusedLine",
-    "lines_of",
-    "read_manifest",
-]
-
 FOLDER = ".tiffin"
 """The folder at the root that holds the manifests."""
 

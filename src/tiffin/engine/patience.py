@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-__all__ = ["Patience"]
-
 TICK = 0.2
 """How often a wait checks Ctrl-C, time and progress [s]."""
 

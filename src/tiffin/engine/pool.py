@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     Job = tuple[int, int, Callable[[], None]]
     Jobs = queue.SimpleQueue[Job | None]
 
-__all__ = ["Pool"]
-
 logger = logging.getLogger("tiffin")
 
 SHORT = 0.5

@@ -16,8 +16,6 @@ from tiffin.engine.patience import Patience
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Retries"]
-
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
 GROWTH = 1.6

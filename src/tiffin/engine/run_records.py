@@ -11,8 +11,6 @@ from tiffin.records import Totals
 if TYPE_CHECKING:
     from tiffin.records import Record
 
-__all__ = ["Place", "RunRecords", "in_frame_order"]
-
 Place = tuple[str, int, int]
 """The place of a record: run, number of the group (the frames of one event and field),
 and index in the group. Sorted places are in the order in which frames were taken."""

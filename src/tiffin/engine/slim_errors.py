@@ -7,8 +7,6 @@ from typing import Any
 
 from tiffin.errors import TiffinError
 
-__all__ = ["slim"]
-
 LONGEST = 10_000
 """The longest text or bytes in an error [characters]."""
 

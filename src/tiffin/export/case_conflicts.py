@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from tiffin.engine import folded
 
-__all__ = ["CaseConflicts"]
-
 
 class _Listed(NamedTuple):
     """The names in a folder, and one of them for each name as some systems see it."""

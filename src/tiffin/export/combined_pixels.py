@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Images
 
-__all__ = ["Correct", "CombinedPixels", "naming_frame"]
-
 Correct = Callable[[np.ndarray, Frame, Notes], np.ndarray]
 
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from tiffin.records import Record
     from tiffin.writers import Written
 
-__all__ = ["Content", "Published", "ReadyFile"]
-
 
 class Content(NamedTuple):
     """What is to be written.

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tiffin.export.publisher import Publisher
     from tiffin.settings import Settings
 
-__all__ = ["ExportContext"]
-
 
 class ExportContext(NamedTuple):
     """The settings of an export, and where its names, records and files go.

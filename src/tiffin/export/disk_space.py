@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiffin.records import Record
     from tiffin.settings import Settings
 
-__all__ = ["check_room"]
-
 
 def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | None:
     """Compare the size of the planned files with the free space of the disk.

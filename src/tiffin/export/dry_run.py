@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiffin.settings import Settings
     from tiffin.writers import Writer
 
-__all__ = ["DryRun"]
-
 AFTER = 2**32
 """Added to the index of a place: after all images of the event."""
 

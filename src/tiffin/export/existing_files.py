@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiffin.export.manifests import Manifests
     from tiffin.settings import Settings
 
-__all__ = ["ExistingFiles"]
-
 State = Literal["absent", "damaged", "same"]
 
 

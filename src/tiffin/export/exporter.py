@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiffin.records import Report
     from tiffin.template import NameCheck
 
-__all__ = ["Exporter", "class_error"]
-
 
 class Exporter:
     """A callback with a pipeline, which says and shows how its runs went."""

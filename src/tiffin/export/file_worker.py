@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     # A file with its record, its name, and what was written.
     _Done = tuple[ReadyFile, Record, str, Published]
 
-__all__ = ["FileWorker"]
-
 MOST_READY = 32
 """How many files are written one after another when their bytes are ready. It takes
 less time than to write each when it is ready: the processor's caches keep the code."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["FrameGroups", "declared_after", "is_never_combined"]
-
 MOST_BYTES = 64 * 2**20
 """Memory limit for images from documents in a group. Beyond it, the calling thread adds
 them up [bytes]."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
-__all__ = ["FrameSource"]
-
 LATE = frozenset({"stop", "baseline"})
 """Roots of template fields whose documents can come after the frames."""
 

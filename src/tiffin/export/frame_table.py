@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Frame
 
-__all__ = ["FrameTable", "Point", "Row"]
-
 COLUMNS = (
     *("file", "page", "seq_num", "i", "frame", "kind"),
     *("time", "timestamp [s]", "status"),

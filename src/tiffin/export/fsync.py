@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tiffin.folders import Folders
 
-__all__ = ["sync_files"]
-
 
 def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
     """Force files, and then their folders, to the disk. Ignore missing files.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["ImageKinds"]
-
 MOST_DARKS = 10_000
 """How many darks are remembered, so that each is written once."""
 

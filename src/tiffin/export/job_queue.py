@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import PageGroup
     from tiffin.export.sidecars import Sidecars
     from tiffin.export.worker import Worker
-__all__ = ["JobQueue"]
 
 MOST_GROUPS = 32
 """How many groups a job has at most. Values from 16 to 64 are equally fast."""

@@ -11,8 +11,6 @@ import numpy as np
 
 from tiffin.template import is_container, plain
 
-__all__ = ["as_json"]
-
 MOST_ELEMENTS = 1_000
 """The longest list, array or mapping that is written."""
 

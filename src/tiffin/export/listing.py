@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import Page, PageGroup
 
     Lines = dict[int, str]  # of files that were written, by the index of the page
-__all__ = ["Listing"]
 
 
 class Listing:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["Manifests", "file_line", "settings_of"]
-
 COMPARED = ("template", *resume_settings())
 """The settings that must be the same for an export to be resumed."""
 

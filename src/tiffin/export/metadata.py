@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["Metadata", "iso_time"]
-
 logger = logging.getLogger("tiffin")
 
 EXPOSURES = ("acquire_time", "exposure_time", "count_time")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["NameChecks"]
-
 
 class NameChecks:
     """Checks the template at start documents and descriptors, and remembers failures.

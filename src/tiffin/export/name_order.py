@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.template import Template
 
-__all__ = ["NameOrder"]
-
 logger = logging.getLogger("tiffin")
 
 DIGITS = re.compile(r"\d+")

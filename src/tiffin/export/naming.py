@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Settings
 
-__all__ = ["Namer"]
-
 
 class Namer:
     """Names frames, claims the names, and adds a record for each frame.

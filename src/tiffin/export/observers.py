@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from tiffin.records import Report
     from tiffin.settings import Settings
 
-__all__ = [
-    "FsyncAtEnd",
-    "RunObserver",
-    "EndedRun",
-    "SayEmpty",
-    "SayFloat64",
-    "record_failure",
-]
-
 logger = logging.getLogger("tiffin")
 
 

@@ -9,8 +9,6 @@ from tiffin.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OpenRuns"]
-
 MOST_OPEN_RUNS = 1_000
 """How many runs may be open. With more, the oldest one is ended."""
 

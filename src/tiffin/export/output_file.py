@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from tiffin.engine import Place
     from tiffin.frames import Frame
 
-__all__ = ["OutputFile", "Page", "PageGroup"]
-
 
 @dataclass(slots=True, eq=False)
 class OutputFile:

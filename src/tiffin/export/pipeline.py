@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     Documents = Iterable[tuple[str, Mapping[str, Any]]]
 
-__all__ = ["Pipeline"]
-
 
 class Pipeline:
     """Exports documents.

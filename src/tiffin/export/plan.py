@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     # A page without its frame.
     Planned = tuple[Which, tuple[Place, OutputFile | None, tuple[int, int]]]
 
-__all__ = ["Plan"]
-
 
 class Plan:
     """Names in frame order, and the frames too if they are kept.

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiffin.corrections import Notes
 
-__all__ = ["provenance_of"]
-
 
 def provenance_of(notes: Notes) -> dict[str, Any]:
     """Return how an image was corrected, for the metadata of its file.

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     Save = Callable[[str, Any, Mapping[str, Any]], object]
 
-__all__ = ["Publisher", "caused_by"]
-
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 LATEST = 2.0**33

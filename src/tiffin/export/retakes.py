@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.settings import Repeats
 
-__all__ = ["Retakes"]
-
 NO_FILES: frozenset[str] = frozenset()
 
 LOCKS = 256

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tiffin.export.combined_pixels import Correct
     from tiffin.frames import Frame
 
-__all__ = ["RunCorrections", "FindRun"]
-
 
 class FindRun(Protocol):
     """Finds other runs in a catalogue, by default in that of the export."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiffin.export.observers import RunObserver
     from tiffin.export.run_documents import DocumentsOfRuns
 
-__all__ = ["RunEnds"]
-
 
 class RunEnds:
     """Ends the runs of an export.

@@ -14,8 +14,6 @@ from tiffin.template import elements, follow, is_container, plain
 if TYPE_CHECKING:
     from tiffin.export.run_documents import DocumentsOfRun
 
-__all__ = ["run_json"]
-
 DEEPEST = 100
 """Values that are nested deeper are left out."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiffin.frames import Frame, FrameId
 
-__all__ = ["axes_in_event", "axes_of_pages"]
-
 
 def axes_in_event(frame: Frame) -> dict[str, int]:
     """Return name → length of the axes that ``axes=`` names, if it counts images.

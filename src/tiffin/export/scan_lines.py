@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiffin.records import Record, Report
     from tiffin.settings import Settings
 
-__all__ = ["ScanLines"]
-
 
 class ScanLines:
     """An observer of a live export.

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Chunks = Callable[[], Iterable[bytes]]
     Listed = Mapping[tuple[int, int, str | None], tuple[str, int]]
     Claim = tuple[Frame, Place, str | TiffinError]
-__all__ = ["Sidecars"]
 
 RUN, TABLE = "run.json", "frames.csv"
 NAMES = {RUN: "run.json", TABLE: "frames_{stream}_{field}.csv"}

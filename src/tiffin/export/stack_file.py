@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     PageKey = tuple[int, int]  # sorts pages as their frames were taken
 
-__all__ = ["StackFile", "StackPage", "UnnamedFile"]
-
 
 class UnnamedFile(Protocol):
     """What a `NewFile` has, or stands for one."""

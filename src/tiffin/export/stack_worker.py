@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiffin.records import Status
     from tiffin.writers import StackingWriter, StackWriter
 
-__all__ = ["StackWorker"]
-
 MOST_WAITING = 64 * 2**20
 """Encoded pages of a stack that may wait for one before them [bytes]."""
 

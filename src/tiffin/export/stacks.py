@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Lane = tuple[str, str | None, str | None, str | None]  # run, stream, field, kind
 
-__all__ = ["Stacks"]
-
 PER_PAGE = 4096
 """What the directory and the metadata of a page take, at most, as a rule [bytes]."""
 

@@ -15,8 +15,6 @@ from tiffin.writers import PngWriter
 if TYPE_CHECKING:
     from tiffin.records import Record
 
-__all__ = ["thumbnail"]
-
 SIDE = 96
 """The longest side of a picture [pixels]."""
 

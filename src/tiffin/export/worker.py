@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import OutputFile, Page, PageGroup
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
-__all__ = ["Worker"]
 
 logger = logging.getLogger("tiffin")
 

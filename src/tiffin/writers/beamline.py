@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENTRIES", "Beamline", "beamline"]
-
 ENTRIES: Mapping[str, tuple[str, ...]] = {
     "wavelength": ("wavelength",),
     "distance": ("distance",),

@@ -10,8 +10,9 @@ import hashlib
 import os
 import reprlib
 import zlib
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,21 +20,6 @@ from tiffin.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-__all__ = [
-    "CHECKSUMS",
-    "Buffer",
-    "Checksum",
-    "RunningChecksum",
-    "Written",
-    "check_kind",
-    "checksum_of",
-    "checksum_over",
-    "crc32_of",
-    "difference",
-    "same_bytes",
-    "write_buffers",
-]
 
 Checksum = Literal["crc32", "sha256", "none"]
 CHECKSUMS = ("crc32", "sha256", "none")
@@ -334,9 +320,10 @@ def _product(a: int, b: int) -> int:
     return product
 
 
-try:
-    from isal.isal_zlib import crc32 as crc32_of
-    from isal.isal_zlib import crc32_combine
-except ImportError:
-    crc32_of = zlib.crc32
-    crc32_combine = getattr(zlib, "crc32_combine", combine)  # from Python 3.15 on
+_library: Any = zlib
+with suppress(ImportError):
+    from isal import isal_zlib as _library
+
+crc32_of: Callable[..., int] = _library.crc32
+crc32_combine: Callable[[int, int, int], int]
+crc32_combine = getattr(_library, "crc32_combine", combine)  # zlib's from Python 3.15

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["COMPRESSIONS", "Compression", "check_compression", "encode", "worst_size"]
-
 Compression = Literal["zlib", "zstd", "lzw"]
 COMPRESSIONS = ("zlib", "zstd", "lzw")
 

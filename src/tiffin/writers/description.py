@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from tiffin.writers.profile import PageInfo
 
-__all__ = ["dimensions", "facts", "label"]
-
 OF_ALL_PAGES = ("run", "scan_id", "stream", "field", "sample", "plan_name", "exposure")
 """What the metadata of one page says of the others as well."""
 

@@ -14,8 +14,6 @@ from tiffin.folders import list_folder
 if TYPE_CHECKING:
     from tiffin.folders import Folders
 
-__all__ = ["clear_leftovers", "is_leftover", "temporary_name"]
-
 _PREFIX = ".tiffin-"
 _SUFFIX = ".part"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]

@@ -25,8 +25,6 @@ from tiffin.writers.publishing import (
 if TYPE_CHECKING:
     from tiffin.folders import Folders
 
-__all__ = ["NewFile"]
-
 SPARE = 100
 """How many descriptors a file that stays open leaves to others."""
 

@@ -11,8 +11,6 @@ from tiffin.writers.tiff_notes import is_tiff, notes_in_tiff
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["find_notes"]
-
 NPY = b"\x93NUMPY"
 
 

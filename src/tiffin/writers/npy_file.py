@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["NpyWriter"]
-
 DTYPES = (
     *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     *("float16", "float32", "float64", "complex64", "complex128"),

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["PngWriter"]
-
 DTYPES = ("uint8", "uint16")
 
 STRETCHED = (

@@ -16,8 +16,6 @@ from tiffin.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SIGNATURE", "chunk", "note_chunk", "notes_in_png"]
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 KEYWORD = b"tiffin\0"

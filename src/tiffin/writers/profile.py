@@ -14,15 +14,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = [
-    "PageInfo",
-    "Profile",
-    "Promise",
-    "Sidecar",
-    "note_and_date",
-    "page_of",
-]
-
 
 class PageInfo(NamedTuple):
     """What the functions of a profile get about a page.

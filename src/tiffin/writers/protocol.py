@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer, Written
 
-__all__ = ["EncodedPage", "StackWriter", "StackingWriter", "Writer"]
-
 
 class EncodedPage(Protocol):
     """An encoded image with its metadata, as the writer wants it."""

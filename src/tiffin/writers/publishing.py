@@ -27,8 +27,6 @@ from tiffin.writers.link import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["dated", "publish", "write_error"]
-
 T = TypeVar("T")
 
 _SHORT = 250
@@ -159,6 +157,7 @@ def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
 
 
 def set_time(descriptor: int, seconds: float) -> None:
+    """Set the modification time of an open file."""
     stamp = round(seconds * 10**6) * 1000
     os.utime(descriptor, ns=(stamp, stamp))
 
@@ -271,6 +270,7 @@ def open_nameless(
 
 
 def open_temporary(above: int, access: int = os.O_WRONLY) -> tuple[str, int]:
+    """Open a file with a temporary name; return the name and the descriptor."""
     flags = access | os.O_CREAT | os.O_EXCL | _CLOEXEC
     while True:
         temporary = temporary_name()

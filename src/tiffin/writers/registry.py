@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiffin.writers.protocol import Writer
     from tiffin.writers.stretch import Stretch
 
-__all__ = ["WriterOptions", "find_profile", "format_of", "make_writer", "names_of"]
-
 
 class WriterOptions(NamedTuple):
     """The settings of files, for all formats.

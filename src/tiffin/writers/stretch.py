@@ -9,8 +9,6 @@ import numpy as np
 from tiffin.dtypes import COMPLEX_ADVICE
 from tiffin.errors import DtypeError
 
-__all__ = ["Stretch", "stretched"]
-
 Stretch = Literal["linear", "percentile", "log"]
 
 PERCENTILES = (0.1, 99.9)

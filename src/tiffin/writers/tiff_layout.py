@@ -14,29 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = [
-    "ASCII",
-    "BYTE",
-    "DOUBLE",
-    "LARGEST",
-    "LONG",
-    "MODEL",
-    "NOTE_TAG",
-    "PIXELS_AT",
-    "RATIONAL",
-    "SHORT",
-    "TAG_OF",
-    "Directory",
-    "Prepared",
-    "TiffPage",
-    "Tag",
-    "around",
-    "directory",
-    "header",
-    "prepare",
-    "size_around",
-]
-
 PIXELS_AT = 8
 """The byte of the first pixel, after the header. GSAS-II reads pixels there."""
 

@@ -15,8 +15,6 @@ from tiffin.writers.tiff_layout import ASCII, NOTE_TAG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_tiff", "notes_in_tiff"]
-
 TEXTS = (1, ASCII, 7, 129)
 """Types of a value that may be text: bytes, ASCII, undefined, and UTF-8 (Exif 3)."""
 

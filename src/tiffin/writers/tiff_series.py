@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.writers.checksums import Buffer
 
-__all__ = ["TiffWriter", "file_size"]
-
-
 NO_METADATA: Mapping[str, Any] = {}
 
 MOST_PREPARED = 64

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tiffin.writers.tiff_layout import Directory
     from tiffin.writers.tiff_series import TiffWriter
 
-__all__ = ["EncodedTiffPage", "TiffStack"]
-
 ROOM = 2**16
 """What stays free after the pixels of a page, but for labels [bytes]."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["TifffilePages"]
-
 REFUSED = {
     "data": "the image is given already",
     "shape": "the image has its own",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 TIME_STAMP, UNIQUE_ID, SECONDS, NANOSECONDS = 65000, 65001, 65002, 65003
 
 FIRST_ATTRIBUTE = 65010

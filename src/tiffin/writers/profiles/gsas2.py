@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 KEYS = {
     "wavelength": ("wavelength",),
     "distance": ("distance",),

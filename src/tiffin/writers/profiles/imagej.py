@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 IMAGE_DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 270, 282, 283, 296
 BYTE_COUNTS, TEXTS = 50838, 50839
 """ImageJ's own tags: the text that *Image > Show Info* shows and the labels of slices,

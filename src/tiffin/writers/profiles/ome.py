@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 IMAGE_DESCRIPTION = 270
 
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"

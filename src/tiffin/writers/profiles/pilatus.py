@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 MODEL = b"PILATUS\0"
 
 

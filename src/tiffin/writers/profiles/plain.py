@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-__all__ = ["PROFILE"]
-
 
 def _tags(page: PageInfo) -> list[Tag]:
     """With a Model tag GSAS-II reads these dtypes, and no other, correctly from byte 8.
