@@ -3,8 +3,8 @@
 `write_page` writes one HTML file that needs no network, no server and no library.
 """
 
+from tiffin.report.data import last_images
 from tiffin.report.index import IndexedRun, write_index
-from tiffin.report.latest import last_images
 from tiffin.report.page import drawing_parts
 from tiffin.report.writing import (
     PageOfRun,

@@ -38,11 +38,7 @@ Read = tuple["ListedImage", dict[str, Any], "np.ndarray | Problem"]
 def read_images(folders: Folders, images: Sequence[ListedImage]) -> Iterator[Read]:
     """Yield images of one file, with their metadata and pixels, or why there are none.
 
-    Parameters
-    ----------
-    folders : Folders
-        Of the root. Only regular files below it are read.
-    images : sequence of ListedImage
+    Only regular files below the root are read.
     """
     try:
         notes, rows = _open(folders, images[0])
@@ -61,10 +57,7 @@ def each_file(
 ) -> Iterator[T]:
     """Call a function with the images of each file, several at the same time.
 
-    Returns
-    -------
-    iterator
-        What the calls return, one after the other, in the order of the files.
+    What the calls return comes one after the other, in the order of the files.
     """
     workers = min(WORKERS, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="tiffin-report") as pool:

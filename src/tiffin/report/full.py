@@ -6,16 +6,14 @@ import os
 import re
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiffin.folders import list_folder
 from tiffin.report.exported_images import each_file, read_images
-from tiffin.report.page import as_script
+from tiffin.report.page import as_script, publish_part
 from tiffin.report.views import encode_view
-from tiffin.writers import publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,15 +36,7 @@ def write_full_images(
 ) -> None:
     """Write the images that are reduced on the page, and note their files in the rows.
 
-    Parameters
-    ----------
-    folders : Folders
-        Of the root.
-    name : str
-        The folder of the page.
-    listed : Listed
-    rows : list of dict
-    mode : int or None
+    `name` is the folder of the page.
     """
     reduced = {
         (row["name"], row["page"]): n
@@ -74,19 +64,9 @@ def _write_images(
         if isinstance(pixels, np.ndarray):
             n = reduced[image.name, image.page]
             text = f"tiffinImage({n},{as_script(encode_view(pixels, level=1))});\n"
-            publish(
-                Path(folders.root, f"{beside}/{n}.js"),
-                partial(_write, text=text),
-                replace=True,
-                mode=mode,
-                folders=folders,
-            )
+            publish_part(folders, f"{beside}/{n}.js", text.encode(), mode)
             written.append(n)
     return written
-
-
-def _write(descriptor: int, text: str) -> None:
-    write_buffers(descriptor, [text.encode()], "none")
 
 
 def _remove_others(folders: Folders, folder: str, wanted: set[str]) -> None:

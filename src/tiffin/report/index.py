@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.folders import Folders
-from tiffin.report.page import GENERATOR, INVISIBLE, hash_of
-from tiffin.report.writing import page_of_run, refuse_other
-from tiffin.writers import publish, write_buffers
+from tiffin.report.page import GENERATOR, INVISIBLE, hash_of, publish_page
+from tiffin.report.writing import page_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,17 +33,7 @@ th, td { border-bottom: 1px solid GrayText; padding: 0.3rem 0.6rem; text-align: 
 
 
 class IndexedRun(NamedTuple):
-    """A run of the page.
-
-    Attributes
-    ----------
-    uid : str
-    scan_id : int or None
-    state : str
-    images : int
-    why : str
-        Why it failed.
-    """
+    """A run of the page, and why it failed."""
 
     uid: str
     scan_id: int | None
@@ -84,16 +73,7 @@ def write_index(
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
     listed = sorted(runs, key=lambda run: (run.state != "failed", run.scan_id or 0))
-    refuse_other(folders, NAME, root / NAME)
-    page = _page(root, listed)
-    publish(
-        root / NAME,
-        lambda descriptor: write_buffers(descriptor, [page], "none"),
-        replace=True,
-        mode=mode,
-        folders=folders,
-    )
-    return root / NAME
+    return publish_page(folders, NAME, _page(root, listed), mode)
 
 
 def _page(root: Path, runs: list[IndexedRun]) -> bytes:

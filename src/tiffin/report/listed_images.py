@@ -23,28 +23,17 @@ LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """An image in a file that a manifest lists.
-
-    Attributes
-    ----------
-    run : str
-        The uid of its run.
-    name : str
-        The path of its file, relative to the root.
-    page : int
-        Its index in the file.
-    seq_num, index : int or None
-        Its event, and its index there.
-    line : mapping
-        The line of the manifest. Anybody may have written it.
-    """
+    """An image in a file that a manifest lists."""
 
     run: str
     name: str
+    """The path of its file, relative to the root."""
     page: int
     seq_num: int | None
     index: int | None
+    """Its place in the event."""
     line: Mapping[str, Any]
+    """The line of the manifest. Anybody may have written it."""
 
 
 class Problem(NamedTuple):
@@ -70,14 +59,7 @@ class Listed:
 
 
 def read_listed(root: Path, runs: Collection[str] | None = None) -> Listed:
-    """Read the manifests of a folder.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        The root folder of an export.
-    runs : collection of str, optional
-        The uids of the runs that are wanted; by default all.
+    """Read the manifests of a folder: of the runs with these uids, or of all.
 
     Raises
     ------

@@ -10,17 +10,24 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
+
+from tiffin.errors import ExistsError, WriteError
+from tiffin.writers import publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tiffin.folders import Folders
+
 __all__ = [
     *("GENERATOR", "INVISIBLE", "as_script", "drawing_parts"),
-    *("hash_of", "page_of"),
+    *("hash_of", "page_of", "publish_page", "publish_part"),
 ]
 
 GENERATOR = '<meta name="generator" content="tiffin">'
@@ -28,16 +35,8 @@ GENERATOR = '<meta name="generator" content="tiffin">'
 
 STYLES = ("vendor/uPlot.min.css", "style.css", "print.css")
 SCRIPTS = (
-    *(
-        "colormaps.js",
-        "dom.js",
-        "theme.js",
-        "data.js",
-        "pixels.js",
-        "draw.js",
-        "pane.js",
-    ),
-    *("sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
+    *("colormaps.js", "dom.js", "theme.js", "data.js", "pixels.js", "draw.js"),
+    *("pane.js", "sheet.js", "table.js", "plot.js", "viewer.js", "main.js"),
 )
 """The page's own script, in this order, as one block."""
 
@@ -81,6 +80,34 @@ def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
         data=as_script(data),
     )
     return page.encode("utf-8", "backslashreplace")  # the title
+
+
+def publish_page(folders: Folders, name: str, page: bytes, mode: int | None) -> Path:
+    """Write a page, and return its path; replace only a page of ours."""
+    path = Path(folders.root, name)
+    try:
+        with os.fdopen(folders.open_file(name), "rb") as file:
+            is_ours = GENERATOR.encode() in file.read(4096)
+    except FileNotFoundError:
+        is_ours = True
+    except OSError as error:
+        raise WriteError(f"{path} can't be replaced: {error.strerror}") from error
+    if not is_ours:
+        message = f"{path} is not a page of tiffin: move it away, then try again"
+        raise ExistsError(message)
+    publish_part(folders, name, page, mode)
+    return path
+
+
+def publish_part(folders: Folders, name: str, part: bytes, mode: int | None) -> None:
+    """Write a page, or what is beside it; replace what is there."""
+    publish(
+        Path(folders.root, name),
+        lambda descriptor: write_buffers(descriptor, [part], "none"),
+        replace=True,
+        mode=mode,
+        folders=folders,
+    )
 
 
 def drawing_parts() -> tuple[str, str]:

@@ -23,13 +23,11 @@ LONGEST = 500
 MOST = 50
 """How many motors, entries and corrections of an image are shown."""
 
-TOLD = frozenset(
-    (
-        *("run", "scan_id", "stream", "field", "seq_num", "i", "frame", "kind"),
-        *("time", "timestamp", "sample", "plan_name", "motors", "exposure"),
-        *("corrections", "used", "clipped"),
-    )
-)
+USUAL = {
+    *("run", "scan_id", "stream", "field", "seq_num", "i", "frame", "kind"),
+    *("time", "timestamp", "sample", "plan_name", "motors", "exposure"),
+    *("corrections", "used", "clipped"),
+}
 """The keys of metadata that have a place of their own."""
 
 
@@ -65,11 +63,7 @@ def row_of(image: ListedImage, metadata: Mapping[str, Any]) -> dict[str, Any]:
 def link_companions(rows: Sequence[dict[str, Any]], lines: Sequence[Any]) -> None:
     """Tell subtracted images where their light and their dark are, and lights of darks.
 
-    Parameters
-    ----------
-    rows : sequence of dict
-    lines : sequence of mapping
-        The line of the manifest of each row.
+    `lines` are those of the manifest, one for each row.
     """
     by_place: dict[tuple[Any, ...], int] = {}
     by_name: dict[str, int] = {}
@@ -171,7 +165,7 @@ def _motors(value: Any) -> dict[str, Any]:
 
 def _others(metadata: Mapping[str, Any], values: Any) -> dict[str, Any]:
     """Return entries that the user added, and figures that the export made."""
-    added = {key: value for key, value in metadata.items() if key not in TOLD}
+    added = {key: value for key, value in metadata.items() if key not in USUAL}
     added |= values if isinstance(values, dict) else {}
     return {str(key)[:LONGEST]: _value(added[key]) for key in list(added)[:MOST]}
 

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.display import say
-from tiffin.errors import ExistsError, SourceError, TiffinError, WriteError
+from tiffin.errors import SourceError, TiffinError, WriteError
 from tiffin.folders import Folders
 from tiffin.report.data import collect
 from tiffin.report.full import write_full_images
 from tiffin.report.listed_images import read_listed
-from tiffin.report.page import GENERATOR, page_of
-from tiffin.report.sizes import limit_of
-from tiffin.writers import publish, write_buffers
+from tiffin.report.page import page_of, publish_page
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,12 +27,15 @@ __all__ = [
     "is_page_name",
     "make_page",
     "page_of_run",
-    "refuse_other",
     "write_page",
 ]
 
 PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.ASCII)
 """The names of pages, and of what is beside a full one."""
+
+
+LIMIT, MANY = 4_900_000, 1000
+"""The size of a page with up to so many images [bytes]."""
 
 
 class ReportPage(NamedTuple):
@@ -129,32 +130,23 @@ def make_page(
     root = Path(folder).absolute()
     folders = Folders(os.fspath(root), follow_links)
     listed = read_listed(root, runs)
-    problems = [problem._asdict() for problem in listed.problems]
     data: dict[str, Any] = {
         "folder": root.name or str(root),
         "full": full,
-        "problems": problems,
+        "problems": [each._asdict() for each in listed.problems],
         "images": [],
     }
-    limit = limit_of(len(listed.images))
-    found = collect(folders, listed, limit - len(page_of(data, beside=full)))
-    data["problems"] = [problem._asdict() for problem in found.problems]
-    data["images"] = found.images
-    name = "report" if runs is None else _name_of_run(found.images, runs, scan_id)
+    limit = LIMIT * max(len(listed.images), MANY) // MANY
+    room = limit - len(page_of(data, beside=full))
+    images, problems = collect(folders, listed, room)
+    data |= {"images": images, "problems": [each._asdict() for each in problems]}
+    name = "report" if runs is None else _name_of_run(images, runs, scan_id)
     if full:
-        write_full_images(folders, name, listed, found.images, mode)
+        write_full_images(folders, name, listed, images, mode)
         name += "/index"
-    path = root / f"{name}.html"
-    refuse_other(folders, f"{name}.html", path)
     page = page_of(data, beside=full)
-    publish(
-        path,
-        lambda descriptor: write_buffers(descriptor, [page], "none"),
-        replace=True,
-        mode=mode,
-        folders=folders,
-    )
-    return ReportPage(path, len(found.images), len(found.problems), len(page))
+    path = publish_page(folders, f"{name}.html", page, mode)
+    return ReportPage(path, len(images), len(problems), len(page))
 
 
 class PageOfRun:
@@ -217,17 +209,3 @@ def page_of_run(folder: Path, run: str, scan_id: int | None) -> str | None:
 def _name_of(*runs: str, scan: str | None) -> str:
     parts = ["report", *([] if scan is None else [scan]), *(run[:8] for run in runs)]
     return re.sub(r"[^\w-]", "_", "_".join(parts), flags=re.ASCII)[:100]
-
-
-def refuse_other(folders: Folders, name: str, path: Path) -> None:
-    """Refuse to replace a file that is no page of ours."""
-    try:
-        with os.fdopen(folders.open_file(name), "rb") as file:
-            is_ours = GENERATOR.encode() in file.read(4096)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise WriteError(f"{path} can't be replaced: {error.strerror}") from error
-    if not is_ours:
-        message = f"{path} is not a page of tiffin: move it away, then try again"
-        raise ExistsError(message)

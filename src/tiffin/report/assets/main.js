@@ -83,7 +83,7 @@ function fillControls() {
 function listen() {
   for (const id of ["search", "run", "of-field", "kind", "sort"]) at(id).addEventListener("input", update);
   at("direction").addEventListener("click", () => {
-    at("direction").setAttribute("aria-pressed", at("direction").getAttribute("aria-pressed") !== "true");
+    at("direction").setAttribute("aria-pressed", !isDescending());
     update();
   });
   for (const id of ["plot-x", "plot-y"]) at(id).addEventListener("change", () => showPlot());

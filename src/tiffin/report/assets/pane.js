@@ -108,8 +108,8 @@ class Pane {
     const { width, height } = this.source;
     const [row, column] = this.cursor ?? [Math.floor(height / 2), Math.floor(width / 2)];
     const moved = this.cursor ? [row + rows, column + columns] : [row, column];
-    const held = (value, most) => Math.min(most - 1, Math.max(0, value));
-    this.cursor = [held(moved[0], height), held(moved[1], width)];
+    const clamp = (value, most) => Math.min(most - 1, Math.max(0, value));
+    this.cursor = [clamp(moved[0], height), clamp(moved[1], width)];
     const { scale } = this.camera;
     const [x, y] = [1, 0].map((k) => (this.cursor[k] + 0.5) * this.unit * scale + (k ? this.camera.x : this.camera.y));
     const off = (value, size) => (value < 0 ? -value + size / 4 : value > size ? size * 0.75 - value : 0);

@@ -1,4 +1,4 @@
-// Pixels of images: unpacked when they are needed, the newest are kept.
+// Pixels of images: unpacked when they are needed, the newest stay in memory.
 
 const TYPES = {
   u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array,
@@ -7,7 +7,7 @@ const TYPES = {
 };
 const UNSIGNED = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
 const NOT_A_NUMBER = -(2 ** 31);
-const MOST_KEPT = 2 ** 26; // bytes
+const MOST_CACHED = 2 ** 26; // bytes
 
 /** Inflate base64. (A Blob as source would take 40 times as long.) */
 async function inflate(text) {
@@ -68,40 +68,40 @@ async function unpack(view) {
   return { rows, columns: width, samples, reduction, values, exact: view.type === "q" ? values : found };
 }
 
-const kept = new Map(); // the oldest first
-let keptBytes = 0;
+const cache = new Map(); // the oldest first
+let cachedBytes = 0;
 
-function keep(key, pixels) {
-  kept.set(key, pixels);
-  keptBytes += pixels.values.byteLength;
-  for (const [oldest, old] of kept) {
-    if (keptBytes <= MOST_KEPT || oldest === key) break;
-    kept.delete(oldest);
-    keptBytes -= old.values.byteLength;
+function store(key, pixels) {
+  cache.set(key, pixels);
+  cachedBytes += pixels.values.byteLength;
+  for (const [oldest, old] of cache) {
+    if (cachedBytes <= MOST_CACHED || oldest === key) break;
+    cache.delete(oldest);
+    cachedBytes -= old.values.byteLength;
   }
   return pixels;
 }
 
 /** Return the pixels of an image as they are in the page. */
 async function pixelsOf(image) {
-  return kept.get(image.n) ?? keep(image.n, await unpack(image.view));
+  return cache.get(image.n) ?? store(image.n, await unpack(image.view));
 }
 
-const arriving = new Map();
-window.tiffinImage = (n, view) => arriving.get(n)?.(view);
+const loading = new Map();
+window.tiffinImage = (n, view) => loading.get(n)?.(view);
 
 /** Return all pixels of an image: from the page, or from the file beside it. */
 async function allPixelsOf(image) {
   if (!image.full) return pixelsOf(image);
   const key = `full ${image.n}`;
-  if (kept.has(key)) return kept.get(key);
+  if (cache.has(key)) return cache.get(key);
   const view = await new Promise((resolve, reject) => {
-    arriving.set(image.n, resolve);
+    loading.set(image.n, resolve);
     const script = make("script", { src: image.full });
     script.addEventListener("error", () => reject(new Error(`${image.full} is not beside the page`)));
     script.addEventListener("load", () => script.remove());
     document.head.append(script);
   });
-  arriving.delete(image.n);
-  return keep(key, await unpack(view));
+  loading.delete(image.n);
+  return store(key, await unpack(view));
 }

@@ -42,6 +42,8 @@ function cardOf(image) {
   return cards.get(image.n);
 }
 
+const isDescending = () => at("direction").getAttribute("aria-pressed") === "true";
+
 /** Choose and sort the images that are shown. */
 function choose() {
   const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -53,9 +55,9 @@ function choose() {
     && (!wanted.kind || kindOf(image) === wanted.kind));
   const key = at("sort").value;
   const value = key === "name" ? (i) => i.name : columnOf(key)?.get;
-  const turned = at("direction").getAttribute("aria-pressed") === "true" ? -1 : 1;
-  if (value) list.sort((a, b) => turned * compare(value(a), value(b)) || a.n - b.n);
-  else if (turned < 0) list.reverse();
+  const sign = isDescending() ? -1 : 1;
+  if (value) list.sort((a, b) => sign * compare(value(a), value(b)) || a.n - b.n);
+  else if (sign < 0) list.reverse();
   shown.list = list;
 }
 

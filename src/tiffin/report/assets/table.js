@@ -5,12 +5,11 @@ const tableColumns = columns.filter((column) => column.key !== "exposure");
 
 function showTable() {
   const sort = at("sort").value;
-  const turned = at("direction").getAttribute("aria-pressed") === "true";
   const head = [{ key: "name", label: "name" }, ...tableColumns].map((column) => {
     const chosen = column.key === sort;
-    const order = chosen ? (turned ? "descending" : "ascending") : "none";
+    const order = chosen ? (isDescending() ? "descending" : "ascending") : "none";
     const button = make("button", { type: "button", onclick: () => sortBy(column.key) },
-      column.label, chosen ? (turned ? " ↓" : " ↑") : "");
+      column.label, chosen ? (isDescending() ? " ↓" : " ↑") : "");
     return make("th", { scope: "col", "aria-sort": order }, button);
   });
   const rows = shown.list.slice(0, MOST_ROWS).map((image) => make("tr", {},
@@ -25,7 +24,7 @@ function showTable() {
 }
 
 function sortBy(key) {
-  const again = at("sort").value === key && at("direction").getAttribute("aria-pressed") !== "true";
+  const again = at("sort").value === key && !isDescending();
   at("sort").value = key;
   at("direction").setAttribute("aria-pressed", again);
   update();

@@ -5,8 +5,8 @@ const BINS = 128;
 const viewer = at("viewer");
 const camera = new Camera();
 const panes = [
-  new Pane(at("pane"), camera, (row, column) => tell(row, column)),
-  new Pane(at("pane-beside"), camera, (row, column) => tell(row, column)),
+  new Pane(at("pane"), camera, (row, column) => showValue(row, column)),
+  new Pane(at("pane-beside"), camera, (row, column) => showValue(row, column)),
 ];
 const now = { image: null, pixels: null, beside: null, turn: 0 };
 
@@ -94,7 +94,7 @@ function redraw() {
   }
   showReduction(pixels);
   showHistogram(limits);
-  if (now.point) tell(...now.point);
+  if (now.point) showValue(...now.point);
 }
 
 /** Say that not all pixels are there. */
@@ -121,8 +121,8 @@ function shortest(value) {
   return digits ? String(Number(value.toPrecision(digits))) : String(value);
 }
 
-/** Tell position and value of a pixel. */
-function tell(row, column) {
+/** Show the position and the value of a pixel. */
+function showValue(row, column) {
   const { pixels, beside } = now;
   now.point = [row, column];
   if (!pixels || row >= pixels.rows || column >= pixels.columns) return;
