@@ -18,11 +18,38 @@ __all__ = ["service"]
 
 @pytest.fixture
 def broker():
-    """A broker of librdkafka, in this process."""
+    """A broker of librdkafka with a topic, in this process."""
     producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1})
-    (broker,) = producer.list_topics().brokers.values()
+    (broker,) = producer.list_topics("bl1").brokers.values()
     yield f"{broker.host}:{broker.port}", producer
     producer.flush(5)
+
+
+PARTITIONS = 4
+
+
+def send(producer, n, documents):
+    """Send documents to the partition of a run's number."""
+    for name, doc in documents:
+        producer.produce("bl1", value=pack([name, doc]), partition=n % PARTITIONS)
+    producer.flush(10)
+
+
+def committed(address):
+    """Return the committed offset of each partition."""
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "tiffin"})
+    places = [TopicPartition("bl1", n) for n in range(PARTITIONS)]
+    found = [place.offset for place in consumer.committed(places, timeout=10)]
+    consumer.close()
+    return found
+
+
+def obstacle(folder, run):
+    """Keep a run from being spooled, until this folder is removed."""
+    start = run[0][1]
+    path = folder / f".{start['scan_id']}_{start['uid']}.part"
+    path.mkdir(parents=True)
+    return path
 
 
 class TestKafka:
@@ -54,6 +81,34 @@ class TestKafka:
         assert started.journal.totals()["failed"] == 0
 
     @pytest.mark.slow
+    def test_without_room_it_pauses_and_polls(self, tmp_path, service, broker, caplog):
+        """It keeps its place in the group; nothing is lost or committed too early."""
+        address, producer = broker
+        options = (
+            f'address = "{address}"\ntopics = ["bl1"]\n'
+            'settings = {"max.poll.interval.ms" = 6000}'
+        )
+        started = service(config_with(tmp_path, "kafka", options))
+        until(lambda: started.status.works)
+        first, second = (
+            run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=n) for n in (1, 2)
+        )
+        blocked = obstacle(tmp_path / "documents", second)
+        send(producer, 0, first)
+        send(producer, 0, second)
+        send(producer, 1, second)  # also messages that come twice
+        until(lambda: "no message is taken meanwhile" in caplog.text, limit=40)
+        time.sleep(8)  # longer than it may be without a poll
+        assert started.journal.counts() == {"done": 1}
+        assert committed(address)[:2] == [len(first), -1001]
+        blocked.rmdir()
+        until(lambda: started.journal.counts() == {"done": 2}, limit=40)
+        until(lambda: committed(address)[:2] == [len(first + second), len(second)])
+        assert started.journal.totals()["written"] == 6
+        assert "listening again" not in caplog.text
+        assert caplog.text.count("messages are taken again") == 1
+
+    @pytest.mark.slow
     def test_a_run_that_was_interrupted_comes_again(self, tmp_path, service, broker):
         """Nothing is committed before its stop document is on the disk."""
         address, producer = broker
@@ -77,7 +132,7 @@ class TestKafka:
     def test_a_consumer_that_was_put_out_goes_on(
         self, tmp_path, service, broker, monkeypatch
     ):
-        """A disk that is full for long costs its place in the group, and no run."""
+        """A disk that hangs for long costs its place in the group, and no run."""
         address, producer = broker
         real, slept = Spool.add, []
 
@@ -124,25 +179,6 @@ def test_offsets_are_committed_behind_the_oldest_open_run(documents, again):
     assert found == again
 
 
-PARTITIONS = 4
-
-
-def send(producer, n, documents):
-    """Send documents to the partition of a run's number."""
-    for name, doc in documents:
-        producer.produce("bl1", value=pack([name, doc]), partition=n % PARTITIONS)
-    producer.flush(10)
-
-
-def committed(address):
-    """Return the committed offset of each partition."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "tiffin"})
-    places = [TopicPartition("bl1", n) for n in range(PARTITIONS)]
-    found = [place.offset for place in consumer.committed(places, timeout=10)]
-    consumer.close()
-    return found
-
-
 @pytest.mark.slow
 class TestRebalance:
     def test_a_run_that_goes_on_moves_to_another_service(
@@ -176,6 +212,37 @@ class TestRebalance:
         assert done(second)
         ends = [len(over[0]) + 2 * len(runs[0])] * PARTITIONS
         until(lambda: committed(address) == ends)
+
+    def test_a_service_without_room_keeps_its_place(
+        self, tmp_path, service, broker, caplog
+    ):
+        """It pauses, and another one gets only its share of the topic."""
+        address, producer = broker
+        options = (
+            f'address = "{address}"\ntopics = ["bl1"]\n'
+            'settings = {"max.poll.interval.ms" = 6000}'
+        )
+        runs = [
+            run_of({"img": np.ones((3, 4, 6), "u2")}, scan_id=n)
+            for n in range(PARTITIONS)
+        ]
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        first = service(config_with(tmp_path / "a", "kafka", options))
+        until(lambda: first.status.works)
+        obstacles = [obstacle(tmp_path / "a/documents", run) for run in runs]
+        for n, run in enumerate(runs):
+            send(producer, n, run)
+        until(lambda: "no message is taken meanwhile" in caplog.text)
+        second = service(config_with(tmp_path / "b", "kafka", options))
+        until(lambda: len(done(second)) == PARTITIONS / 2, limit=60)
+        time.sleep(8)  # longer than it may be without a poll
+        assert len(done(second)) == PARTITIONS / 2
+        for each in obstacles:
+            each.rmdir()
+        until(lambda: len(done(first)) == PARTITIONS / 2, limit=20)
+        assert not done(first) & done(second)
+        until(lambda: committed(address) == [len(runs[0])] * PARTITIONS)
 
 
 def done(service):

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
 
-__all__ = ["Hints"]
+__all__ = ["NOT_TAKEN", "PAUSE", "TAKEN_AGAIN", "Hints"]
 
 logger = logging.getLogger("tiffin")
 
 PAUSE = 2.0
 """How long to wait for room on the disk [s]."""
+
+NOT_TAKEN = "%s: no message is taken meanwhile"
+
+TAKEN_AGAIN = "messages are taken again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,26 @@ class Hints:
             If the service stops before the document is on the disk.
         """
         said = ""
-        while self.document is not None:
-            try:
-                self.document(name, doc)
-                break
-            except (OSError, sqlite3.OperationalError) as error:
-                if str(error) != said:
-                    said = str(error)
-                    logger.error("%s: no message is taken meanwhile", said)  # noqa: TRY400 (it is no bug)
+        while problem := self.offer(name, doc):
+            if problem != said:
+                said = problem
+                logger.error(NOT_TAKEN, said)
             if self.stopping.wait(PAUSE):
                 message = f"a document {name!r} is not on the disk: {said}"
                 raise SourceError(message)
         if said:
-            logger.warning("messages are taken again")
+            logger.warning(TAKEN_AGAIN)
+
+    def offer(self, name: str, doc: Mapping[str, Any]) -> str:
+        """Do as `take`, but don't wait: return why there is no room, ``""`` if it is.
+
+        A listener that must do something meanwhile offers the document again later.
+        """
+        if self.document is not None:
+            try:
+                self.document(name, doc)
+            except (OSError, sqlite3.OperationalError) as error:
+                return str(error) or repr(error)
         if name in ("start", "stop"):
             self.look()
+        return ""

@@ -8,11 +8,14 @@ changes msgpack for the whole process.
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tiffin.errors import SourceError, optional_import
+from tiffin.service.listeners.hints import NOT_TAKEN, PAUSE, TAKEN_AGAIN
 from tiffin.settings import check_model
 from tiffin.sources import unpack
 
@@ -81,7 +84,7 @@ class Offsets:
 def listen(options: Mapping[str, Any], hints: Hints) -> None:
     """Take documents until the service stops."""
     with optional_import("Kafka needs its library", extra="kafka"):
-        from confluent_kafka import Consumer, KafkaException, TopicPartition
+        from confluent_kafka import Consumer
     chosen = check(options)
     consumer = Consumer(
         {
@@ -93,35 +96,101 @@ def listen(options: Mapping[str, Any], hints: Hints) -> None:
             "enable.auto.commit": False,
         }
     )
-    offsets = Offsets()
-    committed: dict[tuple[str, int], int] = {}
-
-    def lost(_: Any, partitions: list[Any]) -> None:
-        offsets.forget([(each.topic, each.partition) for each in partitions])
-
-    consumer.subscribe(list(chosen.topics), on_revoke=lost, on_lost=lost)
     try:
-        while not hints.stopping.is_set():
-            message = consumer.poll(POLL)
-            if message is None:
-                continue
-            if message.error():
-                raise KafkaException(message.error())
-            place = (str(message.topic()), int(message.partition() or 0))
-            again = _take(message, place, offsets, hints)
-            if again is not None and again > committed.get(place, -1):
-                committed[place] = again
-                consumer.commit(
-                    offsets=[TopicPartition(*place, again)], asynchronous=False
-                )
+        Reader(consumer, hints).read(list(chosen.topics))
     finally:
         consumer.close()
 
 
-def _take(
-    message: Any, place: tuple[str, int], offsets: Offsets, hints: Hints
-) -> int | None:
-    """Take a message; return the offset to commit, None if it is no document."""
+class Reader:
+    """Takes messages, and commits what is on the disk.
+
+    While there is no room, it pauses its partitions and goes on polling: a consumer
+    that does not poll loses its place in the group.
+    """
+
+    def __init__(self, consumer: Any, hints: Hints) -> None:
+        self._consumer = consumer
+        self._hints = hints
+        self._offsets = Offsets()
+        self._committed: dict[tuple[str, int], int] = {}
+        self._held: deque[Any] = deque()
+        self._is_paused = False
+        self._next_try = 0.0
+        self._said = ""
+
+    def read(self, topics: list[str]) -> None:
+        """Read until the service stops."""
+        from confluent_kafka import KafkaException
+
+        self._consumer.subscribe(
+            topics,
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._revoked,
+        )
+        while not self._hints.stopping.is_set():
+            message = self._consumer.poll(POLL)
+            if message is not None:
+                if message.error():
+                    raise KafkaException(message.error())
+                self._held.append(message)
+            self._take_held()
+
+    def _assigned(self, _consumer: Any, _partitions: list[Any]) -> None:
+        self._is_paused = True  # perhaps from an earlier time
+
+    def _revoked(self, _consumer: Any, partitions: list[Any]) -> None:
+        places = [(each.topic, each.partition) for each in partitions]
+        self._offsets.forget(places)
+        self._held = deque(m for m in self._held if _place(m) not in places)
+
+    def _take_held(self) -> None:
+        """Take the messages that are here; pause if there is no room for them."""
+        while self._held and time.monotonic() >= self._next_try:
+            problem = self._take(self._held[0])
+            if problem:
+                self._next_try = time.monotonic() + PAUSE
+                if problem != self._said:
+                    self._said = problem
+                    logger.error(NOT_TAKEN, problem)
+                break
+            self._held.popleft()
+            if self._said and not self._held:
+                self._said = ""
+                logger.warning(TAKEN_AGAIN)
+        if self._held:  # each time: there may be new partitions
+            self._consumer.pause(self._consumer.assignment())
+            self._is_paused = True
+        elif self._is_paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._is_paused = False
+
+    def _take(self, message: Any) -> str:
+        """Take a message; return why there is no room, ``""`` if it is taken."""
+        from confluent_kafka import TopicPartition
+
+        document = _document(message)
+        if document is None:
+            return ""
+        problem = self._hints.offer(*document)
+        if problem:
+            return problem
+        place = _place(message)
+        again = self._offsets.take(place, int(message.offset()), *document)
+        if again > self._committed.get(place, -1):
+            self._committed[place] = again
+            offset = TopicPartition(*place, again)
+            self._consumer.commit(offsets=[offset], asynchronous=False)
+        return ""
+
+
+def _place(message: Any) -> tuple[str, int]:
+    return str(message.topic()), int(message.partition() or 0)
+
+
+def _document(message: Any) -> tuple[str, Mapping[str, Any]] | None:
+    """Return name and document of a message, None if it is none."""
     try:
         item = unpack(message.value())
     except SourceError as error:
@@ -131,6 +200,4 @@ def _take(
     if not (is_pair and isinstance(item[0], str) and isinstance(item[1], dict)):
         logger.warning("Kafka: a message is not (name, document)")
         return None
-    name, doc = item
-    hints.take(name, doc)  # raises if it can't be spooled: nothing is committed then
-    return offsets.take(place, int(message.offset()), name, doc)
+    return item[0], item[1]
