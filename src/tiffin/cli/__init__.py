@@ -8,6 +8,7 @@ Exit status: 0 all written, 1 some failed, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tiffin.cli.help import USAGE_ERROR, Command, Documentation
+from tiffin.cli.help import USAGE_ERROR, Command
 from tiffin.errors import TiffinError, did_you_mean
 
 __all__ = ["COMMANDS", "app", "load", "main"]
@@ -73,13 +74,14 @@ class _Commands(TyperGroup):
 def load(name: str) -> Any:
     """Import a command."""
     function = getattr(import_module(f"tiffin.cli.commands.{name}"), name)
-    documentation = Documentation.of(function)
+    documentation = inspect.cleandoc(function.__doc__)
+    text, _, examples = documentation.partition("\nExamples\n--------\n")
     alone = typer.Typer(add_completion=False)
     alone.command(
         name,
         cls=Command,
-        help=documentation.help,
-        epilog="\n\n".join(["Examples:", *documentation.examples]),
+        help=text.strip(),
+        epilog="\n\n".join(["Examples:", *examples.splitlines()]),
         context_settings=HELP,
     )(function)
     return typer.main.get_command(alone)

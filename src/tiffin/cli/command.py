@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
@@ -27,7 +28,11 @@ from tiffin.writers import names_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["JsonOption", "Source", "ViaOption", "command", "is_typed"]
+__all__ = ["Folder", "JsonOption", "Source", "ViaOption", "command", "is_typed"]
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
+]
 
 Source = Annotated[
     str,

@@ -5,58 +5,22 @@ On a terminal that is wide enough it has boxes and colours, elsewhere it is plai
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from tiffin.cli.wrong_options import attached_value
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["USAGE_ERROR", "Command", "Documentation"]
+__all__ = ["USAGE_ERROR", "Command"]
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What the parser raises if something else is typed than a command takes."""
 
 NARROW = 80
 """Boxes need this many columns."""
-
-HEADINGS = ("Examples", "Notes")
-
-
-class Documentation(NamedTuple):
-    """The parts of a command's docstring.
-
-    Attributes
-    ----------
-    help : str
-        What the command does.
-    examples : list of str
-        Lines to type.
-    notes : str
-        What only the manual says, in Markdown.
-    """
-
-    help: str
-    examples: list[str]
-    notes: str
-
-    @classmethod
-    def of(cls, function: Callable[..., Any]) -> Documentation:
-        """Read the docstring of a command."""
-        text = inspect.cleandoc(function.__doc__ or "")
-        parts = dict.fromkeys(HEADINGS, "")
-        for heading in reversed(HEADINGS):
-            text, _, parts[heading] = text.partition(
-                f"\n{heading}\n{'-' * len(heading)}\n"
-            )
-        examples = [line.strip() for line in parts["Examples"].splitlines()]
-        return cls(text.strip(), [*filter(None, examples)], parts["Notes"].strip())
 
 
 class Command(TyperCommand):

@@ -21,26 +21,14 @@ TEMPLATE = "{start.scan_id}/{start.scan_id}_{event.seq_num:03d}.tif"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What a configuration file is to say.
-
-    Attributes
-    ----------
-    source : str
-        An address or a path; empty if it differs from export to export.
-    directory : str
-        Where images go; several exports have a folder each in it.
-    templates : mapping
-        Field → the template of its names.
-    streams : tuple of str
-    dark : str
-        As the option ``--dark``, such as ``stream:dark``; empty for none.
-    profile, existing : str
-        As the options.
-    """
+    """What a configuration file is to say, in values of the shell's options."""
 
     source: str = ""
+    """Empty if it differs from export to export."""
     directory: str = "images"
+    """Several exports have a folder each in it."""
     templates: Mapping[str, str] = field(default_factory=dict)
+    """Field → the template of its names."""
     streams: tuple[str, ...] = ("primary",)
     dark: str = ""
     profile: str = "plain"

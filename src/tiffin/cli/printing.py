@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tiffin.records import Record
 
 __all__ = [
-    "as_json",
     "configure_logging",
     "describe",
     "escape",
     "print_error",
+    "print_json",
     "print_line",
     "print_refusal",
     "print_summary",
@@ -109,11 +109,12 @@ def escape(text: object, *, keep: str = "") -> str:
     )
 
 
-def as_json(value: Any) -> str:
-    """Return a value as a line of JSON that can't change what a terminal shows."""
+def print_json(value: Any) -> None:
+    """Print a value as a line of JSON that can't change what a terminal shows."""
     is_ascii = "utf" not in (sys.stdout.encoding or "utf").lower()
     text = json.dumps(value, ensure_ascii=is_ascii)
-    return HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    line = HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.write(f"{line}\n")
 
 
 def describe(record: Record) -> dict[str, Any]:

@@ -31,18 +31,12 @@ PLACES = {
 
 
 class ExportProgress:
-    """The state of an export; `tiffin.export` calls it for each frame.
-
-    Attributes
-    ----------
-    done, known : int
-        Frames.
-    nbytes : int
-        The size of the pixels that are written [bytes].
-    """
+    """The state of an export; `tiffin.export` calls it for each frame."""
 
     def __init__(self) -> None:
-        self.done = self.known = self.nbytes = 0
+        self.done = self.known = 0
+        self.nbytes = 0
+        """The size of the pixels that are written [bytes]."""
 
     def __call__(self, done: int, known: int) -> None:
         """Take the counts of frames; any thread may call this."""

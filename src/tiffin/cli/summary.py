@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.cli.printing import as_json, describe, escape, print_line, print_summary
+from tiffin.cli.printing import describe, escape, print_json, print_line, print_summary
 from tiffin.cli.program import program
 from tiffin.display import size_text
 from tiffin.obstacles import obstacle
@@ -20,9 +20,10 @@ __all__ = ["print_report"]
 
 def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
     """Print the names of a dry run, the counts, and what to type next."""
-    for record in report.records if as_lines else report.planned:
-        text = as_json(describe(record)) if as_lines else escape(record.path)
-        sys.stdout.write(f"{text}\n")
+    for record in report.records if as_lines else ():
+        print_json(describe(record))
+    for record in report.planned if not as_lines else ():
+        sys.stdout.write(f"{escape(record.path)}\n")
     paths = list(dict.fromkeys(each.path for each in report.written if each.path))
     text = str(report)
     if paths:

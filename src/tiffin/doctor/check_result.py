@@ -10,20 +10,10 @@ __all__ = ["CheckResult"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check has found.
-
-    Attributes
-    ----------
-    about : {"installation", "configuration", "source", "folder"}
-    state : {"ok", "note", "problem"}
-        A note is something that may matter; a problem makes exports fail.
-    text : str
-        What was found.
-    todo : str
-        What to do about it; empty if nothing.
-    """
+    """What a check has found, and what to do about it, if anything."""
 
     about: Literal["installation", "configuration", "source", "folder"]
     state: Literal["ok", "note", "problem"]
+    """A note is something that may matter; a problem makes exports fail."""
     text: str
     todo: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from tiffin.display import size_text
 from tiffin.doctor.check_result import CheckResult
-from tiffin.doctor.mounts import NETWORK, file_system_of
 from tiffin.obstacles import is_there, obstacle
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ CHUNK, MOST, BUDGET = 2**22, 2**26, 0.5
 SLOW_BYTES, SLOW_FILES = 50e6, 200
 """A disk that writes less in a second is slow [bytes, files]."""
 
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p"}
+)
+"""File systems over a network, as Linux names them."""
+
+MOUNTS = Path("/proc/self/mounts")
+
 
 def check_folder(folder: Path) -> list[CheckResult]:
     """Return what a folder allows; try it out in a subfolder that is removed again.
@@ -48,7 +55,7 @@ def check_folder(folder: Path) -> list[CheckResult]:
     new = "" if there == target else f"; {target} would be made"
     try:
         with tempfile.TemporaryDirectory(prefix=".tiffin-doctor-", dir=there) as trial:
-            found = [CheckResult("folder", "ok", f"{there} can be written{new}")]
+            found = [_found(f"{there} can be written{new}")]
             for check in CHECKS:
                 found += check(Path(trial))
     except OSError as error:
@@ -56,6 +63,11 @@ def check_folder(folder: Path) -> list[CheckResult]:
         todo = "ask for write access or room, or choose another folder"
         return [*_room(there), CheckResult("folder", "problem", text, todo)]
     return found
+
+
+def _found(text: str, todo: str = "") -> CheckResult:
+    """Return what was found: a note if there is something to do."""
+    return CheckResult("folder", "note" if todo else "ok", text, todo)
 
 
 def _permissions(trial: Path) -> Iterator[CheckResult]:
@@ -67,7 +79,7 @@ def _permissions(trial: Path) -> Iterator[CheckResult]:
     above = trial.parent.stat().st_mode
     text += ", in the group of the folder" if above & stat.S_ISGID else ""
     todo = "" if readers else "--mode 640 lets your group read them, --mode 644 all"
-    yield CheckResult("folder", "ok" if readers else "note", text, todo)
+    yield _found(text, todo)
 
 
 def _links(trial: Path) -> Iterator[CheckResult]:
@@ -77,28 +89,24 @@ def _links(trial: Path) -> Iterator[CheckResult]:
         (trial / "link").hardlink_to(file)
     except OSError:
         text = "no hard links: a name is given by renaming"
-        todo = "let only one export at a time write to this folder"
-        yield CheckResult("folder", "note", text, todo)
+        yield _found(text, "let only one export at a time write to this folder")
     else:
-        yield CheckResult("folder", "ok", "hard links work: no file replaces another")
+        yield _found("hard links work: no file replaces another")
 
 
 def _names(trial: Path) -> Iterator[CheckResult]:
     (trial / "case").touch()
     if (trial / "CASE").exists():
         text = "names that differ only in case are the same file"
-        yield CheckResult(
-            "folder", "note", text, "tiffin refuses such names: no action"
-        )
+        yield _found(text, "tiffin refuses such names: no action")
     refused = [each for each in ':?*"<>|é' if not _can_be_named(trial / f"a{each}")]
     if refused:
         text = f"names can't have {' '.join(refused)}"
         todo = "keep --names portable, which is the default; --names strict for é"
-        yield CheckResult("folder", "note", text, todo)
+        yield _found(text, todo)
     longest = os.pathconf(trial, "PC_NAME_MAX")
     todo = "" if longest >= 255 else "keep templates short"
-    text = f"names may have {longest} bytes"
-    yield CheckResult("folder", "note" if todo else "ok", text, todo)
+    yield _found(f"names may have {longest} bytes", todo)
 
 
 def _can_be_named(path: Path) -> bool:
@@ -110,15 +118,11 @@ def _can_be_named(path: Path) -> bool:
 
 def _room(trial: Path) -> Iterator[CheckResult]:
     free = shutil.disk_usage(trial).free
-    text = f"{size_text(free)} are free"
-    todo = "make room" if free < LITTLE else ""
-    yield CheckResult("folder", "note" if todo else "ok", text, todo)
+    yield _found(f"{size_text(free)} are free", "make room" if free < LITTLE else "")
     files = os.statvfs(trial)
     if files.f_files and files.f_favail < FEW:
         text = f"only {files.f_favail} more files can be made here"
-        yield CheckResult(
-            "folder", "note", text, "remove files, or write stacks: --stack"
-        )
+        yield _found(text, "remove files, or write stacks: --stack")
 
 
 def _speed(trial: Path) -> Iterator[CheckResult]:
@@ -134,8 +138,7 @@ def _speed(trial: Path) -> Iterator[CheckResult]:
     image = CHUNK / rate * 1e3
     text = f"the disk writes {size_text(rate)}/s: {image:.0f} ms for an image of 4 MB"
     todo = "it will be slow: try --compression zlib, or another disk"
-    slow = rate < SLOW_BYTES
-    yield CheckResult("folder", "note" if slow else "ok", text, todo if slow else "")
+    yield _found(text, todo if rate < SLOW_BYTES else "")
     count, began = 0, time.monotonic()
     while count < 2 * SLOW_FILES and time.monotonic() - began < BUDGET:
         (trial / f"small{count}").write_bytes(b"x" * 1000)
@@ -143,19 +146,31 @@ def _speed(trial: Path) -> Iterator[CheckResult]:
     rate = count / (time.monotonic() - began)
     text = f"{rate:.0f} small files can be made in a second"
     todo = "many small images will be slow: try --stack run"
-    slow = rate < SLOW_FILES
-    yield CheckResult("folder", "note" if slow else "ok", text, todo if slow else "")
+    yield _found(text, todo if rate < SLOW_FILES else "")
 
 
 def _file_system(trial: Path) -> Iterator[CheckResult]:
-    kind = file_system_of(trial)
+    kind = _file_system_of(trial)
     if kind in NETWORK or kind.startswith("fuse"):
         text = f"the file system is {kind}, over a network"
         todo = "each file costs a round trip: --stack run writes fewer files"
-        yield CheckResult("folder", "note", text, todo)
+        yield _found(text, todo)
     elif kind == "tmpfs":
         text = "the file system is in memory: its files are gone after a restart"
-        yield CheckResult("folder", "note", text, "choose a folder on a disk")
+        yield _found(text, "choose a folder on a disk")
+
+
+def _file_system_of(folder: Path) -> str:
+    """Return the type of a file system, such as ``"ext4"``; "" if it is not known."""
+    if not MOUNTS.exists():
+        return ""
+    folder, kind, nearest = folder.resolve(), "", -1
+    for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, point, what, *_ = line.split(" ")
+        mount = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), point))
+        if folder.is_relative_to(mount) and len(mount.parts) >= nearest:
+            kind, nearest = what, len(mount.parts)
+    return kind
 
 
 CHECKS = (_permissions, _links, _names, _room, _file_system, _speed)

@@ -29,22 +29,18 @@ def check_source(source: str, options: RunOptions) -> list[CheckResult]:
     try:
         found = summaries(limited.open(source), timeout=options.timeout)
     except MissingLibraryError as error:
-        return [
-            CheckResult("source", "problem", str(error), "install it, then try again")
-        ]
+        todo = "install it, then try again"
+        return [CheckResult("source", "problem", str(error), todo)]
     except TiffinError as error:
         return [CheckResult("source", "problem", str(error), _advice(source))]
     seconds = time.monotonic() - began
     what = "the Tiled server answers" if is_address(source) else "it can be read"
     said = f"{what}: {len(found)} of its newest runs in {seconds:.1f} s"
-    slow = "exports from here will be slow: run tiffin nearer to the source"
-    is_slow = seconds > SLOW * max(len(found), 1)
-    results = [
-        CheckResult(
-            "source", "note" if is_slow else "ok", said, slow if is_slow else ""
-        )
-    ]
-    return results + [_of_run(run) for run in found]
+    answer = CheckResult("source", "ok", said)
+    if seconds > SLOW * max(len(found), 1):
+        todo = "exports from here will be slow: run tiffin nearer to the source"
+        answer = CheckResult("source", "note", said, todo)
+    return [answer, *map(_of_run, found)]
 
 
 def _of_run(run: RunSummary) -> CheckResult:

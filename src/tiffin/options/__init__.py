@@ -13,10 +13,9 @@ from tiffin.options.config_file import (
     read_exports,
     read_table,
 )
-from tiffin.options.config_sections import OTHER_TYPES, refuse_secrets
+from tiffin.options.config_sections import OTHER_TYPES, file_hints, refuse_secrets
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
 from tiffin.options.correction_tables import KINDS, CorrectionTable
-from tiffin.options.file_options import file_hints
 from tiffin.options.option_values import (
     AllStreams,
     as_keywords,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from tiffin.options.run_options import RunOptions, is_address
 from tiffin.settings import Settings, check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tiffin.options.correction_tables import CorrectionTable
 
@@ -51,36 +52,24 @@ OTHER_TABLES = ("service",)
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One export of a configuration file.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    export : str
-        The name of the export; empty if the file names none.
-    values : mapping
-        Parameter → value, as the shell gives it.
-    tables : tuple of CorrectionTable
-        The corrections, in the order in which they act.
-    """
+    """One export of a configuration file."""
 
     path: Path
     export: str
+    """Its name; empty if the file names none."""
     values: Mapping[str, Any]
+    """Parameter → value, as the shell gives it."""
     tables: tuple[CorrectionTable, ...]
+    """The corrections, in the order in which they act."""
 
     def keywords(self) -> dict[str, Any]:
         """Return the template and the settings, as `tiffin.export` takes them.
 
         Corrections look up runs in ``catalog``, or else in ``source``.
         """
-        try:
+        place = f"{self.path}: {EXPORTS}.{self.export}" if self.export else self.path
+        with _errors_in(place):
             return self._keywords()
-        except SettingsError as error:
-            export = f"{EXPORTS}.{self.export}: " if self.export else ""
-            message = f"{self.path}: {export}{error}"
-            raise SettingsError(message) from error
 
     def _keywords(self) -> dict[str, Any]:
         if "template" not in self.values:
@@ -103,6 +92,16 @@ class ConfigFile:
         if tables and catalog and (is_address(catalog) or is_there(catalog)):
             keywords["catalog"] = runs.catalog(catalog)
         return keywords
+
+
+@contextmanager
+def _errors_in(place: object) -> Iterator[None]:
+    """Say where a problem is, in the errors that are raised."""
+    try:
+        yield
+    except SettingsError as error:
+        message = f"{place}: {error}"
+        raise SettingsError(message) from error
 
 
 def _part(values: Mapping[str, Any], model: Any) -> dict[str, Any]:
@@ -133,11 +132,8 @@ def read_config(path: Path, export: str | None = None) -> ConfigFile:
         If anything in the file is wrong, in other exports too.
     """
     exports = read_exports(path)
-    try:
+    with _errors_in(path):
         return exports[_name_of(export, exports)]
-    except SettingsError as error:
-        message = f"{path}: {error}"
-        raise SettingsError(message) from error
 
 
 def read_exports(path: Path) -> dict[str, ConfigFile]:
@@ -151,11 +147,8 @@ def read_exports(path: Path) -> dict[str, ConfigFile]:
     for name in OTHER_TABLES:
         content.pop(name, None)
     folder = path.parent if path.is_file() else Path()  # a pipe has no folder
-    try:
+    with _errors_in(path):
         sections = _sections(content, path, folder)
-    except SettingsError as error:
-        message = f"{path}: {error}"
-        raise SettingsError(message) from error
     return {
         name: ConfigFile(path, name, section.values(), tuple(section.tables or ()))
         for name, section in sections.items()
@@ -207,13 +200,10 @@ def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, Se
     common = Section.read(content, str(path), folder)
     sections = {}
     for name, table in exports.items():
-        try:
+        with _errors_in(f"{EXPORTS}.{name}"):
             own = Section.read(table, f"{path}: {EXPORTS}.{name}", folder)
             sections[name] = common.with_own(own)
             sections[name].refuse_both()
-        except SettingsError as error:
-            message = f"{EXPORTS}.{name}: {error}"
-            raise SettingsError(message) from error
     return sections or {"": common}
 
 

@@ -1,6 +1,7 @@
 """The parts of a configuration file: what is at its top, and each export.
 
-Their names and values are checked, and made what the shell gives.
+They may set all options of ``tiffin export``, but keys. Names and values are checked,
+and made what the shell gives.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from tiffin.errors import SettingsError
-from tiffin.options.correction_options import CHAIN
+from tiffin.options.correction_options import CHAIN, CorrectionOptions
 from tiffin.options.correction_tables import KINDS, CorrectionTable, setting_types
-from tiffin.options.file_options import PAIRS, SECRET, file_hints, file_options
-from tiffin.options.run_options import is_address
-from tiffin.settings import check_table
+from tiffin.options.option_values import AllStreams, option_type
+from tiffin.options.run_options import RunOptions, is_address
+from tiffin.settings import Settings, check_table, option_of
+from tiffin.sources import Via
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["OTHER_TYPES", "Section", "refuse_secrets"]
+__all__ = ["OTHER_TYPES", "Section", "file_hints", "refuse_secrets"]
 
 TABLES = "corrections"
 
@@ -36,8 +41,47 @@ OTHER_TYPES: dict[str, tuple[type, ...]] = {
 }
 """Options that are text in the shell, and may have another type in TOML."""
 
+SECRET = "api-key"
+"""An option that has no place in a file."""
+
+AnyText = Annotated[str, Field(min_length=0)]
+
+PAIRS: dict[str, Any] = {
+    "axes": dict[str, AnyText],
+    "metadata": dict[str, AnyText | Literal[False]] | Literal[False],
+    "replace": dict[str, AnyText],
+    "root-map": dict[str, AnyText],
+}
+"""Options that are pairs with "=" in the shell, and what else they may be in TOML."""
+
 KEY_IN_ADDRESS = re.compile(r"https?://([^/?#]*@|.*[?&]api_key=)")
 """An address with a password or a key."""
+
+
+class FileOption(NamedTuple):
+    """An option in a file: the parameter that it sets, and its type."""
+
+    parameter: str
+    hint: Any
+
+
+@lru_cache(1)
+def file_options() -> Mapping[str, FileOption]:
+    """Return the options that a file may have, by their long names."""
+    options = {"source": FileOption("source", str), "via": FileOption("via", Via)}
+    for model in (Settings, AllStreams, RunOptions, CorrectionOptions):
+        for name, field in model.model_fields.items():
+            option = option_of(name, model)
+            if option is not None and option.name != SECRET:
+                options[option.name] = FileOption(name, option_type(option, field))
+    for name, pairs in PAIRS.items():
+        options[name] = options[name]._replace(hint=options[name].hint | pairs)
+    return options
+
+
+def file_hints() -> dict[str, Any]:
+    """Return the types of the options in a file, by their long names."""
+    return {name: option.hint for name, option in file_options().items()}
 
 
 def refuse_secrets(content: Any) -> None:

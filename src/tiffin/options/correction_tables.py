@@ -93,20 +93,12 @@ def setting_types(kind: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionTable:
-    """A correction as a user writes it; nothing is checked yet.
-
-    Attributes
-    ----------
-    where : str
-        The option, or the place in the file: how messages begin.
-    kind : object
-        One of `KINDS`.
-    settings : mapping
-        Name → value.
-    """
+    """A correction as a user writes it; nothing is checked yet."""
 
     where: str
+    """The option, or the place in the file: how messages begin."""
     kind: Any
+    """One of `KINDS`."""
     settings: Mapping[str, Any]
 
     def make(self, open_catalog: Callable[[str], Any]) -> Correction:

@@ -15,7 +15,7 @@ from tiffin.bulk import DEFAULTS, ENGINES, progress_text
 from tiffin.bulk import bulk as bulk_export
 from tiffin.cli.command import Source, ViaOption, command
 from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
-from tiffin.cli.printing import as_json, escape, print_line, print_summary
+from tiffin.cli.printing import escape, print_json, print_line, print_summary
 from tiffin.errors import SettingsError
 from tiffin.obstacles import is_there
 from tiffin.options import CorrectionOptions, RunOptions, is_address
@@ -114,7 +114,7 @@ def bulk(
         )
     if json_output:
         for run in report.runs:
-            sys.stdout.write(f"{as_json(asdict(run))}\n")
+            print_json(asdict(run))
     _print(report, dry_run=dry_run)
     refused = report.plan and (report.plan.refused or report.plan.problems)
     raise typer.Exit(0 if report.ok or (dry_run and not refused) else 1)

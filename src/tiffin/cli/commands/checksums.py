@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from tiffin.cli.command import JsonOption, command
-from tiffin.cli.printing import as_json
+from tiffin.cli.command import Folder, JsonOption, command
+from tiffin.cli.printing import print_json
 from tiffin.verify import checksums as checksums_of
 
 __all__ = ["checksums"]
@@ -17,9 +14,7 @@ __all__ = ["checksums"]
 
 @command("follow_links")
 def checksums(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
-    ],
+    folder: Folder,
     json_lines: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -31,7 +26,7 @@ def checksums(
     """
     for digest, name in checksums_of(folder, **settings):
         if json_lines:
-            sys.stdout.write(f"{as_json({'path': name, 'sha256': digest})}\n")
+            print_json({"path": name, "sha256": digest})
             continue
         escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
         mark = "" if escaped == name else "\\"  # says that the name is escaped

@@ -13,7 +13,7 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.new_config import Answers, config_text
-from tiffin.cli.printing import as_json, escape
+from tiffin.cli.printing import escape, print_json
 from tiffin.cli.program import program
 from tiffin.display import size_text
 from tiffin.errors import ExistsError
@@ -92,7 +92,7 @@ def demo(
         made = {"folder": folder, "documents": source, "config": config, "page": page}
         paths = {name: str(path.absolute()) for name, path in made.items()}
         files = [str(record.path) for record in report.written + darks.written]
-        sys.stdout.write(f"{as_json(paths | {'ok': ok, 'files': files})}\n")
+        print_json(paths | {"ok": ok, "files": files})
     else:
         _print(folder, report, darks, str(checked), page)
     raise typer.Exit(0 if ok else 1)

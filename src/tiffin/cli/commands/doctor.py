@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from tiffin.cli.command import command
-from tiffin.cli.printing import as_json, escape, print_line, with_options
+from tiffin.cli.printing import escape, print_json, print_line, with_options
 from tiffin.doctor import CheckResult, check_folder, check_installation, check_source
 from tiffin.errors import SettingsError
 from tiffin.options import ConfigFile, RunOptions, find_config, read_exports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["doctor"]
 
@@ -55,15 +58,19 @@ def doctor(
     sources = _those_of(exports, "source") if source is None else [source]
     for each in sources:
         findings += check_source(each, runs)
-    findings += [] if sources else _without_source()
+    if not sources:
+        todo = "tiffin doctor http://localhost:8000 tells whether a server answers"
+        findings.append(CheckResult("source", "note", "no source is given", todo))
     folders = _those_of(exports, "directory") if folder is None else [folder]
     for each in folders or ["."]:
         findings += check_folder(Path(each))
-    for about in dict.fromkeys(each.about for each in findings):
-        part = [each for each in findings if each.about == about]
-        _print_lines(part) if as_line else _print(about, part)
     states = [each.state for each in findings]
-    if not as_line:
+    if as_line:
+        for each in findings:
+            print_json(asdict(each))
+    else:
+        for about, part in groupby(findings, lambda each: each.about):
+            _print(about, part)
         counts = f"problems: {states.count('problem')}, notes: {states.count('note')}"
         print_line(counts, "red" if "problem" in states else "green")
     raise typer.Exit(1 if "problem" in states else 0)
@@ -77,9 +84,8 @@ def _configured() -> tuple[list[ConfigFile], list[CheckResult]]:
     try:
         exports = read_exports(path)
     except SettingsError as error:
-        return [], [
-            CheckResult("configuration", "problem", str(error), "mend the file")
-        ]
+        text = str(error)
+        return [], [CheckResult("configuration", "problem", text, "mend the file")]
     names = ", ".join(filter(None, exports)) or "one, without a name"
     text = f"{path} can be read; its exports: {names}"
     return [*exports.values()], [CheckResult("configuration", "ok", text)]
@@ -91,17 +97,7 @@ def _those_of(exports: list[ConfigFile], option: str) -> list[Any]:
     return [*dict.fromkeys(value for value in found if value is not None)]
 
 
-def _without_source() -> list[CheckResult]:
-    todo = "tiffin doctor http://localhost:8000 tells whether a server answers"
-    return [CheckResult("source", "note", "no source is given", todo)]
-
-
-def _print_lines(findings: list[CheckResult]) -> None:
-    for finding in findings:
-        sys.stdout.write(f"{as_json(asdict(finding))}\n")
-
-
-def _print(about: str, findings: list[CheckResult]) -> None:
+def _print(about: str, findings: Iterable[CheckResult]) -> None:
     """Print a part; what to do stands below what was found."""
     console = Console(soft_wrap=True)
     console.print(Text(about, "bold"))

@@ -14,7 +14,7 @@ import typer
 
 from tiffin.cli.command import JsonOption, command
 from tiffin.cli.new_config import TEMPLATE, Answers, config_text, export_names
-from tiffin.cli.printing import as_json, escape, print_error, print_line
+from tiffin.cli.printing import escape, print_error, print_json, print_line
 from tiffin.cli.program import program
 from tiffin.errors import (
     ExistsError,
@@ -71,8 +71,9 @@ def init(
     tiffin init --source http://localhost:8000 --yes
     """
     path = folder / FILE_NAME
-    may = overwrite or not path.exists() or (not yes and _may_replace(path))
-    if not may:
+    may = overwrite or not path.exists()
+    asked = f"There is already a file at {path}. Replace it?"
+    if not may and (yes or not typer.confirm(asked, err=True)):
         message = f"there is already a file at {path}: --overwrite replaces it"
         raise ExistsError(message)
     ask: Callable[..., str] = _take_default if yes else _ask
@@ -93,14 +94,10 @@ def init(
         given += f" --config {shlex.quote(str(path))}"
     following = f"{program()} export{given}{chosen} --dry-run"
     if json_lines:
-        sys.stdout.write(f"{as_json({'path': str(path), 'next': following})}\n")
+        print_json({"path": str(path), "next": following})
         return
     sys.stdout.write(f"{escape(path)} is written. Look at it, then type:\n\n")
     sys.stdout.write(f"  {escape(following)}\n")
-
-
-def _may_replace(path: Path) -> bool:
-    return typer.confirm(f"There is already a file at {path}. Replace it?", err=True)
 
 
 def _newest_run(source: str) -> RunSummary | None:

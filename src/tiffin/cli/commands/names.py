@@ -13,9 +13,9 @@ import typer
 
 from tiffin.cli.command import JsonOption, Source, command
 from tiffin.cli.printing import (
-    as_json,
     describe,
     escape,
+    print_json,
     print_line,
     print_summary,
     with_options,
@@ -64,8 +64,8 @@ def names(
         **settings,
     )
     if json_lines:
-        lines = [f"{as_json(describe(record))}\n" for record in report.records]
-        sys.stdout.writelines(lines)
+        for record in report.records:
+            print_json(describe(record))
     else:
         _print(report, settings.get("format", "tiff"), settings.get("dtype"))
     gc.freeze()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tiffin.cli.command import command
-from tiffin.cli.printing import as_json, escape, print_summary
+from tiffin.cli.command import Folder, command
+from tiffin.cli.printing import escape, print_json, print_summary
 from tiffin.display import count_text
 from tiffin.report import make_page
 
@@ -18,9 +17,7 @@ __all__ = ["report"]
 
 @command("follow_links")
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
-    ],
+    folder: Folder,
     full: Annotated[
         bool,
         typer.Option("--full", help="Keep all pixels: a folder instead of a file."),
@@ -41,8 +38,7 @@ def report(
     """
     page = make_page(folder, full=full, **settings)
     if as_lines:
-        values = page._asdict() | {"path": str(page.path)}
-        sys.stdout.write(f"{as_json(values)}\n")
+        print_json(page._asdict() | {"path": str(page.path)})
         return
     sys.stdout.write(f"{escape(page.path)}\n")
     found = count_text(page.images, "image")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import Source, command
-from tiffin.cli.printing import as_json, print_line, print_table
+from tiffin.cli.printing import print_json, print_line, print_table
 from tiffin.display import shortened
 from tiffin.errors import SourceError
 from tiffin.options import RunOptions
@@ -18,7 +18,7 @@ from tiffin.start_document import start_time
 from tiffin.template import fields_with_values, sample_of
 
 if TYPE_CHECKING:
-    from tiffin.sources import RunSummary
+    from tiffin.sources import ImageField, RunSummary
 
 __all__ = ["runs"]
 
@@ -28,10 +28,8 @@ LONGEST = 80
 NEWEST = 10
 """How many runs are listed unless a limit is given."""
 
-HEADS = (
-    *("scan_id", "uid", "time", "plan", "sample"),
-    *("stream", "field", "shape", "dtype", "frames"),
-)
+RUN_HEADS = ("scan_id", "uid", "time", "plan", "sample")
+IMAGE_HEADS = ("stream", "field", "shape", "dtype", "frames")
 
 
 @command()
@@ -56,13 +54,16 @@ def runs(
     found = summaries(opened, timeout=chosen.timeout)
     found.sort(key=lambda run: -_time(run))
     for run in found if json_lines else ():
-        sys.stdout.write(f"{as_json(_described(run, keys=bool(chosen.run)))}\n")
+        print_json(_described(run, keys=bool(chosen.run)))
     if json_lines:
         return
-    print_table(HEADS, [row for run in found for row in _rows(run)])
+    print_table(
+        (*RUN_HEADS, *IMAGE_HEADS), [row for run in found for row in _rows(run)]
+    )
     for run in found if chosen.run else ():
         sys.stdout.write("\n")
-        rows = [(name, shortened(value, LONGEST)) for name, value in _keys(run)]
+        keys = fields_with_values(run.names)
+        rows = [(name, shortened(value, LONGEST)) for name, value in keys]
         print_table((f"in a name, run {_uid(run)}", "gives"), rows)
     for run in found:
         for problem in run.problems:
@@ -76,14 +77,8 @@ def _rows(run: RunSummary) -> list[list[str]]:
     about = [_text(run.start.get("scan_id")), _uid(run), _clock(run)]
     about += [_text(run.start.get("plan_name")), _text(sample_of(run.start))]
     images = [
-        [
-            images.stream,
-            images.name,
-            str(images.shape or "?"),
-            images.dtype or "?",
-            str(images.frames),
-        ]
-        for images in run.images.values()
+        ["?" if cell is None else str(cell) for cell in _cells(each)]
+        for each in run.images.values()
     ]
     if not images:
         streams = "; ".join(f"{s}: {', '.join(f)}" for s, f in run.fields.items())
@@ -91,21 +86,11 @@ def _rows(run: RunSummary) -> list[list[str]]:
     return [(about if not n else [""] * 5) + row for n, row in enumerate(images)]
 
 
-def _keys(run: RunSummary) -> list[tuple[str, str]]:
-    return fields_with_values(run.names)
+def _cells(images: ImageField) -> tuple[Any, ...]:
+    return images.stream, images.name, images.shape, images.dtype, images.frames
 
 
 def _described(run: RunSummary, *, keys: bool) -> dict[str, Any]:
-    images = [
-        {
-            "stream": images.stream,
-            "field": images.name,
-            "shape": images.shape,
-            "dtype": images.dtype,
-            "frames": images.frames,
-        }
-        for images in run.images.values()
-    ]
     scan_id = run.start.get("scan_id")
     described = {
         "scan_id": scan_id if isinstance(scan_id, int) else _text(scan_id),
@@ -113,11 +98,14 @@ def _described(run: RunSummary, *, keys: bool) -> dict[str, Any]:
         "time": datetime.fromtimestamp(_time(run)).astimezone().isoformat(),
         "plan": _text(run.start.get("plan_name")),
         "sample": _text(sample_of(run.start)),
-        "images": images,
+        "images": [
+            dict(zip(IMAGE_HEADS, _cells(each), strict=True))
+            for each in run.images.values()
+        ],
         "fields": run.fields,
         "problems": run.problems,
     }
-    return described | ({"names": dict(_keys(run))} if keys else {})
+    return described | ({"names": dict(fields_with_values(run.names))} if keys else {})
 
 
 def _time(run: RunSummary) -> float:

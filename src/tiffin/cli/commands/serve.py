@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.printing import as_json, escape, print_line
+from tiffin.cli.printing import escape, print_json, print_line
 from tiffin.display import log_as_json
 from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME
@@ -103,6 +102,6 @@ def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:
         if retry:
             print_line(f"{journal.retry()} runs are tried again", "dim")
         for run in journal.newest(1_000_000) if as_lines else ():
-            sys.stdout.write(f"{as_json(run._asdict())}\n")
+            print_json(run._asdict())
     finally:
         journal.close()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tiffin.cli.command import command
-from tiffin.cli.printing import as_json, escape, print_error
+from tiffin.cli.printing import escape, print_error, print_json
 from tiffin.errors import ReadError
 from tiffin.file_metadata import read_metadata
 
@@ -44,7 +44,7 @@ def show(
             print_error(error)
             found, failed = None, True
         if json_lines:
-            sys.stdout.write(f"{as_json(found)}\n")
+            print_json(found)
         elif found is not None:
             sys.stdout.writelines(_lines(file, found, page))
     raise typer.Exit(1 if failed else 0)

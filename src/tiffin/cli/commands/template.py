@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli.command import JsonOption, command
-from tiffin.cli.printing import as_json, escape, print_line
+from tiffin.cli.printing import escape, print_json, print_line
 from tiffin.cli.templates import check_template
 from tiffin.errors import TemplateError
 from tiffin.options import RunOptions
@@ -76,7 +75,7 @@ def _print_json(made: Template, values: Mapping[str, Any] | None) -> None:
     }
     if values is not None:
         described["example"] = made.render(values)
-    sys.stdout.write(f"{as_json(described)}\n")
+    print_json(described)
 
 
 def _table(made: Template, values: Mapping[str, Any] | None) -> Table:

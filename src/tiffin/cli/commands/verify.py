@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiffin.cli.command import JsonOption, command
-from tiffin.cli.printing import as_json, describe, escape, print_summary, with_options
+from tiffin.cli.command import Folder, JsonOption, command
+from tiffin.cli.printing import (
+    describe,
+    escape,
+    print_json,
+    print_summary,
+    with_options,
+)
 from tiffin.options import RunOptions
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder
@@ -23,9 +28,7 @@ __all__ = ["verify"]
 
 @command("follow_links")
 def verify(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
-    ],
+    folder: Folder,
     runs: RunOptions,
     against: Annotated[
         str | None,
@@ -53,16 +56,10 @@ def verify(
 
 def _print_lines(verification: Verification) -> None:
     for finding in verification.findings:
-        found = {
-            "path": str(finding.path),
-            "state": finding.state,
-            "reason": finding.reason,
-        }
-        sys.stdout.write(f"{as_json(found)}\n")
+        found = {"state": finding.state, "reason": finding.reason}
+        print_json({"path": str(finding.path), **found})
     for text in verification.failed:
-        sys.stdout.write(
-            f"{as_json({'path': None, 'state': 'failed', 'reason': text})}\n"
-        )
+        print_json({"path": None, "state": "failed", "reason": text})
     print_summary(str(verification), ok=verification.ok)
 
 
@@ -78,7 +75,7 @@ def _print(verification: Verification) -> None:
 def _print_comparison(report: Report, *, as_lines: bool) -> None:
     for record in report.failed:
         if as_lines:
-            sys.stdout.write(f"{as_json(describe(record))}\n")
+            print_json(describe(record))
             continue
         reason = escape(with_options(str(record.error)))
         sys.stdout.write(f"{'differs':10}  {reason}\n")
