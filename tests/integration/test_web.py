@@ -93,6 +93,26 @@ def test_the_service_tells_what_it_does(tmp_path, web):
     assert SECRET not in client.get("/").text + text + json.dumps(state)
 
 
+def damage(path):
+    """Write a file of documents whose second line can't be read."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('["start", {"uid": "a", "time": 1}]\ndamaged\n')
+
+
+def test_a_damaged_file_is_told_until_it_is_gone(tmp_path, web):
+    """It is no run, so it is listed beside the runs that have failed."""
+    damage(tmp_path / "documents/9.jsonl")
+    client, started = web(write_config(tmp_path))
+    until(lambda: started.damaged_files)
+    (found,) = first_state(client)["files"]
+    assert found["name"] == "9.jsonl"
+    assert "9.jsonl, line 2" in found["why"]
+    assert "tiffin_damaged_files 1.0" in client.get("/metrics").text.splitlines()
+    (tmp_path / "documents/9.jsonl").unlink()
+    until(lambda: not started.damaged_files)
+    assert "tiffin_damaged_files 0.0" in client.get("/metrics").text.splitlines()
+
+
 def test_a_retry_needs_the_token(tmp_path, web):
     """It is in a header, so no other site can send it."""
     spoil(tmp_path / "documents", 1)

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.integration.test_report_page import HOSTILE, browser
 from tests.integration.test_service import service, until, write_config, write_run
-from tests.integration.test_web import SECRET, spoil, web
+from tests.integration.test_web import SECRET, damage, spoil, web
 from tiffin.bulk import FoundRun
 from tiffin.service import WebPage
 
@@ -99,6 +99,19 @@ def test_a_failure_has_its_reason_and_is_retried(tmp_path, web, visit):
     tab.locator("#told", has_text="is tried again").wait_for()
     until(lambda: started.status.failures.total() > before)
     assert SECRET not in tab.url
+
+
+def test_a_damaged_file_is_among_the_failures(tmp_path, web, visit):
+    """With its line; it is no run, so there is nothing to retry."""
+    damage(tmp_path / "documents/9.jsonl")
+    client, _ = web(write_config(tmp_path))
+    tab = visit(client.base_url)
+    item = tab.locator("#failures li", has_text="9.jsonl, line 2")
+    item.wait_for()
+    assert "when the file changes" in item.inner_text()
+    assert item.get_by_role("button").count() == 0
+    (tmp_path / "documents/9.jsonl").unlink()
+    item.wait_for(state="hidden")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -56,6 +56,7 @@ class Catalogue:
         with optional_import("Tiled needs its client", extra="tiled"):
             import tiled.client  # noqa: F401 (at once, not at each look)
         self._address = address
+        self.damaged: dict[str, str] = {}  # a catalogue is no file
         self._client: Any = None
         self._others: int | None = None  # entries of the catalogue that are no runs
         self._looked_at_all = -math.inf

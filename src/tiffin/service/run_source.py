@@ -16,7 +16,7 @@ from tiffin.service.catalogue import Catalogue
 from tiffin.sources import CATALOGUE, is_document_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tiffin.bulk import FoundSource
     from tiffin.service.journal import Journal
@@ -37,6 +37,11 @@ TOGETHER = 100
 
 class Source(Protocol):
     """A place where every run is found sooner or later."""
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Path → reason of the files that can't be read to their end."""
+        ...
 
     def look(self, journal: Journal) -> int:
         """Add the runs that are new to the journal; return how many there are.
@@ -64,11 +69,13 @@ class DocumentFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: dict[str, tuple[Version, float]] = {}
-        self._said: set[str] = set()
+        self.damaged: dict[str, str] = {}
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        for file in [file for file in self.damaged if not Path(file).exists()]:
+            del self.damaged[file]
         new, read = 0, self._read_new(journal)
         while part := [*islice(read, TOGETHER)]:
             new += journal.add_files([found for found, _, _ in part])
@@ -94,22 +101,27 @@ class DocumentFolder:
             before, again = self._seen.get(file, (None, 0.0))
             if version == before or began < again:
                 return
-            if not journal.has_file(file, *version[:2]):
+            if journal.has_file(file, *version[:2]):
+                self.damaged.pop(file, None)
+            else:
                 found = read_source(Path(file))
                 yield found, version, time.monotonic() - began
 
     def _note(self, found: FoundSource, version: Version, seconds: float) -> None:
-        """Remember when to read a file again."""
+        """Remember when to read a file again, and say if it is damaged."""
+        if found.problem and found.problem != self.damaged.get(found.path):
+            what = "what follows is not exported" if found.runs else "it has no run"
+            line = "%s; %s: looking again when it changes"
+            logger.warning(line, found.problem, what)
+        if found.problem:
+            self.damaged[found.path] = found.problem
+        else:
+            self.damaged.pop(found.path, None)
         if found.has_ended:  # the journal knows it
             self._seen.pop(found.path, None)
             return
         # It may grow. A large file is not read again and again while it does.
         self._seen[found.path] = (version, time.monotonic() + REST * seconds)
-        if found.problem and found.problem not in self._said:
-            self._said.add(found.problem)
-            what = "what follows is not exported" if found.runs else "it has no run"
-            line = "%s; %s: looking again when it changes"
-            logger.warning(line, found.problem, what)
 
     def close(self) -> None:
         """Do nothing: no file is open."""

@@ -160,6 +160,11 @@ class Service:
             return f"the source has not answered for {silent:.0f} s"
         return ""
 
+    @property
+    def damaged_files(self) -> dict[str, str]:
+        """Path → reason of the files of documents that can't be read to their end."""
+        return dict(self._source.damaged) if self.status.works else {}
+
     def hint(self) -> None:
         """Look at the source now. From any thread, also from a signal handler."""
         self._hint.set()

@@ -61,6 +61,11 @@ class _Metrics(Collector):
             failures.add_metric([cause], count)
         yield failures
         yield GaugeMetricFamily(
+            "tiffin_damaged_files",
+            "Files of documents that can't be read to their end",
+            len(self._service.damaged_files),
+        )
+        yield GaugeMetricFamily(
             "tiffin_queue", "Runs that wait to be exported", counts.get("waiting", 0)
         )
         yield GaugeMetricFamily(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,10 @@ class WebState:
             "live": len(live),
             "runs": [self._row(run, is_live=run.uid in live) for run in runs],
             "failures": [self._row(run) for run in journal.failing(SHOWN)],
+            "files": [
+                {"name": Path(path).name, "why": why}
+                for path, why in islice(self._service.damaged_files.items(), SHOWN)
+            ],
             "images": [
                 {key: row.get(key) for key in TOLD} for row in self._images.rows
             ],

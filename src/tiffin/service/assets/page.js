@@ -80,17 +80,22 @@ async function retry(run) {
   if (answer?.status === 401) at("token").focus();
 }
 
-function showFailures({ failures, count, changes }) {
-  at("failed").hidden = !failures.length;
+function showFailures({ failures, files, count, changes }) {
+  at("failed").hidden = !failures.length && !files.length;
   at("token-field").hidden = !changes;
   at("more").hidden = count <= failures.length;
   at("more").textContent = `The newest ${failures.length} of ${count}. The command tiffin serve --retry tries all of them again.`;
+  const damaged = files.map(({ name, why }) => make(
+    "li", {},
+    make("strong", {}, name),
+    make("p", {}, why, make("em", {}, " What comes before is exported; the rest is when the file changes.")),
+  ));
   replace(at("failures"), failures.map((run) => make(
     "li", {},
     make("strong", { title: run.uid }, runName(run)),
     make("p", {}, run.why, run.state === "failed" ? "" : make("em", {}, run.state === "working" ? " Trying again now." : " It is tried again by itself.")),
     make("button", { type: "button", id: `retry-${run.uid}`, "aria-label": `Retry ${runName(run)}`, onclick: () => retry(run) }, "Retry"),
-  )));
+  )).concat(damaged));
 }
 
 // ---- the last images
@@ -129,7 +134,7 @@ function show(state) {
   at("source").replaceChildren("Source: ", make("span", { class: "mono" }, state.source));
   onChange("figures", { counts: state.counts, live: state.live, lag: state.lag, rate: state.rate }, showFigures);
   onChange("runs", state.runs, showRuns);
-  onChange("failures", { failures: state.failures, count: state.counts.failed ?? 0, changes: state.changes }, showFailures);
+  onChange("failures", { failures: state.failures, files: state.files, count: state.counts.failed ?? 0, changes: state.changes }, showFailures);
   onChange("images", state.images, (rows) => {
     showImages(rows).catch(() => delete told.images); // again with the next news
   });
