@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -160,10 +161,65 @@ def test_a_task_holds_no_key(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["nowhere", "tcp://127.0.0.1:1"])
-def test_a_scheduler_that_is_not_there(runs, tmp_path, where):
-    """The message says what is allowed, or that it does not answer."""
-    with pytest.raises((SettingsError, SourceError), match=r"scheduler"):
-        tiffin.bulk(runs / "docs", NAME, tmp_path, dask=where)
+def test_a_scheduler_that_is_not_there(tmp_path, where):
+    """The message says what is allowed, or that it does not answer.
+
+    It comes before anything is read: nobody should answer a plan's question in vain.
+    """
+    with pytest.raises(
+        (SettingsError, SourceError), match=r"(address of a|no Dask) scheduler"
+    ):
+        tiffin.bulk(tmp_path / "no source", NAME, tmp_path, dask=where)
+
+
+@contextmanager
+def cluster_here(workers):
+    """A cluster whose workers are threads of this process."""
+    from distributed import LocalCluster
+
+    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    small = {"n_workers": workers, "threads_per_worker": 1}
+    with LocalCluster(**where, **small, processes=False, protocol="tcp") as cluster:
+        yield cluster
+
+
+def wait_for_warnings(caplog, count):
+    """Wait until a log has so many lines that tell of missing workers."""
+    deadline = time.monotonic() + 30
+    while caplog.text.count("has no worker") < count:
+        assert time.monotonic() < deadline, caplog.text
+        time.sleep(0.02)
+
+
+def test_a_scheduler_without_workers_is_told_once(tmp_path, caplog, monkeypatch):
+    """With how to start one; the export goes on as soon as there is one."""
+    monkeypatch.setattr(sys.modules[DaskEngine.__module__], "LOOK_AT_WORKERS", 0.1)
+    docs = write_runs(tmp_path / "docs", count=2)
+    with cluster_here(workers=0) as cluster, ThreadPoolExecutor() as pool:
+        where = cluster.scheduler_address
+        export = pool.submit(tiffin.bulk, docs, NAME, tmp_path / "out", dask=where)
+        wait_for_warnings(caplog, 1)
+        time.sleep(0.5)
+        cluster.scale(1)
+        assert export.result(60).ok
+    assert caplog.text.count("has no worker") == 1
+    assert f"dask worker {where}" in caplog.text
+
+
+def test_workers_that_all_go_are_told(tmp_path, caplog, monkeypatch):
+    """The tasks that are left go on with another one."""
+    monkeypatch.setattr(sys.modules[DaskEngine.__module__], "LOOK_AT_WORKERS", 0.1)
+    settings = {"directory": str(tmp_path / "out")}
+    (run,) = read_source(write_runs(tmp_path / "docs", count=1) / "0.jsonl").runs
+    with (
+        cluster_here(workers=1) as cluster,
+        DaskEngine(cluster.scheduler_address, 1) as engine,
+    ):
+        cluster.scale(0)
+        wait_for_warnings(caplog, 1)
+        engine.submit(Task(run.uid, run.address, NAME, settings))
+        cluster.scale(1)
+        assert engine.next()[1].ok
 
 
 def test_without_dask_the_message_names_the_extra(runs, tmp_path, monkeypatch):

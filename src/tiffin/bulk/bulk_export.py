@@ -155,6 +155,8 @@ def bulk(
     checked = Settings.of(template, directory=directory, **given)
     given["directory"] = str(checked.directory)
     manifest = BulkManifest(checked, shard)
+    if dask not in (None, LOCAL) and not checked.dry_run:
+        DaskEngine(dask, 1).close()  # who is not there is told before a plan is made
     with key_in_environment(key_of(source)), closing(manifest), ExitStack() as stack:
         if progress is None:
             progress = stack.enter_context(shown_in_notebook())

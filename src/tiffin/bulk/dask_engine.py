@@ -7,6 +7,7 @@ import os
 import threading
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tiffin.bulk.engines import LOCAL, WORKER_DIED
@@ -14,9 +15,11 @@ from tiffin.bulk.task import Task, TaskResult, run_task
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["DaskEngine", "scheduler_of"]
+
+logger = logging.getLogger("tiffin")
 
 NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers of this machine run: Ctrl-C, which the terminal sends to all processes,
@@ -27,6 +30,9 @@ NOT_BEGUN = TaskResult(why="it was stopped before it began", may_pass=True)
 
 LOOK_AT_WORKERS = 5.0
 """The time between two looks for lost workers [s]."""
+
+TIMEOUT = 10.0
+"""How long a scheduler may take to answer [s]."""
 
 SCHEMES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 
@@ -72,10 +78,13 @@ class DaskEngine:
                     preload=[NO_CTRL_C],
                 )
                 how: dict[str, Any] = {"address": self._stack.enter_context(cluster)}
-                self._stack.enter_context(_replaced_workers(cluster, processes))
+                # A nanny starts its worker again, but not if it dies while it starts:
+                # with none left, tasks would wait forever.
+                look: Callable[[], object] = partial(cluster.scale, processes)
             else:
                 how = scheduler_of(where)
-            self._client = self._stack.enter_context(Client(timeout=20, **how))
+                look = self._look_for_workers
+            self._client = self._stack.enter_context(Client(timeout=TIMEOUT, **how))
         except (OSError, TimeoutError) as error:
             self._stack.close()
             message = f"no Dask scheduler answers at {where}: {error}"
@@ -84,6 +93,9 @@ class DaskEngine:
         self._name = uuid.uuid4().hex
         self._tasks: dict[str, Task] = {}
         self._completed = as_completed()
+        self._how = how
+        self._look = look
+        self._has_workers = True
 
     @property
     def left(self) -> int:
@@ -130,27 +142,45 @@ class DaskEngine:
                 del self._tasks[future.key]
             self._client.cancel(left)
 
+    def _look_for_workers(self) -> None:
+        """Log that there is no worker, once until there is one."""
+        had = self._has_workers
+        with suppress(OSError):  # the scheduler is gone, which `next` tells
+            if self._client.status == "running":
+                self._has_workers = bool(self._client.nthreads())
+        if had and not self._has_workers:
+            ((how, where),) = self._how.items()
+            option = "--scheduler-file " if how == "scheduler_file" else ""
+            logger.warning(
+                "the Dask scheduler has no worker: the tasks wait until there is one; "
+                "start it with: dask worker %s%s",
+                option,
+                where,
+            )
+
+    def close(self) -> None:
+        """Leave the scheduler."""
+        self._stack.close()
+
     def __enter__(self) -> Self:
+        self._stack.enter_context(_repeated(self._look))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self.close()
 
 
 @contextmanager
-def _replaced_workers(cluster: Any, count: int) -> Iterator[None]:
-    """Replace workers of a cluster that are lost for good.
-
-    Those that die while they run are started again by their nanny, but those that die
-    while they start are not: with none left, tasks would wait forever.
-    """
+def _repeated(look: Callable[[], object]) -> Iterator[None]:
+    """Look at once, and then every few seconds."""
     closing = threading.Event()
 
-    def look() -> None:
+    def repeat() -> None:
+        look()
         while not closing.wait(LOOK_AT_WORKERS):
-            cluster.scale(count)
+            look()
 
-    thread = threading.Thread(target=look, name="tiffin-workers", daemon=True)
+    thread = threading.Thread(target=repeat, name="tiffin-workers", daemon=True)
     thread.start()
     try:
         yield
