@@ -330,7 +330,7 @@ class ImageExporter(Exporter):
             if isinstance(doc, Mapping)
             else ""
         )
-        self._pipeline.ends.record_failure(error, run)
+        self._pipeline.ledger.record_failure(error, run)
 
     def _raise(self, name: str, doc: Mapping[str, Any]) -> None:
         """Raise the error that ends a run, once."""

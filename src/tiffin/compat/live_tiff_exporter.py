@@ -387,7 +387,7 @@ class LiveTiffExporter(Exporter):
 
     def _record_failure(self, error: Exception, run: str) -> None:
         """Record an invalid document."""
-        self._pipeline.ends.record_failure(error, run)
+        self._pipeline.ledger.record_failure(error, run)
         self._raise(error, run)
 
     def _raise(self, error: Exception | None, run: str) -> None:

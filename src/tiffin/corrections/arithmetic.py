@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiffin.dtypes import (
-    INTEGER_DTYPES,
-    cast_exactly,
-    float_dtype_for,
-    integer_limits,
-)
+from tiffin.dtypes import INTEGER_DTYPES, cast_exactly, float_dtype_for, integer_limits
 from tiffin.errors import CorrectionError, DtypeError
 
 if TYPE_CHECKING:

@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiffin.corrections.arithmetic import prepare_dark, subtract
-from tiffin.corrections.checks import (
-    check_choice,
-    float64_number,
-    set_fields,
-)
+from tiffin.corrections.checks import check_choice, float64_number, set_fields
 from tiffin.corrections.nearest_run import Nearest, Order
 from tiffin.corrections.references import (
     BadPixels,

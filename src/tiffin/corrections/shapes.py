@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiffin.corrections.arithmetic import (
-    RunningSum,
-    check_real,
-    row_blocks,
-    sum_dtype,
-)
+from tiffin.corrections.arithmetic import RunningSum, check_real, row_blocks, sum_dtype
 from tiffin.corrections.base import PixelCorrection
 from tiffin.corrections.checks import check_choice, check_integer, set_fields
 from tiffin.dtypes import float_dtype_for

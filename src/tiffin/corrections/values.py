@@ -19,12 +19,7 @@ from tiffin.corrections.arithmetic import (
     row_blocks,
 )
 from tiffin.corrections.base import PixelCorrection
-from tiffin.corrections.checks import (
-    Number,
-    check_number,
-    float64_number,
-    set_fields,
-)
+from tiffin.corrections.checks import Number, check_number, float64_number, set_fields
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import CorrectionError, DtypeError, SettingsError
 

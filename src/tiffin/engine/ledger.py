@@ -11,12 +11,13 @@ from tiffin.engine.forks import renew_in_child
 from tiffin.engine.run_records import Place, RunRecords, in_frame_order
 from tiffin.engine.slim_errors import slim
 from tiffin.errors import FieldError
-from tiffin.records import Report, Reports, Totals
+from tiffin.frames import FrameId
+from tiffin.records import Record, Report, Reports, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.records import Record, Status
+    from tiffin.records import Status
 
 logger = logging.getLogger("tiffin")
 
@@ -167,6 +168,11 @@ class Ledger:
                 self._progress.nbytes += record.nbytes
             self._call_progress(self._progress)
         return True
+
+    def record_failure(self, error: Exception, run: str = "") -> None:
+        """Record a failure that belongs to no frame."""
+        record = Record(id=FrameId(run), status="failed", error=error)
+        self.put((run, self.new_group(), 0), record)
 
     def _say_failure(self, record: Record, error: Exception) -> None:
         if self.says_no_image or not _is_no_image(record):

@@ -56,7 +56,7 @@ class RefusedLine(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ManifestFile:
     """The content of a manifest.
 
@@ -70,72 +70,17 @@ class ManifestFile:
         Path relative to the root → the last line with status ``written``. Its
         ``frames`` are lists of seq_num, index in the event, and page; a sidecar has
         none.
-    failed : tuple of mapping
+    failed : list of mapping
         The lines of frames that failed or were skipped.
-    refused : tuple of RefusedLine
+    refused : list of RefusedLine
         The invalid lines.
     """
 
     run: str
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    failed: tuple[Mapping[str, Any], ...] = ()
-    refused: tuple[RefusedLine, ...] = ()
-
-
-def read_manifest(path: Path) -> ManifestFile:
-    """Read a manifest; ignore an incomplete last line.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        ``ROOT/.tiffin/NAME.jsonl``. Neither the file nor its folder may be a link.
-
-    Raises
-    ------
-    OSError
-        If it can't be read, or is not a regular file.
-    """
-    found = _Reading(path.stem)
-    folders = Folders(os.fspath(path.parent.parent))
-    descriptor = folders.open_file(f"{path.parent.name}/{path.name}")
-    with open(descriptor, "rb") as file:  # noqa: PTH123 (it is open already)
-        for number, text in lines_of(file, LONGEST):
-            try:
-                found.take(_parsed(text))
-            except ValueError as error:
-                found.refused.append(RefusedLine(number, str(error)))
-    return ManifestFile(
-        found.run,
-        found.settings,
-        found.files,
-        tuple(found.failed),
-        tuple(found.refused),
-    )
-
-
-def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file with their numbers, from 1.
-
-    A line with more than `longest` bytes is cut to `longest` + 1.
-    """
-    number = 0
-    while line := file.readline(longest + 1):
-        number += 1
-        yield number, line
-        while len(line) > longest and not line.endswith(b"\n"):
-            line = file.readline(longest + 1)
-
-
-class _Reading:
-    """A manifest while it is read."""
-
-    def __init__(self, run: str) -> None:
-        self.run = run
-        self.settings: dict[str, Mapping[str, Any]] = {}
-        self.files: dict[str, Mapping[str, Any]] = {}
-        self.failed: list[Mapping[str, Any]] = []
-        self.refused: list[RefusedLine] = []
+    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failed: list[Mapping[str, Any]] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
 
     def take(self, line: Mapping[str, Any]) -> None:
         """Add a line, or raise a ValueError with the reason."""
@@ -177,6 +122,44 @@ class _Reading:
             return line
         before["frames"].extend(line["frames"])
         return before
+
+
+def read_manifest(path: Path) -> ManifestFile:
+    """Read a manifest; ignore an incomplete last line.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``ROOT/.tiffin/NAME.jsonl``. Neither the file nor its folder may be a link.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, or is not a regular file.
+    """
+    found = ManifestFile(path.stem)
+    folders = Folders(os.fspath(path.parent.parent))
+    descriptor = folders.open_file(f"{path.parent.name}/{path.name}")
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (it is open already)
+        for number, text in lines_of(file, LONGEST):
+            try:
+                found.take(_parsed(text))
+            except ValueError as error:
+                found.refused.append(RefusedLine(number, str(error)))
+    return found
+
+
+def lines_of(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers, from 1.
+
+    A line with more than `longest` bytes is cut to `longest` + 1.
+    """
+    number = 0
+    while line := file.readline(longest + 1):
+        number += 1
+        yield number, line
+        while len(line) > longest and not line.endswith(b"\n"):
+            line = file.readline(longest + 1)
 
 
 def _parsed(text: bytes) -> Mapping[str, Any]:

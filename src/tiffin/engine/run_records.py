@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,49 +17,23 @@ Place = tuple[str, int, int]
 and index in the group. Sorted places are in the order in which frames were taken."""
 
 
+@dataclass(slots=True, eq=False)
 class RunRecords:
-    """The records of a run, one for each frame. Not thread-safe.
+    """The records of a run, one for each frame. Not thread-safe."""
 
-    Parameters
-    ----------
-    most : int, optional
-        How many records are kept; older ones are only counted.
-
-    Attributes
-    ----------
-    records : dict
-        Place → record.
-    planned : int
-        The number of planned frames.
-    totals : Totals or None
-        Counts of frames without a record; None if all frames have one.
-    is_open, is_over : bool
-        Whether the run has begun and not ended; whether it has ended.
-    is_empty : bool or None
-        Whether no event so far has an image; None without events.
-    logged : set
-        The causes of failure that were logged.
-    """
-
-    __slots__ = (
-        "_most",
-        "is_empty",
-        "is_open",
-        "is_over",
-        "logged",
-        "planned",
-        "records",
-        "totals",
-    )
-
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
-        self.records: dict[Place, Record] = {}
-        self.planned = 0
-        self.totals: Totals | None = None
-        self.is_open = self.is_over = False
-        self.is_empty: bool | None = None
-        self.logged: set[tuple[str | None, ...]] = set()
+    most: int | None = None
+    """How many records are kept; older ones are only counted. None: all."""
+    records: dict[Place, Record] = field(default_factory=dict)
+    planned: int = 0
+    """The number of planned frames."""
+    totals: Totals | None = None
+    """Counts of frames without a record; None if all frames have one."""
+    is_open: bool = False
+    is_over: bool = False
+    is_empty: bool | None = None
+    """Whether no event so far has an image; None without events."""
+    logged: set[tuple[str | None, ...]] = field(default_factory=set)
+    """The causes of failure that were logged."""
 
     def put(self, place: Place, record: Record, before: Record | None) -> int:
         """Set the record at a place; return how many more frames are finished.
@@ -75,8 +50,8 @@ class RunRecords:
             self.is_empty = False
         elif self.is_empty is None:
             self.is_empty = True
-        if self._most is not None and len(self.records) > 2 * self._most:
-            self.condense(self._most)
+        if self.most is not None and len(self.records) > 2 * self.most:
+            self.condense(self.most)
         return 1 if before is None or was_planned else 0
 
     def withdraw(self, place: Place) -> None:

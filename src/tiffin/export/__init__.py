@@ -156,7 +156,7 @@ def _replay(
         map(interrupts.between, skip_repeated_runs(parts)), keep=in_memory
     )
     if not len(pipeline.ledger):
-        pipeline.ends.record_failure(SourceError("the source holds no run"))
+        pipeline.ledger.record_failure(SourceError("the source holds no run"))
     if (
         settings.on_error == "raise"
         and pipeline.ledger.first_error(NAMING_ERRORS) is not None

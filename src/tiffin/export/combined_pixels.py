@@ -124,7 +124,7 @@ class CombinedPixels:
         return earlier
 
     @property
-    def kept(self) -> int:
+    def waiting(self) -> int:
         """Memory for images from documents that are not added up yet [bytes]."""
         return self.memory - self._own
 

@@ -27,13 +27,7 @@ class Content(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What has been written.
-
-    Attributes
-    ----------
-    file : Written
-    sidecar : Written or None
-    """
+    """What has been written."""
 
     file: Written
     sidecar: Written | None = None

@@ -13,20 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExportContext(NamedTuple):
-    """The settings of an export, and where its names, records and files go.
-
-    Attributes
-    ----------
-    settings : Settings
-    namer : Namer
-        Names frames.
-    ledger : Ledger
-        Keeps a record of each frame.
-    manifests : Manifests
-        Writes the manifests.
-    publisher : Publisher
-        Writes the files.
-    """
+    """The settings of an export, and where its names, records and files go."""
 
     settings: Settings
     namer: Namer

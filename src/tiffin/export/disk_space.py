@@ -29,10 +29,6 @@ def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | N
     planned : iterable of Record
         The frames to write. Frames of unknown size count as empty. With corrections,
         there is no check.
-
-    Returns
-    -------
-    NoRoomError or None
     """
     if any(not isinstance(step, Cast) for step in settings.steps):
         return None

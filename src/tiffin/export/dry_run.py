@@ -25,11 +25,6 @@ class DryRun:
     """Fails images of a dtype that is refused, and lists the files beside the others.
 
     An observer of the ends of runs.
-
-    Parameters
-    ----------
-    settings : Settings
-    ledger : Ledger
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:

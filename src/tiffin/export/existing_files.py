@@ -21,13 +21,7 @@ State = Literal["absent", "damaged", "same"]
 
 
 class ExistingFiles:
-    """Checks files of earlier exports, for a resume or a comparison.
-
-    Parameters
-    ----------
-    settings : Settings
-    manifests : Manifests
-    """
+    """Checks files of earlier exports, for a resume or a comparison."""
 
     def __init__(self, settings: Settings, manifests: Manifests) -> None:
         self._settings = settings
@@ -69,13 +63,6 @@ class ExistingFiles:
 
     def state(self, run: str, name: str, content: Content) -> State:
         """Return the state of the file and the sidecar that are about to be written.
-
-        Parameters
-        ----------
-        run, name : str
-        same : callable
-            Returns whether a file, given its descriptor, has the bytes that would be
-            written.
 
         Returns
         -------

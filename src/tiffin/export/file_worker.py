@@ -37,13 +37,7 @@ LONGEST = 10_000
 
 
 class FileWorker:
-    """Writes the files of a worker's images. Thread-safe.
-
-    Parameters
-    ----------
-    context : ExportContext
-    existing : ExistingFiles
-    """
+    """Writes the files of a worker's images. Thread-safe."""
 
     def __init__(self, context: ExportContext, existing: ExistingFiles) -> None:
         settings, self._namer, self._ledger, self._manifests, self._publisher = context

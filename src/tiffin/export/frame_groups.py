@@ -12,12 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tiffin.assemble import axis_hints
-from tiffin.errors import (
-    CorrectionError,
-    NoImageError,
-    SupersededError,
-    TiffinError,
-)
+from tiffin.errors import CorrectionError, NoImageError, SupersededError, TiffinError
 from tiffin.export.combined_pixels import CombinedPixels, naming_frame
 
 if TYPE_CHECKING:
@@ -42,23 +37,17 @@ PointKey = tuple[str, str, str | None, int | None, str | None]
 
 
 class FrameGroups:
-    """Combines frames for `Average` and `Sum`, and passes other frames on.
-
-    Parameters
-    ----------
-    corrections : RunCorrections
-    settings : Settings
-    """
+    """Combines frames for `Average` and `Sum`, and passes other frames on."""
 
     def __init__(self, corrections: RunCorrections, settings: Settings) -> None:
         self._stages = [
             _Stage(step, number, corrections, settings.image_axes)
-            for number, step in enumerate(corrections.joins)
+            for number, step in enumerate(corrections.combiners)
         ]
         self._budget = min(MOST_BYTES, settings.memory)
         # With n=None, each event is combined alone, and retakes are handled as usual.
         self.counts_retakes = settings.repeats != "all" and any(
-            stage.joins_events for stage in self._stages
+            stage.spans_events for stage in self._stages
         )
         """Whether retakes are handled here, before frames are combined."""
         self._first_counts = settings.repeats == "first"
@@ -212,7 +201,7 @@ class _Stage:
         self.numbers: dict[Lane, dict[tuple[object, ...], int]] = {}
 
     @property
-    def joins_events(self) -> bool:
+    def spans_events(self) -> bool:
         """Whether frames of different events are combined."""
         return self._step.n is not None
 
@@ -305,7 +294,7 @@ class _Stage:
         )
         if group.pixels.count == n:
             return self.groups.pop(key).frame()
-        if group.problem is None and group.pixels.kept > self.most:
+        if group.problem is None and group.pixels.waiting > self.most:
             group.pixels.add_up()
         return None
 

@@ -83,7 +83,7 @@ class FrameSource:
     def declared(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
         """Return what a descriptor declares about its frames."""
         declared = self._assembler.declared_images(descriptor)
-        return None if declared is None else self._images.with_joins(declared)
+        return None if declared is None else self._images.declared(declared)
 
     def choose_field(self, field: str) -> None:
         """Take the images of this field from now on."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
+from tiffin.export.publisher import caused_by
 from tiffin.folders import sync_folder
 
 if TYPE_CHECKING:
@@ -31,40 +31,32 @@ def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
         One for each file or folder that could not be forced to the disk.
     """
     files = list(paths)
+    above = dict.fromkeys(path.parent for path in files)
+    todo = [
+        *((file, _sync_file) for file in files),
+        *((f, _sync_folder) for f in above),
+    ]
     errors = []
-    for path in files:
+    for path, sync in todo:
+        is_root = str(path) == folders.root
         try:
-            _sync_file(folders, _name(folders, path))
+            sync(folders, "" if is_root else str(path.relative_to(folders.root)))
+        except FileNotFoundError:
+            continue
         except OSError as error:
-            errors.append(_refused(path, error))
-    for path in dict.fromkeys(path.parent for path in files):
-        try:
-            _sync_folder(folders, _name(folders, path))
-        except OSError as error:
-            errors.append(_refused(path, error))
+            refused = WriteError(f"{path} can't be forced to the disk: {error}")
+            errors.append(caused_by(refused, error))
     return errors
 
 
-def _name(folders: Folders, path: Path) -> str:
-    """Return a path relative to the root, ``""`` for the root itself."""
-    return "" if str(path) == folders.root else str(path.relative_to(folders.root))
-
-
-def _refused(path: Path, error: OSError) -> WriteError:
-    refused = WriteError(f"{path} can't be forced to the disk: {error}")
-    refused.errno = error.errno
-    return refused
-
-
 def _sync_file(folders: Folders, name: str) -> None:
-    with suppress(FileNotFoundError):
-        descriptor = folders.open_file(name)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = folders.open_file(name)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folders: Folders, name: str) -> None:
-    with suppress(FileNotFoundError), folders.open(name) as folder:
+    with folders.open(name) as folder:
         sync_folder(".", folder)

@@ -27,11 +27,6 @@ class ImageKinds:
 
     A light without a dark is found here, because its name must not say that a dark was
     subtracted.
-
-    Parameters
-    ----------
-    corrections : RunCorrections
-    settings : Settings
     """
 
     def __init__(self, corrections: RunCorrections, settings: Settings) -> None:
@@ -56,9 +51,9 @@ class ImageKinds:
             if not self._is_written_as_light(kind, group):
                 yield group
 
-    def with_joins(self, declared: DeclaredImages) -> DeclaredImages:
+    def declared(self, declared: DeclaredImages) -> DeclaredImages:
         """Return what a descriptor declares about the frames to export."""
-        return declared_after(self._corrections.joins, declared)
+        return declared_after(self._corrections.combiners, declared)
 
     def plan(self, *, keep: bool) -> None:
         """Begin a plan, with names only or with frames that are kept for writing."""

@@ -24,16 +24,7 @@ ENOUGH = 4 * 2**20
 
 
 class JobQueue:
-    """Collects groups of pages until there are enough for a job of the pool.
-
-    Parameters
-    ----------
-    context : ExportContext
-    pool : Pool
-    worker : Worker
-    sidecars : Sidecars
-        Which note what goes into tables.
-    """
+    """Collects groups of pages until there are enough for a job of the pool."""
 
     def __init__(
         self,

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 
 class Listing:
-    """Makes the lines of groups of frames, and passes them to the manifests.
-
-    Parameters
-    ----------
-    context : ExportContext
-    """
+    """Makes the lines of groups of frames, and passes them to the manifests."""
 
     def __init__(self, context: ExportContext) -> None:
         settings, namer, self._ledger, self._manifests, self._publisher = context

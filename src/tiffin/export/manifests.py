@@ -18,6 +18,7 @@ from tiffin.corrections import describe
 from tiffin.dtypes import dtype_name
 from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
 from tiffin.errors import ReadError, ResumeError, SupersededError
+from tiffin.export.publisher import caused_by
 from tiffin.json_text import json_text
 from tiffin.obstacles import obstacle
 from tiffin.settings import format_frames, resume_settings
@@ -45,12 +46,7 @@ replay may have more runs than a process may have files."""
 
 
 class Manifests:
-    """The manifests of an export, one file for each run. Thread-safe.
-
-    Parameters
-    ----------
-    settings : Settings
-    """
+    """The manifests of an export, one file for each run. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -94,11 +90,38 @@ class Manifests:
         page: int = 0,
     ) -> str:
         """Return the line of a file and its sidecar, or of a frame that has none."""
-        if done is None or done.sidecar is None or self._settings.sidecar is None:
-            written = None if done is None else done.file
-            return file_line(self._id, frame, record, name, written, notes, page=page)
-        beside = (name + self._settings.sidecar.suffix, done.sidecar)
-        return file_line(self._id, frame, record, name, done.file, notes, beside)
+        _, stream, field, seq_num, i = frame.id
+        line: dict[str, Any] = {
+            "kind": "file",
+            "settings": self._id,
+            "status": record.status if done is None else "written",
+            "path": name,
+            "stream": stream,
+            "field": field,
+            "frames": [(seq_num, i, page)],
+            "frame": frame.number,
+            "event": record.event,
+            "time": frame.taken()[0] or None,
+            "shape": record.shape,
+            "dtype": None if record.dtype is None else dtype_name(record.dtype),
+        }
+        if frame.kind is not None:
+            line["image"] = frame.kind
+        if notes is not None and notes.clipped:
+            line["clipped"] = notes.clipped
+        if notes is not None and notes.used:
+            line["used"] = notes.used
+        if done is not None:
+            line["bytes"], line["checksum"] = done.file
+        elif record.error is not None:
+            if record.status == "skipped" and isinstance(record.error, SupersededError):
+                line["superseded"] = True
+            line["error"] = str(record.error)
+        sidecar = self._settings.sidecar
+        if done is not None and done.sidecar is not None and sidecar is not None:
+            beside, (nbytes, checksum) = name + sidecar.suffix, done.sidecar
+            line["sidecar"] = {"path": beside, "bytes": nbytes, "checksum": checksum}
+        return _line(line)
 
     def sidecar_line(self, record: Record, name: str, written: Written) -> str:
         """Return the line of a sidecar."""
@@ -155,9 +178,7 @@ class Manifests:
         except OSError as error:
             name = f"{self._settings.directory}/{FOLDER}/{self._name(run)}"
             why = obstacle(self._settings.directory) or error.strerror or error
-            refused = ReadError(f"{name} can't be read: {why}")
-            refused.errno = error.errno
-            return refused
+            return caused_by(ReadError(f"{name} can't be read: {why}"), error)
         if earlier is None or not earlier.settings:
             return None
         for theirs in reversed(list(earlier.settings.values())):
@@ -263,50 +284,6 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         "sidecars": settings.sidecars or None,
         "report": settings.report or None,
     }
-
-
-def file_line(
-    settings: str,
-    frame: Frame,
-    record: Record,
-    name: str,
-    written: Written | None,
-    notes: Notes | None = None,
-    sidecar: tuple[str, Written] | None = None,
-    page: int = 0,
-) -> str:
-    """Return the line of a file, or of a frame without a file."""
-    _, stream, field, seq_num, i = frame.id
-    line: dict[str, Any] = {
-        "kind": "file",
-        "settings": settings,
-        "status": record.status if written is None else "written",
-        "path": name,
-        "stream": stream,
-        "field": field,
-        "frames": [(seq_num, i, page)],
-        "frame": frame.number,
-        "event": record.event,
-        "time": frame.taken()[0] or None,
-        "shape": record.shape,
-        "dtype": None if record.dtype is None else dtype_name(record.dtype),
-    }
-    if frame.kind is not None:
-        line["image"] = frame.kind
-    if notes is not None and notes.clipped:
-        line["clipped"] = notes.clipped
-    if notes is not None and notes.used:
-        line["used"] = notes.used
-    if written is not None:
-        line["bytes"], line["checksum"] = written
-    elif record.error is not None:
-        if record.status == "skipped" and isinstance(record.error, SupersededError):
-            line["superseded"] = True
-        line["error"] = str(record.error)
-    if written is not None and sidecar is not None:
-        beside, (nbytes, checksum) = sidecar
-        line["sidecar"] = {"path": beside, "bytes": nbytes, "checksum": checksum}
-    return _line(line)
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.corrections import configuration_of
 from tiffin.export.json_values import as_json
-from tiffin.export.provenance import provenance_of
 from tiffin.template import (
     MISSING,
     find,
@@ -56,10 +55,6 @@ class Metadata:
 
     The same frame always gives the same metadata, without the time of the export or the
     version of tiffin.
-
-    Parameters
-    ----------
-    settings : Settings
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -80,7 +75,7 @@ class Metadata:
             The notes of its corrections.
         """
         if not self._wanted:
-            return provenance_of(notes)
+            return _provenance_of(notes)
         shared = self._shared_with(frame)
         _, _, _, seq_num, i = frame.id
         metadata = shared.identity.copy()
@@ -103,7 +98,7 @@ class Metadata:
             metadata |= self._motors(frame, shared.units)
         metadata |= shared.exposure
         if notes.steps:
-            metadata |= self._as_json(frame.run, provenance_of(notes))
+            metadata |= self._as_json(frame.run, _provenance_of(notes))
         if self._changes:
             self._change(metadata, frame)
         return metadata
@@ -201,6 +196,18 @@ def iso_time(to_zone: Callable[[float], datetime], time: float) -> str | None:
         return to_zone(time).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _provenance_of(notes: Notes) -> dict[str, Any]:
+    """Return how an image was corrected; nothing if it was not."""
+    if not notes.steps:
+        return {}
+    done: dict[str, Any] = {"corrections": notes.steps}
+    if notes.used:
+        done["used"] = notes.used
+    if notes.clipped:
+        done["clipped"] = notes.clipped
+    return done
 
 
 def _exposure(frame: Frame) -> float | None:

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 
 class NameChecks:
-    """Checks the template at start documents and descriptors, and remembers failures.
-
-    Parameters
-    ----------
-    settings : Settings
-    ledger : Ledger
-        Logs failures.
-    """
+    """Checks the template at start documents and descriptors; remembers failures."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._template = settings.template

@@ -42,13 +42,7 @@ if TYPE_CHECKING:
 
 
 class Namer:
-    """Names frames, claims the names, and adds a record for each frame.
-
-    Parameters
-    ----------
-    settings : Settings
-    ledger : Ledger
-    """
+    """Names frames, claims the names, and adds a record for each frame."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
@@ -97,11 +91,9 @@ class Namer:
         places = [(group[0].run, number, n) for n in range(len(group))]
         superseded = self.retakes.take(group[0], number, len(group))
         if superseded is not None:
-            for frame, place in zip(group, places, strict=True):
-                record = Record.of(frame, "skipped", error=superseded)
-                self._ledger.put(place, record)
             return [
-                Page(f, place, None) for f, place in zip(group, places, strict=True)
+                self._failed(frame, place, "", superseded)
+                for frame, place in zip(group, places, strict=True)
             ]
         if self.stacks.is_on:
             with self.stacks.lock:
@@ -160,18 +152,11 @@ class Namer:
 
     def _new_stack(self, frame: Frame, place: Place) -> StackFile:
         name = self._rendered(frame)
-        refusal: Exception | None = name if isinstance(name, TiffinError) else None
         if isinstance(name, str):
             name, number = self.stacks.part(frame, name)
             name = with_number(name, number, "_{:03d}") if number else name
             self._order.see(frame, name)
-            refusal = self._refusal(frame, place, name, shared=False)
-            unique = self._settings.existing == "unique"
-            if refusal is None and unique and not self._claims.is_shared(name):
-                free = self._free(name, frame, place)
-                name, refusal = (
-                    (name, free) if isinstance(free, TiffinError) else (free, None)
-                )
+        name, refusal = self._claimed(frame, place, name, shared=False)
         text = name if isinstance(name, str) else ""
         stack = self.stacks.begin(frame, text, planned=self.planning)
         stack.refusal = refusal
@@ -267,18 +252,14 @@ class Namer:
             return Page(frame, place, None)
         if isinstance(name, str):
             self._order.see(frame, name)
+        error = frame.problem
         try:
-            error = frame.problem or self._refusal(frame, place, name, shared=shared)
+            if error is None:
+                name, error = self._claimed(frame, place, name, shared=shared)
         except (Exception, SystemExit) as unexpected:  # noqa: BLE001 (recorded)
             error = _unexpected(frame, unexpected)
         if frame.seq_num is None:  # a run without images: it may have been refused
             error = self.checks.first_refusal(frame.run, frame.field) or error
-        unique = self._settings.existing == "unique"
-        if error is None and unique and not self._claims.is_shared(str(name)):
-            free = self._free(str(name), frame, place)
-            name, error = (
-                (name, free) if isinstance(free, TiffinError) else (free, None)
-            )
         if error is None:
             file = f"{self._root}/{name}"
             self._ledger.put(place, Record.of(frame, "planned", file=file))
@@ -301,27 +282,32 @@ class Namer:
         self._ledger.put(place, record)
         return Page(frame, place, None)
 
-    def _refusal(
+    def _claimed(
         self, frame: Frame, place: Place, name: str | TiffinError, *, shared: bool
-    ) -> Exception | None:
-        """Claim a name; return an error if the frame can't have it."""
+    ) -> tuple[str | TiffinError, Exception | None]:
+        """Claim a name; return it, or a free one, and why the frame can't have it."""
         if isinstance(name, TiffinError):
-            return name
+            return name, name
         if shared and not self.planning:
             message = (
                 f"event {frame.seq_num} has several images of {frame.field!r}, all "
                 f"named {name!r}: add {{i}} to the template"
             )
-            return CollisionError(message)
+            return name, CollisionError(message)
         owner = Claimant(frame.id, self.retakes.owner(place))
         try:
             for suffix in self._suffixes:
                 self._claims.take(name + suffix, owner)
         except CollisionError as error:
             # After a plan, all claimants of the name fail, with one message.
-            return None if self.planning and self._claims.is_shared(name) else error
-        unique = self._settings.existing == "unique"
-        return None if unique else self._in_the_way(name, place)
+            is_planned = self.planning and self._claims.is_shared(name)
+            return name, None if is_planned else error
+        if self._settings.existing != "unique":
+            return name, self._in_the_way(name, place)
+        if self._claims.is_shared(name):
+            return name, None
+        free = self._free(name, frame, place)
+        return (name, free) if isinstance(free, TiffinError) else (free, None)
 
     def _free(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
         """Return a name, or if the file exists, the name with the next free number.

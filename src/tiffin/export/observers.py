@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from tiffin.errors import NoImageError
 from tiffin.export.fsync import sync_files
-from tiffin.frames import FrameId
-from tiffin.records import Record
 
 if TYPE_CHECKING:
     from tiffin.engine import Ledger
@@ -98,10 +96,4 @@ class FsyncAtEnd:
         if sidecar is not None:
             paths += [path.with_name(path.name + sidecar.suffix) for path in paths]
         for error in sync_files(summary.settings.folders, paths):
-            record_failure(summary.ledger, error, summary.run)
-
-
-def record_failure(ledger: Ledger, error: Exception, run: str = "") -> None:
-    """Record a failure that belongs to no frame."""
-    record = Record(id=FrameId(run), status="failed", error=error)
-    ledger.put((run, ledger.new_group(), 0), record)
+            summary.ledger.record_failure(error, summary.run)

@@ -18,12 +18,9 @@ class OutputFile:
     ----------
     name : str
         The path, relative to the root.
-    frames : int
-        How many frames it holds.
     """
 
     name: str
-    frames: int = 1
 
 
 class Page(NamedTuple):

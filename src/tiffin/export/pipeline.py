@@ -250,7 +250,7 @@ class Pipeline:
                     for name, doc in part:
                         self._plan_document(source, name, doc, plan, keep=keep)
                 except SourceError as error:  # go on with the next part
-                    self.ends.record_failure(error)
+                    self.ledger.record_failure(error)
             for group in source.finish():
                 plan.add(self._named(group), keep=keep)
         self.namer.planning = False
@@ -276,7 +276,7 @@ class Pipeline:
                 plan.add(self._named(group), keep=keep)
             self._check(source, name, doc, live=False)
         except SourceError as error:
-            self.ends.record_failure(error, self.open_runs.run_of(name, doc))
+            self.ledger.record_failure(error, self.open_runs.run_of(name, doc))
         if name == "stop":
             self.namer.retakes.forget(str(doc.get("run_start")))
 

@@ -48,11 +48,6 @@ class Retakes:
     """Finds points that are taken again, and supersedes other takes.
 
     The methods that workers call are thread-safe.
-
-    Parameters
-    ----------
-    ledger : Ledger
-    repeats : {"last", "first", "all"}
     """
 
     def __init__(self, ledger: Ledger, repeats: Repeats) -> None:

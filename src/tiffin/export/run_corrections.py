@@ -78,7 +78,9 @@ class RunCorrections:
     ) -> None:
         self._steps = steps
         self._axes = axes
-        self.joins = tuple(step for step in steps if isinstance(step, FrameCombiner))
+        self.combiners = tuple(
+            step for step in steps if isinstance(step, FrameCombiner)
+        )
         """The corrections that combine frames, in order."""
         self.subtracts = any(isinstance(step, DarkSubtract) for step in steps)
         """Whether a dark is subtracted."""
@@ -151,7 +153,7 @@ class RunCorrections:
                 steps = [step for step in steps if not isinstance(step, FrameCombiner)]
             return correct(image, frame, steps, notes)
         pixels.tell(notes)
-        image = correct(image, frame, self._part(frame, len(self.joins)), notes)
+        image = correct(image, frame, self._part(frame, len(self.combiners)), notes)
         pixels.let_go()
         return image
 

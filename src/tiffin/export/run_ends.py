@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
 from tiffin.export.dry_run import DryRun
-from tiffin.export.observers import (
-    EndedRun,
-    FsyncAtEnd,
-    SayEmpty,
-    SayFloat64,
-    record_failure,
-)
+from tiffin.export.observers import EndedRun, FsyncAtEnd, SayEmpty, SayFloat64
+from tiffin.export.publisher import caused_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,10 +112,6 @@ class RunEnds:
             self._observe(run)
         self._close_manifests()
 
-    def record_failure(self, error: Exception, run: str = "") -> None:
-        """Record a failure that belongs to no frame."""
-        record_failure(self._ledger, error, run)
-
     def _is_under_way(self, run: str) -> bool:
         if self._retries is not None and self._retries.has(run):
             return True
@@ -152,6 +143,5 @@ class RunEnds:
             self._manifests.close(run)
         except Exception as error:  # noqa: BLE001 (the end of a run; recorded)
             refused = WriteError(f"a manifest can't be written: {error}")
-            refused.errno = getattr(error, "errno", None)
             if self._ledger.report(run).written:
-                self.record_failure(refused, run or "")
+                self._ledger.record_failure(caused_by(refused, error), run or "")

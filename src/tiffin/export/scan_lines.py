@@ -26,10 +26,6 @@ class ScanLines:
     stop document, so that it is in the output of the plan, or by the thread that finds
     the last late file.
 
-    Parameters
-    ----------
-    settings : Settings
-
     Attributes
     ----------
     settings : Settings

@@ -42,12 +42,7 @@ NAMES = {RUN: "run.json", TABLE: "frames_{stream}_{field}.csv"}
 
 
 class Sidecars:
-    """Names, collects and writes the sidecars of runs. An observer of their ends.
-
-    Parameters
-    ----------
-    context : ExportContext
-    """
+    """Names, collects and writes the sidecars of runs. An observer of their ends."""
 
     def __init__(self, context: ExportContext) -> None:
         settings, self._namer, self._ledger, self._manifests, self._publisher = context

@@ -88,9 +88,10 @@ class StackFile(OutputFile):
     """
 
     def __init__(self, name: str, *, is_planned: bool) -> None:
-        super().__init__(name, 0)
+        super().__init__(name)
         self.refusal: Exception | None = None
-        self.counted = self.nbytes = self.each = self.submitted = self.settled = 0
+        self.counted = self.nbytes = self.each = 0
+        self.frames = self.submitted = self.settled = 0
         self.is_closed = self.has_ended = self.is_finished = False
         self.is_planned = is_planned
         self.is_intact: bool | None = None

@@ -45,12 +45,6 @@ class StackWorker:
 
     A stack is a file without a name until all of its pages are written. A frame that
     fails leaves its page out; a page that can't be written fails the whole stack.
-
-    Parameters
-    ----------
-    context : ExportContext
-    listing : Listing
-    existing : ExistingFiles
     """
 
     def __init__(

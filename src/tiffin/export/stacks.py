@@ -22,12 +22,7 @@ PER_PAGE = 4096
 
 
 class Stacks:
-    """The stacks of an export, as ``stack=`` groups frames.
-
-    Parameters
-    ----------
-    settings : Settings
-    """
+    """The stacks of an export, as ``stack=`` groups frames."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -25,14 +25,7 @@ LARGEST = 64 * 2**20
 def thumbnail(record: Record) -> bytes | None:
     """Return a PNG of a frame that was written as a TIFF.
 
-    Parameters
-    ----------
-    record : Record
-
-    Returns
-    -------
-    bytes or None
-        None if the file is no TIFF, is very large, or can't be read any more.
+    Return None if the file is no TIFF, is very large, or can't be read any more.
     """
     path, shape, dtype = record.path, record.shape, record.dtype
     if path is None or shape is None or dtype is None:

@@ -306,7 +306,7 @@ class Worker:
 
     def _is_intact(self, page: Page) -> bool:
         """Return whether the file of a frame is listed and intact; then skip it."""
-        name, path = page.name, self._path(page)
+        name, path = page.name, self._publisher.path(page.name)
         try:
             if isinstance(page.file, StackFile):
                 found = self._stacks.is_intact(page)
@@ -321,6 +321,3 @@ class Worker:
             there = ExistsError(f"{path} exists already and is intact")
             self._ledger.settle(page.place, "skipped", there, if_planned=True)
         return found
-
-    def _path(self, page: Page) -> str:
-        return self._publisher.path(page.name)

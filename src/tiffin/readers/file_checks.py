@@ -36,17 +36,17 @@ DEFLATE_RATIO = 1032
 """Deflate never expands more than this; other codecs do, but only blank images."""
 
 
-def open_regular(path: Path, *, hint: str = "") -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, without blocking; links are followed.
 
     A file that does not exist, or may not be read, raises `NotYetError`; anything else
     `ReadError`.
     """
-    check_regular(path, hint=hint)
+    check_regular(path)
     try:
         file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 (opener=)
     except FileNotFoundError as error:
-        raise missing_file_error(path, hint) from error
+        raise missing_file_error(path) from error
     except PermissionError as error:
         raise _refused(path) from error
     try:

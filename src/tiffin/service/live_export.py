@@ -98,7 +98,7 @@ class LiveExport:
         pipeline = self._pipeline
         try:
             if self._error is not None:  # what came before is exported
-                pipeline.ends.record_failure(self._error, self._task.uid)
+                pipeline.ledger.record_failure(self._error, self._task.uid)
             if self._stop is not None:
                 pipeline.feed("stop", self._stop)
                 pipeline.end_run(self._task.uid)
@@ -153,7 +153,7 @@ class LiveExport:
         try:
             self._pipeline.feed(name, doc)
         except SourceError as error:  # of this document
-            self._pipeline.ends.record_failure(error, self._task.uid)
+            self._pipeline.ledger.record_failure(error, self._task.uid)
 
     def _goes_on(self) -> bool:
         """Wait for more; return False if nothing has come after the end was asked."""

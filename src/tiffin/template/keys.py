@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import TemplateError
 from tiffin.template.grammar import ROOTS, Field, Reference
-from tiffin.template.items import (
-    MISSING,
-    follow,
-    is_container,
-    item,
-    texts_in,
-)
+from tiffin.template.items import MISSING, follow, is_container, item, texts_in
 from tiffin.template.lookup import AmbiguousKey, configuration_keys, find
 from tiffin.template.parser import parse_reference
 from tiffin.template.style import Style

@@ -21,10 +21,7 @@ from tiffin.template.grammar import (
 )
 from tiffin.template.messages import parse_error, shortened
 from tiffin.template.portable import check_literal, foreign_path, joins_previous
-from tiffin.template.specification import (
-    check_specification,
-    is_strftime,
-)
+from tiffin.template.specification import check_specification, is_strftime
 from tiffin.template.words import unclosed, unknown_word
 
 if TYPE_CHECKING:

@@ -68,16 +68,6 @@ class Template:
     'a_b_007.tif'
     """
 
-    __slots__ = (
-        "_folders",
-        "_lead",
-        "_literals",
-        "_parts",
-        "_renderers",
-        "style",
-        "text",
-    )
-
     def __init__(
         self,
         text: str,

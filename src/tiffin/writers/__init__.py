@@ -30,10 +30,7 @@ from tiffin.writers.registry import (
     names_of,
 )
 from tiffin.writers.tiff_layout import LARGEST as LARGEST_CLASSIC
-from tiffin.writers.tiff_series import (
-    TiffWriter,
-    file_size,
-)
+from tiffin.writers.tiff_series import TiffWriter, file_size
 from tiffin.writers.tiff_stack import TiffStack
 from tiffin.writers.tifffile_pages import TifffilePages
 

@@ -18,13 +18,13 @@ ENTRIES: Mapping[str, tuple[str, ...]] = {
     "wavelength": ("wavelength",),
     "distance": ("distance",),
     "polarization": ("polarization",),
-    "sample_changer": ("samplechangercoordinate",),
-    "pixel_x": ("detectorxpixelsize", "pixelsizex"),
-    "pixel_y": ("detectorypixelsize", "pixelsizey"),
-    "centre_x": ("centerpixelx",),
-    "centre_y": ("centerpixely",),
+    "sample_changer": ("sampleChangerCoordinate",),
+    "pixel_x": ("detectorXPixelSize", "pixelSizeX"),
+    "pixel_y": ("detectorYPixelSize", "pixelSizeY"),
+    "centre_x": ("CenterPixelX",),
+    "centre_y": ("CenterPixelY",),
 }
-"""Field → names of its entry in lower case, for case is ignored."""
+"""Field → names of its entry, whose case is ignored; G2img_1TIF's first."""
 
 
 class Beamline(NamedTuple):
@@ -66,7 +66,7 @@ def beamline(metadata: Mapping[str, Any]) -> Beamline:
     known = {key.lower(): value for key, value in metadata.items() if _is_number(value)}
     return Beamline(
         *(
-            next((known[name] for name in names if name in known), None)
+            next((known[name.lower()] for name in names if name.lower() in known), None)
             for names in ENTRIES.values()
         )
     )

@@ -57,12 +57,7 @@ def check_kind(kind: str) -> None:
 
 
 class RunningChecksum:
-    """The checksum of the bytes so far.
-
-    Parameters
-    ----------
-    kind : {"crc32", "sha256", "none"}
-    """
+    """The checksum of the bytes so far."""
 
     def __init__(self, kind: str) -> None:
         self._value = 0

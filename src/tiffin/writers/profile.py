@@ -160,7 +160,7 @@ def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPa
     """Return the content of the directory of a page, without note and date."""
     tags: tuple[Tag, ...] = ()
     if profile.tags is not None:
-        tags = tuple(profile.tags(PageInfo(*info[:-1], compression)))
+        tags = tuple(profile.tags(info._replace(compression=compression)))
     return TiffPage(
         info.shape,
         info.dtype.str,

@@ -69,36 +69,21 @@ class Writer(Protocol):
     - An OME-Zarr image is a folder (`makes_folder`). It gets its name as a file does:
       under a temporary name until it is complete, then renamed. Its chunks are buffers
       of files inside, and a line of the manifest lists them.
-
-    Attributes
-    ----------
-    format : str
-        The name of the format, such as ``"tiff"``.
-    suffixes : tuple of str
-        How names of its files end, in lower case, such as ``".tif"``; the usual first.
-    options : tuple of str
-        The `WriterOptions` that it uses. Others are refused.
-    dtypes : tuple of str
-        The dtypes that a file can have.
-    most_frames : int or None
-        How many images one output can have; None for any number.
-    makes_folder : bool
-        Whether an output is a folder rather than a file.
     """
 
     @property
     def format(self) -> str:
-        """The name of the format."""
+        """The name of the format, such as ``"tiff"``."""
         ...
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """How names of its files end."""
+        """How names of its files end, in lower case; the usual ending first."""
         ...
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The options that it uses."""
+        """The `WriterOptions` that it uses. Others are refused."""
         ...
 
     @property
@@ -108,12 +93,12 @@ class Writer(Protocol):
 
     @property
     def most_frames(self) -> int | None:
-        """How many images one output can have."""
+        """How many images one output can have; None for any number."""
         ...
 
     @property
     def makes_folder(self) -> bool:
-        """Whether an output is a folder."""
+        """Whether an output is a folder rather than a file."""
         ...
 
     def takes(self, codec: str | None) -> bool:

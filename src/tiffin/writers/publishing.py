@@ -18,11 +18,7 @@ from tiffin.errors import ExistsError, TiffinError, WriteError
 from tiffin.folders import Folders, sync_folder
 from tiffin.obstacles import obstacle
 from tiffin.writers.leftovers import temporary_name
-from tiffin.writers.link import (
-    link_descriptor,
-    name_temporary,
-    replace_by_temporary,
-)
+from tiffin.writers.link import link_descriptor, name_temporary, replace_by_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

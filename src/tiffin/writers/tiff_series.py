@@ -17,21 +17,9 @@ from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, TIFF_DTYPES, dtype_name, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.profile import (
-    PageInfo,
-    Profile,
-    Sidecar,
-    note_and_date,
-    page_of,
-)
+from tiffin.writers.profile import PageInfo, Profile, Sidecar, note_and_date, page_of
 from tiffin.writers.profiles.plain import PROFILE as PLAIN
-from tiffin.writers.tiff_layout import (
-    LARGEST,
-    Prepared,
-    around,
-    prepare,
-    size_around,
-)
+from tiffin.writers.tiff_layout import LARGEST, Prepared, around, prepare, size_around
 from tiffin.writers.tiff_stack import TiffStack
 
 if TYPE_CHECKING:

@@ -23,19 +23,7 @@ if TYPE_CHECKING:
     from tiffin.writers.profile import PageInfo
     from tiffin.writers.tiff_layout import Tag
 
-KEYS = {
-    "wavelength": ("wavelength",),
-    "distance": ("distance",),
-    "polarization": ("polarization",),
-    "sample_changer": ("sampleChangerCoordinate",),
-    "pixel_x": ("detectorXPixelSize", "pixelSizeX"),
-    "pixel_y": ("detectorYPixelSize", "pixelSizeY"),
-    "centre_x": ("CenterPixelX",),
-    "centre_y": ("CenterPixelY",),
-}
-"""What is known → the keys of the importers, G2img_1TIF's first."""
-
-OURS = {name for names in ENTRIES.values() for name in names} | {"datatype"}
+OURS = {name.lower() for names in ENTRIES.values() for name in names} | {"datatype"}
 """Keys that mean something to an importer, in lower case."""
 
 INTEGERS = "dataType = 0"
@@ -56,7 +44,7 @@ def _lines(page: PageInfo) -> Iterator[str]:
     yield INTEGERS
     for name, value in beamline(page.metadata)._asdict().items():
         if value is not None:
-            yield from (f"{key} = {value!r}" for key in KEYS[name])
+            yield from (f"{key} = {value!r}" for key in ENTRIES[name])
     for key, value in page.metadata.items():  # GSAS-II shows them as comments
         if key.lower() not in OURS:
             yield f"{_text(key)} = {_text(value)}"
