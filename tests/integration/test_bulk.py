@@ -295,6 +295,24 @@ def test_the_command_goes_on_where_a_killed_one_ended(runs, tmp_path):
     assert tree(tmp_path / "out") == before
 
 
+def warned_of(tmp_path, capfd, *engine):
+    """Export two runs whose dtype is unknown; return the warnings of the shell."""
+    docs = write_runs(tmp_path / "docs", count=2, frames=1)
+    for path in docs.iterdir():
+        path.write_text(re.sub(r', "dtype_numpy": "[^"]*"', "", path.read_text()))
+    done = shell("bulk", docs, "-t", NAME, "-d", "out", "--yes", *engine, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert capfd.readouterr().err == ""  # of other processes
+    return re.findall(r"^warning: run .*", done.stderr, re.MULTILINE)
+
+
+def test_workers_warn_as_an_export_does(tmp_path, capfd):
+    """Once for each run, in the words of the shell."""
+    warnings = warned_of(tmp_path, capfd, "--engine", "processes", "--processes", 2)
+    assert len(warnings) == 2
+    assert all("(--dtype chooses another)" in line for line in warnings)
+
+
 def test_nobody_to_ask(runs, tmp_path):
     """Without a terminal, --yes is needed."""
     done = shell("bulk", runs, "-t", NAME, "-d", "out", cwd=tmp_path)

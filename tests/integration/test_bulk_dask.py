@@ -20,6 +20,7 @@ from tests.integration.test_bulk import (
     export_with_poison,
     tree,
     use_module,
+    warned_of,
     write_runs,
 )
 from tiffin.bulk import Task, read_source
@@ -220,6 +221,13 @@ def test_workers_that_all_go_are_told(tmp_path, caplog, monkeypatch):
         engine.submit(Task(run.uid, run.address, NAME, settings))
         cluster.scale(1)
         assert engine.next()[1].ok
+
+
+def test_workers_warn_as_an_export_does(tmp_path, capfd):
+    """In the words of the shell, also if they are on another machine."""
+    warnings = warned_of(tmp_path, capfd, "--dask", "local", "--processes", 1)
+    assert len(warnings) == 2
+    assert all("(--dtype chooses another)" in line for line in warnings)
 
 
 def test_without_dask_the_message_names_the_extra(runs, tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tiffin.bulk.engines import LOCAL, WORKER_DIED
-from tiffin.bulk.task import Task, TaskResult, run_task
+from tiffin.bulk.task import Task, TaskResult
+from tiffin.bulk.worker_log import Logged, log_of_worker, run_logged
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class DaskEngine:
             while future.key not in self._tasks:  # it was cancelled
                 future = next(self._completed)
             error = future.exception()
-            result: TaskResult = WORKER_DIED if error else future.result()
+            result = WORKER_DIED if error else log_of_worker(future.result())
         except (OSError, StopIteration, CancelledError) as gone:
             raise _gone(gone) from gone
         task = self._tasks.pop(future.key)
@@ -241,15 +242,15 @@ def _stop(engine: str) -> list[str]:
     return HERE.stop(engine)
 
 
-def _run_task(task: Task, engine: str) -> TaskResult:
+def _run_task(task: Task, engine: str) -> Logged:
     import dask
 
     if not HERE.begin(engine, task):
-        return NOT_BEGUN
+        return NOT_BEGUN, ()
     try:
         # Tiled reads with Dask: it must not use the cluster that this task runs on.
         with dask.config.set(scheduler="synchronous"):
-            return run_task(task)
+            return run_logged(task)
     finally:
         HERE.end(engine, task)
 

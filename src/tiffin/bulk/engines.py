@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Protocol
 
 from tiffin.bulk.task import Task, TaskResult, run_task
+from tiffin.bulk.worker_log import Logged, log_of_worker, run_logged
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -115,7 +117,7 @@ class ProcessEngine:
     def __init__(self, processes: int) -> None:
         self._idle = [_new_pool() for _ in range(processes)]
         self._waiting: deque[Task] = deque()
-        self._running: dict[Future[TaskResult], tuple[Task, ProcessPoolExecutor]] = {}
+        self._running: dict[Future[Logged], tuple[Task, ProcessPoolExecutor]] = {}
 
     @property
     def left(self) -> int:
@@ -130,12 +132,12 @@ class ProcessEngine:
         """Wait for the next task that is finished."""
         while self._idle and self._waiting:
             pool, task = self._idle.pop(), self._waiting.popleft()
-            self._running[pool.submit(run_task, task)] = task, pool
+            self._running[pool.submit(run_logged, task)] = task, pool
         finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
         future = finished.pop()
         task, pool = self._running.pop(future)
         try:
-            result = future.result()
+            result = log_of_worker(future.result())
         except BrokenProcessPool:
             pool.shutdown(wait=False)
             pool, result = _new_pool(), WORKER_DIED
@@ -166,8 +168,10 @@ def _new_pool() -> ProcessPoolExecutor:
 def _follow_main() -> None:
     """Leave Ctrl-C, which the terminal sends to all processes, to the main one.
 
-    If that is killed, end as well: its pool would wait forever.
+    If that is killed, end as well: its pool would wait forever. It has the log, too:
+    a script that is imported here may have set up one.
     """
+    logging.getLogger("tiffin").propagate = False
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_main, daemon=True).start()
 
