@@ -104,6 +104,7 @@ class TestZmq:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
+            ('encoding = "pickle"\nallow_pickle = "yes"', "true or false, not 'yes'"),
             ('encoding = "pickle"', "allow_pickle = true"),
             ('encoding = "json"', "msgpack or pickle"),
             ('prefixx = "a"', "prefix"),
@@ -178,6 +179,21 @@ class TestSpool:
         assert found["a"].dtype == "<f4"
         assert np.array_equal(found["a"], doc["a"])
         assert found["n"] == -5
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("folder", 'address = "x"', "no setting 'address'"),
+        ("kafka", 'address = "h:1"\ntopics = []', "topics must be a list of text"),
+        ("kafka", 'address = "h:1"\ntopics = "a"', "a list of text in quotes, not 'a'"),
+        ("tiled", "address = 3", "address must be text in quotes, not 3"),
+    ],
+)
+def test_wrong_options_of_a_listener_are_refused(tmp_path, kind, options, message):
+    """The message says what is allowed."""
+    with pytest.raises(SettingsError, match=message):
+        read_service(config_with(tmp_path, kind, options))
 
 
 def test_an_unknown_listener_is_refused(tmp_path):

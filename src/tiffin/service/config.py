@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from tiffin.errors import SettingsError, TemplateError
 from tiffin.options import (
@@ -20,11 +21,11 @@ from tiffin.service.listeners import check_listener
 from tiffin.settings import Settings, check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Listen", "ServiceConfig", "http_address", "read_service"]
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Listen(BaseModel):
@@ -40,13 +41,13 @@ class ServiceConfig(BaseModel):
     """What the service exports, from where, and how it tells about itself."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
 
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     """A folder of files of documents, or the address of a Tiled catalogue."""
 
-    journal: Path = Path("state/journal.sqlite")
+    journal: Annotated[Path, Strict(False)] = Path("state/journal.sqlite")  # noqa: FBT003
     """The file in which the service remembers what it has done."""
 
     interval: Seconds = 2.0
@@ -88,16 +89,10 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         )
         raise SettingsError(message)
     refuse_secrets(table)
-    try:
-        config = check_model(ServiceConfig, _listed(table))
-    except SettingsError as error:
-        message = f"{path}: [service] {error}"
-        raise SettingsError(message) from error
-    try:
+    listen = _listeners(table.get("listen", []), path)
+    with _errors_in(f"{path}: [service]"):
+        config = check_model(ServiceConfig, {**table, "listen": listen})
         http_address(config.http)
-    except SettingsError as error:
-        message = f"{path}: [service] {error}"
-        raise SettingsError(message) from error
     folder = path.parent
     source = config.source
     if config.live and is_address(source):
@@ -109,12 +104,6 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         raise SettingsError(message)
     if not is_address(source):
         source = str(folder / source)
-    for each in config.listen:
-        try:
-            check_listener(each.type, each.model_dump())
-        except SettingsError as error:
-            message = f"{path}: [[service.listen]] {error}"
-            raise SettingsError(message) from error
     exports = read_exports(path)
     for name, export in exports.items():
         given = export.keywords()  # raises what is wrong
@@ -154,10 +143,22 @@ def _check_live(path: Path, name: str, given: dict[str, Any]) -> None:
         raise SettingsError(message) from error
 
 
-def _listed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table with its listeners checked, so that errors name their keys."""
-    listen = table.get("listen", [])
-    if not isinstance(listen, list) or not all(isinstance(e, dict) for e in listen):
-        message = "must be tables [[service.listen]]"
-        raise SettingsError(message, setting="listen")
-    return {**table, "listen": tuple(check_model(Listen, each) for each in listen)}
+def _listeners(tables: Any, path: Path) -> tuple[Listen, ...]:
+    if not isinstance(tables, list) or not all(isinstance(e, dict) for e in tables):
+        message = f"{path}: [service] listen must be tables [[service.listen]]"
+        raise SettingsError(message)
+    with _errors_in(f"{path}: [[service.listen]]"):
+        listeners = tuple(check_model(Listen, each) for each in tables)
+        for each in listeners:
+            check_listener(each.type, each.model_dump())
+    return listeners
+
+
+@contextmanager
+def _errors_in(place: str) -> Iterator[None]:
+    """Say where a problem is, in the errors that are raised."""
+    try:
+        yield
+    except SettingsError as error:
+        message = f"{place} {error}"
+        raise SettingsError(message) from error

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
 from tiffin.errors import SettingsError, optional_import
+from tiffin.settings import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.service.listeners.hints import Hints
 
-__all__ = ["listen"]
+__all__ = ["check", "listen"]
 
 NEEDS = ("watchfiles", "service")
 """The library, and the extra that has it."""
+
+
+class FolderOptions(BaseModel):
+    """The options of this listener: none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: str
+
+
+def check(options: Mapping[str, Any]) -> FolderOptions:
+    """Check the options."""
+    return check_model(FolderOptions, options)
 
 
 def listen(_options: Mapping[str, Any], hints: Hints) -> None:

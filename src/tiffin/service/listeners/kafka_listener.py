@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tiffin.errors import SourceError, optional_import
 from tiffin.service.listeners.hints import NOT_TAKEN, PAUSE, TAKEN_AGAIN
@@ -38,11 +38,11 @@ POLL = 0.5
 class KafkaOptions(BaseModel):
     """The options of this listener."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     type: str
     address: str
-    topics: tuple[str, ...]
+    topics: Annotated[tuple[str, ...], Field(min_length=1)]
     group: str = "tiffin"
     settings: dict[str, Any] = {}
 

@@ -39,7 +39,7 @@ ENDING = 5.0
 class TiledOptions(BaseModel):
     """The options of this listener."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     type: str
     address: str

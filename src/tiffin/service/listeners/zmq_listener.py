@@ -41,7 +41,7 @@ ENCODINGS = ("msgpack", "pickle")
 class ZmqOptions(BaseModel):
     """The options of this listener."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     type: str
     address: str
