@@ -28,8 +28,6 @@ from tiffin.writers import names_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Folder", "JsonOption", "Source", "ViaOption", "command", "is_typed"]
-
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="Where an export wrote to.")
 ]

@@ -20,8 +20,6 @@ from tiffin.options import (
     read_exports,
 )
 
-__all__ = ["ConfigOption", "ExportOption", "steps_of"]
-
 
 def steps_of(
     context: typer.Context,

@@ -14,8 +14,6 @@ from typer.core import TyperCommand
 
 from tiffin.cli.wrong_options import attached_value
 
-__all__ = ["USAGE_ERROR", "Command"]
-
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What the parser raises if something else is typed than a command takes."""
 

@@ -13,8 +13,6 @@ from tiffin.settings import check_model
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["TEMPLATE", "Answers", "config_text", "export_names"]
-
 TEMPLATE = "{start.scan_id}/{start.scan_id}_{event.seq_num:03d}.tif"
 """Names for a beginning: a folder for each run, a file for each event."""
 

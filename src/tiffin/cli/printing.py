@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 
     from tiffin.records import Record
 
-__all__ = [
-    "configure_logging",
-    "describe",
-    "escape",
-    "print_error",
-    "print_json",
-    "print_line",
-    "print_refusal",
-    "print_summary",
-    "print_table",
-    "with_options",
-]
-
 OTHER_OPTIONS = {
     "via": "--via",
     "timeout": "--timeout",

@@ -7,8 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-__all__ = ["program"]
-
 
 def program() -> str:
     """Return the name or the path by which the shell finds this program."""

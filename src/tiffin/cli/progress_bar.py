@@ -21,8 +21,6 @@ from tiffin.display import size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ExportProgress", "progress_bar"]
-
 PLACES = {
     "the disk": ("tiffin.writers.", "tiffin.export.fsync", "tiffin.export.disk_space"),
     "the source": ("tiffin.readers.", "tiffin.sources.", "httpx"),

@@ -15,8 +15,6 @@ from tiffin.obstacles import obstacle
 if TYPE_CHECKING:
     from tiffin.records import Report
 
-__all__ = ["print_report"]
-
 
 def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
     """Print the names of a dry run, the counts, and what to type next."""

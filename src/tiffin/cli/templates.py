@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiffin.options import RunOptions
     from tiffin.sources import ImageField, RunSummary
 
-__all__ = ["check_template", "with_template"]
-
 
 def with_template(settings: dict[str, Any], runs: RunOptions, source: str) -> None:
     """Check the template of an export; without one, make it for the runs, and say so.

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["attached_value", "without_option", "without_value"]
-
 MEANT = {
     "--existing replace": "force overwrite clobber replace f",
     "--existing skip": "skip skip-existing no-clobber",

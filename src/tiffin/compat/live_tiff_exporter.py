@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from tiffin.records import Record, Status
     from tiffin.settings import OnError
 
-__all__ = ["LiveTiffExporter"]
-
 KEEP_REPORTS = 100
 """How many finished runs keep their records; older runs have only counts."""
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Draw = Callable[[Record], bytes | None]
 
-__all__ = ["draw_thumbnails_with", "exporter_html", "record_html", "report_html"]
-
 ROWS = 10
 """The most rows of a table: failed frames first."""
 

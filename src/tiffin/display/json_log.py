@@ -7,8 +7,6 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-__all__ = ["log_as_json"]
-
 
 def log_as_json() -> None:
     """Write the log to stderr, a line of JSON for each message, from INFO on."""

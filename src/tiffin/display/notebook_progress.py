@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[..., object]
 
-__all__ = ["shown_progress"]
-
 PAUSE = 0.2
 """The shortest time between two updates [s]."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "shortened", "size_text"]
-
 LENGTH = 300
 """The most characters of a value."""
 

@@ -7,8 +7,6 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["print_log", "say"]
-
 TIFFIN = logging.getLogger("tiffin")
 SCANS = logging.getLogger("tiffin.scans")
 

@@ -19,8 +19,6 @@ from tiffin.obstacles import is_there, obstacle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_folder"]
-
 LITTLE = 1e9
 """Less free space is worth a note [bytes]."""
 

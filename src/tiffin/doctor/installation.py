@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from tiffin.doctor.check_result import CheckResult
 
-__all__ = ["EXTRAS", "check_installation"]
-
 EXTRAS = {
     "tiled": "runs of a Tiled server",
     "databroker": "runs of databroker, and files that area detectors wrote",

@@ -13,8 +13,6 @@ from tiffin.sources import summaries
 if TYPE_CHECKING:
     from tiffin.sources import RunSummary
 
-__all__ = ["check_source"]
-
 NEWEST = 3
 """How many runs are looked at."""
 

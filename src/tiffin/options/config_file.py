@@ -27,17 +27,6 @@ if TYPE_CHECKING:
 
     from tiffin.options.correction_tables import CorrectionTable
 
-__all__ = [
-    "FILE_NAME",
-    "FILE_VARIABLE",
-    "ConfigFile",
-    "find_config",
-    "load_config",
-    "read_config",
-    "read_exports",
-    "read_table",
-]
-
 FILE_NAME = "tiffin.toml"
 """The configuration file of a folder."""
 

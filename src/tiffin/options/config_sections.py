@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["OTHER_TYPES", "Section", "file_hints", "refuse_secrets"]
-
 TABLES = "corrections"
 
 OTHER_TYPES: dict[str, tuple[type, ...]] = {

@@ -19,8 +19,6 @@ from tiffin.options.correction_tables import CorrectionTable
 from tiffin.options.option_values import is_off, split_words
 from tiffin.settings import Option
 
-__all__ = ["CHAIN", "CorrectionOptions"]
-
 
 def _place(*forms: str) -> Callable[[str], dict[str, Any]]:
     """Return a function that reads where an image comes from, as a setting."""

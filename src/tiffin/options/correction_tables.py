@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiffin.corrections import Correction
 
-__all__ = ["KINDS", "CorrectionTable", "setting_types"]
-
 KINDS: dict[str, type[Any]] = {
     "dark": corrections.DarkSubtract,
     "flat": corrections.FlatField,

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-__all__ = [
-    "AllStreams",
-    "as_keywords",
-    "is_off",
-    "option_type",
-    "split_words",
-    "without_empty",
-]
-
 
 class AllStreams(BaseModel, use_attribute_docstrings=True):
     """An option that goes with ``--stream``."""

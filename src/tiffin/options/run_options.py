@@ -22,8 +22,6 @@ from tiffin.sources import (
     select_runs,
 )
 
-__all__ = ["RunOptions", "is_address"]
-
 
 class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Which runs of a source, and how a server is asked for them."""

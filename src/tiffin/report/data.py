@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-__all__ = ["collect", "last_images"]
-
 MOST_EXAMPLES = 16
 MOST_MEMORY = 2**27
 """Of the examples that sizes are guessed from [bytes]."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiffin.folders import Folders
     from tiffin.report.listed_images import Listed, ListedImage
 
-__all__ = ["each_file", "read_images"]
-
 WORKERS = 4
 
 

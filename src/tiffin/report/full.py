@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiffin.folders import Folders
     from tiffin.report.listed_images import Listed, ListedImage
 
-__all__ = ["write_full_images"]
-
 IMAGES = "images"
 NUMBERED = re.compile(r"\d+\.js")
 

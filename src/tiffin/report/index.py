@@ -17,8 +17,6 @@ from tiffin.report.writing import page_of_run
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["IndexedRun", "write_index"]
-
 NAME = "report_index.html"
 
 STYLE = """

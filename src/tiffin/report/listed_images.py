@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tiffin.engine import ManifestFile
 
-__all__ = ["Listed", "ListedImage", "Problem", "read_listed"]
-
 LONGEST = 2000
 """How many characters of a text are shown."""
 

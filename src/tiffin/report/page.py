@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
     from tiffin.folders import Folders
 
-__all__ = [
-    *("GENERATOR", "INVISIBLE", "as_script", "drawing_parts"),
-    *("hash_of", "page_of", "publish_page", "publish_part"),
-]
-
 GENERATOR = '<meta name="generator" content="tiffin">'
 """Tells a page of ours from other files."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tiffin.report.listed_images import ListedImage
 
-__all__ = ["link_companions", "row_of"]
-
 LONGEST = 500
 """How many characters of a value are shown."""
 

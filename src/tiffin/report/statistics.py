@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["exact", "statistics_of"]
-
 PERCENTILES = (0.5, 99.7)
 """What the contact sheet makes black and white: a few hot pixels don't matter."""
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["encode_view", "reduction_of"]
-
 STEPS = 4096
 """How many values a reduced image of floats has between its percentiles."""
 

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
     from tiffin.export import EndedRun
 
-__all__ = [
-    "ReportPage",
-    "PageOfRun",
-    "is_page_name",
-    "make_page",
-    "page_of_run",
-    "write_page",
-]
-
 PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.ASCII)
 """The names of pages, and of what is beside a full one."""
 

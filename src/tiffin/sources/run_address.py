@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
     from tiffin.readers import RootMap
 
-__all__ = [
-    *("address_of", "document_files", "key_in_environment", "key_of"),
-    *("open_catalogue", "open_run", "run_documents_of"),
-]
-
 KEY = "TILED_API_KEY"
 
 
@@ -90,21 +85,11 @@ def open_run(
     roots: RootMap | None = None,
     timeout: float = TIMEOUT,
 ) -> Documents:
-    """Return the documents of a run.
+    """Return the documents of a run, or raise SourceError if it is not there.
 
-    Parameters
-    ----------
-    address : str
-        The address of a Tiled catalogue or run, whose key is in the environment
-        (TILED_API_KEY); or the path of a file of documents.
-    uid : str
-    via, roots, timeout
-        As for `open_source`.
-
-    Raises
-    ------
-    SourceError
-        If there is no such run, or no such server.
+    The address is that of a Tiled catalogue or run, whose key is in the environment
+    (TILED_API_KEY); or the path of a file of documents. The keywords are those of
+    `open_source`.
     """
     if not address.startswith(ADDRESSES):
         if not Path(address).exists():

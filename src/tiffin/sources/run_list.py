@@ -25,25 +25,16 @@ PRIMARY = "primary"
 
 @dataclass(slots=True)
 class ImageField:
-    """The images of one stream and field.
-
-    Attributes
-    ----------
-    stream, name : str
-    shape : tuple of int or None
-        (rows, columns), with samples last if colour; None if not known.
-    dtype : str or None
-    frames : int
-    per_event : int
-        The most images of an event.
-    """
+    """The images of one stream and field."""
 
     stream: str
     name: str
     shape: tuple[int, ...] | None = None
+    """(rows, columns), with samples last if colour; None if not known."""
     dtype: str | None = None
     frames: int = 0
     per_event: int = 0
+    """The most images of an event."""
 
     def add(self, frame: Frame) -> None:
         """Count a frame; look at the first one if the descriptor does not tell all."""
@@ -61,27 +52,18 @@ class ImageField:
 
 @dataclass(slots=True)
 class RunSummary:
-    """A run: its start document, fields and images.
-
-    Attributes
-    ----------
-    start : mapping
-    names : dict
-        The values that a template may name, for the first image, of the stream
-        ``primary`` if it has one; for the run if it has no image.
-    fields : dict
-        Stream → its fields, images or not.
-    images : dict
-        (stream, field) → `ImageField`.
-    problems : list of str
-        Why images are missing, each reason once.
-    """
+    """A run: its start document, fields and images."""
 
     start: Mapping[str, Any]
     names: dict[str, Any]
+    """The values that a template may name, for the first image, of the stream
+    ``primary`` if it has one; for the run if it has no image."""
     fields: dict[str, list[str]] = field(default_factory=dict)
+    """Stream → its fields, images or not."""
     images: dict[tuple[str, str], ImageField] = field(default_factory=dict)
+    """By stream and field."""
     problems: list[str] = field(default_factory=list)
+    """Why images are missing, each reason once."""
 
     def add(self, frame: Frame) -> None:
         """Add an image, or the reason why there is none."""
@@ -113,12 +95,8 @@ class RunSummary:
 def summaries(source: Any, **how: Any) -> list[RunSummary]:
     """Return a summary of each run of a source, in its order.
 
-    What can be read of a source that breaks off is summarized.
-
-    Parameters
-    ----------
-    source, **how
-        As for `open_source`.
+    What can be read of a source that breaks off is summarized. `how` are keywords of
+    `open_source`.
     """
     runs: dict[str, RunSummary] = {}
     problems = []

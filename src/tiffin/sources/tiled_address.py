@@ -1,13 +1,14 @@
-"""Understand the address of a Tiled server, also one that a browser shows."""
+"""The address of a Tiled server, as a browser shows it too, and why none answers."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import SourceError
+from tiffin.sources.tiled_server import ServerError
 
 PAGES = re.compile(r"/(?:ui|api)(?=/|$)")
 """Where a server's own path ends."""
@@ -18,27 +19,24 @@ NODE = re.compile(r"/(?:ui/browse|api/v\d+/[a-z]+(?:/full|/block)?)/(?P<path>.*)
 UID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-class TiledAddress(NamedTuple):
-    """An address, in parts.
+LONGEST_CONNECT = 20.0
+"""How long a server may take to accept a connection [s]."""
 
-    Attributes
-    ----------
-    shown : str
-        The address as given, without a key.
-    api : str
-        The root of the server's API.
-    catalogue : str
-        The address of the catalogue, for Tiled's client.
-    run : str
-        The uid of the run whose page this is; else "".
-    has_key : bool
-        Whether the address has the server's key.
-    """
+REFUSED = ("Errno 111", "Errno 61", "refused")
+UNKNOWN_NAME = ("Errno -", "Errno 8]")
+
+
+class TiledAddress(NamedTuple):
+    """An address, in parts."""
 
     shown: str
+    """As given, without a key."""
     api: str
+    """The root of the server's API."""
     catalogue: str
+    """The address of the catalogue, for Tiled's client."""
     run: str
+    """The uid of the run whose page this is; else ""."""
     has_key: bool
 
     @classmethod
@@ -91,3 +89,63 @@ class TiledAddress(NamedTuple):
         else:
             return "the server needs a key: give --api-key, or set TILED_API_KEY"
         return f"the server refuses {place} ({status}): ask for a valid one"
+
+
+def refuse_other_scheme(known: TiledAddress, answer: Any) -> None:
+    """Raise ServerError if a server tells that it speaks https only."""
+    if answer.status_code == 400 and known.api.startswith("http://"):
+        text = answer.text.upper()
+        if "HTTPS" in text or "SSL" in text:
+            raise ServerError(_other_scheme(known))
+
+
+def why_silent(error: Exception, known: TiledAddress) -> str:
+    """Return why there was no answer, and what to look at."""
+    place, text = _place(known), str(error)
+    if any(mark in text for mark in REFUSED):
+        return (
+            f"nothing listens at {place} ({text}). Is the server running, and is this "
+            f"its address?"
+        )
+    if any(mark in text for mark in UNKNOWN_NAME):
+        return f"the name of {place} is not known here ({text}). Is it spelt so?"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = text.partition("verify failed: ")[2].partition(" (_ssl")[0]
+        return (
+            f"the certificate of {place} is not trusted here ({reason or text}). Is it "
+            f"the name that the certificate is for? SSL_CERT_FILE=FILE names the "
+            f"certificates that your facility trusts"
+        )
+    kind = type(error).__name__
+    if "SSL" in text or kind == "RemoteProtocolError":
+        return _other_scheme(known)
+    if kind == "ConnectTimeout":
+        return (
+            f"{place} does not take a connection within {LONGEST_CONNECT:g} s. Can "
+            f"this machine reach it (network, firewall, VPN)?"
+        )
+    response = getattr(error, "response", None)
+    if response is not None and response.status_code != 404:
+        status = f"{response.status_code} {response.reason_phrase}"
+        return f"{place} answers {status}. Its log, or that of a proxy, says why"
+    inside = known.catalogue.partition("/metadata/")[2].partition("?")[0]
+    if response is not None and inside:
+        return f"{place} answers, but has nothing at {inside!r}. Is it spelt so?"
+    if response is not None or isinstance(error, ValueError):  # no JSON, or another
+        return (
+            f"{place} answers, but not as a Tiled server does. Is it another program, "
+            f"and has the Tiled server another port, or a path such as /tiled?"
+        )
+    return text or kind
+
+
+def _other_scheme(known: TiledAddress) -> str:
+    """Return that a server does not speak http, or https, and what to type."""
+    url = urlsplit(known.shown)
+    other = {"http": "https", "https": "http"}[url.scheme]
+    meant = url._replace(scheme=other).geturl()
+    return f"{_place(known)} does not speak {url.scheme}: did you mean {meant} ?"
+
+
+def _place(known: TiledAddress) -> str:
+    return urlsplit(known.api).netloc.rpartition("@")[2]

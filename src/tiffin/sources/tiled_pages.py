@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import SourceError, TiffinError
 from tiffin.sources.selection import SHOWN
 from tiffin.sources.tiled_run import is_run
 from tiffin.sources.tiled_search import (
     PAGE,
+    ask,
     compared,
     find_runs,
     newest_first,
     sorted_by_time,
 )
-from tiffin.sources.tiled_server import TIMEOUT, TiledServer
+from tiffin.sources.tiled_server import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tiffin.sources.selection import Selection
-
-__all__ = ["count_entries", "runs_in_order", "runs_that_fit", "runs_with_uids"]
-
-T = TypeVar("T")
 
 METADATA = {"fields": "metadata"}
 """What is asked for of each run."""
@@ -41,7 +37,7 @@ NAMED = 50
 def count_entries(client: Any) -> int:
     """Return how many entries a catalogue has, runs or not."""
     fresh = sorted_by_time(client, 1)  # a client keeps its length for a while
-    return _ask(client, lambda: len(fresh))
+    return ask(client, lambda: len(fresh))
 
 
 def runs_in_order(client: Any, since: float | None = None) -> Iterator[list[Any]]:
@@ -94,23 +90,12 @@ def _pages(ordered: Any, timeout: float = TIMEOUT) -> Iterator[list[Any]]:
 
 
 def _page(client: Any, first: int, size: int, timeout: float = TIMEOUT) -> list[Any]:
-    ask = partial(client.values().__getitem__, slice(first, first + size))
-    return _ask(client, ask, timeout, params=METADATA)
+    part = slice(first, first + size)
+    get: Callable[[], list[Any]] = partial(client.values().__getitem__, part)
+    return ask(client, get, timeout, params=METADATA)
 
 
 def _runs(entries: list[Any]) -> list[Any]:
     """Return the entries that are runs: a catalogue may have others."""
     starts = ((entry, entry.metadata.get("start")) for entry in entries)
     return [entry for entry, start in starts if start and "uid" in start]
-
-
-def _ask(
-    client: Any, function: Callable[[], T], timeout: float = TIMEOUT, **how: Any
-) -> T:
-    try:
-        return TiledServer(client.context.http_client, timeout).call(function, **how)
-    except TiffinError:
-        raise
-    except Exception as error:  # a border: clients and servers raise what they like
-        message = f"the Tiled server can't search: {type(error).__name__}: {error}"
-        raise SourceError(message) from error

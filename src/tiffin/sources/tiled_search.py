@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import SettingsError, SourceError, TiffinError, optional_import
 from tiffin.sources.selection import (
@@ -17,7 +17,12 @@ from tiffin.sources.selection import (
     not_one_run,
     place_from_last,
 )
-from tiffin.sources.tiled_address import TiledAddress
+from tiffin.sources.tiled_address import (
+    LONGEST_CONNECT,
+    TiledAddress,
+    refuse_other_scheme,
+    why_silent,
+)
 from tiffin.sources.tiled_run import is_run
 from tiffin.sources.tiled_server import (
     TIMEOUT,
@@ -25,11 +30,6 @@ from tiffin.sources.tiled_server import (
     TiledServer,
     UnreachableServerError,
     check_timeout,
-)
-from tiffin.sources.tiled_silence import (
-    LONGEST_CONNECT,
-    refuse_other_scheme,
-    why_silent,
 )
 from tiffin.start_document import start_time
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tiffin.sources.selection import Selection
 
     Start = Mapping[str, Any]
+
+T = TypeVar("T")
 
 PAGE = 200
 """How many runs are asked for at once: a server refuses more than 300."""
@@ -90,9 +92,15 @@ def find_runs(
     An empty selection means the last run. Runs come oldest first, or in the order asked
     for. A SourceError is raised if there is none, or if a name is not that of one run.
     """
+    return ask(client, lambda: _find(client, selection), check_timeout(timeout))
+
+
+def ask(
+    client: Any, function: Callable[[], T], timeout: float = TIMEOUT, **how: Any
+) -> T:
+    """Return what a function finds in a catalogue, within the limits of a reply."""
     try:
-        server = TiledServer(client.context.http_client, check_timeout(timeout))
-        return server.call(lambda: _find(client, selection))
+        return TiledServer(client.context.http_client, timeout).call(function, **how)
     except TiffinError:
         raise
     except Exception as error:  # a border: clients and servers raise what they like

@@ -10,8 +10,6 @@ from event_model import compose_run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["run_of"]
-
 
 def run_of(
     data: Mapping[str, Sequence[Any]],

@@ -15,8 +15,6 @@ from event_model import compose_run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["heating_scan"]
-
 SHAPE = (256, 256)
 
 CENTRE = (120.0, 134.0)

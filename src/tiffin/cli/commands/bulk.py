@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from tiffin.bulk import BulkPlan, BulkReport
 
-__all__ = ["bulk"]
-
 SETTINGS = [name for name in setting_names(live=False) if option_of(name)]
 
 

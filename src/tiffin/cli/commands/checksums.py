@@ -9,8 +9,6 @@ from tiffin.cli.command import Folder, JsonOption, command
 from tiffin.cli.printing import print_json
 from tiffin.verify import checksums as checksums_of
 
-__all__ = ["checksums"]
-
 
 @command("follow_links")
 def checksums(

@@ -26,8 +26,6 @@ from tiffin.verify import verify
 if TYPE_CHECKING:
     from tiffin.records import Report
 
-__all__ = ["demo"]
-
 DOCUMENTS = "documents.jsonl"
 ANSWERS = Answers(
     source=DOCUMENTS,

@@ -20,8 +20,6 @@ from tiffin.options import ConfigFile, RunOptions, find_config, read_exports
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["doctor"]
-
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 

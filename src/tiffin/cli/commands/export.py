@@ -16,8 +16,6 @@ from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.replay import export as export_images
 from tiffin.settings import option_of, setting_names
 
-__all__ = ["export"]
-
 
 @command("template", *[name for name in setting_names(live=False) if option_of(name)])
 def export(

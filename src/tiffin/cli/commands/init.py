@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from tiffin.sources import RunSummary
 
-__all__ = ["init"]
-
 ALL, NONE = "all", "none"
 """Answers in place of names of fields, and of a dark."""
 

@@ -30,8 +30,6 @@ from tiffin.writers import WriterOptions, make_writer
 if TYPE_CHECKING:
     from tiffin.records import Record, Report
 
-__all__ = ["names"]
-
 
 @command(
     *("template", "directory", "fields", "streams", "frames", "first"),

@@ -12,8 +12,6 @@ from tiffin.cli.printing import escape, print_json, print_summary
 from tiffin.display import count_text
 from tiffin.report import make_page
 
-__all__ = ["report"]
-
 
 @command("follow_links")
 def report(

@@ -18,8 +18,6 @@ from tiffin.recorded_settings import recorded_runs, recorded_settings
 from tiffin.report import PageOfRun
 from tiffin.sources import RunFinder, open_source
 
-__all__ = ["resume"]
-
 
 @command("follow_links", "workers", "memory")
 def resume(

@@ -20,8 +20,6 @@ from tiffin.template import fields_with_values, sample_of
 if TYPE_CHECKING:
     from tiffin.sources import ImageField, RunSummary
 
-__all__ = ["runs"]
-
 LONGEST = 80
 """How much of a value is printed [characters]."""
 

@@ -18,8 +18,6 @@ from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME
 from tiffin.service import Journal, Service, WebPage, http_address, read_service
 
-__all__ = ["serve"]
-
 logger = logging.getLogger("tiffin")
 
 

@@ -14,8 +14,6 @@ from tiffin.cli.printing import escape, print_error, print_json
 from tiffin.errors import ReadError
 from tiffin.file_metadata import read_metadata
 
-__all__ = ["show"]
-
 
 @command()
 def show(

@@ -20,8 +20,6 @@ from tiffin.template import Template
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["template"]
-
 
 @command("timezone", "name_policy", "replacements")
 def template(

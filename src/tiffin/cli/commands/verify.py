@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiffin.records import Report
     from tiffin.verify import Verification
 
-__all__ = ["verify"]
-
 
 @command("follow_links")
 def verify(
