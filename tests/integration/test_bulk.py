@@ -208,6 +208,15 @@ def test_a_dry_run_writes_nothing(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_tells_a_refused_run_once(tmp_path):
+    """In the plan, with its reason."""
+    docs = write_runs(tmp_path / "docs", count=2, frames=1)
+    command = ("bulk", docs, "-t", "{event.seq_num}.tif", "-d", "out", "--dry-run")
+    dry = shell(*command, cwd=tmp_path)
+    assert dry.returncode == 1
+    assert dry.stderr.count("would be named") == 2  # each of two runs
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_a_directory_that_may_not_be_used(runs, tmp_path):
     """The message has the whole path, and no run is tried."""

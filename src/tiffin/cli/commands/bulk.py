@@ -113,7 +113,8 @@ def bulk(
     if json_output:
         for run in report.runs:
             print_json(asdict(run))
-    _print(report, dry_run=dry_run)
+    if not dry_run:  # its plan tells all
+        _print(report)
     refused = report.plan and (report.plan.refused or report.plan.problems)
     raise typer.Exit(0 if report.ok or (dry_run and not refused) else 1)
 
@@ -141,11 +142,9 @@ def _progress_bar() -> Iterator[Callable[[BulkReport], None] | None]:
         bar.stop()
 
 
-def _print(report: BulkReport, *, dry_run: bool) -> None:
+def _print(report: BulkReport) -> None:
     for run in report.failed:
         print_line(escape(str(run)), "red")
-    if dry_run:
-        return
     if report.pending:
         print_line("the same command again goes on with the pending runs", "yellow")
     print_summary(f"{report}; see {escape(report.manifest)}", ok=report.ok)
