@@ -27,6 +27,9 @@ __all__ = ["Listen", "ServiceConfig", "http_address", "read_service"]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+CHOICES = ("run", "query", "since", "until", "limit", "dry_run")
+"""Parameters of an export that leave runs out."""
+
 
 class Listen(BaseModel):
     """A listener; what else it takes depends on its type."""
@@ -106,6 +109,7 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         source = str(folder / source)
     exports = read_exports(path)
     for name, export in exports.items():
+        _refuse_choices(path, export)
         given = export.keywords()  # raises what is wrong
         if config.live:
             _check_live(path, name, given)
@@ -131,6 +135,18 @@ def http_address(text: str) -> tuple[str, int] | None:
         pass
     message = f'http: {text!r} is no address: write it as "127.0.0.1:8090"'
     raise SettingsError(message)
+
+
+def _refuse_choices(path: Path, export: ConfigFile) -> None:
+    """Raise a SettingsError if an export would leave runs out."""
+    for name in CHOICES:
+        if export.values.get(name, False) is not False:
+            place = f"[exports.{export.export}] " if export.export else ""
+            message = (
+                f"{path}: {place}{name.replace('_', '-')} is not for a service, which "
+                f"exports every run: remove it, or use `tiffin bulk`"
+            )
+            raise SettingsError(message)
 
 
 def _check_live(path: Path, name: str, given: dict[str, Any]) -> None:
