@@ -25,7 +25,6 @@ from tiffin.export.observers import EndedRun, RunObserver
 from tiffin.export.pipeline import Pipeline
 from tiffin.export.run_corrections import RunCorrections
 from tiffin.export.scan_lines import ScanLines
-from tiffin.export.stack_file import UnnamedFile
 from tiffin.export.thumbnails import thumbnail
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ __all__ = [
     "replay",
     "settings_id",
     "settings_of",
-    "UnnamedFile",
 ]
 
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
     from tiffin.engine import Ledger
-    from tiffin.export.stack_file import UnnamedFile
     from tiffin.frames import Frame
     from tiffin.settings import Settings
+    from tiffin.writers import UnnamedFile
 
     Save = Callable[[str, Any, Mapping[str, Any]], object]
 

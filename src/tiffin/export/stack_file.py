@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.export.output_file import OutputFile
 
@@ -13,23 +13,9 @@ if TYPE_CHECKING:
     from tiffin.engine import Place
     from tiffin.frames import Frame
     from tiffin.records import Record
-    from tiffin.writers import EncodedPage, StackWriter
+    from tiffin.writers import EncodedPage, StackWriter, UnnamedFile
 
     PageKey = tuple[int, int]  # sorts pages as their frames were taken
-
-
-class UnnamedFile(Protocol):
-    """What a `NewFile` has, or stands for one."""
-
-    descriptor: int
-
-    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
-        """Give the file its name, and close it."""
-        ...
-
-    def close(self) -> None:
-        """Close the file; one that was not published is gone."""
-        ...
 
 
 class StackPage(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +10,10 @@ from tiffin.errors import DtypeError, ExistsError, ReadError, TiffinError, Write
 from tiffin.export.content import Published
 from tiffin.export.publisher import caused_by
 from tiffin.export.scan_axes import axes_of_pages
-from tiffin.export.stack_file import StackFile, StackPage, UnnamedFile
+from tiffin.export.stack_file import StackFile, StackPage
 from tiffin.frames import Frame
 from tiffin.records import Record
-from tiffin.writers import same_content, write_error
+from tiffin.writers import ScratchFile, same_content, write_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from tiffin.export.output_file import Page, PageGroup
     from tiffin.export.stack_file import PageKey
     from tiffin.records import Status
-    from tiffin.writers import StackingWriter, StackWriter
+    from tiffin.writers import StackingWriter, StackWriter, UnnamedFile
 
 MOST_WAITING = 64 * 2**20
 """Encoded pages of a stack that may wait for one before them [bytes]."""
@@ -230,7 +228,7 @@ class StackWorker:
             raise caused_by(WriteError(f"{message}: {stack.error}"), stack.error)
         if stack.writer is None:
             scratch = self._settings.compare
-            file: UnnamedFile = _Scratch() if scratch else self._new_file(stack)
+            file: UnnamedFile = ScratchFile() if scratch else self._new_file(stack)
             stack.file = file
             writer = cast("StackingWriter", self._settings.writer)
             stack.writer = writer.stack(
@@ -289,23 +287,6 @@ class StackWorker:
         for page in stack.pages.values():
             status: Status = "skipped" if skip else "failed"
             self._ledger.settle(page.place, status, error, if_planned=True)
-
-
-class _Scratch:
-    """Stands for a new file where nothing is to be written: it never has a name."""
-
-    def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self.descriptor = os.dup(file.fileno())
-
-    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.descriptor = -1
 
 
 def _light(frame: Frame) -> Frame:

@@ -16,7 +16,7 @@ from tiffin.writers.checksums import (
 )
 from tiffin.writers.codecs import Compression
 from tiffin.writers.leftovers import clear_leftovers, is_leftover
-from tiffin.writers.new_file import NewFile
+from tiffin.writers.new_file import NewFile, ScratchFile, UnnamedFile
 from tiffin.writers.notes import find_notes
 from tiffin.writers.png_file import PngWriter
 from tiffin.writers.profile import PageInfo, Profile, Promise, Sidecar
@@ -41,6 +41,8 @@ __all__ = [
     "StackWriter",
     "StackingWriter",
     "NewFile",
+    "ScratchFile",
+    "UnnamedFile",
     "PageInfo",
     "PngWriter",
     "Profile",

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import shutil
+import tempfile
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -169,6 +170,24 @@ class NewFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self.descriptor = self._above = -1
+
+
+class ScratchFile:
+    """Stands for a `NewFile` that never gets a name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`close` does)
+        self.descriptor = self._file.fileno()
+
+    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+UnnamedFile = NewFile | ScratchFile
 
 
 def _check_descriptors(descriptor: int) -> None:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import ExistsError, SettingsError, TemplateError
 from tiffin.folders import Folders
-from tiffin.writers import NewFile, publish, write_buffers
+from tiffin.writers import NewFile, ScratchFile, publish, write_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiffin.export import UnnamedFile
-    from tiffin.writers import Buffer
+    from tiffin.writers import Buffer, UnnamedFile
 
 LABEL = "stream_data"
 """What suitcase-tiff calls its files in the artifacts."""
@@ -138,7 +137,7 @@ class _ManagedBuffers(Output):
                 file.write(buffer)
 
     def begin(self, name: str) -> UnnamedFile:  # noqa: ARG002 (it gets none here)
-        return _Scratch()
+        return ScratchFile()
 
     def finish(self, name: str, file: UnnamedFile) -> None:
         os.lseek(file.descriptor, 0, os.SEEK_SET)
@@ -151,20 +150,6 @@ class _ManagedBuffers(Output):
 
     def close(self) -> None:
         self._manager.close()
-
-
-class _Scratch:
-    """Stands for a `NewFile` that never gets a name."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`close` does)
-        self.descriptor = self._file.fileno()
-
-    def publish(self, *, replace: bool, seconds: float | None = None) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _exists(path: Path) -> ExistsError:

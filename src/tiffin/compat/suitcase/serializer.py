@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from typing import Self
 
-    from tiffin.export import UnnamedFile
     from tiffin.frames import Frame
-    from tiffin.writers import TiffStack
+    from tiffin.writers import TiffStack, UnnamedFile
 
 
 class ImageSerializer:

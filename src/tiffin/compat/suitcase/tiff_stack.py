@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tiffin.export import UnnamedFile
     from tiffin.frames import Frame
-    from tiffin.writers import TifffilePages, TiffStack
+    from tiffin.writers import TifffilePages, TiffStack, UnnamedFile
 
 __all__ = ["Serializer", "export", "get_prefixed_filename"]
 
