@@ -349,6 +349,19 @@ def test_what_would_leave_runs_out_is_refused(tmp_path, line):
         read_service(path)
 
 
+def test_a_file_is_no_source(tmp_path):
+    """The message says what is there, what is allowed, and what to do."""
+    write_run(tmp_path, 1)
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace('"documents"', '"1.jsonl"'))
+    message = (
+        r"\[service\] source must be a folder of files of documents, or the address of "
+        r"a Tiled catalogue, not the file .*1.jsonl: give its folder"
+    )
+    with pytest.raises(SettingsError, match=message):
+        read_service(path)
+
+
 def test_dry_run_may_be_off(tmp_path):
     """As in a file that is also used by the shell."""
     _, exports = read_service(write_config(tmp_path, exports="dry-run = false"))

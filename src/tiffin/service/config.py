@@ -96,24 +96,14 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     with _errors_in(f"{path}: [service]"):
         config = check_model(ServiceConfig, {**table, "listen": listen})
         http_address(config.http)
-    folder = path.parent
-    source = config.source
-    if config.live and is_address(source):
-        message = (
-            f"{path}: [service] live: must be false for the catalogue {source}: only "
-            f"the documents of a folder are exported live, so give their folder as "
-            f"source, or remove live"
-        )
-        raise SettingsError(message)
-    if not is_address(source):
-        source = str(folder / source)
+        source = _source(config, path.parent)
     exports = read_exports(path)
     for name, export in exports.items():
         _refuse_choices(path, export)
         given = export.keywords()  # raises what is wrong
         if config.live:
             _check_live(path, name, given)
-    places = {"source": source, "journal": folder / config.journal}
+    places = {"source": source, "journal": path.parent / config.journal}
     return config.model_copy(update=places), exports
 
 
@@ -135,6 +125,27 @@ def http_address(text: str) -> tuple[str, int] | None:
         pass
     message = f'http: {text!r} is no address: write it as "127.0.0.1:8090"'
     raise SettingsError(message)
+
+
+def _source(config: ServiceConfig, folder: Path) -> str:
+    """Return the address of the source, or its path."""
+    if is_address(config.source):
+        if config.live:
+            message = (
+                f"must be false for the catalogue {config.source}: only the documents "
+                f"of a folder are exported live, so give their folder as source, or "
+                f"remove live"
+            )
+            raise SettingsError(message, setting="live")
+        return config.source
+    path = folder / config.source
+    if path.is_file():
+        message = (
+            f"must be a folder of files of documents, or the address of a Tiled "
+            f"catalogue, not the file {path}: give its folder"
+        )
+        raise SettingsError(message, setting="source")
+    return str(path)
 
 
 def _refuse_choices(path: Path, export: ConfigFile) -> None:
