@@ -1,12 +1,13 @@
 """`tiffin runs`: which runs there are, what images they have, what names may use."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from tests.documents import hdf5, stream_run, write_jsonl
-from tests.shell import tiffin
+from tests.shell import on_a_terminal, tiffin
 from tests.stores import LIBRARIES_WARN
 from tiffin.testing import run_of
 
@@ -50,6 +51,27 @@ def test_runs_are_listed_newest_first(source):
     assert second.split("count")[1].split() == [
         *("Ni", "foil", "primary", "img", "(6,", "9)", "uint16", "3"),
     ]
+
+
+def test_the_list_fits_a_narrow_terminal(tmp_path):
+    """What names need least is left out, and named; a pipe gets everything."""
+    fields = {f"a_long_name_of_a_detector_{n}": [1, 2] for n in range(5)}
+    documents = [*scan(7, 1e9), *began_at(1.1e9, run_of(fields, scan_id=8))]
+    source = write_jsonl(documents, tmp_path / "run.jsonl")
+    shown = on_a_terminal("runs", source, columns="80")
+
+    text = re.sub("\x1b\\[[0-9;]*m", "", shown)
+    heads, without_image, run, last = text.splitlines()
+    assert "  ".join(heads.split()[:4]) == "scan_id  time  plan  sample"
+    assert "  ".join(heads.split()[4:]) == "stream  field  shape  frames"
+    assert without_image.endswith("…")
+    assert run.endswith("img    (6, 9)  3")
+    assert last == "a wider terminal, or --json, also shows: dtype, uid"
+    assert max(map(len, text.splitlines())) == 80
+
+    piped = tiffin("runs", source, env={"COLUMNS": "80"})
+    assert "dtype" in piped.stdout
+    assert piped.stderr == ""
 
 
 def test_the_list_is_bounded_and_says_so(source):

@@ -18,7 +18,7 @@ from tiffin.obstacles import obstacle
 from tiffin.settings import option_of, setting_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from tiffin.records import Record
 
@@ -125,18 +125,6 @@ def describe(record: Record) -> dict[str, Any]:
 def print_line(text: str, style: str) -> None:
     """Print a line on stderr, in a colour where that is a terminal."""
     Console(stderr=True).print(Text(text, style), soft_wrap=True)
-
-
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print columns on stdout, each as wide as it needs; the last of a row wraps."""
-    lines = [[escape(cell) for cell in row] for row in (heads, *rows)]
-    widths = [0] * len(heads)
-    for line in lines:
-        for n, cell in enumerate(line[:-1]):
-            widths[n] = max(widths[n], len(cell))
-    for line in lines:
-        padded = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=False))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def print_summary(text: str, *, ok: bool) -> None:

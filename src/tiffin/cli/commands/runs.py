@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiffin.cli.command import Source, command
-from tiffin.cli.printing import print_json, print_line, print_table
+from tiffin.cli.printing import print_json, print_line
+from tiffin.cli.table import print_table
 from tiffin.display import shortened
 from tiffin.errors import SourceError
 from tiffin.options import RunOptions
@@ -28,6 +29,9 @@ NEWEST = 10
 
 RUN_HEADS = ("scan_id", "uid", "time", "plan", "sample")
 IMAGE_HEADS = ("stream", "field", "shape", "dtype", "frames")
+
+LESS_USEFUL = ("dtype", "uid", "shape", "plan", "sample")
+"""What a narrow terminal does without, in this order: names need fields and streams."""
 
 
 @command()
@@ -55,14 +59,13 @@ def runs(
         print_json(_described(run, keys=bool(chosen.run)))
     if json_lines:
         return
-    print_table(
-        (*RUN_HEADS, *IMAGE_HEADS), [row for run in found for row in _rows(run)]
-    )
+    rows = [row for run in found for row in _rows(run)]
+    print_table((*RUN_HEADS, *IMAGE_HEADS), rows, less_useful=LESS_USEFUL)
     for run in found if chosen.run else ():
         sys.stdout.write("\n")
         keys = fields_with_values(run.names)
-        rows = [(name, shortened(value, LONGEST)) for name, value in keys]
-        print_table((f"in a name, run {_uid(run)}", "gives"), rows)
+        texts = [(name, shortened(value, LONGEST)) for name, value in keys]
+        print_table((f"in a name, run {_uid(run)}", "gives"), texts)
     for run in found:
         for problem in run.problems:
             print_line(f"run {_uid(run)}: {problem}", "yellow")
