@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,9 @@ from tiffin.testing import run_of
 FRAMES = 3
 
 LONGEST_START = 120.0
+
+PORTS = random.SystemRandom()
+"""Two processes of tests that choose at once choose different ports."""
 
 EXPORT = """
 [exports.tiff]
@@ -57,10 +61,14 @@ class Soaked(NamedTuple):
 
 
 def free_port():
-    """Return a port that nobody uses."""
+    """Return a port that nobody uses, nor gets from the system before it is used."""
     with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+        while True:
+            try:
+                found.bind(("127.0.0.1", PORTS.randrange(20_000, 32_000)))
+                return found.getsockname()[1]
+            except OSError:  # it is taken
+                continue
 
 
 def small_run(n):
@@ -139,14 +147,15 @@ def await_true(condition, limit=LONGEST_START):
 def killing(processes, chance, every, sent):
     """Kill a process each time that `sent` has grown by so many, and start it again.
 
-    Each is killed as often as the others.
+    Each is killed as often as the others, however long it takes to start them.
     """
     over, kills = threading.Event(), Counter()
 
     def work():
+        next_one = 0.0
         while True:
             for each in chance.sample(processes, len(processes)):
-                next_one = len(sent) + chance.uniform(0.5, 1.5) * every
+                next_one += chance.uniform(0.5, 1.5) * every
                 while len(sent) < next_one:
                     if over.wait(chance.uniform(0, 0.5)):
                         return

@@ -1,6 +1,7 @@
 """What many tests do: feed an exporter, and compare files with images."""
 
 import os
+import time
 import traceback
 
 import numpy as np
@@ -8,6 +9,14 @@ import numpy as np
 from tiffin import ImageExporter
 
 NAME = "{event.seq_num}_{i}.tif"
+
+
+def until(condition, limit=90.0):
+    """Wait until something is true; the limit only guards against a hang."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
 
 
 def feed(exporter, documents):

@@ -57,7 +57,7 @@ def RE():
     engine = RunEngine({})
     yield engine
     engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(5)
+    engine._th.join(60)
     engine.loop.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import tiffin
 from tests.documents import write_jsonl
-from tests.helpers import as_another_user, let_others_in
+from tests.helpers import as_another_user, let_others_in, until
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
 from tiffin.cli import load
@@ -567,7 +567,7 @@ def test_ctrl_c_finishes_what_is_under_way(tmp_path, engine):
     out = tmp_path / "out"
     wait_for_images(out, 45, work)
     os.killpg(work.pid, signal.SIGINT)  # as a terminal does
-    _, err = work.communicate(timeout=60)
+    _, err = work.communicate(timeout=100)
     assert work.returncode == 1, err
     assert "finished first" in err
     assert "the same command again goes on" in err
@@ -598,15 +598,13 @@ def test_worker_processes_end_with_the_main_one(tmp_path, number):
     while not wait_for.exists() or len(wait_for.read_text().split()) < 2:
         assert work.poll() is None, work.stderr.read()
         time.sleep(0.05)
-    for _ in range(2):
+    work.send_signal(number)
+    if number == signal.SIGINT:
+        assert any("finished first" in line for line in work.stderr)
         work.send_signal(number)
-        time.sleep(0.5)
-    work.communicate(timeout=20)
-    deadline = time.monotonic() + 20
+    work.communicate(timeout=60)
     for pid in wait_for.read_text().split():
-        while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{pid}").exists()
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
 
 
 SLOW = """

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import tiffin
+from tests.helpers import until
 from tests.integration.test_bulk import (
     NAME,
     export_with_poison,
@@ -23,6 +24,7 @@ from tests.integration.test_bulk import (
     warned_of,
     write_runs,
 )
+from tests.integration.test_howto_bulk import is_whole
 from tiffin.bulk import Task, read_source
 from tiffin.bulk.dask_engine import DaskEngine
 from tiffin.errors import MissingLibraryError, SettingsError, SourceError
@@ -53,8 +55,7 @@ class Cluster:
         self.file.unlink(missing_ok=True)
         local = ("--host", "127.0.0.1", "--no-dashboard")
         self._run("scheduler", "--port", "0", "--scheduler-file", self.file, *local)
-        while not self.file.exists():
-            time.sleep(0.05)
+        until(lambda: is_whole(self.file))
         self._run(
             *("worker", "--scheduler-file", self.file, "--nworkers", "2"),
             *("--nthreads", "1", "--memory-limit", "0", *local),
@@ -90,7 +91,7 @@ def kill_workers(cluster, out, kills):
     choose = random.Random(7)
     for _ in range(kills):
         before = len(list(out.rglob("*.tif")))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while len(list(out.rglob("*.tif"))) <= before + 10:
             if len(list(out.rglob("*.tif"))) == 1000 or time.monotonic() > deadline:
                 return
@@ -242,7 +243,8 @@ import os, time
 def correct(image, frame):
     with open(os.environ["BEGUN"], "a") as file:
         file.write(f"{frame.id.run}\\n")
-    time.sleep(0.5)
+    while not os.path.exists(os.environ["GO_ON"]):
+        time.sleep(0.01)
     return image
 """
 
@@ -253,8 +255,9 @@ def test_no_task_begins_while_the_others_are_cancelled(tmp_path, monkeypatch):
 
     docs = write_runs(tmp_path / "docs", count=4, frames=2)
     use_module(tmp_path, monkeypatch, pauses=PAUSES)
-    begun = tmp_path / "begun"
+    begun, go_on = tmp_path / "begun", tmp_path / "go on"
     monkeypatch.setenv("BEGUN", str(begun))
+    monkeypatch.setenv("GO_ON", str(go_on))
     import pauses
 
     settings = {"directory": str(tmp_path / "out"), "corrections": [pauses.correct]}
@@ -275,14 +278,14 @@ def test_no_task_begins_while_the_others_are_cancelled(tmp_path, monkeypatch):
         cancel = engine._client.cancel
 
         def cancel_late(futures):
+            go_on.touch()
             time.sleep(2)  # the worker has finished, and takes the next task
             cancel(futures)
 
         monkeypatch.setattr(engine._client, "cancel", cancel_late)
         for task in tasks:
             engine.submit(task)
-        while not begun.exists():
-            time.sleep(0.01)
+        until(begun.exists)
         engine.cancel()
         results = [engine.next() for _ in range(engine.left)]
     (first,) = set(begun.read_text().split())

@@ -107,7 +107,7 @@ def test_an_eigers_data_file_that_comes_late_is_waited_for(tmp_path, read):
     path = eiger(tmp_path)
     late = tmp_path / "e_1_data_000002.h5"
     late.rename(tmp_path / "aside")
-    exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=20)
+    exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60)
     feed(exporter, eiger_run(path))
     exporter("stop", {"uid": "stop", "run_start": "run-1", "exit_status": "success"})
     (tmp_path / "aside").rename(late)
@@ -356,7 +356,7 @@ def test_files_of_an_image_each_are_looked_at_first(tmp_path, fault):
     assert fault in str(failed.error)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("spec", "options"),
     [("AD_TIFF", {"template": "%s%s_%d.tif", "filename": "a"}),

@@ -417,7 +417,7 @@ class Growing:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.mark.parametrize("compression", ["", "gzip"])

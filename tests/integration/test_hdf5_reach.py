@@ -311,7 +311,7 @@ def test_a_link_to_a_file_that_is_missing_names_it(tmp_path, path, read, virtual
             virtual(file, "d", ".", "e")
         else:
             file["d"] = h5py.ExternalLink("data.h5", "/d")
-    exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=20)
+    exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=60)
 
     missing = reasons(export(path, tmp_path)).pop()
     feed(exporter, run_of(path))
@@ -329,7 +329,7 @@ def test_a_virtual_source_whose_dataset_is_not_there_yet_is_late(tmp_path, path,
         virtual(file, "d", "data.h5")
     with h5py.File(tmp_path / "data.h5", "w"):
         pass
-    exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=20)
+    exporter = tiffin.ImageExporter(NAME, directory=tmp_path / "live", asset_timeout=60)
 
     missing = reasons(export(path, tmp_path)).pop()
     feed(exporter, run_of(path))
@@ -668,7 +668,7 @@ def test_no_file_stays_open(tmp_path, path, make, door):
             feed(exporter, run_of(path))
             if door == "late":
                 hidden.rename(path)
-            assert exporter.wait(10)
+            assert exporter.wait(60)
         left = open_files(tmp_path)
 
     assert [name for name in left if name.endswith(".h5")] == []

@@ -67,7 +67,7 @@ def looped(path, back_to):
     return path
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("back_to", [0, 1, 2])
 def test_pages_that_lead_back_are_noticed(tmp_path, back_to):
     """A page that links to the first page, to another or to itself is an error."""
@@ -256,7 +256,7 @@ def test_pages_of_a_stack_are_read_one_at_a_time(tmp_path):
     pages.close()
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("template", ["", "a_{:d}"])
 @pytest.mark.parametrize("suffix", MIMETYPES)
 def test_what_is_no_file_is_never_waited_for(tmp_path, suffix, template):

@@ -97,7 +97,7 @@ class Shell:
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         process = self.start(*command, **piped)
         try:
-            told, _ = process.communicate(timeout=100)
+            told, _ = process.communicate(timeout=200)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             told, _ = process.communicate()
@@ -179,7 +179,7 @@ def test_the_commands_for_dask(shell):
     file = shell.folder / "scheduler.json"
 
     shell.start("bash", "-c", shell.typed(scheduler.rstrip("& ")) + f" --port 0 {own}")
-    until(file.is_file, limit=60)
+    until(lambda: is_whole(file))
     words = {"--nworkers 4": "--nworkers 2"}
     shell.start("bash", "-c", shell.typed(workers.rstrip("& "), **words) + f" {own}")
 
@@ -191,6 +191,11 @@ def test_the_commands_for_dask(shell):
     told = shell.run("bash", "-c", shell.typed(by_address, **words))
     assert "3 runs done, 0 failed" in told
     assert files_of(shell.folder / "again") == ALL
+
+
+def is_whole(file):
+    """Return whether a scheduler has written all of its file."""
+    return file.is_file() and file.read_text().endswith("}")
 
 
 @pytest.fixture
@@ -237,5 +242,5 @@ def test_the_slurm_array(shell):
     assert shell.run("bash", "-c", submit).startswith("Submitted")
 
     logs = [shell.folder / f"slurm-{n}.out" for n in (1, 2, 3)]
-    until(lambda: all("0 failed" in log.read_text() for log in logs), limit=100)
+    until(lambda: all(log.exists() and "0 failed" in log.read_text() for log in logs))
     assert files_of(shell.folder / "out") == RECENT

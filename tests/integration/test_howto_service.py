@@ -6,23 +6,23 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
 import httpx
-import msgpack
-import msgpack_numpy
 import numpy as np
 import pytest
-from bluesky.callbacks.zmq import Publisher
 
 from tests.integration.test_howto_commands import HOWTO, blocks_of
-from tests.integration.test_listeners import free_port, proxy
+from tests.integration.test_listeners import (
+    await_connection,
+    free_port,
+    proxy,
+    publisher,
+)
 from tests.integration.test_service import until
 from tiffin.testing import run_of
 
-__all__ = ["proxy"]
+__all__ = ["proxy", "publisher"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -45,9 +45,8 @@ class Shell:
         self._options = {
             "cwd": folder,
             "env": os.environ | {"PATH": f"{here}:{os.environ['PATH']}"},
-            "text": True,
-            "stderr": subprocess.PIPE,
         }
+        self.log = folder / "log.txt"
 
     def typed(self, text):
         """Return a text with the port of this test."""
@@ -56,25 +55,28 @@ class Shell:
     def start(self, *commands):
         """Start a service."""
         script = "\n".join([*commands[:-1], f"exec {commands[-1]}"])
-        return subprocess.Popen(["bash", "-ec", script], **self._options)
+        with self.log.open("w") as log:
+            return subprocess.Popen(
+                ["bash", "-ec", script], **self._options, stderr=log
+            )
+
+    def end(self, service):
+        """End a service as systemd does; return its log."""
+        service.send_signal(signal.SIGTERM)
+        code, log = service.wait(timeout=60), self.log.read_text("utf-8")
+        assert code == 0, log
+        return log
 
     def run(self, command):
         """Run a command; return what it prints."""
         told = subprocess.run(
             ["bash", "-c", self.typed(command)],
             **self._options,
-            stdout=subprocess.PIPE,
+            capture_output=True,
+            text=True,
             check=False,
         )
         return told.stdout or told.stderr
-
-
-def end(service):
-    """End a service as systemd does; return its log."""
-    service.send_signal(signal.SIGTERM)
-    _, log = service.communicate(timeout=60)
-    assert service.returncode == 0, log
-    return log
 
 
 def publish(publisher, scan_id):
@@ -86,28 +88,26 @@ def publish(publisher, scan_id):
         publisher(name, doc)
 
 
-def test_the_commands_of_the_page(tmp_path, proxy):
+def test_the_commands_of_the_page(tmp_path, proxy, publisher):
     """A service with a token exports, is asked, and tries again what failed."""
     port = free_port()
     shell = Shell(tmp_path, port, proxy[1])
-    encode = partial(msgpack.packb, default=msgpack_numpy.encode)
-    publisher = Publisher(proxy[0], prefix=b"bl1", serializer=encode)
     done = tmp_path / "done.txt"
     assert SERVE == AGAIN
 
     service = shell.start(TOKEN, "echo $TIFFIN_TOKEN > token", SERVE)
     try:
-        until(lambda: shell.run(CURL) == '{"ready":true}', limit=60)
-        time.sleep(1.0)  # what is sent before all sides of the proxy know it is lost
+        until(lambda: shell.run(CURL) == '{"ready":true}', limit=100)
+        await_connection(publisher, shell.log.read_text)
         publish(publisher, scan_id=7)
-        until(lambda: done.exists() and done.read_text() == "7 done\n", limit=60)
+        until(lambda: done.exists() and done.read_text() == "7 done\n", limit=100)
         publish(publisher, scan_id=None)
-        until(lambda: done.read_text() == "7 done\nfailed\n", limit=60)
+        until(lambda: done.read_text() == "7 done\nfailed\n", limit=100)
 
         states = map(json.loads, shell.run(JSON).splitlines())
         assert {run["state"] for run in states} == {"done", "failed"}
         assert shell.run(RETRY) == "1 runs are tried again\n"
-        until(lambda: done.read_text().count("failed") == 2, limit=60)
+        until(lambda: done.read_text().count("failed") == 2, limit=100)
         (failed,) = [
             run["uid"]
             for run in map(json.loads, shell.run(JSON).splitlines())
@@ -119,10 +119,9 @@ def test_the_commands_of_the_page(tmp_path, proxy):
             headers={"Authorization": f"Bearer {key}"},
         )
         assert (len(key), answer.json()) == (64, {"retried": 1})
-        until(lambda: done.read_text().count("failed") == 3, limit=60)
+        until(lambda: done.read_text().count("failed") == 3, limit=100)
     finally:
-        log = end(service)
-    publisher.close()
+        log = shell.end(service)
     assert key not in log
     assert sorted(path.name for path in (tmp_path / "out/7").iterdir()) == [
         "img_0001.tif",
@@ -131,6 +130,7 @@ def test_the_commands_of_the_page(tmp_path, proxy):
     assert len(list((tmp_path / "out").glob("report_7_*.html"))) == 1
 
     service = shell.start(LOG)
-    first = json.loads(service.stderr.readline())
+    until(lambda: "\n" in shell.log.read_text(), limit=100)
+    first = json.loads(shell.log.read_text().splitlines()[0])
     assert {"time", "level", "logger", "message"} <= set(first)
-    end(service)
+    shell.end(service)

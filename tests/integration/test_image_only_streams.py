@@ -108,10 +108,10 @@ def test_a_fly_scan_is_written_while_it_goes_on(tmp_path):
     documents = run(tmp_path, events=False)
     with ImageExporter(NAME, directory=tmp_path / "out") as exporter:
         feed(exporter, documents[:4])
-        exporter.wait(30)
+        exporter.wait(60)
         assert times_in(tmp_path / "out") == {}
         feed(exporter, documents[4:8])
-        exporter.wait(30)
+        exporter.wait(60)
         assert len(times_in(tmp_path / "out")) == 5
         feed(exporter, documents[8:])
         (report,) = exporter.reports.values()

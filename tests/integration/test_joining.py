@@ -624,7 +624,7 @@ def test_a_file_that_comes_late_is_waited_for(tmp_path, read):
     late = tmp_path / "data/f_1.npy"
     late.rename(tmp_path / "late")
     exporter = ImageExporter(
-        NAME, directory=tmp_path / "out", corrections=[Sum(2)], asset_timeout=30
+        NAME, directory=tmp_path / "out", corrections=[Sum(2)], asset_timeout=60
     )
 
     feed(exporter, run)

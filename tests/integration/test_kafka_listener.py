@@ -39,7 +39,7 @@ def committed(address):
     """Return the committed offset of each partition."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": "tiffin"})
     places = [TopicPartition("bl1", n) for n in range(PARTITIONS)]
-    found = [place.offset for place in consumer.committed(places, timeout=10)]
+    found = [place.offset for place in consumer.committed(places, timeout=60)]
     consumer.close()
     return found
 
@@ -62,7 +62,7 @@ class TestKafka:
         producer.flush(10)
         options = f'address = "{address}"\ntopics = ["bl1"]'
         started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=40)
+        until(lambda: started.journal.counts() == {"done": 1})
         assert len(list((tmp_path / "out/9").glob("*.tif"))) == 3
 
     def test_messages_come_twice_and_some_are_none(self, tmp_path, service, broker):
@@ -76,7 +76,7 @@ class TestKafka:
         producer.flush(10)
         options = f'address = "{address}"\ntopics = ["bl1"]'
         started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=40)
+        until(lambda: started.journal.counts() == {"done": 1})
         assert started.journal.totals()["written"] == 3
         assert started.journal.totals()["failed"] == 0
 
@@ -119,13 +119,13 @@ class TestKafka:
         for name, doc in run[:4]:
             producer.produce("bl1", value=pack([name, doc]), key="k")
         producer.flush(10)
-        until(lambda: first.journal.counts() == {"open": 1}, limit=40)
+        until(lambda: first.journal.counts() == {"open": 1})
         first.stop()
         for name, doc in run[4:]:
             producer.produce("bl1", value=pack([name, doc]), key="k")
         producer.flush(10)
         second = service(config)
-        until(lambda: second.journal.counts() == {"done": 1}, limit=40)
+        until(lambda: second.journal.counts() == {"done": 1})
         assert second.journal.totals()["written"] == 3
 
     @pytest.mark.slow
@@ -152,7 +152,7 @@ class TestKafka:
             'settings = {"max.poll.interval.ms" = 6000}'
         )
         started = service(config_with(tmp_path, "kafka", options))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=60)
+        until(lambda: started.journal.counts() == {"done": 1})
         assert slept
         assert started.journal.totals()["written"] == 3
 
@@ -201,14 +201,14 @@ class TestRebalance:
             (tmp_path / name).mkdir()
             services.append(service(config_with(tmp_path / name, "kafka", options)))
             journal = services[-1].journal
-            until(lambda j=journal: j.counts().get("open", 0) >= 2, limit=60)
+            until(lambda j=journal: j.counts().get("open", 0) >= 2)
         first, second = services
         # Behind the runs that are on the disk, and before those that go on.
-        assert committed(address) == [len(over[0])] * PARTITIONS
+        until(lambda: committed(address) == [len(over[0])] * PARTITIONS)
         for n, run in enumerate(going_on):
             send(producer, n, run[4:])
         uids = {run[0][1]["uid"] for run in runs}
-        until(lambda: done(first) | done(second) == uids, limit=60)
+        until(lambda: done(first) | done(second) == uids)
         assert done(second)
         ends = [len(over[0]) + 2 * len(runs[0])] * PARTITIONS
         until(lambda: committed(address) == ends)

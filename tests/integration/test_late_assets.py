@@ -105,11 +105,11 @@ def test_files_that_come_when_the_run_is_over_are_waited_for(made, tmp_path, rea
             made.write(n, images)
             time.sleep(0.1)
 
-    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=30) as exporter:
+    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60) as exporter:
         feed(exporter, run_of(made))
         timer = threading.Timer(0.3, write)
         timer.start()
-        assert exporter.wait(30)
+        assert exporter.wait(60)
 
     timer.join()
     (report,) = exporter.reports.values()
@@ -128,7 +128,7 @@ def test_files_that_grow_with_the_run_are_read_as_they_grow(made, tmp_path, read
         if name == "stream_datum":
             made.write(next(written), images)
         exporter(name, doc)
-        assert exporter.wait(30)
+        assert exporter.wait(60)
     exporter.close()
 
     (report,) = exporter.reports.values()
@@ -142,7 +142,7 @@ def test_files_that_never_come_fail_and_the_others_are_written(made, tmp_path, r
 
     with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0.4) as exporter:
         feed(exporter, run_of(made))
-        assert exporter.wait(30)
+        assert exporter.wait(60)
 
     (report,) = exporter.reports.values()
     assert [record.seq_num for record in report.failed] == [3, 4]
@@ -164,11 +164,11 @@ def test_a_file_that_is_half_written_is_waited_for(kind, tmp_path, read):
     path.write_bytes(whole[:-40])
     timer = threading.Timer(0.5, lambda: path.write_bytes(whole))
 
-    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=30) as exporter:
+    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60) as exporter:
         feed(exporter, run_of(made, events=1))
         (at_stop,) = exporter.reports.values()
         timer.start()
-        assert exporter.wait(30)
+        assert exporter.wait(60)
 
     timer.join()
     (report,) = exporter.reports.values()
@@ -186,10 +186,10 @@ def test_of_a_late_event_of_several_files_none_is_another_events(tmp_path, read)
     run = stream_run(made.uri, TIFF, parameters, events=2, shape=(3, 6, 9))
     timer = threading.Timer(0.5, lambda: made.write(5, FRAMES))
 
-    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=30) as exporter:
+    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60) as exporter:
         feed(exporter, run)
         timer.start()
-        assert exporter.wait(30)
+        assert exporter.wait(60)
 
     timer.join()
     (report,) = exporter.reports.values()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import stat
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from bluesky import RunEngine
 from typer.testing import CliRunner
 
 import tiffin
-from tests.helpers import as_another_user, export_live, feed, let_others_in
+from tests.helpers import as_another_user, export_live, feed, let_others_in, until
 from tiffin.cli import app
 from tiffin.compat import LiveTiffExporter
 from tiffin.errors import SettingsError, WriteError
@@ -140,14 +139,6 @@ def test_a_folder_swapped_in_mid_run_is_refused(places, depth, door):
 
     assert [r.status for r in report.records] == ["written", "failed", "failed"]
     assert len(list(outside.rglob("*.tif"))) == 1
-
-
-def until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError
 
 
 def test_the_root_may_be_a_link(places):

@@ -3,13 +3,12 @@
 import socket
 import subprocess
 import sys
-import time
-from functools import partial
 
 import numpy as np
 import pytest
 from bluesky.plans import count
 
+from bench.soak_parts import free_port
 from tests.integration.test_service import service, until, write_config, write_run
 from tiffin.errors import SettingsError
 from tiffin.service import Journal, read_service
@@ -36,22 +35,16 @@ def config_with(folder, kind, options="", source=None):
     return path
 
 
-def free_port():
-    """Return a port that nobody uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 class TestFolder:
     def test_a_new_file_is_exported_at_once(self, tmp_path, service):
         """The next look would be in a minute."""
         (tmp_path / "documents").mkdir()
         started = service(config_with(tmp_path, "folder"))
         until(lambda: started.status.looked)
-        time.sleep(0.5)
+        before, note = started.status.looked, tmp_path / "documents/note.txt"
+        until(lambda: note.write_text("x") and started.status.looked > before)
         write_run(tmp_path / "documents", 1)
-        until(lambda: started.journal.counts() == {"done": 1}, limit=10)
+        until(lambda: started.journal.counts() == {"done": 1}, limit=50)
 
 
 @pytest.fixture
@@ -64,9 +57,11 @@ def proxy():
         *("--out-address", f"127.0.0.1:{outside}"),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as work:
-        until(lambda: _answers(inside))
-        yield f"127.0.0.1:{inside}", f"127.0.0.1:{outside}"
-        work.terminate()
+        try:
+            until(lambda: _answers(inside))
+            yield f"127.0.0.1:{inside}", f"127.0.0.1:{outside}"
+        finally:
+            work.terminate()
 
 
 def _answers(port):
@@ -74,25 +69,41 @@ def _answers(port):
         return found.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.fixture
+def publisher(proxy):
+    """Bluesky's publisher, which sends an empty document as garbage."""
+    import msgpack
+    import msgpack_numpy
+    from bluesky.callbacks.zmq import Publisher
+
+    def encoded(doc):
+        packed = msgpack.packb(doc, default=msgpack_numpy.encode)
+        return packed if doc else b"garbage"
+
+    started = Publisher(proxy[0], prefix=b"bl1", serializer=encoded)
+    yield started
+    started.close()
+
+
+def await_connection(publisher, log):
+    """Send garbage until it is in the log of a service.
+
+    What is sent before all sides of the proxy know of each other is lost.
+    """
+    until(lambda: publisher("start", {}) or "a message can't be read" in log())
+
+
 class TestZmq:
     def test_runs_of_a_run_engine_are_spooled_and_exported(
-        self, tmp_path, service, proxy, RE, img, images
+        self, tmp_path, service, proxy, publisher, RE, img, images, caplog
     ):
         """Without a catalogue, the documents go to files, with their arrays."""
-        import msgpack
-        import msgpack_numpy
-        from bluesky.callbacks.zmq import Publisher
-
         options = f'address = "{proxy[1]}"\nprefix = "bl1"'
         started = service(config_with(tmp_path, "zmq", options))
-        until(lambda: started.status.works)
-        encode = partial(msgpack.packb, default=msgpack_numpy.encode)
-        publisher = Publisher(proxy[0], prefix=b"bl1", serializer=encode)
-        time.sleep(1.5)  # what comes before both are connected is lost
+        await_connection(publisher, lambda: caplog.text)
         RE.subscribe(publisher)
         RE(count([img], 3), scan_id=5)
-        until(lambda: started.journal.counts() == {"done": 1}, limit=15)
-        publisher.close()
+        until(lambda: started.journal.counts() == {"done": 1}, limit=50)
         written = sorted((tmp_path / "out/5").glob("*.tif"))
         assert len(written) == 3
 

@@ -308,7 +308,7 @@ def test_a_run_without_stop_is_finished_by_close(tmp_path):
 
     with ImageExporter(NAME, directory=tmp_path) as exporter:
         feed(exporter, run[:-1])
-        assert exporter.wait(10)
+        assert exporter.wait(60)
         (report,) = exporter.reports.values()
 
     assert len(report.written) == 2

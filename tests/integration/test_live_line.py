@@ -17,7 +17,7 @@ from ophyd.sim import motor
 
 import tiffin
 from tests.documents import FRAMES, stream_run
-from tests.helpers import feed
+from tests.helpers import feed, until
 from tiffin import ImageExporter, LiveTiffExporter
 from tiffin.testing import run_of
 
@@ -35,14 +35,6 @@ def tiff_run(folder, events):
     mimetype, parameters = "multipart/related;type=image/tiff", {"template": "{:d}.tif"}
     uri = f"file://localhost{folder}/"
     return stream_run(uri, mimetype, parameters, events=events)
-
-
-def until(condition, limit=10):
-    """Wait until a condition holds."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_one_line_at_the_end_of_every_scan(RE, img, tmp_path, capsys):
@@ -85,7 +77,7 @@ def test_a_start_document_that_no_name_fits_is_loud_at_once(RE, img, tmp_path, c
     before = []
 
     def look():
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while not before and time.monotonic() < end:
             before.extend(lines(capsys))
             yield from bps.sleep(0.01)
@@ -160,7 +152,7 @@ def test_late_files_are_awaited_and_then_counted(tmp_path, capsys, found):
     for n in (0, 1):
         tifffile.imwrite(folder / f"{n}.tif", FRAMES[n])
     exporter = ImageExporter(
-        "{event.seq_num}.tif", tmp_path / "out", asset_timeout=20 if found else 0.5
+        "{event.seq_num}.tif", tmp_path / "out", asset_timeout=60 if found else 0.5
     )
 
     feed(exporter, documents)

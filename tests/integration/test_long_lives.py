@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers import until
 from tiffin import ImageExporter, export, process, verify
 from tiffin.assemble.pending import DocumentCache
 from tiffin.compat import LiveTiffExporter
@@ -162,11 +163,8 @@ def test_a_tiled_client_leaves_no_threads_of_dask():
         for n in range(5):
             table = dask.delayed(sum)([n, 1])
             assert server.call(lambda table=table: table.compute()) == n + 1
-    until = time.monotonic() + 10
-    while pools() > before and time.monotonic() < until:
-        time.sleep(0.02)
 
-    assert pools() <= before
+    until(lambda: pools() <= before)
 
 
 def pools():
@@ -283,7 +281,7 @@ def test_a_run_costs_the_same_after_many_frames(tmp_path, on_error):
             (uid,) = feed(exporter, 1, first=n)
             assert exporter.reports[uid].ok
             took.append(time.perf_counter() - begun)
-        return sorted(took)[4]
+        return min(took)  # a busy machine makes some longer
 
     before = cost(0)
     feed(exporter, 20, first=100, images=np.ones((500, 6, 9), "u2"))

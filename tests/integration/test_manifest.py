@@ -241,7 +241,7 @@ def test_a_live_export_is_gone_on_with(run, tmp_path):
 
 
 def _export(name, documents, folder, barrier):
-    barrier.wait(20)
+    barrier.wait(100)
     tiffin.export(documents, name, directory=folder)
 
 
@@ -257,7 +257,7 @@ def test_two_exporters_into_one_folder_do_not_mix_their_lines(run, tmp_path):
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(100)
 
     found = lines(tmp_path)
     assert [child.exitcode for child in children] == [0, 0]
@@ -384,7 +384,7 @@ if __name__ == "__main__":
     child = context.Process(target=export, args=(exporter, runs[1], queue))
     child.start()
     print(queue.get(timeout=60)[-1])
-    child.join(30)
+    child.join(60)
     sys.exit(child.exitcode)
 """
 
@@ -399,7 +399,7 @@ def test_a_child_process_has_a_living_exporter(tmp_path, method):
         [sys.executable, "-W", "ignore", script, tmp_path / "out", method],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=110,
         check=False,
     )
 

@@ -277,7 +277,7 @@ def test_a_file_that_came_just_in_time_is_closed_at_the_stop(tmp_path, read):
     """S40: also where the last attempt before the engine goes on has read it."""
     *documents, stop = datum_run(tmp_path / "a.h5")
     with ImageExporter(
-        "{event.seq_num}_{i}.tif", directory=tmp_path / "out", asset_timeout=20
+        "{event.seq_num}_{i}.tif", directory=tmp_path / "out", asset_timeout=60
     ) as exporter:
         feed(exporter, documents)
         hdf5(tmp_path / "a.h5")

@@ -83,9 +83,9 @@ def test_a_handlers_file_that_grows_is_waited_for(tmp_path, read):
     timer = threading.Timer(1, lambda: (tmp_path / "whole.h5").replace(path))
     timer.start()
 
-    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=20) as exporter:
+    with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60) as exporter:
         feed(exporter, datum_run(path))
-        assert exporter.wait(20)
+        assert exporter.wait(60)
 
     timer.join()
     (report,) = exporter.reports.values()
@@ -114,7 +114,7 @@ class Growing:
             for exporter in exporters:
                 exporter(name, doc)
                 if isinstance(exporter, ImageExporter) and name == "event":
-                    assert exporter.wait(20)
+                    assert exporter.wait(60)
 
     def close(self):
         self._file.close()

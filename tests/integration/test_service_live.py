@@ -93,8 +93,8 @@ def test_each_image_is_exported_while_the_run_goes_on(
         until(lambda: len(list((tmp_path / "npy").rglob("*.npy"))) == n)
         assert not list((tmp_path / "out").rglob("*.json"))
         until(lambda: started.journal.newest()[0].written == 2 * n)
+        until(lambda: started.status.total.written == 2 * n)
         assert started.journal.counts() == {"open": 1}
-        assert started.status.total.written == 2 * n
         assert not done.exists()
 
     RE(slow_count(detector, between, scan_id=5), writer(documents))
@@ -188,7 +188,7 @@ def test_a_run_that_never_stops_stays_open(tmp_path, service, documents):
     until(lambda: len(files_of(tmp_path, 1)) == 3)
     began = time.monotonic()
     assert started.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # a run is drained for longer
     assert started.journal.counts() == {"open": 1}
     assert started.live.runs == frozenset()
 
@@ -329,7 +329,7 @@ def test_sigkill_in_a_live_run(RE, tmp_path, documents, detector):
         (run,) = journal.newest()
         journal.close()
         work.send_signal(signal.SIGTERM)
-        assert work.wait(timeout=20) == 0
+        assert work.wait(timeout=60) == 0
     finally:
         work.kill()
         work.wait()

@@ -19,6 +19,7 @@ import pytest
 import tifffile
 from bluesky.plans import count
 
+from bench.soak_parts import free_port
 from tests.documents import write_jsonl
 from tests.shell import tiffin
 from tests.stores import LIBRARIES_WARN, tiled_writer
@@ -120,9 +121,7 @@ def test_tiled_serve_with_an_api_key(
     RE, img, images, tmp_path, read, names_in, monkeypatch
 ):
     """A real `tiled serve` process; without the key it is an error."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     serve = [
         "serve",
         "catalog",

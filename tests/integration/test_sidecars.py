@@ -567,7 +567,7 @@ def test_a_plan_does_not_wait_for_sidecars(tmp_path):
     gate = threading.Event()
 
     def wait(image, frame):
-        gate.wait(30)
+        gate.wait(60)
         return image
 
     settings = {"corrections": wait, "stop_timeout": 0.1, "sidecars": BOTH}
@@ -575,7 +575,7 @@ def test_a_plan_does_not_wait_for_sidecars(tmp_path):
         feed(exporter, run())
         assert files(tmp_path) == []
         gate.set()
-        assert exporter.wait(30)
+        assert exporter.wait(60)
         assert {JSON, TABLE} <= {*files(tmp_path)}
 
 
@@ -595,13 +595,13 @@ def test_a_late_file_delays_the_sidecars(tmp_path):
     uri, parameters = f"file://localhost{raw}", {"dataset": DATASET}
     documents = stream_run(uri, HDF5, parameters, events=4, data=[0.5, 1, 1.5, 2])
     name = "{run}/{event.seq_num}_{i}.tif"
-    settings = {"sidecars": BOTH, "asset_timeout": 30}
+    settings = {"sidecars": BOTH, "asset_timeout": 60}
     with ImageExporter(name, directory=tmp_path / "out", **settings) as exporter:
         feed(exporter, documents)
         assert not list(tmp_path.rglob("*.csv"))
         hdf5(tmp_path / "hidden.h5", FRAMES[:4])
         (tmp_path / "hidden.h5").rename(raw)
-        assert exporter.wait(30)
+        assert exporter.wait(60)
         (table,) = tmp_path.rglob("*.csv")
     assert {row["status"] for row in rows(table)} == {"written"}
     assert [row["x"] for row in rows(table)] == ["0.5", "1", "1.5", "2"]

@@ -132,7 +132,7 @@ def test_late_images_are_waited_for(tmp_path):
 
     writer = threading.Thread(target=write)
     with ImageExporter(
-        "{start.uid}.tif", directory=out, stack="run", asset_timeout=30
+        "{start.uid}.tif", directory=out, stack="run", asset_timeout=60
     ) as exporter:
         feed(exporter, documents)
         before = list(out.glob("*.tif"))
@@ -173,7 +173,7 @@ def test_a_stop_document_waits_no_longer_than_it_may(tmp_path):
     gate = threading.Event()
 
     def slow(image, frame):
-        gate.wait(20)
+        gate.wait(60)
         return image
 
     with ImageExporter(

@@ -350,7 +350,7 @@ def test_pages_do_not_wait_in_memory_for_ever(run, tmp_path, monkeypatch):
 
     def slow(image, frame):
         if frame.seq_num == 1 and frame.i == 0:
-            gate.wait(10)
+            gate.wait(60)
         elif frame.seq_num == EVENTS:
             gate.set()
         return image
@@ -371,7 +371,7 @@ def test_others_go_on_while_one_worker_writes(run, tmp_path, monkeypatch):
     write, corrected, others_done = os.writev, [], threading.Event()
 
     def slow(descriptor, buffers):
-        assert others_done.wait(20)
+        assert others_done.wait(60)
         return write(descriptor, buffers)
 
     def correct(image, frame):
@@ -395,7 +395,7 @@ def test_no_file_has_the_name_before_the_run_has_ended(run, tmp_path):
     with ImageExporter("{start.scan_id}.tif", directory=tmp_path, stack="run") as save:
         for name, doc in run[:-1]:
             save(name, doc)
-        save.wait(20)
+        save.wait(60)
         before = pages_in(tmp_path)
         save(*run[-1])
     assert before == {}
@@ -409,7 +409,7 @@ def test_a_stack_of_a_number_is_there_when_its_last_frame_is(run, tmp_path):
         events = 0
         for doc_name, doc in run[:-1]:
             save(doc_name, doc)
-            save.wait(20)
+            save.wait(60)
             events += doc_name == "event"
             assert len(pages_in(tmp_path)) == events // 2
         assert events == EVENTS

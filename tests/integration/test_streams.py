@@ -605,7 +605,7 @@ def test_ophyd_async_is_exported_live(RE, devices, tmp_path, read, names_in):
     )
 
     (uid,) = RE(scan([blob], mot, -1, 1, 3), exporter)
-    exporter.wait(30)
+    exporter.wait(60)
 
     report = exporter.reports[uid]
     assert names_in(tmp_path / "out") == ["1_-1.0.tif", "2_0.0.tif", "3_1.0.tif"]
@@ -656,7 +656,7 @@ def test_a_fly_scan_of_several_collections_an_event(RE, devices, fly, tmp_path, 
     exporter = ImageExporter(NAME, directory=tmp_path / "live", fields=["blob"])
 
     (uid,) = RE(fly(blob), [exporter, lambda name, doc: documents.append((name, doc))])
-    exporter.wait(30)
+    exporter.wait(60)
     replayed = tiffin.export(
         documents, NAME, directory=tmp_path / "replay", fields=["blob"]
     )
@@ -708,7 +708,7 @@ def test_a_file_that_another_process_writes_is_read_as_it_grows(tmp_path, read):
     ):
         writer.stdout.readline()
         feed(exporter, run)
-        assert exporter.wait(20)
+        assert exporter.wait(60)
         still_open = writer.poll() is None
         writer.stdin.close()
 
@@ -750,7 +750,7 @@ def test_a_file_that_never_comes_fails_when_the_time_is_over(tmp_path):
 
     with ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=0.5) as exporter:
         feed(exporter, run)
-        assert exporter.wait(20)
+        assert exporter.wait(60)
 
     (report,) = exporter.reports.values()
     assert [record.status for record in report.records] == ["failed", "failed"]
@@ -781,7 +781,7 @@ def test_a_plan_that_closes_the_file_after_the_run_does_not_deadlock(
         f"file://localhost{path}", "application/x-hdf5", {"dataset": "entry/data/data"},
         events=12,
     )  # fmt: skip
-    exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=20)
+    exporter = ImageExporter(NAME, directory=tmp_path / "out", asset_timeout=60)
 
     def plan():
         yield from bps.null()
@@ -789,7 +789,7 @@ def test_a_plan_that_closes_the_file_after_the_run_does_not_deadlock(
         hdf5(path)  # what unstage does
 
     RE(plan())
-    assert exporter.wait(20)
+    assert exporter.wait(60)
 
     (report,) = exporter.reports.values()
     check(report, FRAMES, read)

@@ -46,7 +46,7 @@ def listening(address):
         yield hints
     finally:
         stopping.set()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -59,7 +59,7 @@ def await_messages(hints, client):
         client.create_container()
         return len(hints) > before
 
-    until(comes, limit=30)
+    until(comes)
     time.sleep(1.0)  # what still comes of these
     return len(hints)
 
@@ -70,9 +70,16 @@ class TestMessages:
         options = f'address = "{address}"'
         started = service(config_with(tmp_path, "tiled", options, source=address))
         until(lambda: started.status.looked)
-        time.sleep(1.0)
+        looks = set()
+
+        def comes():
+            new_server.client.create_container()
+            looks.add(started.status.looked)
+            return len(looks) > 2  # by itself, as it subscribes, and at a message
+
+        until(comes)
         store_in_tiled(new_server.client, a_run(3))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=30)
+        until(lambda: started.journal.counts() == {"done": 1}, limit=50)
         assert len(list((tmp_path / "out/3").glob("*.tif"))) == 3
 
     def test_hints_go_on_after_the_garbage_was_collected(self, address, new_server):
@@ -105,11 +112,11 @@ class TestWithoutMessages:
         config.write_text(config.read_text().replace('"documents"', f'"{address}"'))
         started = service(config)
         store_in_tiled(new_server.client, a_run(3))
-        until(lambda: started.journal.counts() == {"done": 1}, limit=30)
-        until(lambda: "has it a streaming cache?" in caplog.text, limit=30)
+        until(lambda: started.journal.counts() == {"done": 1})
+        until(lambda: "has it a streaming cache?" in caplog.text)
         began = time.monotonic()
         assert started.stop()
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 40
 
     @pytest.mark.parametrize("up", [True, False])
     def test_a_listener_ends(self, address, up):
@@ -117,7 +124,7 @@ class TestWithoutMessages:
         with listening(address if up else "http://127.0.0.1:9"):
             time.sleep(2)
             began = time.monotonic()
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 40
 
 
 @pytest.mark.timeout(400)
@@ -134,7 +141,8 @@ def test_after_an_outage_the_cursor_catches_up(tmp_path, service, monkeypatch):
         text = config.read_text().replace('"documents"', f'"{server.address}"')
         config.write_text(text)
         started = service(config)
-        until(lambda: "done" in started.journal.counts(), limit=60)
+        until(lambda: "done" in started.journal.counts())
+        assert started.journal.total() == 6
         server.kill()
         until(lambda: started.status.problem)
         with TiledServer(tmp_path) as other:  # of the same catalogue

@@ -41,7 +41,7 @@ def web(service, monkeypatch):
         started = service(config)
         page = WebPage(started, "127.0.0.1", 0)
         page.start()
-        client = httpx.Client(base_url=page.address, timeout=10)
+        client = httpx.Client(base_url=page.address, timeout=60)
         opened.extend([client, page])
         return client, started
 
@@ -249,13 +249,13 @@ def test_sigterm_ends_all_and_the_log_is_json(tmp_path):
         while not (lines and lines[-1]["message"].startswith("see ")):
             lines.append(json.loads(work.stderr.readline()))
         address = lines[-1]["message"].removeprefix("see ")
-        with httpx.stream("GET", f"{address}/events", timeout=10) as events:
+        with httpx.stream("GET", f"{address}/events", timeout=60) as events:
             assert next(events.iter_lines()).startswith("data: ")
             until(lambda: "written" in httpx.get(f"{address}/metrics").text)
             until(lambda: len(list((tmp_path / "out").rglob("*.tif"))) == 3)
             until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
             work.send_signal(signal.SIGTERM)
-            assert work.wait(timeout=20) == 0
+            assert work.wait(timeout=60) == 0
         rest = work.stderr.read()
     lines += map(json.loads, rest.splitlines())
     assert {"time", "level", "logger", "message"} <= set(lines[0])

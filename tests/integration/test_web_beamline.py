@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,19 +10,23 @@ import numpy as np
 import pytest
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.callbacks.zmq import Publisher
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
 
 from tests.integration.conftest import Counter, Image
-from tests.integration.test_listeners import free_port, proxy
+from tests.integration.test_listeners import (
+    await_connection,
+    free_port,
+    proxy,
+    publisher,
+)
 from tests.integration.test_report_page import browser
 from tests.integration.test_service import until
 from tests.integration.test_web import SECRET
 from tests.integration.test_web_page import figure, visit
 from tests.stores import LIBRARIES_WARN, tiled_writer
 
-__all__ = ["browser", "proxy", "visit"]
+__all__ = ["browser", "proxy", "publisher", "visit"]
 
 pytestmark = [pytest.mark.slow, *LIBRARIES_WARN]
 
@@ -47,11 +49,8 @@ report = true
 
 
 @pytest.fixture
-def beamline(tmp_path, new_server, proxy, RE):
+def beamline(tmp_path, new_server, proxy, publisher, RE):
     """Start a service for a RunEngine's runs; return the address of its page."""
-    import msgpack
-    import msgpack_numpy
-
     port = free_port()
     (tmp_path / "tiffin.toml").write_text(
         CONFIG.format(tiled=new_server.address, port=port, zmq=proxy[1])
@@ -60,21 +59,25 @@ def beamline(tmp_path, new_server, proxy, RE):
         "TILED_API_KEY": new_server.key,
         "TIFFIN_TOKEN": SECRET,
     }
-    encode = partial(msgpack.packb, default=msgpack_numpy.encode)
-    publisher = Publisher(proxy[0], prefix=b"bl1", serializer=encode)
     RE.subscribe(tiled_writer(new_server.client))
     RE.subscribe(publisher)
     command = [sys.executable, "-m", "tiffin", "serve", "tiffin.toml"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    ) as service:
-        address = next(line.split()[1] for line in service.stderr if "see" in line)
-        until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
-        time.sleep(1.0)  # what is sent before all sides of the proxy know it is lost
-        yield address
-        service.terminate()
-        assert service.wait(30) == 0, service.stderr.read()
-    publisher.close()
+    log = tmp_path / "log.txt"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stderr=file
+        ) as service,
+    ):
+        try:
+            until(lambda: f"see http://127.0.0.1:{port}" in log.read_text())
+            address = f"http://127.0.0.1:{port}"
+            until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
+            await_connection(publisher, log.read_text)
+            yield address
+        finally:
+            service.terminate()
+        assert service.wait(60) == 0, log.read_text()
 
 
 def paused(detectors, frames):

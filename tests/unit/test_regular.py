@@ -26,7 +26,7 @@ def a_device(path):
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("check", [open_regular, check_regular])
 @pytest.mark.parametrize("make", [a_pipe, a_folder, a_socket, a_device])
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch, make, check):

@@ -78,4 +78,4 @@ class Server:
     def close(self):
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(20)
+        self._process.wait(60)

@@ -70,7 +70,7 @@ def exported(documents, folder, how, **settings):
         )
     exporter = tiffin.ImageExporter(NAME, directory=folder, workers=2, **settings)
     feed(exporter, documents)
-    assert exporter.wait(30)
+    assert exporter.wait(60)
     exporter.close()
     (report,) = exporter.reports.values()
     return report
