@@ -325,6 +325,45 @@ def test_a_wrong_file_is_refused(tmp_path, text, message):
         read_service(path)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run = 7",
+        'query = "plan_name=count"',
+        'since = "2d"',
+        "until = 2026-11-22",
+        "limit = 0",
+        "dry-run = true",
+    ],
+)
+def test_what_would_leave_runs_out_is_refused(tmp_path, line):
+    """It would be ignored; the message names the command that takes it."""
+    option = line.split()[0]
+    path = write_config(tmp_path, exports=line)
+    message = rf"exports.tiff\] {option} .*every run.*tiffin bulk"
+    with pytest.raises(SettingsError, match=message):
+        read_service(path)
+
+
+def test_a_file_is_no_source(tmp_path):
+    """The message says what is there, what is allowed, and what to do."""
+    write_run(tmp_path, 1)
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace('"documents"', '"1.jsonl"'))
+    message = (
+        r"\[service\] source must be a folder of files of documents, or the address of "
+        r"a Tiled catalogue, not the file .*1.jsonl: give its folder"
+    )
+    with pytest.raises(SettingsError, match=message):
+        read_service(path)
+
+
+def test_dry_run_may_be_off(tmp_path):
+    """As in a file that is also used by the shell."""
+    _, exports = read_service(write_config(tmp_path, exports="dry-run = false"))
+    assert [*exports] == ["tiff"]
+
+
 def test_an_export_says_how_a_server_is_read(tmp_path):
     """By `via` and `timeout`, as in the shell."""
     config = write_config(tmp_path, exports='via = "files"\ntimeout = 7.0\n')

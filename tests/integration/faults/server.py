@@ -20,6 +20,7 @@ from pathlib import Path
 import tiffin
 
 from . import calls
+from .harness import NAME, images, write_documents
 
 LIMIT = 40
 """An export that takes longer hangs [s]."""
@@ -167,7 +168,22 @@ def serve(request):
     return {"status": status, **seen, **(json.loads(text) if text else {})}
 
 
+def load_libraries():
+    """Export a little: what tiffin imports only then, no child imports again."""
+    ways = ({}, {"stack": "run", "profile": "ome"}, {"sidecars": "frames.csv"})
+    with tempfile.TemporaryDirectory() as folder:
+        source = write_documents(Path(folder, "run.jsonl"), images(1))
+        for n, settings in enumerate(ways):
+            for live in ("", "live"):
+                settings["directory"] = f"{folder}/{n}{live}"
+                export(
+                    {"source": source, "template": NAME, "live": live,
+                     "settings": settings}
+                )  # fmt: skip
+
+
 def main():
+    load_libraries()
     for line in sys.stdin:
         request = json.loads(line)
         request["kinds"] = request.get("kinds") or [r["kind"] for r in request["rules"]]
