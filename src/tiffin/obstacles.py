@@ -10,6 +10,9 @@ from pathlib import Path
 
 __all__ = ["is_there", "obstacle"]
 
+KERNEL = (("/", "proc"), ("/", "sys"))
+"""Where Linux shows its state as files."""
+
 LONGEST_NAME = 255
 """How long a name may be on usual file systems [bytes]."""
 
@@ -43,6 +46,9 @@ def obstacle(folder: str | os.PathLike[str], *, write: bool = False) -> str:
             return (
                 f"the name {start!r}… has {size} bytes, and {LONGEST_NAME} are allowed"
             )
+    top = Path(os.path.realpath(path)).parts[:2]
+    if write and top in KERNEL:
+        return f"{Path(*top)} shows the state of the system, and takes no files"
     for place in (*reversed(path.parents), path):
         try:
             mode = place.stat().st_mode

@@ -1,6 +1,7 @@
 """Folders that can't be used: a file in the way, dead links, long names, no rights."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,21 @@ def test_what_stands_in_the_way_is_said(place, command, folder):
     assert OBSTACLES[folder] in said
     assert "defect" not in said
     assert "Errno" not in said
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("folder", ["/proc/out", "/proc/self/out", "/sys/out"])
+@pytest.mark.parametrize(
+    "command", ["export", "export again", "bulk", "doctor", "init", "demo"]
+)
+def test_folders_of_the_kernel_take_no_files(place, command, folder):
+    """Access would not help, nor was a folder removed."""
+    status, said = say(command, folder, place)
+
+    assert status == 1
+    assert f"/{folder.split('/')[1]} shows the state of the system" in said
+    assert "was its folder removed" not in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("command", ["export", "doctor", "init", "demo"])

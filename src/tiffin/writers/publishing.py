@@ -54,7 +54,10 @@ _NEXT = {
 """Advice after the message of the system."""
 
 _BLOCKED = frozenset(
-    (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
+    (
+        *(errno.EACCES, errno.EPERM, errno.ENOENT),
+        *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP),
+    )
 )
 """Errors that may be those of the folder, and not of the file."""
 
@@ -161,8 +164,11 @@ def set_time(descriptor: int, seconds: float) -> None:
 def write_error(path: str, error: OSError) -> WriteError:
     """Return an error that says why a file can't be written, and what to do."""
     why = error.strerror or str(error)
-    blocked = obstacle(Path(path).parent, write=True) if error.errno in _BLOCKED else ""
-    parts = [f"{path} can't be written", why, blocked, _NEXT.get(error.errno or 0)]
+    code = error.errno or 0
+    blocked = obstacle(Path(path).parent, write=True) if code in _BLOCKED else ""
+    if blocked and code == errno.ENOENT:  # its folder has never been there
+        code = errno.EPERM
+    parts = [f"{path} can't be written", why, blocked, _NEXT.get(code)]
     refused = WriteError(": ".join(filter(None, parts)))
     refused.errno = error.errno
     return refused
