@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from tiffin.engine import manifests_in, read_manifest
 from tiffin.errors import TiffinError, VerifyError
 from tiffin.export import settings_of
-from tiffin.settings import Settings
+from tiffin.settings import Settings, resume_settings
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+
+    from tiffin.engine import ManifestFile
 
 __all__ = ["recorded_runs", "recorded_settings"]
 
@@ -73,20 +75,37 @@ def recorded_runs(folder: str | os.PathLike[str]) -> list[str]:
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
     """Return the settings in the manifests, which must all be the same."""
-    recorded = []
+    recorded, is_one_export = [], True
     for path in manifests_in(root):
         try:
-            recorded += list(read_manifest(path).settings.values())[-1:]
+            manifest = read_manifest(path)
         except OSError:
             continue
+        recorded += list(manifest.settings.values())[-1:]
+        is_one_export = is_one_export and _is_one_export(manifest)
     if not recorded:
         message = f"no manifest of {root} has the settings of an export"
         raise VerifyError(message)
     images = [{**settings, "sidecars": None, "report": None} for settings in recorded]
-    if any(settings != images[0] for settings in images):
-        message = f"{root} has exports with different settings: take them one by one"
+    if not is_one_export or any(settings != images[0] for settings in images):
+        message = (
+            f"{root} has exports with different settings: repeat the command of each "
+            f"with --existing resume, which checks its files and writes what is missing"
+        )
         raise VerifyError(message)
     return max(recorded, key=_number_beside)
+
+
+def _is_one_export(manifest: ManifestFile) -> bool:
+    """Whether the last export of a run could have written all files that are listed."""
+    *_, last = manifest.settings.values() or [{}]
+    used = [line.get("settings") for line in manifest.files.values()]
+    return all(
+        settings.get(key) == last.get(key)
+        for name, settings in manifest.settings.items()
+        if name in used
+        for key in ("template", *resume_settings())
+    )
 
 
 def _number_beside(settings: Mapping[str, Any]) -> int:

@@ -78,3 +78,41 @@ def test_what_is_beside_the_images_is_written_again(exported):
     assert [path.read_bytes() for path in lost] == before
     assert page.exists()
     assert tiffin("verify", "out", cwd=exported).returncode == 0
+
+
+def test_two_exports_in_one_folder(exported):
+    """Neither resume nor verify takes the files of one of them for all."""
+    options = ("--run", "7", "--compression", "zlib", "-d", "out")
+    done = tiffin("export", "runs.jsonl", "-t", f"b_{NAME}", *options, cwd=exported)
+    assert done.returncode == 0, done.stderr
+    (exported / "out/7_002.tif").unlink()
+    for command in (["resume", "out"], ["verify", "out", "--against"]):
+        done = tiffin(*command, "runs.jsonl", cwd=exported)
+        assert done.returncode == 1
+        assert "exports with different settings" in done.stderr
+        assert "--existing resume" in done.stderr
+
+
+def test_files_that_were_replaced_are_of_the_last_export(exported):
+    """Its settings count alone, if it has replaced all files of an earlier one."""
+    options = ("--run", "7", "-d", "out", "--existing", "replace")
+    done = tiffin("export", "runs.jsonl", "-t", NAME, *options, cwd=exported)
+    assert done.returncode == 0, done.stderr
+    lost = exported / "out/7_002.tif"
+    before = lost.read_bytes()
+    lost.unlink()
+    done = tiffin("resume", "out", "runs.jsonl", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    assert lost.read_bytes() == before
+
+
+def test_frames_that_an_earlier_export_left_out(exported):
+    """A folder that was completed by another choice of frames is one export."""
+    options = ("-t", NAME, "--run", "8", "--compression", "zlib", "-d", "eight")
+    tiffin("export", "runs.jsonl", *options, "--frames", "::2", cwd=exported)
+    resumed = ("--existing", "resume")
+    tiffin("export", "runs.jsonl", *options, *resumed, cwd=exported)
+    (exported / "eight/8_001.tif").unlink()
+    done = tiffin("resume", "eight", "runs.jsonl", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    assert "1 written, 2 skipped" in done.stderr

@@ -128,6 +128,27 @@ def test_runs_of_a_server(store, tiled_server):
     assert "{event.data.temperature}   300.5" in keys.stdout
 
 
+def test_a_folder_is_compared_with_its_runs_on_a_server(store, tiled_server, tmp_path):
+    """`verify --against` takes the runs that the folder lists, not the last one."""
+    uids = [store(scan(n, 1e9 + n)).metadata["start"]["uid"] for n in (51, 52, 53)]
+    runs = [word for uid in uids[:2] for word in ("--run", uid)]
+    name = "{start.scan_id}_{event.seq_num}.tif"
+    out = tmp_path / "out"
+    done = tiffin("export", tiled_server.uri, *runs, "-t", name, "-d", out)
+    assert done.returncode == 0, done.stderr
+    told = tiffin("verify", out, "--against", tiled_server.uri)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "against the source: 6 the same, 0 not" in told.stderr
+
+
+def test_a_limit_of_no_runs(tmp_path):
+    """It is refused, as by all commands."""
+    write_jsonl(scan(7, 1e9), tmp_path / "run.jsonl")
+    told = tiffin("runs", tmp_path / "run.jsonl", "--limit", 0)
+    assert told.returncode == 2
+    assert "--limit must be a number of runs from 1" in told.stderr
+
+
 def test_images_in_files_are_listed(tmp_path):
     """Frames of stream datums are counted; the readings of their events are there."""
     uri = hdf5(tmp_path / "data.h5")

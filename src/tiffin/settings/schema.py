@@ -45,8 +45,8 @@ class Settings(BaseModel):
     )
 
     template: Annotated[Template, Option(short="-t", kind=str, panel=types.NAMES)]
-    """File names, such as ``'{start.scan_id}_{event.seq_num:03d}.tif'``. In the shell,
-    the default has what tells the images apart."""
+    """File names, such as ``'{start.scan_id}_{event.seq_num:03d}.tif'``. ``tiffin
+    export`` and ``tiffin names`` have a default, which tells the images apart."""
 
     directory: Annotated[Path, Option(short="-d", panel=types.WHERE)] = None  # type: ignore[assignment]
     """The root folder of the names; by default the leading folders of the template."""

@@ -51,7 +51,7 @@ def runs(
     tiffin runs http://localhost:8000
     tiffin runs run.jsonl --run -1
     """
-    limit = chosen.limit or (None if chosen.run else NEWEST)
+    limit = NEWEST if chosen.limit is None and not chosen.run else chosen.limit
     opened = chosen.model_copy(update={"limit": limit}).open(source)
     found = summaries(opened, timeout=chosen.timeout)
     found.sort(key=lambda run: -_time(run))

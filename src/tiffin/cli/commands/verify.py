@@ -15,11 +15,14 @@ from tiffin.cli.printing import (
     print_summary,
     with_options,
 )
-from tiffin.options import RunOptions
+from tiffin.options import RunOptions, is_address
+from tiffin.recorded_settings import recorded_runs
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tiffin.records import Report
     from tiffin.verify import Verification
 
@@ -46,10 +49,17 @@ def verify(
     (_print_lines if json_lines else _print)(verification)
     ok = verification.ok
     if against is not None:
-        comparison = compare(folder, runs.open(against), **settings)
+        comparison = compare(folder, _open(against, runs, folder), **settings)
         _print_comparison(comparison, as_lines=json_lines)
         ok = ok and comparison.ok
     raise typer.Exit(0 if ok else 1)
+
+
+def _open(source: str, runs: RunOptions, folder: Path) -> Any:
+    """Return the chosen runs; of a server, by default those that the folder lists."""
+    if is_address(source) and not runs.selection(source):
+        runs = runs.model_copy(update={"run": recorded_runs(folder)})
+    return runs.open(source)
 
 
 def _print_lines(verification: Verification) -> None:
