@@ -386,6 +386,34 @@ def test_axes_that_do_not_fit_the_array_fail(tmp_path):
     assert len(report.failed) == 2
 
 
+@pytest.mark.parametrize(
+    "setting", [{"colour": ["imgg"]}, {"axes": {"imgg": "yxc"}}], ids=str
+)
+def test_a_misspelt_field_is_told_once(tmp_path, caplog, setting):
+    """With the name that it may be; the images are exported, for settings may serve
+    several detectors.
+    """
+    runs = [*in_line(COLOURS, (6, 9)), *in_line(COLOURS, (6, 9))]
+    template = f"{{start.uid}}/{NAME}"
+    report = tiffin.export(runs, template, tmp_path, **setting)
+
+    (name,) = setting
+    assert report.ok
+    assert caplog.text.count(f"{name}= names 'imgg'") == 1
+    assert "did you mean 'img'?" in caplog.text
+
+
+def test_fields_that_are_not_exported_are_not_misspelt(tmp_path, caplog):
+    """They may be fields of events that no descriptor declares, too."""
+    run = in_line(COLOURS, (6, 9, 3))
+    run[1][1]["data_keys"]["other"] = {**run[1][1]["data_keys"].pop("img")}
+    settings = {"fields": ["img"], "axes": {"other": "yxc", "img": "yxc"}}
+    report, _ = exported(run, tmp_path, **settings)
+
+    assert report.ok
+    assert "names '" not in caplog.text
+
+
 def test_resume_takes_the_same_axes_only(tmp_path):
     """Axes are among the settings that a resume compares and verify uses."""
     run = in_line(COLOURS.transpose(ORDERS["cyx"]), (6, 9))

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tiffin.errors import NoImageError
+from tiffin.errors import NoImageError, did_you_mean
 from tiffin.export.fsync import sync_files
 
 if TYPE_CHECKING:
@@ -84,6 +84,36 @@ class SayFloat64:
                 field,
             )
         self._said |= found
+
+
+class SayUnknownFields:
+    """Warns of names in `colour` and `axes` that are those of no field."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def run_ended(self, summary: EndedRun) -> None:
+        """Warn once a name, whatever the number of runs."""
+        axes = summary.settings.image_axes
+        settings = [(name, "colour") for name in axes.colour]
+        settings += [(name, "axes") for name in axes.named if name]
+        declared = [d.get("data_keys") for d in summary.documents.descriptors.values()]
+        fields = {str(name) for keys in declared if keys for name in keys}
+        unknown = [(n, s) for n, s in settings if n not in fields | self._said]
+        if not unknown or not fields:
+            return
+        # An event may have fields that no descriptor declares.
+        fields |= {record.field for record in summary.report if record.field}
+        for name, setting in unknown:
+            if name not in fields:
+                self._said.add(name)
+                logger.warning(
+                    "run %s: %s= names %r, which is no field of the run%s",
+                    summary.run[:8],
+                    setting,
+                    name,
+                    did_you_mean(name, fields),
+                )
 
 
 class FsyncAtEnd:

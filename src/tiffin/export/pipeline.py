@@ -99,7 +99,9 @@ class Pipeline:
         )
         self._worker = Worker(context, self._corrections, self._retries)
         self.open_runs = OpenRuns()
-        self._documents = DocumentsOfRuns(on=bool(settings.sidecars) or settings.report)
+        named = settings.image_axes.colour or settings.image_axes.named
+        wanted = settings.sidecars or settings.report or named
+        self._documents = DocumentsOfRuns(on=bool(wanted))
         self._sidecars = Sidecars(context)
         self._jobs = JobQueue(context, self._pool, self._worker, self._sidecars)
         self.ends = RunEnds(

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from tiffin.errors import WriteError
 from tiffin.export.dry_run import DryRun
-from tiffin.export.observers import EndedRun, FsyncAtEnd, SayEmpty, SayFloat64
+from tiffin.export.observers import (
+    EndedRun,
+    FsyncAtEnd,
+    SayEmpty,
+    SayFloat64,
+    SayUnknownFields,
+)
 from tiffin.export.publisher import caused_by
 
 if TYPE_CHECKING:
@@ -55,7 +61,10 @@ class RunEnds:
         self._late: set[str] = set()
         self._stopped: dict[str, None] = {}
         self._observed: set[str] = set()
-        self._observers: list[RunObserver] = [SayEmpty(), SayFloat64(), *observers]
+        self._observers: list[RunObserver] = [
+            *(SayEmpty(), SayFloat64(), SayUnknownFields()),
+            *observers,
+        ]
         if context.settings.dry_run:
             self._observers.insert(0, DryRun(context.settings, context.ledger))
         if context.settings.fsync == "run":
