@@ -401,6 +401,8 @@ def test_a_misspelt_field_is_told_once(tmp_path, caplog, setting):
     assert report.ok
     assert caplog.text.count(f"{name}= names 'imgg'") == 1
     assert "did you mean 'img'?" in caplog.text
+    tiffin.export(runs, template, tmp_path / "dry", dry_run=True, **setting)
+    assert caplog.text.count(f"{name}= names 'imgg'") == 2
 
 
 def test_fields_that_are_not_exported_are_not_misspelt(tmp_path, caplog):

@@ -271,7 +271,7 @@ class Pipeline:
         keep: bool,
     ) -> None:
         self.open_runs.note(name, doc)
-        if keep:
+        if keep or self._settings.dry_run:  # else `feed` gets it, too
             self._documents.note(name, doc)
         try:
             for group in source.feed(name, doc):
