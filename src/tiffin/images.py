@@ -12,6 +12,7 @@ import numpy as np
 from tiffin.array_images import read_all
 from tiffin.assemble import Assembler, ListDtypes
 from tiffin.axes import place
+from tiffin.display import count_text
 from tiffin.errors import ReadError, SettingsError, TiffinError
 from tiffin.settings import Settings
 from tiffin.sources import TIMEOUT, Via, open_source
@@ -210,4 +211,4 @@ class ImageSequence(Sequence[np.ndarray]):
         return (self[k] for k in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"<the images of {len(self)} events>"
+        return f"<the images of {count_text(len(self), 'event')}>"

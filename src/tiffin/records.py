@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from tiffin.display import record_html, report_html, shortened
+from tiffin.display import count_text, record_html, report_html, shortened
 from tiffin.errors import MissingLibraryError
 from tiffin.frames import FrameId, Identified
 
@@ -326,5 +326,5 @@ class Reports(Mapping[str, Report]):
         runs = list(self)
         if not runs:
             return "<Reports: no run>"
-        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        count = count_text(len(runs), "run")
         return f"<Reports: {count}, the last {runs[-1][:8]}: {self[runs[-1]]}>"

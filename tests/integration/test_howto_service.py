@@ -106,7 +106,7 @@ def test_the_commands_of_the_page(tmp_path, proxy, publisher):
 
         states = map(json.loads, shell.run(JSON).splitlines())
         assert {run["state"] for run in states} == {"done", "failed"}
-        assert shell.run(RETRY) == "1 runs are tried again\n"
+        assert shell.run(RETRY) == "trying 1 run again\n"
         until(lambda: done.read_text().count("failed") == 2, limit=100)
         (failed,) = [
             run["uid"]

@@ -145,7 +145,7 @@ class TestSpool:
                 spool.add(name, doc)
         (found,) = journal.newest()
         assert found.state == "failed"
-        assert "events 2, 4 of stream 'primary' are missing" in found.why
+        assert "stream 'primary' lacks 2 events: 2, 4" in found.why
 
     def test_a_lost_descriptor_is_noticed(self, tmp_path, journal):
         """By the counts of the stop document."""
@@ -155,7 +155,7 @@ class TestSpool:
             if name != "descriptor":
                 spool.add(name, doc)
         (found,) = journal.newest()
-        assert "all 2 events of stream 'primary' are missing" in found.why
+        assert "stream 'primary' lacks all events (2)" in found.why
 
     def test_messages_that_come_twice_are_taken_once(self, tmp_path, journal):
         """A run that is known is not written again."""

@@ -63,7 +63,7 @@ class TestSpool:
         spooled(tmp_path, journal, run)
         (found,) = journal.newest()
         assert found.is_incomplete
-        assert "all 3 events of stream 'primary' are missing" in found.why
+        assert "stream 'primary' lacks all events (3)" in found.why
 
     @pytest.mark.parametrize("first", [1, 3, 5])
     def test_a_lost_start_is_noted(self, spooled, tmp_path, journal, first):
@@ -157,7 +157,7 @@ class TestSpool:
         until(lambda: started.journal.totals()["written"] == 2)
         (found,) = started.journal.newest()
         assert found.state == "failed"
-        assert "events 2 of stream 'primary' are missing" in found.why
+        assert "stream 'primary' lacks 1 event: 2" in found.why
 
 
 class TestFolder:
@@ -281,7 +281,7 @@ class TestStop:
             _, said = work.communicate(timeout=60)
         assert time.monotonic() - began < 30  # not the minute of the command
         assert work.returncode == 1
-        assert "1 runs wait for the next start" in said
+        assert "1 run left for the next start" in said
         assert "run 1 " in said
         assert "is not finished" in said
         journal = Journal(tmp_path / "state/journal.sqlite")

@@ -79,7 +79,7 @@ def test_a_run_that_was_given_up_is_tried_again_from_the_shell(
     tried = shell("serve", config, "--retry")
 
     assert tried.returncode == 0
-    assert "1 runs are tried again" in tried.stderr + tried.stdout
+    assert "trying 1 run again" in tried.stderr + tried.stdout
     until(lambda: started.journal.counts() == {"done": 1})
     check_files(tmp_path)
     listed = shell("serve", config, "--json").stdout

@@ -80,7 +80,7 @@ class TestMessages:
         until(lambda: not started.live.runs)
         (failed,) = started.journal.newest()
         assert failed.is_incomplete
-        assert "events 2 of stream 'primary' are missing" in failed.why
+        assert "stream 'primary' lacks 1 event: 2" in failed.why
 
 
 @pytest.mark.slow
@@ -182,7 +182,7 @@ def test_a_stop_says_which_runs_go_on(tmp_path, service, documents, caplog):
     started = service(config(tmp_path))
     until(lambda: started.live.runs)
     assert started.stop()
-    assert "1 runs go on: the next start exports them" in caplog.text
+    assert "the next start goes on with 1 live run" in caplog.text
 
 
 def test_a_stop_does_not_wait_for_files_that_may_come(RE, tmp_path, service, documents):

@@ -72,7 +72,7 @@ class BulkPlan:
         lines = [f"{runs}: {len(self.pending)} to export, {done} done"]
         if self.refused:
             lines[0] += f", {len(self.refused)} refused"
-        about = [f"about {self.frames} frames"]
+        about = [f"about {count_text(self.frames, 'frame')}"]
         if self.nbytes is not None:
             about.append(size_text(self.nbytes))
         if self.seconds is not None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tiffin.bulk.bulk_plan import duration_text
-from tiffin.display import shown_progress, size_text
+from tiffin.display import count_text, shown_progress, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,14 +33,14 @@ def progress_text(report: BulkReport) -> str:
     finished = len(report.runs) - pending
     now = sum(run.state != "pending" and not run.earlier for run in report.runs)
     rate = total.nbytes / max(report.seconds, 1e-9)
-    parts = [f"{total.written} images", f"{size_text(rate)}/s"]
+    parts = [count_text(total.written, "image"), f"{size_text(rate)}/s"]
     if now and pending:
         parts.append(f"{duration_text(report.seconds / now * pending)} left")
     if report.failed:
         parts.append(f"{len(report.failed)} failed")
     if report.dashboard:
         parts.append(report.dashboard)
-    return f"{finished} of {len(report.runs)} runs: {', '.join(parts)}"
+    return f"{finished} of {count_text(len(report.runs), 'run')}: {', '.join(parts)}"
 
 
 @contextmanager

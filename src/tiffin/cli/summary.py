@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tiffin.cli.printing import describe, escape, print_json, print_line, print_summary
 from tiffin.cli.program import program
-from tiffin.display import size_text
+from tiffin.display import count_text, size_text
 from tiffin.obstacles import obstacle
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
         nbytes = sum(record.nbytes for record in report.written)
         text += f" in {_places(paths)}; {size_text(nbytes)} in {seconds:.1f} s"
     if report.waits:
-        text += f"; waited {report.waits} times for room in memory"
+        text += f"; waited {count_text(report.waits, 'time')} for room in memory"
     print_summary(text, ok=report.ok)
     if report.planned and report.planned[0].path:
         problem = obstacle(report.planned[0].path.parent, write=True)

@@ -14,6 +14,7 @@ import numpy as np
 from tiffin.corrections.arithmetic import average, check_real
 from tiffin.corrections.checks import check_choice, check_text, set_fields
 from tiffin.corrections.nearest_run import Nearest, Order
+from tiffin.display import count_text
 from tiffin.dtypes import refuse_masked
 from tiffin.errors import (
     CorrectionError,
@@ -239,7 +240,8 @@ def _why_none(query: Nearest, unfit: Sequence[str]) -> str:
         return f"there is no other run for {query!r}{hint}"
     more = [f"{len(unfit) - MAX_SHOWN} more"] * (len(unfit) > MAX_SHOWN)
     reasons = "; ".join([*unfit[:MAX_SHOWN], *more])
-    return f"{len(unfit)} run(s) looked at for {query!r}, and none fits: {reasons}"
+    looked_at = f"{count_text(len(unfit), 'run')} looked at for {query!r}"
+    return f"{looked_at}, and none fits: {reasons}"
 
 
 def _uids(value: Any) -> list[str]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tiffin.display.ipython import running_ipython
+from tiffin.display.short_text import count_text
 from tiffin.display.terminal import print_log
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class _Bar:
         if time.monotonic() < self._due or not self._lock.acquire(blocking=False):
             return
         try:
+            images = f"{done} of {count_text(known, 'image')}"
             self._show(
                 f'<progress value="{done}" max="{known}"></progress> '
-                f"tiffin: {html.escape(text) or f'{done} of {known} images'}"
+                f"tiffin: {html.escape(text) or images}"
             )
             self._due = time.monotonic() + PAUSE
         finally:

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tiffin.display import print_log, say, shortened
+from tiffin.display import count_text, print_log, say, shortened
 from tiffin.errors import FieldError
 from tiffin.template import plain
 
@@ -135,7 +135,5 @@ def _where(done: list[Record], suffixes: Sequence[str]) -> str:
     for suffix in suffixes:
         ends = [name.removesuffix(suffix) for name in ends]
     names = " … ".join(dict.fromkeys(ends))
-    stacks = "" if len(files) == len(done) else f" in {len(files)} files"
-    if len(files) == 1 and stacks:
-        stacks = " in 1 file"
+    stacks = "" if len(files) == len(done) else f" in {count_text(len(files), 'file')}"
     return f"{stacks} in {shortened(f'{folder} ({names})', most=1000)}"

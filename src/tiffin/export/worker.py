@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiffin.corrections import Notes
+from tiffin.display import count_text
 from tiffin.engine import slim
 from tiffin.errors import (
     CorrectionError,
@@ -260,10 +261,10 @@ class Worker:
         if key not in self._surprised:
             self._surprised.add(key)
             logger.warning(
-                "run %s: the descriptor declares %d image(s) of %r for each event, but "
+                "run %s: the descriptor declares %s of %r for each event, but "
                 "event %s has %d: using the number in the event",
                 frame.run[:8],
-                declared,
+                count_text(declared, "image"),
                 frame.field,
                 frame.seq_num,
                 found,

@@ -10,6 +10,7 @@ from string import Formatter
 from typing import TYPE_CHECKING
 
 from tiffin.axes import place
+from tiffin.display import count_text
 from tiffin.errors import NotYetError, ReadError, TiffinError
 from tiffin.readers.caches import OpenFileCache
 from tiffin.readers.event_index import files_per_event, images_per_event
@@ -122,10 +123,10 @@ class FileSequence:
     ) -> TiffinError:
         declared = " or ".join(map(str, candidates))
         files = self._files_per_event
-        in_files = f" in {files} file(s)" if files else ""
+        in_files = f" in {count_text(files, 'file')}" if files else ""
         message = (
-            f"{self._path(number)} holds {images} image(s), but an event has "
-            f"{declared}{in_files}"
+            f"{self._path(number)} holds {count_text(images, 'image')}, but an "
+            f"event has {declared}{in_files}"
         )
         if images * (files or 1) < min(candidates):
             return NotYetError(f"{message}: it is not complete (yet)")
@@ -136,8 +137,8 @@ class FileSequence:
         if count == expected and len(pages.shape) == len(self._shape):
             return
         message = (
-            f"{self._path(number)} holds {count} image(s) of {len(pages.shape)} axes, "
-            f"not {expected} of {len(self._shape)}"
+            f"{self._path(number)} holds {count_text(count, 'image')} of "
+            f"{len(pages.shape)} axes, not {expected} of {len(self._shape)}"
         )
         # The file that was measured may have been incomplete itself.
         if count < expected or not self._files_per_event:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from tiffin.axes import ArrayHints, place
+from tiffin.display import count_text
 from tiffin.errors import NotYetError, ReadError, TiffinError, optional_import
 from tiffin.readers.file_checks import check_image_size, open_regular
 from tiffin.readers.rows import FixedRows
@@ -256,8 +257,8 @@ def _check_samples(page: Any, path: Path) -> None:
 
 def _colour_error(path: Path, kind: object, samples: int) -> ReadError:
     message = (
-        f"{path} holds {kind} with {samples} sample(s) a pixel, which is neither grey "
-        f"nor RGB: convert it to one of these first"
+        f"{path} holds {kind} with {count_text(samples, 'sample')} a pixel, which is "
+        f"neither grey nor RGB: convert it to one of these first"
     )
     return ReadError(message)
 

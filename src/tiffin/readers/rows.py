@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tiffin.axes import ArrayHints
+from tiffin.display import count_text
 from tiffin.errors import NotYetError, ReadError
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ class FixedRows:
         refuse_negative(row, self._path)
         if row >= self._count:
             message = (
-                f"{self._path} holds {self._count} image(s), number {row + 1} is not "
-                f"there (yet)"
+                f"{self._path} holds {count_text(self._count, 'image')}, number "
+                f"{row + 1} is not there (yet)"
             )
             raise NotYetError(message)
 

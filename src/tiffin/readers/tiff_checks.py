@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from tiffin.display import count_text
 from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.file_checks import check_image_size
 
@@ -137,8 +138,8 @@ def _check_embedded_image(page: Any, header: ImageHeader | None, path: Path) -> 
     if not fits or header.dtype != page.dtype:
         message = (
             f"{path}: a {kind} strip of {header.rows} x {header.columns} pixels, "
-            f"{header.samples} sample(s) of {header.dtype} each, stands where the "
-            f"page's header says {rows} x {columns} of {page.dtype}"
+            f"{count_text(header.samples, 'sample')} of {header.dtype} each, stands "
+            f"where the page's header says {rows} x {columns} of {page.dtype}"
         )
         raise ReadError(message)
 

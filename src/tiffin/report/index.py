@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tiffin.display import count_text
 from tiffin.folders import Folders
 from tiffin.report.page import GENERATOR, INVISIBLE, hash_of, publish_page
 from tiffin.report.writing import page_of_run
@@ -77,6 +78,8 @@ def write_index(
 def _page(root: Path, runs: list[IndexedRun]) -> bytes:
     title = f"Runs of {root.name or root}"
     failed = sum(run.state == "failed" for run in runs)
+    images = count_text(sum(run.images for run in runs), "image")
+    counts = f"{count_text(len(runs), 'run')}, {failed} failed, {images}"
     policy = f"default-src 'none'; style-src {hash_of(STYLE)}; base-uri 'none'"
     rows = "\n".join(_row(root, run) for run in runs)
     text = f"""<!doctype html>
@@ -88,7 +91,7 @@ def _page(root: Path, runs: list[IndexedRun]) -> bytes:
 <title>{_text(title)}</title>
 <style>{STYLE}</style>
 <h1>{_text(title)}</h1>
-<p>{len(runs)} runs, {failed} failed, {sum(run.images for run in runs)} images</p>
+<p>{counts}</p>
 <table>
 <thead><tr><th>scan<th>run<th>state<th>images<th>why</tr></thead>
 <tbody>

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.bulk import FoundRun, TaskResult, read_report
+from tiffin.display import count_text
 from tiffin.errors import TiffinError
 from tiffin.service.live_export import LiveExport
 from tiffin.service.run_export import task_of
@@ -128,8 +129,8 @@ class Live:
     def close(self) -> None:
         """End all exports; the next start goes on with them."""
         if self._live:
-            count = len(self._live)
-            logger.warning("%d runs go on: the next start exports them", count)
+            runs = count_text(len(self._live), "live run")
+            logger.warning("the next start goes on with %s", runs)
         self._drop(*self._live)
 
     # ---- one run

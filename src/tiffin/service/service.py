@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tiffin.bulk import TaskResult
+from tiffin.display import count_text
 from tiffin.errors import SourceError
 from tiffin.service.journal import Journal
 from tiffin.service.listening import Listening
@@ -184,7 +185,7 @@ class Service:
         self._stop_listening()
         left = self.journal.counts().get("waiting", 0)
         if left:
-            logger.warning("%d runs wait for the next start", left)
+            logger.warning("%s left for the next start", count_text(left, "run"))
         if self._thread.is_alive():
             run = self.status.run
             if run is not None:
@@ -229,7 +230,8 @@ class Service:
                 logger.warning("the other service has ended: this one works now")
             again = self.journal.recover()
             if again:
-                logger.warning("%d interrupted runs are exported again", again)
+                runs = count_text(again, "interrupted run")
+                logger.warning("exporting %s again", runs)
             if self._listening is None and self.config.listen:
                 self._listening = Listening(self.config, self.journal, self.hint)
         elif self.status.works:
@@ -282,7 +284,7 @@ class Service:
         self._failures = 0
         self.status.looked = time.time()
         if new:
-            logger.info("%d new runs", new)
+            logger.info("%s", count_text(new, "new run"))
         return True
 
     def _pause(self) -> float:
@@ -333,7 +335,8 @@ class Service:
             return 0.0
         if result.ok:
             self.status.problem = ""
-            logger.info("run %s: %d images", run.scan_id, result.written)
+            images = count_text(result.written, "image")
+            logger.info("run %s: %s", run.scan_id, images)
             self._on_done(run, "done")  # before it is noted: SIGKILL does not skip it
             self.journal.finish(run.uid, "done", result)
             return 0.0

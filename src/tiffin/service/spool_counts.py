@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from tiffin.display import count_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -79,16 +81,15 @@ class Counts:
             count = counts.get(stream, 0)
             seen = self._seen.get(stream)
             if seen is None:
-                missing.append(f"all {count} events of stream {stream!r} are missing")
+                missing.append(f"stream {stream!r} lacks all events ({count})")
             for field, numbers in (seen or {}).items():
                 lost = numbers.missing(count)
                 if lost:
                     shown = ", ".join(map(str, lost[:SHOWN]))
                     more = "…" if len(lost) > SHOWN else ""
-                    what = f"images of {field!r}" if field else "events"
-                    missing.append(
-                        f"{what} {shown}{more} of stream {stream!r} are missing"
-                    )
+                    what = count_text(len(lost), "image" if field else "event")
+                    of = f" of {field!r}" if field else ""
+                    missing.append(f"stream {stream!r} lacks {what}{of}: {shown}{more}")
         return missing
 
     def _add(self, doc: Mapping[str, Any], field: str, numbers: Iterable[Any]) -> None:

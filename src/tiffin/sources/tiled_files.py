@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tiffin.axes import COLOURS
+from tiffin.display import count_text
 from tiffin.errors import ReadError, TiffinError
 from tiffin.readers import Asset, RootMap, Rows, find_reader
 
@@ -109,8 +110,8 @@ class ExternalFiles:
             files_per_datum, rest = divmod(len(uris), max(self.events, 1))
             if rest or not files_per_datum:
                 message = (
-                    f"Tiled lists {len(uris)} file(s) of {key!r} for {self.events} "
-                    f"event(s), and does not store which"
+                    f"Tiled lists {count_text(len(uris), 'file')} of {key!r} for "
+                    f"{count_text(self.events, 'event')}, and does not store which"
                 )
                 raise ReadError(message)
             parameters |= {"uris": uris, "files_per_datum": files_per_datum}

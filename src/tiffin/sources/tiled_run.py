@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.assemble import axis_hints
 from tiffin.axes import Axes
+from tiffin.display import count_text
 from tiffin.errors import ReadError, SourceError
 from tiffin.readers import RootMap
 from tiffin.sources.prefetch import PrefetchedArray, UnreadableImages
@@ -204,8 +205,8 @@ class Stream:
         expected = self._event_count(events)
         if rest or events != expected:
             return self._unreadable(
-                f"Tiled has {events} event(s) of {key!r} for {expected} of the "
-                f"stream, and does not store which: export the run's documents",
+                f"Tiled has {count_text(events, 'event')} of {key!r} for {expected} of "
+                f"the stream, and does not store which: export the run's documents",
                 declared,
             )
         slices = UncompressedSlices(node, self._server)
@@ -239,9 +240,9 @@ class Stream:
             else:
                 if files.seen is not None and files.seen.has_more:
                     self._warn(
-                        f"the file of {key!r} holds more than the {events} "
-                        f"event(s) that Tiled lists: if some were skipped, Tiled "
-                        f"does not store which"
+                        f"the file of {key!r} holds more than the "
+                        f"{count_text(events, 'event')} that Tiled lists: if some "
+                        f"were skipped, Tiled does not store which"
                     )
                 self._data_keys[key] = {**data_key, **files.data_key}
                 return field

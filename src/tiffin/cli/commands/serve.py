@@ -13,7 +13,7 @@ import typer
 
 from tiffin.cli.command import command
 from tiffin.cli.printing import escape, print_json, print_line
-from tiffin.display import log_as_json
+from tiffin.display import count_text, log_as_json
 from tiffin.errors import SettingsError
 from tiffin.options import FILE_NAME
 from tiffin.service import Journal, Service, WebPage, http_address, read_service
@@ -98,7 +98,8 @@ def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:
     journal = Journal(path)
     try:
         if retry:
-            print_line(f"{journal.retry()} runs are tried again", "dim")
+            runs = count_text(journal.retry(), "run")
+            print_line(f"trying {runs} again", "dim")
         for run in journal.newest(1_000_000) if as_lines else ():
             print_json(run._asdict())
     finally:
