@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tiffin.records import Report
 
 
-def print_report(report: Report, seconds: float, *, as_lines: bool) -> None:
+def print_report(report: Report, seconds: float, *, json_lines: bool) -> None:
     """Print the names of a dry run, the counts, and what to type next."""
-    for record in report.records if as_lines else ():
+    for record in report.records if json_lines else ():
         print_json(describe(record))
-    for record in report.planned if not as_lines else ():
+    for record in report.planned if not json_lines else ():
         sys.stdout.write(f"{escape(record.path)}\n")
     paths = list(dict.fromkeys(each.path for each in report.written if each.path))
     text = str(report)

@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 
 def with_template(settings: dict[str, Any], runs: RunOptions, source: str) -> None:
-    """Check the template of an export; without one, make it for the runs, and say so.
-
-    Raises
-    ------
-    TemplateError, SourceError
-    """
+    """Check the template of an export; without one, make and print it."""
     if "template" in settings:
         check_template(settings["template"], runs, source)
         return

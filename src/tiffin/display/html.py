@@ -52,12 +52,7 @@ def record_html(record: Record) -> str:
 def exporter_html(what: str, reports: Mapping[str, Report]) -> str:
     """Return the settings of an exporter, its newest runs, and the last report.
 
-    Parameters
-    ----------
-    what : str
-        The exporter on one line.
-    reports : mapping of str to Report
-        By run, the newest last.
+    `what` is the exporter on one line; `reports` are by run, the newest last.
     """
     newest = list(reports)[-ROWS:]
     rows = [(run[:8], reports[run]) for run in reversed(newest)]

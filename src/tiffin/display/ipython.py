@@ -30,12 +30,8 @@ def short_traceback(error: BaseException) -> Callable[[], list[str]]:
     """Return the function that IPython calls to show an error of tiffin.
 
     It shows the lines of the user, without those of tiffin and other libraries.
-    `%debug` has all of them, and so has ``%tb Verbose``.
-
-    Raises
-    ------
-    AttributeError
-        With ``%xmode Verbose``: IPython shows its own traceback.
+    `%debug` has all of them, and so has ``%tb Verbose``. With ``%xmode Verbose``, an
+    AttributeError makes IPython show its own traceback.
     """
     session = running_ipython()
     if getattr(getattr(session, "InteractiveTB", None), "mode", "") == "Verbose":

@@ -24,17 +24,10 @@ PAUSE = 0.2
 
 @contextmanager
 def shown_progress(progress: Progress | None) -> Iterator[Progress | None]:
-    """Show the progress in a notebook, unless the caller shows it.
+    """Show the progress in a notebook, unless the caller's function shows it.
 
-    Parameters
-    ----------
-    progress : callable or None
-        The caller's function of (frames finished, frames known).
-
-    Yields
-    ------
-    callable or None
-        The function to call, with a text if it is not about images.
+    What is yielded takes the numbers of frames finished and known, and a text if it is
+    not about images.
     """
     if progress is not None or not hasattr(running_ipython(), "kernel"):
         yield progress

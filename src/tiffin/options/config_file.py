@@ -98,13 +98,7 @@ def _part(values: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 
 def find_config(named: Path | None = None) -> Path | None:
-    """Return the file that is named, here or in the environment, or is in this folder.
-
-    Returns
-    -------
-    Path or None
-        None if there is none.
-    """
+    """Return the named file, or that of the environment, or the one in this folder."""
     if named is not None:
         return named
     if os.environ.get(FILE_VARIABLE):
@@ -115,10 +109,7 @@ def find_config(named: Path | None = None) -> Path | None:
 def read_config(path: Path, export: str | None = None) -> ConfigFile:
     """Return an export of a file, by its name; without a name, the only one.
 
-    Raises
-    ------
-    SettingsError
-        If anything in the file is wrong, in other exports too.
+    If anything in the file is wrong, in other exports too, SettingsError is raised.
     """
     exports = read_exports(path)
     with _errors_in(path):
@@ -126,12 +117,7 @@ def read_config(path: Path, export: str | None = None) -> ConfigFile:
 
 
 def read_exports(path: Path) -> dict[str, ConfigFile]:
-    """Return all exports of a file, by name; "" is that of a file that names none.
-
-    Raises
-    ------
-    SettingsError
-    """
+    """Return all exports of a file, by name; "" is that of a file that names none."""
     content = _content(path)
     for name in OTHER_TABLES:
         content.pop(name, None)

@@ -59,10 +59,7 @@ class Listed:
 def read_listed(root: Path, runs: Collection[str] | None = None) -> Listed:
     """Read the manifests of a folder: of the runs with these uids, or of all.
 
-    Raises
-    ------
-    SourceError
-        If there is no manifest.
+    If there is none, SourceError is raised.
     """
     names = None if runs is None else {portable_text(run) or "_" for run in runs}
     files: dict[str, tuple[ListedImage, ...]] = {}

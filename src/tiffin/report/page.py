@@ -45,14 +45,9 @@ PLOTS, LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.LICENSE"
 
 
 def page_of(data: Mapping[str, Any], *, beside: bool = False) -> bytes:
-    """Return the page.
+    """Return a page whose script shows these data.
 
-    Parameters
-    ----------
-    data : mapping
-        What the script shows.
-    beside : bool
-        Whether the page may load scripts with pixels that are beside it.
+    `beside` tells whether it may load scripts with pixels that are beside it.
     """
     style = "\n".join(map(_asset, STYLES))
     plots = f"/*!\nuPlot:\n{_asset(LICENCE)}*/\n{_asset(PLOTS)}"

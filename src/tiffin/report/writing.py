@@ -30,23 +30,14 @@ LIMIT, MANY = 4_900_000, 1000
 
 
 class ReportPage(NamedTuple):
-    """A page that was written.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    images : int
-        How many images it shows.
-    problems : int
-        How many images and lines of manifests it can't show.
-    nbytes : int
-        Its size, without what is beside it [bytes].
-    """
+    """A page that was written."""
 
     path: Path
     images: int
     problems: int
+    """How many images and lines of manifests it can't show."""
     nbytes: int
+    """Its size, without what is beside it [bytes]."""
 
 
 def write_page(
@@ -166,12 +157,7 @@ class PageOfRun:
 
 
 def is_page_name(name: str) -> bool:
-    """Return whether a file has the name of a page, or of a part of a full one.
-
-    Parameters
-    ----------
-    name : str
-        The path of a file, relative to the root.
+    """Whether a path below the root is that of a page, or of a part of a full one.
 
     Examples
     --------

@@ -7,7 +7,6 @@ rebuilt from the arrays of the same run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +14,9 @@ import numpy as np
 from tiffin.sources.prefetch import PrefetchedArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-Document = tuple[str, Mapping[str, Any]]
+    from tiffin.sources.document_file import Document
 
 
 def documents(run: Any) -> Iterator[Document]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from io import BufferedReader
     from pathlib import Path
+
+    Document = tuple[str, Mapping[str, Any]]
 
 SUFFIXES = (".jsonl", ".json", ".msgpack", ".ndjson")
 """How the names of files of documents end; ``.gz`` may follow."""

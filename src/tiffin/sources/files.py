@@ -20,9 +20,9 @@ from tiffin.sources.json_file import JsonReader
 from tiffin.sources.msgpack_file import is_msgpack, msgpack_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    Document = tuple[str, Mapping[str, Any]]
+    from tiffin.sources.document_file import Document
 
 logger = logging.getLogger("tiffin")
 

@@ -19,9 +19,9 @@ from tiffin.start_document import start_time
 
 if TYPE_CHECKING:
     from tiffin.corrections import Nearest
+    from tiffin.sources.document_file import Document
 
-Start = Mapping[str, Any]
-Document = tuple[str, Mapping[str, Any]]
+    Start = Mapping[str, Any]
 
 MARGIN = 1.0
 """Margin added to the time range when querying databroker v0 or v1 [s]."""

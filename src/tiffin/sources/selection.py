@@ -16,7 +16,7 @@ from tiffin.start_document import equal_values, get_nested, start_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    Document = tuple[str, Mapping[str, Any]]
+    from tiffin.sources.document_file import Document
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that catalogues can search for."""

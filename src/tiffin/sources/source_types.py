@@ -18,10 +18,9 @@ from tiffin.sources.tiled_server import TIMEOUT, check_timeout
 
 if TYPE_CHECKING:
     from tiffin.readers import RootMap
+    from tiffin.sources.document_file import Document
 
 logger = logging.getLogger("tiffin")
-
-Document = tuple[str, Mapping[str, Any]]
 
 WANTED = (
     "a databroker header, a Tiled run (client[uid]), a list of those, a path to a "

@@ -61,7 +61,7 @@ def bulk(
     frames_per_task: Annotated[
         int | None, typer.Option(help="Divide longer runs into several tasks.")
     ] = None,
-    json_output: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print the outcome of each run as JSON.")
     ] = False,
     config: ConfigOption = None,  # noqa: ARG001 (it is in the other options' defaults)
@@ -110,7 +110,7 @@ def bulk(
             progress=progress,
             **settings,
         )
-    if json_output:
+    if json_lines:
         for run in report.runs:
             print_json(asdict(run))
     if not dry_run:  # its plan tells all

@@ -63,7 +63,7 @@ def demo(
             metavar="FOLDER", help="A new or empty folder.", show_default=True
         ),
     ] = Path("tiffin-demo"),
-    as_lines: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON with what was made.")
     ] = False,
 ) -> None:
@@ -86,7 +86,7 @@ def demo(
     checked = verify(images)
     ok = report.ok and darks.ok and checked.ok
     page = make_page(images).path
-    if as_lines:
+    if json_lines:
         made = {"folder": folder, "documents": source, "config": config, "page": page}
         paths = {name: str(path.absolute()) for name, path in made.items()}
         files = [str(record.path) for record in report.written + darks.written]

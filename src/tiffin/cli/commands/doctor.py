@@ -35,7 +35,7 @@ def doctor(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", help="Where images are to go.")
     ] = None,
-    as_line: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each finding.")
     ] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def doctor(
     for each in folders or ["."]:
         findings += check_folder(Path(each))
     states = [each.state for each in findings]
-    if as_line:
+    if json_lines:
         for each in findings:
             print_json(asdict(each))
     else:

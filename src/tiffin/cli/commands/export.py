@@ -52,5 +52,5 @@ def export(
             progress=progress,
             **settings,
         )
-    print_report(report, time.monotonic() - begun, as_lines=json_lines)
+    print_report(report, time.monotonic() - begun, json_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)

@@ -138,9 +138,8 @@ def _template(field: str, run: RunSummary, streams: tuple[str, ...]) -> str:
     parts = ["{start.scan_id}"]
     parts += ["{stream}"] if len(streams) > 1 else []
     parts += ["{event.seq_num:03d}"]
-    keys = run.names.get("descriptor", {}).get("data_keys", {})
-    shape: list[Any] = [*(keys.get(field, {}).get("shape") or ())]
-    parts += ["{i:03d}"] if len(shape) > 2 and shape[0] != 1 else []
+    of_field = [each for each in run.images.values() if each.name == field]
+    parts += ["{i:03d}"] if any(each.per_event > 1 for each in of_field) else []
     return "{start.scan_id}/" + "_".join(parts) + ".tif"
 
 

@@ -21,7 +21,7 @@ from tiffin.cli.printing import (
     with_options,
 )
 from tiffin.cli.templates import with_template
-from tiffin.display import size_text
+from tiffin.display import count_text, size_text
 from tiffin.errors import ExistsError
 from tiffin.options import RunOptions, find_config
 from tiffin.replay import export as export_images
@@ -87,7 +87,7 @@ def _print(report: Report, form: str, dtype: str | None) -> None:
     sys.stdout.writelines(lines.values())
     frames = sum(record.kind != "sidecar" for record in report.records)
     print_summary(
-        f"{frames} frame{'s' * (frames != 1)}, {size_text(total)}; {existing} exist "
+        f"{count_text(frames, 'frame')}, {size_text(total)}; {existing} exist "
         f"already, {len(report.skipped) - existing} without an image, "
         f"{len(report.failed)} failed",
         ok=bool(lines) and not report.failed,

@@ -20,7 +20,7 @@ def report(
         bool,
         typer.Option("--full", help="Keep all pixels: a folder instead of a file."),
     ] = False,
-    as_lines: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print the result as a line of JSON.")
     ] = False,
     **settings: Any,
@@ -35,7 +35,7 @@ def report(
     tiffin report out --full
     """
     page = make_page(folder, full=full, **settings)
-    if as_lines:
+    if json_lines:
         print_json(page._asdict() | {"path": str(page.path)})
         return
     sys.stdout.write(f"{escape(page.path)}\n")

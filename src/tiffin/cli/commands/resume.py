@@ -52,7 +52,7 @@ def resume(
             find_run=RunFinder(fallback=opened, timeout=runs.timeout),
             observers=[PageOfRun()] if chosen.report else (),
         )
-    print_report(report, time.monotonic() - begun, as_lines=json_lines)
+    print_report(report, time.monotonic() - begun, json_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
 
 

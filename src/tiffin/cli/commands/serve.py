@@ -32,7 +32,7 @@ def serve(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try all runs again now that have failed.")
     ] = False,
-    as_lines: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="Print the state of each run, and end.")
     ] = False,
     log_json: Annotated[
@@ -46,8 +46,8 @@ def serve(
     tiffin serve tiffin.toml
     """
     found, exports = read_service(config)
-    if retry or as_lines:
-        _tell(found.journal, retry=retry, as_lines=as_lines)
+    if retry or json_lines:
+        _tell(found.journal, retry=retry, json_lines=json_lines)
         return
     if log_json:
         log_as_json()
@@ -93,14 +93,14 @@ def _say(line: str, *, log_json: bool) -> None:
         print_line(escape(line), "dim")
 
 
-def _tell(path: Path, *, retry: bool, as_lines: bool) -> None:
+def _tell(path: Path, *, retry: bool, json_lines: bool) -> None:
     """Print what is in the journal, or change it; a running service sees it."""
     journal = Journal(path)
     try:
         if retry:
             runs = count_text(journal.retry(), "run")
             print_line(f"trying {runs} again", "dim")
-        for run in journal.newest(1_000_000) if as_lines else ():
+        for run in journal.newest(1_000_000) if json_lines else ():
             print_json(run._asdict())
     finally:
         journal.close()

@@ -50,7 +50,7 @@ def verify(
     ok = verification.ok
     if against is not None:
         comparison = compare(folder, _open(against, runs, folder), **settings)
-        _print_comparison(comparison, as_lines=json_lines)
+        _print_comparison(comparison, json_lines=json_lines)
         ok = ok and comparison.ok
     raise typer.Exit(0 if ok else 1)
 
@@ -80,9 +80,9 @@ def _print(verification: Verification) -> None:
     print_summary(str(verification), ok=verification.ok)
 
 
-def _print_comparison(report: Report, *, as_lines: bool) -> None:
+def _print_comparison(report: Report, *, json_lines: bool) -> None:
     for record in report.failed:
-        if as_lines:
+        if json_lines:
             print_json(describe(record))
             continue
         reason = escape(with_options(str(record.error)))

@@ -33,8 +33,6 @@ function runName(image) {
   return image.scan_id === undefined ? image.run.slice(0, 8) : `scan ${image.scan_id}`;
 }
 
-const pad = (number) => String(number).padStart(2, "0");
-
 /** Return minutes that the clock of the files is ahead of UTC. */
 const zone = (() => {
   const found = images.map((i) => /([+-])(\d\d):(\d\d)$/.exec(i.time ?? "")).find(Boolean);
