@@ -161,8 +161,8 @@ class ImageExporter(Exporter):
             say=partial(logger.warning, "an event waits: %s", self._crowded),
         )
         self._errors: dict[str, Exception] = {}
-        # With on_error="raise": runs whose result has not been raised yet.
-        self._untold: set[str] = set()
+        # With on_error="raise": runs whose first failure may still be raised.
+        self._not_raised: set[str] = set()
         # Pending frames are written when the exporter is deleted or Python exits.
         self._finalizer = weakref.finalize(self, _let_go, self._mailbox, self._pipeline)
 
@@ -336,26 +336,26 @@ class ImageExporter(Exporter):
         """Raise the error that ends a run, once."""
         run = str(doc["uid"] if name == "start" else doc["run_start"])
         if name == "start":
-            self._untold.add(run)
+            self._not_raised.add(run)
         error = self._errors.pop(str(doc["uid"]), None) if name != "stop" else None
         if error is not None:
-            self._untold.discard(run)
+            self._not_raised.discard(run)
             if isinstance(error, TiffinError):
                 error.report = self._pipeline.report(run)
             raise error
-        if name == "stop" and run in self._untold:
+        if name == "stop" and run in self._not_raised:
             self._raise_of(run)
 
     def _raise_of(self, run: str) -> None:
         """Raise the first failure of a run; ask again later if frames are pending."""
         report = self._pipeline.report(run)
         if not report.planned or report.failed or self.settings.dry_run:
-            self._untold.discard(run)
+            self._not_raised.discard(run)
         raise_first(report)
 
     def _raise_late(self, *, ended_only: bool = False) -> None:
         """Raise failures after the end of a run, such as files that never arrived."""
-        for run in sorted(self._untold):
+        for run in sorted(self._not_raised):
             if not (ended_only and self._pipeline.is_open(run)):
                 self._raise_of(run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tiffin.settings import Settings, resume_settings
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tiffin.engine import ManifestFile
 
@@ -64,23 +65,19 @@ def recorded_settings(
 
 def recorded_runs(folder: str | os.PathLike[str]) -> list[str]:
     """Return the uids of the runs that an export into a folder has begun."""
-    runs = []
-    for path in manifests_in(Path(folder).absolute()):
-        try:
-            runs.append(read_manifest(path).run)
-        except OSError:  # `verify` reports it
-            continue
-    return runs
+    return [manifest.run for manifest in _manifests(Path(folder).absolute())]
+
+
+def _manifests(root: Path) -> Iterator[ManifestFile]:
+    for path in manifests_in(root):
+        with suppress(OSError):  # `verify` reports it
+            yield read_manifest(path)
 
 
 def _last_settings(root: Path) -> Mapping[str, Any]:
     """Return the settings in the manifests, which must all be the same."""
     recorded, is_one_export = [], True
-    for path in manifests_in(root):
-        try:
-            manifest = read_manifest(path)
-        except OSError:
-            continue
+    for manifest in _manifests(root):
         recorded += list(manifest.settings.values())[-1:]
         is_one_export = is_one_export and _is_one_export(manifest)
     if not recorded:

@@ -11,7 +11,7 @@ from tiffin.engine import FOLDER, ManifestFile, manifests_in, read_manifest
 from tiffin.errors import VerifyError
 from tiffin.export import replay
 from tiffin.folders import Folders
-from tiffin.recorded_settings import recorded_settings
+from tiffin.recorded_settings import LONGEST_REASON, recorded_settings
 from tiffin.report import is_page_name
 from tiffin.sources import open_source
 from tiffin.writers import checksum_of, difference, is_leftover
@@ -33,9 +33,6 @@ WRONG: tuple[State, ...] = ("missing", "damaged", "unreadable", "refused")
 
 MOST = 10
 """How many findings one error message shows."""
-
-LONGEST_REASON = 2000
-"""How many characters of an error in a manifest are shown."""
 
 
 @dataclass(frozen=True, slots=True)

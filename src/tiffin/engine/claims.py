@@ -49,10 +49,8 @@ class Claims(Generic[Owner]):
     def take(self, name: str, owner: Owner) -> None:
         """Claim a name. An owner can claim its name again.
 
-        Raises
-        ------
-        CollisionError
-            If another owner has the name, or one is a file and the other its folder.
+        A CollisionError is raised if another owner has the name, or one is a file and
+        the other its folder.
         """
         key = folded(name)
         with self._lock:
@@ -74,10 +72,7 @@ class Claims(Generic[Owner]):
     def take_instead(self, other: str, name: str, owner: Owner) -> bool:
         """Claim another name for an owner, because a file has its name.
 
-        Returns
-        -------
-        bool
-            Whether the other name was free. It is contested if `name` is.
+        Return whether the other name was free. It is contested if `name` is.
         """
         key = folded(other)
         with self._lock:
@@ -87,13 +82,7 @@ class Claims(Generic[Owner]):
         return True
 
     def release(self, is_over: Callable[[Owner], bool]) -> None:
-        """Release the claims of some owners.
-
-        Parameters
-        ----------
-        is_over : callable
-            (owner) → bool: whether to release its claims.
-        """
+        """Release the claims of those owners for which `is_over` returns True."""
         with self._lock:
             left = {key: who for key, who in self._owners.items() if not is_over(who)}
             self._owners = left

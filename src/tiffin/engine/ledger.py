@@ -37,17 +37,9 @@ NOTHING = RunRecords()
 class Ledger:
     """Keeps one record for each frame, and logs each cause of failure once a run.
 
-    Thread-safe.
-
-    Parameters
-    ----------
-    progress : callable, optional
-        Called with (frames finished, frames known) after each change.
-    dry_run : bool
-        Whether frames stay planned.
-    keep : int, optional
-        How many finished runs keep their records; older runs have only counts. By
-        default all keep them.
+    Thread-safe. `progress` is called with (frames finished, frames known) after each
+    change. In a dry run, frames stay planned. `keep` is how many finished runs keep
+    their records; older runs have only counts. By default all keep them.
     """
 
     def __init__(
@@ -135,19 +127,9 @@ class Ledger:
             return self._groups
 
     def put(self, place: Place, record: Record, *, if_planned: bool = False) -> bool:
-        """Set the record of the frame at a place.
+        """Set the record of the frame at a place; return whether it was set.
 
-        Parameters
-        ----------
-        place : Place
-        record : Record
-        if_planned : bool
-            Do this only if the frame is still planned.
-
-        Returns
-        -------
-        bool
-            Whether it was set.
+        With `if_planned`, do this only if the frame is still planned.
         """
         error = record.error
         if error is not None:

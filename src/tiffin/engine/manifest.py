@@ -93,10 +93,7 @@ class Manifest:
     def add(self, lines: Iterable[tuple[Hashable, str]]) -> None:
         """Add the lines of groups, and append those whose turn it is.
 
-        Parameters
-        ----------
-        lines : iterable of (group, str)
-            A group's lines, each with its end of line; ``""`` for none.
+        Each is a group, and its lines with their ends of line; ``""`` for none.
         """
         with self._lock:
             for group, text in lines:

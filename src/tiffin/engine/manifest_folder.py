@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 def manifests_in(root: Path) -> list[Path]:
     """Return the manifests of a root, sorted by name.
 
-    Raises
-    ------
-    SourceError
-        If there is none, or if their folder can't be read or is a link.
+    A SourceError is raised if there is none, or if their folder can't be read or is a
+    link.
     """
     names: list[str] = []
     try:

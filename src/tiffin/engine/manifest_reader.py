@@ -82,7 +82,7 @@ class ManifestFile:
     failed: list[Mapping[str, Any]] = field(default_factory=list)
     refused: list[RefusedLine] = field(default_factory=list)
 
-    def take(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Mapping[str, Any]) -> None:
         """Add a line, or raise a ValueError with the reason."""
         kind = line.get("kind")
         if kind == "settings":
@@ -125,17 +125,10 @@ class ManifestFile:
 
 
 def read_manifest(path: Path) -> ManifestFile:
-    """Read a manifest; ignore an incomplete last line.
+    """Read ``ROOT/.tiffin/NAME.jsonl``; ignore an incomplete last line.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        ``ROOT/.tiffin/NAME.jsonl``. Neither the file nor its folder may be a link.
-
-    Raises
-    ------
-    OSError
-        If it can't be read, or is not a regular file.
+    An OSError is raised if it can't be read, is not a regular file, or if the file or
+    its folder is a link.
     """
     found = ManifestFile(path.stem)
     folders = Folders(os.fspath(path.parent.parent))
@@ -143,7 +136,7 @@ def read_manifest(path: Path) -> ManifestFile:
     with open(descriptor, "rb") as file:  # noqa: PTH123 (it is open already)
         for number, text in lines_of(file, LONGEST):
             try:
-                found.take(_parsed(text))
+                found.add(_parsed(text))
             except ValueError as error:
                 found.refused.append(RefusedLine(number, str(error)))
     return found

@@ -63,14 +63,9 @@ class Patience:
     ) -> bool:
         """Wait until `done` returns True; return whether it did.
 
-        Parameters
-        ----------
-        changed : Condition
-            Not locked; notified when the result of `done` may have changed.
-        done : callable
-        between : callable
-            Called repeatedly. It returns whether it did some work; then it is called
-            again immediately.
+        `changed` is not locked, and is notified when the result of `done` may have
+        changed. `between` is called repeatedly. It returns whether it did some work;
+        then it is called again immediately.
         """
         begun = moved = time.monotonic()
         before = self._mark()

@@ -98,22 +98,11 @@ class Pool:
     def submit(
         self, nbytes: int, job: Callable[[], None], patience: Patience | None = None
     ) -> bool:
-        """Add a job; wait while the memory limit is reached.
+        """Add a job, and return whether it was added; wait while the memory is full.
 
-        Parameters
-        ----------
-        nbytes : int
-            How much memory the job takes. A job of 0 bytes never waits [bytes].
-        job : callable
-            It must handle its exceptions; others are only logged.
-        patience : Patience, optional
-            How long to wait; by default without a limit. After a timeout, further calls
-            do not wait until a job has finished.
-
-        Returns
-        -------
-        bool
-            Whether the job was added.
+        A job of 0 `nbytes` never waits. It must handle its exceptions; others are only
+        logged. Without `patience` there is no limit. After a timeout, further calls do
+        not wait until a job has finished.
         """
         if self._put_if_it_fits(nbytes, job):
             return True
@@ -128,19 +117,10 @@ class Pool:
         return False
 
     def drain(self, patience: Patience | None = None, *, all_jobs: bool = True) -> bool:
-        """Wait until all jobs are finished.
+        """Wait until all jobs are finished; return whether they are.
 
-        Parameters
-        ----------
-        patience : Patience, optional
-            How long to wait; by default without a limit.
-        all_jobs : bool
-            Whether to wait also for jobs that hang.
-
-        Returns
-        -------
-        bool
-            Whether all is done.
+        Without `patience` there is no limit. With `all_jobs`, jobs that hang are waited
+        for too.
         """
         if self._is_idle():
             return True
@@ -160,18 +140,10 @@ class Pool:
         self._cancelled = time.monotonic()
 
     def close(self, patience: Patience | None = None) -> bool:
-        """Wait for all jobs, and end the threads. A later job starts new ones.
+        """Wait for all jobs, and end the threads; return whether all is done.
 
-        Parameters
-        ----------
-        patience : Patience, optional
-            How long to wait; by default without a limit. A thread that hangs ends
-            later.
-
-        Returns
-        -------
-        bool
-            Whether all is done.
+        Without `patience` there is no limit. A thread that hangs ends later. A later
+        job starts new threads.
         """
         done = self.drain(patience)
         with self._submitting:  # later jobs get a new queue

@@ -38,14 +38,9 @@ class _Task:
 class Retries:
     """Repeats attempts until they succeed or time out.
 
-    Parameters
-    ----------
-    timeout : float
-        How long to go on after the end of a run [s]. Before it, there is no limit.
-    submit : callable
-        Passes an attempt to a worker.
-    release : callable, optional
-        Closes the files of the attempts. Called after the last attempt of a run.
+    `timeout` is how long to go on after the end of a run; before it, there is no limit
+    [s]. `submit` passes an attempt to a worker. `release` closes the files of the
+    attempts: it is called after the last attempt of a run.
     """
 
     def __init__(
@@ -74,16 +69,8 @@ class Retries:
     def postpone(self, run: str, attempt: Callable[[bool], bool]) -> None:
         """Repeat an attempt after a pause.
 
-        Parameters
-        ----------
-        run : str
-        attempt : callable
-            (is_last) → bool: whether it is done.
-
-        Raises
-        ------
-        RuntimeError
-            If no thread can be started.
+        An attempt takes whether it is the last one, and returns whether it is done. A
+        RuntimeError is raised if no thread can be started.
         """
         with self._changed:
             task = _Task(0.0, next(self._numbers), run, attempt, FIRST_PAUSE)
@@ -105,20 +92,9 @@ class Retries:
         """Start the timeout of a run, and try all of its attempts now.
 
         When this returns, everything that can be read by now is done, even if the
-        attempt before met a file that was being written.
-
-        Parameters
-        ----------
-        run : str
-        timeout : float, optional
-            Another timeout than usual [s].
-        patience : Patience, optional
-            How long to wait for these attempts.
-
-        Returns
-        -------
-        bool
-            Whether attempts of the run are left.
+        attempt before met a file that was being written. Return whether attempts of the
+        run are left. `timeout` is another one than usual [s]; `patience` limits the
+        wait for these attempts.
         """
         self.begin_end(run, timeout)
         (patience or Patience()).wait(self._changed, lambda: not self._must_try(run))
@@ -141,11 +117,7 @@ class Retries:
     def end_all(self, timeout: float | None = None) -> None:
         """Start the timeouts of all runs with attempts.
 
-        Parameters
-        ----------
-        timeout : float, optional
-            Another timeout than usual [s]. Without it, runs that have ended already
-            keep their timeouts.
+        Without another `timeout` than usual, runs that have ended already keep theirs.
         """
         with self._changed:
             runs = set(self._open)

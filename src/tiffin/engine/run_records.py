@@ -60,14 +60,9 @@ class RunRecords:
             self.planned -= 1
 
     def condense(self, most: int = 0, *, planned: bool = False) -> None:
-        """Replace records by counts, the oldest first.
+        """Replace records by counts, the oldest first, until `most` are left.
 
-        Parameters
-        ----------
-        most : int
-            How many records to keep.
-        planned : bool
-            Whether to replace records of planned frames too.
+        Records of planned frames are replaced only if `planned` is true.
         """
         oldest = [*islice(self.records, len(self.records) - most)]
         if not planned:

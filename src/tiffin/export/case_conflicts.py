@@ -19,14 +19,8 @@ class _Listed(NamedTuple):
 class CaseConflicts:
     """Finds existing files and folders whose names are the same on some systems.
 
-    Each folder is listed once, and again after `forget`.
-
-    Parameters
-    ----------
-    root : str
-        The folder that names are relative to.
-    follow_links : bool
-        Whether folders may be links.
+    All names are relative to the root. Each folder is listed once, and again after
+    `forget`.
     """
 
     def __init__(self, root: str, *, follow_links: bool = False) -> None:
@@ -38,16 +32,8 @@ class CaseConflicts:
     def twin(self, name: str) -> str | None:
         """Return an existing path that differs from a name only in case or composition.
 
-        Parameters
-        ----------
-        name : str
-            Relative to the root.
-
-        Returns
-        -------
-        str or None
-            A path relative to the root: a file, or one of its folders. None if there is
-            none, or if the name itself exists.
+        It is a file, or one of its folders. None if there is none, or if the name
+        itself exists.
         """
         folder = ""
         for part in name.split("/"):
@@ -64,13 +50,7 @@ class CaseConflicts:
         return last in self._there(folder + slash).names
 
     def link(self, folder: str) -> str | None:
-        """Return the first link on the way to a folder, unless links are allowed.
-
-        Parameters
-        ----------
-        folder : str
-            Relative to the root.
-        """
+        """Return the first link on the way to a folder, unless links are allowed."""
         if not folder or self._follow_links:
             return None
         if folder not in self._links:

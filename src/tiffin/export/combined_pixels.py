@@ -79,14 +79,9 @@ class CombinedPixels:
     ) -> None:
         """Add a frame.
 
-        Parameters
-        ----------
-        frame : Frame
-        images : int or None
-            How many images its event should have. None: combine all images of the
-            event, however many there are.
-        names_only : bool
-            Whether the pixels will never be read.
+        `images` is how many images its event should have; None combines all images of
+        the event, however many there are. With `names_only`, the pixels will never be
+        read.
         """
         if self.count == 0 or frame.pixels is not self._last.pixels:
             self.memory += _memory(frame)
@@ -98,12 +93,9 @@ class CombinedPixels:
         self._left.append((frame, images))
 
     def replace(self, retake: list[Frame]) -> list[Frame]:
-        """Replace the frames of an earlier take by those of a retake.
+        """Replace frames of an earlier take by a retake's; return the earlier ones.
 
-        Returns
-        -------
-        list of Frame
-            The earlier frames; empty if some of them have been added up already.
+        Return no frame if some of them have been added up already.
         """
         first = retake[0]
         at = [
@@ -140,19 +132,11 @@ class CombinedPixels:
             self.memory = self._own
 
     def open(self) -> np.ndarray:
-        """Combine the frames.
+        """Combine the frames; return the image, shape (rows, columns) [counts].
 
-        Returns
-        -------
-        ndarray, shape (rows, columns) [counts]
-
-        Raises
-        ------
-        TiffinError
-            If a frame fails.
-        CorrectionError
-            If the frames differ in shape or dtype, or an event has more or fewer images
-            than its descriptor says.
+        A TiffinError is raised if a frame fails; a CorrectionError if the frames differ
+        in shape or dtype, or an event has more or fewer images than its descriptor
+        says.
         """
         if self._failed is not None:
             raise self._failed

@@ -12,15 +12,7 @@ if TYPE_CHECKING:
 
 
 class Content(NamedTuple):
-    """What is to be written.
-
-    Attributes
-    ----------
-    buffers : list
-        The bytes of the image's file.
-    sidecar : bytes or None
-        Those of the file that the profile has beside it.
-    """
+    """What is to be written: the bytes of the image's file, and of its sidecar."""
 
     buffers: list[Any]
     sidecar: bytes | None = None
@@ -36,15 +28,8 @@ class Published(NamedTuple):
 class ReadyFile(NamedTuple):
     """A file whose bytes are ready to be written.
 
-    Attributes
-    ----------
-    page : Page
-    content : Content
-    record : Record
-        Of the written file.
-    notes : Notes
-    lines : dict
-        Where its line for the manifest goes, by the index of the page.
+    `record` is that of the written file. Its line for the manifest goes to `lines`, by
+    the index of the page.
     """
 
     page: Page

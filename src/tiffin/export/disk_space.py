@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def check_room(settings: Settings, planned: Iterable[Record]) -> NoRoomError | None:
     """Compare the size of the planned files with the free space of the disk.
 
-    Parameters
-    ----------
-    settings : Settings
-    planned : iterable of Record
-        The frames to write. Frames of unknown size count as empty. With corrections,
-        there is no check.
+    Frames of unknown size count as empty. With corrections, there is no check.
     """
     if any(not isinstance(step, Cast) for step in settings.steps):
         return None

@@ -35,12 +35,8 @@ class ExistingFiles:
     def listed(self, run: str, name: str) -> bool:
         """Return whether a file is in the manifest, with its size and checksum.
 
-        Its sidecar must be there too, if the profile has one.
-
-        Raises
-        ------
-        OSError
-            If the file can't be read.
+        Its sidecar must be there too, if the profile has one. An OSError is raised if
+        the file can't be read.
         """
         return all(self._listed(run, file) for file in self._files(name))
 
@@ -64,18 +60,10 @@ class ExistingFiles:
     def state(self, run: str, name: str, content: Content) -> State:
         """Return the state of the file and the sidecar that are about to be written.
 
-        Returns
-        -------
-        {"absent", "damaged", "same"}
-            No file; a file in the manifest that is not intact, or without its sidecar;
-            or a file with exactly the bytes that would be written.
-
-        Raises
-        ------
-        ExistsError
-            If there is another file, which is in no manifest.
-        VerifyError
-            When comparing, if the file differs or is missing.
+        It is "absent"; "damaged", if a file of the manifest is not intact, or has no
+        sidecar; or "same", with exactly the bytes that would be written. An ExistsError
+        is raised if there is another file, which is in no manifest; when comparing, a
+        VerifyError if the file differs or is missing.
         """
         states = {
             self.state_of(run, name, partial(same_bytes, buffers=content.buffers))

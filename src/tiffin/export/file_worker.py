@@ -56,10 +56,7 @@ class FileWorker:
     ) -> None:
         """Make the bytes of a file ready, and write those that can't wait.
 
-        Raises
-        ------
-        TiffinError
-            If such a file can't hold the image.
+        A TiffinError is raised if such a file can't hold the image.
         """
         frame, path = page.frame, self._publisher.path(page.name)
         content = self._publisher.encode(image, frame, notes)

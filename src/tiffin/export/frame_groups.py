@@ -63,12 +63,9 @@ class FrameGroups:
     def restart(self, keep_bytes: float | None = None) -> None:
         """Start again without frames.
 
-        Parameters
-        ----------
-        keep_bytes : float, optional
-            How much memory images from documents may take before they are added up; by
-            default the usual limit. 0: only names are needed, and no pixels.
-            Infinite: the images stay in memory anyway [bytes].
+        Images from documents may take `keep_bytes` of memory before they are added up,
+        by default the usual limit. 0: only names are needed, and no pixels. Infinite:
+        the images stay in memory anyway [bytes].
         """
         self._taken.clear()
         for stage in self._stages:
@@ -80,15 +77,11 @@ class FrameGroups:
     def of(self, lane: str, group: list[Frame]) -> Iterator[list[Frame]]:
         """Add the frames of an event and field; return the groups that they complete.
 
-        Parameters
-        ----------
-        lane : str
-            The kind of image. Frames of different lanes are never combined.
-        group : list of Frame
-            They share their pixels.
+        The `lane` is the kind of image: frames of different lanes are never combined.
+        The frames of a group share their pixels.
         """
         if self.counts_retakes and not is_never_combined(group[0]):
-            group = self._judged(lane, group)
+            group = self._unless_superseded(lane, group)
         yield from self._through(self._stages, lane, [group])
 
     def count_retakes(self, groups: Iterable[list[Frame]]) -> None:
@@ -97,7 +90,7 @@ class FrameGroups:
             _point(group[0]) for group in groups if not is_never_combined(group[0])
         )
 
-    def _judged(self, lane: str, group: list[Frame]) -> list[Frame]:
+    def _unless_superseded(self, lane: str, group: list[Frame]) -> list[Frame]:
         """Return the frames to combine, or superseded frames with the reason."""
         first, point = group[0], _point(group[0])
         self._taken[lane, point] += 1
@@ -322,11 +315,7 @@ def declared_after(
 ) -> DeclaredImages:
     """Return what a descriptor declares about combined frames.
 
-    Parameters
-    ----------
-    steps : iterable of FrameCombiner
-    declared : DeclaredImages
-        What it declares about the frames before they are combined.
+    `declared` is what it declares about the frames before they are combined.
     """
     images, start = dict(declared.images), dict(declared.start)
     events = {name: start.get("num_points") for name in images}

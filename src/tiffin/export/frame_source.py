@@ -35,11 +35,8 @@ stream datums before all events."""
 class FrameSource:
     """Assembles frames, and groups them by event and field.
 
-    Parameters
-    ----------
-    settings : Settings
-    corrections : RunCorrections
-        They decide what an event gives: light, dark or subtracted, combined or not.
+    The corrections decide what an event gives: light, dark or subtracted, combined or
+    not.
     """
 
     def __init__(self, settings: Settings, corrections: RunCorrections) -> None:
@@ -104,10 +101,7 @@ class FrameSource:
     def look_ahead(self, parts: Iterable[Documents]) -> None:
         """Look in advance for late documents that names and corrections use.
 
-        Parameters
-        ----------
-        parts : iterable of iterables of (name, document)
-            Read only if necessary.
+        The parts of the source are read only if necessary.
         """
         if self._settings.roots_in_use & LATE:
             self._late_documents = LateDocuments.scan(_unbroken(parts))
@@ -133,10 +127,7 @@ class FrameSource:
     def first_pass(self, *, keep: bool) -> Iterator[FrameSource]:
         """Return a source for the pass that names the frames of a replay.
 
-        Parameters
-        ----------
-        keep : bool
-            Whether the frames are kept for writing, so that there is no second pass.
+        With `keep`, the frames are kept for writing, so that there is no second pass.
         """
         self._images.plan(keep=keep)
         # The assembler that made the kept frames must close their files.

@@ -84,11 +84,8 @@ class FrameTable:
     def add(self, frame: Frame, group: int, images: int) -> None:
         """Add the event of a frame, the first of its group.
 
-        Raises
-        ------
-        OSError, ValueError
-            If there is no room for temporary files; or a value can't be written, such
-            as a number of thousands of digits.
+        An OSError is raised if there is no room for temporary files; a ValueError if a
+        value can't be written, such as a number of thousands of digits.
         """
         values = self._values(frame)
         time, _ = frame.taken()

@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 def sync_files(folders: Folders, paths: Iterable[Path]) -> list[WriteError]:
     """Force files, and then their folders, to the disk. Ignore missing files.
 
-    Parameters
-    ----------
-    folders : Folders
-        Of the root that the files lie below.
-    paths : iterable of pathlib.Path
-
-    Returns
-    -------
-    list of WriteError
-        One for each file or folder that could not be forced to the disk.
+    Return an error for each file or folder that could not be forced to the disk.
     """
     files = list(paths)
     above = dict.fromkeys(path.parent for path in files)

@@ -28,12 +28,8 @@ LARGEST = 2**1024
 def as_json(value: Any) -> tuple[Any, float | None]:
     """Return a value as JSON has it, and a number in it that became null, if any.
 
-    NaN and infinity become null.
-
-    Raises
-    ------
-    ValueError
-        If JSON has no such value, or it is too long.
+    NaN and infinity become null. A ValueError is raised if JSON has no such value, or
+    it is too long.
 
     Examples
     --------

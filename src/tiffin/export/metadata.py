@@ -66,14 +66,7 @@ class Metadata:
         self._logged: set[tuple[str, str]] = set()
 
     def of(self, frame: Frame, notes: Notes) -> dict[str, Any]:
-        """Return the metadata of a frame, as values for JSON.
-
-        Parameters
-        ----------
-        frame : Frame
-        notes : Notes
-            The notes of its corrections.
-        """
+        """Return the metadata of a frame, with the notes of its corrections."""
         if not self._wanted:
             return _provenance_of(notes)
         shared = self._shared_with(frame)

@@ -20,11 +20,7 @@ Numbers = tuple[int | None, ...]
 class NameOrder:
     """Compares each name with the one before it, and warns once a run.
 
-    Parameters
-    ----------
-    template : Template
-    first : int
-        The first number of `{frame}` and `{i}`.
+    `first` is the first number of `{frame}` and `{i}`.
     """
 
     def __init__(self, template: Template, first: int) -> None:

@@ -175,11 +175,8 @@ class Namer:
     def claim_sidecar(self, name: str, frame: Frame, place: Place) -> str | TiffinError:
         """Claim the name of a sidecar, after those of the frames.
 
-        Returns
-        -------
-        str or TiffinError
-            The name, which has a number with ``existing="unique"``; or why the sidecar
-            can't have it. A frame that has the name keeps it.
+        Return the name, which has a number with ``existing="unique"``; or why the
+        sidecar can't have it. A frame that has the name keeps it.
         """
         if not self._claims.take_instead(name, name, Claimant(frame.id, place)):
             message = f"{name!r} is also the name of another file of this export"

@@ -53,12 +53,7 @@ class OpenRuns:
         return run or ""
 
     def refuse_closed(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Refuse a document of a run that `close` has ended.
-
-        Raises
-        ------
-        SourceError
-        """
+        """Raise a SourceError for a document of a run that `close` has ended."""
         if not self._closed:
             return
         if name == "stop":

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 class OutputFile:
     """A file of one or more frames: claimed, published and listed once.
 
-    Attributes
-    ----------
-    name : str
-        The path, relative to the root.
+    Its name is the path, relative to the root.
     """
 
     name: str

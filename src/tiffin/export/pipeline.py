@@ -88,16 +88,15 @@ class Pipeline:
         self._close_files = partial(
             _close_files, self._pool, self.source, self._corrections
         )
-        self._retries: Retries | None = None
-        if settings.asset_timeout:
-            submit = partial(self._pool.submit, 0)
-            self._retries = Retries(settings.asset_timeout, submit, self._close_files)
+        submit = partial(self._pool.submit, 0)
+        self._retries = Retries(settings.asset_timeout, submit, self._close_files)
         self._on_event = on_event
         self.publisher = Publisher(settings, self.ledger, save)
         context = ExportContext(
             settings, self.namer, self.ledger, self._manifests, self.publisher
         )
-        self._worker = Worker(context, self._corrections, self._retries)
+        retries = self._retries if settings.asset_timeout else None
+        self._worker = Worker(context, self._corrections, retries)
         self.open_runs = OpenRuns()
         named = settings.image_axes.colour or settings.image_axes.named
         wanted = settings.sidecars or settings.report or named
@@ -235,14 +234,9 @@ class Pipeline:
     def plan(self, parts: Iterable[Documents], *, keep: bool = False) -> Plan:
         """Name every frame of a replay, and claim all names, before any image is read.
 
-        Parameters
-        ----------
-        parts : iterable of iterables of (name, document)
-            One run each, or a few. Afterwards `feed` gets the same documents, except in
-            a dry run or if the frames are kept.
-        keep : bool
-            Whether to keep the frames for `write`, because the documents and their
-            images are in memory anyway.
+        Each part has the documents of one run, or a few. Afterwards `feed` gets the
+        same documents, except in a dry run. With `keep`, the frames are kept for
+        `write` instead, because the documents and their images are in memory anyway.
         """
         plan = Plan(self.namer, self.ledger)
         self.namer.planning = True
@@ -310,12 +304,8 @@ class Pipeline:
     def finish(self, plan: Plan | None = None, *, patient: bool = True) -> None:
         """End runs without a stop document, and wait for all frames.
 
-        Parameters
-        ----------
-        plan : Plan, optional
-            The plan of a replay. Frames that have not come again fail.
-        patient : bool
-            Whether to wait for late files. If not, they are tried once more.
+        Frames in the plan of a replay that have not come again fail. If not `patient`,
+        late files are tried once more, and not waited for.
         """
         for group in self.source.finish():
             if self._on_event is not None:
@@ -327,9 +317,8 @@ class Pipeline:
         self.open_runs.close()
         patience = self.patience()
         self._pool.drain(patience)
-        if self._retries is not None:
-            self._retries.end_all(None if patient else 0)
-            self._retries.wait(patience)
+        self._retries.end_all(None if patient else 0)
+        self._retries.wait(patience)
         self._close_files()
         if plan is not None:
             plan.fail_rest()
@@ -339,7 +328,7 @@ class Pipeline:
     def close(self) -> None:
         """Wait for all frames as long as there is progress, and end the threads."""
         patience = self.patience()
-        if self._retries is not None and self._pool.drain(patience):
+        if self._settings.asset_timeout and self._pool.drain(patience):
             if self._pool.is_cancelled:  # attempts would not be made
                 self._retries.drop()
             self._retries.end_all()
@@ -357,14 +346,12 @@ class Pipeline:
     def wait(self, patience: Patience) -> bool:
         """Wait for all frames so far, also late ones; return whether all are done."""
         self._jobs.flush()
-        return self._pool.drain(patience) and (
-            self._retries is None or self._retries.wait(patience)
-        )
+        return self._pool.drain(patience) and self._retries.wait(patience)
 
     def patience(self) -> Patience:
         """Return a limit that ends a wait without progress, late files included."""
         limit = self._settings.stop_timeout
-        if limit is not None and self._retries is not None and self._retries.is_busy:
+        if limit is not None and self._retries.is_busy:
             limit += self._settings.asset_timeout
         return Patience(stalls=limit, progress=self.progress)
 

@@ -24,16 +24,7 @@ if TYPE_CHECKING:
 class Plan:
     """Names in frame order, and the frames too if they are kept.
 
-    Parameters
-    ----------
-    namer : Namer
-        The namer that made the names.
-    ledger : Ledger
-
-    Attributes
-    ----------
-    problem : SourceError or None
-        What has ended the second pass of a run too early.
+    `problem` is what has ended the second pass of a run too early.
     """
 
     def __init__(self, namer: Namer, ledger: Ledger) -> None:

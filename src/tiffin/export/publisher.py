@@ -53,14 +53,8 @@ E = TypeVar("E", bound=OSError)
 class Publisher:
     """Writes the files of an export, each completely or not at all. Thread-safe.
 
-    Parameters
-    ----------
-    settings : Settings
-    ledger : Ledger
-        Logs that the export waits for space.
-    save : callable, optional
-        Called with a path, an image and its metadata: writes the file, whatever its
-        format.
+    `save`, if given, writes the file instead, whatever its format: it is called with a
+    path, an image and its metadata.
     """
 
     def __init__(
@@ -97,10 +91,7 @@ class Publisher:
     ) -> Content:
         """Return the content of the file of an image, as `publish` takes it.
 
-        Raises
-        ------
-        DtypeError
-            If such a file can't hold the image.
+        A DtypeError is raised if such a file can't hold the image.
         """
         metadata = self.metadata.of(frame, notes)
         if self._save is not None:
@@ -116,14 +107,9 @@ class Publisher:
     ) -> Published:
         """Write a complete file and its sidecar, or neither.
 
-        The sidecar comes first: programs look for it when they open the image.
-
-        Raises
-        ------
-        ExistsError
-            If there is a file of that name and `replace` is false.
-        WriteError
-            If it can't be written.
+        The sidecar comes first: programs look for it when they open the image. An
+        ExistsError is raised if there is a file of that name and `replace` is false; a
+        WriteError if it can't be written.
         """
         if not self._settings.dry_run:
             self.clear(name)
@@ -156,12 +142,8 @@ class Publisher:
     ) -> Written:
         """Write a complete file, with the time of its frame for ``file_time="event"``.
 
-        A full disk stops the export, unless `stops` is false.
-
-        Raises
-        ------
-        ExistsError, WriteError
-            As `publish`.
+        A full disk stops the export, unless `stops` is false. The errors are those of
+        `publish`.
         """
         time = self._date_of(frame) if self._dates else None
         if time is not None:
@@ -183,13 +165,7 @@ class Publisher:
                     raise
 
     def new_file(self, name: str) -> NewFile:
-        """Open a file that gets its name when it is complete.
-
-        Raises
-        ------
-        WriteError
-            If the system refuses.
-        """
+        """Open a file that gets its name when it is complete."""
         self.clear(name)
         return NewFile(
             self.path(name),
@@ -201,10 +177,7 @@ class Publisher:
     def give_name(self, file: UnnamedFile, frame: Frame, *, replace: bool) -> None:
         """Give a complete file its name, with the time of a frame if that is asked for.
 
-        Raises
-        ------
-        ExistsError, WriteError
-            As `publish`.
+        The errors are those of `publish`.
         """
         time = self._date_of(frame)
         while True:

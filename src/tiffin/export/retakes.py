@@ -68,13 +68,7 @@ class Retakes:
         return self._locks[hash(path) % LOCKS]
 
     def take(self, frame: Frame, group: int, images: int) -> SupersededError | None:
-        """Register the group of a point.
-
-        Returns
-        -------
-        SupersededError or None
-            Why the group is not written, if an earlier take is used.
-        """
+        """Register the group of a point; return an error if an earlier take is used."""
         if self._repeats == "all" or frame.seq_num is None:
             return None
         if isinstance(frame.problem, SupersededError):
@@ -130,10 +124,7 @@ class Retakes:
     def wrote(self, place: Place, path: str) -> bool:
         """Register a file that was written while its point was taken again.
 
-        Returns
-        -------
-        bool
-            Whether the file stays, because the retake will replace or remove it.
+        Return whether the file stays, because the retake will replace or remove it.
         """
         run, group, _ = place
         self._files[run].add(path)

@@ -56,17 +56,8 @@ class FindRun(Protocol):
 class RunCorrections:
     """Binds corrections to runs, and collects the streams with darks and flat fields.
 
-    Thread-safe, except `feed`.
-
-    Parameters
-    ----------
-    steps : sequence of Correction
-    find_run : callable, optional
-        Finds another run's documents, given a catalogue and a uid.
-    roots : RootMap, optional
-        For files recorded on another mount.
-    axes : Axes, optional
-        The settings of axes.
+    `find_run` finds the documents of other runs; `roots` are for files recorded on
+    another mount. Thread-safe, except `feed`.
     """
 
     def __init__(
@@ -125,10 +116,7 @@ class RunCorrections:
     def kind(self, frame: Frame) -> ImageKind:
         """Return the kind of a frame: light, dark, or subtracted.
 
-        Raises
-        ------
-        TiffinError
-            If that is not known, or the frame can't be exported.
+        A TiffinError is raised if that is not known, or the frame can't be exported.
         """
         for bound in self._of(frame):
             if isinstance(bound, BoundDark):

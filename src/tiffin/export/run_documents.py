@@ -13,13 +13,8 @@ if TYPE_CHECKING:
 class DocumentsOfRun:
     """The documents of a run without its events.
 
-    Attributes
-    ----------
-    start : mapping
-    descriptors : dict
-        By uid, in the order in which they came.
-    stop : mapping or None
-        None if the run has not stopped.
+    Descriptors are by uid, in the order in which they came. `stop` is None if the run
+    has not stopped.
     """
 
     start: Mapping[str, Any] = field(default_factory=dict)
@@ -30,10 +25,7 @@ class DocumentsOfRun:
 class DocumentsOfRuns:
     """The documents of all runs that are not forgotten yet.
 
-    Parameters
-    ----------
-    on : bool
-        Whether anybody wants them.
+    None are kept unless this is `on`, because somebody wants them.
     """
 
     def __init__(self, *, on: bool) -> None:

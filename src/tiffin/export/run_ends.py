@@ -27,26 +27,15 @@ if TYPE_CHECKING:
 class RunEnds:
     """Ends the runs of an export.
 
-    Parameters
-    ----------
-    context : ExportContext
-    pool : Pool
-    retries : Retries or None
-    close_files : callable
-        Closes the files with images.
-    forget : iterable of callable
-        Called with a run that is over, to free its memory.
-    documents : DocumentsOfRuns
-        What observers get of a run's documents.
-    observers : iterable of RunObserver
-        Called in this order.
+    `close_files` closes the files with images. Each function of `forget` is called with
+    a run that is over, to free its memory. Observers are called in their order.
     """
 
     def __init__(
         self,
         context: ExportContext,
         pool: Pool,
-        retries: Retries | None,
+        retries: Retries,
         close_files: Callable[[], None],
         forget: Iterable[Callable[[str], object]],
         documents: DocumentsOfRuns,
@@ -72,8 +61,7 @@ class RunEnds:
 
     def call_after_late(self, call: Callable[[], object]) -> None:
         """Call this when the last late file of a run is found or given up."""
-        if self._retries is not None:
-            self._retries.over = call
+        self._retries.over = call
 
     def end(self, run: str, patience: Patience | None = None) -> None:
         """Wait for the frames of a run, and close its files.
@@ -83,10 +71,10 @@ class RunEnds:
         """
         self._pool.drain(patience, all_jobs=False)
         self._close_files()
-        if self._retries is not None and not self._pool.hangs:
-            self._retries.end_run(run, patience=patience)
-        elif self._retries is not None:
+        if self._pool.hangs:
             self._retries.begin_end(run)
+        else:
+            self._retries.end_run(run, patience=patience)
         if self._is_under_way(run):
             self._late.add(run)
         else:
@@ -122,9 +110,8 @@ class RunEnds:
         self._close_manifests()
 
     def _is_under_way(self, run: str) -> bool:
-        if self._retries is not None and self._retries.has(run):
-            return True
-        return not self._settings.dry_run and self._ledger.left(run) > 0
+        is_left = not self._settings.dry_run and self._ledger.left(run) > 0
+        return is_left or self._retries.has(run)
 
     def _close(self, run: str) -> None:
         """Close the files of a run, and forget it; its names are on the disk now."""

@@ -41,20 +41,9 @@ def axes_of_pages(
 ) -> dict[str, int]:
     """Return name → length of the axes that pages are counted along, slowest first.
 
-    Parameters
-    ----------
-    start : mapping
-        The start document.
-    ids : iterable of FrameId
-        Of the pages, in their order.
-    in_event : mapping
-        As `axes_in_event` returns it.
-
-    Returns
-    -------
-    dict of str to int
-        Empty for a simple sequence: the scan is none of a grid, goes back and forth
-        (snakes), is not complete, or a page is missing.
+    `ids` are those of the pages, in their order; `in_event` is what `axes_in_event`
+    returns. Nothing is returned for a simple sequence: the scan is none of a grid, goes
+    back and forth (snakes), is not complete, or a page is missing.
     """
     ids = list(ids)
     events = [

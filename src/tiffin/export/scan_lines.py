@@ -59,11 +59,7 @@ class ScanLines:
     def release(self, run: str, report: Callable[[], Report]) -> None:
         """Say the line of a run that has stopped, or what is awaited.
 
-        Parameters
-        ----------
-        run : str
-        report : callable
-            Returns the report so far.
+        `report` returns the report so far.
         """
         with self._lock:
             complete = self._held.pop(run)

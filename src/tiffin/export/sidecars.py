@@ -49,8 +49,6 @@ class Sidecars:
         self._settings = settings
         self._listing = Listing(context)
         wanted = () if settings.compare or settings.hooks else settings.sidecars
-        self.on = bool(wanted)
-        """Whether any are wanted."""
         self._templates = {
             kind: settings.template.of_sidecar(NAMES[kind]) for kind in wanted
         }
@@ -171,12 +169,7 @@ class Sidecars:
     ) -> tuple[Written | None, ExistsError | None]:
         """Write a sidecar, unless a resume finds that it is there and right.
 
-        Returns
-        -------
-        Written or None
-            What to list.
-        ExistsError or None
-            Why nothing was written.
+        Return what to list, and why nothing was written.
         """
         listed = False
         if self._settings.existing == "resume":

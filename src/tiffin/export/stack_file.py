@@ -21,16 +21,8 @@ if TYPE_CHECKING:
 class StackPage(NamedTuple):
     """A page that is in the file.
 
-    Attributes
-    ----------
-    place : Place
-        Of the record of its frame.
-    record : Record
-        Which counts once the file has its name.
-    frame : Frame
-        Without its documents and pixels.
-    notes : Notes
-        Of its corrections.
+    Its record, at `place`, counts once the file has its name. The frame has no
+    documents and pixels; the notes are of its corrections.
     """
 
     place: Place

@@ -54,13 +54,7 @@ class StackWorker:
         self._retakes = namer.retakes
 
     def add(self, page: Page, image: np.ndarray | Encoded, notes: Notes) -> None:
-        """Write a page of a stack.
-
-        Raises
-        ------
-        TiffinError
-            If it can't be written.
-        """
+        """Write a page of a stack; raise a TiffinError if that is not possible."""
         stack, frame = page.file, page.frame
         assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)
         metadata = self._publisher.metadata.of(frame, notes)
@@ -132,12 +126,8 @@ class StackWorker:
     def is_intact(self, page: Page) -> bool:
         """Return whether the manifest lists a stack with all pages, and it is intact.
 
-        Only of a stack whose frames were all planned is it known which these are.
-
-        Raises
-        ------
-        OSError
-            If the file can't be read.
+        Only of a stack whose frames were all planned is it known which these are. An
+        OSError is raised if the file can't be read.
         """
         stack = page.file
         assert isinstance(stack, StackFile)  # noqa: S101 (the caller has checked)

@@ -118,7 +118,7 @@ class Stacks:
         return [stack for stack in known if not stack.is_finished]
 
     def close(self) -> None:
-        """Close all stacks: no more frames will be named, but those of surprises."""
+        """Close all stacks: only undeclared frames will still be named."""
         with self.lock:
             for lane in [*self._open]:
                 self._end(lane)

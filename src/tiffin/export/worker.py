@@ -46,14 +46,8 @@ class Worker:
     """Exports images, and records every frame. Thread-safe.
 
     The array decides how many images an event has: additional images are named and
-    written too, and the records of missing ones are removed.
-
-    Parameters
-    ----------
-    context : ExportContext
-    corrections : RunCorrections
-    retries : Retries, optional
-        Tries late files again. Without it, their frames fail.
+    written too, and the records of missing ones are removed. Without `retries`, frames
+    of late files fail.
     """
 
     def __init__(
@@ -74,7 +68,7 @@ class Worker:
         self._writer = settings.writer
         self._corrected = bool(settings.steps)
         self._stacked = settings.stack is not None
-        self._surprised: set[tuple[str, str | None, str | None]] = set()
+        self._warned: set[tuple[str, str | None, str | None]] = set()
 
     def export(self, groups: list[PageGroup]) -> None:
         """Write the images of events, and add their files to the manifests."""
@@ -125,17 +119,14 @@ class Worker:
 
     def end_run(self, run: str) -> None:
         """Forget the warnings of a run."""
-        self._surprised = {key for key in self._surprised if key[0] != run}
+        self._warned = {key for key in self._warned if key[0] != run}
 
     # ---- a group of frames
 
     def _begin(self, pages: PageGroup, ready: list[ReadyFile]) -> Lines | None:
         """Read and encode the images of an event, or write them.
 
-        Returns
-        -------
-        dict or None
-            Their lines, as soon as they are written; None if some images are late.
+        Return their lines, as soon as they are written; None if some images are late.
         """
         lines: Lines = {}
         try:
@@ -218,7 +209,7 @@ class Worker:
             return []
         found = images.shape[0] if math.prod(images.shape) else 0
         if found != len(pages):
-            wanted = self._settle_surprise(pages, wanted, found)
+            wanted = self._settle_other_count(pages, wanted, found)
         missing = []
         for page in wanted:
             late = self._prepare(page, images, lines, ready)
@@ -226,13 +217,13 @@ class Worker:
                 missing.append((page, late))
         return missing
 
-    def _settle_surprise(
+    def _settle_other_count(
         self, pages: PageGroup, wanted: PageGroup, found: int
     ) -> PageGroup:
         """Remove the records of missing images, and name additional images."""
         first = wanted[0]
         run, number, _ = first.place
-        self._log_surprise(first.frame, len(pages), found)
+        self._log_other_count(first.frame, len(pages), found)
         for page in wanted:
             if page.place[2] >= found:
                 self._ledger.withdraw(page.place)
@@ -256,10 +247,10 @@ class Worker:
         there = [page for page in wanted if page.place[2] < found]
         return there + [page for page in new if page.file is not None]
 
-    def _log_surprise(self, frame: Frame, declared: int, found: int) -> None:
+    def _log_other_count(self, frame: Frame, declared: int, found: int) -> None:
         key = frame.id[:3]
-        if key not in self._surprised:
-            self._surprised.add(key)
+        if key not in self._warned:
+            self._warned.add(key)
             logger.warning(
                 "run %s: the descriptor declares %s of %r for each event, but "
                 "event %s has %d: using the number in the event",

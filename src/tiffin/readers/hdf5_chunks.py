@@ -46,18 +46,14 @@ class Chunk:
     dtype: np.dtype
     where: str
     shuffled: bool = False
-    deflated: bool = True
+    codec: str | None = "zlib"
+    """As `Encoded` names it."""
     _lock: Any = field(default_factory=threading.Lock)
     _decoded: Any = None
 
-    @property
-    def codec(self) -> str | None:
-        """The codec of its bytes, as `Encoded` names it."""
-        return "zlib" if self.deflated else None
-
     def decoded(self) -> Any:
         """Decode it; raise `NotYetError` if it does not give the bytes of its shape."""
-        if not self.deflated:
+        if self.codec is None:
             return self.data
         with self._lock:
             if self._decoded is None:
@@ -127,14 +123,13 @@ class Chunks:
         self._chunk = _with_rows(dataset.chunks)
         self._added_axes = len(self._shape) - dataset.ndim  # asking h5py takes long
         self._dtype = np.dtype(dataset.dtype.str)
-        self._deflated = DEFLATE in filters.ids
         self._shuffled = SHUFFLE in filters.ids
         # A writer may still add images to a chunk.
         self._growing = dataset.file.mode != "r" or bool(dataset.file.swmr_mode)
         little = self._dtype == self._dtype.newbyteorder("<")
         known = self._dtype.itemsize in UNDECODED[self._dtype.kind]
         self._undecoded = little and known and not self._shuffled
-        self._codec = "zlib" if self._deflated else None
+        self._codec = "zlib" if DEFLATE in filters.ids else None
         size = max(2, min(CACHE_CHUNKS, CACHE_BYTES // max(filters.chunk_bytes, 1)))
         self._cache: OpenFileCache[Chunk | None] = OpenFileCache(size)
 
@@ -161,7 +156,7 @@ class Chunks:
         # A writer may or may not filter a chunk that ends beyond the dataset.
         edge = corner[-1] + step > self._shape[axis]
         large = self._filters.chunk_bytes > LARGEST_CHUNK
-        if undecoded or edge or large or self._growing or not self._deflated:
+        if undecoded or edge or large or self._growing or self._codec is None:
             return None
         chunk = self._cache.get(corner, lambda: self._read(corner))
         if chunk is None:
@@ -178,10 +173,10 @@ class Chunks:
         start = corner + (0,) * (axes - len(corner))
         mask, data = self._filters.read(start[self._added_axes :])
         size = self._filters.chunk_bytes
-        if mask or not (self._deflated or len(data) == size):
+        if mask or (self._codec is None and len(data) != size):
             return None
         where, shuffled = self._filters.where, self._shuffled
-        return Chunk(data, size, self._dtype, where, shuffled, self._deflated)
+        return Chunk(data, size, self._dtype, where, shuffled, self._codec)
 
 
 def _is_plain_dtype(dataset: Any) -> bool:

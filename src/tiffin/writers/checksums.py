@@ -110,38 +110,13 @@ def _crc32_of(buffers: Iterable[Buffer], value: int = 0) -> int:
 def write_buffers(
     descriptor: int, buffers: list[Buffer], kind: str = "crc32"
 ) -> Written:
-    """Write buffers to an open file.
-
-    Parameters
-    ----------
-    descriptor : int
-        A file that is open for writing.
-    buffers : list
-        In their order in the file.
-    kind : {"crc32", "sha256", "none"}
-
-    Returns
-    -------
-    Written
-        The number of bytes, and their checksum.
-
-    Raises
-    ------
-    OSError
-        If the file can't be written.
-    """
+    """Write buffers to an open file; return the number of bytes, and their checksum."""
     checksum = checksum_over(buffers, kind)
     return Written(write_all(descriptor, buffers), checksum)
 
 
 def write_all(descriptor: int, buffers: list[Buffer]) -> int:
-    """Write all buffers, with several system calls if necessary.
-
-    Returns
-    -------
-    int
-        The number of bytes.
-    """
+    """Write all buffers, in several calls if necessary; return how many bytes."""
     done = os.writev(descriptor, buffers[:_AT_ONCE])
     total = sum([memoryview(buffer).nbytes for buffer in buffers])
     if done < total:
@@ -164,19 +139,8 @@ def _write_rest(descriptor: int, buffers: list[Buffer], done: int) -> None:
 def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
     """Read a file and return its size and checksum.
 
-    Parameters
-    ----------
-    path : str, path-like or int
-        A descriptor is read from where it stands, and closed.
-    kind : {"crc32", "sha256", "none"}
-        With ``"none"``, the file is not read.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such checksum.
-    OSError
-        If the file can't be read.
+    A descriptor is read from where it stands, and closed. With "none", the file is not
+    read. A SettingsError is raised if there is no such checksum.
     """
     check_kind(kind)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (many, so no Path)
@@ -188,21 +152,10 @@ def checksum_of(path: str | os.PathLike[str] | int, kind: str) -> Written:
 
 
 def difference(descriptor: int, nbytes: int, checksum: str) -> str:
-    """Return how a file differs from its line in a manifest.
+    """Return how a file differs from its line in a manifest; ``""`` if it does not.
 
-    Parameters
-    ----------
-    descriptor : int
-        The open file, which is closed.
-    nbytes : int
-        The expected size [bytes].
-    checksum : str
-        The expected checksum, such as ``"crc32:9a3b01ff"``; ``""`` if unknown.
-
-    Returns
-    -------
-    str
-        ``""`` if it does not differ.
+    The open file is closed. The expected `checksum` is such as ``"crc32:9a3b01ff"``, or
+    ``""`` if it is unknown.
     """
     size = os.fstat(descriptor).st_size
     kind = checksum.partition(":")[0] or "none"
@@ -218,17 +171,7 @@ def difference(descriptor: int, nbytes: int, checksum: str) -> str:
 def same_bytes(path: str | os.PathLike[str] | int, buffers: list[Buffer]) -> bool:
     """Return whether the content of a file is exactly that of some buffers.
 
-    Parameters
-    ----------
-    path : str, path-like or int
-        A descriptor is read from where it stands, and closed.
-    buffers : list
-        In their order in the file; as `TiffWriter.buffers` returns them.
-
-    Raises
-    ------
-    OSError
-        If the file can't be read, or is not there.
+    A descriptor is read from where it stands, and closed.
     """
     views = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (many, so no Path)

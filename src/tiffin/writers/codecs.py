@@ -59,15 +59,9 @@ def _check_level(compression: str | None, level: object) -> None:
 def encode(
     pixels: memoryview, compression: Compression | None, level: int | None
 ) -> Buffer:
-    """Compress the pixels of one strip.
+    """Compress the pixels of one strip, which are contiguous and little-endian.
 
-    Parameters
-    ----------
-    pixels : memoryview
-        Contiguous, little-endian.
-    compression : {None, "zlib", "zstd", "lzw"}
-    level : int, optional
-        By default the fastest, with ISA-L if the `isal` package is installed.
+    Without a level, the fastest is used, with ISA-L if the `isal` package is installed.
     """
     if compression is None:
         return pixels

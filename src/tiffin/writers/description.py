@@ -21,17 +21,9 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 def dimensions(page: PageInfo, *, any_order: bool) -> dict[str, int]:
     """Return T (time), Z (depth) and C (channel) of the pages, the slowest first.
 
-    Parameters
-    ----------
-    page : PageInfo
-    any_order : bool
-        Whether axes that are named T, Z and C may be in another order.
-
-    Returns
-    -------
-    dict of str to int
-        Axes with other names become T, Z and C in their order. A plain sequence, or a
-        scan that is not complete, is T.
+    Axes with other names become T, Z and C in their order; with `any_order`, axes that
+    are named T, Z and C may be in another one. A plain sequence, or a scan that is not
+    complete, is T.
 
     Examples
     --------

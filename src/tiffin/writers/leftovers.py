@@ -34,21 +34,10 @@ def is_leftover(name: str) -> bool:
 
 
 def clear_leftovers(folders: Folders, folder: str = "") -> int:
-    """Remove temporary files of killed processes.
+    """Remove temporary files of killed processes; return how many.
 
-    Parameters
-    ----------
-    folders : Folders
-        The folders below a root.
-    folder : str
-        The folder to clear, relative to the root, without its subfolders. It need not
-        exist.
-
-    Returns
-    -------
-    int
-        How many files were removed. Files of running processes and of other hosts
-        stay.
+    The folder is cleared without its subfolders, and need not exist. Files of running
+    processes and of other hosts stay.
     """
     removed = 0
     # Ignore errors here: if they matter, writing the file will raise them.

@@ -30,25 +30,9 @@ _RENAME_NOREPLACE = 1  # linux/fs.h
 def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
     """Give a name to an open file without one (``O_TMPFILE``).
 
-    Parameters
-    ----------
-    descriptor : int
-    target : str
-        The name in the folder, or an absolute path.
-    folder : int or None
-        The descriptor of the folder.
-
-    Returns
-    -------
-    bool
-        False if the file system has no hard links.
-
-    Raises
-    ------
-    FileExistsError
-        If there is a file of that name.
-    OSError
-        If the system refuses.
+    The target is a name in the folder, given by its descriptor, or an absolute path.
+    Return False if the file system has no hard links. A FileExistsError is raised if
+    there is a file of that name.
     """
     try:
         # With a descriptor Python calls linkat, which follows the link in /proc
@@ -65,12 +49,8 @@ def link_descriptor(descriptor: int, target: str, folder: int | None) -> bool:
 def name_temporary(temporary: str, target: str, folder: int) -> None:
     """Rename a file in a folder, if no file has the new name.
 
-    Raises
-    ------
-    FileExistsError
-        If there is a file of that name.
-    OSError
-        If the system refuses. The temporary file still exists then.
+    A FileExistsError is raised if one has. After an error, the temporary file still
+    exists.
     """
     try:
         os.link(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)

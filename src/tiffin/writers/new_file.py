@@ -91,19 +91,9 @@ class NewFile:
     def publish(self, *, replace: bool, seconds: float | None = None) -> None:
         """Give the file its name, and close it.
 
-        Parameters
-        ----------
-        replace : bool
-            Whether to replace a file with that name.
-        seconds : float, optional
-            The modification time of the file, as for `dated`.
-
-        Raises
-        ------
-        ExistsError
-            If there is a file of that name and `replace` is false.
-        WriteError
-            If the system refuses. Publish it again, or close it.
+        With `replace`, a file with that name is replaced; otherwise an ExistsError is
+        raised. `seconds` is the modification time, as for `dated`. After a WriteError,
+        publish the file again, or close it.
         """
         try:
             if seconds is not None:

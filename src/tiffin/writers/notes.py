@@ -17,10 +17,7 @@ NPY = b"\x93NUMPY"
 def find_notes(file: BinaryIO) -> Iterator[bytes]:
     """Yield the metadata of each image of a file, ``b""`` where there are none.
 
-    Raises
-    ------
-    ReadError
-        If it is no such file, or is damaged.
+    A ReadError is raised if it is no such file, or is damaged.
     """
     head = file.read(8)
     if is_tiff(head):

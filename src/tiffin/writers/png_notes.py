@@ -39,10 +39,7 @@ def note_chunk(note: bytes) -> bytes:
 def notes_in_png(file: BinaryIO) -> Iterator[bytes]:
     """Yield the metadata of a PNG, which has one image; ``b""`` if it has none.
 
-    Raises
-    ------
-    ReadError
-        If the file breaks off, or the chunk is damaged.
+    A ReadError is raised if the file breaks off, or the chunk is damaged.
     """
     size = file.seek(0, os.SEEK_END)
     at, note = len(SIGNATURE), b""

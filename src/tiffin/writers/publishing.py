@@ -132,19 +132,9 @@ def publish(
 
 
 def dated(write: Callable[[int], T], seconds: float) -> Callable[[int], T]:
-    """Return a function that also sets the modification time of a file.
+    """Return a function for `publish` that also sets the modification time of a file.
 
-    Parameters
-    ----------
-    write : callable
-        A function for `publish`.
-    seconds : float
-        Since 1970, UTC, rounded to the microsecond [s].
-
-    Returns
-    -------
-    callable
-        The function for `publish` in place of `write`.
+    `seconds` since 1970, UTC, are rounded to the microsecond [s].
     """
 
     def write_dated(descriptor: int) -> T:

@@ -112,15 +112,8 @@ class Directory(NamedTuple):
     ) -> bytes:
         """Return the directory of a page for byte `at` of a file.
 
-        Parameters
-        ----------
-        strip_at, strip_bytes : int
-            Where the encoded strip is, and its size [bytes].
-        at : int
-        note, date : bytes, optional
-            As for `around`.
-        following : int
-            Where the directory of the next page is; 0 for none.
+        `strip_at` is where the encoded strip is, `following` where the directory of the
+        next page is; 0 for none. Note and date are as for `around`.
         """
         data = self.placed(strip_at, strip_bytes, at, following)
         return self.described(data, note, date)
@@ -178,15 +171,8 @@ def around(
 ) -> tuple[bytes, bytes, bytes]:
     """Return header, gap and directory of the file of an image.
 
-    Parameters
-    ----------
-    page : TiffPage
-    strip_bytes : int
-        The size of the encoded strip.
-    note : bytes, optional
-        ASCII text for the `NOTE_TAG`.
-    date : bytes, optional
-        As in ``b"2026:11:29 03:04:05"``, for the `DATE_TIME` tag.
+    The note is ASCII text for the `NOTE_TAG`; the date, as in ``b"2026:11:29
+    03:04:05"``, is for the `DATE_TIME` tag.
     """
     if page.directory_at is not None:
         return _directory_first(page, strip_bytes, note, date)

@@ -42,10 +42,7 @@ def is_tiff(head: bytes) -> bool:
 def notes_in_tiff(file: BinaryIO) -> Iterator[bytes]:
     """Yield the text in the tag for metadata for each page, ``b""`` if it has none.
 
-    Raises
-    ------
-    ReadError
-        If the file breaks off, or its directories lead nowhere.
+    A ReadError is raised if the file breaks off, or its directories lead nowhere.
     """
     size = file.seek(0, os.SEEK_END)
     left = size  # no byte of a file belongs to two directories or values

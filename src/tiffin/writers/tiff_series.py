@@ -184,13 +184,7 @@ class TiffWriter:
         return [header, strip, gap, end]
 
     def strip(self, image: np.ndarray | Encoded) -> Buffer:
-        """Return the encoded pixels of an image.
-
-        Raises
-        ------
-        DtypeError, ReadError
-            As `buffers`.
-        """
+        """Return the encoded pixels of an image. The errors are those of `buffers`."""
         little = _little_endian(image.shape, image.dtype)
         self._check_profile(image.shape, little)
         if isinstance(image, np.ndarray):
@@ -258,15 +252,9 @@ class TiffWriter:
 def file_size(
     shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None
 ) -> int:
-    """Return the size of the file of an image; if compressed, the largest [bytes].
+    """Return the size of the file of an image [bytes].
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (rows, columns), or (rows, columns, samples).
-    dtype : numpy.dtype
-    compression : {None, "zlib", "zstd", "lzw"}
-        With compression, the size depends on the pixels, and this is that of noise.
+    With compression it depends on the pixels, and this is that of noise.
     """
     pixel_bytes = math.prod(shape) * dtype.itemsize
     if dtype.name not in TIFF_DTYPES or not pixel_bytes:

@@ -126,7 +126,7 @@ class TiffStack:
         self._size = self._written = 0  # with what waits, and without it
         self._sum = RunningChecksum(checksum)
         self._pages: dict[Any, _Stored] = {}
-        self._held: _Stored | None = None  # whose directory is not written
+        self._pending: _Stored | None = None  # whose directory is not written
         self._counts = writer.profile.needs_page_count
         self._is_changed = self._counts
         self._first = 0  # the place of the first directory, as the header has it
@@ -140,10 +140,7 @@ class TiffStack:
     ) -> EncodedTiffPage:
         """Return a page for `add`; may be called from several threads.
 
-        Raises
-        ------
-        DtypeError
-            If the file can't hold the image.
+        A DtypeError is raised if the file can't hold the image.
         """
         data = self._writer.strip(image)
         # If it is the first one that describes all pages, it is described again.
@@ -163,23 +160,13 @@ class TiffStack:
     def add(self, key: Hashable, page: EncodedTiffPage) -> None:
         """Add a page, or one in place of the one with the same key.
 
-        It is written by `flush`, with others.
-
-        Parameters
-        ----------
-        key : sortable
-            Pages are in the order of their keys.
-        page : EncodedTiffPage
-
-        Raises
-        ------
-        DtypeError
-            If the file would be larger than a classic TIFF can be.
+        Pages are in the order of their keys. It is written by `flush`, with others. A
+        DtypeError is raised if the file would be larger than a classic TIFF can be.
         """
-        held, begin, size = self._held, self._size, page.nbytes
+        pending, begin, size = self._pending, self._size, page.nbytes
         before = b""
-        if held is not None and held.described is not None:
-            form, note, _ = held.described
+        if pending is not None and pending.described is not None:
+            form, note, _ = pending.described
             begin += form.size(note)
             begin += begin % 2
         elif not begin:
@@ -191,9 +178,9 @@ class TiffStack:
             )
             raise DtypeError(message)
         following = begin + size + (0 if self._pixels_first else size % 2)
-        if held is not None:
-            before = self._filled(held, self._size, following)
-            self._is_changed |= key < held.key
+        if pending is not None:
+            before = self._filled(pending, self._size, following)
+            self._is_changed |= key < pending.key
         elif not self._size:
             self._first = 0 if self._is_changed else following
             before = self._header(self._first)
@@ -205,7 +192,7 @@ class TiffStack:
         self._is_changed |= key in self._pages
         waits = self._pixels_first or (self._counts and not self._pages)
         stored = self._pages[key] = _Stored(key, begin, size, *page[3:])
-        self._held = None if waits else stored
+        self._pending = None if waits else stored
         if self._counts:
             self._room += 2 * len(page.label) + 4
         if self._pixels_first:
@@ -214,10 +201,7 @@ class TiffStack:
     def flush(self) -> None:
         """Write the pages that were added.
 
-        Raises
-        ------
-        OSError
-            If they can't be written; then the file is as it was. Try again, or give up.
+        After an OSError, the file is as it was. Try again, or give up.
         """
         if not self._waiting:
             return
@@ -233,29 +217,15 @@ class TiffStack:
         """Leave a page out, which was added."""
         dropped = self._pages.pop(key)
         self._is_changed = True
-        self._held = None if self._held is dropped else self._held
+        self._pending = None if self._pending is dropped else self._pending
 
     def finish(
         self, axes: Mapping[str, int] | None = None
     ) -> tuple[Written, list[Any]]:
         """Write what is left, and link the pages.
 
-        Parameters
-        ----------
-        axes : mapping of str to int, optional
-            Name → length of the axes that the pages count, the slowest first.
-
-        Returns
-        -------
-        Written
-            The size of the file, and its checksum.
-        list
-            The keys of the pages, in their order.
-
-        Raises
-        ------
-        OSError
-            If the file can't be written.
+        `axes` are name → length of what the pages count, the slowest first. Return the
+        size of the file and its checksum, and the keys of the pages, in their order.
         """
         self.flush()
         pages = [self._pages[key] for key in sorted(self._pages)]

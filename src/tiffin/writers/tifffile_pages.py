@@ -69,15 +69,7 @@ class TifffilePages:
         return image, metadata
 
     def add(self, _key: int, page: Any) -> None:
-        """Write a page.
-
-        Raises
-        ------
-        DtypeError
-            If tifffile can't write it.
-        OSError
-            If the file can't be written.
-        """
+        """Write a page; raise a DtypeError if tifffile can't."""
         image, metadata = page
         note, date = note_and_date(metadata)
         extra = [*(self._options.get("extratags") or ())]
