@@ -122,7 +122,6 @@ def _notes(path: Path) -> Iterator[bytes]:
 
 
 def _parsed(note: bytes) -> dict[str, Any]:
-    """Return the JSON object of an image."""
     if not note:
         return {}
     try:

@@ -205,5 +205,4 @@ def _check_no_rounding(values: Any, array: np.ndarray, dtype: np.dtype) -> None:
 
 
 def _numbers_in(values: Any) -> Iterator[Any]:
-    """Return the numbers in nested lists, one by one."""
     return np.asarray(values, dtype=object).flat

@@ -200,8 +200,8 @@ class BoundDark(BoundReferences):
             return subtract(image, dark, settings.dtype)
         with self._lock:
             references = self._find(frame)
-            self._compare_once(frame, references)
-            ready = self._prepare_once(frame, references, image.shape)
+            self._refuse_mismatch(frame, references)
+            ready = self._prepared_average(frame, references, image.shape)
         notes.used += ready.notes
         return subtract(image, ready.image, settings.dtype)
 
@@ -248,7 +248,7 @@ class BoundDark(BoundReferences):
         )
         return found
 
-    def _compare_once(self, frame: Frame, darks: Sequence[ReferenceImages]) -> None:
+    def _refuse_mismatch(self, frame: Frame, darks: Sequence[ReferenceImages]) -> None:
         """Raise if darks and light differ in how they were taken."""
         key = (*darks, frame.descriptor.get("uid"))
         if key in self._compared:

@@ -96,7 +96,7 @@ class BoundFlat(BoundReferences):
             if not references:
                 message = f"there is no flat field for {frame} ({self._settings})"
                 raise CorrectionError(message)
-            ready = self._prepare_once(frame, references, image.shape)
+            ready = self._prepared_average(frame, references, image.shape)
         notes.used += ready.notes
         return divide(image, ready.image)
 

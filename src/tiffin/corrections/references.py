@@ -146,7 +146,7 @@ class BoundReferences:
             for reference in self._run.of_run(uid, frame.field, catalog)
         ]
 
-    def _prepare_once(
+    def _prepared_average(
         self,
         frame: Frame,
         references: Sequence[ReferenceImages],

@@ -246,15 +246,13 @@ class Ledger:
                 if record.status == "written" and record.dtype == dtype
             }
 
-    def failed_alike(self, run: str, errno: int | None) -> bool:
+    def failed_with(self, run: str, errno: int | None) -> bool:
         """Whether no image of a run was written, and some failed with this errno."""
         with self._lock:
             records = [r for of in self._chosen(run) for r in of.records.values()]
-            alike = (
-                getattr(record.error, "errno", None) == errno for record in records
-            )
+            found = {getattr(record.error, "errno", None) for record in records}
             nothing = all(record.status != "written" for record in records)
-            return errno is not None and nothing and any(alike)
+            return errno is not None and nothing and errno in found
 
     def waiting(self, run: str | None = None) -> list[tuple[Place, Record]]:
         """Return the planned frames of one run, or of all."""

@@ -151,8 +151,6 @@ def _point(frame: Frame) -> PointKey:
 
 @dataclass(slots=True)
 class _Group:
-    """An incomplete group."""
-
     first: Frame
     pixels: CombinedPixels
     number: int
@@ -210,7 +208,7 @@ class _Stage:
             self._images[key] = images
         else:
             # It counts as all images of its event, so that later groups do not shift.
-            group = group[:1] * (self._images.get(key) or self._announced(first))
+            group = group[:1] * (self._images.get(key) or self._declared_images(first))
         for frame in group:
             complete = self._add(key, frame, images)
             if complete is not None:
@@ -230,7 +228,7 @@ class _Stage:
                 group.problem = group.problem or _problem_of(first)
         return earlier
 
-    def _announced(self, frame: Frame) -> int:
+    def _declared_images(self, frame: Frame) -> int:
         """Return how many frames an event that can't be read would have."""
         data_key = (frame.descriptor.get("data_keys") or {}).get(frame.field)
         if data_key is None or self._number:  # a combined frame is one

@@ -12,6 +12,7 @@ import numpy as np
 from tiffin.assemble import Assembler, LateDocuments, ListDtypes
 from tiffin.corrections import Cast
 from tiffin.errors import SourceError
+from tiffin.export.frame_groups import declared_after
 from tiffin.export.image_kinds import ImageKinds
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ class FrameSource:
     def declared(self, descriptor: Mapping[str, Any]) -> DeclaredImages | None:
         """Return what a descriptor declares about its frames."""
         declared = self._assembler.declared_images(descriptor)
-        return None if declared is None else self._images.declared(declared)
+        return (
+            None
+            if declared is None
+            else declared_after(self._corrections.combiners, declared)
+        )
 
     def choose_field(self, field: str) -> None:
         """Take the images of this field from now on."""

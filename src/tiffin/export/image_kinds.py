@@ -8,12 +8,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from tiffin.errors import CorrectionError, TiffinError
-from tiffin.export.frame_groups import FrameGroups, declared_after, is_never_combined
+from tiffin.export.frame_groups import FrameGroups, is_never_combined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiffin.assemble import DeclaredImages
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
     from tiffin.settings import Settings
@@ -50,10 +49,6 @@ class ImageKinds:
         for kind, group in self._groups.end(run):
             if not self._is_written_as_light(kind, group):
                 yield group
-
-    def declared(self, declared: DeclaredImages) -> DeclaredImages:
-        """Return what a descriptor declares about the frames to export."""
-        return declared_after(self._corrections.combiners, declared)
 
     def plan(self, *, keep: bool) -> None:
         """Begin a plan, with names only or with frames that are kept for writing."""
@@ -122,13 +117,11 @@ class ImageKinds:
         return kind == "sub" and among_lights and first.problem is None
 
     def _darks(self, light: Frame) -> Iterator[list[Frame]]:
-        """Return the darks of a light that are not exported yet."""
         for dark in self._corrections.darks(light):
             if self._is_new(dark):
                 yield [replace(dark, kind="dark")]
 
     def _is_new(self, dark: Frame) -> bool:
-        """Return whether a dark is not exported yet."""
         which = (*dark.id[:4], dark.event.get("uid"))
         if which in self._saved_darks:
             return False

@@ -29,7 +29,7 @@ class Listing:
             try:
                 self._manifests.add(run, lines)
             except OSError as error:  # the next call writes these lines too
-                if self._ledger.failed_alike(run, error.errno):
+                if self._ledger.failed_with(run, error.errno):
                     return  # the cause is said, and no file is missing from the list
                 why = error.strerror or error
                 message = f"the manifest of run {run[:8]} can't be written: {why}"

@@ -10,10 +10,9 @@ import json
 import reprlib
 import threading
 from contextlib import ExitStack, suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tiffin import __version__
 from tiffin.corrections import describe
 from tiffin.dtypes import dtype_name
 from tiffin.engine import FOLDER, SCHEMA, Manifest, ManifestFile, read_manifest
@@ -220,7 +219,7 @@ class Manifests:
                 head = {
                     "kind": "settings",
                     "schema": SCHEMA,
-                    "tiffin": _version(),
+                    "tiffin": __version__,
                     "run": run,
                     "id": self._id,
                     "settings": self._values,
@@ -288,11 +287,3 @@ def settings_of(settings: Settings) -> dict[str, Any]:
 
 def _line(values: dict[str, Any]) -> str:
     return json_text(values).decode() + "\n"
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("tiffin")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "0+unknown"

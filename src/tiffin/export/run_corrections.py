@@ -46,7 +46,7 @@ class FindRun(Protocol):
         """Return the documents of a run."""
         ...
 
-    def near(
+    def nearest_runs(
         self, catalog: Any, query: Nearest, light: Mapping[str, Any], /
     ) -> Iterator[Mapping[str, Any]]:
         """Return the start documents that match a query, nearest to a light first."""
@@ -255,7 +255,7 @@ class _View:
         if self._find_run is None:
             message = f"{query!r} can't be looked up: there is no catalogue"
             raise SourceError(message)
-        return self._find_run.near(catalog, query, self._start)
+        return self._find_run.nearest_runs(catalog, query, self._start)
 
     def of_run(
         self, uid: str, field: str | None, catalog: Any

@@ -38,7 +38,7 @@ class ScanLines:
         self._lock = threading.RLock()
         self._labels: dict[str, str] = {}  # of runs whose line is not said
         self._late: set[str] = set()  # of these, what is awaited is said
-        self._held: dict[str, Report | None] = {}
+        self._waiting: dict[str, Report | None] = {}
         self.last: str | None = None
         print_log()
 
@@ -54,7 +54,7 @@ class ScanLines:
     def hold(self, run: str) -> None:
         """Keep the line of a run for `release`."""
         with self._lock:
-            self._held[run] = None
+            self._waiting[run] = None
 
     def release(self, run: str, report: Callable[[], Report]) -> None:
         """Say the line of a run that has stopped, or what is awaited.
@@ -62,7 +62,7 @@ class ScanLines:
         `report` returns the report so far.
         """
         with self._lock:
-            complete = self._held.pop(run)
+            complete = self._waiting.pop(run)
             if run not in self._labels:
                 return
             self.last = run
@@ -76,8 +76,8 @@ class ScanLines:
         """Say the line of a run, or keep it."""
         run = summary.run
         with self._lock:
-            if run in self._held:
-                self._held[run] = summary.report
+            if run in self._waiting:
+                self._waiting[run] = summary.report
             elif run in self._labels:
                 if run not in self._late:  # a late file makes no run the newest
                     self.last = run

@@ -279,7 +279,6 @@ def _relative(path: str, folder: str) -> str:
 
 
 def _write_chunks(descriptor: int, chunks: Chunks, kind: str) -> Written:
-    """Write a file chunk by chunk."""
     nbytes = 0
 
     def written() -> Iterator[bytes]:

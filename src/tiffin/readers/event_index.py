@@ -96,7 +96,7 @@ def rows_of_event(
 def images_per_event(
     declared: tuple[int, ...], image: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Return the numbers of images that an declared shape can mean, likeliest first.
+    """Return the numbers of images that a declared shape can mean, likeliest first.
 
     `image` is (rows, columns), and samples if it has colour.
 
@@ -206,7 +206,7 @@ def _check_shared_rows(
 
 
 def _includes_samples(declared: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether an declared shape is that of a colour image, samples on any axis."""
+    """Whether a declared shape is that of a colour image, samples on any axis."""
     rows, columns, samples = image
     orders = (image, (samples, rows, columns), (rows, samples, columns))
     return len(declared) == 3 and any(_agree(declared, order) for order in orders)

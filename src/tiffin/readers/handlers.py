@@ -183,7 +183,7 @@ class DatumPixels:
             if row < array.shape[0]
             for k in range(per_row)
         }
-        declared = self._announced_images(array, axes)
+        declared = self._declared_images(array, axes)
         if images < declared:
             reason = f"the file holds {images} of {declared} images"
             missing |= dict.fromkeys(range(images, declared), reason)
@@ -216,10 +216,10 @@ class DatumPixels:
             )
             raise ReadError(message)
 
-    def _announced_images(self, array: Any, axes: int) -> int:
+    def _declared_images(self, array: Any, axes: int) -> int:
         """Return how many images must be there.
 
-        An declared shape is often wrong: in the order of its axes, or with one for
+        A declared shape is often wrong: in the order of its axes, or with one for
         samples. So an array with at least as many numbers as declared is complete.
         """
         shape = self.shape or ()

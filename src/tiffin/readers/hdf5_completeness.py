@@ -228,9 +228,7 @@ class VirtualSources:
 
     def _places(self, first: int, stop: int) -> Iterable[list[SourcePlace]]:
         """Return where each row lies; for a single image, where all of it lies."""
-        if (
-            self._axes < 3
-        ):  # its rows are lines: there may be gaps between their sources
+        if self._axes < 3:  # rows are lines, with gaps between their sources perhaps
             lines = itertools.chain(self._mappings, *self._by_row.values())
             return [[m.place(None) for m in lines]]
         return (
@@ -267,8 +265,6 @@ class VirtualSources:
 
 
 class _Source:
-    """An open source of a virtual dataset."""
-
     def __init__(
         self, file: Hdf5File, name: str, allowed: tuple[Path, ...], depth: int
     ) -> None:

@@ -50,7 +50,7 @@ class TiffPages(FixedRows):
     """The pages of a TIFF."""
 
     def __init__(self, file: BinaryIO, path: Path, declared: int = 0) -> None:
-        self._file, self._announced = file, declared
+        self._file, self._declared = file, declared
         self._tiff, first = _open_tiff(file, path)
         check_page(first, file, path, declared)
         shape, colour = _shape_in_order(first), _is_colour(first)
@@ -67,7 +67,7 @@ class TiffPages(FixedRows):
                     f"{[*shape]}, the first {[*self.shape]}"
                 )
                 raise ReadError(message)
-            check_page(tiff_page, self._file, self._path, self._announced)
+            check_page(tiff_page, self._file, self._path, self._declared)
             image = np.asarray(tiff_page.asarray())
         return np.moveaxis(image, 0, -1) if image.shape != shape else image
 

@@ -52,7 +52,7 @@ class ZarrRows(FixedRows):
         self._array: Any = node
         # Chunks are in files of their own; with shards, several in a file.
         self._per_file = tuple(map(int, node.shards or node.chunks))
-        self._announced = math.prod(asset.datum_shape) if asset.datum_shape else 0
+        self._declared = math.prod(asset.datum_shape) if asset.datum_shape else 0
 
     def _read(self, row: int) -> np.ndarray:
         keys = self._keys(row)
@@ -80,7 +80,7 @@ class ZarrRows(FixedRows):
 
     def _check_sizes(self, row: int, keys: list[str]) -> None:
         """Refuse a row, or a chunk, too large for what is stored of it."""
-        array, path, declared = self._array, self._path, self._announced
+        array, path, declared = self._array, self._path, self._declared
         files = [path / array.path / key for key in keys]
         stored = [file.stat().st_size for file in files]
         itemsize = int(array.dtype.itemsize)

@@ -70,7 +70,9 @@ class RunFinder:
             raise SourceError(message) from error
         return open_source(run, timeout=self._timeout)
 
-    def near(self, catalog: Any, query: Nearest, light: Start) -> Iterator[Start]:
+    def nearest_runs(
+        self, catalog: Any, query: Nearest, light: Start
+    ) -> Iterator[Start]:
         """Yield the start documents that a query allows, nearest to a light's first."""
         catalog = self._chosen(catalog, repr(query))
         if catalog is self._fallback:

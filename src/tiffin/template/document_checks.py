@@ -76,9 +76,9 @@ def check_descriptor(
             by_device = field.references[-1].root == "config"
             where = None if by_device else f"the descriptor of {stream}"
             _check_values(field, names, OF_DESCRIPTOR, style, must_have_value, where)
-        declared = [r for r in field.references if _is_announced(r, descriptor)]
+        declared = [r for r in field.references if _is_declared(r, descriptor)]
         if roots == {"event"} and not declared and must_have_value:
-            raise _not_announced(field, descriptor, stream)
+            raise _not_declared(field, descriptor, stream)
         for reference in declared:
             _check_format(field, reference, descriptor)
 
@@ -124,7 +124,7 @@ def field_to_add(
     return None
 
 
-def _is_announced(reference: Reference, descriptor: Any) -> bool:
+def _is_declared(reference: Reference, descriptor: Any) -> bool:
     """Return whether the events of a descriptor have what a reference asks for."""
     if reference.root != "event":
         return False
@@ -161,7 +161,7 @@ def _check_values(
         raise missing_key_error(field, names, where)
 
 
-def _not_announced(field: Field, descriptor: Any, stream: str) -> MissingKeyError:
+def _not_declared(field: Field, descriptor: Any, stream: str) -> MissingKeyError:
     keys = field.references[-1].keys
     if keys[0] in EVENT_KEYS and len(keys) > 1:
         suggestion = nearest(keys[1], item(descriptor, "data_keys"))

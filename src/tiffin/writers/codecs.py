@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiffin.errors import MissingLibraryError, SettingsError, did_you_mean
+from tiffin.errors import SettingsError, did_you_mean, optional_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,14 +84,9 @@ def worst_size(nbytes: int, compression: str | None) -> int:
 
 
 def _imagecodecs(compression: str) -> Callable[[memoryview, int | None], Buffer]:
-    try:
+    why = f"compression={compression!r} needs the imagecodecs package"
+    with optional_import(why, extra="compression"):
         import imagecodecs
-    except ImportError as error:
-        message = (
-            f"compression={compression!r} needs the imagecodecs package: "
-            f"pip install 'tiffin[compression]'"
-        )
-        raise MissingLibraryError(message) from error
     codecs: Any = imagecodecs  # its type hints lack memoryview
     if compression == "lzw":
         return lambda pixels, _: codecs.lzw_encode(pixels)
