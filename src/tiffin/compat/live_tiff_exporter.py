@@ -33,7 +33,7 @@ from tiffin.errors import (
     WriteError,
 )
 from tiffin.export import Exporter, Pipeline, ScanLines, class_error
-from tiffin.settings import Settings
+from tiffin.settings import LIVE_DEFAULTS, Settings
 from tiffin.sources import RunFinder
 from tiffin.writers import publish, write_buffers
 
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from tiffin.frames import Frame
     from tiffin.records import Record, Status
     from tiffin.settings import OnError
-
-KEEP_REPORTS = 100
-"""How many finished runs keep their records; older runs have only counts."""
 
 
 class LiveTiffExporter(Exporter):
@@ -128,7 +125,7 @@ class LiveTiffExporter(Exporter):
             follow_links=follow_links,
             handlers=handlers,
             corrections=self.corrections,
-            keep_reports=KEEP_REPORTS,
+            keep_reports=LIVE_DEFAULTS["keep_reports"],
             hooks=True,
         )
         settings.refuse_later_roots()
@@ -210,7 +207,7 @@ class LiveTiffExporter(Exporter):
         self._pipeline.finish(patient=False)
         self._hand_over()
         self._pipeline.close()
-        self._pipeline.ledger.keep = KEEP_REPORTS
+        self._pipeline.ledger.keep = self._settings.keep_reports
 
     # ---- the hooks
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PAGES = re.compile(r"report(_[\w-]+)?(\.html|/index\.html|/images/\d+\.js)", re.ASCII)
 """The names of pages, and of what is beside a full one."""
 
-
 LIMIT, MANY = 4_900_000, 1000
 """The size of a page with up to so many images [bytes]."""
 
