@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import reprlib
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ def recorded_settings(
         If there is no manifest.
     VerifyError
         If the export had corrections, because their arguments are not in the manifest;
-        or if the manifests have different or invalid settings.
+        or if the manifests have different or invalid settings, or can't be read.
     """
     root = Path(folder).absolute()
     recorded = _last_settings(root)
@@ -70,8 +69,12 @@ def recorded_runs(folder: str | os.PathLike[str]) -> list[str]:
 
 def _manifests(root: Path) -> Iterator[ManifestFile]:
     for path in manifests_in(root):
-        with suppress(OSError):  # `verify` reports it
-            yield read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except OSError as error:
+            message = f"{path} can't be read: {error.strerror or error}"
+            raise VerifyError(message) from error
+        yield manifest
 
 
 def _last_settings(root: Path) -> Mapping[str, Any]:

@@ -116,3 +116,13 @@ def test_frames_that_an_earlier_export_left_out(exported):
     done = tiffin("resume", "eight", "runs.jsonl", cwd=exported)
     assert done.returncode == 0, done.stderr
     assert "1 written, 2 skipped" in done.stderr
+
+
+def test_a_manifest_that_can_not_be_read(exported):
+    """The message says which, and why."""
+    (manifest,) = (exported / "out/.tiffin").glob("*.jsonl")
+    manifest.unlink()
+    manifest.mkdir()
+    done = tiffin("resume", "out", "runs.jsonl", cwd=exported)
+    assert done.returncode == 1
+    assert f"{manifest.name} can't be read" in done.stderr

@@ -164,6 +164,8 @@ def test_a_live_resume_writes_the_stack_anew(run, tmp_path):
         {"metadata": None},
         {"streams": None, "first": 1, "repeats": "first"},
         {"stretch": "linear", "format": "png", "stack": None},
+        {"compression": "zlib", "level": 9},
+        {"format": "png", "stack": None, "level": 9},
     ],
 )
 def test_compare_takes_the_settings_from_the_manifest(run, tmp_path, settings):

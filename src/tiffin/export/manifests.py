@@ -270,6 +270,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
         if settings.metadata is None
         else {key: str(entry or "") for key, entry in settings.metadata.items()},
         "compression": settings.compression,
+        "level": settings.level,
         "stretch": settings.stretch,
         "dtype": None if settings.dtype is None else settings.dtype.name,
         "timezone": style.zone_name,

@@ -203,7 +203,7 @@ class Settings(BaseModel):
     ] = None
     """The compression of the pixels. Most programs read zlib and LZW, few read zstd."""
 
-    level: Annotated[types.Whole | None, Option(panel=types.FILES)] = None
+    level: Annotated[types.Whole | None, RESUME, Option(panel=types.FILES)] = None
     """The compression level: 1 (fast) to 9 (small), to 22 for zstd."""
 
     stretch: Annotated[types.Stretch | None, RESUME, Option(panel=types.PIXELS)] = None
