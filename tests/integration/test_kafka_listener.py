@@ -212,6 +212,9 @@ class TestRebalance:
         assert done(second)
         ends = [len(over[0]) + 2 * len(runs[0])] * PARTITIONS
         until(lambda: committed(address) == ends)
+        for each in services:  # what has moved is not in progress here
+            assert each.journal.counts() == {"done": len(done(each))}
+        assert not [*tmp_path.rglob("*.part")]
 
     def test_a_service_without_room_keeps_its_place(
         self, tmp_path, service, broker, caplog
