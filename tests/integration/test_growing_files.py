@@ -44,7 +44,7 @@ def test_a_document_is_there_when_its_last_byte_is(tmp_path, written, size):
     path.write_bytes(content[:first])
     there = first
 
-    def goes_on():
+    def wait_for_more():
         nonlocal there
         if there >= len(content):
             return False
@@ -55,7 +55,7 @@ def test_a_document_is_there_when_its_last_byte_is(tmp_path, written, size):
 
     found = []
     for (name, doc), end in zip(
-        documents_in_file(path, goes_on=goes_on), ends, strict=True
+        documents_in_file(path, wait_for_more=wait_for_more), ends, strict=True
     ):
         found.append((name, doc))
         assert end <= there < max(end, first) + size + 1
@@ -71,7 +71,7 @@ def test_a_file_that_ends_too_early_says_so(tmp_path, written):
     content, ends = written
     path = tmp_path / "run"
     path.write_bytes(content[: ends[3] - 5])
-    documents = documents_in_file(path, goes_on=lambda: False)
+    documents = documents_in_file(path, wait_for_more=lambda: False)
     with pytest.raises(SourceError, match="breaks off"):
         list(documents)
 
@@ -81,7 +81,7 @@ def test_a_file_that_becomes_shorter_is_not_read_on(tmp_path, written):
     content, ends = written
     path = tmp_path / "run"
     path.write_bytes(content[: ends[3]])
-    documents = documents_in_file(path, goes_on=lambda: True)
+    documents = documents_in_file(path, wait_for_more=lambda: True)
     for _ in range(4):
         next(documents)
     path.write_bytes(content[: ends[1]])

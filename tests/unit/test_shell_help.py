@@ -9,7 +9,7 @@ import pytest
 from tests.shell import on_a_terminal, tiffin
 from tiffin.cli import COMMANDS, INTERRUPTED, load
 from tiffin.cli.commands.runs import NEWEST
-from tiffin.cli.wrong_options import MEANT
+from tiffin.cli.wrong_options import OTHER_NAMES
 from tiffin.errors import SettingsError, SourceError, TemplateError
 from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.settings import PANELS, Settings, check_model, option_of
@@ -145,7 +145,10 @@ def test_what_is_meant_by_other_options_exists():
         text for name in COMMANDS for each in load(name).params for text in each.opts
     }
 
-    assert {meant.split()[0] for meant in MEANT} <= options | {"--debug", "--help"}
+    assert {option.split()[0] for option in OTHER_NAMES} <= options | {
+        "--debug",
+        "--help",
+    }
 
 
 def sections():

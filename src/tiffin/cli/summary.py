@@ -40,14 +40,14 @@ def print_report(report: Report, seconds: float, *, json_lines: bool) -> None:
 
 def _print_next(root: Path, *, ok: bool) -> None:
     """Print commands to copy, each at the end of a line."""
-    folder, tiffin = _typed(root), program()
+    folder, tiffin = _as_argument(root), program()
     if not ok:
         print_line("retry the rest:   the same command with --existing resume", "dim")
     print_line(f"see the images:   {tiffin} report {folder}", "dim")
     print_line(f"check the files:  {tiffin} verify {folder}", "dim")
 
 
-def _typed(folder: Path) -> str:
+def _as_argument(folder: Path) -> str:
     """Return a folder as an argument of a command that is typed here."""
     here = Path.cwd()
     path = str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MEANT = {
+OTHER_NAMES = {
     "--existing replace": "force overwrite clobber replace f",
     "--existing skip": "skip skip-existing no-clobber",
     "--existing resume": "resume continue",
@@ -40,9 +40,9 @@ MEANT = {
 }
 """What to type → what other programs call it."""
 
-WORDS = {word for words in MEANT.values() for word in words.split() if len(word) > 3}
+WORDS = {w for words in OTHER_NAMES.values() for w in words.split() if len(w) > 3}
 
-SAID = {
+ADVICE = {
     "yes": "nothing is asked here",
     "y": "nothing is asked here",
     "quiet": "messages are on standard error: 2> FILE keeps them out of sight",
@@ -70,7 +70,7 @@ def without_option(error: Any) -> str:
             f"behind the command, as in tiffin export SOURCE {error.option_name}"
         )
     name = error.option_name
-    return _not_there(name, name.lstrip("-"), _options(context.command))
+    return _unknown_option(name, name.lstrip("-"), _options(context.command))
 
 
 def without_value(error: Any) -> str:
@@ -80,9 +80,9 @@ def without_value(error: Any) -> str:
         if name in parameter.opts:
             value = parameter.metavar or parameter.name.upper()
             shown = f"{parameter.opts[0]} {value}"
-    others = _called(name.lstrip("-"), _options(error.ctx.command))
-    meant = f"; or did you mean {others[0]}?" if others else ""
-    return f"{name!r} needs a value, as in {shown}{meant}"
+    others = _equivalents(name.lstrip("-"), _options(error.ctx.command))
+    hint = f"; or did you mean {others[0]}?" if others else ""
+    return f"{name!r} needs a value, as in {shown}{hint}"
 
 
 def attached_value(command: Any, arguments: Sequence[str]) -> str:
@@ -100,23 +100,23 @@ def attached_value(command: Any, arguments: Sequence[str]) -> str:
         if f"--{word}" in options:
             return f"{argument!r} begins with one dash: did you mean '-{argument}'?"
         if word in WORDS:
-            return _not_there(argument, word, options)
+            return _unknown_option(argument, word, options)
     return ""
 
 
-def _not_there(typed: str, word: str, options: Sequence[str]) -> str:
-    said, meant = f"there is no option {typed!r}", _meant(word, options)
-    if meant:
-        return f"{said}: did you mean {' or '.join(meant)}?"
-    return f"{said}: {SAID[word]}" if word in SAID else said
+def _unknown_option(typed: str, word: str, options: Sequence[str]) -> str:
+    message, suggestions = f"there is no option {typed!r}", _suggestions(word, options)
+    if suggestions:
+        return f"{message}: did you mean {' or '.join(suggestions)}?"
+    return f"{message}: {ADVICE[word]}" if word in ADVICE else message
 
 
-def _called(word: str, options: Sequence[str]) -> list[str]:
+def _equivalents(word: str, options: Sequence[str]) -> list[str]:
     """Return what to type here for an option of other programs."""
     return [
-        meant
-        for meant, words in MEANT.items()
-        if word in words.split() and meant.partition(" ")[0] in options
+        option
+        for option, words in OTHER_NAMES.items()
+        if word in words.split() and option.partition(" ")[0] in options
     ]
 
 
@@ -126,13 +126,15 @@ def _options(command: Any) -> list[str]:
     return [*own, "--debug", "--help"]
 
 
-def _meant(word: str, options: Sequence[str]) -> list[str]:
+def _suggestions(word: str, options: Sequence[str]) -> list[str]:
     """Return the options that a word means here, or is spelt much like."""
     long = [each for each in options if each.startswith("--") and each[2:5] != "no-"]
     typed = f"--{word}"
-    begun = [option for option in long if len(word) > 2 and option.startswith(typed)]
-    called = _called(word, long)
-    near = [] if len(word) < 3 else difflib.get_close_matches(typed, long, 2, 0.8)
+    completed = [
+        option for option in long if len(word) > 2 and option.startswith(typed)
+    ]
+    equivalents = _equivalents(word, long)
+    similar = [] if len(word) < 3 else difflib.get_close_matches(typed, long, 2, 0.8)
     for other in difflib.get_close_matches(word, WORDS, 1, 0.8):
-        near += _called(other, long)
-    return called[:2] or begun[:3] or near[:2]
+        similar += _equivalents(other, long)
+    return equivalents[:2] or completed[:3] or similar[:2]

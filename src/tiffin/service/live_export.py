@@ -139,7 +139,7 @@ class LiveExport:
             self._found_stop(self._stop)
 
     def _documents(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        written = documents_in_file(self.path, goes_on=self._goes_on)
+        written = documents_in_file(self.path, wait_for_more=self._goes_on)
         for name, doc in documents_of_runs(written, [self._task.uid]):
             if self._cancelled:
                 return

@@ -88,11 +88,11 @@ def settings_error(
         return SettingsError(str(original), setting=name)
     limit = LIMITS.get(problem["type"], "").format(**context)
     message = f"must be {describe_type(hints[name])}{limit}, not {reprlib.repr(got)}"
-    hint = _near(got, choices_of(hints[name])) if isinstance(got, str) else ""
+    hint = _suggestion(got, choices_of(hints[name])) if isinstance(got, str) else ""
     return SettingsError(message + hint, setting=name)
 
 
-def _near(got: str, choices: tuple[str, ...]) -> str:
+def _suggestion(got: str, choices: tuple[str, ...]) -> str:
     """Return the end of a message with the choice that is likely meant."""
     word = SYNONYMS.get(got.lower())
     if word in choices:

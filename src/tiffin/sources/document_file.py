@@ -66,13 +66,15 @@ class DocumentFile:
     `head` are the first bytes, which are still to be read; `max_document` is the size
     limit of a document; `truncated` tells whether compressed data ended too early.
 
-    If the file is still being written, `goes_on` is called at its end: it waits, and
-    returns whether to look for more.
+    If the file is still being written, `wait_for_more` is called at its end: it waits,
+    and returns whether to look for more.
     """
 
-    def __init__(self, path: Path, goes_on: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, path: Path, wait_for_more: Callable[[], bool] | None = None
+    ) -> None:
         self.path = path
-        self._goes_on = goes_on
+        self._wait_for_more = wait_for_more
         self.bytes_read = 0
         self.truncated = False
         self._file = path.open("rb")
@@ -87,7 +89,7 @@ class DocumentFile:
                 self.head = self._bytes.peek(HEAD)[:HEAD]
             except EOFError:
                 self.truncated = True
-            bounded = stat.S_ISREG(status.st_mode) and not (gzipped or goes_on)
+            bounded = stat.S_ISREG(status.st_mode) and not (gzipped or wait_for_more)
             self.max_document = max(status.st_size, 1) if bounded else MAX_DOCUMENT
         except BaseException:
             self._file.close()
@@ -112,16 +114,16 @@ class DocumentFile:
     @property
     def waits(self) -> bool:
         """Whether `read` would wait until more is written."""
-        return self._goes_on is not None and self._size() <= self.bytes_read
+        return self._wait_for_more is not None and self._size() <= self.bytes_read
 
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes; none at the end, or where gzip is cut off."""
         data = self._read(size)
-        while not data and self._goes_on is not None and not self.truncated:
+        while not data and self._wait_for_more is not None and not self.truncated:
             if self._size() < self.bytes_read:
                 message = f"{self.path} has become shorter while it was read"
                 raise SourceError(message)
-            if not self._goes_on():
+            if not self._wait_for_more():
                 break
             data = self._read(size)
         self.bytes_read += len(data)

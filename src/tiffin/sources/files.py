@@ -34,7 +34,7 @@ def documents(
     path: Path,
     *,
     warn: Callable[[str], object] = logger.warning,
-    goes_on: Callable[[], bool] | None = None,
+    wait_for_more: Callable[[], bool] | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of a file.
 
@@ -44,12 +44,12 @@ def documents(
     have their stop documents, nothing of them is missing: it is a warning.
 
     Of a file that is still being written, documents are yielded as they come: at the
-    end of what is there, `goes_on` waits, and returns whether to look for more.
+    end of what is there, `wait_for_more` waits, and returns whether to look for more.
     """
     unfinished: dict[str, bool] = {}
     name = None
     try:
-        for item, where in _items(path, goes_on):
+        for item, where in _items(path, wait_for_more):
             name, doc = _document(item, path, where)
             if name == "start":
                 unfinished[str(doc.get("uid"))] = True
@@ -104,10 +104,12 @@ def files_in(folder: Path) -> list[Path]:
     return files
 
 
-def _items(path: Path, goes_on: Callable[[], bool] | None) -> Iterator[tuple[Any, str]]:
+def _items(
+    path: Path, wait_for_more: Callable[[], bool] | None
+) -> Iterator[tuple[Any, str]]:
     """Yield the values in a file, each with its place."""
     try:
-        with DocumentFile(path, goes_on) as file:
+        with DocumentFile(path, wait_for_more) as file:
             if file.other_format is not None:
                 message = (
                     f"{path} is {file.other_format}, which holds no run: give the "

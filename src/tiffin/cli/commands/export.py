@@ -40,7 +40,7 @@ def export(
     catalog = settings.pop("catalog", source)
     steps = steps_of(context, corrections, runs, settings)
     opened = runs.open(source)
-    begun = time.monotonic()
+    began = time.monotonic()
     with progress_bar() as progress:
         report = export_images(
             opened,
@@ -52,5 +52,5 @@ def export(
             progress=progress,
             **settings,
         )
-    print_report(report, time.monotonic() - begun, json_lines=json_lines)
+    print_report(report, time.monotonic() - began, json_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)

@@ -69,9 +69,9 @@ def init(
     tiffin init --source http://localhost:8000 --yes
     """
     path = folder / FILE_NAME
-    may = overwrite or not path.exists()
+    is_free = overwrite or not path.exists()
     asked = f"There is already a file at {path}. Replace it?"
-    if not may and (yes or not typer.confirm(asked, err=True)):
+    if not is_free and (yes or not typer.confirm(asked, err=True)):
         message = f"there is already a file at {path}: --overwrite replaces it"
         raise ExistsError(message)
     ask: Callable[..., str] = _take_default if yes else _ask

@@ -43,7 +43,7 @@ def resume(
     opened = open_source(
         _open(source, runs, folder), roots=chosen.roots, timeout=runs.timeout
     )
-    begun = time.monotonic()
+    began = time.monotonic()
     with progress_bar() as progress:
         report = replay(
             chosen,
@@ -52,7 +52,7 @@ def resume(
             find_run=RunFinder(fallback=opened, timeout=runs.timeout),
             observers=[PageOfRun()] if chosen.report else (),
         )
-    print_report(report, time.monotonic() - begun, json_lines=json_lines)
+    print_report(report, time.monotonic() - began, json_lines=json_lines)
     raise typer.Exit(0 if report.ok else 1)
 
 

@@ -47,7 +47,7 @@ def serve(
     """
     found, exports = read_service(config)
     if retry or json_lines:
-        _tell(found.journal, retry=retry, json_lines=json_lines)
+        _print_journal(found.journal, retry=retry, json_lines=json_lines)
         return
     if log_json:
         log_as_json()
@@ -93,7 +93,7 @@ def _say(line: str, *, log_json: bool) -> None:
         print_line(escape(line), "dim")
 
 
-def _tell(path: Path, *, retry: bool, json_lines: bool) -> None:
+def _print_journal(path: Path, *, retry: bool, json_lines: bool) -> None:
     """Print what is in the journal, or change it; a running service sees it."""
     journal = Journal(path)
     try:
