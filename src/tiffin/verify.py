@@ -175,7 +175,7 @@ def compare(
         If the export had corrections, because their arguments are not in the manifest.
     """
     settings = recorded_settings(folder, follow_links=follow_links, compare=True)
-    return replay(settings, open_source(source))
+    return replay(settings, open_source(source, keep=True))
 
 
 def checksums(

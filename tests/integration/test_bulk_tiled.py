@@ -29,6 +29,7 @@ from tiffin.sources import (
     open_catalogue,
 )
 from tiffin.testing import run_of
+from tiffin.verify import compare
 
 CYCLE = Selection(query={"cycle": "bulk"})
 
@@ -156,6 +157,21 @@ def test_a_server_is_asked_once_for_what_a_run_has(server, tmp_path, monkeypatch
     with asked(open_catalogue(server.address, task.timeout)) as urls:
         assert run_task(task).written == 2
     assert sum(url.endswith(f"/metadata/{uid}/primary/img") for url in urls) == 1
+    assert sum("/table/" in url for url in urls) == 1
+    assert sum("/array/" in url for url in urls) == 1
+
+
+def test_a_comparison_with_a_run_asks_once_for_what_it_has(
+    server, tmp_path, monkeypatch
+):
+    """As a task does: the run that `verify --against` finds is read twice."""
+    monkeypatch.setenv("TILED_API_KEY", server.key)
+    client = open_catalogue(server.address, TIMEOUT)
+    (run,) = runs = find_runs(client, replace(CYCLE, limit=1))
+    tiffin.export(run, NAME, tmp_path)
+    with asked(client) as urls:
+        assert compare(tmp_path, runs).ok
+    assert sum(url.endswith("/primary/img") for url in urls) == 1
     assert sum("/table/" in url for url in urls) == 1
     assert sum("/array/" in url for url in urls) == 1
 

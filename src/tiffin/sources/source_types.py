@@ -81,8 +81,8 @@ def open_source(
     `WANTED` says what a source can be. What a store's own code raises during iteration
     becomes a SourceError. If the documents are needed `twice`, those of an iterator or
     a pipe are kept in memory. With `keep`, a Tiled server is asked only once for what a
-    run has, except for its images. `via`, `roots` and `timeout` are the settings of an
-    export.
+    run has, except for its images; several runs could have too much. `via`, `roots` and
+    `timeout` are the settings of an export.
     """
     if via not in get_args(tiled_run.Via):
         choices = ", ".join(map(repr, get_args(tiled_run.Via)))
@@ -113,7 +113,9 @@ def open_source(
     if callable(getattr(source, "documents", None)):
         return _of_store(source, lambda: databroker.documents(source))
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
-        return _of_iterable(source, twice, via=via, roots=roots, timeout=timeout)
+        how: dict[str, Any] = {"via": via, "roots": roots, "timeout": timeout}
+        how["keep"] = keep and isinstance(source, list) and len(source) == 1
+        return _of_iterable(source, twice, **how)
     keys = ", ".join(map(str, list(source)[:3])) if isinstance(source, Mapping) else ""
     kind = f"{type(source).__name__} ({keys}, …)" if keys else type(source).__name__
     message = f"{kind} is not a source: give {WANTED}"
