@@ -315,6 +315,14 @@ class TestJournal:
             r"\[\[service.*type is missing",
         ),
         ('[service]\nsource = "x"\n[exports.a]\nreport = "yes"', "true or false, not"),
+        (
+            '[service]\nsource = "x"\n[exports.a]\ntemplate = "{start.x.tif"',
+            r"\[exports.a\] template, column 1",
+        ),
+        (
+            '[service]\nsource = "x"\n[exports.a]\ntemplate = "{i}.tif"\ndtype = "u7"',
+            r"\[exports.a\] dtype must be one of .*not 'u7'",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, message):
@@ -343,6 +351,29 @@ def test_what_would_leave_runs_out_is_refused(tmp_path, line):
     message = rf"exports.tiff\] {option} .*every run.*tiffin bulk"
     with pytest.raises(SettingsError, match=message):
         read_service(path)
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path, service, caplog):
+    """It may be mistyped, so a new folder is not made without a word."""
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace('"documents"', '"dokuments"'))
+    started = service(path)
+    until(lambda: (tmp_path / "dokuments").is_dir())
+    assert f"there was no folder {tmp_path / 'dokuments'}" in caplog.text
+    assert started.status.problem == ""
+
+
+def test_a_run_without_a_scan_id_is_named_by_its_uid(tmp_path, service, caplog):
+    """In the log, where it fails."""
+    lines = write_run(tmp_path / "documents", 1)
+    name, start = json.loads(lines[0])
+    del start["scan_id"]
+    text = "\n".join([json.dumps([name, start]), *lines[1:]]) + "\n"
+    (tmp_path / "documents/1.jsonl").write_text(text)
+    started = service()
+    until(lambda: started.journal.counts() == {"failed": 1})
+    assert f"run {start['uid'][:8]}" in caplog.text
+    assert "run None" not in caplog.text
 
 
 def test_a_file_is_no_source(tmp_path):

@@ -183,7 +183,7 @@ class TestReady:
     def test_a_source_that_does_not_answer(self, tmp_path, web):
         """The reason is told."""
         config = write_config(tmp_path)
-        (tmp_path / "documents").write_text("no folder")
+        (tmp_path / "documents").symlink_to("documents")
         client, _ = web(config)
         until(lambda: "documents" in client.get("/health/ready").text)
         assert client.get("/health/ready").status_code == 503

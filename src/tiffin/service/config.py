@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from tiffin.errors import SettingsError, TemplateError
+from tiffin.errors import SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     ConfigFile,
     is_address,
@@ -100,9 +100,9 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
     exports = read_exports(path)
     for name, export in exports.items():
         _refuse_choices(path, export)
-        given = export.keywords()  # raises what is wrong
+        settings = _settings(path, name, export)
         if config.live:
-            _check_live(path, name, given)
+            _check_live(path, name, settings)
     places = {"source": source, "journal": path.parent / config.journal}
     return config.model_copy(update=places), exports
 
@@ -160,10 +160,20 @@ def _refuse_choices(path: Path, export: ConfigFile) -> None:
             raise SettingsError(message)
 
 
-def _check_live(path: Path, name: str, given: dict[str, Any]) -> None:
+def _settings(path: Path, name: str, export: ConfigFile) -> Settings:
+    """Return the settings of an export; a SettingsError if any is wrong."""
+    given = export.keywords()
+    try:
+        return Settings.of(given.pop("template"), **given)
+    except TiffinError as error:
+        message = f"{path}: {f'[exports.{name}] ' if name else ''}{error}"
+        raise SettingsError(message) from error
+
+
+def _check_live(path: Path, name: str, settings: Settings) -> None:
     """Raise a SettingsError if an export needs what only the end of a run tells."""
     try:
-        Settings.of(given.pop("template"), **given).refuse_later_roots()
+        settings.refuse_later_roots()
     except TemplateError as error:
         export = f"[exports.{name}]" if name else "the export"
         message = f"{path}: [service] live: must be false for {export}: {error}"

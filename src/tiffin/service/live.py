@@ -150,10 +150,10 @@ class Live:
                 task = task_of(run, export, self._source)
                 exports[name] = LiveExport(task, path, **how)
         except TiffinError as error:  # such as a server with darks that is down
-            logger.warning("run %s is not live: %s", run.scan_id, error)
+            logger.warning("run %s is not live: %s", run.name, error)
             self._rest(run.uid, PAUSE)
         except Exception:  # such as of a user's reader; at the stop, it is recorded
-            logger.exception("run %s is not live: an unexpected error", run.scan_id)
+            logger.exception("run %s is not live: an unexpected error", run.name)
             self._rest(run.uid)
 
     def _finder_of(self, run: RunState) -> Callable[[Mapping[str, Any]], None]:
@@ -187,7 +187,7 @@ class Live:
             logger.error("%s: waiting for room", full)
             self._rest(uid, PAUSE)
         elif problem:
-            logger.warning("run %s is exported at its end: %s", run.scan_id, problem)
+            logger.warning("run %s is exported at its end: %s", run.name, problem)
             self._rest(uid)
         elif any(e.heard < time.monotonic() - SILENT for e in exports):
             path = next(iter(exports)).path

@@ -54,10 +54,10 @@ class OnDone:
             code = self._running.wait(LONGEST)
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             self.kill()
-            logger.error("run %s: on_done: %s", run.scan_id, error)  # noqa: TRY400 (it is no bug)
+            logger.error("run %s: on_done: %s", run.name, error)  # noqa: TRY400 (it is no bug)
             return
         if code:
-            logger.error("run %s: on_done ended with %d", run.scan_id, code)
+            logger.error("run %s: on_done ended with %d", run.name, code)
 
     def kill(self) -> None:
         """End the command that runs, and what it has started."""

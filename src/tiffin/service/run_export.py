@@ -70,6 +70,6 @@ def _result(
         why, cause = str(error), type(error).__name__
         return TaskResult(why=why, may_pass=True, cause=cause)
     except (Exception, SystemExit) as error:  # such as of a user's reader
-        logger.exception("run %s: an unexpected error", run.scan_id)
+        logger.exception("run %s: an unexpected error", run.name)
         cause = type(error).__name__
         return TaskResult(why=f"{cause}: {error}", may_pass=True, cause=cause)

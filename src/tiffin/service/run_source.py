@@ -73,7 +73,9 @@ class DocumentFolder:
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._folder.is_dir():
+            logger.warning("there was no folder %s: it is made now", self._folder)
+            self._folder.mkdir(parents=True, exist_ok=True)
         for file in [file for file in self.damaged if not Path(file).exists()]:
             del self.damaged[file]
         new, read = 0, self._read_new(journal)

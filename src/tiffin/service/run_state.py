@@ -51,6 +51,11 @@ class RunState(NamedTuple):
     finished: float | None
 
     @property
+    def name(self) -> str:
+        """The scan_id, or the beginning of the uid of a run that has none."""
+        return self.uid[:8] if self.scan_id is None else str(self.scan_id)
+
+    @property
     def is_open(self) -> bool:
         """Whether the run has no stop document."""
         return self.state == "open"

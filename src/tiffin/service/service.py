@@ -189,7 +189,7 @@ class Service:
         if self._thread.is_alive():
             run = self.status.run
             if run is not None:
-                name = f"run {run.scan_id} ({run.uid[:8]})"
+                name = f"run {run.name} ({run.uid[:8]})"
                 logger.warning("%s is not finished: the next start goes on", name)
                 self.journal.postpone(run.uid, run.why, 0, counts=False)
             self._on_done.kill()  # the next start runs it
@@ -336,7 +336,7 @@ class Service:
         if result.ok:
             self.status.problem = ""
             images = count_text(result.written, "image")
-            logger.info("run %s: %s", run.scan_id, images)
+            logger.info("run %s: %s", run.name, images)
             self._on_done(run, "done")  # before it is noted: SIGKILL does not skip it
             self.journal.finish(run.uid, "done", result)
             return 0.0
@@ -356,11 +356,11 @@ class Service:
             self._give_up(run, result)
             return 0.0
         pause = PAUSES[min(run.tries, len(PAUSES)) - 1]
-        logger.warning("run %s: %s: trying again", run.scan_id, result.why)
+        logger.warning("run %s: %s: trying again", run.name, result.why)
         self.journal.postpone(run.uid, result.why, pause, counts=True)
         return 0.0
 
     def _give_up(self, run: RunState, result: TaskResult) -> None:
-        logger.error("run %s (%s): %s", run.scan_id, run.uid[:8], result.why)
+        logger.error("run %s (%s): %s", run.name, run.uid[:8], result.why)
         self.journal.finish(run.uid, "failed", result)
         self._on_done(run, "failed")
