@@ -307,7 +307,9 @@ class TestJournal:
         ('[service]\nsource = "x"\njournal = 3', "journal must be a path in quotes"),
         ('[service]\nsource = "x"\ninterval = "2"', "must be a number, not '2'"),
         ('[service]\nsource = "x"\ninterval = true', "must be a number, not True"),
-        ('[service]\nsource = "x"\ndrain_timeout = inf', "must be a number, not inf"),
+        ('[service]\nsource = "x"\ndrain_timeout = inf', "at most 86400, not inf"),
+        ('[service]\nsource = "x"\ninterval = 1e12', "at most 86400, not 1"),
+        ('[service]\nsource = "h:8000"', "'h:8000' is no folder: .* http://h:8000 ?"),
         ('[service]\nsource = "x"\nlive = "yes"', "true or false, not 'yes'"),
         ('[service]\nsource = "x"\nlive = 1', "true or false, not 1"),
         (

@@ -181,11 +181,13 @@ def test_only_pages_of_a_report_are_served(tmp_path, web):
 
 class TestReady:
     def test_a_source_that_does_not_answer(self, tmp_path, web):
-        """The reason is told."""
-        config = write_config(tmp_path)
-        (tmp_path / "documents").symlink_to("documents")
-        client, _ = web(config)
-        until(lambda: "documents" in client.get("/health/ready").text)
+        """The reason is told, in a sentence."""
+        client, started = web(write_config(tmp_path))
+        until(lambda: started.status.looked)
+        (tmp_path / "documents").rename(tmp_path / "moved")
+        (tmp_path / "documents").write_text("no folder")
+        reason = "documents is a file, not a folder"
+        until(lambda: reason in client.get("/health/ready").text)
         assert client.get("/health/ready").status_code == 503
 
     def test_another_service_has_the_lease(self, tmp_path, web):

@@ -22,7 +22,7 @@ from tiffin.options.option_values import (
     option_type,
     without_empty,
 )
-from tiffin.options.run_options import RunOptions, is_address
+from tiffin.options.run_options import RunOptions, is_address, meant_address
 
 __all__ = [
     "CHAIN",
@@ -39,6 +39,7 @@ __all__ = [
     "find_config",
     "is_address",
     "load_config",
+    "meant_address",
     "option_type",
     "read_config",
     "read_exports",

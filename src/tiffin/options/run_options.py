@@ -87,7 +87,7 @@ def is_address(source: str) -> bool:
 def _no_source(source: str) -> str:
     """Return why a source can't be opened, and what may be meant."""
     message = f"{source!r} is neither a file nor an address"
-    meant = _meant_address(source)
+    meant = meant_address(source)
     if meant:
         return f"{message}: did you mean {meant} ?"
     path = Path(source)
@@ -105,7 +105,7 @@ def _no_source(source: str) -> str:
     return f"{message}; an address begins with http:// or https://"
 
 
-def _meant_address(source: str) -> str:
+def meant_address(source: str) -> str:
     """Return the address that a text is likely to mean, or ``""``."""
     scheme = re.match(r"(?:(https?):/?|\w+://)(?=[^/])", source)
     if scheme:

@@ -13,6 +13,7 @@ from tiffin.errors import SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     ConfigFile,
     is_address,
+    meant_address,
     read_exports,
     read_table,
     refuse_secrets,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Listen", "ServiceConfig", "http_address", "read_service"]
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]  # a day
 
 CHOICES = ("run", "query", "since", "until", "limit", "dry_run")
 """Parameters of an export that leave runs out."""
@@ -144,6 +145,10 @@ def _source(config: ServiceConfig, folder: Path) -> str:
             f"must be a folder of files of documents, or the address of a Tiled "
             f"catalogue, not the file {path}: give its folder"
         )
+        raise SettingsError(message, setting="source")
+    meant = "" if path.exists() else meant_address(config.source)
+    if meant:  # else it would be made, and nothing would ever be there
+        message = f"{config.source!r} is no folder: did you mean {meant} ?"
         raise SettingsError(message, setting="source")
     return str(path)
 

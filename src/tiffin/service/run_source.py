@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tiffin.bulk import read_source
+from tiffin.errors import SourceError
+from tiffin.obstacles import obstacle
 from tiffin.options import is_address
 from tiffin.service.catalogue import Catalogue
 from tiffin.sources import CATALOGUE, is_document_name
@@ -73,6 +75,8 @@ class DocumentFolder:
 
     def look(self, journal: Journal) -> int:
         """Read the files that are new or have grown."""
+        if problem := obstacle(self._folder):
+            raise SourceError(problem)
         if not self._folder.is_dir():
             logger.warning("there was no folder %s: it is made now", self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
