@@ -6,15 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from tiffin.errors import ExistsError, ReadError, VerifyError
-from tiffin.export.content import Published
+from tiffin.export.output_file import Published
 from tiffin.folders import IrregularError
 from tiffin.writers import checksum_of, difference, same_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiffin.export.content import Content
     from tiffin.export.manifests import Manifests
+    from tiffin.export.output_file import Content
     from tiffin.settings import Settings
 
 State = Literal["absent", "damaged", "same"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiffin.errors import ExistsError, NoImageError, ReadError, TiffinError
-from tiffin.export.content import ReadyFile
+from tiffin.export.output_file import ReadyFile
 from tiffin.export.publisher import caused_by
 from tiffin.records import Record
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
     from tiffin.array_images import Encoded
     from tiffin.corrections import Notes
-    from tiffin.export.content import Published
     from tiffin.export.context import ExportContext
     from tiffin.export.existing_files import ExistingFiles
     from tiffin.export.listing import Lines
-    from tiffin.export.output_file import Page
+    from tiffin.export.output_file import Page, Published
     from tiffin.records import Status
 
     # A file with its record, its name, and what was written.

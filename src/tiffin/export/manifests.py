@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiffin.corrections import Notes
-    from tiffin.export.content import Published
+    from tiffin.export.output_file import Published
     from tiffin.frames import Frame
     from tiffin.records import Record
     from tiffin.settings import Settings
@@ -116,10 +116,10 @@ class Manifests:
             if record.status == "skipped" and isinstance(record.error, SupersededError):
                 line["superseded"] = True
             line["error"] = str(record.error)
-        sidecar = self._settings.sidecar
-        if done is not None and done.sidecar is not None and sidecar is not None:
-            beside, (nbytes, checksum) = name + sidecar.suffix, done.sidecar
-            line["sidecar"] = {"path": beside, "bytes": nbytes, "checksum": checksum}
+        if done is None or done.sidecar is None or self._settings.sidecar is None:
+            return _line(line)
+        beside, (nbytes, checksum) = name + self._settings.sidecar.suffix, done.sidecar
+        line["sidecar"] = {"path": beside, "bytes": nbytes, "checksum": checksum}
         return _line(line)
 
     def sidecar_line(self, record: Record, name: str, written: Written) -> str:

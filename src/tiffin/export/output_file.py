@@ -1,13 +1,16 @@
-"""Output files and their frames."""
+"""Output files, their frames, and their content before and after it is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from tiffin.corrections import Notes
     from tiffin.engine import Place
     from tiffin.frames import Frame
+    from tiffin.records import Record
+    from tiffin.writers import Written
 
 
 @dataclass(slots=True, eq=False)
@@ -48,3 +51,31 @@ class Page(NamedTuple):
 PageGroup = list[Page]
 """The pages of one event and field, which are read together. Their frames have the same
 pixels, and their places the same group number."""
+
+
+class Content(NamedTuple):
+    """What is to be written: the bytes of the image's file, and of its sidecar."""
+
+    buffers: list[Any]
+    sidecar: bytes | None = None
+
+
+class Published(NamedTuple):
+    """What has been written."""
+
+    file: Written
+    sidecar: Written | None = None
+
+
+class ReadyFile(NamedTuple):
+    """A file whose bytes are ready to be written.
+
+    `record` is that of the written file. Its line for the manifest goes to `lines`, by
+    the index of the page.
+    """
+
+    page: Page
+    content: Content
+    record: Record
+    notes: Notes
+    lines: dict[int, str]

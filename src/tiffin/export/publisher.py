@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.errors import ExistsError, TiffinError, WriteError
-from tiffin.export.content import Content, Published
 from tiffin.export.metadata import Metadata
+from tiffin.export.output_file import Content, Published
 from tiffin.writers import (
     NewFile,
     PageInfo,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tiffin.engine import slim
 from tiffin.errors import DtypeError, ExistsError, ReadError, TiffinError, WriteError
-from tiffin.export.content import Published
+from tiffin.export.output_file import Published
 from tiffin.export.publisher import caused_by
 from tiffin.export.scan_axes import axes_of_pages
 from tiffin.export.stack_file import StackFile, StackPage

@@ -29,10 +29,9 @@ from tiffin.records import Record
 if TYPE_CHECKING:
     from tiffin.array_images import Encoded, Images
     from tiffin.engine import Retries
-    from tiffin.export.content import ReadyFile
     from tiffin.export.context import ExportContext
     from tiffin.export.listing import Lines
-    from tiffin.export.output_file import OutputFile, Page, PageGroup
+    from tiffin.export.output_file import OutputFile, Page, PageGroup, ReadyFile
     from tiffin.export.run_corrections import RunCorrections
     from tiffin.frames import Frame
 
