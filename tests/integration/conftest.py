@@ -3,7 +3,7 @@
 import gc
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -132,9 +132,9 @@ class NewServer(NamedTuple):
     close: Callable[[], None]
 
 
-@pytest.fixture
-def new_server(tmp_path_factory):
-    """A Tiled server of this test alone: it has no runs."""
+@contextmanager
+def without_runs(folder):
+    """Run a Tiled server that has no runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tiled.client import from_uri
@@ -142,13 +142,20 @@ def new_server(tmp_path_factory):
         from tiled.server.settings import get_settings
 
         key = get_settings().single_user_api_key  # that of all servers of a process
-        server = SimpleTiledServer(tmp_path_factory.mktemp("server"), api_key=key)
+        server = SimpleTiledServer(folder, api_key=key)
         client = from_uri(server.uri)
         address = server.uri.partition("?")[0]
         with ExitStack() as stack:
             stack.callback(server.close)
             yield NewServer(address, key, client, server.catalog, stack.close)
             client.context.close()
+
+
+@pytest.fixture
+def new_server(tmp_path_factory):
+    """A Tiled server of this test alone."""
+    with without_runs(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture

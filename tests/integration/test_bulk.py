@@ -292,7 +292,8 @@ def test_the_command(runs, tmp_path):
 
 def test_the_command_goes_on_where_a_killed_one_ended(runs, tmp_path):
     """Files of runs that no bulk manifest lists are checked, not refused."""
-    command = ("bulk", runs, "-t", NAME, "-d", tmp_path / "out", "--yes")
+    command = ("bulk", runs, "-t", NAME, "-d", tmp_path / "out", "--yes",
+               "--engine", "serial")  # fmt: skip
     assert shell(*command).returncode == 0
     before = tree(tmp_path / "out")
     for manifest in (tmp_path / "out/.tiffin/bulk").iterdir():
@@ -450,7 +451,8 @@ def test_a_long_run_without_images_is_no_failure(tmp_path):
     docs.mkdir()
     for n, data in enumerate([{"x": range(9)}, {"img": np.ones((9, 4, 5), "u2")}]):
         write_jsonl(run_of(data, scan_id=n), docs / f"{n}.jsonl")
-    report = tiffin.bulk(docs, NAME, tmp_path / "out", frames_per_task=4)
+    given = {"engine": "serial", "frames_per_task": 4}
+    report = tiffin.bulk(docs, NAME, tmp_path / "out", **given)
     assert report.ok
     assert report.total.written == 9
     assert "(1 run without images)" in str(report)

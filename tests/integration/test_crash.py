@@ -116,7 +116,15 @@ def test_killed_at_any_moment_and_gone_on_with(source, tmp_path, settings, wante
     assert kills >= wanted
 
 
-@pytest.mark.parametrize("settings", [{}, {"profile": "gsas2"}, {"stack": 12}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"profile": "gsas2"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"stack": 12}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_killed_in_the_midst_and_gone_on_with(source, tmp_path, settings):
     """The same, once: killed while some files are written and others are not."""
     tiffin.export(source, NAME, directory=tmp_path / "undisturbed", **settings)

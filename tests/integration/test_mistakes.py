@@ -5,7 +5,6 @@ The numbers are those of a survey of about 75 mistakes that people make in the s
 
 import os
 import shlex
-import warnings
 from pathlib import Path
 from shutil import copy, copytree, rmtree
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.documents import DATASET, HDF5, hdf5, stream_run, write_jsonl
 from tests.helpers import as_another_user, let_others_in
+from tests.integration.conftest import without_runs
 from tests.shell import tiffin
 from tests.stores import LIBRARIES_WARN, store_in_tiled
 from tiffin.testing import run_of
@@ -37,21 +37,21 @@ def in_file(path, scan_id):
 
 
 @pytest.fixture(scope="module")
-def server(tiled_server, tmp_path_factory):
-    """A Tiled server with two scans, a run without images, and one without its file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tiled.client import from_uri
+def server(tmp_path_factory):
+    """A Tiled server with two scans, a run without images, and one without its file.
 
-        client = from_uri(tiled_server.uri)
-    store_in_tiled(client, scan(8802, sample_name="Ni"))
-    run = store_in_tiled(client, scan(8803, sample_name="Au"))
-    store_in_tiled(client, run_of({"x": [1.0, 2.0]}, scan_id=8804))
-    gone = tmp_path_factory.mktemp("detector") / "gone.h5"
-    store_in_tiled(client, in_file(gone, 8806))
-    gone.unlink()
-    yield tiled_server.uri, run.metadata["start"]["uid"]
-    client.context.close()
+    It has no other runs: some answers tell of the newest.
+    """
+    folder = tmp_path_factory.mktemp("server")
+    with without_runs(folder) as server:
+        client = server.client
+        store_in_tiled(client, scan(8802, sample_name="Ni"))
+        run = store_in_tiled(client, scan(8803, sample_name="Au"))
+        store_in_tiled(client, run_of({"x": [1.0, 2.0]}, scan_id=8804))
+        gone = folder / "data" / "gone.h5"  # which the server may read
+        store_in_tiled(client, in_file(gone, 8806))
+        gone.unlink()
+        yield server, run.metadata["start"]["uid"]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,7 @@ def places(server, tmp_path_factory):
     """What stands in curly brackets in what is typed."""
     folder = tmp_path_factory.mktemp("mistakes")
     documents = [*scan(2, sample="Ni"), *scan(3, sample="Au")]
-    address, uid = server
-    base, _, key = address.partition("/api/v1")
+    (address, key, *_), uid = server
     # What the commands find in their working directory.
     source = write_jsonl(documents, folder / "runs.jsonl")
     tiffin("export", source, "-t", NAME, "-d", folder / "done")
@@ -75,8 +74,8 @@ def places(server, tmp_path_factory):
     (folder / "unended.toml").write_text('template = "{start.scan_id}.tif\n')
     return {
         "FILE": str(source),
-        "SERVER": base,
-        "KEY": key.partition("=")[2],
+        "SERVER": address.partition("/api/v1")[0],
+        "KEY": key,
         "FOLDER": str(folder),
         "NAME": NAME,
         "UID": uid,

@@ -17,8 +17,16 @@ def files_in(folder):
     return {path.name: path.read_bytes() for path in Path(folder).glob("*.tif")}
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("images", [PLAIN, STACKS], ids=["one image", "stacks"])
+def cases():
+    """Give each form with either kind of images; a Tiled server takes its time."""
+    for name, images in (("one image", PLAIN), ("stacks", STACKS)):
+        for form in FORMS:
+            is_slow = images is PLAIN and form.startswith("Tiled")
+            marks = pytest.mark.slow if is_slow else ()
+            yield pytest.param(form, images, id=f"{name}-{form}", marks=marks)
+
+
+@pytest.mark.parametrize(("form", "images"), [*cases()])
 def test_every_form_gives_the_same_files(form, images, tmp_path, request):
     """Byte for byte the files of plain events, with one image an event or three."""
     (tmp_path / "data").mkdir()

@@ -3,6 +3,7 @@
 import itertools
 import time
 import uuid
+import warnings
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -294,8 +295,20 @@ def test_documents_tell_their_parts():
 # ---- runs that are searched for
 
 
-@pytest.fixture(params=["SQL", "Mongo"])
-def catalogue(request, tiled):
+@pytest.fixture(scope="module")
+def client(tiled_server):
+    """A client of the server, for all tests of this module."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.client import from_uri
+
+        client = from_uri(tiled_server.uri)
+        yield client
+        client.context.close()
+
+
+@pytest.fixture(scope="module", params=["SQL", "Mongo"])
+def catalogue(request, client, broker):
     """Three runs in a catalogue of either kind, and the uids, oldest first."""
     marked = {"mark": str(uuid.uuid4())}  # the server is that of other tests, too
     runs = []
@@ -308,9 +321,8 @@ def catalogue(request, tiled):
     uids = [run[0][1]["uid"] for run in runs]
     if request.param == "SQL":
         for run in runs:
-            store_in_tiled(tiled, run)
-        return tiled, marked, uids
-    broker = request.getfixturevalue("broker")
+            store_in_tiled(client, run)
+        return client, marked, uids
     for run in runs:
         insert(broker, run)
     return broker.v2, marked, uids
@@ -348,12 +360,12 @@ def renamed(run, uid):
 
 def test_a_mistyped_scan_id_is_no_uid(catalogue, request):
     """A partial uid needs four characters, or six if all are digits."""
-    client, marked, _ = catalogue
-    rest = str(uuid.uuid4())[8:]
+    client, _, _ = catalogue
+    marked, rest = {"mark": str(uuid.uuid4())}, str(uuid.uuid4())[8:]
     begins = ["12345678", "abcdef12"]
     for begin in begins:
         run = renamed(run_of({"x": [1.0]}, **marked, scan_id=SCAN + 9), begin + rest)
-        if client is request.getfixturevalue("tiled"):
+        if client is request.getfixturevalue("client"):
             store_in_tiled(client, run)
         else:
             insert(request.getfixturevalue("broker"), run)

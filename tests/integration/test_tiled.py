@@ -383,8 +383,15 @@ def test_images_a_point(store, tmp_path, read, spec, shape):
         check(report, FRAMES, read)
 
 
-@pytest.mark.parametrize("slash", ["/", ""])
-@pytest.mark.parametrize("spec", ["AD_TIFF", "AD_HDF5_SINGLE"])
+@pytest.mark.parametrize(
+    ("spec", "slash"),
+    [
+        ("AD_TIFF", "/"),
+        ("AD_HDF5_SINGLE", ""),
+        pytest.param("AD_TIFF", "", marks=pytest.mark.slow),
+        pytest.param("AD_HDF5_SINGLE", "/", marks=pytest.mark.slow),
+    ],
+)
 def test_an_older_detectors_file_an_image(store, tmp_path, read, spec, slash):
     """Tiled stores these and can't read them: it loses the '/' between folder and
     file.
@@ -425,6 +432,7 @@ def coloured(folder, kind, shape):
 
 
 SHAPES = [(1, 3, 6, 9), pytest.param((3, 6, 9), marks=pytest.mark.slow)]
+PICTURES = ["tiff", pytest.param("jpeg", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -444,7 +452,7 @@ def test_colour_is_read_from_its_files(store, tmp_path, read, kind, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("kind", ["tiff", "jpeg"])
+@pytest.mark.parametrize("kind", PICTURES)
 def test_colour_is_not_taken_from_the_server(store, tmp_path, kind, shape):
     """The server only reshapes the file, so without the files the frames fail."""
     run = store(coloured(tmp_path, kind, shape))
