@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, SourceError
 from tiffin.sources import (
-    ADDRESSES,
     TIMEOUT,
     Selection,
     TiledAddress,
     TruncatedError,
     address_of,
     document_files,
+    is_address,
     open_catalogue,
     open_source,
     run_documents_of,
@@ -127,7 +127,7 @@ def list_runs(
         If the source can't be read, or has no such run.
     """
     problems: list[str] = []
-    if isinstance(source, str) and source.startswith(ADDRESSES):
+    if is_address(source):
         page = TiledAddress.of(source).run
         if page and not selection.runs:
             selection = replace(selection, runs=(page,))

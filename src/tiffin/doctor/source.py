@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from tiffin.doctor.check_result import CheckResult
 from tiffin.errors import MissingLibraryError, TiffinError
-from tiffin.options import RunOptions, is_address
-from tiffin.sources import summaries
+from tiffin.sources import is_address, summaries
 
 if TYPE_CHECKING:
+    from tiffin.options import RunOptions
     from tiffin.sources import RunSummary
 
 NEWEST = 3

@@ -22,7 +22,7 @@ from tiffin.options.option_values import (
     option_type,
     without_empty,
 )
-from tiffin.options.run_options import RunOptions, is_address, meant_address
+from tiffin.options.run_options import RunOptions, meant_address
 
 __all__ = [
     "CHAIN",
@@ -37,7 +37,6 @@ __all__ = [
     "as_keywords",
     "file_hints",
     "find_config",
-    "is_address",
     "load_config",
     "meant_address",
     "option_type",

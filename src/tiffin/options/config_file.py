@@ -19,8 +19,9 @@ from tiffin.obstacles import is_there
 from tiffin.options.config_sections import Section, refuse_secrets
 from tiffin.options.correction_options import CorrectionOptions
 from tiffin.options.option_values import as_keywords
-from tiffin.options.run_options import RunOptions, is_address
+from tiffin.options.run_options import RunOptions
 from tiffin.settings import Settings, check_model
+from tiffin.sources import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,9 +19,9 @@ from tiffin.errors import SettingsError
 from tiffin.options.correction_options import CHAIN, CorrectionOptions
 from tiffin.options.correction_tables import KINDS, CorrectionTable, setting_types
 from tiffin.options.option_values import AllStreams, option_type
-from tiffin.options.run_options import RunOptions, is_address
+from tiffin.options.run_options import RunOptions
 from tiffin.settings import Settings, check_table, option_of
-from tiffin.sources import Via
+from tiffin.sources import Via, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,13 +11,13 @@ from tiffin.errors import SettingsError, did_you_mean
 from tiffin.obstacles import is_there, obstacle
 from tiffin.settings import SERVER, WHAT, Option
 from tiffin.sources import (
-    ADDRESSES,
     TIMEOUT,
     Documents,
     Selection,
     TiledAddress,
     connect,
     find_runs,
+    is_address,
     open_source,
     select_runs,
 )
@@ -77,11 +77,6 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
         if is_there(source):
             return _documents(source)
         raise SettingsError(_no_source(source))
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is the address of a server."""
-    return source.startswith(ADDRESSES)
 
 
 def _no_source(source: str) -> str:

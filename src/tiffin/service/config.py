@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from tiffin.errors import SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     ConfigFile,
-    is_address,
     meant_address,
     read_exports,
     read_table,
@@ -20,6 +19,7 @@ from tiffin.options import (
 )
 from tiffin.service.listeners import check_listener
 from tiffin.settings import Settings, check_model
+from tiffin.sources import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

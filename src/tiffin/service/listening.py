@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.options import is_address
 from tiffin.service.listeners import Hints, start_listener
 from tiffin.service.spool import Spool
+from tiffin.sources import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable

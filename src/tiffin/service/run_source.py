@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from tiffin.bulk import read_source
 from tiffin.errors import SourceError
 from tiffin.obstacles import obstacle
-from tiffin.options import is_address
 from tiffin.service.catalogue import Catalogue
-from tiffin.sources import CATALOGUE, is_document_name
+from tiffin.sources import CATALOGUE, is_address, is_document_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

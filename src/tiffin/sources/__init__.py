@@ -26,8 +26,8 @@ from tiffin.sources.selection import (
     documents_of_runs,
     select_runs,
 )
-from tiffin.sources.source_types import ADDRESSES, Documents, open_source
-from tiffin.sources.tiled_address import TiledAddress
+from tiffin.sources.source_types import Documents, open_source
+from tiffin.sources.tiled_address import TiledAddress, is_address
 from tiffin.sources.tiled_pages import (
     count_entries,
     runs_in_order,
@@ -45,7 +45,6 @@ __all__ = [
     "runs_in_order",
     "runs_that_fit",
     "runs_with_uids",
-    "ADDRESSES",
     "TIMEOUT",
     "Documents",
     "NoRunError",
@@ -64,6 +63,7 @@ __all__ = [
     "documents_of_runs",
     "find_runs",
     "first_image",
+    "is_address",
     "key_in_environment",
     "key_of",
     "open_catalogue",

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from tiffin.errors import SourceError
 from tiffin.sources.files import CATALOGUE, files_in
 from tiffin.sources.selection import documents_of_runs
-from tiffin.sources.source_types import ADDRESSES, Documents, open_source
+from tiffin.sources.source_types import Documents, open_source
+from tiffin.sources.tiled_address import is_address
 from tiffin.sources.tiled_run import Via, is_run
 from tiffin.sources.tiled_search import connect
 from tiffin.sources.tiled_server import TIMEOUT, TiledServer, UnreachableServerError
@@ -30,7 +31,7 @@ def address_of(source: Any) -> str | None:
 
     None of anything else.
     """
-    if isinstance(source, str) and source.startswith(ADDRESSES):
+    if is_address(source):
         address = source
     elif getattr(getattr(source, "context", None), "http_client", None) is not None:
         address = str(source.uri)
@@ -41,7 +42,7 @@ def address_of(source: Any) -> str | None:
 
 def key_of(source: Any) -> str | None:
     """Return the key that a Tiled client or an address holds; None if there is none."""
-    if isinstance(source, str) and source.startswith(ADDRESSES):
+    if is_address(source):
         return next(iter(parse_qs(urlsplit(source).query).get("api_key", ())), None)
     return getattr(getattr(source, "context", None), "api_key", None)
 
@@ -91,7 +92,7 @@ def open_run(
     (TILED_API_KEY); or the path of a file of documents. The keywords are those of
     `open_source`.
     """
-    if not address.startswith(ADDRESSES):
+    if not is_address(address):
         if not Path(address).exists():
             message = f"{address} is gone: it was there when its runs were listed"
             raise SourceError(message)
@@ -122,6 +123,6 @@ def open_catalogue(address: str, timeout: float = TIMEOUT) -> Any:
 
     Connects to a server once.
     """
-    if address.startswith(ADDRESSES):
+    if is_address(address):
         return connect(address, timeout=timeout)
     return address

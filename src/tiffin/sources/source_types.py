@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from tiffin.errors import SettingsError, SourceError, TiffinError
 from tiffin.sources import databroker, files, tiled_run
+from tiffin.sources.tiled_address import is_address
 from tiffin.sources.tiled_server import TIMEOUT, check_timeout
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ WANTED = (
     ".jsonl, .json or .msgpack file of documents (or .gz of one), a folder of such "
     "files or of databroker-pack's, or an iterable of (name, document)"
 )
-
-ADDRESSES = ("http://", "https://")
-"""How a server's address begins."""
 
 
 class Documents:
@@ -91,7 +89,7 @@ def open_source(
     timeout = check_timeout(timeout)
     if isinstance(source, Documents):
         return source
-    if isinstance(source, str) and source.startswith(ADDRESSES):
+    if is_address(source):
         message = (
             f"{source!r} is an address, which only the shell takes: give a run, as "
             f"in tiled.client.from_uri({source!r})[uid]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from tiffin.errors import SourceError
@@ -24,6 +24,11 @@ LONGEST_CONNECT = 20.0
 
 REFUSED = ("Errno 111", "Errno 61", "refused")
 UNKNOWN_NAME = ("Errno -", "Errno 8]")
+
+
+def is_address(source: object) -> TypeGuard[str]:
+    """Whether a source is the address of a server."""
+    return isinstance(source, str) and source.startswith(("http://", "https://"))
 
 
 class TiledAddress(NamedTuple):

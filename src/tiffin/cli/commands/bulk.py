@@ -18,9 +18,9 @@ from tiffin.cli.config_option import ConfigOption, ExportOption, steps_of
 from tiffin.cli.printing import escape, print_json, print_line, print_summary
 from tiffin.errors import SettingsError
 from tiffin.obstacles import is_there
-from tiffin.options import CorrectionOptions, RunOptions, is_address
+from tiffin.options import CorrectionOptions, RunOptions
 from tiffin.settings import option_of, setting_names
-from tiffin.sources import key_in_environment
+from tiffin.sources import is_address, key_in_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,11 +27,10 @@ from tiffin.options import (
     FILE_NAME,
     CorrectionOptions,
     RunOptions,
-    is_address,
     refuse_secrets,
 )
 from tiffin.settings import Settings, check_model
-from tiffin.sources import summaries
+from tiffin.sources import is_address, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

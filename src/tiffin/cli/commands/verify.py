@@ -15,8 +15,9 @@ from tiffin.cli.printing import (
     print_summary,
     with_options,
 )
-from tiffin.options import RunOptions, is_address
+from tiffin.options import RunOptions
 from tiffin.recorded_settings import recorded_runs
+from tiffin.sources import is_address
 from tiffin.verify import WRONG, compare
 from tiffin.verify import verify as verify_folder
 
