@@ -18,7 +18,7 @@ from tiffin.corrections.nearest_run import Nearest, Order
 from tiffin.corrections.references import (
     BadPixels,
     BoundReferences,
-    Prepared,
+    PreparedReference,
     ReferenceCorrection,
     acquisition_mismatch,
     checksum,
@@ -205,7 +205,7 @@ class BoundDark(BoundReferences):
         notes.used += ready.notes
         return subtract(image, ready.image, settings.dtype)
 
-    def _prepare(self, references: Sequence[ReferenceImages]) -> Prepared:
+    def _prepare(self, references: Sequence[ReferenceImages]) -> PreparedReference:
         mean, dead = mean_of(references), self._settings.dead
         more = f" and {len(references) - 1} more" if len(references) > 1 else ""
         name = references[0].name + more
@@ -225,7 +225,7 @@ class BoundDark(BoundReferences):
             mean = np.where(good, mean, 0)
             notes[0]["dead"] = bad
         ready = prepare_dark(mean, pedestal=self._settings.pedestal)
-        return Prepared(ready, name, notes)
+        return PreparedReference(ready, name, notes)
 
     def _cache_key(self, frame: Frame) -> Any:
         # A search depends on the detector's configuration, which has its descriptor.

@@ -14,7 +14,7 @@ from tiffin.corrections.nearest_run import Order  # noqa: TC001 (get_type_hints)
 from tiffin.corrections.references import (
     BadPixels,
     BoundReferences,
-    Prepared,
+    PreparedReference,
     ReferenceCorrection,
     checksum,
     count_bad_pixels,
@@ -100,7 +100,7 @@ class BoundFlat(BoundReferences):
         notes.used += ready.notes
         return divide(image, ready.image)
 
-    def _prepare(self, references: Sequence[ReferenceImages]) -> Prepared:
+    def _prepare(self, references: Sequence[ReferenceImages]) -> PreparedReference:
         mean = mean_of(references).astype(np.float64)
         mean = mean - self._dark(mean.shape)
         good = np.isfinite(mean) & (mean > 0)
@@ -115,7 +115,7 @@ class BoundFlat(BoundReferences):
         mean = np.ldexp(mean, -np.frexp(mean[good].max())[1])
         flat = np.where(good, mean / mean[good].mean(), 1)
         flat.flags.writeable = False
-        return Prepared(flat, name, [notes])
+        return PreparedReference(flat, name, [notes])
 
     def _dark(self, shape: tuple[int, ...]) -> Any:
         dark = self._settings.dark

@@ -93,7 +93,7 @@ class ReferenceCorrection:
         check_choice("order", self.order, Order)
 
 
-class Prepared(NamedTuple):
+class PreparedReference(NamedTuple):
     """The average of some reference images, ready for the arithmetic."""
 
     image: np.ndarray
@@ -110,7 +110,7 @@ class BoundReferences:
         self._settings = settings
         self._run = run
         self._found: dict[Any, Sequence[ReferenceImages]] = {}
-        self._prepared: OrderedDict[Any, Prepared] = OrderedDict()
+        self._prepared: OrderedDict[Any, PreparedReference] = OrderedDict()
         self._lock = threading.RLock()
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ class BoundReferences:
         frame: Frame,
         references: Sequence[ReferenceImages],
         shape: tuple[int, ...],
-    ) -> Prepared:
+    ) -> PreparedReference:
         """Return the prepared average of some references; raise if shapes differ."""
         with self._lock:
             key = tuple(references)
@@ -169,7 +169,7 @@ class BoundReferences:
             raise CorrectionError(message)
         return ready
 
-    def _prepare(self, references: Sequence[ReferenceImages]) -> Prepared:
+    def _prepare(self, references: Sequence[ReferenceImages]) -> PreparedReference:
         raise NotImplementedError
 
 

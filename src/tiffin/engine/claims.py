@@ -19,11 +19,8 @@ class Claims(Generic[Owner]):
 
     Names that differ only in case, or in how an accented letter is composed, are the
     same, as on Windows and macOS. The name of a file can't also be that of a folder.
-
-    Parameters
-    ----------
-    apart : callable
-        (holder, owner) → the fields of a template that tell them apart, for messages.
+    `apart` returns the fields of a template that tell a holder and an owner apart, for
+    messages.
 
     Examples
     --------

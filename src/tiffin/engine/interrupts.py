@@ -17,17 +17,11 @@ class Interrupts:
     """Delays the first Ctrl-C until `check` is called or the thread only waits.
 
     Python raises `KeyboardInterrupt` anywhere, also while a lock is held or a count is
-    changed, and other threads would then wait forever.
+    changed, and other threads would then wait forever. `then` is called immediately by
+    the signal handler, and must not take a lock.
 
-    Parameters
-    ----------
-    then : callable
-        Called immediately by the signal handler. It must not take a lock.
-
-    Notes
-    -----
-    Does nothing in threads, which are never interrupted, and if there is another signal
-    handler, such as that of a RunEngine.
+    This does nothing in threads, which are never interrupted, and if there is another
+    signal handler, such as that of a RunEngine.
 
     Examples
     --------

@@ -31,20 +31,10 @@ GRACE = 2.0
 class Pool:
     """Runs jobs in threads, in the order submitted.
 
-    Parameters
-    ----------
-    workers : int
-        How many threads. They start with the first job.
-    budget : int
-        How much memory waiting and running jobs may take together. A larger job runs
-        alone [bytes].
-    name : str
-        The name of the threads.
-    spare : int
-        How many additional threads may replace threads that hang.
+    The threads start with the first job; `name` is their name, and up to `spare` more
+    may replace threads that hang. Waiting and running jobs may take `budget` of memory
+    together; a larger job runs alone [bytes].
 
-    Notes
-    -----
     The threads are daemons, so that Python can exit; the owner of a pool closes it. If
     no thread can be started, a thread that waits for the jobs runs them.
     """

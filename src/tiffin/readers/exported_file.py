@@ -28,19 +28,10 @@ SAMPLES = {0: 1, 2: 3, 6: 4}
 
 
 def read_exported(path: Path, file: BinaryIO) -> FixedRows:
-    """Open the images of a file, by its first bytes.
+    """Open the images of a file, by its first bytes; the path is for messages.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        For messages.
-    file : BinaryIO
-        Opened for reading. It is closed with the images, or if this raises.
-
-    Raises
-    ------
-    ReadError
-        If it is of another kind, or damaged.
+    The file is closed with the images, or if this raises: a ReadError if it is of
+    another kind, or damaged.
     """
     head = file.read(8)
     file.seek(0)

@@ -156,7 +156,7 @@ class Profile:
     otherwise: str = "plain"
 
 
-def page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPage:
+def tiff_page_of(info: PageInfo, compression: str | None, profile: Profile) -> TiffPage:
     """Return the content of the directory of a page, without note and date."""
     tags: tuple[Tag, ...] = ()
     if profile.tags is not None:

@@ -144,13 +144,8 @@ class Directory(NamedTuple):
 class Prepared(NamedTuple):
     """What is around strips of one size in files that have the same tags.
 
-    Attributes
-    ----------
-    header, gap : bytes
-        What stands before the strip and behind it.
-    placed : bytes
-        The directory, without note and date.
-    form : Directory
+    `header` and `gap` stand before the strip and behind it; `placed` is the directory,
+    without note and date.
     """
 
     header: bytes

@@ -17,7 +17,13 @@ from tiffin.array_images import too_large
 from tiffin.dtypes import COMPLEX_ADVICE, TIFF_DTYPES, dtype_name, float_dtype_for
 from tiffin.errors import DtypeError, ReadError, SettingsError
 from tiffin.writers.codecs import Compression, check_compression, encode, worst_size
-from tiffin.writers.profile import PageInfo, Profile, Sidecar, note_and_date, page_of
+from tiffin.writers.profile import (
+    PageInfo,
+    Profile,
+    Sidecar,
+    note_and_date,
+    tiff_page_of,
+)
 from tiffin.writers.profiles.plain import PROFILE as PLAIN
 from tiffin.writers.tiff_layout import LARGEST, Prepared, around, prepare, size_around
 from tiffin.writers.tiff_stack import TiffStack
@@ -173,7 +179,7 @@ class TiffWriter:
         prepared = self._prepared.get(kind)
         if prepared is None:
             info = PageInfo(image.shape, image.dtype.newbyteorder("<"), metadata)
-            page = page_of(info, self.compression, self.profile)
+            page = tiff_page_of(info, self.compression, self.profile)
             if self.compression or not self.profile.is_uniform:
                 header, gap, end = around(page, size, note, date)
                 return [header, strip, gap, end]
@@ -261,7 +267,7 @@ def file_size(
         return pixel_bytes
     strip_bytes = worst_size(pixel_bytes, compression)
     info = PageInfo(shape, dtype.newbyteorder("<"), NO_METADATA)
-    around_it = size_around(page_of(info, compression, PLAIN))
+    around_it = size_around(tiff_page_of(info, compression, PLAIN))
     return around_it + strip_bytes + strip_bytes % 2
 
 

@@ -23,7 +23,7 @@ from tiffin.writers.checksums import (
     write_all,
 )
 from tiffin.writers.description import label
-from tiffin.writers.profile import PageInfo, note_and_date, page_of
+from tiffin.writers.profile import PageInfo, note_and_date, tiff_page_of
 from tiffin.writers.tiff_layout import LARGEST, TiffPage, directory, header
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class TiffStack:
         kind = info.shape, info.dtype, bool(note), bool(date)
         form = self._forms.get(kind)
         if form is None:
-            page = page_of(info, self._writer.compression, self._writer.profile)
+            page = tiff_page_of(info, self._writer.compression, self._writer.profile)
             page = page._replace(big=True) if self._big else page
             of = directory.__wrapped__ if info.pages else directory  # it may be large
             form = of(page, *kind[2:])
