@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_there", "obstacle"]
+__all__ = ["is_there", "may_not_be_read", "obstacle"]
 
 KERNEL = (("/", "proc"), ("/", "sys"))
 """Where Linux shows its state as files."""
@@ -23,6 +23,14 @@ def is_there(path: str | os.PathLike[str]) -> bool:
         Path(path).stat()
         return True
     return False
+
+
+def may_not_be_read(path: object) -> str:
+    """Return what to say of a file that is there, and that this user may not read."""
+    return (
+        f"{path} may not be read (permission denied): ask its owner, or run tiffin as "
+        f"a user who may"
+    )
 
 
 def obstacle(folder: str | os.PathLike[str], *, write: bool = False) -> str:

@@ -126,6 +126,30 @@ def test_a_mistake_is_answered(typed, says, status, places, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("what", ["run.jsonl", "."])
+def test_a_source_that_may_not_be_read(tmp_path, what):
+    """Said as for a detector's file, without a list of all that a source can be."""
+    let_others_in(tmp_path)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    source = write_jsonl(scan(7), folder / "run.jsonl").parent / what
+    source.chmod(0)
+    answer = tmp_path / "answer.txt"
+    answer.touch()
+    answer.chmod(0o666)
+
+    def ask():
+        told = tiffin("runs", source, cwd=tmp_path)
+        return answer.write_text(told.stdout + told.stderr, "utf-8")
+
+    assert as_another_user(ask, tmp_path)
+    said = answer.read_text("utf-8")
+    assert f"{source} may not be read (permission denied): ask its owner" in said
+    assert "databroker" not in said
+    assert "Errno" not in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 @pytest.mark.parametrize("command", [["export", "-t", NAME, "-d", "out"], ["runs"]])
 def test_an_image_file_that_may_not_be_read(tmp_path, command):
     """30: the file and the permission are named, and the field is there."""

@@ -126,3 +126,16 @@ def test_a_manifest_that_can_not_be_read(exported):
     done = tiffin("resume", "out", "runs.jsonl", cwd=exported)
     assert done.returncode == 1
     assert f"{manifest.name} can't be read" in done.stderr
+
+
+def test_links_are_named_as_options(exported):
+    """`verify` says what to type, as the shell does, not Python's keyword."""
+    folders = ("-t", f"{{start.scan_id}}/{NAME}", "-d", "linked", "--run", "7")
+    (exported / "real").mkdir()
+    (exported / "linked").mkdir()
+    (exported / "linked/7").symlink_to("../real")
+    follow = ("--follow-links",)
+    tiffin("export", "runs.jsonl", *folders, *follow, cwd=exported)
+    told = tiffin("verify", "linked", cwd=exported)
+    assert "--follow-links" in told.stdout
+    assert "follow_links=" not in told.stdout

@@ -74,15 +74,20 @@ class RunOptions(BaseModel, frozen=True, use_attribute_docstrings=True):
         """Open a source in which runs are looked up: a server, or a file."""
         if is_address(source):
             return _client(source, self.api_key, self.timeout)
-        if is_there(source):
+        if source.strip() and is_there(source):
             return _documents(source)
         raise SettingsError(_no_source(source))
 
 
 def _no_source(source: str) -> str:
     """Return why a source can't be opened, and what may be meant."""
+    if not source.strip():
+        return (
+            "the source is empty, perhaps as a variable of the shell is: give a file "
+            "of documents, a folder of such files, or the address of a server"
+        )
     message = f"{source!r} is neither a file nor an address"
-    meant = meant_address(source)
+    meant = "/dev/stdin" if source == "-" else meant_address(source)
     if meant:
         return f"{message}: did you mean {meant} ?"
     path = Path(source)

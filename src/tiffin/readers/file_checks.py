@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO
 
 from tiffin.errors import NotYetError, ReadError
+from tiffin.obstacles import may_not_be_read
 from tiffin.readers.root_map import missing_file_error
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ def check_regular(path: Path, *, hint: str = "") -> None:
 
 def _refused(path: Path) -> NotYetError:
     """Return the error for a file that is there, and may not be read."""
-    return NotYetError(
-        f"{path} may not be read (permission denied): ask its owner, or run tiffin as "
-        f"a user who may"
-    )
+    return NotYetError(may_not_be_read(path))
 
 
 def check_image_size(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import ReadError, SourceError, optional_import
+from tiffin.obstacles import may_not_be_read
 from tiffin.readers import RootMap
 from tiffin.sources.document_file import (
     ACCEPTED,
@@ -120,6 +121,8 @@ def _items(
             if file.truncated:
                 message = f"{path} breaks off: the end of its gzip data is missing"
                 raise TruncatedError(message)
+    except PermissionError as error:
+        raise SourceError(may_not_be_read(path)) from error
     except (OSError, zlib.error) as error:
         message = f"{path} can't be read: {error}"
         raise SourceError(message) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from tiffin.errors import SettingsError, SourceError, TiffinError
+from tiffin.obstacles import may_not_be_read
 from tiffin.sources import databroker, files, tiled_run
 from tiffin.sources.tiled_address import is_address
 from tiffin.sources.tiled_server import TIMEOUT, check_timeout
@@ -129,6 +130,8 @@ def _of_path(path: Path, *, twice: bool) -> Documents:
             return Documents.of(map(Documents, files.parts(path)))
     except SourceError as error:
         return _failing(error)
+    except PermissionError as error:
+        raise SourceError(may_not_be_read(path)) from error
     except (OSError, ValueError) as error:  # such as a name that is too long
         why = getattr(error, "strerror", None) or str(error)
         why = "does not exist" if isinstance(error, FileNotFoundError) else why

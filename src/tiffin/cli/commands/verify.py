@@ -74,7 +74,7 @@ def _print_lines(verification: Verification) -> None:
 
 def _print(verification: Verification) -> None:
     for finding in verification.of(*WRONG, "foreign", "leftover"):
-        reason = f"  ({finding.reason})" if finding.reason else ""
+        reason = f"  ({with_options(finding.reason)})" if finding.reason else ""
         sys.stdout.write(f"{finding.state:10}  {escape(f'{finding.path}{reason}')}\n")
     for text in verification.failed:
         sys.stdout.write(f"{'failed':10}  {escape(text)}\n")
