@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["metadata_in", "read_metadata"]
-
 
 def read_metadata(
     path: str | os.PathLike[str], page: int | None = None

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
     from tiffin.axes import ArrayHints
 
-__all__ = [
-    "Frame",
-    "FrameId",
-    "Identified",
-    "Pixels",
-]
-
 
 class Pixels(Protocol):
     """The source of the images of one event and field."""

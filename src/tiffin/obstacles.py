@@ -8,8 +8,6 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_there", "may_not_be_read", "obstacle"]
-
 KERNEL = (("/", "proc"), ("/", "sys"))
 """Where Linux shows its state as files."""
 

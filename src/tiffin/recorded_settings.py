@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiffin.engine import ManifestFile
 
-__all__ = ["recorded_runs", "recorded_settings"]
-
 LONGEST_REASON = 2000
 """How many characters of an error in a manifest are shown."""
 
