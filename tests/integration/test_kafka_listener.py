@@ -236,7 +236,7 @@ class TestRebalance:
         obstacles = [obstacle(tmp_path / "a/documents", run) for run in runs]
         for n, run in enumerate(runs):
             send(producer, n, run)
-        until(lambda: "no message is taken meanwhile" in caplog.text)
+        until(lambda: "no message is taken meanwhile" in caplog.text, limit=40)
         second = service(config_with(tmp_path / "b", "kafka", options))
         until(lambda: len(done(second)) == PARTITIONS / 2, limit=60)
         time.sleep(8)  # longer than it may be without a poll

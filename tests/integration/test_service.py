@@ -102,10 +102,10 @@ class TestRuns:
         until(lambda: started.journal.counts() == {"done" if stop else "open": 1})
         until(lambda: "1.jsonl, line" in caplog.text)
         assert "looking again when it changes" in caplog.text
-        assert started.damaged_files
+        until(lambda: started.damaged_files)
         (folder / "1.jsonl").write_text("\n".join([*lines, *text.splitlines()]))
         until(lambda: started.journal.counts() == {"done": 2})
-        assert not started.damaged_files
+        until(lambda: not started.damaged_files)
 
     def test_every_export_of_the_file_is_done(self, tmp_path, service):
         """A run has several exports."""
