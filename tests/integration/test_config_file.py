@@ -230,6 +230,10 @@ KEY = "a file is no place for a key"
             "exports.a: corrections are tables here, and 'dark' is given too",
         ),
         ("[exports.a.exports.b]", "there is no option 'exports'"),
+        ("[export.a]\nlevel = 1", "no table 'export': did you mean 'exports'?"),
+        ('[[correction]]\nkind = "bin"', "did you mean 'corrections'?"),
+        ("source = [1]", "source must be text"),
+        ("[servicee]\ninterval = 1", "did you mean 'service'?"),
         ("template = {uid}.tif", 'is text in quotes, as in directory = "out"?'),
     ],
 )

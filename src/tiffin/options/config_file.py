@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import SettingsError, did_you_mean
 from tiffin.obstacles import is_there
-from tiffin.options.config_sections import Section, refuse_secrets
+from tiffin.options.config_sections import (
+    TABLES,
+    Section,
+    file_options,
+    refuse_secrets,
+)
 from tiffin.options.correction_options import CorrectionOptions
 from tiffin.options.option_values import as_keywords
 from tiffin.options.run_options import RunOptions
@@ -173,6 +178,11 @@ def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, Se
     ):
         message = f"exports are tables, each under a line [{EXPORTS}.NAME]"
         raise SettingsError(message)
+    for name in content.keys() - {TABLES, *file_options()}:
+        meant = did_you_mean(name, (EXPORTS, TABLES, *OTHER_TABLES), list_all=False)
+        if isinstance(content[name], (dict, list)) and meant:
+            message = f"there is no table {name!r}{meant}"
+            raise SettingsError(message)
     common = Section.read(content, str(path), folder)
     sections = {}
     for name, table in exports.items():
