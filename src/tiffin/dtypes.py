@@ -184,7 +184,8 @@ def refuse_masked(image: Any) -> None:
         masked = int(np.count_nonzero(np.ma.getmaskarray(image)))
         if masked:
             message = (
-                f"{masked} pixels are masked, and a TIFF has no mask: choose their "
-                f"values, as in image.filled(0)"
+                f"{masked} pixels are masked, and a TIFF has no mask: the detector or "
+                f"correction that masks them must choose their values, as in "
+                f"image.filled(0)"
             )
             raise DtypeError(message)

@@ -57,9 +57,19 @@ def with_options(text: str) -> str:
     '--level 99: mode=0o640, --timeout 1.5'
     >>> with_options("corrections=[Cast('uint16', overflow='clip')] clips it")
     '--overflow clip clips it'
+    >>> with_options("use Crop(rows=(0, 255), columns=None) before")
+    'use --crop 0:255,: before'
     """
+    crop = r"Crop\(rows=(?:\((\d+), (\d+)\)|None), columns=(?:\((\d+), (\d+)\)|None)\)"
+    text = re.sub(crop, _as_crop, text)
     text = re.sub(r"corrections=\[Cast\('\w+', ([^()]*)\)\]", r"\1", text)
     return _settings_pattern().sub(_as_option, text)
+
+
+def _as_crop(found: re.Match[str]) -> str:
+    """Return the option for a Crop."""
+    top, bottom, left, right = (edge or "" for edge in found.groups())
+    return f"--crop {top}:{bottom},{left}:{right}"
 
 
 @lru_cache(1)
