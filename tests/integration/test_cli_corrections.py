@@ -572,7 +572,7 @@ DARK = '[[corrections]]\nkind = "dark"\n'
         ('compresion = "zlib"', "'compresion': did you mean 'compression'"),
         ("dry_run = true", "did you mean 'dry-run'"),
         ('config = "x"', "there is no option 'config'"),
-        ("[export]\nlimit = 1", "there is no option 'export'"),
+        ("[export]\nlimit = 1", "there is no table 'export': did you mean 'exports'?"),
         ('limit = "5"', "limit must be a whole number, not '5'"),
         ("limit = true", "limit must be a whole number, not True"),
         ("limit = 5.5", "limit must be a whole number, not 5.5"),
