@@ -227,7 +227,7 @@ def test_the_newest_runs_of_a_server(server, long_cycle, tmp_path, limit):
 def test_all_runs_of_a_server(server, long_cycle, tmp_path):
     """Other entries of the catalogue are no runs."""
     assert len(plan_of(server, tmp_path, None).runs) >= 453
-    with pytest.raises(SourceError, match=r"cycle of the newest runs is"):
+    with pytest.raises(SourceError, match="the newest runs"):
         plan_of(server, tmp_path, Selection(query={"cycle": "other"}))
 
 

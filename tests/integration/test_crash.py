@@ -48,8 +48,16 @@ def source(tmp_path_factory):
 
 
 def contents(folder):
+    """Return what each file holds; of a manifest its lines, each once.
+
+    Of a stack of which the kill has left some lines, all are written again.
+    """
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): (
+            {*path.read_bytes().splitlines()}
+            if path.suffix == ".jsonl"
+            else path.read_bytes()
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
