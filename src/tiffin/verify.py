@@ -172,7 +172,8 @@ def compare(
     SourceError
         If there is no manifest, or the source holds none of its runs.
     VerifyError
-        If the export had corrections, because their arguments are not in the manifest.
+        If the export had corrections, because their arguments are not in the manifest;
+        or if the manifests have different or invalid settings, or can't be read.
     """
     settings = recorded_settings(folder, follow_links=follow_links, compare=True)
     return replay(settings, open_source(source, keep=True))

@@ -405,6 +405,19 @@ def test_a_misspelt_field_is_told_once(tmp_path, caplog, setting):
     assert caplog.text.count(f"{name}= names 'imgg'") == 2
 
 
+@pytest.mark.parametrize("keys", [5, True, None, ["img"]])
+def test_a_descriptor_without_a_table_ends_no_export(tmp_path, keys):
+    """The run has its report and its sidecar."""
+    run = in_line(COLOURS, (6, 9))
+    broken = {**run[1][1], "uid": "broken", "name": "other", "data_keys": keys}
+    run.insert(2, ("descriptor", broken))
+    settings = {"colour": ["imgg"], "sidecars": ["run.json"]}
+    report = tiffin.export(run, NAME, tmp_path, on_error="report", **settings)
+
+    assert report.written
+    assert [*tmp_path.rglob("*run.json")]
+
+
 def test_fields_that_are_not_exported_are_not_misspelt(tmp_path, caplog):
     """They may be fields of events that no descriptor declares, too."""
     run = in_line(COLOURS, (6, 9, 3))

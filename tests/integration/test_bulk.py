@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from tests.documents import write_jsonl
 from tests.helpers import as_another_user, let_others_in, until
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
+from tiffin.bulk.worker_log import _Kept
 from tiffin.cli import load
 from tiffin.errors import CollisionError, SettingsError, SourceError, WriteError
 from tiffin.sources import Selection
@@ -321,6 +323,20 @@ def test_workers_warn_as_an_export_does(tmp_path, capfd):
     warnings = warned_of(tmp_path, capfd, "--engine", "processes", "--processes", 2)
     assert len(warnings) == 2
     assert all("(--dtype chooses another)" in line for line in warnings)
+
+
+def test_a_worker_that_waits_says_so_at_once(capsys):
+    """Other warnings come with the result of the task, but a wait may take hours."""
+    worker, log = _Kept(), logging.getLogger("a worker's")
+    log.propagate = False
+    log.addHandler(worker)
+    log.warning("%s: no space left: the export waits for room", "out/1.tif")
+    log.warning("another")
+    log.warning("%d", "no number")
+    line = "tiffin: out/1.tif: no space left: the export waits for room\n"
+    assert capsys.readouterr().err.startswith(line)
+    assert worker.taken() == [(logging.WARNING, "another")]
+    log.removeHandler(worker)
 
 
 def test_nobody_to_ask(runs, tmp_path):

@@ -14,6 +14,7 @@ from tiffin.engine import Claims
 from tiffin.engine.manifest import Manifest
 from tiffin.errors import TiffinError
 from tiffin.export import publisher
+from tiffin.export.observers import SayEmpty
 from tiffin.readers import handlers
 from tiffin.template import Template
 from tiffin.testing import run_of
@@ -257,7 +258,7 @@ def test_events_that_the_source_has_lost_are_said(tmp_path, caplog, form):
             for name, doc in left
         ]
     report = tiffin.export(left, NAME, directory=tmp_path, on_error="report")
-    assert len(report.written) == 2 * EACH
+    assert len(report.written) == 2 * (EACH + 1)  # with the sidecar
     assert caplog.text.count("2 of the 4 events of stream 'primary'") == 1
     caplog.clear()
     feed(ImageExporter(NAME, directory=tmp_path / "live"), left)
@@ -282,3 +283,39 @@ def test_a_stop_without_counts_says_nothing_of_lost_events(tmp_path, caplog):
     del run[-1][1]["num_events"], run[3]
     assert tiffin.export(run, NAME, directory=tmp_path).ok
     assert not caplog.text
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_an_observer_that_raises_is_a_failure_of_its_run(tmp_path, monkeypatch, live):
+    """What others do at the end of the run is done, and the next run is exported."""
+
+    def broken(observer, summary):
+        raise KeyError("nothing")
+
+    monkeypatch.setattr(SayEmpty, "run_ended", broken)
+    settings = {"directory": tmp_path, "sidecars": ["run.json"]}
+    images = np.ones((EACH, 8, 8), "u2")
+    runs = [run_of({"img": images}, scan_id=n) for n in (1, 2)]
+    if live:
+        with ImageExporter(
+            "{start.scan_id}/{event.seq_num}.tif", **settings
+        ) as exporter:
+            for run in runs:
+                feed(exporter, run)
+        reports = [*exporter.reports.values()]
+    else:
+        documents = [each for run in runs for each in run]
+        reports = [
+            tiffin.export(
+                documents,
+                "{start.scan_id}/{event.seq_num}.tif",
+                on_error="report",
+                **settings,
+            )
+        ]
+
+    written = [record for report in reports for record in report.written]
+    assert len(written) == 2 * (EACH + 1)  # with the sidecar
+    failed = [str(record.error) for report in reports for record in report.failed]
+    assert failed == ["the end of the run: KeyError: 'nothing'"] * 2
+    assert len([*tmp_path.glob("*/run.json")]) == 2

@@ -95,6 +95,7 @@ class TestKafka:
         )
         blocked = obstacle(tmp_path / "documents", second)
         send(producer, 0, first)
+        until(lambda: started.journal.counts() == {"done": 1})
         send(producer, 0, second)
         send(producer, 1, second)  # also messages that come twice
         until(lambda: "no message is taken meanwhile" in caplog.text, limit=40)
@@ -212,9 +213,6 @@ class TestRebalance:
         assert done(second)
         ends = [len(over[0]) + 2 * len(runs[0])] * PARTITIONS
         until(lambda: committed(address) == ends)
-        for each in services:  # what has moved is not in progress here
-            assert each.journal.counts() == {"done": len(done(each))}
-        assert not [*tmp_path.rglob("*.part")]
 
     def test_a_service_without_room_keeps_its_place(
         self, tmp_path, service, broker, caplog

@@ -183,20 +183,6 @@ class TestSpool:
             again.add(name, doc)
         assert journal.newest()[0].state == "waiting"
 
-    def test_a_run_that_another_service_has_is_dropped(self, tmp_path, journal):
-        """Nothing of it stays; if it comes back, it is taken whole."""
-        run = run_of({"img": np.ones((2, 4, 6), "u2")}, scan_id=1)
-        spool = Spool(tmp_path / "spool", journal)
-        for name, doc in run[:3]:
-            spool.add(name, doc)
-        spool.drop(run[0][1]["uid"])
-        spool.drop("another")
-        assert journal.counts() == {}
-        assert not [*(tmp_path / "spool").iterdir()]
-        for name, doc in run:
-            spool.add(name, doc)
-        assert journal.newest()[0].state == "waiting"
-
     def test_arrays_come_back_as_they_were(self):
         """As msgpack-numpy writes them."""
         doc = {"a": np.arange(6, dtype="<f4").reshape(2, 3), "n": np.int16(-5)}

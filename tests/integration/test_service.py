@@ -365,6 +365,14 @@ def test_a_source_that_is_not_there_is_named(tmp_path, service, caplog):
     assert started.status.problem == ""
 
 
+def test_a_source_with_an_impossible_name_is_a_problem(tmp_path, service):
+    """As any folder that can't be read now: it is in a sentence, and tried again."""
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace('"documents"', f'"{"d" * 300}"'))
+    started = service(path)
+    until(lambda: "300 bytes, and 255 are allowed" in started.status.problem)
+
+
 def test_a_run_without_a_scan_id_is_named_by_its_uid(tmp_path, service, caplog):
     """In the log, where it fails."""
     lines = write_run(tmp_path / "documents", 1)

@@ -185,6 +185,14 @@ def test_a_server_that_does_not_answer_is_an_error(tmp_path):
     assert "Traceback" not in told.stderr
 
 
+def test_the_shell_needs_no_docstrings():
+    """Python -OO leaves them out, so the help of a command is shorter then."""
+    command = [sys.executable, "-OO", "-m", "tiffin", "names", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert "--template" in done.stdout
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("options", [(), ("--run", "-1")])
 def test_a_file_that_breaks_off_gives_status_1(documents, tmp_path, names_in, options):
     """Complete documents are exported, and the reason is printed once."""

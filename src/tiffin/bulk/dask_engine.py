@@ -187,7 +187,7 @@ def _repeated(look: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         closing.set()
-        thread.join()
+        thread.join(LOOK_AT_WORKERS)  # a scheduler that hangs holds up nobody
 
 
 def scheduler_of(where: str | os.PathLike[str]) -> dict[str, Any]:

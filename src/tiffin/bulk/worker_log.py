@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,18 @@ class _Kept(logging.Handler):
         self._lines: list[tuple[int, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 (as other handlers: the log ends no export)
+            self.handleError(record)
+            return
         if record.exc_info and record.exc_info[1]:
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error} (engine='serial' shows where)"
-        self._lines.append((record.levelno, text))
+        if "waits" in text:  # perhaps for hours, so not at the end of the task
+            sys.stderr.write(f"tiffin: {text}\n")
+        else:
+            self._lines.append((record.levelno, text))
 
     def taken(self) -> list[tuple[int, str]]:
         """Return what was kept, and forget it."""

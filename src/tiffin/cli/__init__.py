@@ -74,7 +74,7 @@ class _Commands(TyperGroup):
 def load(name: str) -> Any:
     """Import a command."""
     function = getattr(import_module(f"tiffin.cli.commands.{name}"), name)
-    documentation = inspect.cleandoc(function.__doc__)
+    documentation = inspect.cleandoc(function.__doc__ or "")  # python -OO
     text, _, examples = documentation.partition("\nExamples\n--------\n")
     alone = typer.Typer(add_completion=False)
     alone.command(

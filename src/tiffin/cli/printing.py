@@ -30,6 +30,7 @@ OTHER_OPTIONS = {
     "overflow": "--overflow",
     "rounding": "--rounding",
     "export": "--as",
+    "engine": "--engine",
 }
 """Options that are no settings of an export: arguments of replays and of darks."""
 

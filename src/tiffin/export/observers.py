@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,12 +94,13 @@ class SayUnknownFields:
         self._said: set[str] = set()
 
     def run_ended(self, summary: EndedRun) -> None:
-        """Warn once a name, whatever the number of runs."""
+        """Warn once a name, whatever the number of runs of this exporter."""
         axes = summary.settings.image_axes
         settings = [(name, "colour") for name in axes.colour]
         settings += [(name, "axes") for name in axes.named if name]
         declared = [d.get("data_keys") for d in summary.documents.descriptors.values()]
-        fields = {str(name) for keys in declared if keys for name in keys}
+        tables = [keys for keys in declared if isinstance(keys, Mapping)]
+        fields = {str(name) for keys in tables for name in keys}
         unknown = [(n, s) for n, s in settings if n not in fields | self._said]
         if not unknown or not fields:
             return

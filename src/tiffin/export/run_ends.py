@@ -130,7 +130,11 @@ class RunEnds:
             documents = self._documents.of(run)
             summary = EndedRun(run, self._settings, self._ledger, documents)
             for observer in self._observers:
-                observer.run_ended(summary)
+                try:
+                    observer.run_ended(summary)
+                except Exception as error:  # noqa: BLE001 (the end of a run; recorded)
+                    why = f"the end of the run: {type(error).__name__}: {error}"
+                    self._ledger.record_failure(caused_by(WriteError(why), error), run)
             self._documents.forget(run)
 
     def _close_manifests(self, run: str | None = None) -> None:

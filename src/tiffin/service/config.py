@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,13 +141,13 @@ def _source(config: ServiceConfig, folder: Path) -> str:
             raise SettingsError(message, setting="live")
         return config.source
     path = folder / config.source
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 (False for what no system call takes)
         message = (
             f"must be a folder of files of documents, or the address of a Tiled "
             f"catalogue, not the file {path}: give its folder"
         )
         raise SettingsError(message, setting="source")
-    meant = "" if path.exists() else meant_address(config.source)
+    meant = "" if os.path.lexists(path) else meant_address(config.source)
     if meant:  # else it would be made, and nothing would ever be there
         message = f"{config.source!r} is no folder: did you mean {meant} ?"
         raise SettingsError(message, setting="source")

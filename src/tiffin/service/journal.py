@@ -168,13 +168,6 @@ class Journal:
                 (f"{INCOMPLETE}{why}", run.address, time.time(), text(run.uid)),
             )
 
-    def drop(self, uid: str) -> None:
-        """Forget a run that goes on elsewhere."""
-        with self._changes():
-            self._base.execute(
-                "DELETE FROM runs WHERE uid = ? AND state = 'open'", (text(uid),)
-            )
-
     def take(self) -> RunState | None:
         """Return the oldest run that is to be exported now, and note that it begins."""
         with self._changes():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +40,8 @@ class Listening:
         self._stopping = threading.Event()
         folder = None if is_address(config.source) else config.source
         self._spool = None if folder is None else Spool(Path(folder), journal)
-        hints = Hints(look, None, folder, self._stopping)
-        if self._spool is not None:
-            add, drop = self._spool.add, self._spool.drop
-            hints = replace(hints, document=add, drop=drop)
+        add = None if self._spool is None else self._spool.add
+        hints = Hints(look, add, folder, self._stopping)
         self._threads = [
             start_listener(each.type, each.model_dump(), hints)
             for each in config.listen

@@ -130,16 +130,6 @@ class Spool:
             if name == "stop":
                 self._finish(uid, run.counts.missing(doc), doc)
 
-    def drop(self, uid: str) -> None:
-        """Forget a run that another service spools now, from its start document."""
-        with self._lock:
-            run = self._runs.get(uid)
-            if run is not None:
-                run.path.unlink(missing_ok=True)
-                self._end(uid)
-                self._journal.drop(uid)
-                logger.info("run %s: another service has it now", uid[:8])
-
     def growing(self, uid: str) -> SpooledRun | None:
         """Return a run that is being written; None if it is not."""
         return self._runs.get(uid)
@@ -203,10 +193,8 @@ class Spool:
         run = self._runs[uid]
         os.fsync(run.file.fileno())
         self._name(FoundRun(uid, "", run.start, stop), run.path, problems)
-        self._end(uid)
-
-    def _end(self, uid: str) -> None:
-        self._runs.pop(uid).file.close()
+        run.file.close()
+        del self._runs[uid]
         self._run_of = {key: of for key, of in self._run_of.items() if of != uid}
 
     def _end_silent(self) -> None:

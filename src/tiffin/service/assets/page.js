@@ -88,7 +88,7 @@ function showFailures({ failures, files, count, changes }) {
   const damaged = files.map(({ name, why }) => make(
     "li", {},
     make("strong", {}, name),
-    make("p", {}, why, make("em", {}, " What comes before is exported; the rest is when the file changes.")),
+    make("p", {}, why, make("em", {}, " It is read again when the file changes.")),
   ));
   replace(at("failures"), failures.map((run) => make(
     "li", {},

@@ -40,15 +40,12 @@ class Hints:
         The folder of the source, if it is one.
     stopping : threading.Event
         Set when the service stops.
-    drop : callable
-        Called with the uid of a run that goes on: another service spools it now.
     """
 
     look: Callable[[], object]
     document: Callable[[str, Mapping[str, Any]], object] | None
     folder: str | None
     stopping: threading.Event
-    drop: Callable[[str], object] = lambda _: None
 
     def take(self, name: str, doc: Mapping[str, Any]) -> None:
         """Spool a document if there is no catalogue; look when a run begins or stops.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -76,9 +75,10 @@ class Offsets:
             runs.pop(str(doc.get("run_start")), None)
         return min(runs.values(), default=offset + 1)
 
-    def forget(self, place: tuple[str, int]) -> list[str]:
-        """Forget a partition; return its runs that go on."""
-        return [*self._open.pop(place, ())]
+    def forget(self, places: list[tuple[str, int]]) -> None:
+        """Forget partitions that another consumer has now."""
+        for place in places:
+            self._open.pop(place, None)
 
 
 def listen(options: Mapping[str, Any], hints: Hints) -> None:
@@ -114,7 +114,6 @@ class Reader:
         self._hints = hints
         self._offsets = Offsets()
         self._committed: dict[tuple[str, int], int] = {}
-        self._moving: dict[tuple[str, int], list[str]] = {}
         self._held: deque[Any] = deque()
         self._is_paused = False
         self._next_try = 0.0
@@ -138,18 +137,12 @@ class Reader:
                 self._held.append(message)
             self._take_held()
 
-    def _assigned(self, _consumer: Any, partitions: list[Any]) -> None:
-        """Drop the runs of partitions that have not come back."""
+    def _assigned(self, _consumer: Any, _partitions: list[Any]) -> None:
         self._is_paused = True  # perhaps from an earlier time
-        for place in _places(partitions):
-            self._moving.pop(place, None)
-        for uid in chain.from_iterable(self._moving.values()):
-            self._hints.drop(uid)
-        self._moving.clear()
 
     def _revoked(self, _consumer: Any, partitions: list[Any]) -> None:
-        places = _places(partitions)
-        self._moving |= {place: self._offsets.forget(place) for place in places}
+        places = [(each.topic, each.partition) for each in partitions]
+        self._offsets.forget(places)
         self._held = deque(m for m in self._held if _place(m) not in places)
 
     def _take_held(self) -> None:
@@ -194,10 +187,6 @@ class Reader:
 
 def _place(message: Any) -> tuple[str, int]:
     return str(message.topic()), int(message.partition() or 0)
-
-
-def _places(partitions: list[Any]) -> list[tuple[str, int]]:
-    return [(each.topic, each.partition) for each in partitions]
 
 
 def _document(message: Any) -> tuple[str, Mapping[str, Any]] | None:
