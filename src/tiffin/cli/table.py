@@ -24,7 +24,7 @@ def print_table(
     """Print columns on stdout, each as wide as it needs; the last of a row wraps.
 
     A terminal that is too narrow gets fewer of the columns that are `less_useful`, the
-    first of them first, and no line that wraps.
+    first of them first. Then only a short row, which ends with a text, may wrap.
     """
     table = [[escape(cell) for cell in row] for row in (heads, *rows)]
     left_out = []
@@ -41,8 +41,8 @@ def print_table(
     for row in table:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
         line = GAP.join(cells).rstrip()
-        cut = f"{line[: room - 1]}…" if room and len(line) > room else line
-        sys.stdout.write(f"{cut}\n")
+        is_cut = 0 < room < len(line) and len(row) == len(widths)
+        sys.stdout.write(f"{line[: room - 1]}…\n" if is_cut else f"{line}\n")
     if left_out:
         names = ", ".join(left_out)
         print_line(f"a wider terminal, or --json, also shows: {names}", "dim")
