@@ -258,7 +258,7 @@ def test_events_that_the_source_has_lost_are_said(tmp_path, caplog, form):
             for name, doc in left
         ]
     report = tiffin.export(left, NAME, directory=tmp_path, on_error="report")
-    assert len(report.written) == 2 * (EACH + 1)  # with the sidecar
+    assert len(report.written) == 2 * EACH
     assert caplog.text.count("2 of the 4 events of stream 'primary'") == 1
     caplog.clear()
     feed(ImageExporter(NAME, directory=tmp_path / "live"), left)

@@ -24,7 +24,7 @@ from PIL import Image
 import tiffin
 from tests.documents import stream_run
 from tests.helpers import NAME
-from tiffin.errors import ReadError
+from tiffin.errors import NotYetError, ReadError
 from tiffin.readers.image_files import read_jpeg, read_npy, read_tiff
 from tiffin.readers.zarr_chunks import check_codecs
 
@@ -83,6 +83,32 @@ def test_a_chain_of_pages_that_leaves_the_file_is_not_whole(tmp_path):
 
     with pytest.raises(ReadError, match="breaks off"):
         read_tiff(path)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("written", range(11))
+def test_a_page_that_is_being_added_is_not_whole(tmp_path, written, byteorder, bigtiff):
+    """Its directory may lack the tags that say what its pixels are."""
+    path = tmp_path / "a.tif"
+    images = np.arange(96, dtype="i2").reshape(2, 6, 8)
+    with tifffile.TiffWriter(path, byteorder=byteorder, bigtiff=bigtiff) as tiff:
+        for image in images:
+            tiff.write(image, contiguous=False, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        offset, tags = tiff.pages[1].offset, len(tiff.pages[1].tags)
+    head, entry = (8, 20) if bigtiff else (2, 12)
+    begin = offset + head + written * entry if written else offset
+    end = offset + head + tags * entry
+    assert begin < end
+    data = bytearray(path.read_bytes())
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+
+    with closing(read_tiff(path)) as pages:
+        np.testing.assert_array_equal(pages.read(0), images[0])
+        with pytest.raises(NotYetError, match="incomplete"):
+            pages.read(1)
 
 
 ENCODERS = {

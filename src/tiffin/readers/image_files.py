@@ -14,7 +14,13 @@ from tiffin.display import count_text
 from tiffin.errors import NotYetError, ReadError, TiffinError, optional_import
 from tiffin.readers.file_checks import check_image_size, open_regular
 from tiffin.readers.rows import FixedRows
-from tiffin.readers.tiff_checks import JPEG, check_page, check_page_chain
+from tiffin.readers.tiff_checks import (
+    JPEG,
+    Directory,
+    check_directory,
+    check_page,
+    directories_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +57,14 @@ class TiffPages(FixedRows):
 
     def __init__(self, file: BinaryIO, path: Path, declared: int = 0) -> None:
         self._file, self._declared = file, declared
-        self._tiff, first = _open_tiff(file, path)
+        self._directories, self._tiff, first = _open_tiff(file, path)
         check_page(first, file, path, declared)
         shape, colour = _shape_in_order(first), _is_colour(first)
         super().__init__(path, len(self._tiff.pages), shape, colour=colour)
 
     def _read(self, row: int) -> np.ndarray:
         with _reported_errors("TIFF", self._path):
+            check_directory(self._file, self._path, self._directories[row])
             tiff_page: Any = self._tiff.pages[row]
             _check_samples(tiff_page, self._path)
             shape = _shape_in_order(tiff_page)
@@ -120,7 +127,7 @@ def read_tiff(
 def tiff_samples(path: Path) -> str | None:
     """Return whether a TIFF has its samples "last" or "first"; None if it is grey."""
     with _opened("TIFF", path) as file, file:
-        _, page = _open_tiff(file, path)
+        *_, page = _open_tiff(file, path)
         if not _is_colour(page):
             return None
         return "first" if _shape_in_order(page) != page.shape else "last"
@@ -227,16 +234,18 @@ def _reported_errors(kind: str, path: Path) -> Iterator[None]:
         raise NotYetError(message) from error
 
 
-def _open_tiff(file: BinaryIO, path: Path) -> tuple[Any, Any]:
-    """Return the TIFF and its first page, after checks of its samples and links."""
+def _open_tiff(file: BinaryIO, path: Path) -> tuple[list[Directory], Any, Any]:
+    """Return the directories of a TIFF, the TIFF and its first page, after checks."""
     import tifffile
 
-    check_page_chain(file, path)
+    directories = directories_of(file, path)
+    if directories:
+        check_directory(file, path, directories[0])
     file.seek(0)
     tiff = tifffile.TiffFile(file)
     first = tiff.pages[0]
     _check_samples(first, path)
-    return tiff, first
+    return directories, tiff, first
 
 
 def _is_colour(page: Any) -> bool:

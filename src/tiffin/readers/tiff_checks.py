@@ -28,7 +28,14 @@ SHORTENED = {5: "lzw_decode", 34925: "lzma_decode"}
 """Compressions for which tifffile silently drops surplus bytes."""
 
 
-def check_page_chain(file: BinaryIO, path: Path) -> None:
+class Directory(NamedTuple):
+    """The directory of a page: where it is in the file, and its last tag, if any."""
+
+    offset: int
+    last_tag: int | None
+
+
+def directories_of(file: BinaryIO, path: Path) -> list[Directory]:
     """Follow the directories of the pages from one to the next, to the last."""
     file.seek(0)
     head = file.read(16)
@@ -38,11 +45,11 @@ def check_page_chain(file: BinaryIO, path: Path) -> None:
         raise NotYetError(message)
     big = struct.unpack(order + "H", head[2:4])[0] == 43
     number, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
-    at, seen = 8 if big else 4, set[int]()
+    at, seen, found = 8 if big else 4, set[int](), list[Directory]()
     while True:
         offset = _number(file, at, order + link, path)
         if not offset:
-            return
+            return found
         if offset in seen:
             message = f"{path}: the directory of page {len(seen)} leads back to an"
             raise ReadError(f"{message} earlier one: it would never end")
@@ -52,6 +59,18 @@ def check_page_chain(file: BinaryIO, path: Path) -> None:
         seen.add(offset)
         tags = _number(file, offset, order + number, path)
         at = offset + struct.calcsize(order + number) + tags * entry
+        found.append(Directory(offset, at - entry if tags else None))
+
+
+def check_directory(file: BinaryIO, path: Path, directory: Directory) -> None:
+    """Check that a directory is written to its end: else tags are zeros so far.
+
+    A program that adds a page may write the link to it first.
+    """
+    last = directory.last_tag
+    if last is None or not _number(file, last, "H", path):
+        message = f"{path} breaks off: the directory of a page is incomplete (so far)"
+        raise NotYetError(message)
 
 
 def _number(file: BinaryIO, at: int, kind: str, path: Path) -> int:
