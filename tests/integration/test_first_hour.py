@@ -56,6 +56,7 @@ def check(printed, shown):
     assert len(shown) > 15
 
 
+@pytest.mark.slow
 def test_the_tutorial_shows_what_its_commands_print(tmp_path, new_server):
     """Command by command, all in this process."""
     printed, shown = walked(tmp_path / "home", in_this_process, new_server)

@@ -134,6 +134,7 @@ def test_each_take_of_a_stream_datum_goes_with_its_own_event(
     assert verify(out).ok
 
 
+@pytest.mark.slow
 def test_tiled_gives_the_latest_takes_of_files(tmp_path, request, read):
     """Where Tiled has a table of the events, it keeps the seq_nums."""
     run = stream_run(

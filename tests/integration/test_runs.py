@@ -129,6 +129,7 @@ def test_runs_of_a_server(store, tiled_server):
     assert "{event.data.temperature}   300.5" in keys.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_is_compared_with_its_runs_on_a_server(store, tiled_server, tmp_path):
     """`verify --against` takes the runs that the folder lists, not the last one."""
     uids = [store(scan(n, 1e9 + n)).metadata["start"]["uid"] for n in (51, 52, 53)]
