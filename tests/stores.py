@@ -1,6 +1,7 @@
 """Runs in databroker and Tiled."""
 
 import warnings
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,6 +17,18 @@ def insert(broker, documents):
     for name, doc in documents:
         broker.v1.insert(name, doc)
     return broker[documents[0][1]["uid"]]
+
+
+@contextmanager
+def client_of(server):
+    """Open a client of a Tiled server; close it at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tiled.client import from_uri
+
+        client = from_uri(server.uri)
+        yield client
+        client.context.close()
 
 
 def tiled_writer(client, batch_size=1):

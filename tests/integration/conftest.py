@@ -12,7 +12,7 @@ import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynSignal, SynSignalWithRegistry
 
-from tests.stores import store_in_tiled
+from tests.stores import client_of, store_in_tiled
 
 
 class Image(SynSignal):
@@ -113,13 +113,8 @@ def tiled_server(tmp_path_factory):
 @pytest.fixture
 def tiled(tiled_server):
     """A client of the server."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tiled.client import from_uri
-
-        client = from_uri(tiled_server.uri)
+    with client_of(tiled_server) as client:
         yield client
-        client.context.close()
 
 
 class NewServer(NamedTuple):

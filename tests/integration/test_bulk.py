@@ -19,7 +19,7 @@ from tests.documents import write_jsonl
 from tests.helpers import as_another_user, let_others_in, until
 from tests.shell import tiffin as shell
 from tiffin.bulk import BulkPlan
-from tiffin.bulk.worker_log import _Kept
+from tiffin.bulk.worker_log import _WorkerLog
 from tiffin.cli import load
 from tiffin.errors import CollisionError, SettingsError, SourceError, WriteError
 from tiffin.sources import Selection
@@ -327,7 +327,7 @@ def test_workers_warn_as_an_export_does(tmp_path, capfd):
 
 def test_a_worker_that_waits_says_so_at_once(capsys):
     """Other warnings come with the result of the task, but a wait may take hours."""
-    worker, log = _Kept(), logging.getLogger("a worker's")
+    worker, log = _WorkerLog(), logging.getLogger("a worker's")
     log.propagate = False
     log.addHandler(worker)
     log.warning("%s: no space left: the export waits for room", "out/1.tif")

@@ -392,8 +392,8 @@ def test_a_file_is_no_source(tmp_path):
     path = write_config(tmp_path)
     path.write_text(path.read_text().replace('"documents"', '"1.jsonl"'))
     message = (
-        r"\[service\] source must be a folder of files of documents, or the address of "
-        r"a Tiled catalogue, not the file .*1.jsonl: give its folder"
+        r"\[service\]: source must be a folder of files of documents, or the address "
+        r"of a Tiled catalogue, not the file .*1.jsonl: give its folder"
     )
     with pytest.raises(SettingsError, match=message):
         read_service(path)

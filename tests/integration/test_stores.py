@@ -3,7 +3,6 @@
 import itertools
 import time
 import uuid
-import warnings
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -16,7 +15,7 @@ from ophyd.sim import motor
 
 import tiffin
 from tests.helpers import check
-from tests.stores import LIBRARIES_WARN, insert, store_in_tiled
+from tests.stores import LIBRARIES_WARN, client_of, insert, store_in_tiled
 from tiffin import ImageExporter, get_images, process
 from tiffin.errors import FieldError, ReadError, SettingsError, SourceError
 from tiffin.sources import Selection, find_runs, open_source
@@ -298,13 +297,8 @@ def test_documents_tell_their_parts():
 @pytest.fixture(scope="module")
 def client(tiled_server):
     """A client of the server, for all tests of this module."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tiled.client import from_uri
-
-        client = from_uri(tiled_server.uri)
+    with client_of(tiled_server) as client:
         yield client
-        client.context.close()
 
 
 @pytest.fixture(scope="module", params=["SQL", "Mongo"])

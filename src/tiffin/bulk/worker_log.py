@@ -21,8 +21,11 @@ logger = logging.getLogger("tiffin")
 Logged = tuple["TaskResult", "Sequence[tuple[int, str]]"]
 """A result, and what was logged meanwhile: levels and messages."""
 
+WAITS = "the export waits"
+"""In messages of an export that can't go on, as on a full disk."""
 
-class _Kept(logging.Handler):
+
+class _WorkerLog(logging.Handler):
     """Keeps warnings and errors until the next task of the process is finished."""
 
     def __init__(self) -> None:
@@ -38,7 +41,7 @@ class _Kept(logging.Handler):
         if record.exc_info and record.exc_info[1]:
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error} (engine='serial' shows where)"
-        if "waits" in text:  # perhaps for hours, so not at the end of the task
+        if WAITS in text:  # perhaps for hours, so not at the end of the task
             sys.stderr.write(f"tiffin: {text}\n")
         else:
             self._lines.append((record.levelno, text))
@@ -51,15 +54,15 @@ class _Kept(logging.Handler):
         return lines
 
 
-_KEPT = _Kept()
+_LOG = _WorkerLog()
 
 
 def run_logged(task: Task) -> Logged:
     """Export what a task says, in a worker; return also what it logs."""
     if parent_process() is None:  # a worker without a nanny has a log of its own
         return run_task(task), ()
-    logger.addHandler(_KEPT)  # once, however often this is called
-    return run_task(task), _KEPT.taken()
+    logger.addHandler(_LOG)  # once, however often this is called
+    return run_task(task), _LOG.taken()
 
 
 def log_of_worker(logged: Logged) -> TaskResult:

@@ -7,6 +7,7 @@ reads a configuration file, for the shell and for `tiffin.ImageExporter.from_con
 from tiffin.options.config_file import (
     FILE_NAME,
     ConfigFile,
+    errors_in,
     find_config,
     load_config,
     read_config,
@@ -35,6 +36,7 @@ __all__ = [
     "CorrectionTable",
     "RunOptions",
     "as_keywords",
+    "errors_in",
     "file_hints",
     "find_config",
     "load_config",

@@ -63,7 +63,7 @@ class ConfigFile:
         Corrections look up runs in ``catalog``, or else in ``source``.
         """
         place = f"{self.path}: {EXPORTS}.{self.export}" if self.export else self.path
-        with _errors_in(place):
+        with errors_in(place):
             return self._keywords()
 
     def _keywords(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class ConfigFile:
 
 
 @contextmanager
-def _errors_in(place: object) -> Iterator[None]:
+def errors_in(place: object) -> Iterator[None]:
     """Say where a problem is, in the errors that are raised."""
     try:
         yield
@@ -118,7 +118,7 @@ def read_config(path: Path, export: str | None = None) -> ConfigFile:
     If anything in the file is wrong, in other exports too, SettingsError is raised.
     """
     exports = read_exports(path)
-    with _errors_in(path):
+    with errors_in(path):
         return exports[_name_of(export, exports)]
 
 
@@ -128,7 +128,7 @@ def read_exports(path: Path) -> dict[str, ConfigFile]:
     for name in OTHER_TABLES:
         content.pop(name, None)
     folder = path.parent if path.is_file() else Path()  # a pipe has no folder
-    with _errors_in(path):
+    with errors_in(path):
         sections = _sections(content, path, folder)
     return {
         name: ConfigFile(path, name, section.values(), tuple(section.tables or ()))
@@ -186,7 +186,7 @@ def _sections(content: dict[str, Any], path: Path, folder: Path) -> dict[str, Se
     common = Section.read(content, str(path), folder)
     sections = {}
     for name, table in exports.items():
-        with _errors_in(f"{EXPORTS}.{name}"):
+        with errors_in(f"{EXPORTS}.{name}"):
             own = Section.read(table, f"{path}: {EXPORTS}.{name}", folder)
             sections[name] = common.with_own(own)
             sections[name].refuse_both()

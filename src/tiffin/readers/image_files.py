@@ -16,10 +16,9 @@ from tiffin.readers.file_checks import check_image_size, open_regular
 from tiffin.readers.rows import FixedRows
 from tiffin.readers.tiff_checks import (
     JPEG,
-    Directory,
     check_directory,
     check_page,
-    directories_of,
+    last_tags_of,
 )
 
 if TYPE_CHECKING:
@@ -57,14 +56,14 @@ class TiffPages(FixedRows):
 
     def __init__(self, file: BinaryIO, path: Path, declared: int = 0) -> None:
         self._file, self._declared = file, declared
-        self._directories, self._tiff, first = _open_tiff(file, path)
+        self._last_tags, self._tiff, first = _open_tiff(file, path)
         check_page(first, file, path, declared)
         shape, colour = _shape_in_order(first), _is_colour(first)
         super().__init__(path, len(self._tiff.pages), shape, colour=colour)
 
     def _read(self, row: int) -> np.ndarray:
         with _reported_errors("TIFF", self._path):
-            check_directory(self._file, self._path, self._directories[row])
+            check_directory(self._file, self._path, self._last_tags[row])
             tiff_page: Any = self._tiff.pages[row]
             _check_samples(tiff_page, self._path)
             shape = _shape_in_order(tiff_page)
@@ -234,18 +233,18 @@ def _reported_errors(kind: str, path: Path) -> Iterator[None]:
         raise NotYetError(message) from error
 
 
-def _open_tiff(file: BinaryIO, path: Path) -> tuple[list[Directory], Any, Any]:
-    """Return the directories of a TIFF, the TIFF and its first page, after checks."""
+def _open_tiff(file: BinaryIO, path: Path) -> tuple[list[int], Any, Any]:
+    """Return the places of last tags, the TIFF and its first page, after checks."""
     import tifffile
 
-    directories = directories_of(file, path)
-    if directories:
-        check_directory(file, path, directories[0])
+    last_tags = last_tags_of(file, path)
+    if last_tags:
+        check_directory(file, path, last_tags[0])
     file.seek(0)
     tiff = tifffile.TiffFile(file)
     first = tiff.pages[0]
     _check_samples(first, path)
-    return directories, tiff, first
+    return last_tags, tiff, first
 
 
 def _is_colour(page: Any) -> bool:

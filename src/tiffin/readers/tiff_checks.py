@@ -28,15 +28,11 @@ SHORTENED = {5: "lzw_decode", 34925: "lzma_decode"}
 """Compressions for which tifffile silently drops surplus bytes."""
 
 
-class Directory(NamedTuple):
-    """The directory of a page: where it is in the file, and its last tag, if any."""
+def last_tags_of(file: BinaryIO, path: Path) -> list[int]:
+    """Follow the directories of the pages from one to the next, to the last.
 
-    offset: int
-    last_tag: int | None
-
-
-def directories_of(file: BinaryIO, path: Path) -> list[Directory]:
-    """Follow the directories of the pages from one to the next, to the last."""
+    Returns where the last tag of each is in the file, 0 if it has none.
+    """
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -45,7 +41,7 @@ def directories_of(file: BinaryIO, path: Path) -> list[Directory]:
         raise NotYetError(message)
     big = struct.unpack(order + "H", head[2:4])[0] == 43
     number, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
-    at, seen, found = 8 if big else 4, set[int](), list[Directory]()
+    at, seen, found = 8 if big else 4, set[int](), list[int]()
     while True:
         offset = _number(file, at, order + link, path)
         if not offset:
@@ -59,16 +55,15 @@ def directories_of(file: BinaryIO, path: Path) -> list[Directory]:
         seen.add(offset)
         tags = _number(file, offset, order + number, path)
         at = offset + struct.calcsize(order + number) + tags * entry
-        found.append(Directory(offset, at - entry if tags else None))
+        found.append(at - entry if tags else 0)
 
 
-def check_directory(file: BinaryIO, path: Path, directory: Directory) -> None:
-    """Check that a directory is written to its end: else tags are zeros so far.
+def check_directory(file: BinaryIO, path: Path, last_tag: int) -> None:
+    """Check that a directory is written up to its last tag: else some are still zero.
 
     A program that adds a page may write the link to it first.
     """
-    last = directory.last_tag
-    if last is None or not _number(file, last, "H", path):
+    if not last_tag or not _number(file, last_tag, "H", path):
         message = f"{path} breaks off: the directory of a page is incomplete (so far)"
         raise NotYetError(message)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from tiffin.errors import SettingsError, TemplateError, TiffinError
 from tiffin.options import (
     ConfigFile,
+    errors_in,
     meant_address,
     read_exports,
     read_table,
@@ -23,7 +23,7 @@ from tiffin.settings import Settings, check_model
 from tiffin.sources import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Listen", "ServiceConfig", "http_address", "read_service"]
 
@@ -95,7 +95,7 @@ def read_service(path: Path) -> tuple[ServiceConfig, Mapping[str, ConfigFile]]:
         raise SettingsError(message)
     refuse_secrets(table)
     listen = _listeners(table.get("listen", []), path)
-    with _errors_in(f"{path}: [service]"):
+    with errors_in(f"{path}: [service]"):
         config = check_model(ServiceConfig, {**table, "listen": listen})
         http_address(config.http)
         source = _source(config, path.parent)
@@ -188,20 +188,10 @@ def _check_live(path: Path, name: str, settings: Settings) -> None:
 
 def _listeners(tables: Any, path: Path) -> tuple[Listen, ...]:
     if not isinstance(tables, list) or not all(isinstance(e, dict) for e in tables):
-        message = f"{path}: [service] listen must be tables [[service.listen]]"
+        message = f"{path}: [service]: listen must be tables [[service.listen]]"
         raise SettingsError(message)
-    with _errors_in(f"{path}: [[service.listen]]"):
+    with errors_in(f"{path}: [[service.listen]]"):
         listeners = tuple(check_model(Listen, each) for each in tables)
         for each in listeners:
             check_listener(each.type, each.model_dump())
     return listeners
-
-
-@contextmanager
-def _errors_in(place: str) -> Iterator[None]:
-    """Say where a problem is, in the errors that are raised."""
-    try:
-        yield
-    except SettingsError as error:
-        message = f"{place} {error}"
-        raise SettingsError(message) from error

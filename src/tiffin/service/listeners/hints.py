@@ -69,7 +69,7 @@ class Hints:
             logger.warning(TAKEN_AGAIN)
 
     def offer(self, name: str, doc: Mapping[str, Any]) -> str:
-        """Do as `take`, but don't wait: return why there is no room, ``""`` if it is.
+        """Do as `take`, but don't wait: return why there is no room, or ``""``.
 
         A listener that must do something meanwhile offers the document again later.
         """
